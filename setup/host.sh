@@ -1,0 +1,117 @@
+#!/bin/sh
+# Installs what the harness needs from this Debian-like machine, and starts the Docker engine where none runs.
+# Usage: setup/host.sh [--mirror URI] [--check]     (root, or a user with sudo; may be repeated)
+#   --mirror URI  take Debian packages from there instead of the host's own apt configuration
+#   --check       only say what is missing; exit 3 if anything is
+set -eu
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$1" >&2; printf '  next: %s\n' "$2" >&2; exit 3; }
+
+mirror=${HARNESS_MIRROR:-} check=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --mirror) mirror=${2:?--mirror needs a URI}; shift 2 ;;
+        --check) check=1; shift ;;
+        *) printf 'setup: unknown argument %s; known: --mirror URI, --check\n' "$1" >&2; exit 2 ;;
+    esac
+done
+
+command -v apt-get >/dev/null || die "this machine has no apt-get; Debian 12 or newer (or a derivative) is expected" \
+    "install Docker, qemu-user-static 9 or newer with binfmt, mmdebstrap, Pango and a CJK font by hand, then repeat"
+if [ "$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo
+else die "installing packages needs root, and there is no sudo" "run it as root, or install sudo"; fi
+
+lacks() { ! dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+qemu_version() { qemu-loongarch64-static --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1; }
+
+need='' newer=''
+want() { # package, reason
+    if lacks "$1"; then need="$need $1"; say "missing: $1 ($2)"; fi
+}
+command -v dockerd >/dev/null || want docker.io "Docker engine: every target is a container"
+command -v iptables >/dev/null || want iptables "networks of the containers"
+want ca-certificates "checking mirrors and indexes reached over TLS"
+want python3-venv "the Python environment"
+want libpango-1.0-0 "PDF certificates"
+want libpangoft2-1.0-0 "PDF certificates"
+want libharfbuzz-subset0 "small PDF files: only the glyphs used are embedded"
+want fonts-noto-cjk "Chinese text in certificates"
+want fonts-noto-core "Latin text in certificates"
+want debian-archive-keyring "verifying the packages of the target images"
+for package in qemu-user-static mmdebstrap; do
+    case $package in
+        mmdebstrap) command -v mmdebstrap >/dev/null && continue
+            say "missing: mmdebstrap (target images are built from packages)" ;;
+        qemu-user-static) v=$(qemu_version); [ "${v:-0}" -ge 9 ] && continue
+            say "missing: qemu-user-static 9 or newer (ARM and LoongArch programs; found: ${v:-none})" ;;
+    esac
+    newer="$newer $package"
+done
+if [ -n "$check" ]; then [ -z "$need$newer" ] && { say "nothing is missing"; exit 0; }; exit 3; fi
+
+# The Debian mirror that this host uses, with its keyring: "URI CODENAME SIGNED-BY".
+debian_source() {
+    apt-get indextargets --format '$(SITE)|$(REPO_URI)|$(CODENAME)|$(LABEL)|$(SIGNED_BY)' 'Created-By: Packages' 2>/dev/null |
+        awk -F'|' '$4 == "Debian" && $3 !~ /-/ {print $2, $3, $5; exit}'
+}
+
+apt() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@"; }
+if [ -n "$need$newer" ]; then
+    say "installing:$need$newer"
+    apt update >/dev/null || die "apt-get update failed (its own message is above)" "mend the apt sources of this machine and repeat"
+fi
+if [ -n "$need" ]; then
+    # shellcheck disable=SC2086  # a list of package names
+    apt install --no-install-recommends $need >/dev/null || die "apt-get could not install:$need" "see its message above"
+fi
+if [ -n "$newer" ]; then
+    candidate=$(apt-cache policy qemu-user-static | sed -n 's/.*Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
+    from=
+    if [ "${candidate:-0}" -lt 9 ]; then
+        set -- $(debian_source)
+        [ -n "$mirror" ] || mirror=${1:-}
+        release=${2:-} keyring=${3:-/usr/share/keyrings/debian-archive-keyring.gpg}
+        [ -n "$mirror" ] && [ -n "$release" ] || die "no Debian source was found in this machine's apt configuration" "name a mirror with --mirror URI"
+        [ -f "$keyring" ] || keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+        list=/etc/apt/sources.list.d/xinchuang-harness-backports.sources
+        say "adding $list: $release-backports from the mirror this machine uses already (verified with $keyring)"
+        printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\nSigned-By: %s\n' "$mirror" "$release" "$keyring" |
+            $sudo tee "$list" >/dev/null
+        apt update >/dev/null || die "apt-get update failed with $release-backports" "name another mirror with --mirror URI, or remove $list"
+        from="-t $release-backports"
+    fi
+    # shellcheck disable=SC2086
+    apt install --no-install-recommends $from $newer >/dev/null || die "apt-get could not install:$newer" "see its message above"
+fi
+
+# Emulation: the kernel keeps an interpreter open (flag F), so an upgraded one is registered anew.
+if ! [ -e /proc/sys/fs/binfmt_misc/register ]; then
+    say "mounting binfmt_misc (the kernel's table of interpreters)"
+    $sudo mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || die "binfmt_misc could not be mounted" "load the kernel module binfmt_misc"
+fi
+for cpu in aarch64 loongarch64; do
+    entry=/proc/sys/fs/binfmt_misc/qemu-$cpu rule=/usr/lib/binfmt.d/qemu-$cpu.conf
+    if [ -e "$entry" ] && [ -z "$newer" ] && grep -q '^flags:.*F' "$entry"; then continue; fi
+    say "registering qemu-$cpu with the kernel"
+    [ -f "$rule" ] || die "$rule is missing, though qemu-user-static is installed" "reinstall qemu-user-binfmt"
+    $sudo sh -c "[ ! -e $entry ] || echo -1 >$entry; tr -d '\\n' <$rule >/proc/sys/fs/binfmt_misc/register" ||
+        die "qemu-$cpu could not be registered with binfmt_misc" "run this as root on a kernel that allows it"
+done
+
+# The engine.
+engine_answers() { $sudo docker version >/dev/null 2>&1; }
+if ! engine_answers; then
+    if [ -d /run/systemd/system ]; then
+        say "starting the Docker engine (systemd)"
+        $sudo systemctl start docker || die "systemd could not start docker" "see: journalctl -u docker"
+    else
+        say "starting the Docker engine (dockerd in a session of its own; log: /var/log/dockerd.log)"
+        $sudo sh -c 'setsid dockerd >/var/log/dockerd.log 2>&1 </dev/null &'
+    fi
+    n=0
+    until engine_answers; do
+        n=$((n + 1)); [ $n -lt 60 ] || die "the Docker engine did not answer within 60 s" "read the last lines of its log"
+        sleep 1
+    done
+fi
+say "ready: Docker $($sudo docker version --format '{{.Server.Version}}'), QEMU $(qemu-aarch64-static --version | sed -n 's/.*version \([^ ]*\).*/\1/p' | head -n 1)"

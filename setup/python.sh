@@ -1,0 +1,21 @@
+#!/bin/sh
+# Makes the Python environment of the checkout: setup/python.sh FOLDER. May be repeated.
+set -eu
+venv=${1:?usage: setup/python.sh FOLDER}
+here=$(cd "$(dirname "$0")/.." && pwd)
+cd "$here"
+python=${PYTHON:-python3}
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    echo "setup: $python is $("$python" --version 2>&1); Python 3.11 or newer is needed. Next: set PYTHON to one." >&2
+    exit 2
+fi
+stamp=$venv/.ready
+want=$(cat pyproject.toml setup/python.sh | sha256sum | cut -d' ' -f1)
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
+echo "setup: making the Python environment $venv (the package, its dependencies, tox)"
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || {
+    echo "setup: no virtual environment could be made. Next: install python3-venv and repeat." >&2; exit 3; }
+"$venv/bin/pip" install --quiet --disable-pip-version-check 'tox>=4.15' -e . || {
+    echo "setup: pip could not install the dependencies (its own message is above). Next: check pip's index configuration and repeat." >&2
+    exit 3; }
+echo "$want" > "$stamp"
