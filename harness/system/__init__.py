@@ -1,0 +1,1 @@
+"""Processes, waiting, redaction: the only modules that start a program or wait."""
