@@ -1,0 +1,224 @@
+"""Reads definitions from files into the models of ``harness.model.definitions``; gathers every fault.
+
+Usage::
+
+    definitions = read(Path("matrices/powerdns"))
+    definitions.matrix, definitions.cpus["kunpeng-920"], definitions.suites["compat/http"].folder
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+import harness
+from harness.definitions.source import Loc, Source, read_source
+from harness.errors import DefinitionError, Fault, UsageError
+from harness.model.definitions import Application, Cpu, Database, Matrix, Os, Suite
+from harness.model.plan import Definitions, LocatedSuite
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Where definitions are looked for: the user's folder before the built-in one."""
+
+    roots: tuple[Path, ...]
+
+    @classmethod
+    def standard(cls, beside: Path | None = None) -> Catalogue:
+        package = Path(harness.__file__).parent
+        builtin = package / "_builtin" if (package / "_builtin").is_dir() else package.parent
+        own = [folder for folder in (beside or Path.cwd(),) if folder.resolve() != builtin.resolve()]
+        return cls((*own, builtin))
+
+    def find(self, *parts: str) -> Path | None:
+        return next((p for root in self.roots if (p := root.joinpath(*parts)).exists()), None)
+
+    def names(self, folder: str) -> list[str]:
+        return sorted({path.stem for root in self.roots for path in (root / folder).glob("*.yaml")})
+
+    def suites(self) -> list[str]:
+        found = set()
+        for root in self.roots:
+            base = root / "suites"
+            found |= {str(path.parent.relative_to(base)) for path in base.glob("**/suite.yaml")}
+        return sorted(found)
+
+
+def parse(path: Path, model: type[ModelT]) -> ModelT:
+    """Read one file as ``model``.
+
+    Raises:
+        DefinitionError: with every fault of the file.
+    """
+    return _validate(read_source(path), model)
+
+
+def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
+    """Read the matrix in ``folder`` (or the matrix file itself) and everything that it names.
+
+    Raises:
+        UsageError: there is no matrix.
+        DefinitionError: with every fault of every file.
+    """
+    path = folder / "matrix.yaml" if folder.is_dir() else folder
+    if not path.is_file():
+        raise UsageError(
+            f"no matrix at {folder}: expected a folder with matrix.yaml, or the file itself",
+            advice="name a folder such as matrices/powerdns",
+        )
+    catalogue = catalogue or Catalogue.standard()
+    faults: list[Fault] = []
+
+    def gather(work: Callable[[], ModelT]) -> ModelT | None:
+        try:
+            return work()
+        except DefinitionError as error:
+            faults.extend(error.faults)
+            return None
+
+    source = read_source(path)
+    matrix = gather(lambda: _validate(source, Matrix))
+    if matrix is None:
+        raise DefinitionError(faults)
+    application_path = path.parent / matrix.application
+    application = gather(lambda: parse(application_path, Application))
+
+    def load(axis: str, model: type[ModelT]) -> dict[str, ModelT]:
+        loaded = {}
+        for index, name in enumerate(matrix.axes[axis]):
+            loaded |= one(axis, name, model, ("axes", axis, index))
+        for index, cell in enumerate(matrix.include):
+            if (name := cell.get(axis)) and name not in loaded:
+                loaded |= one(axis, name, model, ("include", index, axis))
+        return loaded
+
+    def one(axis: str, name: str, model: type[ModelT], loc: Loc) -> dict[str, ModelT]:
+        file = catalogue.find("targets", axis, f"{name}.yaml")
+        if file is None:
+            known = catalogue.names(f"targets/{axis}")
+            faults.append(source.fault(loc, f"no such {axis}", expected=f"one of {', '.join(known)}", found=name,
+                                       hint=_nearest(name, known)))  # fmt: skip
+            return {}
+        value = gather(lambda: parse(file, model))
+        if value is not None and getattr(value, axis) != name:
+            faults.append(Fault(file=str(file), line=1, column=1, message=f"{axis} differs from the file's name",
+                                expected=name, found=getattr(value, axis)))  # fmt: skip
+        return {name: value} if value is not None else {}
+
+    cpus, systems, databases = load("cpu", Cpu), load("os", Os), load("database", Database)
+    suites: dict[str, LocatedSuite] = {}
+    wanted = [(("suites", i), name) for i, name in enumerate(matrix.suites)]
+    for i, adjust in enumerate(matrix.adjust):
+        wanted += [(("adjust", i, "set", "suites", j), name) for j, name in enumerate(adjust.set.suites or ())]
+    for loc, name in wanted:
+        located = gather_suite(name, path.parent, catalogue)
+        if isinstance(located, list):
+            faults.extend(located)
+        elif located is None:
+            known = catalogue.suites()
+            faults.append(source.fault(loc, "no such suite", expected=f"one of {', '.join(known)}, or a folder beside "
+                                       "the matrix", found=name, hint=_nearest(name, known)))  # fmt: skip
+        else:
+            suites[name] = located
+    if application is not None:
+        faults += _missing_files(application, application_path)
+    if faults or application is None:
+        raise DefinitionError(faults)
+    return Definitions(
+        matrix=matrix, application=application, cpus=cpus, systems=systems, databases=databases, suites=suites,
+        folder=path.parent.resolve(), matrix_places=dict(source.places), matrix_path=path,
+    )  # fmt: skip
+
+
+def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite | list[Fault] | None:
+    """The suite ``name``: a folder beside the matrix wins over the catalogue; faults as a list; None if absent."""
+    for folder in (beside / name, catalogue.find("suites", name)):
+        if folder is None or not (folder / "suite.yaml").is_file():
+            continue
+        try:
+            return LocatedSuite(definition=parse(folder / "suite.yaml", Suite), folder=folder.resolve())
+        except DefinitionError as error:
+            return error.faults
+    return None
+
+
+def _missing_files(application: Application, path: Path) -> list[Fault]:
+    source = read_source(path)
+    faults = []
+    named: list[tuple[Loc, str]] = [(("templates", i, "template"), t.template) for i, t in enumerate(application.templates)]
+    named += [(("artifacts", i, "path"), a.path) for i, a in enumerate(application.artifacts)]
+    root = path.parent.resolve()
+    for loc, name in named:
+        file = (root / name).resolve()
+        if not file.is_relative_to(root):
+            faults.append(source.fault(loc, "the file lies outside the application's folder", expected=f"a path below {root}",
+                                       found=name))  # fmt: skip
+        elif not file.is_file():
+            faults.append(source.fault(loc, "no such file", expected=f"a file in {root}", found=name))
+    return faults
+
+
+# --- pydantic's errors, told as ours --------------------------------------------------------------------------
+
+
+def _validate(source: Source, model: type[ModelT]) -> ModelT:
+    if not isinstance(source.value, dict):
+        raise DefinitionError([source.fault((), "not a mapping", expected=f"a mapping of {_keys(model)}")])
+    try:
+        return model.model_validate(source.value)
+    except ValidationError as error:
+        raise DefinitionError([_fault(source, model, detail) for detail in error.errors()]) from error
+
+
+def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Fault:
+    loc: Loc = tuple(detail["loc"])
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _keys_at(model, loc[:-1])
+        found = str(loc[-1])
+        return source.fault(loc, f"unknown key {found!r}", key=True, expected=f"one of {', '.join(known)}",
+                            found=found, hint=_nearest(found, known))  # fmt: skip
+    if kind == "missing":
+        return source.fault(loc[:-1], f"key {loc[-1]!r} is missing", expected=f"{loc[-1]}: …", found="nothing")
+    found = repr(detail["input"])
+    found = found if len(found) <= 80 else found[:77] + "…"
+    if kind in ("literal_error", "enum"):
+        words = [word.strip("' ") for word in str(context.get("expected", "")).replace(" or ", ",").split(",")]
+        return source.fault(loc, "not one of the values known here", expected=", ".join(words), found=found,
+                            hint=_nearest(str(detail["input"]), words))  # fmt: skip
+    message = detail["msg"].removeprefix("Value error, ")
+    expected = str(context["pattern"]) if "pattern" in context else ""
+    return source.fault(loc, message[0].lower() + message[1:], expected=expected, found=found)
+
+
+def _keys(model: type[BaseModel]) -> str:
+    return ", ".join(_keys_at(model, ()))
+
+
+def _keys_at(model: Any, loc: Loc) -> list[str]:
+    """Names of the keys that are valid at ``loc`` below ``model``."""
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        for inner in getattr(model, "__args__", ()):
+            if keys := _keys_at(inner, loc[1:] if loc and isinstance(loc[0], int) else loc):
+                return keys
+        return []
+    if not loc:
+        return [field.alias or name for name, field in model.model_fields.items()]
+    for name, field in model.model_fields.items():
+        if loc[0] in (name, field.alias):
+            return _keys_at(field.annotation, loc[1:])
+    return []
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else ""

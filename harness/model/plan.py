@@ -1,0 +1,79 @@
+"""The expanded matrix: definitions read, cells chosen, and what a cell must be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.model.definitions import Application, Cpu, Database, Matrix, Os, Suite
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of ``value``: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class LocatedSuite:
+    """A suite and the absolute folder that holds its files."""
+
+    definition: Suite
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definitions:
+    """Everything one matrix names, read and checked."""
+
+    matrix: Matrix
+    application: Application
+    cpus: dict[str, Cpu]
+    systems: dict[str, Os]
+    databases: dict[str, Database]
+    suites: dict[str, LocatedSuite]
+    folder: Path
+    matrix_path: Path
+    matrix_places: dict[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One combination to test. ``id`` is its sorted ``key=value`` pairs and eight hex digits of their hash."""
+
+    axes: dict[str, str]
+    suites: tuple[str, ...]
+    reason: str
+    timeout_factor: float = 1.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        pairs = ",".join(f"{key}={self.axes[key]}" for key in sorted(self.axes))
+        return f"{pairs}#{hashlib.sha256(pairs.encode()).hexdigest()[:8]}"
+
+    @property
+    def short(self) -> str:
+        """Eight hex digits: fit for names of containers and files."""
+        return self.id.rsplit("#", 1)[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excluded:
+    """A combination that the matrix leaves out, and why."""
+
+    axes: dict[str, str]
+    because: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All cells of a campaign in a fixed order; ``digest`` names cells, suites and application."""
+
+    matrix: str
+    cells: tuple[Cell, ...]
+    excluded: tuple[Excluded, ...]
+    digest: str
