@@ -30,7 +30,12 @@ def expand(definitions: Definitions) -> Plan:
     for index, rule in enumerate(matrix.exclude):
         wanted = {key: value if isinstance(value, list) else [value] for key, value in rule.axes.items()}
         for key in wanted.keys() - set(axes):
-            fault(("exclude", index, key), f"unknown axis {key!r}", expected=f"one of {', '.join(axes)}", found=key)
+            fault(
+                ("exclude", index, key),
+                f"unknown axis {key!r}",
+                expected=f"one of {', '.join(axes)}",
+                found=key,
+            )
         hit = [c for c in combinations if all(c.get(key) in values for key, values in wanted.items())]
         if not hit or not wanted:
             fault(("exclude", index), "this exclude matches nothing", expected="a combination of the axes above")
@@ -41,7 +46,12 @@ def expand(definitions: Definitions) -> Plan:
     for index, include in enumerate(matrix.include):
         unknown, missing = sorted(include.keys() - set(axes)), sorted(set(axes) - include.keys())
         for key in unknown:
-            fault(("include", index, key), f"unknown axis {key!r}", expected=f"one of {', '.join(axes)}", found=key)
+            fault(
+                ("include", index, key),
+                f"unknown axis {key!r}",
+                expected=f"one of {', '.join(axes)}",
+                found=key,
+            )
         if missing:
             fault(("include", index), "an include adds whole cells", expected=f"also {', '.join(missing)}")
         if unknown or missing:

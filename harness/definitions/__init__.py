@@ -93,12 +93,12 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
     application = gather(lambda: parse(application_path, Application))
 
     def load(axis: str, model: type[ModelT]) -> dict[str, ModelT]:
-        loaded = {}
+        loaded: dict[str, ModelT] = {}
         for index, name in enumerate(matrix.axes[axis]):
             loaded |= one(axis, name, model, ("axes", axis, index))
         for index, cell in enumerate(matrix.include):
-            if (name := cell.get(axis)) and name not in loaded:
-                loaded |= one(axis, name, model, ("include", index, axis))
+            if axis in cell and cell[axis] not in loaded:
+                loaded |= one(axis, cell[axis], model, ("include", index, axis))
         return loaded
 
     def one(axis: str, name: str, model: type[ModelT], loc: Loc) -> dict[str, ModelT]:
@@ -116,7 +116,7 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
 
     cpus, systems, databases = load("cpu", Cpu), load("os", Os), load("database", Database)
     suites: dict[str, LocatedSuite] = {}
-    wanted = [(("suites", i), name) for i, name in enumerate(matrix.suites)]
+    wanted: list[tuple[Loc, str]] = [(("suites", i), name) for i, name in enumerate(matrix.suites)]
     for i, adjust in enumerate(matrix.adjust):
         wanted += [(("adjust", i, "set", "suites", j), name) for j, name in enumerate(adjust.set.suites or ())]
     for loc, name in wanted:
@@ -135,7 +135,8 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
         raise DefinitionError(faults)
     return Definitions(
         matrix=matrix, application=application, cpus=cpus, systems=systems, databases=databases, suites=suites,
-        folder=path.parent.resolve(), matrix_places=dict(source.places), matrix_path=path,
+        folder=path.parent.resolve(), application_folder=application_path.parent.resolve(),
+        matrix_places=dict(source.places), matrix_path=path,
     )  # fmt: skip
 
 
@@ -154,20 +155,22 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
 def _missing_files(application: Application, path: Path) -> list[Fault]:
     source = read_source(path)
     faults = []
-    named: list[tuple[Loc, str]] = [(("templates", i, "template"), t.template) for i, t in enumerate(application.templates)]
+    named: list[tuple[Loc, str]] = [
+        (("templates", i, "template"), t.template) for i, t in enumerate(application.templates)
+    ]
     named += [(("artifacts", i, "path"), a.path) for i, a in enumerate(application.artifacts)]
     root = path.parent.resolve()
     for loc, name in named:
         file = (root / name).resolve()
         if not file.is_relative_to(root):
-            faults.append(source.fault(loc, "the file lies outside the application's folder", expected=f"a path below {root}",
-                                       found=name))  # fmt: skip
+            message = "the file lies outside the application's folder"
+            faults.append(source.fault(loc, message, expected=f"a path below {root}", found=name))
         elif not file.is_file():
             faults.append(source.fault(loc, "no such file", expected=f"a file in {root}", found=name))
     return faults
 
 
-# --- pydantic's errors, told as ours --------------------------------------------------------------------------
+# --- pydantic's errors, told as ours ---
 
 
 def _validate(source: Source, model: type[ModelT]) -> ModelT:

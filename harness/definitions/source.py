@@ -76,9 +76,7 @@ def read_source(path: Path) -> Source:
             raise refuse("the file is empty", expected="a mapping")
         _Builder(source).build(node, ())
     except yaml.MarkedYAMLError as error:
-        raise refuse(
-            f"not valid YAML: {error.problem or error}", error.problem_mark, hint=_yaml_hint(error)
-        ) from error
+        raise refuse(f"not valid YAML: {error.problem or error}", error.problem_mark, hint=_yaml_hint(error)) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise refuse(f"not valid YAML: {error}") from error
     return source
@@ -115,7 +113,7 @@ class _Builder:
         if isinstance(node, yaml.MappingNode):
             result: dict[Any, Any] = {}
             for key_node, value_node in node.value:
-                key = self.constructor.construct_object(key_node) if key_node.id == "scalar" else None  # type: ignore[no-untyped-call]
+                key = self.constructor.construct_object(key_node) if key_node.id == "scalar" else None
                 mark = key_node.start_mark
                 where = {"file": str(self.source.path), "line": mark.line + 1, "column": mark.column + 1}
                 if not isinstance(key, str):
@@ -131,7 +129,7 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self._value(child, (*loc, i), depth + 1, faults) for i, child in enumerate(node.value)]
         try:
-            return self.constructor.construct_object(node)  # type: ignore[no-untyped-call]
+            return self.constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             faults.append(
                 Fault(file=str(self.source.path), line=place[0], column=place[1],

@@ -53,7 +53,7 @@ def _listed(value: Any) -> Any:
 Strings = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
-# --- targets -------------------------------------------------------------------------------------------------
+# --- targets ---
 
 
 class Features(Definition):
@@ -156,7 +156,7 @@ class Database(Definition):
         return self
 
 
-# --- application ---------------------------------------------------------------------------------------------
+# --- application ---
 
 
 class Artifact(Definition):
@@ -237,6 +237,21 @@ class Plugins(Definition):
     host: str = Field(description="the program that loads them")
 
 
+class SchemaStep(Definition):
+    """One step of making the product's tables: a file of the installed product, SQL, or a command."""
+
+    file: str | None = Field(default=None, description="SQL file inside the application's machine")
+    sql: str | None = None
+    command: str | None = Field(default=None, description="template, runs in the application's machine")
+    because: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.file, self.sql, self.command)) != 1:
+            raise ValueError("give exactly one of file, sql and command")
+        return self
+
+
 class Application(Definition):
     """The product under test."""
 
@@ -246,11 +261,14 @@ class Application(Definition):
     version: str = Field(min_length=1, max_length=64)
     version_command: str | None = Field(default=None, description="prints the installed version")
     description: Bilingual | None = None
-    repositories_packages: Strings = Field(default=(), alias="packages")
+    packages: Strings = Field(default=(), description="from the repositories of the operating system")
     artifacts: Annotated[tuple[Artifact, ...], BeforeValidator(_listed)] = ()
     templates: Annotated[tuple[Template, ...], BeforeValidator(_listed)] = ()
     setup: Strings = Field(default=(), description="once after installation; part of the cached environment")
-    schema_steps: dict[str, Strings] = Field(default={}, alias="schema", description="commands by database")
+    schema_steps: dict[str, Annotated[tuple[SchemaStep, ...], BeforeValidator(_listed)]] = Field(
+        default={}, alias="schema", description="steps by database, each time a cell is deployed"
+    )
+    environment: dict[str, str] = Field(default={}, description="of the running product")
     start: str = Field(description="runs in the foreground under supervision")
     user: str = "root"
     ready: Readiness
@@ -289,7 +307,7 @@ class Variant(Definition):
     set: dict[str, Any]
 
 
-# --- suites --------------------------------------------------------------------------------------------------
+# --- suites ---
 
 
 class Case(Definition):
@@ -304,7 +322,8 @@ class Case(Definition):
     clause: str = Field(description="clause of GB/T 25000.51-2016")
     blocker: bool
     certifies_emulated: bool = Field(default=True, description="false: recorded, but certifies nothing")
-    seconds: float = Field(default=120, gt=0, description="limit, scaled by the target's factor")
+    when: Literal["main", "end"] = Field(default="main", description="end: after all suites, may destroy")
+    seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
 
 
 class Suite(Definition):
@@ -313,7 +332,7 @@ class Suite(Definition):
     suite: SuiteName
     version: str
     title: Bilingual
-    runner: Literal["pytest", "locust"]
+    runner: Literal["pytest", "locust", "deployment"]
     method: str = Field(default="", description="standard or method the suite follows")
     locustfile: str = "locustfile.py"
     profile: LoadProfile | None = None
@@ -347,7 +366,7 @@ class LoadProfile(Definition):
     achieved: float = Field(default=0.98, gt=0, le=1, description="least share of the intended rate")
 
 
-# --- matrix --------------------------------------------------------------------------------------------------
+# --- matrix ---
 
 
 class Exclude(BaseModel):

@@ -23,6 +23,7 @@ class LocatedSuite:
 
     definition: Suite
     folder: Path
+    digest: str = ""  #: SHA-256 over the names and contents of its files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Definitions:
     databases: dict[str, Database]
     suites: dict[str, LocatedSuite]
     folder: Path
+    application_folder: Path
     matrix_path: Path
     matrix_places: dict[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict, repr=False)
 

@@ -1,1 +1,1 @@
-"""Processes, waiting, redaction: the only modules that start a program or wait."""
+"""This machine: starting programs, waiting, masking secrets."""

@@ -1,0 +1,121 @@
+"""The database of a cell, reached with its own client inside its own machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import InfrastructureError, StepTimeout
+from harness.model.context import Access
+from harness.model.definitions import Database
+from harness.model.machine import Machine
+from harness.model.templating import render
+from harness.system.process import Completed
+from harness.system.wait import wait_until
+
+
+class QueryFailed(Exception):
+    """The database answered with an error; what that means is for the caller to say."""
+
+
+@dataclass
+class CellDatabase:
+    """``machine`` is the database's own, or the application's where ``definition`` is embedded."""
+
+    machine: Machine
+    definition: Database
+    access: Access
+    factor: float = 1.0
+    user: str = field(default="root")
+
+    @property
+    def embedded(self) -> bool:
+        return self.definition.placement == "embedded"
+
+    def _render(self, command: str) -> str:
+        values: dict[str, Any] = {"db": self.access.model_dump()}
+        return render(command, values, where=f"targets/database/{self.definition.database}.yaml")
+
+    def _command(self, command: str | None, seconds: float) -> Completed:
+        if not command:
+            return Completed(rc=0)
+        return self.machine.run(self._render(command), timeout=seconds * self.factor)
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Nothing to do for an embedded one.
+
+        Raises:
+            InfrastructureError: it does not start or answer in time; nothing is known of the product.
+        """
+        if self.embedded:
+            return
+        done = self._command(self.definition.start, self.definition.start_seconds)
+        if not done.ok:
+            raise InfrastructureError(
+                f"{self.definition.database} did not start (exit {done.rc}): {done.text[-600:]}",
+                advice="the database is part of the lab: see its log, then: harness resume",
+            )
+        try:
+            wait_until(self.ready, seconds=self.definition.start_seconds * self.factor,
+                       what=f"{self.definition.database} answers")  # fmt: skip
+        except StepTimeout as error:
+            raise InfrastructureError(
+                f"{self.definition.database} does not answer: {error.message}",
+                advice="the database is part of the lab: see its log, then: harness resume",
+            ) from error
+
+    def stop(self) -> None:
+        """Stop it cleanly.
+
+        Raises:
+            InfrastructureError: it does not stop.
+        """
+        done = self._command(self.definition.stop, 60)
+        if not done.ok:
+            raise InfrastructureError(f"{self.definition.database} did not stop: {done.text[-600:]}")
+
+    def restart(self) -> None:
+        """Stop, start, wait. Raises as those two."""
+        self.stop()
+        self.start()
+
+    def ready(self) -> bool:
+        """Whether it answers now."""
+        return self.embedded or self._command(self.definition.ready, 20).ok
+
+    def create(self) -> None:
+        """Make the cell's own user and database.
+
+        Raises:
+            InfrastructureError: it refuses.
+        """
+        done = self._command(self.definition.create, 60)
+        if not done.ok:
+            raise InfrastructureError(
+                f"{self.definition.database}: the cell's database could not be made: {done.text[-600:]}",
+                advice=f"check `create` in targets/database/{self.definition.database}.yaml",
+            )
+
+    def query(self, sql: str) -> list[list[str]]:
+        """Run SQL with the database's own client; rows of texts.
+
+        Raises:
+            QueryFailed: the database answered with an error.
+            InfrastructureError: the machine does not answer.
+        """
+        command = self._render(self.definition.query)
+        done = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
+        if not done.ok:
+            raise QueryFailed(f"{self.definition.database}: {done.text[-800:]}")
+        return [line.split("\t") for line in done.out.splitlines()]
+
+    def version(self) -> str:
+        """What it says of its own version; empty where it does not answer."""
+        done = self._command(self.definition.version, 30)
+        return done.out.strip() if done.ok else ""
+
+    def settings(self) -> dict[str, str]:
+        """Observed settings by name."""
+        done = self._command(self.definition.observe_settings, 30)
+        pairs = (line.partition("=") for line in done.out.splitlines() if "=" in line)
+        return {name.strip(): value.strip() for name, _, value in pairs}

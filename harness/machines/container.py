@@ -1,0 +1,124 @@
+"""A container as a machine: every command carries its own limit inside the container."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import secrets
+import tarfile
+import time
+
+import docker.errors
+
+from harness.errors import InfrastructureError
+from harness.machines.engine import Engine, engine_errors
+from harness.system.process import Completed
+
+#: Longest text given with the command itself; the kernel takes 128 KiB in one argument.
+INLINE = 60_000
+KILL_AFTER = 5
+#: A command's output beyond this is cut in the middle: a product must not fill the controller's memory.
+MAX_OUTPUT = 8_000_000
+
+
+class ContainerMachine:
+    """Implements ``harness.model.machine.Machine`` over the engine's exec."""
+
+    def __init__(self, engine: Engine, container: str, name: str = "") -> None:
+        self.engine = engine
+        self.container = container
+        self._name = name or container[:12]
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
+        started = time.monotonic()
+        if stdin:
+            if len(stdin.encode()) > INLINE:
+                path = f"/tmp/.stdin-{secrets.token_hex(6)}"  # noqa: S108  # in the target, random name
+                self.put(path, stdin.encode(), mode="0644")
+                command = f"( {command}\n) <{path}; rc=$?; rm -f {path}; exit $rc"
+            else:
+                mark = f"HARNESS_{secrets.token_hex(6)}"
+                command = f"{{ {command}\n}} <<'{mark}'\n{stdin.rstrip(chr(10))}\n{mark}\n"
+        argv = ["timeout", "-k", str(KILL_AFTER), f"{timeout:.1f}", "sh", "-c", command]
+        with engine_errors(f"running a command in {self.name}"):
+            api = self.engine.client.api
+            handle = api.exec_create(self.container, argv, user=user, stdout=True, stderr=True)["Id"]
+            out, err = api.exec_start(handle, False, False, False, False, True)
+            rc = api.exec_inspect(handle)["ExitCode"]
+        if rc is None:
+            raise InfrastructureError(f"{self.name}: the engine lost a command", advice="see the engine's log")
+        return Completed(rc=rc, out=_text(out), err=_text(err), seconds=time.monotonic() - started)
+
+    def start(self, command: str, *, user: str = "root") -> None:
+        """Start ``sh -c command`` and leave it running, without its output.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        with engine_errors(f"starting a program in {self.name}"):
+            api = self.engine.client.api
+            handle = api.exec_create(self.container, ["sh", "-c", command], user=user, stdout=False, stderr=False)["Id"]
+            api.exec_start(handle, detach=True)
+
+    def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
+        folder, name = posixpath.split(path)
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(data), int(mode, 8), int(time.time())
+            tar.addfile(entry, io.BytesIO(data))
+        with engine_errors(f"writing {path} in {self.name}"):
+            try:
+                self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
+            except docker.errors.NotFound:
+                self.run(f"mkdir -p '{folder}'").ok  # noqa: B018
+                self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
+        if owner != "root:root":
+            done = self.run(f"chown '{owner}' '{path}'")
+            if not done.ok:
+                raise InfrastructureError(f"{self.name}: chown {owner} {path} failed: {done.text}")
+
+    def get(self, path: str) -> bytes:
+        with engine_errors(f"reading {path} in {self.name}"):
+            try:
+                stream, _ = self.engine.client.api.get_archive(self.container, path)
+            except docker.errors.NotFound as error:
+                raise FileNotFoundError(f"{self.name} has no {path}") from error
+            data = io.BytesIO(b"".join(stream))
+        with tarfile.open(fileobj=data) as tar:
+            member = tar.next()
+            if member is not None and member.issym():
+                return self.get(posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname)))
+            file = tar.extractfile(member) if member is not None else None
+            if file is None:
+                raise FileNotFoundError(f"{self.name}: {path} is no file")
+            return file.read()
+
+    def address(self, port: int) -> tuple[str, int]:
+        with engine_errors(f"asking for the address of port {port} of {self.name}"):
+            settings = self.engine.client.api.inspect_container(self.container)["NetworkSettings"]
+        bound = (settings.get("Ports") or {}).get(f"{port}/tcp")
+        if not bound:
+            raise InfrastructureError(
+                f"{self.name} does not publish port {port}", advice="declare it under ports in application.yaml"
+            )
+        return "127.0.0.1", int(bound[0]["HostPort"])
+
+    def host_processes(self) -> list[int]:
+        """Process ids on this machine of everything that runs in the container, its waiting shell left out."""
+        with engine_errors(f"listing the processes of {self.name}"):
+            table = self.engine.client.api.top(self.container, ps_args="-eo pid,args")
+        rows = table["Processes"] or []
+        return [int(row[0]) for row in rows if not row[1].endswith(("docker-init -- sleep infinity", "sleep infinity"))]
+
+
+def _text(data: bytes | None) -> str:
+    data = data or b""
+    if len(data) > MAX_OUTPUT:
+        half = MAX_OUTPUT // 2
+        data = data[:half] + b"\n[... cut ...]\n" + data[-half:]
+    return data.decode(errors="replace")

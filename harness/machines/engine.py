@@ -1,0 +1,173 @@
+"""The Docker engine: reached once, its errors told as ours, everything made by us labelled."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from harness.errors import InfrastructureError, ProvisionError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Every container, network and temporary image of ours carries these labels.
+LABEL = "harness"
+LABEL_WORKSPACE = "harness.workspace"
+LABEL_CAMPAIGN = "harness.campaign"
+LABEL_ATTEMPT = "harness.attempt"
+LABEL_ROLE = "harness.role"
+
+#: What a product's machine may do as root inside its container: nothing that reaches out of it.
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
+
+
+@contextlib.contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Errors of the SDK become ours.
+
+    Raises:
+        InfrastructureError: the engine is away, out of space, or refuses.
+    """
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise InfrastructureError(f"{doing}: {error.explanation or error}", advice="look at: docker events") from error
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        if "no space left" in text.lower():
+            raise InfrastructureError(
+                f"{doing}: no space left on the disk of the Docker engine",
+                advice="free space (docker system df shows what is used), then: harness resume",
+            ) from error
+        raise InfrastructureError(
+            f"{doing}: the Docker engine refused: {text}", advice="see the engine's log"
+        ) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise InfrastructureError(
+            f"{doing}: the Docker engine does not answer ({_short(error)})",
+            advice="start it with: make setup (or systemctl start docker), then: harness resume",
+        ) from error
+
+
+def _short(error: BaseException) -> str:
+    text = str(error)
+    for word in ("Connection refused", "No such file or directory", "Permission denied", "Read timed out"):
+        if word in text:
+            return word
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+class Engine:
+    """A connection to the Docker engine, good for several threads.
+
+    Raises:
+        InfrastructureError: no engine answers.
+    """
+
+    def __init__(self, workspace: str = "none") -> None:
+        self.workspace = workspace
+        with engine_errors("connecting to the Docker engine"):
+            self.client = docker.from_env(timeout=900, max_pool_size=64)
+            self.version: dict[str, Any] = self.client.version()
+            self.info: dict[str, Any] = self.client.info()
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory of the engine's machine."""
+        return int(self.info.get("MemTotal", 0))
+
+    @property
+    def cpus(self) -> int:
+        return int(self.info.get("NCPU", 1))
+
+    def image_id(self, name: str) -> str | None:
+        """The image's id (``sha256:…``), or None."""
+        try:
+            with engine_errors(f"looking for image {name}"):
+                return str(self.client.images.get(name).id)
+        except InfrastructureError as error:
+            if isinstance(error.__cause__, docker.errors.NotFound):
+                return None
+            raise
+
+    def labels(self, campaign: str, attempt: str, role: str) -> dict[str, str]:
+        return {LABEL: "1", LABEL_WORKSPACE: self.workspace, LABEL_CAMPAIGN: campaign, LABEL_ATTEMPT: attempt,
+                LABEL_ROLE: role}  # fmt: skip
+
+    def create_network(self, name: str, labels: dict[str, str]) -> str:
+        """A network of its own for a cell; gives its id.
+
+        Raises:
+            InfrastructureError: see ``engine_errors``.
+        """
+        with engine_errors(f"creating network {name}"):
+            return str(self.client.networks.create(name, driver="bridge", labels=labels).id)
+
+    def create_container(self, name: str, image: str, *, labels: dict[str, str], memory: int, cpus: float,
+                         processes: int, network: str, alias: str, environment: dict[str, str],
+                         ports: tuple[int, ...] = ()) -> str:  # fmt: skip
+        """A container that only waits, limited in memory, CPU and processes; gives its id.
+
+        Ports are published on 127.0.0.1 alone, at numbers the engine chooses.
+
+        Raises:
+            ProvisionError: the image is missing.
+            InfrastructureError: see ``engine_errors``.
+        """
+        if self.image_id(image) is None:  # never pulled: what runs is what was built
+            raise ProvisionError(f"image {image} is missing", advice="repeat the run: it is built again")
+        with engine_errors(f"creating container {name}"):
+            container = self.client.containers.create(
+                image, ["sleep", "infinity"], name=name, hostname=alias, labels=labels, init=True, detach=True,
+                network=network, environment=environment, mem_limit=memory, memswap_limit=memory,
+                nano_cpus=int(cpus * 1e9), pids_limit=processes, cap_drop=["ALL"], cap_add=CAPABILITIES,
+                security_opt=["no-new-privileges"], log_config=docker.types.LogConfig(type="none"),
+                ports={f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
+            )  # fmt: skip
+            with contextlib.suppress(docker.errors.APIError):  # alias: other machines of the cell find it by role
+                net = self.client.networks.get(network)
+                net.disconnect(container)
+                net.connect(container, aliases=[alias])
+            container.start()
+            return str(container.id)
+
+    def remove_container(self, name: str) -> bool:
+        """Remove it with everything that runs in it; False where there was none."""
+        return self._remove(lambda: self.client.containers.get(name).remove(force=True, v=True), f"container {name}")
+
+    def remove_network(self, name: str) -> bool:
+        """Remove it; False where there was none."""
+        return self._remove(lambda: self.client.networks.get(name).remove(), f"network {name}")
+
+    def _remove(self, work: Callable[[], Any], what: str) -> bool:
+        try:
+            with engine_errors(f"removing {what}"):
+                work()
+        except InfrastructureError as error:
+            cause = error.__cause__
+            if isinstance(cause, docker.errors.NotFound):
+                return False
+            if isinstance(cause, docker.errors.APIError) and "already in progress" in str(cause):
+                return True
+            raise
+        return True
+
+    def ours(self, *, everywhere: bool = False) -> list[tuple[str, str, dict[str, str]]]:
+        """What stands of ours: ``(kind, name, labels)``, containers before networks."""
+        label = LABEL if everywhere else f"{LABEL_WORKSPACE}={self.workspace}"
+        with engine_errors("listing containers and networks"):
+            containers = self.client.api.containers(all=True, filters={"label": label})
+            networks = self.client.api.networks(filters={"label": label})
+        found = [("container", c["Names"][0].lstrip("/"), dict(c["Labels"])) for c in containers]
+        return [*found, *(("network", n["Name"], dict(n["Labels"])) for n in networks)]
+
+
+@functools.cache
+def shared_engine() -> Engine:
+    """One connection for a runner's own process."""
+    return Engine()

@@ -1,0 +1,59 @@
+"""What a runner's own process needs to know of its cell; travels as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.model.definitions import Application, Database, LoadProfile
+
+
+class Access(BaseModel):
+    """How the product reaches its database; ``path`` is set for an embedded one."""
+
+    model_config = ConfigDict(frozen=True)
+    kind: str
+    host: str = ""
+    port: int = 0
+    name: str = "app"
+    user: str = "app"
+    password: str = ""
+    path: str = ""
+
+
+class CellContext(BaseModel):
+    """Everything of one deployed cell that suites and load drivers may use."""
+
+    model_config = ConfigDict(frozen=True)
+    campaign: str
+    cell: str
+    attempt: int
+    axes: dict[str, str]
+    architecture: str
+    emulated: bool
+    qemu_cpu: str | None
+    factor: float
+    application: Application
+    database: Database
+    access: Access
+    secrets: dict[str, str]
+    application_machine: str  #: container id
+    database_machine: str  #: container id; the application's where the database is embedded
+    ports: dict[str, tuple[str, int]]  #: name -> address on this machine
+    installed: tuple[str, ...] = ()  #: packages of the product
+    profile: LoadProfile | None = None
+
+    def values(self) -> dict[str, Any]:
+        """What templates of the product see: ``db``, ``ports``, ``secrets``, ``params``, ``cell``."""
+        return {
+            "db": self.access.model_dump(),
+            "ports": self.application.ports,
+            "secrets": self.secrets,
+            "params": self.application.parameters,
+            "cell": {**self.axes, "architecture": self.architecture},
+        }
+
+    def hidden(self) -> list[str]:
+        """Secrets that no log may show."""
+        return [self.access.password, *self.secrets.values()]

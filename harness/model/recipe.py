@@ -1,0 +1,73 @@
+"""What is installed into an environment; its digest is the key of the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.model.plan import digest_of
+
+#: Raised when the way environments are made changes, so that old ones are not taken for new ones.
+REVISION = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeFile:
+    """A file for the environment: content as text, or an artifact of the product on this machine."""
+
+    path: str
+    mode: str = "0644"
+    content: str = ""
+    source: Path | None = None
+    sha256: str = ""  #: of ``source``
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One environment: files, packages, then commands, on the base image of (os, architecture).
+
+    ``cpu`` is set where the product brings its own packages: their maintainer scripts run as that class.
+    """
+
+    name: str
+    os: str
+    architecture: str
+    before: tuple[RecipeFile, ...] = ()
+    packages: tuple[str, ...] = ()
+    package_files: tuple[RecipeFile, ...] = ()
+    copies: tuple[RecipeFile, ...] = ()
+    commands: tuple[str, ...] = ()
+    cpu: str | None = None
+
+    def key(self, base_digest: str) -> str:
+        """SHA-256 (hex) over the base image and everything that goes in."""
+
+        def files(group: tuple[RecipeFile, ...]) -> list[list[str]]:
+            return [[f.path, f.mode, f.content, f.sha256] for f in group]
+
+        return digest_of([
+            REVISION, base_digest, self.os, self.architecture, files(self.before), list(self.packages),
+            files(self.package_files), files(self.copies), list(self.commands), self.cpu,
+        ])  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageFact:
+    """An installed package as the package manager knows it; ``sha256`` of the package file where known."""
+
+    name: str
+    version: str
+    architecture: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """A made environment: the image, where it came from, and what is in it."""
+
+    image: str
+    key: str
+    cached: bool
+    seconds: float
+    packages: tuple[PackageFact, ...] = ()
+    notes: tuple[str, ...] = ()

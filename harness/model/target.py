@@ -1,0 +1,26 @@
+"""Attestation: what a target was declared to be against what was observed before the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One property of a target. ``declared`` is empty where nothing was demanded: then it is only recorded."""
+
+    name: str
+    declared: str
+    observed: str
+    holds: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attestation:
+    """All facts of the machines of a cell."""
+
+    facts: tuple[Fact, ...]
+
+    @property
+    def mismatches(self) -> tuple[Fact, ...]:
+        return tuple(fact for fact in self.facts if not fact.holds)

@@ -1,0 +1,9 @@
+"""Turns a declared target into machines: images, environments, networks, containers, attestation."""
+
+from harness.provision.attestation import attest
+from harness.provision.cell import Machines, provision
+from harness.provision.environments import Environments, InstallFailed
+from harness.provision.images import BaseImages
+from harness.provision.mirror import Mirror
+
+__all__ = ["BaseImages", "Environments", "InstallFailed", "Machines", "Mirror", "attest", "provision"]

@@ -1,0 +1,99 @@
+"""Looks at a target before anything is tested on it: declared against observed."""
+
+from __future__ import annotations
+
+import re
+
+from harness.errors import InfrastructureError
+from harness.model.definitions import Cpu, Os
+from harness.model.machine import Machine
+from harness.model.target import Attestation, Fact
+from harness.provision.architecture import Emulator
+
+#: One command, because each round trip costs a tenth of a second.
+PROBE = r"""
+printf 'arch=%s\n' "$(uname -m)"
+printf 'kernel=%s\n' "$(uname -r)"
+printf 'glibc=%s\n' "$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/glibc //')"
+printf 'page=%s\n' "$(getconf PAGESIZE)"
+LD_SHOW_AUXV=1 /bin/true | sed -n 's/^AT_HWCAP: *\(0x\)\?/hwcap=/p; s/^AT_PLATFORM: */platform=/p'
+ls /lib/ld-linux-*.so.* /lib64/ld-linux-*.so.* 2>/dev/null | sed 's/^/loader=/'
+sed -n 's/^flags[^:]*: /flags=/p' /proc/cpuinfo | head -n 1
+sed -n 's/^model name[^:]*: /model=/p' /proc/cpuinfo | head -n 1
+sed 's/^/os./; s/"//g' /etc/os-release
+"""
+
+#: Bits of AT_HWCAP: arch/arm64/include/uapi/asm/hwcap.h, arch/loongarch/include/uapi/asm/hwcap.h.
+HWCAP = {
+    "aarch64": (
+        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc "
+        "dcpop sha3 sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm ssbs sb paca pacg "
+    ).split(),
+    "loongarch64": ("cpucfg lam ual fpu lsx lasx crc32 complex crypto lvz ").split(),
+}
+
+
+def features(architecture: str, observed: dict[str, str]) -> set[str]:
+    """Names of the instruction-set features that programs on the target see."""
+    if architecture in HWCAP:
+        bits = int(observed.get("hwcap", "0") or "0", 16)
+        return {name for position, name in enumerate(HWCAP[architecture]) if bits >> position & 1}
+    return set(observed.get("flags", "").split())
+
+
+def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None) -> Attestation:
+    """Compare one machine with what its definitions declare; a mismatch is the caller's to act upon.
+
+    Raises:
+        InfrastructureError: the machine cannot be asked.
+    """
+    done = machine.run(PROBE, timeout=60)
+    if done.rc == 132:
+        raise InfrastructureError(
+            f"{machine.name}: its own shell dies with SIGILL: the emulator is too old or too small a CPU model",
+            advice="install a newer qemu-user-static with: make setup",
+        )
+    observed: dict[str, str] = {}
+    for line in done.out.splitlines():
+        key, _, value = line.partition("=")
+        observed[key] = f"{observed[key]} {value}" if key == "loader" and key in observed else value.strip()
+    facts = [
+        Fact(name="architecture", declared=cpu.architecture, observed=observed.get("arch", ""),
+             holds=observed.get("arch") == cpu.architecture),
+    ]  # fmt: skip
+    for key, value in system.identity.items():
+        seen = observed.get(f"os.{key}", "")
+        facts.append(Fact(name=f"os-release {key}", declared=value, observed=seen, holds=seen == value))
+    glibc = observed.get("glibc", "")
+    facts.append(Fact(name="glibc", declared=system.glibc or "", observed=glibc,
+                      holds=system.glibc is None or glibc == system.glibc))  # fmt: skip
+    seen_features = features(cpu.architecture, observed)
+    for name in cpu.features.present:
+        facts.append(Fact(name=f"feature {name}", declared="present", holds=name in seen_features,
+                          observed="present" if name in seen_features else "absent"))  # fmt: skip
+    for name in cpu.features.absent:
+        facts.append(Fact(name=f"feature {name}", declared="absent", holds=name not in seen_features,
+                          observed="present" if name in seen_features else "absent"))  # fmt: skip
+    recorded = {"kernel": observed.get("kernel", ""), "page size": observed.get("page", ""),
+                "ELF interpreter": observed.get("loader", ""), "AT_HWCAP": observed.get("hwcap", "")}  # fmt: skip
+    if emulated_by is None:
+        recorded["CPU model"] = observed.get("model", "")
+    else:  # /proc/cpuinfo shows the host's CPU there and would mislead
+        recorded["emulator"] = f"qemu-user {emulated_by.version}, {cpu.emulation.user or 'default model'}"
+        recorded["emulator SHA-256"] = emulated_by.sha256
+    facts += [Fact(name=name, declared="", observed=value) for name, value in recorded.items() if value]
+    return Attestation(facts=tuple(facts))
+
+
+def attest_database(version: str, declared: dict[str, str], settings: dict[str, str]) -> Attestation:
+    """The database's version (recorded) and the settings that its definition declares."""
+    facts = [Fact(name="database version", declared="", observed=_first(version), holds=bool(version))]
+    for name, value in declared.items():
+        seen = settings.get(name, "")
+        facts.append(Fact(name=f"database {name}", declared=value, observed=seen,
+                          holds=seen.lower() == value.lower()))  # fmt: skip
+    return Attestation(facts=tuple(facts))
+
+
+def _first(text: str) -> str:
+    return re.sub(r"\s+", " ", text.strip().splitlines()[0]) if text.strip() else ""

@@ -1,0 +1,68 @@
+"""The machines of one cell: a network of its own, one container for the product, one for a database server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.errors import HarnessError
+from harness.machines import ContainerMachine, Engine
+from harness.model.definitions import Application, Cpu, Database, size_in_bytes
+from harness.model.ledger import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machines:
+    """``database`` is the application's machine where the database is embedded."""
+
+    application: ContainerMachine
+    database: ContainerMachine
+    network: str
+
+
+@contextlib.contextmanager
+def provision(
+    engine: Engine, *, campaign: str, attempt: str, short: str, cpu: Cpu, emulated: bool, application: Application,
+    database: Database, application_image: str, database_image: str | None, ledger: Ledger,
+) -> Iterator[Machines]:  # fmt: skip
+    """Make the machines, and remove them whatever happens; every intent is journaled before the deed.
+
+    Raises:
+        InfrastructureError: the engine refuses.
+    """
+    stem = f"harness-{campaign}-{short}-{attempt}"
+    environment = {"QEMU_CPU": cpu.emulation.user} if emulated and cpu.emulation.user else {}
+    made: list[tuple[str, str]] = []
+
+    def container(role: str, image: str, limits: Application | Database, ports: tuple[int, ...]) -> ContainerMachine:
+        name = f"{stem}-{role}"
+        ledger.intent("container", name)
+        made.append(("container", name))
+        identity = engine.create_container(
+            name, image, labels=engine.labels(campaign, f"{short}-{attempt}", role), network=stem, alias=role,
+            memory=size_in_bytes(limits.limits.memory), cpus=min(limits.limits.cpus, engine.cpus),
+            processes=limits.limits.processes, environment=environment, ports=ports,
+        )  # fmt: skip
+        ledger.created("container", name, identity)
+        return ContainerMachine(engine, identity, role)
+
+    try:
+        ledger.intent("network", stem)
+        made.append(("network", stem))
+        ledger.created("network", stem, engine.create_network(stem, engine.labels(campaign, f"{short}-{attempt}", "")))
+        product = container("application", application_image, application, tuple(application.ports.values()))
+        server = container("database", database_image, database, ()) if database_image is not None else product
+        yield Machines(application=product, database=server, network=stem)
+    finally:
+        trouble: list[HarnessError] = []
+        for kind, name in reversed(made):
+            try:
+                remove = engine.remove_container if kind == "container" else engine.remove_network
+                remove(name)
+                ledger.removed(kind, name)
+            except HarnessError as error:  # one that cannot be removed must not leak the others
+                trouble.append(error)
+        for problem in trouble:
+            with contextlib.suppress(HarnessError):
+                ledger.event("teardown-trouble", message=problem.message, next="harness gc")

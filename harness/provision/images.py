@@ -1,0 +1,215 @@
+"""Base images of operating systems, built from signed packages and loaded into the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import ProvisionError, StepTimeout
+from harness.machines import Engine
+from harness.machines.engine import engine_errors
+from harness.model.definitions import Os
+from harness.model.ledger import Ledger
+from harness.model.plan import digest_of
+from harness.provision.architecture import NAMES, host_architecture
+from harness.provision.mirror import Mirror
+from harness.system.process import Completed, run
+
+#: Raised when the way base images are made changes.
+REVISION = 2
+LABEL_NOTES = "harness.notes"
+BUILD_SECONDS = 1800
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseImage:
+    """An image in the engine: its name, id, and what was unusual when it was made."""
+
+    name: str
+    id: str
+    cached: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class BaseImages:
+    """Builds what is missing. ``accepted`` maps an operating system to the reason for taking an expired release."""
+
+    engine: Engine
+    cache: Path
+    mirror_uri: str = ""
+    accepted: dict[str, str] = field(default_factory=dict)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    _mirror: Mirror | None = None
+
+    def ensure(self, system: Os, architecture: str, ledger: Ledger) -> BaseImage:
+        """The base image of a system for an architecture; built with mmdebstrap where it is missing.
+
+        Raises:
+            ProvisionError: the packages cannot be fetched, verified or unpacked.
+        """
+        names = NAMES[architecture]
+        key = digest_of([REVISION, system.suite, system.family, names.debian])[:12]
+        tag = f"harness-base:{system.os}-{names.debian}-{key}"
+        with self.locked(f"base-{key}"):
+            if (found := self._find(tag)) is not None:
+                return found
+            ledger.intent("image", tag)
+            notes, layer = self._bootstrap(
+                system, names.debian, self.cache / "tmp" / f"{key}-{os.getpid()}.tar", ledger
+            )
+            try:
+                with engine_errors(f"loading image {tag}"):
+                    self._load(layer, tag, names.docker, notes)
+            finally:
+                layer.unlink(missing_ok=True)
+            ledger.created("image", tag, self.engine.image_id(tag) or "")
+            made = self._find(tag)
+            if made is None:
+                raise ProvisionError(f"image {tag} was loaded but is not there", advice="see the engine's log")
+            return BaseImage(name=tag, id=made.id, cached=False, notes=made.notes)
+
+    def native_tools(self, system: Os, ledger: Ledger) -> Path | None:
+        """Root folder of the same release for this machine's own architecture; None where there is none.
+
+        Its programs stand in for the emulated ones while packages are installed.
+
+        Raises:
+            ProvisionError: as ``ensure``.
+        """
+        host = host_architecture()
+        if host not in system.architectures:
+            return None
+        key = digest_of([REVISION, "native", system.suite, host])[:12]
+        final = self.cache / "native" / key
+        with self.locked(f"native-{key}"):
+            if (final / ".complete").is_file():
+                return final
+            part = self.cache / "tmp" / f"native-{key}-{os.getpid()}.tar"
+            _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl,zstd,xz-utils")
+            shutil.rmtree(final, ignore_errors=True)
+            final.mkdir(parents=True)
+            try:
+                done = run(["tar", "-xf", str(layer), "-C", str(final), "--exclude=./dev/*"], timeout=300)
+            finally:
+                layer.unlink(missing_ok=True)
+            if not done.ok:
+                raise ProvisionError(f"unpacking {final} failed: {done.text[-400:]}", advice="free space and repeat")
+            (final / ".complete").touch()  # written last: a half unpacked folder is never used
+        return final
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """One process and one thread at a time."""
+        folder = self.cache / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _find(self, tag: str) -> BaseImage | None:
+        identity = self.engine.image_id(tag)
+        if identity is None:
+            return None
+        with engine_errors(f"reading image {tag}"):
+            labels = self.engine.client.images.get(tag).labels
+        return BaseImage(name=tag, id=identity, cached=True, notes=tuple(json.loads(labels.get(LABEL_NOTES, "[]"))))
+
+    def _bootstrap(self, system: Os, debian: str, out: Path, ledger: Ledger, *,
+                   include: str = "") -> tuple[list[str], Path]:  # fmt: skip
+        self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        packages = [p for p in (include, "ca-certificates" if mirror.uri.startswith("https") else "") if p]
+        argv = ["mmdebstrap", "--variant=minbase", "--format=tar", f"--architectures={debian}", "--skip=check/qemu",
+                '--aptopt=Acquire::Languages "none"', "--dpkgopt=path-exclude=/usr/share/man/*"]  # fmt: skip
+        if os.geteuid() == 0:
+            argv.append("--mode=root")
+        if packages:
+            argv.append(f"--include={','.join(packages)}")
+        if mirror.proxy:
+            argv.append(f'--aptopt=Acquire::http::Proxy "{mirror.proxy}"')
+        tail = [system.suite, str(out), mirror.source(system.suite)]
+        ledger.event("bootstrap", os=system.os, architecture=debian, suite=system.suite)
+        notes = [f"packages verified with {mirror.keyring.name}"]
+        done = self._mmdebstrap([*argv, *tail])
+        if not done.ok and "is expired" in done.err:
+            reason = self.accepted.get(system.os)
+            if reason is None:
+                raise ProvisionError(
+                    f"the release file of {system.os} ({system.suite}) on the mirror is expired: {_expired(done.err)}",
+                    advice=f"use a fresher mirror (--mirror URI), or accept it knowingly: --allow-expired-release "
+                    f"{system.os}, or `accept` in matrix.yaml; the evidence then says so",
+                )
+            notes.append(f"release file of {system.suite} expired, accepted: {reason} ({_expired(done.err)})")
+            ledger.event("expired-release-accepted", os=system.os, reason=reason, apt=_expired(done.err))
+            out.unlink(missing_ok=True)
+            done = self._mmdebstrap([*argv, '--aptopt=Acquire::Check-Valid-Until "false"', *tail])
+        ledger.keep(f"mmdebstrap-{system.os}-{debian}.log", done.text.encode())
+        if not done.ok:
+            out.unlink(missing_ok=True)
+            space = "No space left" in done.err
+            raise ProvisionError(
+                f"mmdebstrap could not build {system.os} for {debian} (exit {done.rc}): {_tail(done.err)}",
+                advice="free space on the disk"
+                if space
+                else "see the log in the evidence; check the mirror with apt-get update",
+            )
+        return notes, out
+
+    def _mmdebstrap(self, argv: list[str]) -> Completed:
+        try:
+            # The temporary root must lie where devices may be made; /tmp may be mounted otherwise.
+            scratch = self.cache / "tmp"
+            return run(argv, timeout=BUILD_SECONDS, cancel=self.cancel, env={"TMPDIR": str(scratch)})
+        except StepTimeout as error:
+            raise ProvisionError(error.message, advice="check the mirror's speed") from error
+
+    def _load(self, layer: Path, tag: str, architecture: str, notes: list[str]) -> None:
+        # `docker import --platform` of older engines ignores the platform; an archive's own config is honoured.
+        digest = hashlib.sha256()
+        with layer.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        config = json.dumps({
+            "architecture": architecture, "os": "linux",
+            "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+                       "Cmd": ["/bin/sh"],
+                       "Labels": {LABEL_NOTES: json.dumps(notes)}},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest.hexdigest()}"]},
+            "history": [{"created_by": "mmdebstrap"}],
+        }).encode()  # fmt: skip
+        name = f"{hashlib.sha256(config).hexdigest()}.json"
+        manifest = json.dumps([{"Config": name, "RepoTags": [tag], "Layers": ["layer.tar"]}]).encode()
+        archive = layer.with_suffix(".load")
+        try:
+            with tarfile.open(archive, "w") as tar:
+                for member, data in ((name, config), ("manifest.json", manifest)):
+                    entry = tarfile.TarInfo(member)
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+                tar.add(layer, "layer.tar")
+            with archive.open("rb") as file:
+                self.engine.client.images.load(file)
+        finally:
+            archive.unlink(missing_ok=True)
+
+
+def _expired(text: str) -> str:
+    """apt's own sentence, its addresses left out."""
+    line = next((line for line in text.splitlines() if "is expired" in line), "")
+    return line[line.find("is expired") :].strip() if line else "expired"
+
+
+def _tail(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-3:])[:600]

@@ -1,0 +1,56 @@
+"""The one place that waits: deadlines on the monotonic clock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from harness.errors import Canceled, StepTimeout
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A point in time ``seconds`` from its making."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.started + self.seconds - time.monotonic())
+
+    @property
+    def passed(self) -> float:
+        return time.monotonic() - self.started
+
+
+def wait_until(
+    check: Callable[[], T | None],
+    *,
+    seconds: float,
+    what: str,
+    interval: float = 0.1,
+    cancel: threading.Event | None = None,
+) -> T:
+    """Ask ``check`` until it gives something other than None or False; intervals grow to one second.
+
+    Raises:
+        StepTimeout: nothing came within ``seconds``.
+        Canceled: ``cancel`` was set.
+    """
+    deadline = Deadline(seconds)
+    while True:
+        value = check()
+        if value is not None and value is not False:
+            return value
+        if cancel is not None and cancel.is_set():
+            raise Canceled(f"canceled while waiting for {what}")
+        if deadline.left <= 0:
+            raise StepTimeout(f"{what} within {seconds:.0f} s: it did not happen")
+        time.sleep(min(interval, deadline.left + 0.01))
+        interval = min(interval * 1.5, 1.0)
