@@ -108,12 +108,16 @@ class ContainerMachine:
             )
         return "127.0.0.1", int(bound[0]["HostPort"])
 
-    def host_processes(self) -> list[int]:
-        """Process ids on this machine of everything that runs in the container, its waiting shell left out."""
+    def host_processes(self) -> list[tuple[int, str]]:
+        """Process id on this machine and command line of all that runs in the container but its own waiting.
+
+        Raises:
+            InfrastructureError: the engine does not answer.
+        """
         with engine_errors(f"listing the processes of {self.name}"):
             table = self.engine.client.api.top(self.container, ps_args="-eo pid,args")
-        rows = table["Processes"] or []
-        return [int(row[0]) for row in rows if not row[1].endswith(("docker-init -- sleep infinity", "sleep infinity"))]
+        rows = [(int(row[0]), row[1]) for row in table["Processes"] or []]
+        return [(pid, args) for pid, args in rows if not args.rstrip().endswith("sleep infinity")]
 
 
 def _text(data: bytes | None) -> str:

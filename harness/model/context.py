@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -41,6 +42,7 @@ class CellContext(BaseModel):
     application_machine: str  #: container id
     database_machine: str  #: container id; the application's where the database is embedded
     ports: dict[str, tuple[str, int]]  #: name -> address on this machine
+    template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product
     profile: LoadProfile | None = None
 

@@ -140,6 +140,7 @@ class Database(Definition):
     version: str
     settings: dict[str, str] = Field(default={}, description="name -> declared value")
     observe_settings: str | None = Field(default=None, description="prints NAME=VALUE lines")
+    log: str | None = Field(default=None, description="file that is kept as evidence")
     limits: Limits = Limits()
     start_seconds: float = Field(default=60, gt=0)
     certainty: Certainty
@@ -201,6 +202,9 @@ class Resource(Definition):
     read: Request
     update: Request
     delete: Request
+    gone: Annotated[tuple[int, ...], BeforeValidator(_listed)] = Field(
+        default=(404,), description="status of a read after the delete"
+    )
     stored: str = Field(description="SQL that gives the stored text of `key`, one row")
 
 
@@ -269,6 +273,7 @@ class Application(Definition):
         default={}, alias="schema", description="steps by database, each time a cell is deployed"
     )
     environment: dict[str, str] = Field(default={}, description="of the running product")
+    secrets: Strings = Field(default=(), description="names; each cell gets fresh values")
     start: str = Field(description="runs in the foreground under supervision")
     user: str = "root"
     ready: Readiness

@@ -1,0 +1,239 @@
+"""The running product on a cell: start, stop, kill, readiness, and what its end means."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from dataclasses import dataclass, field
+
+import httpx
+
+from harness.database import CellDatabase
+from harness.errors import HarnessError
+from harness.machines import ContainerMachine, Engine
+from harness.model.context import CellContext
+from harness.model.templating import render
+
+RUN = "/run/harness"
+LOG = "/var/log/harness/app.log"
+_MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
+
+
+class ProductFault(Exception):
+    """The product itself did not do what it must: an observation, not an error of the harness.
+
+    ``zh`` and ``en`` say what happened; ``log`` is the tail of the product's own output.
+    """
+
+    def __init__(self, en: str, zh: str, log: str = "") -> None:
+        super().__init__(f"{en} / {zh}")
+        self.en, self.zh, self.log = en, zh, log
+
+
+@dataclass
+class Deployment:
+    """Controls the product in ``machine``; made from a context in any process."""
+
+    context: CellContext
+    machine: ContainerMachine
+    database: CellDatabase
+    starts: int = field(default=0)
+
+    @classmethod
+    def of(cls, context: CellContext, engine: Engine) -> Deployment:
+        product = ContainerMachine(engine, context.application_machine, "application")
+        same = context.database_machine == context.application_machine
+        server = product if same else ContainerMachine(engine, context.database_machine, "database")
+        user = context.application.user if same else "root"
+        database = CellDatabase(server, context.database, context.access, context.factor, user)
+        return cls(context, product, database)
+
+    def url(self, path: str = "") -> str:
+        """Where the product's HTTP interface answers on this machine."""
+        http = self.context.application.http
+        if http is None:
+            raise LookupError("the application declares no http section")
+        host, port = self.context.ports[http.port]
+        return f"http://{host}:{port}{http.base}{path}"
+
+    def headers(self) -> dict[str, str]:
+        """Headers that every good request carries."""
+        http = self.context.application.http
+        given = http.headers if http is not None else {}
+        return {key: render(value, self.context.values(), where="http.headers") for key, value in given.items()}
+
+    def install_control(self) -> None:
+        """Write the scripts that start and watch the product.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        application = self.context.application
+        values = self.context.values()
+        command = render(application.start, values, where="start").strip()
+        exports = "".join(
+            f"export {name}='{render(value, values, where='environment')}'\n"
+            for name, value in application.environment.items()
+        )
+        # The inner shell becomes the product, so its pid is the product's; the outer one notes how it ended.
+        start = f"{exports}echo $$ >{RUN}/app.pid\nexec {command}\n"
+        supervise = f"sh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit\n"
+        script = (
+            f"mkdir -p {RUN} /var/log/harness && chown '{application.user}' {RUN} /var/log/harness\n"
+            f"cat >{RUN}/start.sh <<'HARNESS_START'\n{start}HARNESS_START\n"
+            f"cat >{RUN}/supervise.sh <<'HARNESS_START'\n{supervise}HARNESS_START\n"
+        )
+        self.machine.run(script, timeout=60)
+
+    def start(self) -> None:
+        """Start the product and return at once.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        self.starts += 1
+        self.machine.run(f"rm -f {RUN}/app.exit {RUN}/app.pid; "
+                         f"echo '--- start {self.starts}' >>{LOG}; chmod 666 {LOG}", timeout=30)  # fmt: skip
+        self.machine.start(f"exec sh {RUN}/supervise.sh", user=self.context.application.user)
+
+    def exit_code(self) -> int | None:
+        """How the product ended, None while it runs (or was never started)."""
+        text = self.machine.run(f"cat {RUN}/app.exit 2>/dev/null", timeout=30).out.strip()
+        return int(text) if text.isdigit() else None
+
+    def pid(self) -> int:
+        """Its process id inside the machine; 0 where there is none."""
+        text = self.machine.run(f"cat {RUN}/app.pid 2>/dev/null", timeout=30).out.strip()
+        return int(text) if text.isdigit() else 0
+
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self.machine.run(f"kill -0 $(cat {RUN}/app.pid) 2>/dev/null", timeout=30).ok
+
+    def log(self, lines: int = 40) -> str:
+        """Tail of the product's output."""
+        return self.machine.run(f"tail -n {lines} {LOG} 2>/dev/null", timeout=30).out
+
+    def is_ready(self) -> bool:
+        """Whether it serves now, by the declared readiness."""
+        ready = self.context.application.ready
+        if ready.path is not None:
+            with contextlib.suppress(httpx.HTTPError):
+                answer = httpx.get(self.url(ready.path), headers=self.headers(), timeout=5 * self.context.factor)
+                return answer.status_code in ready.status
+            return False
+        command = render(ready.command or "false", self.context.values(), where="ready.command")
+        return self.machine.run(command, timeout=30 * self.context.factor).ok
+
+    def wait_ready(self) -> float:
+        """Wait until it serves; gives the seconds it took.
+
+        Raises:
+            ProductFault: it ended, or did not serve within its declared limit (scaled by the target's factor).
+            InfrastructureError: the machine does not answer.
+        """
+        limit = self.context.application.ready.seconds * self.context.factor
+        started = time.monotonic()
+        looked = 0.0
+        while not self.is_ready():
+            passed = time.monotonic() - started
+            if passed - looked >= 0.5:  # asking costs a round trip into the container
+                looked = passed
+                if (code := self.exit_code()) is not None:
+                    raise self.ended(code)
+            if passed > limit:
+                raise self._never_ready(limit)
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def ensure_running(self) -> None:
+        """Start it where it does not run. Raises as ``wait_ready``."""
+        if not self.running():
+            self.start()
+        self.wait_ready()
+
+    def stop(self) -> tuple[float, int]:
+        """Send the declared signal and wait; gives seconds and exit status.
+
+        Raises:
+            ProductFault: it does not end within its declared limit.
+        """
+        application = self.context.application
+        limit = application.stop_seconds * self.context.factor
+        done = self.machine.run(
+            f"kill -{application.stop} $(cat {RUN}/app.pid) 2>/dev/null; n=0; "
+            f"while [ ! -e {RUN}/app.exit ] && [ $n -lt {int(limit * 10)} ]; do sleep 0.1; n=$((n+1)); done; "
+            f"cat {RUN}/app.exit",
+            timeout=limit * 3 + 30,
+        )
+        if not done.out.strip().isdigit():
+            raise ProductFault(f"it did not stop within {limit:.0f} s after SIG{application.stop}",
+                               f"收到 SIG{application.stop} 后 {limit:.0f} 秒内未停止", self.log())  # fmt: skip
+        return done.seconds, int(done.out.strip())
+
+    def restart(self) -> float:
+        """Stop, start, wait; gives the seconds until it served again. Raises as those."""
+        self.stop()
+        self.start()
+        return self.wait_ready()
+
+    def kill(self) -> None:
+        """SIGKILL to the product and everything it started.
+
+        Raises:
+            ProductFault: something of it outlives SIGKILL.
+        """
+        done = self.machine.run(
+            f"kill -9 $(cat {RUN}/app.pid); n=0; while [ ! -e {RUN}/app.exit ] && [ $n -lt 100 ]; do sleep 0.1; "
+            f"n=$((n+1)); done; cat {RUN}/app.exit",
+            timeout=60,
+        )
+        if not done.ok:
+            raise ProductFault("it outlived SIGKILL", "SIGKILL 后进程仍存在", self.log())
+
+    def healthy_lab(self) -> str:
+        """Known-good probe of the target; empty where all is well, else what is wrong with the lab."""
+        try:
+            if self.machine.run("true", timeout=30).rc != 0:
+                return "a known-good command fails on the application's machine"
+            if not self.database.ready():
+                return f"the database {self.context.database.database} does not answer"
+        except HarnessError as error:
+            return error.message
+        return ""
+
+    def ended(self, code: int) -> ProductFault:
+        """What an exit status means, told in both languages."""
+        log = self.log()
+        label = f"{self.context.axes.get('cpu', '')} ({self.context.qemu_cpu or self.context.architecture})"
+        if code in (132, 4) or re.search(r"Illegal instruction|uncaught target signal 4", log):
+            return ProductFault(
+                f"it died with SIGILL (illegal instruction): it uses an instruction that {label} does not have; "
+                "build it for this CPU class",
+                f"进程因 SIGILL（非法指令）终止：使用了 {label} 不具备的指令；请针对该类 CPU 编译", log)  # fmt: skip
+        if code == 126 or "Exec format error" in log or "cannot execute" in log:
+            return ProductFault("it cannot be executed: wrong architecture or no executable file",
+                                "无法执行：架构不符或不是可执行文件", log)  # fmt: skip
+        if code == 127:
+            return ProductFault("it cannot be executed: program or its ELF interpreter not found",
+                                "无法执行：找不到程序或其 ELF 解释器", log)  # fmt: skip
+        if code == 137 and self.out_of_memory():
+            limit = self.context.application.limits.memory
+            return ProductFault(f"it was killed: it took more memory than its limit of {limit}",
+                                f"进程被终止：内存超过限额 {limit}", log)  # fmt: skip
+        if code > 128:
+            return ProductFault(f"it died with signal {code - 128}", f"进程因信号 {code - 128} 终止", log)
+        return ProductFault(f"it exited at once with status {code}", f"进程立即退出，状态码 {code}", log)
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed something in the product's container for memory."""
+        text = self.machine.run(_MEMORY, timeout=30).out
+        return any(int(count) > 0 for count in re.findall(r"^oom_kill (\d+)", text, re.MULTILINE))
+
+    def _never_ready(self, limit: float) -> ProductFault:
+        ready = self.context.application.ready
+        asked = f"GET {ready.path}" if ready.path is not None else "its readiness command"
+        asked_zh = f"GET {ready.path}" if ready.path is not None else "就绪检查命令"
+        return ProductFault(f"it runs but never got ready: {asked} gave no good answer within {limit:.0f} s",
+                            f"进程在运行但未就绪：{limit:.0f} 秒内 {asked_zh} 没有正确响应", self.log())  # fmt: skip

@@ -1,0 +1,37 @@
+"""Recipes of environments from definitions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from harness.model.definitions import Application, Artifact, Cpu, Database
+from harness.model.recipe import Recipe, RecipeFile
+
+
+def application_recipe(application: Application, *, os: str, cpu: Cpu, folder: Path) -> Recipe:
+    """The product's environment. ``folder`` holds application.yaml and the artifacts.
+
+    A product from the system's own repositories shares its environment between the CPU classes of one
+    architecture; one that brings its own files is installed as the class at hand.
+    """
+    fitting = [a for a in application.artifacts if a.architecture in ("all", cpu.architecture)]
+    return Recipe(
+        name=application.application, os=os, architecture=cpu.architecture, packages=application.packages,
+        package_files=tuple(_file(a, folder) for a in fitting if a.install == "package"),
+        copies=tuple(_file(a, folder) for a in fitting if a.install == "copy"),
+        commands=application.setup, cpu=cpu.emulation.user if fitting else None,
+    )  # fmt: skip
+
+
+def database_recipe(database: Database, *, os: str, architecture: str) -> Recipe:
+    """The environment of a database server."""
+    before = tuple(RecipeFile(path=f.path, content=f.content, mode=f.mode) for f in database.before_install)
+    return Recipe(name=database.database, os=os, architecture=architecture, before=before,
+                  packages=database.packages, commands=database.setup)  # fmt: skip
+
+
+def _file(artifact: Artifact, folder: Path) -> RecipeFile:
+    source = folder / artifact.path
+    return RecipeFile(path=artifact.to or source.name, mode=artifact.mode, source=source,
+                      sha256=hashlib.sha256(source.read_bytes()).hexdigest())  # fmt: skip

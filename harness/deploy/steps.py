@@ -1,0 +1,103 @@
+"""The steps from machines to a serving product; each is an observation of the deployment suite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from harness.database import QueryFailed
+from harness.deploy.deployment import Deployment, ProductFault
+from harness.model.definitions import Suite
+from harness.model.results import Cause, Measurement, Observation, Result
+from harness.model.templating import render
+from harness.system.process import Completed
+
+
+def deploy(deployment: Deployment, suite: Suite) -> Iterator[Observation]:
+    """Configure, make the schema, start, wait: one observation a step, and an end at the first that fails.
+
+    ``suite`` is the deployment suite of the catalogue; its cases name the steps by ``test``.
+
+    Raises:
+        InfrastructureError: a machine or the database server fails; nothing is known of the product then.
+        DefinitionError: a template of the product is wrong.
+    """
+    steps: list[tuple[str, Callable[[Deployment], float | None]]] = [
+        ("configure", _configure), ("schema", _schema), ("start", _start), ("ready", lambda d: d.wait_ready()),
+    ]  # fmt: skip
+    cases = {case.test: case for case in suite.cases}
+    for name, work in steps:
+        started = time.monotonic()
+        base: dict[str, Any] = {"case": cases[name].id, "suite": suite.suite}
+        try:
+            value = work(deployment)
+        except ProductFault as fault:
+            lab = deployment.healthy_lab()
+            spent = time.monotonic() - started
+            if lab:
+                yield Observation(**base, result=Result.ERROR, cause=Cause.INFRA, seconds=spent,
+                                  detail=f"{lab}; before that: {fault}\n{fault.log}")  # fmt: skip
+            else:
+                yield Observation(**base, result=Result.FAIL, seconds=spent, detail=f"{fault}\n{fault.log}".rstrip())
+            return
+        spent = time.monotonic() - started
+        measured = (Measurement(name=name, value=round(value, 3), unit="s"),) if value is not None else ()
+        yield Observation(**base, result=Result.PASS, seconds=spent, measurements=measured)
+
+
+def _configure(deployment: Deployment) -> None:
+    context = deployment.context
+    values = context.values()
+    folder = context.template_folder
+    for template in context.application.templates:
+        source = (folder / template.template).read_text(encoding="utf-8")
+        text = render(source, values, where=str(folder / template.template))
+        deployment.machine.put(template.path, text.encode(), mode=template.mode, owner=template.owner)
+    deployment.install_control()
+
+
+def _schema(deployment: Deployment) -> None:
+    context = deployment.context
+    steps = context.application.schema_steps.get(context.database.database, ())
+    user = context.application.user
+    if deployment.database.embedded and steps:
+        folder = context.access.path.rpartition("/")[0] or "/"
+        deployment.machine.run(f"mkdir -p '{folder}' && chown '{user}' '{folder}'")
+    for step in steps:
+        if step.command is not None:
+            done = deployment.machine.run(render(step.command, context.values(), where="schema"),
+                                          timeout=120 * context.factor)  # fmt: skip
+            _demand(done, step.command)
+            continue
+        if step.file is not None:
+            try:
+                sql = deployment.machine.get(step.file).decode("utf-8")
+            except FileNotFoundError:
+                raise ProductFault(f"the installed product has no schema file {step.file}",
+                                   f"安装后的产品缺少建表文件 {step.file}") from None  # fmt: skip
+        else:
+            sql = render(step.sql or "", context.values(), where="schema")
+        try:
+            deployment.database.query(sql)
+        except QueryFailed as error:
+            what = step.file or (step.sql or "")[:80]
+            raise ProductFault(f"the database refuses the product's schema ({what}): {error}",
+                               f"数据库拒绝产品的建表语句（{what}）") from error  # fmt: skip
+
+
+def _demand(done: Completed, command: str) -> None:
+    if not done.ok:
+        raise ProductFault(f"schema command failed (exit {done.rc}): {command[:80]}",
+                           f"建表命令失败（状态码 {done.rc}）：{command[:80]}", done.text[-1500:])  # fmt: skip
+
+
+def _start(deployment: Deployment) -> None:
+    deployment.start()
+    deadline = time.monotonic() + 20 * deployment.context.factor
+    while not deployment.running():
+        if (code := deployment.exit_code()) is not None:
+            raise deployment.ended(code)
+        if time.monotonic() > deadline:
+            raise ProductFault("no process appeared", "没有出现进程", deployment.log())
+        time.sleep(0.1)

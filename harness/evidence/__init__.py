@@ -1,0 +1,8 @@
+"""Evidence: files by SHA-256, and the journal of everything that was done."""
+
+from harness.evidence.journal import AttemptRow, CampaignRow, Journal
+from harness.evidence.recorder import Recorder
+from harness.evidence.store import EvidenceStore
+from harness.evidence.workspace import Workspace
+
+__all__ = ["AttemptRow", "CampaignRow", "EvidenceStore", "Journal", "Recorder", "Workspace"]

@@ -1,0 +1,365 @@
+"""The journal: one SQLite file a workspace, WAL, synchronous=FULL; written before anything is created.
+
+Events form a chain: each carries the SHA-256 of its own content and of the one before, so that a removed or
+altered line shows. Attempts are immutable once done. ``Journal.check`` verifies the chain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from harness.errors import HarnessBug, InfrastructureError
+from harness.model.plan import digest_of
+from harness.model.results import Cause, Measurement, Observation, Result, SkipReason, State, Verdict
+
+metadata = sa.MetaData()
+
+campaigns = sa.Table(
+    "campaigns", metadata,
+    sa.Column("id", sa.String, primary_key=True), sa.Column("created", sa.String, nullable=False),
+    sa.Column("finished", sa.String), sa.Column("matrix", sa.String, nullable=False),
+    sa.Column("folder", sa.String, nullable=False), sa.Column("plan_digest", sa.String, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False), sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("conditions", sa.JSON, nullable=False), sa.Column("verdict", sa.String),
+)  # fmt: skip
+attempts = sa.Table(
+    "attempts", metadata,
+    sa.Column("campaign", sa.String, primary_key=True), sa.Column("cell", sa.String, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True), sa.Column("state", sa.String, nullable=False),
+    sa.Column("verdict", sa.String), sa.Column("cause", sa.String), sa.Column("message", sa.String),
+    sa.Column("started", sa.String, nullable=False), sa.Column("finished", sa.String),
+    sa.Column("facts", sa.JSON, nullable=False),
+)  # fmt: skip
+observations = sa.Table(
+    "observations", metadata,
+    sa.Column("campaign", sa.String, primary_key=True), sa.Column("cell", sa.String, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True), sa.Column("suite", sa.String, primary_key=True),
+    sa.Column("case", sa.String, primary_key=True), sa.Column("result", sa.String, nullable=False),
+    sa.Column("cause", sa.String), sa.Column("skip_reason", sa.String), sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False), sa.Column("measurements", sa.JSON, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+)  # fmt: skip
+files = sa.Table(
+    "files", metadata,
+    sa.Column("id", sa.Integer, primary_key=True), sa.Column("campaign", sa.String, nullable=False),
+    sa.Column("cell", sa.String, nullable=False), sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("name", sa.String, nullable=False), sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False), sa.Column("media", sa.String, nullable=False),
+)  # fmt: skip
+resources = sa.Table(
+    "resources", metadata,
+    sa.Column("kind", sa.String, primary_key=True), sa.Column("name", sa.String, primary_key=True),
+    sa.Column("campaign", sa.String, nullable=False), sa.Column("engine_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+)  # fmt: skip
+events = sa.Table(
+    "events", metadata,
+    sa.Column("seq", sa.Integer, primary_key=True), sa.Column("time", sa.String, nullable=False),
+    sa.Column("campaign", sa.String, nullable=False), sa.Column("cell", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False), sa.Column("kind", sa.String, nullable=False),
+    sa.Column("data", sa.Text, nullable=False), sa.Column("previous", sa.String, nullable=False),
+    sa.Column("digest", sa.String, nullable=False),
+)  # fmt: skip
+
+#: Where the chain begins.
+GENESIS = "0" * 64
+
+
+def now() -> str:
+    """UTC, ISO 8601, milliseconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignRow:
+    """One campaign as recorded."""
+
+    id: str
+    created: str
+    finished: str | None
+    matrix: str
+    folder: str
+    plan_digest: str
+    plan: dict[str, Any]
+    options: dict[str, Any]
+    conditions: dict[str, Any]
+    verdict: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRow:
+    """One attempt as recorded; ``facts`` holds attestation, images, packages, seconds by step."""
+
+    cell: str
+    number: int
+    state: State
+    verdict: Verdict | None
+    cause: Cause | None
+    message: str
+    started: str
+    finished: str | None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Journal:
+    """All reading and writing of the journal; good for several threads.
+
+    Raises:
+        InfrastructureError: the file cannot be opened or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+        sa.event.listen(self._engine, "connect", _pragmas)
+        with self._errors("opening the journal"):
+            metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            text = str(error.orig)
+            full = "full" in text or "disk I/O" in text
+            raise InfrastructureError(
+                f"{doing}: {'no space left on the disk of the workspace' if full else text} ({self.path.name})",
+                advice="free space there, then: harness resume" if full else "check the workspace and its permissions",
+            ) from error
+        except sa.exc.DatabaseError as error:
+            raise InfrastructureError(f"{doing}: {self.path} is no journal of the harness, or is damaged: {error.orig}",
+                                      advice="move it away, or restore it from a copy") from error  # fmt: skip
+
+    @contextlib.contextmanager
+    def _write(self, doing: str) -> Iterator[sa.Connection]:
+        with self._lock, self._errors(doing), self._engine.connect() as connection:
+            # The chain needs its head read and its next link written with no other process between.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._errors("reading the journal"), self._engine.connect() as connection:
+            yield connection
+
+    def _append(self, connection: sa.Connection, kind: str, data: dict[str, Any], campaign: str = "", cell: str = "",
+                number: int = 0) -> None:  # fmt: skip
+        head = connection.execute(sa.select(events.c.digest).order_by(events.c.seq.desc()).limit(1)).scalar()
+        row = {"time": now(), "campaign": campaign, "cell": cell, "number": number, "kind": kind,
+               "data": json.dumps(data, ensure_ascii=False, sort_keys=True, default=str),
+               "previous": head or GENESIS}  # fmt: skip
+        connection.execute(events.insert().values(**row, digest=digest_of(row)))
+
+    # writing
+
+    def open_campaign(self, row: CampaignRow) -> None:
+        """Record a campaign before its first attempt."""
+        with self._write("opening the campaign") as connection:
+            connection.execute(campaigns.insert().values(**vars(row)))
+            self._append(connection, "campaign-opened", {"plan": row.plan_digest}, row.id)
+
+    def close_campaign(self, campaign: str, verdict: Verdict, outputs: dict[str, str]) -> None:
+        """Record the campaign's verdict and the digests of what was rendered."""
+        with self._write("closing the campaign") as connection:
+            connection.execute(
+                campaigns.update().where(campaigns.c.id == campaign).values(finished=now(), verdict=verdict.value)
+            )
+            self._append(connection, "campaign-closed", {"verdict": verdict.value, "outputs": outputs}, campaign)
+
+    def event(self, kind: str, data: dict[str, Any], campaign: str = "", cell: str = "", number: int = 0) -> None:
+        with self._write(f"recording {kind}") as connection:
+            self._append(connection, kind, data, campaign, cell, number)
+
+    def begin(self, campaign: str, cell: str) -> int:
+        """Open the next attempt at a cell; gives its number, from 1."""
+        with self._write("opening an attempt") as connection:
+            highest = connection.execute(
+                sa.select(sa.func.max(attempts.c.number)).where(
+                    attempts.c.campaign == campaign, attempts.c.cell == cell
+                )
+            ).scalar()
+            number = (highest or 0) + 1
+            connection.execute(attempts.insert().values(campaign=campaign, cell=cell, number=number,
+                                                        state=State.QUEUED.value, started=now(), facts={}))  # fmt: skip
+            self._append(connection, "attempt-opened", {}, campaign, cell, number)
+        return number
+
+    def state(self, campaign: str, cell: str, number: int, state: State) -> None:
+        with self._write(f"recording state {state.value}") as connection:
+            self._open(connection, campaign, cell, number)
+            connection.execute(
+                attempts.update().where(*_attempt(attempts, campaign, cell, number)).values(state=state.value)
+            )
+            self._append(connection, "state", {"state": state.value}, campaign, cell, number)
+
+    def observe(self, campaign: str, cell: str, number: int, seen: list[Observation]) -> None:
+        """Record observations as they come."""
+        with self._write("recording observations") as connection:
+            self._open(connection, campaign, cell, number)
+            for one in seen:
+                row = _observation_row(one)
+                connection.execute(observations.insert().values(campaign=campaign, cell=cell, number=number, **row))
+                self._append(connection, "observation", row, campaign, cell, number)
+
+    def finish(self, campaign: str, cell: str, number: int, *, verdict: Verdict, cause: Cause | None, message: str,
+               facts: dict[str, Any]) -> None:  # fmt: skip
+        """Close an attempt for good, in one transaction.
+
+        Raises:
+            HarnessBug: it is closed already.
+        """
+        with self._write("closing an attempt") as connection:
+            self._open(connection, campaign, cell, number)
+            values = {"state": State.DONE.value, "verdict": verdict.value, "cause": cause.value if cause else None,
+                      "message": message, "finished": now(), "facts": facts}  # fmt: skip
+            connection.execute(attempts.update().where(*_attempt(attempts, campaign, cell, number)).values(**values))
+            self._append(
+                connection, "attempt-closed", {"verdict": verdict.value, "message": message}, campaign, cell, number
+            )
+
+    def _open(self, connection: sa.Connection, campaign: str, cell: str, number: int) -> None:
+        state = connection.execute(
+            sa.select(attempts.c.state).where(*_attempt(attempts, campaign, cell, number))
+        ).scalar()
+        if state is None or state == State.DONE.value:
+            raise HarnessBug(
+                f"attempt {number} at {cell} is {'closed' if state else 'not open'}: it never changes again"
+            )
+
+    def resource(self, campaign: str, kind: str, name: str, state: str, engine_id: str = "") -> None:
+        """Record the intent, the making or the removal of a container, network or image."""
+        with self._write(f"recording {kind} {name}") as connection:
+            connection.execute(sa.delete(resources).where(resources.c.kind == kind, resources.c.name == name))
+            connection.execute(resources.insert().values(kind=kind, name=name, campaign=campaign, state=state,
+                                                         engine_id=engine_id))  # fmt: skip
+            self._append(connection, f"resource-{state}", {"kind": kind, "name": name, "id": engine_id}, campaign)
+
+    def file(self, campaign: str, cell: str, number: int, name: str, sha256: str, size: int, media: str) -> None:
+        with self._write(f"recording file {name}") as connection:
+            connection.execute(files.insert().values(campaign=campaign, cell=cell, number=number, name=name,
+                                                     sha256=sha256, size=size, media=media))  # fmt: skip
+            self._append(connection, "file", {"name": name, "sha256": sha256, "size": size}, campaign, cell, number)
+
+    # reading
+
+    def campaign(self, identity: str) -> CampaignRow | None:
+        with self._read() as connection:
+            row = connection.execute(sa.select(campaigns).where(campaigns.c.id == identity)).mappings().first()
+        return CampaignRow(**row) if row is not None else None
+
+    def campaigns(self) -> list[CampaignRow]:
+        """All campaigns, the newest first."""
+        with self._read() as connection:
+            rows = connection.execute(sa.select(campaigns).order_by(campaigns.c.created.desc())).mappings().all()
+        return [CampaignRow(**row) for row in rows]
+
+    def attempts(self, campaign: str) -> list[AttemptRow]:
+        with self._read() as connection:
+            rows = connection.execute(
+                sa.select(attempts).where(attempts.c.campaign == campaign).order_by(attempts.c.cell, attempts.c.number)
+            ).mappings().all()  # fmt: skip
+        return [
+            AttemptRow(
+                cell=row["cell"], number=row["number"], state=State(row["state"]), started=row["started"],
+                verdict=Verdict(row["verdict"]) if row["verdict"] else None, finished=row["finished"],
+                cause=Cause(row["cause"]) if row["cause"] else None, message=row["message"] or "", facts=row["facts"],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def observations(self, campaign: str) -> dict[tuple[str, int], list[Observation]]:
+        """By cell and attempt number, in the order they were seen."""
+        with self._read() as connection:
+            rows = connection.execute(
+                sa.select(observations).where(observations.c.campaign == campaign).order_by(sa.text("rowid"))
+            ).mappings().all()  # fmt: skip
+        found: dict[tuple[str, int], list[Observation]] = {}
+        for row in rows:
+            found.setdefault((row["cell"], row["number"]), []).append(_observation(row))
+        return found
+
+    def files(self, campaign: str) -> list[dict[str, Any]]:
+        with self._read() as connection:
+            rows = connection.execute(
+                sa.select(files).where(files.c.campaign == campaign).order_by(files.c.id)
+            ).mappings().all()  # fmt: skip
+        return [dict(row) for row in rows]
+
+    def resources(self, state: str | None = None) -> list[dict[str, str]]:
+        with self._read() as connection:
+            query = sa.select(resources)
+            rows = connection.execute(query.where(resources.c.state == state) if state else query).mappings().all()
+        return [dict(row) for row in rows]
+
+    def events(self, campaign: str | None = None) -> list[dict[str, Any]]:
+        with self._read() as connection:
+            query = sa.select(events).order_by(events.c.seq)
+            rows = (
+                connection.execute(query.where(events.c.campaign == campaign) if campaign else query).mappings().all()
+            )
+        return [dict(row) for row in rows]
+
+    def head(self) -> str:
+        """Digest of the newest event."""
+        with self._read() as connection:
+            found = connection.execute(sa.select(events.c.digest).order_by(events.c.seq.desc()).limit(1)).scalar()
+        return found or GENESIS
+
+    def check(self) -> int | None:
+        """Number of the first event that does not fit the chain, or None."""
+        previous = GENESIS
+        for row in self.events():
+            content = {key: row[key] for key in ("time", "campaign", "cell", "number", "kind", "data", "previous")}
+            if row["previous"] != previous or row["digest"] != digest_of(content):
+                return int(row["seq"])
+            previous = row["digest"]
+        return None
+
+
+def _pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are ours: BEGIN IMMEDIATE
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+
+
+def _attempt(table: sa.Table, campaign: str, cell: str, number: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.campaign == campaign, table.c.cell == cell, table.c.number == number
+
+
+def _observation_row(seen: Observation) -> dict[str, Any]:
+    return {
+        "suite": seen.suite, "case": seen.case, "result": seen.result.value,
+        "cause": seen.cause.value if seen.cause is not None else None,
+        "skip_reason": seen.skip_reason.value if seen.skip_reason is not None else None,
+        "seconds": seen.seconds, "detail": seen.detail,
+        "measurements": [vars(m) for m in seen.measurements], "evidence": list(seen.evidence),
+    }  # fmt: skip
+
+
+def _observation(row: Any) -> Observation:
+    return Observation(
+        suite=row["suite"], case=row["case"], result=Result(row["result"]), seconds=row["seconds"],
+        cause=Cause(row["cause"]) if row["cause"] else None,
+        skip_reason=SkipReason(row["skip_reason"]) if row["skip_reason"] else None, detail=row["detail"],
+        measurements=tuple(Measurement(**m) for m in row["measurements"]), evidence=tuple(row["evidence"]),
+    )  # fmt: skip

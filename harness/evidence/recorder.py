@@ -1,0 +1,58 @@
+"""Records one attempt: implements ``harness.model.ledger.Ledger`` over journal and store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.evidence.journal import Journal
+from harness.evidence.store import EvidenceStore
+from harness.model.results import Cause, Observation, State, Verdict
+from harness.system.redact import redact
+
+
+@dataclass
+class Recorder:
+    """``hidden`` are secrets that are masked in every text kept here."""
+
+    journal: Journal
+    store: EvidenceStore
+    campaign: str
+    cell: str
+    number: int
+    hidden: list[str] = field(default_factory=list)
+
+    def intent(self, kind: str, name: str) -> None:
+        self.journal.resource(self.campaign, kind, name, "intent")
+
+    def created(self, kind: str, name: str, engine_id: str) -> None:
+        self.journal.resource(self.campaign, kind, name, "created", engine_id)
+
+    def removed(self, kind: str, name: str) -> None:
+        self.journal.resource(self.campaign, kind, name, "removed")
+
+    def event(self, kind: str, **data: Any) -> None:
+        self.journal.event(kind, data, self.campaign, self.cell, self.number)
+
+    def keep(self, name: str, data: bytes, media: str = "text/plain") -> str:
+        if media.startswith("text/") or media == "application/json":
+            data = redact(data.decode(errors="replace"), self.hidden).encode()
+        digest = self.store.put(data)
+        self.journal.file(self.campaign, self.cell, self.number, name, digest, len(data), media)
+        return digest
+
+    def state(self, state: State) -> None:
+        self.journal.state(self.campaign, self.cell, self.number, state)
+
+    def observe(self, *seen: Observation) -> None:
+        """Record what was seen, secrets masked."""
+        masked = [
+            Observation(**{**vars(one), "detail": redact(one.detail, self.hidden)}) if one.detail else one
+            for one in seen
+        ]
+        if masked:
+            self.journal.observe(self.campaign, self.cell, self.number, masked)
+
+    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: dict[str, Any]) -> None:
+        self.journal.finish(self.campaign, self.cell, self.number, verdict=verdict, cause=cause,
+                            message=redact(message, self.hidden), facts=facts)  # fmt: skip

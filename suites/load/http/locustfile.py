@@ -1,0 +1,24 @@
+"""Reads one resource of the product over and over; the driver sets the rate (open model)."""
+
+from __future__ import annotations
+
+from locust import task
+from locust.contrib.fasthttp import FastHttpUser
+
+from harness.runners.load_support import prepared_read
+
+
+class Reader(FastHttpUser):
+    """Each task is one read of the resource that was made before the load began."""
+
+    connection_timeout = 30.0
+    network_timeout = 30.0
+
+    def on_start(self) -> None:
+        self.path, self.headers, self.expected = prepared_read()
+
+    @task
+    def read(self) -> None:
+        with self.client.get(self.path, headers=self.headers, name="read", catch_response=True) as answer:
+            if answer.status_code not in self.expected:
+                answer.failure(f"status {answer.status_code}")
