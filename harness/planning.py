@@ -103,7 +103,8 @@ def _digest(definitions: Definitions, cells: list[Cell]) -> str:
         "matrix": definitions.matrix.model_dump(mode="json"),
         "application": definitions.application.model_dump(mode="json"),
         "cells": [{"id": cell.id, "suites": cell.suites, "factor": cell.timeout_factor} for cell in cells],
-        "suites": {n: s.definition.model_dump(mode="json") for n, s in sorted(definitions.suites.items())},
+        "suites": {n: [s.definition.model_dump(mode="json"), s.digest] for n, s in sorted(definitions.suites.items())},
+        "files": definitions.files,
         "targets": [
             value.model_dump(mode="json")
             for group in (definitions.cpus, definitions.systems, definitions.databases)

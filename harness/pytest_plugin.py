@@ -32,10 +32,10 @@ from typing import Any
 import pytest
 
 from harness.database import CellDatabase
-from harness.deploy import Deployment, Installation, ProductFault
 from harness.errors import HarnessError, StepTimeout
 from harness.machines.engine import shared_engine
 from harness.model.context import CellContext
+from harness.product import Deployment, Installation, ProductFault
 from harness.runners.http_client import HttpClient
 from harness.system.wait import wait_until
 

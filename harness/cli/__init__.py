@@ -1,13 +1,113 @@
-"""The command line: turns arguments into calls, errors into exit codes, and nothing else."""
+"""The command line: turns arguments into calls, errors into exit codes, and nothing else.
+
+Commands live in ``harness.cli.commands`` and are imported when they are called, so that ``--help`` stays quick.
+"""
 
 from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
 
 import click
 
 from harness import __version__
+from harness.errors import Canceled, DefinitionError, HarnessError, InfrastructureError, UsageError
+
+#: Command -> its line in the help; each is ``COMMAND`` in ``harness.cli.commands``.
+COMMANDS = {
+    "plan": "show every cell of a matrix with its reason",
+    "lint": "check a matrix and everything it names",
+    "run": "run a matrix: deploy, test, report, certificate",
+    "resume": "go on with a campaign that was cut off",
+    "list": "campaigns of the workspace",
+    "show": "one campaign: verdicts of its cells",
+    "report": "render the reports of a campaign again",
+    "gc": "remove what killed runs left behind",
+    "doctor": "check what this machine lacks",
+    "targets": "the catalogue of CPUs, systems and databases",
+    "suites": "the suites and their cases",
+}
 
 
-@click.group()
+class _Lazy(click.Group):
+    """Imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module("harness.cli.commands")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no such command {args[0]!r}; known: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="harness")
+def cli() -> None:
+    """Test harness for 信创 adaptation: deploy, test, certify.
+
+    Exit codes: 0 conformant, 1 nonconformant, 2 usage or definition error, 3 inconclusive, 4 nothing ran,
+    130 interrupted.
+    """
+
+
+def exit_code(error: HarnessError) -> int:
+    """Exit code of an error that reached the edge."""
+    if isinstance(error, DefinitionError | UsageError):
+        return 2
+    return 130 if isinstance(error, Canceled) else 3
+
+
 def main() -> None:
-    """Test harness for 信创 adaptation."""
+    """Entry point. Bad input never gives a traceback; an unexpected error writes one to a file."""
+    wants_json = "json" in sys.argv[1:] or "--format=json" in sys.argv[1:]
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except HarnessError as error:
+        if wants_json and isinstance(error, DefinitionError):
+            click.echo(json.dumps({"faults": [vars(fault) for fault in error.faults]}, ensure_ascii=False))
+        click.echo(f"harness: {error}", err=True)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        told = InfrastructureError(f"{error.strerror or error}: {error.filename or 'no file named'}",
+                                   advice="check the disk and its permissions")  # fmt: skip
+        click.echo(f"harness: {told}", err=True)
+        sys.exit(3)
+    except Exception as error:  # noqa: BLE001  # the edge: everything else is a fault of the harness
+        place = Path(f"harness-crash-{os.getpid()}.log")
+        text = "".join(traceback.format_exception(error))
+        try:
+            place.write_text(text)
+        except OSError:
+            click.echo(text, err=True)
+        click.echo(
+            f"harness: unexpected {type(error).__name__}: {error}\n  next: please report it with {place}", err=True
+        )
+        sys.exit(3)

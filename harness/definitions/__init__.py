@@ -8,7 +8,9 @@ Usage::
 
 from __future__ import annotations
 
+import ast
 import difflib
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +22,8 @@ from pydantic_core import ErrorDetails
 import harness
 from harness.definitions.source import Loc, Source, read_source
 from harness.errors import DefinitionError, Fault, UsageError
-from harness.model.definitions import Application, Cpu, Database, Matrix, Os, Suite
-from harness.model.plan import Definitions, LocatedSuite
+from harness.model.definitions import Application, Cpu, Database, Matrix, Os, Suite, Text
+from harness.model.plan import Definitions, LocatedSuite, digest_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -136,20 +138,85 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
     return Definitions(
         matrix=matrix, application=application, cpus=cpus, systems=systems, databases=databases, suites=suites,
         folder=path.parent.resolve(), application_folder=application_path.parent.resolve(),
-        matrix_places=dict(source.places), matrix_path=path,
+        matrix_places=dict(source.places), matrix_path=path, files=_file_digests(application, application_path.parent),
     )  # fmt: skip
 
 
 def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite | list[Fault] | None:
-    """The suite ``name``: a folder beside the matrix wins over the catalogue; faults as a list; None if absent."""
+    """The suite ``name``: a folder beside the matrix wins over the catalogue; faults as a list; None if absent.
+
+    A folder of pytest files (or with a locustfile.py) needs no suite.yaml: its cases are then the test functions
+    found in it, each a blocker, under the clause for functional suitability.
+    """
     for folder in (beside / name, catalogue.find("suites", name)):
-        if folder is None or not (folder / "suite.yaml").is_file():
+        if folder is None or not folder.is_dir():
             continue
         try:
-            return LocatedSuite(definition=parse(folder / "suite.yaml", Suite), folder=folder.resolve())
+            if (folder / "suite.yaml").is_file():
+                definition = parse(folder / "suite.yaml", Suite)
+            else:
+                found = derive_suite(name, folder)
+                if found is None:
+                    continue
+                definition = found
         except DefinitionError as error:
             return error.faults
+        return LocatedSuite(definition=definition, folder=folder.resolve(), digest=_folder_digest(folder))
     return None
+
+
+def derive_suite(name: str, folder: Path) -> Suite | None:
+    """A suite for a plain folder of pytest files or a locustfile; None where there is neither.
+
+    Raises:
+        DefinitionError: a test file is no Python, or a name is used twice.
+    """
+    title = name.rstrip("/").rpartition("/")[2]
+    if (folder / "locustfile.py").is_file():
+        path = Catalogue.standard().find("suites", "load/http", "suite.yaml")
+        if path is None:
+            return None
+        return parse(path, Suite).model_copy(update={"suite": name, "title": Text(zh=title, en=title)})
+    functions: dict[str, str] = {}
+    faults: list[Fault] = []
+    for path in sorted(folder.rglob("test_*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            line = getattr(error, "lineno", None) or 1
+            faults.append(Fault(file=str(path), line=line, column=1, message=f"not valid Python: {error}"))
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+                if node.name in functions:
+                    faults.append(Fault(file=str(path), line=node.lineno, column=1,
+                                        message=f"{node.name} is in {functions[node.name]} too",
+                                        expected="names that are used once in the folder",
+                                        hint="or describe the suite in a suite.yaml"))  # fmt: skip
+                functions[node.name] = path.name
+    if faults:
+        raise DefinitionError(faults)
+    if not functions:
+        return None
+    return Suite.model_validate({
+        "suite": name, "version": "0", "runner": "pytest", "title": title, "method": "vendor",
+        "cases": [
+            {"id": f"V-{test.removeprefix('test').strip('_').upper().replace('_', '-') or 'TEST'}", "test": test,
+             "title": test.removeprefix("test").strip("_").replace("_", " ") or test,
+             "characteristic": "functional_suitability", "clause": "5.3.1", "blocker": True}
+            for test in functions
+        ],
+    })  # fmt: skip
+
+
+def _folder_digest(folder: Path) -> str:
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    return digest_of({str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files})
+
+
+def _file_digests(application: Application, folder: Path) -> dict[str, str]:
+    names = [t.template for t in application.templates] + [a.path for a in application.artifacts]
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
 
 
 def _missing_files(application: Application, path: Path) -> list[Fault]:

@@ -1,8 +1,6 @@
-"""Deploys a product: recipes of its environments, the steps on a cell's machines, control of the running product."""
+"""Deploys a product: recipes of its environments, and the steps on a cell's machines."""
 
-from harness.deploy.deployment import Deployment, ProductFault
-from harness.deploy.installation import Installation
 from harness.deploy.recipes import application_recipe, database_recipe
 from harness.deploy.steps import deploy
 
-__all__ = ["Deployment", "Installation", "ProductFault", "application_recipe", "database_recipe", "deploy"]
+__all__ = ["application_recipe", "database_recipe", "deploy"]

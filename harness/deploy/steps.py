@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.database import QueryFailed
-from harness.deploy.deployment import Deployment, ProductFault
 from harness.model.definitions import Suite
 from harness.model.results import Cause, Measurement, Observation, Result
 from harness.model.templating import render
+from harness.product import Deployment, ProductFault
 from harness.system.process import Completed
 
 

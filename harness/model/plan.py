@@ -39,6 +39,7 @@ class Definitions:
     folder: Path
     application_folder: Path
     matrix_path: Path
+    files: dict[str, str] = field(default_factory=dict)  #: files of the application -> SHA-256
     matrix_places: dict[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict, repr=False)
 
 

@@ -64,6 +64,7 @@ class Environments:
     no_cache: bool = False
     native: bool = True
     cancel: threading.Event = field(default_factory=threading.Event)
+    campaign: str = "build"
     _fresh: set[str] = field(default_factory=set)
 
     def ensure(self, recipe: Recipe, system: Os, ledger: Ledger) -> Environment:
@@ -105,7 +106,7 @@ class Environments:
 
     def _build(self, recipe: Recipe, base: BaseImage, tag: str, tools: Path | None, ledger: Ledger) -> None:
         name = f"harness-build-{secrets.token_hex(6)}"
-        labels = self.engine.labels("build", name, "build")
+        labels = self.engine.labels(self.campaign, name, "build")
         model = recipe.cpu or NAMES[recipe.architecture].baseline
         emulator(recipe.architecture)
         ledger.intent("container", name)

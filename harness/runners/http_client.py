@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from harness.deploy import Deployment, ProductFault
 from harness.model.definitions import Request, Resource
 from harness.model.templating import render, render_all
+from harness.product import Deployment, ProductFault
 
 _numbers = itertools.count(1)
 

@@ -108,8 +108,9 @@ class Driver:
 
     def run(self) -> dict[str, Any]:
         environment = Environment(user_classes=self.classes(), host=self.spec["host"], events=events)
-        environment.events.request.add_listener(self.record)
-        environment.events.user_error.add_listener(self.user_error)
+        hooks: Any = environment.events
+        hooks.request.add_listener(self.record)
+        hooks.user_error.add_listener(self.user_error)
         runner = environment.create_local_runner()
         count = min(self.spec["users"], max(1, len(self.starts)))
         runner.start(count, spawn_rate=count)

@@ -10,12 +10,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from harness.deploy import Deployment, ProductFault
 from harness.errors import StepTimeout
 from harness.model.definitions import LoadProfile, Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
+from harness.model.templating import render
+from harness.product import Deployment, ProductFault
 from harness.runners.http_client import HttpClient
 from harness.runners.load_support import ENVIRONMENT
 from harness.runners.sampling import Sampler
@@ -67,26 +68,24 @@ def _drive(suite: LocatedSuite, profile: LoadProfile, rate: float, deployment: D
     client = HttpClient(deployment)
     key = ""
     try:
-        headers = deployment.headers()
+        application = deployment.context.application
         if client.resource is not None:
             key = client.resource.fresh_key()
             client.resource.create(key, "load")
-            path = client.resource.http.deployment.context.application.http
-            base = path.base if path is not None else ""
             request = client.resource.definition.read
-            read = {"path": base + request.path.replace("{{ key }}", key), "headers": headers, "status": request.status}
+            target = deployment.url(render(request.path, {"key": key, "text": ""}, where="http.resource.read.path"))
+            good = request.status
         else:
-            ready = deployment.context.application.ready
-            base = deployment.url("").partition("://")[2].partition("/")[2]
-            read = {"path": f"/{base}{ready.path or ''}", "headers": headers, "status": ready.status}
+            target, good = deployment.url(application.ready.path or ""), application.ready.status
+        host, slash, rest = target.partition("://")[2].partition("/")
+        read = {"path": slash + rest, "headers": deployment.headers(), "status": good}
         with tempfile.TemporaryDirectory(prefix="harness-load-") as scratch:
             folder = Path(scratch)
             prepared = folder / "prepared.json"
             prepared.touch(mode=0o600)
             prepared.write_text(json.dumps({"read": read}))
-            host = "http://" + deployment.url("").partition("://")[2].partition("/")[0]
             (folder / "spec.json").write_text(json.dumps({
-                "locustfile": str(suite.folder / suite.definition.locustfile), "host": host, "rate": rate,
+                "locustfile": str(suite.folder / suite.definition.locustfile), "host": f"http://{host}", "rate": rate,
                 "ramp": profile.ramp, "hold": profile.hold, "users": profile.users,
             }))  # fmt: skip
             limit = profile.ramp + profile.hold + START_SECONDS

@@ -7,10 +7,10 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from harness.deploy.deployment import RUN, ProductFault
 from harness.machines import ContainerMachine
 from harness.model.context import CellContext
 from harness.model.templating import render
+from harness.product.deployment import RUN, ProductFault
 
 
 @dataclass(frozen=True)

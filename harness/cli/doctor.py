@@ -1,0 +1,72 @@
+"""What this machine has and lacks."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from harness import campaigns
+from harness.errors import HarnessError
+from harness.machines import Engine
+from harness.provision import Mirror
+from harness.provision.architecture import NAMES, emulator
+
+ENOUGH = 6 * 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that runs need: what was found, and what to do where it is missing."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+def check() -> list[Check]:
+    """Look at everything; never raises for what is missing."""
+    return [_engine(), *(_emulation(name) for name in NAMES), _mmdebstrap(), _mirror(), _disk()]
+
+
+def _engine() -> Check:
+    try:
+        engine = Engine()
+    except HarnessError as error:
+        return Check(name="Docker engine", ok=False, found=error.message, advice=error.advice)
+    found = f"{engine.version.get('Version')}, {engine.cpus} CPUs, {engine.memory / 2**30:.0f} GiB"
+    return Check(name="Docker engine", ok=True, found=found)
+
+
+def _emulation(architecture: str) -> Check:
+    try:
+        by = emulator(architecture)
+    except HarnessError as error:
+        return Check(name=f"running {architecture}", ok=False, found=error.message, advice=error.advice)
+    return Check(
+        name=f"running {architecture}", ok=True, found=f"qemu-user {by.version}" if by is not None else "natively"
+    )
+
+
+def _mmdebstrap() -> Check:
+    found = shutil.which("mmdebstrap")
+    return Check(
+        name="mmdebstrap", ok=found is not None, found=found or "not found", advice="install it with: make setup"
+    )
+
+
+def _mirror() -> Check:
+    try:
+        mirror = Mirror.find()
+    except HarnessError as error:
+        return Check(name="package mirror", ok=False, found=error.message, advice=error.advice)
+    return Check(name="package mirror", ok=True, found=f"{mirror.uri}, verified with {mirror.keyring}")
+
+
+def _disk() -> Check:
+    folder = campaigns.cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return Check(name="free disk for images", ok=free >= ENOUGH, found=f"{free / 2**30:.1f} GiB at {folder}",
+                 advice=f"free space: {ENOUGH / 2**30:.0f} GiB are needed for the first run")  # fmt: skip

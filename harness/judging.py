@@ -1,0 +1,75 @@
+"""Makes a verdict of observations, against the plan: what was declared and not seen counts as not known.
+
+Rules, in this order: a blocker that failed always wins; a blocker in error, miss or an unapproved skip leaves the
+cell inconclusive; everything else is conformant. Cases that certify nothing on the target are recorded only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.model.definitions import Case
+from harness.model.results import Cause, Observation, Result, SkipReason, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Verdict of a cell, who has to act where it is inconclusive, and the reason in one sentence."""
+
+    verdict: Verdict
+    cause: Cause | None = None
+    message: str = ""
+
+
+def counts(case: Case, *, emulated: bool) -> bool:
+    """Whether a case may decide on a target of this kind."""
+    return case.blocker and (case.certifies_emulated or not emulated)
+
+
+def judge(
+    cases: Sequence[tuple[str, Case]], seen: Mapping[tuple[str, str], Observation], *, emulated: bool
+) -> Judgement:
+    """Judge one cell. ``cases`` are pairs of suite and case, ``seen`` maps suite and case id to what was seen."""
+    deciding = [(suite, case) for suite, case in cases if counts(case, emulated=emulated)]
+    failed: list[str] = []
+    unknown: list[tuple[Cause, str]] = []
+    passed = 0
+    for suite, case in deciding:
+        one = seen.get((suite, case.id))
+        if one is None:
+            unknown.append((Cause.HARNESS, f"{case.id} was never recorded"))
+        elif one.result is Result.FAIL:
+            failed.append(f"{case.id} {case.title.en}: {_first_line(one.detail)}")
+        elif one.result in (Result.ERROR, Result.MISS):
+            unknown.append((one.cause or Cause.HARNESS, f"{case.id} {case.title.en}: {_first_line(one.detail)}"))
+        elif one.result is Result.SKIP and one.skip_reason is not SkipReason.NOT_APPLICABLE:
+            unknown.append((Cause.TEST, f"{case.id} was skipped: {_first_line(one.detail)}"))
+        elif one.result is Result.PASS:
+            passed += 1
+    if failed:
+        return Judgement(verdict=Verdict.NONCONFORMANT, message="; ".join(failed[:3]))
+    if unknown:
+        cause, message = unknown[0]
+        return Judgement(verdict=Verdict.INCONCLUSIVE, cause=cause, message=message)
+    if passed == 0:
+        return Judgement(verdict=Verdict.INCONCLUSIVE, cause=Cause.CONFIG, message="no case that could decide has run")
+    return Judgement(verdict=Verdict.CONFORMANT)
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """Verdict of a campaign from the verdicts of all its planned cells."""
+    found = list(verdicts)
+    if not found or all(v is Verdict.NOT_TESTED for v in found):
+        return Verdict.NOT_TESTED
+    if any(v is Verdict.NONCONFORMANT for v in found):
+        return Verdict.NONCONFORMANT
+    if any(v in (Verdict.INCONCLUSIVE, Verdict.NOT_TESTED) for v in found):
+        return Verdict.INCONCLUSIVE
+    if any(v is Verdict.CONDITIONAL for v in found):
+        return Verdict.CONDITIONAL
+    return Verdict.CONFORMANT
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0][:300]

@@ -1,0 +1,134 @@
+"""A campaign as reports show it: the only source of every number and word that is rendered.
+
+Plain frozen values, built from records alone by ``harness.report.build_view``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.model.definitions import Text
+from harness.model.results import Cause, Fidelity, Measurement, Result, SkipReason, Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileView:
+    """A piece of evidence."""
+
+    name: str
+    sha256: str
+    size: int
+    media: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseView:
+    """One case in one attempt, with what it was for."""
+
+    suite: str
+    id: str
+    title: Text
+    purpose: Text | None
+    expected: Text | None
+    characteristic: str
+    clause: str
+    blocker: bool
+    decides: bool  #: whether it may decide on this target
+    result: Result
+    cause: Cause | None
+    skip_reason: SkipReason | None
+    seconds: float
+    detail: str
+    measurements: tuple[Measurement, ...]
+    evidence: tuple[FileView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptView:
+    """One attempt at a cell."""
+
+    number: int
+    verdict: Verdict
+    cause: Cause | None
+    message: str
+    started: str
+    finished: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellView:
+    """One planned cell; ``cases`` are those of its last attempt."""
+
+    id: str
+    short: str
+    axes: dict[str, str]
+    names: dict[str, Text]
+    architecture: str
+    isa_level: str
+    reason: str
+    fidelity: Fidelity | None
+    verdict: Verdict
+    cause: Cause | None
+    message: str
+    attempts: tuple[AttemptView, ...]
+    cases: tuple[CaseView, ...]
+    attestation: tuple[dict[str, Any], ...]
+    seconds: dict[str, float]
+    packages: tuple[dict[str, str], ...]
+    database_packages: tuple[dict[str, str], ...]
+    images: tuple[str, ...]
+    cached: bool
+    emulator: dict[str, str]
+    version: str
+    limits: tuple[Text, ...]
+    notes: tuple[str, ...]
+    files: tuple[FileView, ...]
+    load: dict[str, Any] | None
+    logs: dict[str, str]
+
+    def count(self, result: Result) -> int:
+        return sum(1 for case in self.cases if case.result is result)
+
+    def fact(self, name: str) -> str:
+        """An observed fact of the application's machine (else of any), empty where there is none."""
+        found = [f["observed"] for f in self.attestation if f["name"] == name]
+        return str(found[0]) if found else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignView:
+    """A whole campaign. Cells come in the order of the plan; none of the plan is left out."""
+
+    id: str
+    matrix: str
+    title: Text
+    application: dict[str, Any]
+    plan_digest: str
+    created: str
+    finished: str
+    verdict: Verdict
+    cells: tuple[CellView, ...]
+    excluded: tuple[dict[str, Any], ...]
+    suites: tuple[dict[str, Any], ...]
+    conditions: dict[str, Any]
+    accepted: tuple[str, ...]
+    journal_head: str
+    interrupted: bool
+
+    def cells_with(self, verdict: Verdict) -> int:
+        return sum(1 for cell in self.cells if cell.verdict is verdict)
+
+    @property
+    def coverage(self) -> dict[str, int]:
+        """Counts of the declared cells: tested, waived, not applicable (excluded), not tested."""
+        tested = sum(1 for cell in self.cells if cell.verdict is not Verdict.NOT_TESTED)
+        return {"declared": len(self.cells) + len(self.excluded), "planned": len(self.cells), "tested": tested,
+                "waived": 0, "not_applicable": len(self.excluded),
+                "not_tested": len(self.cells) - tested}  # fmt: skip
+
+    @property
+    def packages(self) -> tuple[dict[str, str], ...]:
+        """Every package of the product that was tested, each once."""
+        found = {(p["name"], p["version"], p["architecture"]): p for cell in self.cells for p in cell.packages}
+        return tuple(found[key] for key in sorted(found))

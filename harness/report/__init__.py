@@ -1,0 +1,8 @@
+"""Reports from records: one view, then JSON (authoritative), HTML and JUnit."""
+
+from harness.report.html import render_html
+from harness.report.junit import render_junit
+from harness.report.summary import campaign_summary, full_record
+from harness.report.view import build_view
+
+__all__ = ["build_view", "campaign_summary", "full_record", "render_html", "render_junit"]

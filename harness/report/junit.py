@@ -1,0 +1,65 @@
+"""JUnit XML: one testsuite a cell and suite; failure, error and skipped are kept apart."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+from harness.model.results import Result
+from harness.model.view import CampaignView, CaseView
+
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render_junit(view: CampaignView) -> bytes:
+    """The campaign as JUnit; a case that never ran is an error, never a pass."""
+    root = ET.Element("testsuites", name=view.matrix)
+    totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
+    for cell in view.cells:
+        for name in dict.fromkeys(case.suite for case in cell.cases):
+            cases = [case for case in cell.cases if case.suite == name]
+            count = {
+                "tests": len(cases), "failures": sum(c.result is Result.FAIL for c in cases),
+                "errors": sum(c.result in (Result.ERROR, Result.MISS) for c in cases),
+                "skipped": sum(c.result is Result.SKIP for c in cases),
+            }  # fmt: skip
+            suite = ET.SubElement(root, "testsuite", name=f"{cell.id} {name}")
+            suite.set("time", f"{sum(c.seconds for c in cases):.3f}")
+            for key, number in count.items():
+                suite.set(key, str(number))
+            properties = ET.SubElement(suite, "properties")
+            facts = {**cell.axes, "verdict": cell.verdict.value,
+                     "fidelity": cell.fidelity.value if cell.fidelity is not None else "none"}  # fmt: skip
+            for key, value in facts.items():
+                ET.SubElement(properties, "property", name=key, value=value)
+            for case in cases:
+                _case(suite, cell.id, case)
+            totals = {key: totals[key] + count[key] for key in totals}
+    for key, number in totals.items():
+        root.set(key, str(number))
+    ET.indent(root)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def _case(suite: ET.Element, cell: str, case: CaseView) -> None:
+    element = ET.SubElement(suite, "testcase", classname=f"{cell}.{case.suite}", name=f"{case.id} {case.title.en}",
+                            time=f"{case.seconds:.3f}")  # fmt: skip
+    detail = _clean(case.detail)
+    first = detail.splitlines()[0][:300] if detail else ""
+    if case.result is Result.FAIL:
+        ET.SubElement(element, "failure", type="product", message=first).text = detail
+    elif case.result in (Result.ERROR, Result.MISS):
+        kind = f"{case.result.value}/{case.cause.value if case.cause is not None else 'unknown'}"
+        ET.SubElement(element, "error", type=kind, message=first).text = detail
+    elif case.result is Result.SKIP:
+        reason = case.skip_reason.value if case.skip_reason is not None else ""
+        ET.SubElement(element, "skipped", message=f"{reason}: {first}")
+    if case.measurements:
+        text = "\n".join(f"{m.name} = {m.value:g} {m.unit}" for m in case.measurements)
+        ET.SubElement(element, "system-out").text = text
+
+
+def _clean(text: str) -> str:
+    """Characters that XML 1.0 cannot carry are shown as the replacement character."""
+    return _FORBIDDEN.sub("\ufffd", text)

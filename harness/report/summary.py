@@ -1,0 +1,48 @@
+"""The JSON forms of a campaign: the short one that scripts rely on, and the full record."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pydantic import BaseModel
+
+from harness.model.results import Result
+from harness.model.view import CampaignView
+
+
+def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, Any]:
+    """The stable shape of ``run``, ``resume`` and ``show``."""
+    return {
+        "campaign": view.id,
+        "verdict": view.verdict.value,
+        "cells": [
+            {
+                "id": cell.id, "axes": cell.axes,
+                "fidelity": cell.fidelity.value if cell.fidelity is not None else None,
+                "verdict": cell.verdict.value, "cause": cell.cause.value if cell.cause is not None else None,
+                "message": cell.message, "attempts": len(cell.attempts),
+                "cases": {result.value: cell.count(result) for result in Result}, "seconds": cell.seconds,
+            }
+            for cell in view.cells
+        ],
+        "outputs": outputs,
+    }  # fmt: skip
+
+
+def full_record(view: CampaignView) -> dict[str, Any]:
+    """Everything of the view as plain JSON values: the authoritative form of the report."""
+    value: dict[str, Any] = _plain(view)
+    return {"schema": "https://xinchuang-harness/campaign/v1", "coverage": view.coverage, **value}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(child) for child in value]
+    return value

@@ -1,0 +1,99 @@
+"""Builds the view of a campaign from what was recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.judging import counts, overall
+from harness.model.definitions import Case, Text
+from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
+from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
+
+#: Logs shown in a report are cut to this many lines; the evidence holds them whole.
+LOG_LINES = 120
+
+
+def build_view(campaign: Any, attempts: Sequence[Any], observations: dict[tuple[str, int], list[Observation]],
+               files: Sequence[dict[str, Any]], read: Callable[[str], bytes], head: str) -> CampaignView:  # fmt: skip
+    """The view of ``campaign`` (``CampaignRow``) with its ``attempts`` (``AttemptRow``) and files.
+
+    ``read`` gives stored evidence by SHA-256.
+
+    Raises:
+        InfrastructureError: evidence is missing or was changed.
+    """
+    plan = campaign.plan
+    cells = tuple(_cell(cell, plan, attempts, observations, files, read) for cell in plan["cells"])
+    title = plan["matrix"].get("title") or {"zh": campaign.matrix, "en": campaign.matrix}
+    return CampaignView(
+        id=campaign.id, matrix=campaign.matrix, title=Text(**title), application=plan["application"],
+        plan_digest=campaign.plan_digest, created=campaign.created, finished=campaign.finished or "",
+        verdict=overall(cell.verdict for cell in cells), cells=cells, excluded=tuple(plan["excluded"]),
+        suites=tuple(plan["suites"].values()), conditions=campaign.conditions,
+        accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),
+        journal_head=head, interrupted=any(cell.cause is Cause.CANCELED for cell in cells),
+    )  # fmt: skip
+
+
+def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
+          observations: dict[tuple[str, int], list[Observation]], files: Sequence[dict[str, Any]],
+          read: Callable[[str], bytes]) -> CellView:  # fmt: skip
+    axes = cell["axes"]
+    cpu = plan["cpus"][axes["cpu"]]
+    names = {"cpu": Text(**cpu["name"]), "os": Text(**plan["systems"][axes["os"]]["name"]),
+             "database": Text(**plan["databases"][axes["database"]]["name"])}  # fmt: skip
+    mine = [a for a in attempts if a.cell == cell["id"]]
+    last = mine[-1] if mine else None
+    facts = last.facts if last is not None else {}
+    number = last.number if last is not None else 0
+    stored = [f for f in files if f["cell"] == cell["id"] and f["number"] == number]
+    kept = tuple(FileView(name=f["name"], sha256=f["sha256"], size=f["size"], media=f["media"]) for f in stored)
+    fidelity = Fidelity(facts["fidelity"]) if "fidelity" in facts else None
+    emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
+    seen = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
+    cases = tuple(
+        _case(suite["suite"], Case.model_validate(case), seen.get((suite["suite"], case["id"])), kept, emulated)
+        for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
+        for case in suite["cases"]
+    )
+    environment = facts.get("environment", {})
+    text = {f.name: read(f.sha256).decode(errors="replace") for f in kept if f.name.endswith(".log")}
+    load = next((json.loads(read(f.sha256)) for f in kept if f.media == "application/json"
+                 and f.name.startswith("load")), None)  # fmt: skip
+    return CellView(
+        id=cell["id"], short=cell["short"], axes=axes, names=names, architecture=cpu["architecture"],
+        isa_level=cpu["isa_level"], reason=cell["reason"], fidelity=fidelity,
+        verdict=last.verdict or Verdict.INCONCLUSIVE if last is not None else Verdict.NOT_TESTED,
+        cause=last.cause if last is not None else None, message=last.message if last is not None else "",
+        attempts=tuple(AttemptView(number=a.number, verdict=a.verdict or Verdict.INCONCLUSIVE, cause=a.cause,
+                                   message=a.message, started=a.started, finished=a.finished) for a in mine),
+        cases=cases, attestation=tuple(facts.get("attestation", [])), seconds=facts.get("seconds", {}),
+        packages=tuple(environment.get("packages", [])),
+        database_packages=tuple(environment.get("database packages", [])),
+        images=tuple(environment.get("images", [])), cached=environment.get("cached", False),
+        emulator=facts.get("emulator", {}), version=facts.get("version", ""),
+        limits=tuple(Text(**limit) for limit in cpu["emulation"]["limits"]) if emulated else (),
+        notes=(*facts.get("notes", []), *environment.get("notes", [])), files=kept, load=load,
+        logs={name: _tail(value) for name, value in text.items()},
+    )  # fmt: skip
+
+
+def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView, ...], emulated: bool) -> CaseView:
+    one = seen or Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.CANCELED,
+                              detail="not recorded: the attempt did not get here")  # fmt: skip
+    return CaseView(
+        suite=suite, id=case.id, title=case.title, purpose=case.purpose, expected=case.expected,
+        characteristic=case.characteristic, clause=case.clause, blocker=case.blocker,
+        decides=counts(case, emulated=emulated), result=one.result, cause=one.cause, skip_reason=one.skip_reason,
+        seconds=one.seconds, detail=one.detail, measurements=one.measurements,
+        evidence=tuple(f for f in kept if f.sha256 in one.evidence),
+    )  # fmt: skip
+
+
+def _tail(text: str) -> str:
+    lines = text.splitlines()
+    if len(lines) <= LOG_LINES:
+        return text
+    return f"[{len(lines) - LOG_LINES} earlier lines: see the evidence]\n" + "\n".join(lines[-LOG_LINES:])
