@@ -320,9 +320,18 @@ def _jobs(definitions: Definitions, options: RunOptions, engine: Engine, cells: 
     return max(1, min(options.jobs or engine.cpus, fitting, cells))
 
 
-def _native_first(cells: list[Cell], definitions: Definitions) -> list[Cell]:
-    """Cells that need no emulation come first: their verdicts are seen while the others are still prepared."""
-    return sorted(cells, key=lambda c: definitions.cpus[c.axes["cpu"]].architecture != host_architecture())
+def _in_order(cells: list[Cell], definitions: Definitions) -> list[Cell]:
+    """Native cells first: their verdicts are seen while others are still prepared. Then the architectures in turn.
+
+    Two cells of one architecture would wait for the same base image when nothing is cached yet.
+    """
+    turn: dict[str, int] = {}
+    keys: dict[str, tuple[bool, int]] = {}
+    for cell in cells:
+        architecture = definitions.cpus[cell.axes["cpu"]].architecture
+        turn[architecture] = turn.get(architecture, -1) + 1
+        keys[cell.id] = (architecture != host_architecture(), turn[architecture])
+    return sorted(cells, key=lambda cell: keys[cell.id])
 
 
 def _deployment_suite() -> Suite:

@@ -42,7 +42,10 @@ def judge(
         elif one.result is Result.FAIL:
             failed.append(f"{case.id} {case.title.en}: {_first_line(one.detail)}")
         elif one.result in (Result.ERROR, Result.MISS):
-            unknown.append((one.cause or Cause.HARNESS, f"{case.id} {case.title.en}: {_first_line(one.detail)}"))
+            told = _first_line(one.detail)
+            # A case that never ran has nothing of its own to tell: its detail says what stopped the cell.
+            told = told if one.result is Result.MISS else f"{case.id} {case.title.en}: {told}"
+            unknown.append((one.cause if one.cause is not None else Cause.HARNESS, told))
         elif one.result is Result.SKIP and one.skip_reason is not SkipReason.NOT_APPLICABLE:
             unknown.append((Cause.TEST, f"{case.id} was skipped: {_first_line(one.detail)}"))
         elif one.result is Result.PASS:

@@ -191,7 +191,8 @@ def _told(error: BaseException | None, report: Any) -> str:
         return f"{error}\n{error.log}".rstrip()
     if isinstance(error, pytest.skip.Exception | HarnessError | CaseTimeout):
         return str(error)
-    return str(report.longrepr)
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"{first}\n\n{report.longrepr}"
 
 
 def _write(item: pytest.Item, seconds: float) -> None:

@@ -1,13 +1,92 @@
-"""stub to be replaced in this commit"""
+"""The certificate: refused unless every planned cell passed, and never more than the fidelity allows."""
 
+from __future__ import annotations
+
+import datetime
+import io
+from dataclasses import dataclass
 from pathlib import Path
 
+import jinja2
+import segno
+from markupsafe import Markup
+from weasyprint import HTML
+
+from harness.certify.profile import IssuerProfile
+from harness.definitions import parse
+from harness.definitions.wording import Wording
+from harness.errors import DefinitionError, Fault
+from harness.model.results import Fidelity, Verdict
 from harness.model.view import CampaignView
+
+#: The only profile of this version.
+PROFILE = "self-test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What the document may be called."""
+
+    zh: str
+    en: str
+
+
+ADAPTATION = Kind(zh="适配证书", en="Certificate of Adaptation")
+PRE_ADAPTATION = Kind(zh="预适配证书", en="Certificate of Pre-adaptation")
 
 
 def why_not(view: CampaignView) -> str:
-    return "not yet"
+    """Why no certificate may be issued, in one sentence; empty where one may."""
+    if view.interrupted:
+        return "the campaign was interrupted / 任务被中断"
+    bad = [cell for cell in view.cells if cell.verdict not in (Verdict.CONFORMANT, Verdict.CONDITIONAL)]
+    if not view.cells:
+        return "the plan has no cell / 计划中没有单元"
+    if bad:
+        words = sorted({cell.verdict.value for cell in bad})
+        return (f"{len(bad)} of {len(view.cells)} planned cells are {', '.join(words)} / "
+                f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过")  # fmt: skip
+    return ""
 
 
-def render_certificate(view: CampaignView, templates: Path, report: str, record: str) -> bytes:
-    return b""
+def kind_of(view: CampaignView, profile: IssuerProfile) -> Kind:
+    """Adaptation only where the fidelity of every cell is one that the issuer's policy accepts."""
+    fidelities = {cell.fidelity for cell in view.cells}
+    return ADAPTATION if fidelities <= set(profile.adaptation) else PRE_ADAPTATION
+
+
+def render_certificate(view: CampaignView, templates: Path, report_sha256: str, record_sha256: str) -> bytes:
+    """The certificate as PDF. ``report_sha256`` and ``record_sha256`` name the HTML report and the JSON record.
+
+    Raises:
+        ValueError: ``why_not`` gives a reason.
+        DefinitionError: the issuer's profile is wrong, or claims what this version cannot do.
+    """
+    reason = why_not(view)
+    if reason:
+        raise ValueError(reason)
+    path = templates / "issuers" / f"{PROFILE}.yaml"
+    profile = parse(path, IssuerProfile)
+    if profile.signed:
+        raise DefinitionError([
+            Fault(file=str(path), line=1, column=1, message="this version cannot sign a certificate",
+                  expected="signed: false", found="signed: true")
+        ])  # fmt: skip
+    number = profile.number.replace("{campaign}", view.id)
+    code = segno.make(f"XC-RECORD:{number}:{record_sha256}", error="m")
+    picture = io.BytesIO()
+    code.save(picture, kind="svg", xmldecl=False, svgns=True, border=0, unit="mm", scale=0.55)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    wording = Wording.read(templates)
+    environment.globals.update(w=wording)
+    html = environment.get_template("certificate.html.j2").render(
+        view=view, profile=profile, kind=kind_of(view, profile), number=number, report_sha256=report_sha256,
+        record_sha256=record_sha256, qr=Markup(picture.getvalue().decode()),  # noqa: S704  # made by segno
+        issued=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        emulated=sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)),
+    )  # fmt: skip
+    pdf: bytes = HTML(string=html, base_url=str(templates)).write_pdf()
+    return pdf

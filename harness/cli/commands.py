@@ -74,9 +74,9 @@ def plan_command(folder: Path, form: str) -> None:
         axes = cell.axes
         table.add_row(cell.short, axes["cpu"], axes["os"], axes["database"], str(shown["fidelity"]), cell.reason)
     console.print(table)
-    for rule in plan.excluded:
-        told = ", ".join(f"{key}={value}" for key, value in rule.axes.items())
-        console.print(f"excluded: {told}: {rule.because}", style="dim")
+    for because in dict.fromkeys(rule.because for rule in plan.excluded):
+        count = sum(1 for rule in plan.excluded if rule.because == because)
+        console.print(f"{count} excluded: {because}", style="dim")
     console.print(f"{len(plan.cells)} cells, {len(plan.excluded)} excluded, plan {plan.digest[:12]}")
 
 
@@ -305,8 +305,8 @@ def _end(ctx: click.Context, finished: Finished, form: str) -> None:
 def _table(finished: Finished, console: Console) -> None:
     view = finished.view
     table = Table(title=f"{view.title.zh} {view.title.en} · {view.id}", title_justify="left", pad_edge=False)
-    titles = ["CPU", "系统 OS", "数据库 database", "保真度 fidelity", "结论 verdict", *(result.value for result in Result),
-              "部署 deployed", "总计 total"]  # fmt: skip
+    titles = ["CPU", "系统 OS", "数据库 database", "保真度 fidelity", "结论 verdict"]
+    titles += [*(result.value for result in Result), "部署 deployed", "总计 total"]
     for title in titles:
         table.add_column(title, justify="right" if title.islower() and title.isascii() else "left", overflow="fold")
     for cell in view.cells:

@@ -228,7 +228,8 @@ class Journal:
         """
         with self._write("closing an attempt") as connection:
             self._open(connection, campaign, cell, number)
-            values = {"state": State.DONE.value, "verdict": verdict.value, "cause": cause.value if cause else None,
+            who = cause.value if cause is not None else None
+            values = {"state": State.DONE.value, "verdict": verdict.value, "cause": who,
                       "message": message, "finished": now(), "facts": facts}  # fmt: skip
             connection.execute(attempts.update().where(*_attempt(attempts, campaign, cell, number)).values(**values))
             self._append(

@@ -8,14 +8,18 @@ Where such an installation fails it is repeated without them, so that the trick 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import docker.types
 
 from harness.errors import DeploymentError, InfrastructureError, ProvisionError
 from harness.machines import ContainerMachine, Engine
@@ -30,7 +34,7 @@ from harness.system.process import Completed
 LABEL_MANIFEST = "harness.manifest"
 #: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
 NATIVE = (
-    "dash bash perl sed grep tar gzip xz zstd find xargs mawk apt-get apt-config dpkg-deb dpkg-split "
+    "dash bash perl sed grep tar gzip find xargs mawk apt-get apt-config dpkg-deb dpkg-split "
     "dpkg-query dpkg-divert dpkg-statoverride dpkg-trigger gpgv sqv debconf-set-selections update- "
     "alternatives cat chmod chown cp ln ls mkdir mv rm rmdir readlink mktemp stat touch test [ tr cut "
     "sort head tail basename dirname id echo true false expr install wc uniq date env sha256sum md5sum "
@@ -105,22 +109,10 @@ class Environments:
         )  # fmt: skip
 
     def _build(self, recipe: Recipe, base: BaseImage, tag: str, tools: Path | None, ledger: Ledger) -> None:
-        name = f"harness-build-{secrets.token_hex(6)}"
-        labels = self.engine.labels(self.campaign, name, "build")
         model = recipe.cpu or NAMES[recipe.architecture].baseline
         emulator(recipe.architecture)
-        ledger.intent("container", name)
-        try:
-            with engine_errors(f"creating {name}"):
-                container = self.engine.client.containers.run(
-                    base.id, ["sleep", "infinity"], name=name, labels=labels, init=True, detach=True,
-                    network_mode="host", mem_limit=MEMORY, memswap_limit=MEMORY, pids_limit=2048,
-                    environment={"DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8",
-                                 **({"QEMU_CPU": model} if model else {})},
-                    volumes=_mounts(tools, recipe.architecture) if tools else None,
-                )  # fmt: skip
-            ledger.created("container", name, str(container.id))
-            machine = ContainerMachine(self.engine, str(container.id), f"environment {recipe.name}")
+        mounts = _mounts(tools) if tools else None
+        with self._container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
             log: list[str] = []
             try:
                 packages = _install(machine, recipe, log, self.cancel)
@@ -129,32 +121,66 @@ class Environments:
             notes = [*base.notes]
             if tools:
                 notes.append(f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated")
-                machine.run(f"rmdir /usr/lib/{NAMES[host_architecture()].triplet} 2>/dev/null; true")
             manifest = {"packages": [vars(fact) for fact in packages], "notes": notes}
-            with engine_errors(f"committing {tag}"):
-                container.stop(timeout=2)
-                self.engine.client.api.commit(
-                    str(container.id), repository=tag.partition(":")[0], tag=tag.partition(":")[2],
-                    conf={"Labels": {LABEL_MANIFEST: json.dumps(manifest)},
-                          "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]},
+            image = self._commit(machine, tag, manifest)
+        if tools:
+            # The engine made empty places for mounts that the foreign root lacks; they must not stay in the image.
+            host = NAMES[host_architecture()]
+            with self._container(image, model, None, ledger, f"environment {recipe.name}") as machine:
+                machine.run(
+                    f"rm -f {host.loader}; rmdir /usr/lib/{host.triplet} {Path(host.loader).parent} 2>/dev/null"
+                )
+                self._commit(machine, tag, manifest)
+        ledger.event("environment", name=recipe.name, image=tag, packages=[vars(fact) for fact in packages])
+
+    @contextlib.contextmanager
+    def _container(self, image: str, model: str, mounts: list[docker.types.Mount] | None, ledger: Ledger,
+                   title: str) -> Iterator[ContainerMachine]:  # fmt: skip
+        name = f"harness-build-{secrets.token_hex(6)}"
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
+        if model:
+            environment["QEMU_CPU"] = model
+        ledger.intent("container", name)
+        try:
+            with engine_errors(f"creating {name}"):
+                container = self.engine.client.containers.run(
+                    image, ["sleep", "infinity"], name=name, labels=self.engine.labels(self.campaign, name, "build"),
+                    init=True, detach=True, network_mode="host", mem_limit=MEMORY, memswap_limit=MEMORY,
+                    pids_limit=2048, environment=environment, mounts=mounts,
                 )  # fmt: skip
-            ledger.event("environment", name=recipe.name, image=tag, packages=[vars(fact) for fact in packages])
+            ledger.created("container", name, str(container.id))
+            yield ContainerMachine(self.engine, str(container.id), title)
         finally:
             if self.engine.remove_container(name):
                 ledger.removed("container", name)
 
+    def _commit(self, machine: ContainerMachine, tag: str, manifest: dict[str, object]) -> str:
+        repository, _, version = tag.partition(":")
+        with engine_errors(f"committing {tag}"):
+            api = self.engine.client.api
+            api.stop(machine.container, timeout=2)
+            made = api.commit(
+                machine.container, repository=repository, tag=version,
+                conf={"Labels": {LABEL_MANIFEST: json.dumps(manifest)},
+                      "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]},
+            )  # fmt: skip
+        return str(made["Id"])
 
-def _mounts(tools: Path, architecture: str) -> dict[str, dict[str, str]]:
-    """Programs, libraries and loader of the host's architecture over those of the foreign root."""
+
+def _mounts(tools: Path) -> list[docker.types.Mount]:
+    """Programs, libraries and loader of the host's architecture over those of the foreign root.
+
+    Mounts, not volumes: the engine would write volumes into the image's configuration at the commit.
+    """
     host = NAMES[host_architecture()]
     library = tools / "usr/lib" / host.triplet
-    mounts = {str(library): f"/usr/lib/{host.triplet}", str(library / Path(host.loader).name): host.loader,
-              str(tools / "usr/lib/apt/methods"): "/usr/lib/apt/methods"}  # fmt: skip
+    mounts = {library: f"/usr/lib/{host.triplet}", library / Path(host.loader).name: host.loader,
+              tools / "usr/lib/apt/methods": "/usr/lib/apt/methods"}  # fmt: skip
     for program in NATIVE:
         file = tools / "usr/bin" / program
         if file.is_file() and not file.is_symlink() and file.open("rb").read(4) == b"\x7fELF":
-            mounts[str(file)] = f"/usr/bin/{program}"
-    return {source: {"bind": target, "mode": "ro"} for source, target in mounts.items()}
+            mounts[file] = f"/usr/bin/{program}"
+    return [docker.types.Mount(target, str(source), type="bind", read_only=True) for source, target in mounts.items()]
 
 
 def _install(machine: ContainerMachine, recipe: Recipe, log: list[str], cancel: threading.Event) -> list[PackageFact]:

@@ -26,7 +26,7 @@ from harness.provision.mirror import Mirror
 from harness.system.process import Completed, run
 
 #: Raised when the way base images are made changes.
-REVISION = 2
+REVISION = 3
 LABEL_NOTES = "harness.notes"
 BUILD_SECONDS = 1800
 
@@ -96,7 +96,7 @@ class BaseImages:
             if (final / ".complete").is_file():
                 return final
             part = self.cache / "tmp" / f"native-{key}-{os.getpid()}.tar"
-            _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl,zstd,xz-utils")
+            _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl")
             shutil.rmtree(final, ignore_errors=True)
             final.mkdir(parents=True)
             try:

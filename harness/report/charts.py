@@ -1,1 +1,165 @@
-"""Pictures as SVG text."""
+"""Pictures as SVG text: the matrix, the steps of a cell, latency and resources of a load.
+
+All text is escaped; colours carry no meaning alone, each is named beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from harness.model.results import Result, Verdict
+from harness.model.view import CampaignView, CellView
+
+COLOURS = {
+    Verdict.CONFORMANT: "#2e7d4f", Verdict.CONDITIONAL: "#b7791f", Verdict.NONCONFORMANT: "#b3261e",
+    Verdict.INCONCLUSIVE: "#6b4fa0", Verdict.NOT_TESTED: "#8a8f98",
+}  # fmt: skip
+LABELS = {
+    Verdict.CONFORMANT: "通过", Verdict.CONDITIONAL: "带条件通过", Verdict.NONCONFORMANT: "不通过",
+    Verdict.INCONCLUSIVE: "阻塞", Verdict.NOT_TESTED: "未执行",
+}  # fmt: skip
+_FONT = "font-family='Noto Sans CJK SC, Noto Sans, sans-serif'"
+
+
+def matrix(view: CampaignView, *, linked: bool = True) -> Markup:
+    """The planned cells: a row per CPU and system, a column per database, each with verdict and fidelity."""
+    rows = list(dict.fromkeys((c.axes["cpu"], c.axes["os"]) for c in view.cells))
+    columns = list(dict.fromkeys(c.axes["database"] for c in view.cells))
+    left, top, width, height = 230, 34, 150, 52
+    parts: list[str] = []
+    for x, column in enumerate(columns):
+        name = next(c.names["database"] for c in view.cells if c.axes["database"] == column)
+        parts.append(_text(left + x * width + width / 2, 22, name.zh, 13, anchor="middle", weight=600))
+    for y, row in enumerate(rows):
+        first = next(c for c in view.cells if (c.axes["cpu"], c.axes["os"]) == row)
+        base = top + y * height
+        parts.append(_text(0, base + 22, first.names["cpu"].zh, 13, weight=600))
+        parts.append(_text(0, base + 39, f"{row[1]} · {first.architecture}", 11, colour="#59606b"))
+        for x, column in enumerate(columns):
+            here = [c for c in view.cells if (c.axes["cpu"], c.axes["os"], c.axes["database"]) == (*row, column)]
+            x0 = left + x * width
+            if not here:
+                parts.append(f"<rect x='{x0}' y='{base}' width='{width - 6}' height='{height - 6}' rx='5' fill='none' "
+                             "stroke='#c9ced6' stroke-dasharray='4 3'/>")  # fmt: skip
+                parts.append(_text(x0 + width / 2 - 3, base + 28, "—", 12, anchor="middle", colour="#8a8f98"))
+                continue
+            parts.append(_cell(worst(here), x0, base, width - 6, height - 6, linked=linked))
+    wide, high = left + len(columns) * width, top + len(rows) * height
+    return Markup(f"<svg viewBox='0 0 {wide} {high}' width='{wide}' height='{high}' role='img' "  # noqa: S704
+                  f"xmlns='http://www.w3.org/2000/svg' {_FONT}>{''.join(parts)}</svg>")  # fmt: skip
+
+
+def worst(cells: Sequence[CellView]) -> CellView:
+    """Of cells that share a place in the picture (further axes), the one that must be seen."""
+    order = [Verdict.NONCONFORMANT, Verdict.INCONCLUSIVE, Verdict.NOT_TESTED, Verdict.CONDITIONAL, Verdict.CONFORMANT]
+    return min(cells, key=lambda c: order.index(c.verdict))
+
+
+def _cell(cell: CellView, x: float, y: float, width: float, height: float, *, linked: bool) -> str:
+    fidelity = cell.fidelity.value if cell.fidelity is not None else "—"
+    body = (
+        f"<rect x='{x}' y='{y}' width='{width}' height='{height}' rx='5' fill='{COLOURS[cell.verdict]}'/>"
+        + _text(x + width / 2, y + 20, f"{LABELS[cell.verdict]} {cell.verdict.value}", 12, anchor="middle",
+                colour="#fff", weight=600)
+        + _text(x + width / 2, y + 36, fidelity, 10.5, anchor="middle", colour="#fff")
+    )  # fmt: skip
+    return f"<a href='#cell-{cell.short}'>{body}</a>" if linked else body
+
+
+def steps(cell: CellView) -> Markup:
+    """Where the time of a cell went; seconds."""
+    shown = [(k, v) for k, v in cell.seconds.items() if k not in ("total", "deployed") and v > 0]
+    longest = max((v for _, v in shown), default=1.0)
+    parts = []
+    for y, (name, value) in enumerate(shown):
+        base = y * 22
+        parts.append(_text(150, base + 15, name, 11.5, anchor="end"))
+        parts.append(f"<rect x='158' y='{base + 4}' width='{max(1.5, 330 * value / longest):.1f}' height='14' rx='2' "
+                     "fill='#3b6ea5'/>")  # fmt: skip
+        parts.append(_text(164 + 330 * value / longest, base + 15, f"{value:.1f} s", 11, colour="#59606b"))
+    return _svg(560, max(22, len(shown) * 22), parts)
+
+
+def latency(load: dict[str, Any], threshold: float | None) -> Markup:
+    """Latency of each request from its intended start (ms) over time (s)."""
+    points = [(s[0], s[1], s[3]) for s in load["samples"]]
+    if not points:
+        return Markup("")
+    span = load["ramp"] + load["hold"]
+    high = max(*(p[1] for p in points), 1.0) * 1.1
+    if threshold is not None and threshold < high * 3:
+        high = max(high, threshold * 1.1)
+    parts = _axes(span, high, "ms")
+    ramp_x = _x(load["ramp"], span)
+    parts.append(f"<line x1='{ramp_x:.1f}' y1='8' x2='{ramp_x:.1f}' y2='160' stroke='#c9ced6' stroke-dasharray='3 3'/>")
+    parts.append(_text(ramp_x + 4, 18, "hold 保持", 10, colour="#59606b"))
+    if threshold is not None and threshold <= high:
+        y = _y(threshold, high)
+        parts.append(f"<line x1='50' y1='{y:.1f}' x2='540' y2='{y:.1f}' stroke='#b3261e' stroke-dasharray='5 3'/>")
+        parts.append(_text(538, y - 4, f"p95 ≤ {threshold:.0f} ms", 10, anchor="end", colour="#b3261e"))
+    parts += [f"<circle cx='{_x(t, span):.1f}' cy='{_y(v, high):.1f}' r='1.8' "
+              f"fill='{'#3b6ea5' if good else '#b3261e'}'/>" for t, v, good in points]  # fmt: skip
+    return _svg(560, 190, parts)
+
+
+def resources(load: dict[str, Any]) -> Markup:
+    """CPU (percent of one core) and resident memory (MiB) of the product's processes over time (s)."""
+    samples = load.get("resources") or []
+    if len(samples) < 2:
+        return Markup("")
+    span = samples[-1][0] or 1.0
+    charts = []
+    for index, unit, colour in ((1, "% CPU", "#3b6ea5"), (2, "MiB", "#2e7d4f")):
+        high = max(*(s[index] for s in samples), 1.0) * 1.15
+        line = " ".join(f"{_x(s[0], span):.1f},{_y(s[index], high):.1f}" for s in samples)
+        parts = _axes(span, high, unit)
+        parts.append(f"<polyline points='{line}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
+        charts.append(_svg(560, 190, parts))
+    return Markup("").join(charts)
+
+
+def results_bar(cell: CellView) -> Markup:
+    """Counts of results as one bar."""
+    colours = {Result.PASS: "#2e7d4f", Result.FAIL: "#b3261e", Result.ERROR: "#6b4fa0", Result.SKIP: "#b7791f",
+               Result.MISS: "#8a8f98"}  # fmt: skip
+    total = max(1, len(cell.cases))
+    x = 0.0
+    parts = []
+    for result, colour in colours.items():
+        width = 300 * cell.count(result) / total
+        if width:
+            parts.append(f"<rect x='{x:.1f}' y='0' width='{width:.1f}' height='14' fill='{colour}'/>")
+            x += width
+    return _svg(300, 14, parts)
+
+
+def _axes(span: float, high: float, unit: str) -> list[str]:
+    parts = ["<line x1='50' y1='160' x2='540' y2='160' stroke='#59606b'/><line x1='50' y1='8' x2='50' y2='160' "
+             "stroke='#59606b'/>"]  # fmt: skip
+    for share in (0.0, 0.5, 1.0):
+        parts.append(_text(44, _y(high * share, high) + 4, f"{high * share:.4g}", 10, anchor="end", colour="#59606b"))
+        parts.append(_text(_x(span * share, span), 176, f"{span * share:.3g} s", 10, anchor="middle", colour="#59606b"))
+    parts.append(_text(56, 18, unit, 10, colour="#59606b"))
+    return parts
+
+
+def _x(value: float, span: float) -> float:
+    return 50 + 490 * value / span if span else 50
+
+
+def _y(value: float, high: float) -> float:
+    return 160 - 150 * min(value / high, 1.0)
+
+
+def _svg(width: float, height: float, parts: Sequence[str]) -> Markup:
+    return Markup(f"<svg viewBox='0 0 {width} {height}' width='{width}' height='{height}' role='img' "  # noqa: S704
+                  f"xmlns='http://www.w3.org/2000/svg' {_FONT}>{''.join(parts)}</svg>")  # fmt: skip
+
+
+def _text(x: float, y: float, text: str, size: float, *, anchor: str = "start", colour: str = "#1d2330",
+          weight: int = 400) -> str:  # fmt: skip
+    return (f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' text-anchor='{anchor}' fill='{colour}' "
+            f"font-weight='{weight}'>{escape(text)}</text>")  # fmt: skip

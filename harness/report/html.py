@@ -7,8 +7,8 @@ from pathlib import Path
 import jinja2
 
 import harness.report.charts as charts
+from harness.definitions.wording import Wording
 from harness.model.view import CampaignView
-from harness.report.wording import Wording
 
 
 def render_html(view: CampaignView, templates: Path) -> bytes:

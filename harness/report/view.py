@@ -65,9 +65,9 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
     return CellView(
         id=cell["id"], short=cell["short"], axes=axes, names=names, architecture=cpu["architecture"],
         isa_level=cpu["isa_level"], reason=cell["reason"], fidelity=fidelity,
-        verdict=last.verdict or Verdict.INCONCLUSIVE if last is not None else Verdict.NOT_TESTED,
+        verdict=_verdict(last),
         cause=last.cause if last is not None else None, message=last.message if last is not None else "",
-        attempts=tuple(AttemptView(number=a.number, verdict=a.verdict or Verdict.INCONCLUSIVE, cause=a.cause,
+        attempts=tuple(AttemptView(number=a.number, verdict=_verdict(a), cause=a.cause,
                                    message=a.message, started=a.started, finished=a.finished) for a in mine),
         cases=cases, attestation=tuple(facts.get("attestation", [])), seconds=facts.get("seconds", {}),
         packages=tuple(environment.get("packages", [])),
@@ -90,6 +90,14 @@ def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView
         seconds=one.seconds, detail=one.detail, measurements=one.measurements,
         evidence=tuple(f for f in kept if f.sha256 in one.evidence),
     )  # fmt: skip
+
+
+def _verdict(attempt: Any) -> Verdict:
+    """Of an attempt; one that is not closed is inconclusive, none at all is not tested."""
+    if attempt is None:
+        return Verdict.NOT_TESTED
+    verdict: Verdict | None = attempt.verdict
+    return Verdict.INCONCLUSIVE if verdict is None else verdict
 
 
 def _tail(text: str) -> str:

@@ -54,8 +54,8 @@ def run_locust(
     if isinstance(outcome, str):
         return _all(definition, Result.ERROR, outcome, cause=Cause.TEST)
     figures = summarise(outcome, profile)
-    ledger.keep(f"{definition.suite.replace('/', '-')}.json", json.dumps({**outcome, "figures": figures}).encode(),
-                "application/json")  # fmt: skip
+    record = {**outcome, "figures": figures, "threshold": profile.p95_ms}
+    ledger.keep(f"{definition.suite.replace('/', '-')}.json", json.dumps(record).encode(), "application/json")
     code = deployment.exit_code()
     crashed = deployment.ended(code) if code is not None else None
     return [

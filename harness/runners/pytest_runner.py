@@ -38,7 +38,7 @@ def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContex
     with tempfile.TemporaryDirectory(prefix="harness-pytest-") as scratch:
         records, where = Path(scratch, "records.jsonl"), Path(scratch, "context.json")
         where.touch(mode=0o600)  # it holds the cell's passwords
-        where.write_text(context.model_dump_json())
+        where.write_text(context.model_dump_json(by_alias=True))
         wanted = " or ".join(case.test for case in cases)
         argv = [
             sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-q", "--tb=short",
