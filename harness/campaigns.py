@@ -173,6 +173,13 @@ def _work(identity: str, definitions: Definitions, plan: Plan, chosen: list[Cell
               campaign=identity, cancel=cancel, say=progress.step)  # fmt: skip
     fatal: list[BaseException] = []
 
+    def prepare(os: str, architecture: str) -> None:
+        # What fails here fails again, at once, in each cell that needs it: there it is recorded as blocked.
+        with contextlib.suppress(HarnessError), lab.turns.shared():
+            record = Recorder(workspace.journal, workspace.store, identity, "", 0)
+            progress.note(f"base image {os} for {architecture}")
+            images.prepare(definitions.systems[os], architecture, record)
+
     def one(cell: Cell) -> None:
         if cancel.is_set():
             return

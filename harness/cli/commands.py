@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,8 @@ VERDICTS = {
     Verdict.NONCONFORMANT: ("不通过", "red"), Verdict.INCONCLUSIVE: ("阻塞", "magenta"),
     Verdict.NOT_TESTED: ("未执行", "dim"),
 }  # fmt: skip
+
+TABLE_WIDTH = 118
 
 workspace_option = click.option(
     "--workspace", type=click.Path(path_type=Path, file_okay=False), default=Path(".harness"), show_default=True,
@@ -304,11 +307,10 @@ def _end(ctx: click.Context, finished: Finished, form: str) -> None:
 
 def _table(finished: Finished, console: Console) -> None:
     view = finished.view
-    table = Table(title=f"{view.title.zh} {view.title.en} · {view.id}", title_justify="left", pad_edge=False)
-    titles = ["CPU", "系统 OS", "数据库 database", "保真度 fidelity", "结论 verdict"]
-    titles += [*(result.value for result in Result), "部署 deployed", "总计 total"]
-    for title in titles:
-        table.add_column(title, justify="right" if title.islower() and title.isascii() else "left", overflow="fold")
+    table = Table(title=f"{view.title.zh} {view.title.en} · {view.id}", title_justify="left", box=SIMPLE_HEAD,
+                  pad_edge=False)  # fmt: skip
+    for title in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m", "deployed", "total"):
+        table.add_column(title, justify="right" if title in ("deployed", "total") else "left", no_wrap=True)
     for cell in view.cells:
         zh, colour = VERDICTS[cell.verdict]
         deployed, total = cell.seconds.get("deployed"), cell.seconds.get("total")
@@ -316,13 +318,16 @@ def _table(finished: Finished, console: Console) -> None:
         table.add_row(
             cell.axes["cpu"], cell.axes["os"], cell.axes["database"], fidelity,
             f"[{colour}]{zh} {cell.verdict.value}[/{colour}]",
-            *(str(cell.count(result)) for result in Result),
+            "/".join(str(cell.count(result)) for result in Result),
             f"{deployed:.1f} s" if deployed is not None else "-", f"{total:.1f} s" if total is not None else "-",
         )  # fmt: skip
-    console.print(table)
+    # Wide enough for every column: a folded table cannot be read, a long line can.
+    wide = console if console.width >= TABLE_WIDTH else Console(file=console.file, width=TABLE_WIDTH, highlight=False)
+    wide.print(table)
+    console.print("p/f/e/s/m: pass 通过 / fail 不通过 / error 未完成 / skip 跳过 / miss 未执行", style="dim")
     for cell in view.cells:
         if cell.message:
-            label = " · ".join(cell.axes.values())
+            label = " · ".join(cell.axes[axis] for axis in ("cpu", "os", "database"))
             console.print(f"{label}: {_escape(cell.message)}", style=VERDICTS[cell.verdict][1])
 
 

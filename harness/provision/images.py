@@ -51,6 +51,21 @@ class BaseImages:
     accepted: dict[str, str] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
     _mirror: Mirror | None = None
+    _broken: dict[str, ProvisionError] = field(default_factory=dict)
+
+    def is_there(self, system: Os, architecture: str) -> bool:
+        """Whether the base image needs no building.
+
+        Raises:
+            InfrastructureError: the engine does not answer.
+        """
+        return self.engine.image_id(self._tag(system, architecture)) is not None
+
+    def prepare(self, system: Os, architecture: str, ledger: Ledger) -> None:
+        """Build what a first cell of this kind would have to wait for. Raises as ``ensure``."""
+        self.ensure(system, architecture, ledger)
+        if architecture != host_architecture():
+            self.native_tools(system, ledger)
 
     def ensure(self, system: Os, architecture: str, ledger: Ledger) -> BaseImage:
         """The base image of a system for an architecture; built with mmdebstrap where it is missing.
@@ -59,11 +74,13 @@ class BaseImages:
             ProvisionError: the packages cannot be fetched, verified or unpacked.
         """
         names = NAMES[architecture]
-        key = digest_of([REVISION, system.suite, system.family, names.debian])[:12]
-        tag = f"harness-base:{system.os}-{names.debian}-{key}"
+        tag = self._tag(system, architecture)
+        key = tag.rpartition("-")[2]
         with self.locked(f"base-{key}"):
             if (found := self._find(tag)) is not None:
                 return found
+            if key in self._broken:  # the first error is told again; nobody waits for the same failure twice
+                raise self._broken[key]
             ledger.intent("image", tag)
             notes, layer = self._bootstrap(
                 system, names.debian, self.cache / "tmp" / f"{key}-{os.getpid()}.tar", ledger
@@ -116,6 +133,11 @@ class BaseImages:
         with (folder / name).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _tag(self, system: Os, architecture: str) -> str:
+        debian = NAMES[architecture].debian
+        key = digest_of([REVISION, system.suite, system.family, debian])[:12]
+        return f"harness-base:{system.os}-{debian}-{key}"
 
     def _find(self, tag: str) -> BaseImage | None:
         identity = self.engine.image_id(tag)

@@ -1,0 +1,84 @@
+"""A verdict is made against the plan: what was not seen is not known."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.judging import judge, overall
+from harness.model.definitions import Case
+from harness.model.results import Cause, Observation, Result, SkipReason, Verdict
+
+
+def case(number: int, *, blocker: bool = True, certifies_emulated: bool = True) -> Case:
+    return Case.model_validate({
+        "id": f"C-{number}", "test": f"t{number}", "title": "t", "characteristic": "reliability", "clause": "5.3.5",
+        "blocker": blocker, "certifies_emulated": certifies_emulated,
+    })  # fmt: skip
+
+
+def seen(number: int, result: Result, *, cause: Cause | None = None, reason: SkipReason | None = None) -> Observation:
+    if result in (Result.ERROR, Result.MISS) and cause is None:
+        cause = Cause.INFRA
+    if result is Result.SKIP and reason is None:
+        reason = SkipReason.OPERATOR
+    return Observation(case=f"C-{number}", suite="s", result=result, cause=cause, skip_reason=reason, detail="why")
+
+
+def verdict(cases: list[Case], *observations: Observation, emulated: bool = False) -> Verdict:
+    return judge([("s", c) for c in cases], {("s", o.case): o for o in observations}, emulated=emulated).verdict
+
+
+def test_all_passed_is_conformant() -> None:
+    assert verdict([case(1), case(2)], seen(1, Result.PASS), seen(2, Result.PASS)) is Verdict.CONFORMANT
+
+
+def test_a_failed_blocker_always_wins() -> None:
+    assert verdict([case(1), case(2)], seen(1, Result.ERROR), seen(2, Result.FAIL)) is Verdict.NONCONFORMANT
+
+
+def test_a_case_that_was_never_recorded_is_not_passed() -> None:
+    assert verdict([case(1), case(2)], seen(1, Result.PASS)) is Verdict.INCONCLUSIVE
+
+
+def test_error_and_miss_are_inconclusive_and_name_who_acts() -> None:
+    for result in (Result.ERROR, Result.MISS):
+        told = judge([("s", case(1))], {("s", "C-1"): seen(1, result, cause=Cause.INFRA)}, emulated=False)
+        assert told.verdict is Verdict.INCONCLUSIVE
+        assert told.cause is Cause.INFRA
+        assert "why" in told.message
+
+
+def test_a_skip_counts_unless_the_case_does_not_apply() -> None:
+    for reason in SkipReason:
+        found = verdict([case(1), case(2)], seen(1, Result.PASS), seen(2, Result.SKIP, reason=reason))
+        applies = reason is not SkipReason.NOT_APPLICABLE
+        assert found is (Verdict.INCONCLUSIVE if applies else Verdict.CONFORMANT)
+
+
+def test_what_certifies_nothing_on_emulation_decides_nothing_there() -> None:
+    cases = [case(1), case(2, certifies_emulated=False)]
+    assert verdict(cases, seen(1, Result.PASS), seen(2, Result.FAIL), emulated=True) is Verdict.CONFORMANT
+    assert verdict(cases, seen(1, Result.PASS), seen(2, Result.FAIL), emulated=False) is Verdict.NONCONFORMANT
+
+
+def test_no_deciding_case_at_all_is_not_conformant() -> None:
+    assert verdict([case(1, blocker=False)], seen(1, Result.PASS)) is Verdict.INCONCLUSIVE
+    assert verdict([]) is Verdict.INCONCLUSIVE
+
+
+@given(st.lists(st.sampled_from(list(Result)), min_size=1, max_size=8))
+def test_conformant_only_if_every_blocker_passed(results: list[Result]) -> None:
+    cases = [case(n) for n in range(len(results))]
+    found = verdict(cases, *(seen(n, r) for n, r in enumerate(results)))
+    assert (found is Verdict.CONFORMANT) == all(r is Result.PASS for r in results)
+    assert (found is Verdict.NONCONFORMANT) == any(r is Result.FAIL for r in results)
+
+
+@given(st.lists(st.sampled_from(list(Verdict)), max_size=8))
+def test_a_campaign_is_conformant_only_if_every_cell_is(verdicts: list[Verdict]) -> None:
+    found = overall(verdicts)
+    good = {Verdict.CONFORMANT, Verdict.CONDITIONAL}
+    assert (found in good) == (bool(verdicts) and all(v in good for v in verdicts))
+    if Verdict.NONCONFORMANT in verdicts:
+        assert found is Verdict.NONCONFORMANT

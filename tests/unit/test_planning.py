@@ -1,0 +1,95 @@
+"""Axes, exclude, include, adjust, in that order; nothing vanishes silently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.definitions import read
+from harness.errors import DefinitionError
+from harness.planning import expand
+
+WIDE = {"os": ["debian-12", "debian-forky"], "cpu": ["x86-64", "kunpeng-920"], "database": ["sqlite", "mariadb"]}
+
+
+def messages(folder: Any) -> list[str]:
+    with pytest.raises(DefinitionError) as caught:
+        expand(read(folder.root))
+    return [fault.message for fault in caught.value.faults]
+
+
+def test_product_of_axes_less_excludes_plus_includes(folder: Any) -> None:
+    folder.change("matrix", axes=WIDE, exclude=[{"os": "debian-forky", "because": "later"}],
+                  include=[{"os": "debian-forky", "cpu": "loongson-3a5000", "database": "sqlite"}])  # fmt: skip
+    plan = expand(read(folder.root))
+    assert len(plan.cells) == 5
+    assert len(plan.excluded) == 4
+    assert plan.cells[-1].reason == "include"
+
+
+def test_cell_id_is_its_sorted_pairs_and_a_hash(folder: Any) -> None:
+    first = expand(read(folder.root)).cells[0]
+    assert first.id.startswith("cpu=x86-64,database=sqlite,os=debian-12#")
+    assert first.id.endswith(first.short)
+
+
+def test_ids_do_not_depend_on_the_order_of_axes(folder: Any) -> None:
+    before = {cell.id for cell in expand(read(folder.root)).cells}
+    folder.change("matrix", axes={"database": ["sqlite"], "cpu": ["kunpeng-920", "x86-64"], "os": ["debian-12"]})
+    assert {cell.id for cell in expand(read(folder.root)).cells} == before
+
+
+def test_exclude_that_matches_nothing(folder: Any) -> None:
+    folder.change("matrix", exclude=[{"database": "mariadb", "because": "no"}])
+    assert messages(folder) == ["this exclude matches nothing"]
+
+
+def test_exclude_needs_a_reason(folder: Any) -> None:
+    folder.change("matrix", exclude=[{"cpu": "x86-64"}])
+    assert any("because" in message for message in messages(folder))
+
+
+def test_exclude_with_an_unknown_axis(folder: Any) -> None:
+    folder.change("matrix", exclude=[{"cpuu": "x86-64", "because": "no"}])
+    assert "unknown axis 'cpuu'" in messages(folder)
+
+
+def test_include_must_be_a_whole_new_cell(folder: Any) -> None:
+    folder.change("matrix", include=[{"os": "debian-12", "cpu": "x86-64"},
+                                     {"os": "debian-12", "cpu": "x86-64", "database": "sqlite"}])  # fmt: skip
+    assert messages(folder) == ["an include adds whole cells", "this combination is in the matrix already"]
+
+
+def test_a_system_without_that_architecture(folder: Any) -> None:
+    folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["loongson-3a5000"], "database": ["sqlite"]})
+    assert messages(folder) == ["debian-12 has no loongarch64 release, which loongson-3a5000 needs"]
+
+
+def test_adjust_changes_factor_and_suites_and_says_why(folder: Any) -> None:
+    folder.change("matrix", adjust=[{"when": {"cpu": "kunpeng-920"}, "set": {"timeout_factor": 9, "suites": []},
+                                     "because": "slow lab"}])  # fmt: skip
+    adjusted = next(c for c in expand(read(folder.root)).cells if c.axes["cpu"] == "kunpeng-920")
+    assert adjusted.timeout_factor == 9
+    assert adjusted.suites == ()
+    assert adjusted.notes == ("slow lab",)
+
+
+def test_adjust_that_matches_nothing(folder: Any) -> None:
+    folder.change("matrix", adjust=[{"when": {"cpu": "none"}, "set": {}, "because": "x"}])
+    assert messages(folder) == ["this adjust matches no cell"]
+
+
+def test_further_axes_are_part_of_the_cell(folder: Any) -> None:
+    folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"],
+                                  "locale": ["zh_CN", "en_US"]})  # fmt: skip
+    assert {cell.axes["locale"] for cell in expand(read(folder.root)).cells} == {"zh_CN", "en_US"}
+
+
+def test_digest_changes_with_a_template_of_the_product(folder: Any) -> None:
+    (folder.root / "a.conf").write_text("one")
+    folder.change("application", templates=[{"template": "a.conf", "path": "/etc/a.conf"}])
+    before = expand(read(folder.root)).digest
+    assert expand(read(folder.root)).digest == before
+    (folder.root / "a.conf").write_text("two")
+    assert expand(read(folder.root)).digest != before

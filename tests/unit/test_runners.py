@@ -1,0 +1,104 @@
+"""What runners make of what they saw, and the arithmetic of a load."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model.definitions import LoadProfile
+from harness.model.results import Cause, Result, SkipReason
+from harness.runners.locust_runner import percentile, summarise
+from harness.runners.pytest_runner import fold
+
+PROFILE = LoadProfile(rate=10, ramp=2, hold=4, p95_ms=100, error_rate=0.01)
+
+
+def record(kind: str = "", *, when: str = "call", text: str = "text", lab: str = "", cause: str = "") -> dict[str, Any]:
+    phases = {name: {"outcome": "passed", "kind": "", "text": "", "exception": "", "cause": ""}
+              for name in ("setup", "call", "teardown")}  # fmt: skip
+    if kind:
+        phases[when] = {"outcome": "failed", "kind": kind, "text": text, "exception": "E", "cause": cause}
+    return {"phases": phases, "lab": lab}
+
+
+@pytest.mark.parametrize(("given_record", "result", "cause", "reason"), [
+    (record(), Result.PASS, None, None),
+    (record("product"), Result.FAIL, None, None),
+    (record("product", when="teardown"), Result.FAIL, None, None),
+    (record("product", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
+    (record("timeout"), Result.ERROR, Cause.TIMEOUT, None),
+    (record("unknown"), Result.ERROR, Cause.HARNESS, None),
+    (record("harness-error", cause="infra"), Result.ERROR, Cause.INFRA, None),
+    (record("skip", text="not-applicable: embedded"), Result.SKIP, None, SkipReason.NOT_APPLICABLE),
+    (record("skip", text="because I felt like it"), Result.ERROR, Cause.TEST, None),
+])  # fmt: skip
+def test_what_a_record_means(given_record: dict[str, Any], result: Result, cause: Cause | None,
+                             reason: SkipReason | None) -> None:  # fmt: skip
+    assert fold(given_record)[:3] == (result, cause, reason)
+
+
+def test_a_test_that_was_cut_off_is_not_passed() -> None:
+    cut = record()
+    del cut["phases"]["teardown"]
+    assert fold(cut)[:2] == (Result.ERROR, Cause.HARNESS)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.1, 100))
+def test_percentile_is_a_value_with_enough_below_it(values: list[float], percent: float) -> None:
+    ordered = sorted(values)
+    found = percentile(ordered, percent)
+    assert found in ordered
+    assert sum(v <= found for v in ordered) >= percent / 100 * len(ordered) - 1e-6
+
+
+def test_no_samples_is_never_fast() -> None:
+    assert math.isinf(percentile([], 95))
+
+
+def load(samples: list[tuple[float, float, float, bool]]) -> dict[str, Any]:
+    return {"ramp": 2, "hold": 4, "rate": 10, "samples": samples, "resources": [(0.5, 10.0, 100.0), (1.0, 30.0, 120.0)]}
+
+
+def test_only_the_hold_counts() -> None:
+    samples = [(1.0, 5000.0, 5000.0, False)] + [(2 + n / 10, 10.0, 9.0, True) for n in range(40)]
+    figures = summarise(load(samples), PROFILE)
+    assert figures["p95"] == 10.0
+    assert figures["error rate"] == 0
+    assert figures["achieved"] == 1.0
+    assert figures["memory peak"] == 120.0
+
+
+def test_starts_that_were_never_answered_lower_what_was_achieved() -> None:
+    figures = summarise(load([(2 + n / 10, 10.0, 9.0, True) for n in range(20)]), PROFILE)
+    assert figures["achieved"] == 0.5
+
+
+def test_no_answer_at_all_is_all_errors() -> None:
+    figures = summarise(load([]), PROFILE)
+    assert figures["error rate"] == 1.0
+    assert figures["achieved"] == 0.0
+
+
+def test_schedule_ramps_then_holds() -> None:
+    driver = Path(__file__).parents[2] / "harness/runners/load_driver.py"
+    # In a process of its own: importing locust patches the interpreter.
+    code = f"""
+import importlib.util
+spec = importlib.util.spec_from_file_location("driver", {str(driver)!r})
+module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)
+starts = module.schedule(20, 2, 3)
+assert starts == sorted(starts)
+assert len([s for s in starts if s < 2]) == 20, len([s for s in starts if s < 2])
+assert len([s for s in starts if s >= 2]) == 60
+assert len([s for s in starts if s < 1]) == 5
+assert module.schedule(5, 0, 1) == [0, .2, .4, .6, .8]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,102 @@
+"""Programs, waiting, turns, masks."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import Canceled, InfrastructureError, StepTimeout
+from harness.system.process import run
+from harness.system.redact import redact, token
+from harness.system.turns import Turns
+from harness.system.wait import wait_until
+
+
+def test_run_gives_status_and_texts() -> None:
+    done = run(
+        [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"], timeout=30
+    )
+    assert (done.rc, done.out, done.err) == (3, "out\n", "err\n")
+
+
+def test_run_takes_input_and_large_output() -> None:
+    done = run([sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read() * 3)"], timeout=30,
+               stdin=b"x" * 500_000)  # fmt: skip
+    assert len(done.out) == 1_500_000
+
+
+def test_the_limit_ends_the_whole_group() -> None:
+    code = "import subprocess, sys, time; print(subprocess.Popen(['sleep', '77.25']).pid, flush=True); time.sleep(77)"
+    with pytest.raises(StepTimeout, match="did not end within"):
+        run([sys.executable, "-c", code], timeout=1)
+    time.sleep(0.2)
+    assert not [p for p in psutil.process_iter(["cmdline"]) if "77.25" in (p.info["cmdline"] or [])]
+
+
+def test_cancel_ends_it_soon() -> None:
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    started = time.monotonic()
+    with pytest.raises(Canceled):
+        run(["sleep", "30"], timeout=60, cancel=cancel)
+    assert time.monotonic() - started < 5
+
+
+def test_a_missing_program_says_what_to_do() -> None:
+    with pytest.raises(InfrastructureError, match="make setup"):
+        run(["no-such-program-here"], timeout=1)
+
+
+def test_wait_until_gives_the_value_or_tells() -> None:
+    values = iter([None, False, 7])
+    assert wait_until(lambda: next(values), seconds=5, what="it", interval=0.01) == 7
+    with pytest.raises(StepTimeout, match="the moon"):
+        wait_until(lambda: None, seconds=0.05, what="the moon", interval=0.01)
+
+
+@given(st.text(min_size=6, max_size=20, alphabet="abcdef0123456789"), st.text(max_size=50), st.text(max_size=50))
+def test_a_secret_never_gets_through(secret: str, before: str, after: str) -> None:
+    assert secret not in redact(before + secret + after, [secret, "x"]).replace("•", "")
+
+
+def test_tokens_differ_and_need_no_quoting() -> None:
+    assert token() != token()
+    assert token().isalnum()
+
+
+def test_alone_waits_for_shared_and_keeps_it_out() -> None:
+    turns = Turns()
+    order: list[str] = []
+    inside = threading.Event()
+
+    def sharing() -> None:
+        with turns.shared():
+            inside.set()
+            time.sleep(0.1)
+            order.append("shared")
+
+    def alone() -> None:
+        inside.wait()
+        with turns.alone():
+            order.append("alone begins")
+            time.sleep(0.1)
+            order.append("alone ends")
+
+    def late() -> None:
+        inside.wait()
+        time.sleep(0.05)
+        with turns.shared():
+            order.append("late")
+
+    threads = [threading.Thread(target=work) for work in (sharing, alone, late)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["shared", "alone begins", "alone ends", "late"]
