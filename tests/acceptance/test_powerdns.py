@@ -1,0 +1,160 @@
+"""The main job, whole: PowerDNS on four CPU classes with three databases, to the certificate."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pypdf
+import pytest
+
+from harness.evidence import Workspace
+from tests.conftest import Ran, command
+
+ROOT = Path(__file__).parents[2]
+CPUS = ["x86-64", "kunpeng-920", "phytium-ft2000plus", "loongson-3a5000"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("powerdns")
+
+
+@pytest.fixture(scope="module")
+def ran(place: Path) -> Ran:
+    """One run of the whole matrix, as a user starts it."""
+    done = subprocess.run(command("run", str(ROOT / "matrices" / "powerdns"), "--format", "json"), cwd=place,
+                          capture_output=True, text=True, timeout=2400, check=False)  # fmt: skip
+    print(done.stderr)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def record(ran: Ran) -> Any:
+    return json.loads(Path(ran.json["outputs"]["json"]).read_text())
+
+
+def test_every_cell_is_conformant(ran: Ran) -> None:
+    summary = ran.json
+    assert ran.code == 0, "\n".join(f"{c['id']}: {c['verdict']} {c['message']}" for c in summary["cells"])
+    assert summary["verdict"] == "conformant"
+    assert len(summary["cells"]) == 12
+    for cell in summary["cells"]:
+        assert cell["cases"]["fail"] == cell["cases"]["error"] == cell["cases"]["miss"] == 0
+        native = cell["axes"]["cpu"] == "x86-64"
+        assert cell["fidelity"] == ("container" if native else "user-emulated")
+
+
+def test_every_target_was_what_it_was_declared(record: Any) -> None:
+    wanted = {"x86-64": "x86_64", "kunpeng-920": "aarch64", "phytium-ft2000plus": "aarch64",
+              "loongson-3a5000": "loongarch64"}  # fmt: skip
+    for cell in record["cells"]:
+        facts = {(f["machine"], f["name"]): f for f in cell["attestation"]}
+        assert facts["application", "architecture"]["observed"] == wanted[cell["axes"]["cpu"]]
+        assert all(f["holds"] for f in cell["attestation"])
+        assert ("database", "database version") in facts
+    phytium = next(c for c in record["cells"] if c["axes"]["cpu"] == "phytium-ft2000plus")
+    assert next(f for f in phytium["attestation"] if f["name"] == "feature atomics")["observed"] == "absent"
+
+
+def test_versions_and_package_digests_are_recorded(record: Any) -> None:
+    versions = {cell["axes"]["os"]: cell["version"] for cell in record["cells"]}
+    assert versions["debian-12"].startswith("4.7")
+    assert versions["debian-forky"].startswith("5.")
+    for cell in record["cells"]:
+        assert all(re.fullmatch("[0-9a-f]{64}", package["sha256"]) for package in cell["packages"])
+        assert {"amd64", "arm64", "loong64"} >= {package["architecture"] for package in cell["packages"]}
+
+
+def test_load_is_recorded_everywhere_and_certifies_nothing_emulated(record: Any) -> None:
+    for cell in record["cells"]:
+        loads = [case for case in cell["cases"] if case["suite"] == "load/http"]
+        assert len(loads) == 3
+        assert all(case["measurements"] for case in loads)
+        native = cell["axes"]["cpu"] == "x86-64"
+        assert {case["result"] for case in loads} == ({"pass"} if native else {"skip"})
+        assert all(case["decides"] == native for case in loads)
+        assert cell["load"]["resources"], "the product's processes were not sampled"
+
+
+def test_junit_counts_what_the_record_holds(ran: Ran, record: Any) -> None:
+    root = ET.parse(ran.json["outputs"]["junit"]).getroot()
+    cases = [case for cell in record["cells"] for case in cell["cases"]]
+    assert int(root.get("tests", 0)) == len(cases) == len(root.findall(".//testcase"))
+    assert int(root.get("skipped", 0)) == sum(case["result"] == "skip" for case in cases)
+    assert int(root.get("failures", 1)) == int(root.get("errors", 1)) == 0
+
+
+def test_the_certificate_says_what_it_is(ran: Ran, record: Any) -> None:
+    pdf = pypdf.PdfReader(ran.json["outputs"]["certificate"])
+    text = "".join(page.extract_text() for page in pdf.pages)
+    solid = re.sub(r"\s", "", text)
+    assert "预适配证书" in solid
+    assert "Pre-adaptation" in text
+    assert "未签名" in solid
+    assert "UNSIGNED" in text
+    assert solid.count("user-emulated") >= 9
+    assert solid.count("nativecontainer") >= 3
+    for name in ("鲲鹏920", "飞腾FT-2000+/64", "龙芯3A5000", "PostgreSQL", "MariaDB", "SQLite"):
+        assert name in solid
+    assert record["plan_digest"] in solid
+    for package in record["cells"][0]["packages"]:
+        assert package["sha256"] in solid
+
+
+def test_the_report_needs_nothing_from_elsewhere(ran: Ran, record: Any) -> None:
+    html = Path(ran.json["outputs"]["html"]).read_text()
+    links = re.findall(r"(?:src|href)\s*=\s*[\"']([^\"']+)", html)
+    assert links
+    assert all(link.startswith("#") for link in links)
+    assert "@import" not in html
+    assert "url(" not in html
+    for cell in record["cells"]:
+        assert f'id="cell-{cell["short"]}"' in html
+
+
+def test_secrets_are_in_no_output(ran: Ran, place: Path) -> None:
+    workspace = Workspace(place / ".harness")
+    kept = [
+        workspace.store.get(f["sha256"]).decode(errors="replace") for f in workspace.journal.files(ran.json["campaign"])
+    ]
+    for text in [*kept, *(Path(p).read_text(errors="replace") for p in ran.json["outputs"].values())]:
+        assert not re.search(r"password=[0-9a-f]{24}|api-key=[0-9a-f]{24}", text)
+
+
+def test_everything_was_journaled_before_it_was_made(ran: Ran, place: Path) -> None:
+    journal = Workspace(place / ".harness").journal
+    assert journal.check() is None
+    intended: set[str] = set()
+    for event in journal.events(ran.json["campaign"]):
+        name = json.loads(event["data"]).get("name", "")
+        if event["kind"] == "resource-intent":
+            intended.add(name)
+        elif event["kind"] == "resource-created":
+            assert name in intended
+    assert {r["state"] for r in journal.resources() if r["kind"] != "image"} == {"removed"}
+
+
+def test_a_second_run_installs_nothing(place: Path, ran: Ran) -> None:
+    assert ran.code == 0
+    for cpu in CPUS:
+        again = subprocess.run(
+            command("run", str(ROOT / "matrices" / "powerdns"), "--only", f"cpu={cpu}", "--only", "database=postgresql",
+                    "--format", "json"),
+            cwd=place, capture_output=True, text=True, timeout=600, check=False,
+        )  # fmt: skip
+        summary = json.loads(again.stdout)
+        record = json.loads(Path(summary["outputs"]["json"]).read_text())
+        cell = next(c for c in record["cells"] if c["verdict"] != "not-tested")
+        assert cell["verdict"] == "conformant"
+        assert cell["cached"]
+        kinds = {e["kind"] for e in Workspace(place / ".harness").journal.events(summary["campaign"])}
+        assert "environment" not in kinds
+        # The cells left out are told as not tested, and nothing is certified.
+        assert again.returncode == 3
+        assert record["coverage"]["not_tested"] == 11
+        assert "certificate" not in summary["outputs"]

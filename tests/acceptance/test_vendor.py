@@ -1,0 +1,73 @@
+"""A vendor's own product, tests and load, without a line of the harness changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.conftest import Run
+from tests.products import WEB, product
+
+LOCUSTFILE = """
+from locust import HttpUser, task
+
+class Visitor(HttpUser):
+    @task
+    def visit(self):
+        self.client.get("/health")
+"""
+
+
+def test_own_pytest_folder_and_own_locustfile(harness: Run, tmp_path: Path) -> None:
+    check = (
+        "import pytest\n\n"
+        "@pytest.mark.parametrize('path', ['/health', '/health'])\n"
+        "def test_page(http, path, measure, keep):\n"
+        "    answer = http.send('GET', path)\n"
+        "    measure('bytes', len(answer.content), '1')\n"
+        "    keep('page.txt', answer.text)\n"
+        "    assert answer.text == 'good\\n'\n\n"
+        "def test_with_testinfra(host):\n"
+        "    assert host.file('/srv/www/health').content_string == 'good\\n'\n"
+        "    assert host.package('busybox').is_installed\n"
+    )
+    root = product(tmp_path / "p", WEB, check=check, suites=["checks", "stress"])
+    (root / "stress").mkdir()
+    (root / "stress" / "locustfile.py").write_text(LOCUSTFILE)
+    ran = harness("run", root, "--format", "json")
+    assert ran.code == 0, ran.err
+    record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
+    cases = {case["id"]: case for case in record["cells"][0]["cases"]}
+    assert [m["value"] for m in cases["V-PAGE"]["measurements"]] == [5.0, 5.0]
+    assert len(cases["V-PAGE"]["evidence"]) == 2
+    assert cases["V-WITH-TESTINFRA"]["result"] == "pass"
+    assert cases["LOAD-03"]["result"] == "pass"
+    assert {s[3] for s in record["cells"][0]["load"]["samples"]} == {True}
+
+
+def test_a_locustfile_that_cannot_be_used_is_the_suites_fault(harness: Run, tmp_path: Path) -> None:
+    root = product(tmp_path / "p", WEB, suites=["stress"])
+    (root / "stress").mkdir()
+    (root / "stress" / "locustfile.py").write_text("import nothing_like_this\n")
+    ran = harness("run", root, "--format", "json")
+    cell = ran.json["cells"][0]
+    assert ran.code == 3, ran.err
+    assert (cell["verdict"], cell["cause"]) == ("inconclusive", "test")
+
+
+def test_a_stalling_product_shows_in_the_latency_from_the_intended_start(harness: Run, tmp_path: Path) -> None:
+    slow = "#!/bin/sh\nsleep 1\nprintf 'Content-Type: text/plain\\r\\n\\r\\ngood\\n'\n"
+    application = {**WEB, "setup": [
+        "mkdir -p /srv/www/cgi-bin && echo good >/srv/www/health",
+        f"cat >/srv/www/cgi-bin/slow <<'X'\n{slow}X\nchmod 755 /srv/www/cgi-bin/slow",
+    ]}  # fmt: skip
+    root = product(tmp_path / "p", application, suites=["stress"])
+    (root / "stress").mkdir()
+    (root / "stress" / "locustfile.py").write_text(LOCUSTFILE.replace("/health", "/cgi-bin/slow"))
+    ran = harness("run", root, "--format", "json")
+    assert ran.code == 1, ran.err
+    record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
+    samples = record["cells"][0]["load"]["samples"]
+    # Sixteen users cannot keep 40 requests a second of one second each: the backlog must show in the latency.
+    assert max(s[1] for s in samples) > 2 * max(s[2] for s in samples)
+    assert {c["result"] for c in record["cells"][0]["cases"] if c["id"] in ("LOAD-01", "LOAD-03")} == {"fail"}

@@ -1,0 +1,52 @@
+"""What the rings with real pieces share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished ``harness`` command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def cells(self) -> dict[str, Any]:
+        """Cells of a summary by CPU."""
+        return {cell["axes"]["cpu"]: cell for cell in self.json["cells"]}
+
+
+Run = Callable[..., Ran]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "harness", *arguments]
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Run:
+    """Run the command line as a process in ``tmp_path``."""
+
+    def run(*arguments: str | Path, timeout: float = 900, **env: str) -> Ran:
+        done = subprocess.run(command(*map(str, arguments)), cwd=tmp_path, capture_output=True, text=True,
+                              timeout=timeout, check=False, env={**os.environ, **env})  # fmt: skip
+        assert "Traceback (most recent call last)" not in done.stderr, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
