@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -180,8 +181,12 @@ class _CellRun:
             every: dict[str, ContainerMachine] = {"application": machines.application}
             if machines.database is not machines.application:
                 every["database"] = machines.database
-            for role, machine in every.items():
-                self.keep_attestation(role, attest(machine, self.target.cpu, self.target.os, self.emulator))
+            with ThreadPoolExecutor(len(every)) as pool:
+                found = pool.map(
+                    lambda one: attest(one, self.target.cpu, self.target.os, self.emulator), every.values()
+                )
+                for role, attestation in zip(every, found, strict=True):
+                    self.keep_attestation(role, attestation)
 
     def deploy(self, machines: Machines, images: tuple[Environment, Environment | None]) -> Deployment:
         self.state(State.DEPLOYING, "deploy / 部署")

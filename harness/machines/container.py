@@ -83,12 +83,17 @@ class ContainerMachine:
                 raise InfrastructureError(f"{self.name}: chown {owner} {path} failed: {done.text}")
 
     def get(self, path: str) -> bytes:
+        missing = False
         with engine_errors(f"reading {path} in {self.name}"):
             try:
                 stream, _ = self.engine.client.api.get_archive(self.container, path)
-            except docker.errors.NotFound as error:
-                raise FileNotFoundError(f"{self.name} has no {path}") from error
-            data = io.BytesIO(b"".join(stream))
+                data = io.BytesIO(b"".join(stream))
+            except docker.errors.NotFound:
+                missing = True
+        if missing:
+            if not self.run("true").ok:  # the container itself may be what is not there
+                raise InfrastructureError(f"reading {path}: {self.name} does not run", advice="see the engine's log")
+            raise FileNotFoundError(f"{self.name} has no {path}")
         with tarfile.open(fileobj=data) as tar:
             member = tar.next()
             if member is not None and member.issym():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+#: Media type of the samples and figures of a load.
+MEDIA_LOAD = "application/vnd.xinchuang.load+json"
 
 
 class Ledger(Protocol):
@@ -29,20 +30,3 @@ class Ledger(Protocol):
     def keep(self, name: str, data: bytes, media: str = "text/plain") -> str:
         """Store evidence; gives its SHA-256 (hex)."""
         ...
-
-
-@dataclass
-class StepTimes:
-    """Wall seconds per step of a cell, in order."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, step: str, seconds: float) -> None:
-        self.seconds[step] = self.seconds.get(step, 0.0) + seconds
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """The operator's wish to stop, seen by all threads."""
-
-    event: threading.Event = field(default_factory=threading.Event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import time
 from dataclasses import dataclass, field
 
@@ -18,6 +19,12 @@ from harness.model.templating import render
 RUN = "/run/harness"
 LOG = "/var/log/harness/app.log"
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
+
+
+def _end(seconds: float) -> str:
+    """Shell text that waits for the end of the present start and prints its status."""
+    return (f"e={RUN}/app.exit.$(cat {RUN}/app.run); n=0; "
+            f"while [ ! -s $e ] && [ $n -lt {int(seconds * 10)} ]; do sleep 0.1; n=$((n+1)); done; cat $e")  # fmt: skip
 
 
 class ProductFault(Exception):
@@ -38,7 +45,7 @@ class Deployment:
     context: CellContext
     machine: ContainerMachine
     database: CellDatabase
-    starts: int = field(default=0)
+    _run: str = field(default="", repr=False)  #: names the start whose end is looked for
 
     @classmethod
     def of(cls, context: CellContext, engine: Engine) -> Deployment:
@@ -77,10 +84,14 @@ class Deployment:
             for name, value in application.environment.items()
         )
         # The inner shell becomes the product, so its pid is the product's; the outer one notes how it ended.
+        # Each start has a name, so that the end of an earlier one is never taken for its own.
         start = f"{exports}echo $$ >{RUN}/app.pid\nexec {command}\n"
-        supervise = f"sh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit\n"
+        supervise = (
+            f'rm -f {RUN}/app.pid; echo $1 >{RUN}/app.run; echo "--- start $1" >>{LOG}\n'
+            f"sh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit.$1\n"
+        )
         script = (
-            f"mkdir -p {RUN} /var/log/harness && chown '{application.user}' {RUN} /var/log/harness\n"
+            f"mkdir -p {RUN} /var/log/harness && touch {LOG} && chown '{application.user}' {RUN} {LOG}\n"
             f"cat >{RUN}/start.sh <<'HARNESS_START'\n{start}HARNESS_START\n"
             f"cat >{RUN}/supervise.sh <<'HARNESS_START'\n{supervise}HARNESS_START\n"
         )
@@ -92,14 +103,16 @@ class Deployment:
         Raises:
             InfrastructureError: the machine does not answer.
         """
-        self.starts += 1
-        self.machine.run(f"rm -f {RUN}/app.exit {RUN}/app.pid; "
-                         f"echo '--- start {self.starts}' >>{LOG}; chmod 666 {LOG}", timeout=30)  # fmt: skip
-        self.machine.start(f"exec sh {RUN}/supervise.sh", user=self.context.application.user)
+        self._run = secrets.token_hex(4)
+        self.machine.start(f"exec sh {RUN}/supervise.sh {self._run}", user=self.context.application.user)
 
     def exit_code(self) -> int | None:
         """How the product ended, None while it runs (or was never started)."""
-        text = self.machine.run(f"cat {RUN}/app.exit 2>/dev/null", timeout=30).out.strip()
+        # Another process may have started it since; and our own start may not have been noted yet.
+        own = self._run or "none"
+        pending = f'[ "$r" != {own} ] && [ {own} != none ] && [ ! -e {RUN}/app.exit.{own} ]'
+        done = self.machine.run(f"r=$(cat {RUN}/app.run); {pending} || cat {RUN}/app.exit.$r 2>/dev/null", timeout=30)
+        text = done.out.strip()
         return int(text) if text.isdigit() else None
 
     def pid(self) -> int:
@@ -149,6 +162,8 @@ class Deployment:
 
     def ensure_running(self) -> None:
         """Start it where it does not run. Raises as ``wait_ready``."""
+        if self.is_ready():
+            return
         if not self.running():
             self.start()
         self.wait_ready()
@@ -162,9 +177,7 @@ class Deployment:
         application = self.context.application
         limit = application.stop_seconds * self.context.factor
         done = self.machine.run(
-            f"kill -{application.stop} $(cat {RUN}/app.pid) 2>/dev/null; n=0; "
-            f"while [ ! -e {RUN}/app.exit ] && [ $n -lt {int(limit * 10)} ]; do sleep 0.1; n=$((n+1)); done; "
-            f"cat {RUN}/app.exit",
+            f"kill -{application.stop} $(cat {RUN}/app.pid) 2>/dev/null; {_end(limit)}",
             timeout=limit * 3 + 30,
         )
         if not done.out.strip().isdigit():
@@ -185,8 +198,7 @@ class Deployment:
             ProductFault: something of it outlives SIGKILL.
         """
         done = self.machine.run(
-            f"kill -9 $(cat {RUN}/app.pid); n=0; while [ ! -e {RUN}/app.exit ] && [ $n -lt 100 ]; do sleep 0.1; "
-            f"n=$((n+1)); done; cat {RUN}/app.exit",
+            f"kill -9 $(cat {RUN}/app.pid); {_end(10)}",
             timeout=60,
         )
         if not done.ok:

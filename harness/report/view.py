@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.judging import counts, overall
 from harness.model.definitions import Case, Text
+from harness.model.ledger import MEDIA_LOAD
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
 
@@ -60,8 +61,7 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
     )
     environment = facts.get("environment", {})
     text = {f.name: read(f.sha256).decode(errors="replace") for f in kept if f.name.endswith(".log")}
-    load = next((json.loads(read(f.sha256)) for f in kept if f.media == "application/json"
-                 and f.name.startswith("load")), None)  # fmt: skip
+    load = next((json.loads(read(f.sha256)) for f in kept if f.media == MEDIA_LOAD), None)
     return CellView(
         id=cell["id"], short=cell["short"], axes=axes, names=names, architecture=cpu["architecture"],
         isa_level=cpu["isa_level"], reason=cell["reason"], fidelity=fidelity,

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import StepTimeout
 from harness.model.definitions import LoadProfile, Suite
-from harness.model.ledger import Ledger
+from harness.model.ledger import MEDIA_LOAD, Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
 from harness.model.templating import render
@@ -55,7 +55,7 @@ def run_locust(
         return _all(definition, Result.ERROR, outcome, cause=Cause.TEST)
     figures = summarise(outcome, profile)
     record = {**outcome, "figures": figures, "threshold": profile.p95_ms}
-    ledger.keep(f"{definition.suite.replace('/', '-')}.json", json.dumps(record).encode(), "application/json")
+    ledger.keep(f"{definition.suite.replace('/', '-')}.json", json.dumps(record).encode(), MEDIA_LOAD)
     code = deployment.exit_code()
     crashed = deployment.ended(code) if code is not None else None
     return [
