@@ -1,16 +1,32 @@
-# Each target prepares what it needs and may be repeated. MIRROR=URI takes Debian packages from that mirror.
+# Each target prepares what it needs and may be repeated.
+#   make demo   from nothing to a certificate: sets this machine up, then runs matrices/powerdns
+#   make test   everything that .ci/run runs
+# MIRROR=URI takes Debian packages from that mirror instead of the one this machine's apt uses.
 SHELL := /bin/sh
 VENV := .venv
 PYTHON ?= python3
+export PYTHON
+SUDO := $(shell docker version >/dev/null 2>&1 || [ "$$(id -u)" = 0 ] || echo sudo)
+MIRRORED := $(if $(MIRROR),--mirror '$(MIRROR)')
 
-.PHONY: setup test lint
+.PHONY: setup demo test lint bench docs
 setup:
-	@sh setup/host.sh $(if $(MIRROR),--mirror '$(MIRROR)')
-
-test: setup
+	@sh setup/host.sh $(MIRRORED)
 	@sh setup/python.sh $(VENV)
-	@$(VENV)/bin/tox
+
+demo: setup
+	@$(SUDO) $(VENV)/bin/harness run matrices/powerdns $(MIRRORED)
+
+test:
+	@sh setup/host.sh --tests $(MIRRORED)
+	@sh setup/python.sh $(VENV)
+	@$(SUDO) env HARNESS_MIRROR='$(MIRROR)' $(VENV)/bin/tox
 
 lint: setup
-	@sh setup/python.sh $(VENV)
 	@$(VENV)/bin/tox -e lint
+
+bench: setup
+	@$(SUDO) $(VENV)/bin/tox -e bench
+
+docs: setup
+	@$(VENV)/bin/tox -e docs

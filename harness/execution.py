@@ -158,8 +158,9 @@ class _CellRun:
         made = [one for one in (product, server) if one is not None]
         self.facts["environment"] = {
             "images": [one.image for one in made], "cached": all(one.cached for one in made),
-            "packages": [vars(p) for p in product.packages],
-            "database packages": [vars(p) for p in server.packages] if server is not None else [],
+            "packages": [vars(p) for p in product.packages if p.name not in self.target.database.packages],
+            "database packages": [vars(p) for one in made for p in one.packages
+                                  if p.name in self.target.database.packages],
             "notes": sorted({note for one in made for note in one.notes}),
         }  # fmt: skip
         return product, server

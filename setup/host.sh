@@ -1,18 +1,20 @@
 #!/bin/sh
 # Installs what the harness needs from this Debian-like machine, and starts the Docker engine where none runs.
-# Usage: setup/host.sh [--mirror URI] [--check]     (root, or a user with sudo; may be repeated)
+# Usage: setup/host.sh [--mirror URI] [--tests] [--check]     (root, or a user with sudo; may be repeated)
 #   --mirror URI  take Debian packages from there instead of the host's own apt configuration
+#   --tests       also what only the tests need (a browser)
 #   --check       only say what is missing; exit 3 if anything is
 set -eu
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$1" >&2; printf '  next: %s\n' "$2" >&2; exit 3; }
 
-mirror=${HARNESS_MIRROR:-} check=
+mirror=${HARNESS_MIRROR:-} check='' tests=''
 while [ $# -gt 0 ]; do
     case $1 in
         --mirror) mirror=${2:?--mirror needs a URI}; shift 2 ;;
         --check) check=1; shift ;;
-        *) printf 'setup: unknown argument %s; known: --mirror URI, --check\n' "$1" >&2; exit 2 ;;
+        --tests) tests=1; shift ;;
+        *) printf 'setup: unknown argument %s; known: --mirror URI, --tests, --check\n' "$1" >&2; exit 2 ;;
     esac
 done
 
@@ -37,6 +39,8 @@ want libpangoft2-1.0-0 "PDF certificates"
 want libharfbuzz-subset0 "small PDF files: only the glyphs used are embedded"
 want fonts-noto-cjk "Chinese text in certificates"
 want fonts-noto-core "Latin text in certificates"
+want procps "processes of containers are listed with ps"
+if [ -n "$tests" ] && ! command -v chromium >/dev/null; then want chromium "the tests open the report in a browser"; fi
 want debian-archive-keyring "verifying the packages of the target images"
 for package in qemu-user-static mmdebstrap; do
     case $package in

@@ -46,13 +46,14 @@ class Recorder:
 
     def observe(self, *seen: Observation) -> None:
         """Record what was seen, secrets masked."""
-        masked = [
-            Observation(**{**vars(one), "detail": redact(one.detail, self.hidden)}) if one.detail else one
-            for one in seen
-        ]
+        masked = [Observation(**{**vars(one), "detail": self._clean(one.detail)}) for one in seen]
         if masked:
             self.journal.observe(self.campaign, self.cell, self.number, masked)
 
+    def _clean(self, text: str) -> str:
+        """Masked, and without what no file in UTF-8 can hold (lone surrogates come out of a product's JSON)."""
+        return redact(text, self.hidden).encode("utf-8", "replace").decode()
+
     def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: dict[str, Any]) -> None:
         self.journal.finish(self.campaign, self.cell, self.number, verdict=verdict, cause=cause,
-                            message=redact(message, self.hidden), facts=facts)  # fmt: skip
+                            message=self._clean(message), facts=facts)  # fmt: skip

@@ -5,6 +5,7 @@ Plain frozen values, built from records alone by ``harness.report.build_view``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,12 @@ class CellView:
 
     def count(self, result: Result) -> int:
         return sum(1 for case in self.cases if case.result is result)
+
+    @property
+    def database_version(self) -> str:
+        """The number in what the database says of its version."""
+        found = re.search(r"\d+(?:\.\d+)+", self.fact("database version"))
+        return found[0] if found else ""
 
     def fact(self, name: str) -> str:
         """An observed fact of the application's machine (else of any), empty where there is none."""

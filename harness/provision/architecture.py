@@ -76,6 +76,7 @@ def emulator(architecture: str) -> Emulator | None:
     file = Path(str(path))
     if not file.is_file() or shutil.which(str(file)) is None:
         raise ProvisionError(f"the emulator {file} named by {entry} is missing", advice=advice)
-    found = run([str(file), "--version"], timeout=20).out
+    # Through the name that the kernel uses it would take --version for a program to run.
+    found = run([str(file.resolve()), "--version"], timeout=20).out
     version = (re.search(r"version (\S+)", found) or ["", "unknown"])[1]
     return Emulator(path=str(file), version=version, sha256=hashlib.sha256(file.read_bytes()).hexdigest())

@@ -229,7 +229,7 @@ class BaseImages:
 def _expired(text: str) -> str:
     """apt's own sentence, its addresses left out."""
     line = next((line for line in text.splitlines() if "is expired" in line), "")
-    return line[line.find("is expired") :].strip() if line else "expired"
+    return line[line.find("is expired") + 3 :].strip().replace(" Updates for this repository will not be applied.", "")
 
 
 def _tail(text: str) -> str:

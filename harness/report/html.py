@@ -22,4 +22,4 @@ def render_html(view: CampaignView, templates: Path) -> bytes:
     environment.filters["day"] = lambda text: text[:10]
     environment.filters["moment"] = lambda text: text[:19].replace("T", " ")
     text = environment.get_template("report.html.j2").render(view=view)
-    return text.encode()
+    return text.encode("utf-8", "replace")

@@ -30,7 +30,8 @@ def build_view(campaign: Any, attempts: Sequence[Any], observations: dict[tuple[
     title = plan["matrix"].get("title") or {"zh": campaign.matrix, "en": campaign.matrix}
     return CampaignView(
         id=campaign.id, matrix=campaign.matrix, title=Text(**title), application=plan["application"],
-        plan_digest=campaign.plan_digest, created=campaign.created, finished=campaign.finished or "",
+        plan_digest=campaign.plan_digest, created=campaign.created,
+        finished=max((a.finished for a in attempts if a.finished), default=""),
         verdict=overall(cell.verdict for cell in cells), cells=cells, excluded=tuple(plan["excluded"]),
         suites=tuple(plan["suites"].values()), conditions=campaign.conditions,
         accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),

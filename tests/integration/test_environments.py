@@ -1,0 +1,147 @@
+"""Environments are real, cached by content, and hold nothing of the machine that made them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.campaigns import cache_folder
+from harness.database import CellDatabase, QueryFailed
+from harness.definitions import Catalogue, parse
+from harness.deploy import database_recipe
+from harness.evidence import Journal, Recorder, Workspace
+from harness.machines import ContainerMachine, Engine
+from harness.model.context import Access
+from harness.model.definitions import Database, Os
+from harness.model.recipe import Recipe
+from harness.provision import BaseImages, Environments, InstallFailed
+
+RARE = "𠀀𠮷𪚥𫓧𬱖𬺰𰻝"
+
+
+def definition(kind: str, name: str, model: Any) -> Any:
+    path = Catalogue.standard().find("targets", kind, f"{name}.yaml")
+    assert path is not None
+    return parse(path, model)
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    workspace = Workspace(tmp_path / "ws")
+    return Recorder(workspace.journal, workspace.store, "integration", "", 0)
+
+
+def environments(**more: Any) -> Environments:
+    engine = Engine("integration")
+    images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
+    return Environments(engine, images, campaign="integration", **more)
+
+
+def inside(image: str, command: str) -> str:
+    client = Engine("integration").client
+    text: bytes = client.containers.run(image, ["sh", "-c", command], remove=True, network_mode="none")
+    return text.decode()
+
+
+def kinds(journal: Journal) -> list[str]:
+    return [event["kind"] for event in journal.events()]
+
+
+@pytest.mark.parametrize(("system", "architecture", "machine"), [
+    ("debian-12", "aarch64", 183), ("debian-forky", "loongarch64", 258),
+])  # fmt: skip
+def test_native_tools_give_the_same_environment_and_leave_no_trace(recorder: Recorder, system: str, architecture: str,
+                                                                   machine: int) -> None:  # fmt: skip
+    os = definition("os", system, Os)
+    recipe = Recipe(name="hello", os=system, architecture=architecture, packages=("hello",), commands=("hello >/made",))
+    quick = environments(no_cache=True).ensure(recipe, os, recorder)
+    slow = environments(no_cache=True, native=False).ensure(recipe, os, recorder)
+    assert quick.packages == slow.packages
+    assert len(quick.packages[0].sha256) == 64
+    listing = "dpkg-query -W; cat /made; ls -d /usr/lib/x86_64-linux-gnu /lib64/ld-linux-x86-64.so.2 2>/dev/null; true"
+    assert inside(quick.image, listing) == inside(slow.image, listing)
+    assert "x86_64" not in inside(quick.image, listing)
+    # Bytes 18 and 19 of every ELF file name its machine; all must be the target's.
+    elf = (
+        'for f in /usr/bin/* /usr/sbin/*; do [ -f $f ] && [ "$(head -c4 $f | tail -c3)" = ELF ] && '
+        "od -An -tu2 -j18 -N2 $f; done | sort -u"
+    )
+    assert inside(quick.image, elf).split() == [str(machine)]
+
+
+def test_a_second_time_nothing_is_installed(recorder: Recorder) -> None:
+    os = definition("os", "debian-12", Os)
+    recipe = Recipe(name="hello", os="debian-12", architecture="x86_64", packages=("hello",))
+    first = environments(no_cache=True).ensure(recipe, os, recorder)
+    before = len(kinds(recorder.journal))
+    again = environments().ensure(recipe, os, recorder)
+    assert (first.cached, again.cached) == (False, True)
+    assert first.image == again.image
+    assert len(kinds(recorder.journal)) == before
+    other = Recipe(**{**vars(recipe), "commands": ("true",)})
+    assert environments().ensure(other, os, recorder).image != first.image
+
+
+@pytest.mark.parametrize(("packages", "commands", "cause", "told"), [
+    (("no-such-package-anywhere",), (), "config", "has no package no-such-package-anywhere"),
+    ((), ("echo broken >&2; exit 9",), "product", "failed (exit 9): broken"),
+])  # fmt: skip
+def test_what_does_not_install_says_whose_it_is(recorder: Recorder, packages: tuple[str, ...],
+                                                commands: tuple[str, ...], cause: str, told: str) -> None:  # fmt: skip
+    recipe = Recipe(name="bad", os="debian-12", architecture="x86_64", packages=packages, commands=commands)
+    with pytest.raises(InstallFailed) as caught:
+        environments().ensure(recipe, definition("os", "debian-12", Os), recorder)
+    assert caught.value.cause == cause
+    assert told in caught.value.message
+    assert Engine("integration").ours() == []
+    assert any(f["name"].startswith("install-bad") for f in recorder.journal.files("integration"))
+
+
+def test_intent_comes_before_making(recorder: Recorder) -> None:
+    recipe = Recipe(name="hello", os="debian-12", architecture="x86_64", packages=("hello",), commands=("true", "true"))
+    environments(no_cache=True).ensure(recipe, definition("os", "debian-12", Os), recorder)
+    found = [(e["kind"], json.loads(e["data"]).get("kind")) for e in recorder.journal.events()]
+    assert found.index(("resource-intent", "container")) < found.index(("resource-created", "container"))
+    assert recorder.journal.resources("created") == []
+
+
+@pytest.mark.parametrize("name", ["postgresql", "mariadb", "sqlite"])
+def test_every_database_starts_keeps_and_tells(recorder: Recorder, name: str) -> None:
+    declared: Database = definition("database", name, Database)
+    maker = environments()
+    recipe = database_recipe(declared, os="debian-12", architecture="x86_64")
+    made = maker.ensure(recipe, definition("os", "debian-12", Os), recorder)
+    engine = maker.engine
+    network = f"harness-integration-{name}"
+    engine.create_network(network, engine.labels("integration", "1", ""))
+    try:
+        identity = engine.create_container(network, made.image, labels=engine.labels("integration", "1", "database"),
+                                           memory=2**30, cpus=2, processes=256, network=network, alias="database",
+                                           environment={})  # fmt: skip
+        machine = ContainerMachine(engine, identity, name)
+        path = declared.path or ""
+        if path:
+            machine.run(f"mkdir -p $(dirname {path})")
+        database = CellDatabase(machine, declared, Access(kind=name, password="s3cretpassword", path=path))
+        database.start()
+        if not database.embedded:
+            database.create()
+        database.query(f"CREATE TABLE t (a VARCHAR(100)); INSERT INTO t VALUES ('{RARE}');")
+        assert database.query("SELECT a FROM t;") == [[RARE]]
+        assert database.version()
+        assert {k: v.lower() for k, v in database.settings().items()} == {
+            k: v.lower() for k, v in declared.settings.items()
+        }
+        with pytest.raises(QueryFailed):
+            database.query("SELECT nothing FROM nowhere;")
+        if not database.embedded:
+            database.stop()
+            assert not database.ready()
+            database.start()
+        assert database.query("SELECT a FROM t;") == [[RARE]]
+    finally:
+        engine.remove_container(network)
+        engine.remove_network(network)

@@ -1,0 +1,84 @@
+"""How base images are asked for: verified, dated, and an expired release only when somebody accepted it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.definitions import parse
+from harness.errors import ProvisionError
+from harness.model.definitions import Os
+from harness.provision import BaseImages, Mirror
+
+ROOT = Path(__file__).parents[2]
+FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
+
+#: Stands in for mmdebstrap with a mirror whose release file is too old: what apt says then, word for word.
+EXPIRED = """#!/bin/sh
+echo "$@" >>"$CALLS"
+case "$*" in *Check-Valid-Until*) : >"$OUT"; exit 0 ;; esac
+echo "E: Release file for mirror/dists/forky/InRelease is expired (invalid since 15d 6h)." >&2
+exit 25
+"""
+
+
+class Notes:
+    """Remembers what was told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def intent(self, kind: str, name: str) -> None: ...
+    def created(self, kind: str, name: str, engine_id: str) -> None: ...
+    def removed(self, kind: str, name: str) -> None: ...
+    def event(self, kind: str, **data: Any) -> None:
+        self.events.append((kind, data))
+
+    def keep(self, name: str, data: bytes, media: str = "text/plain") -> str:
+        return ""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "mmdebstrap").write_text(EXPIRED)
+    (tools / "mmdebstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools), prepend=":")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("OUT", str(tmp_path / "out.tar"))
+    return tmp_path / "calls"
+
+
+def images(tmp_path: Path, **accepted: str) -> BaseImages:
+    made = BaseImages(None, tmp_path / "cache", accepted={k.replace("_", "-"): v for k, v in accepted.items()})  # type: ignore[arg-type]
+    made._mirror = Mirror("http://mirror.invalid/debian")
+    return made
+
+
+def test_an_expired_release_is_refused_and_says_what_to_do(tmp_path: Path, calls: Path) -> None:
+    with pytest.raises(ProvisionError, match="is expired: expired") as caught:
+        images(tmp_path)._bootstrap(FORKY, "loong64", tmp_path / "out.tar", Notes())
+    assert "--allow-expired-release debian-forky" in caught.value.advice
+    assert "Check-Valid-Until" not in calls.read_text()
+
+
+def test_an_accepted_one_is_tried_strictly_first_and_goes_into_the_evidence(tmp_path: Path, calls: Path) -> None:
+    notes = Notes()
+    told, _ = images(tmp_path, debian_forky="our reason")._bootstrap(FORKY, "loong64", tmp_path / "out.tar", notes)
+    first, second = calls.read_text().splitlines()
+    assert "Check-Valid-Until" not in first
+    assert 'Check-Valid-Until "false"' in second
+    assert any("our reason" in note and "expired" in note for note in told)
+    assert ("expired-release-accepted", "our reason") in [(kind, data.get("reason")) for kind, data in notes.events]
+
+
+def test_packages_are_verified_with_a_keyring(tmp_path: Path, calls: Path) -> None:
+    images(tmp_path, debian_forky="x")._bootstrap(FORKY, "loong64", tmp_path / "out.tar", Notes())
+    for line in calls.read_text().splitlines():
+        assert "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg" in line
+        assert "trusted" not in line
+    assert json.dumps(calls.read_text()).count("allow-insecure") == 0

@@ -1,0 +1,117 @@
+"""Reports show what was recorded, and certificates are refused or named after what was shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from harness import campaigns
+from harness.certify import render_certificate, why_not
+from harness.certify.certificate import ADAPTATION, PRE_ADAPTATION, kind_of
+from harness.certify.profile import IssuerProfile
+from harness.definitions import parse
+from harness.evidence import AttemptRow, CampaignRow
+from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State, Verdict
+from harness.model.view import CampaignView
+from harness.report import build_view, campaign_summary, full_record, render_html, render_junit
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "reports"
+CONDITIONS = {"harness": "0", "python": "3", "tools": {"pytest": "1", "locust": "2"}, "engine": "20", "kernel": "6",
+              "machine": "x86_64", "cpus": 2, "memory": 2**33, "system": "Debian", "storage": "overlay2"}  # fmt: skip
+
+
+def view(results: dict[int, Result] | None = None, *, tested: int = 12, fidelity: str = "user-emulated",
+         detail: str = "why") -> CampaignView:  # fmt: skip
+    """PowerDNS with made-up results: ``results`` maps a cell's index to the result of its first case."""
+    definitions, plan = campaigns.plan_of(ROOT / "matrices" / "powerdns")
+    snapshot = campaigns._snapshot(definitions, plan, campaigns._deployment_suite())
+    row = CampaignRow(id="20260101-abc", created="2026-01-01T00:00:00", finished=None, matrix="powerdns",
+                      folder="/x", plan_digest=plan.digest, plan=snapshot, options={}, conditions=CONDITIONS, verdict=None)  # fmt: skip
+    attempts, seen = [], {}
+    for index, cell in enumerate(plan.cells[:tested]):
+        first = (results or {}).get(index, Result.PASS)
+        found = {Result.PASS: Verdict.CONFORMANT, Result.FAIL: Verdict.NONCONFORMANT}.get(first, Verdict.INCONCLUSIVE)
+        observations = []
+        for suite in [snapshot["deployment"], *snapshot["suites"].values()]:
+            for number, case in enumerate(suite["cases"]):
+                result = first if suite["suite"] == "deployment" and number == 0 else Result.PASS
+                observations.append(Observation(
+                    case=case["id"], suite=suite["suite"], result=result, detail=detail if result is first else "",
+                    cause=Cause.INFRA if result in (Result.ERROR, Result.MISS) else None,
+                    skip_reason=SkipReason.OPERATOR if result is Result.SKIP else None,
+                ))  # fmt: skip
+        seen[cell.id, 1] = observations
+        attempts.append(AttemptRow(cell=cell.id, number=1, state=State.DONE, verdict=found,
+                                   cause=None, message="", started="2026-01-01", finished="2026-01-01T01:00:00",
+                                   facts={"fidelity": fidelity, "seconds": {"total": 1.0}}))  # fmt: skip
+    return build_view(row, attempts, seen, [], lambda _digest: b"", "h" * 64)
+
+
+def test_no_cell_of_the_plan_is_left_out() -> None:
+    partly = view(tested=3)
+    assert len(partly.cells) == 12
+    assert partly.coverage == {"declared": 24, "planned": 12, "tested": 3, "waived": 0, "not_applicable": 12,
+                               "not_tested": 9}  # fmt: skip
+    assert partly.verdict is Verdict.INCONCLUSIVE
+    assert len(campaign_summary(partly, {})["cells"]) == 12
+
+
+@pytest.mark.parametrize(("made", "told"), [
+    (lambda: view({3: Result.FAIL}), "1 of 12 planned cells are nonconformant"),
+    (lambda: view({3: Result.ERROR}), "inconclusive"), (lambda: view(tested=11), "not-tested"),
+])  # fmt: skip
+def test_no_certificate_unless_every_planned_cell_passed(made: Any, told: str) -> None:
+    refused = made()
+    assert told in why_not(refused)
+    with pytest.raises(ValueError, match=told):
+        render_certificate(refused, TEMPLATES, "0", "0")
+
+
+@pytest.mark.parametrize(("fidelity", "kind"), [
+    (Fidelity.USER_EMULATED, PRE_ADAPTATION), (Fidelity.CONTAINER, PRE_ADAPTATION), (Fidelity.PHYSICAL, ADAPTATION),
+    (Fidelity.KVM, ADAPTATION), (Fidelity.SYSTEM_EMULATED, PRE_ADAPTATION), (Fidelity.STATIC, PRE_ADAPTATION),
+])  # fmt: skip
+def test_the_certificate_is_called_what_the_fidelity_allows(fidelity: Fidelity, kind: Any) -> None:
+    profile = parse(TEMPLATES / "issuers" / "self-test.yaml", IssuerProfile)
+    assert kind_of(view(fidelity=fidelity.value), profile) is kind
+
+
+def test_a_cell_without_known_fidelity_is_never_an_adaptation() -> None:
+    profile = parse(TEMPLATES / "issuers" / "self-test.yaml", IssuerProfile)
+    assert kind_of(view(tested=0), profile) is PRE_ADAPTATION
+
+
+def test_junit_keeps_failure_error_and_skip_apart() -> None:
+    mixed = view({0: Result.FAIL, 1: Result.ERROR, 2: Result.SKIP, 3: Result.MISS})
+    root = ET.fromstring(render_junit(mixed))
+    assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("1", "2", "1")
+    kinds = {element.get("type") for element in root.iter("error")}
+    assert kinds == {"error/infra", "miss/infra"}
+
+
+def test_markup_and_control_characters_of_a_product_stay_text() -> None:
+    hostile = view({0: Result.FAIL}, detail="<script>alert(1)</script>\x00\x1b[31m]]>\ud800 & 𬱖")
+    html = render_html(hostile, TEMPLATES).decode()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    text = "".join(e.text or "" for e in ET.fromstring(render_junit(hostile)).iter("failure"))
+    assert "<script>alert(1)</script>" in text
+    assert "𬱖" in text
+
+
+def test_the_html_shows_every_cell_and_result() -> None:
+    html = render_html(view({0: Result.FAIL, 1: Result.ERROR}), TEMPLATES).decode()
+    assert len(re.findall(r'<section class="page" id="cell-', html)) == 12
+    for word in ("不通过", "未完成", "通过", "仅记录"):
+        assert word in html
+
+
+def test_the_record_is_plain_json_with_the_whole_plan() -> None:
+    record = full_record(view())
+    assert record["coverage"]["planned"] == 12
+    assert {case["result"] for cell in record["cells"] for case in cell["cases"]} == {"pass"}
