@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,3 +174,9 @@ def test_variants_are_laid_over_the_application(folder: Any) -> None:
     application = parse(folder.root / "application.yaml", Application)
     assert application.for_axes({}, "aarch64").version == "2.0"
     assert application.for_axes({}, "x86_64").version == "1.0"
+
+
+def test_the_reference_is_what_the_models_say() -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.write_reference", "--check"], cwd=ROOT, capture_output=True,
+                          text=True, timeout=60, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr

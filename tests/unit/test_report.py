@@ -30,8 +30,10 @@ def view(results: dict[int, Result] | None = None, *, tested: int = 12, fidelity
     """PowerDNS with made-up results: ``results`` maps a cell's index to the result of its first case."""
     definitions, plan = campaigns.plan_of(ROOT / "matrices" / "powerdns")
     snapshot = campaigns._snapshot(definitions, plan, campaigns._deployment_suite())
-    row = CampaignRow(id="20260101-abc", created="2026-01-01T00:00:00", finished=None, matrix="powerdns",
-                      folder="/x", plan_digest=plan.digest, plan=snapshot, options={}, conditions=CONDITIONS, verdict=None)  # fmt: skip
+    row = CampaignRow(
+        id="20260101-abc", created="2026-01-01T00:00:00", finished=None, matrix="powerdns", folder="/x",
+        plan_digest=plan.digest, plan=snapshot, options={}, conditions=CONDITIONS, verdict=None,
+    )  # fmt: skip
     attempts, seen = [], {}
     for index, cell in enumerate(plan.cells[:tested]):
         first = (results or {}).get(index, Result.PASS)

@@ -1,0 +1,1 @@
+"""Figures, measured side by side in one run. ``tox -e bench`` runs all; nothing here is a test."""
