@@ -17,9 +17,15 @@ from harness.cli import COMMANDS, cli
 from harness.model import definitions, results
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-MODELS = {"application.yaml": definitions.Application, "matrix.yaml": definitions.Matrix,
-          "suite.yaml": definitions.Suite, "targets/cpu": definitions.Cpu, "targets/os": definitions.Os, "targets/database": definitions.Database,
-          "reports/issuers": IssuerProfile}  # fmt: skip
+MODELS = {
+    "application.yaml": definitions.Application,
+    "matrix.yaml": definitions.Matrix,
+    "suite.yaml": definitions.Suite,
+    "targets/cpu": definitions.Cpu,
+    "targets/os": definitions.Os,
+    "targets/database": definitions.Database,
+    "reports/issuers": IssuerProfile,
+}
 
 
 def of_models() -> str:
