@@ -10,6 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness import campaigns
+from harness.campaigns.snapshot import deployment_suite
+from harness.campaigns.snapshot import snapshot as snapshot_of
 from harness.certify import render_certificate, why_not
 from harness.certify.certificate import ADAPTATION, PRE_ADAPTATION, kind_of
 from harness.certify.profile import IssuerProfile
@@ -29,7 +31,7 @@ def view(results: dict[int, Result] | None = None, *, tested: int = 12, fidelity
          detail: str = "why") -> CampaignView:  # fmt: skip
     """PowerDNS with made-up results: ``results`` maps a cell's index to the result of its first case."""
     definitions, plan = campaigns.plan_of(ROOT / "matrices" / "powerdns")
-    snapshot = campaigns._snapshot(definitions, plan, campaigns._deployment_suite())
+    snapshot = snapshot_of(definitions, plan, deployment_suite())
     row = CampaignRow(
         id="20260101-abc", created="2026-01-01T00:00:00", finished=None, matrix="powerdns", folder="/x",
         plan_digest=plan.digest, plan=snapshot, options={}, conditions=CONDITIONS, verdict=None,

@@ -1,0 +1,71 @@
+"""Which cells are run, in what order, how many at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.campaigns.options import RunOptions
+from harness.definitions import read
+from harness.errors import UsageError
+from harness.machines import Engine
+from harness.model.definitions import size_in_bytes
+from harness.model.plan import Cell, Definitions, Plan
+from harness.model.results import Fidelity
+from harness.planning import expand
+from harness.provision.architecture import host_architecture
+
+#: What one cell takes beside its containers: pytest or locust, and room for the engine.
+CELL_OVERHEAD = 256 * 2**20
+
+
+def plan_of(folder: Path) -> tuple[Definitions, Plan]:
+    """Read and expand.
+
+    Raises:
+        DefinitionError, UsageError: as ``definitions.read`` and ``planning.expand``.
+    """
+    definitions = read(folder)
+    return definitions, expand(definitions)
+
+
+def expected_fidelity(definitions: Definitions, cell: Cell) -> str:
+    """What this machine can offer for a cell: native container or user-mode emulation."""
+    native = definitions.cpus[cell.axes["cpu"]].architecture == host_architecture()
+    return (Fidelity.CONTAINER if native else Fidelity.USER_EMULATED).value
+
+
+def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
+    for axis, value in only.items():
+        known = sorted({cell.axes[axis] for cell in plan.cells if axis in cell.axes})
+        if value not in known:
+            raise UsageError(f"--only {axis}={value}: no cell has it; "
+                             f"{'known: ' + ', '.join(known) if known else 'no such axis'}",
+                             advice="see: harness plan")  # fmt: skip
+    cells = [cell for cell in plan.cells if all(cell.axes.get(a) == v for a, v in only.items())]
+    if not cells:
+        raise UsageError("no cell fits every --only", advice="see: harness plan")
+    return cells
+
+
+def jobs_at_once(definitions: Definitions, options: RunOptions, engine: Engine, cells: int) -> int:
+    """Cells at once: one a CPU, as far as the stated limits of their containers fit into memory."""
+    largest = max(
+        size_in_bytes(d.limits.memory) if d.placement == "server" else 0 for d in definitions.databases.values()
+    )
+    each = size_in_bytes(definitions.application.limits.memory) + largest + CELL_OVERHEAD
+    fitting = max(1, int(engine.memory * 0.8) // each)
+    return max(1, min(options.jobs or engine.cpus, fitting, cells))
+
+
+def in_order(cells: list[Cell], definitions: Definitions) -> list[Cell]:
+    """Native cells first: their verdicts are seen while others are still prepared. Then the architectures in turn.
+
+    Two cells of one architecture would wait for the same base image when nothing is cached yet.
+    """
+    turn: dict[str, int] = {}
+    keys: dict[str, tuple[bool, int]] = {}
+    for cell in cells:
+        architecture = definitions.cpus[cell.axes["cpu"]].architecture
+        turn[architecture] = turn.get(architecture, -1) + 1
+        keys[cell.id] = (architecture != host_architecture(), turn[architecture])
+    return sorted(cells, key=lambda cell: keys[cell.id])

@@ -1,0 +1,57 @@
+"""How a campaign is run, watched and handed over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.model.plan import Cell
+from harness.model.results import Verdict
+from harness.model.view import CampaignView
+from harness.report import campaign_summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run. ``allow_expired`` names operating systems; ``only`` restricts cells by axis values."""
+
+    mirror: str = ""
+    allow_expired: tuple[str, ...] = ()
+    no_cache: bool = False
+    jobs: int = 0
+    only: dict[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        return {"allow_expired": list(self.allow_expired), "no_cache": self.no_cache, "jobs": self.jobs,
+                "only": self.only}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a person sees while it runs: ``step`` per stage, ``done`` per cell, ``note`` for the rest."""
+
+    step: Callable[[Cell, str], None] = lambda _c, _w: None
+    done: Callable[[Cell, Verdict, str], None] = lambda _c, _v, _m: None
+    note: Callable[[str], None] = lambda _w: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A campaign that came to its end (or was interrupted)."""
+
+    view: CampaignView
+    outputs: dict[str, str]
+    interrupted: bool
+    uncertified: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        return campaign_summary(self.view, self.outputs)
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/xinchuang-harness`` or its place below the home folder."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "xinchuang-harness"

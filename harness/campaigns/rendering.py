@@ -1,0 +1,97 @@
+"""Renders what is recorded: record, JUnit, report, and a certificate where one may be issued."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from harness.campaigns.options import Finished, Progress
+from harness.certify import render_certificate, why_not
+from harness.definitions import Catalogue
+from harness.errors import InfrastructureError, UsageError
+from harness.evidence import CampaignRow, Journal, Workspace
+from harness.evidence.store import disk_errors
+from harness.model.view import CampaignView
+from harness.report import build_view, full_record, render_html, render_junit
+
+
+def finish(
+    identity: str, workspace: Workspace, progress: Progress, *, close: bool, interrupted: bool = False
+) -> Finished:
+    """Render what is recorded; with ``close`` the verdict goes into the journal.
+
+    Raises:
+        UsageError: there is no such campaign.
+        InfrastructureError: the outputs cannot be written.
+    """
+    view = view_of(identity, workspace)
+    folder = workspace.folder(identity)
+    templates = _templates()
+    outputs: dict[str, str] = {}
+    digests: dict[str, str] = {}
+
+    def write(kind: str, name: str, data: bytes) -> str:
+        path = folder / name
+        with disk_errors(f"writing {path}"):
+            part = path.with_name(f".{name}.part")
+            part.write_bytes(data)
+            part.replace(path)
+        outputs[kind] = str(path)
+        digests[kind] = hashlib.sha256(data).hexdigest()
+        return digests[kind]
+
+    record = json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode()
+    write("json", "campaign.json", record)
+    write("junit", "junit.xml", render_junit(view))
+    report_digest = write("html", "report.html", render_html(view, templates))
+    refusal = why_not(view)
+    certificate = folder / "certificate.pdf"
+    if refusal:
+        certificate.unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
+    else:
+        progress.note("rendering the certificate")
+        write("certificate", "certificate.pdf", render_certificate(view, templates, report_digest, digests["json"]))
+    if close:
+        workspace.journal.close_campaign(identity, view.verdict, digests)
+    return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=refusal)
+
+
+def view_of(identity: str, workspace: Workspace) -> CampaignView:
+    """The campaign as recorded.
+
+    Raises:
+        UsageError: there is no such campaign.
+        InfrastructureError: evidence is missing or was changed.
+    """
+    row = row_of(workspace.journal, identity)
+    journal = workspace.journal
+    return build_view(row, journal.attempts(identity), journal.observations(identity), journal.files(identity),
+                      workspace.store.get, journal.head())  # fmt: skip
+
+
+def latest(workspace: Workspace) -> str:
+    """Id of the newest campaign.
+
+    Raises:
+        UsageError: there is none.
+    """
+    rows = workspace.journal.campaigns()
+    if not rows:
+        raise UsageError(f"no campaign in {workspace.root}", advice="begin one with: harness run FOLDER")
+    return rows[0].id
+
+
+def row_of(journal: Journal, identity: str) -> CampaignRow:
+    row = journal.campaign(identity)
+    if row is None:
+        known = ", ".join(one.id for one in journal.campaigns()[:5]) or "none"
+        raise UsageError(f"no campaign {identity!r} here; known: {known}", advice="see: harness list")
+    return row
+
+
+def _templates() -> Path:
+    path = Catalogue.standard().find("reports")
+    if path is None:
+        raise InfrastructureError("the built-in catalogue lacks reports/", advice="install the package again")
+    return path

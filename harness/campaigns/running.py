@@ -1,0 +1,173 @@
+"""Runs the cells of a plan on this machine, from the beginning or from where it was cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import FrameType
+
+from harness.campaigns.choosing import chosen, in_order, jobs_at_once, plan_of
+from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
+from harness.campaigns.rendering import finish, row_of
+from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
+from harness.campaigns.sweeping import sweep
+from harness.errors import Canceled, HarnessError, UsageError
+from harness.evidence import CampaignRow, Recorder, Workspace
+from harness.evidence.journal import now
+from harness.execution import Lab, run_cell
+from harness.machines import Engine
+from harness.machines.engine import LABEL_CAMPAIGN
+from harness.model.definitions import Suite
+from harness.model.plan import Cell, Definitions
+from harness.model.results import Cause, State, Verdict
+from harness.provision import BaseImages, Environments
+
+
+def run_campaign(folder: Path, workspace: Workspace, options: RunOptions, progress: Progress) -> Finished:
+    """Run the matrix in ``folder`` from its beginning.
+
+    Raises:
+        DefinitionError, UsageError, InfrastructureError: nothing was run.
+    """
+    definitions, plan = plan_of(folder)
+    cells = chosen(plan, options.only)
+    engine = Engine(workspace.id)
+    identity = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    deployment = deployment_suite()
+    with workspace.working(identity):
+        workspace.journal.open_campaign(CampaignRow(
+            id=identity, created=now(), finished=None, matrix=plan.matrix, folder=str(folder.resolve()),
+            plan_digest=plan.digest, plan=snapshot(definitions, plan, deployment), options=options.plain(),
+            conditions=conditions(engine), verdict=None,
+        ))  # fmt: skip
+        progress.note(f"campaign {identity}: {len(cells)} of {len(plan.cells)} cells")
+        return _work(identity, definitions, cells, workspace, engine, options, progress, deployment)
+
+
+def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, progress: Progress) -> Finished:
+    """Go on with a campaign that was cut off: cells without a finished attempt are run, others are left alone.
+
+    Raises:
+        UsageError: there is no such campaign, it is being worked on, or its definitions were changed since.
+    """
+    row = row_of(workspace.journal, identity)
+    with workspace.working(identity):
+        engine = Engine(workspace.id)
+        sweep(engine, workspace, campaign=identity)
+        definitions, plan = plan_of(Path(row.folder))
+        if plan.digest != row.plan_digest:
+            raise UsageError(
+                f"the definitions of campaign {identity} were changed since it began "
+                f"(plan {row.plan_digest[:12]}, now {plan.digest[:12]})",
+                advice="restore them, or begin a new campaign with: harness run",
+            )
+        stored = RunOptions(
+            mirror=options.mirror, allow_expired=tuple(row.options["allow_expired"]),
+            jobs=options.jobs or row.options["jobs"], only=row.options["only"],
+        )  # fmt: skip
+        finished = set()
+        for attempt in workspace.journal.attempts(identity):
+            if attempt.state is not State.DONE:
+                recorder = Recorder(workspace.journal, workspace.store, identity, attempt.cell, attempt.number)
+                recorder.event("attempt-cut-off", state=attempt.state.value)
+                _close_cut_off(recorder)
+            elif attempt.cause is None or attempt.cause.value not in ("canceled", "infra"):
+                finished.add(attempt.cell)
+        left = [cell for cell in chosen(plan, stored.only) if cell.id not in finished]
+        progress.note(f"campaign {identity}: {len(left)} cells left")
+        return _work(identity, definitions, left, workspace, engine, stored, progress, deployment_suite())
+
+
+def _close_cut_off(recorder: Recorder) -> None:
+    recorder.finish(Verdict.INCONCLUSIVE, Cause.HARNESS, "the harness was ended in the middle of this attempt", {})
+
+
+def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], workspace: Workspace, engine: Engine,
+          options: RunOptions, progress: Progress, deployment: Suite) -> Finished:  # fmt: skip
+    cancel = threading.Event()
+    accepted = {accept.expired_release: accept.because for accept in definitions.matrix.accept}
+    accepted |= dict.fromkeys(options.allow_expired, "--allow-expired-release")
+    images = BaseImages(engine, cache_folder(), options.mirror, accepted, cancel)
+    environments = Environments(engine, images, no_cache=options.no_cache, cancel=cancel, campaign=identity)
+    lab = Lab(engine=engine, environments=environments, definitions=definitions, deployment_suite=deployment,
+              campaign=identity, cancel=cancel, say=progress.step)  # fmt: skip
+    fatal: list[BaseException] = []
+
+    def prepare(os: str, architecture: str) -> None:
+        # What fails here fails again, at once, in each cell that needs it: there it is recorded as blocked.
+        with contextlib.suppress(HarnessError), lab.turns.shared():
+            record = Recorder(workspace.journal, workspace.store, identity, "", 0)
+            progress.note(f"base image {os} for {architecture}")
+            images.prepare(definitions.systems[os], architecture, record)
+
+    def one(cell: Cell) -> None:
+        if cancel.is_set():
+            return
+        number = workspace.journal.begin(identity, cell.id)
+        record = Recorder(workspace.journal, workspace.store, identity, cell.id, number)
+        judgement = run_cell(lab, cell, record)
+        progress.done(cell, judgement.verdict, judgement.message)
+
+    at_once = jobs_at_once(definitions, options, engine, len(chosen_cells))
+    stop = _interruptible(lambda: _stop(cancel, engine, identity, progress))
+    with stop, ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
+        cells = in_order(chosen_cells, definitions)
+        # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
+        wanted = dict.fromkeys((c.axes["os"], definitions.cpus[c.axes["cpu"]].architecture) for c in cells)
+        missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]
+        wait([pool.submit(prepare, os, architecture) for os, architecture in missing])
+        running: set[Future[None]] = {pool.submit(one, cell) for cell in cells}
+        while running:
+            ended, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in ended:
+                error = future.exception()
+                if error is not None and not isinstance(error, Canceled):
+                    fatal.append(error)
+                    cancel.set()  # nothing can be recorded any more, so nothing more is begun
+    if fatal:
+        raise fatal[0]
+    return finish(identity, workspace, progress, close=True, interrupted=cancel.is_set())
+
+
+def _stop(cancel: threading.Event, engine: Engine, identity: str, progress: Progress) -> None:
+    if cancel.is_set():
+        progress.note("still stopping: containers are being removed")
+        return
+    cancel.set()
+    progress.note("stopping: what was recorded is kept; containers are being removed")
+
+    def remove() -> None:
+        # A command that runs in a container ends with it, so nobody waits for a long installation.
+        for _ in range(3):
+            with contextlib.suppress(HarnessError):
+                for kind, name, labels in engine.ours():
+                    if kind == "container" and labels.get(LABEL_CAMPAIGN) == identity:
+                        engine.remove_container(name)
+            time.sleep(1)
+
+    threading.Thread(target=remove, name="stop", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the campaign to stop instead of tearing it apart."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
