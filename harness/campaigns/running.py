@@ -78,7 +78,7 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
                 recorder = Recorder(workspace.journal, workspace.store, identity, attempt.cell, attempt.number)
                 recorder.event("attempt-cut-off", state=attempt.state.value)
                 _close_cut_off(recorder)
-            elif attempt.cause is None or attempt.cause.value not in ("canceled", "infra"):
+            elif attempt.cause is None or attempt.cause.value not in ("canceled", "infra", "harness"):
                 finished.add(attempt.cell)
         left = [cell for cell in chosen(plan, stored.only) if cell.id not in finished]
         progress.note(f"campaign {identity}: {len(left)} cells left")

@@ -39,9 +39,10 @@ def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContex
         records, where = Path(scratch, "records.jsonl"), Path(scratch, "context.json")
         where.touch(mode=0o600)  # it holds the cell's passwords
         where.write_text(context.model_dump_json(by_alias=True))
+        # Locust's own plugin is kept out: it patches the interpreter, and costs a second.
         wanted = " or ".join(case.test for case in cases)
         argv = [
-            sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-q", "--tb=short",
+            sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:locust", "-q", "--tb=short",
             "--rootdir", str(suite.folder), "--import-mode=importlib", "-k", wanted, "--color=no",
             f"--hosts=docker://{context.application_machine}", str(suite.folder),
         ]  # fmt: skip
