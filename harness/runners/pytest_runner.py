@@ -41,10 +41,11 @@ def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContex
         where.write_text(context.model_dump_json(by_alias=True))
         # Locust's own plugin is kept out: it patches the interpreter, and costs a second.
         wanted = " or ".join(case.test for case in cases)
+        plugins = ["-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:locust"]
         argv = [
-            sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:locust", "-q", "--tb=short",
-            "--rootdir", str(suite.folder), "--import-mode=importlib", "-k", wanted, "--color=no",
-            f"--hosts=docker://{context.application_machine}", str(suite.folder),
+            sys.executable, "-m", "pytest", *plugins, "-q", "--tb=short", "--color=no", "--rootdir", str(suite.folder),
+            "--import-mode=importlib", "-k", wanted, f"--hosts=docker://{context.application_machine}",
+            str(suite.folder),
         ]  # fmt: skip
         if not any((suite.folder / name).exists() for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")):
             argv[3:3] = ["-c", "/dev/null"]  # else pytest would take settings from a folder further up
