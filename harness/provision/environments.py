@@ -178,9 +178,14 @@ def _mounts(tools: Path) -> list[docker.types.Mount]:
               tools / "usr/lib/apt/methods": "/usr/lib/apt/methods"}  # fmt: skip
     for program in NATIVE:
         file = tools / "usr/bin" / program
-        if file.is_file() and not file.is_symlink() and file.open("rb").read(4) == b"\x7fELF":
+        if file.is_file() and not file.is_symlink() and _is_elf(file):
             mounts[file] = f"/usr/bin/{program}"
     return [docker.types.Mount(target, str(source), type="bind", read_only=True) for source, target in mounts.items()]
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def _install(machine: ContainerMachine, recipe: Recipe, log: list[str], cancel: threading.Event) -> list[PackageFact]:
