@@ -15,7 +15,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 echo "setup: making the Python environment $venv (the package, its dependencies, tox)"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || {
     echo "setup: no virtual environment could be made. Next: install python3-venv and repeat." >&2; exit 3; }
-"$venv/bin/pip" install --quiet --disable-pip-version-check 'tox>=4.15' -e . || {
+"$venv/bin/pip" install --quiet --quiet --disable-pip-version-check 'tox>=4.15' -e . || {
     echo "setup: pip could not install the dependencies (its own message is above). Next: check pip's index configuration and repeat." >&2
     exit 3; }
 echo "$want" > "$stamp"
