@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+
+from pydantic import ValidationError
 
 from harness.errors import DefinitionError, Fault
 from harness.model.plan import Cell, Definitions, Excluded, Plan, digest_of
@@ -68,6 +71,15 @@ def expand(definitions: Definitions) -> Plan:
             loc = ("axes", "os", list(matrix.axes["os"]).index(system.os)) if system.os in matrix.axes["os"] else ()
             fault(loc, f"{system.os} has no {cpu.architecture} release, which {cpu.cpu} needs",
                   expected=f"an exclude for os: {system.os}, cpu: {cpu.cpu}")  # fmt: skip
+
+        try:
+            definitions.application.for_axes(combination, cpu.architecture)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            file = str(definitions.application_folder / Path(matrix.application).name)
+            told = f"the variants make no valid application on {', '.join(combination.values())}"
+            faults.append(Fault(file=file, line=1, column=1, message=told, expected=first["msg"], found=place))
 
     cells = []
     adjusted = set()

@@ -93,3 +93,9 @@ def test_digest_changes_with_a_template_of_the_product(folder: Any) -> None:
     assert expand(read(folder.root)).digest == before
     (folder.root / "a.conf").write_text("two")
     assert expand(read(folder.root)).digest != before
+
+
+def test_a_variant_that_makes_no_valid_application(folder: Any) -> None:
+    folder.change("application", variants=[{"when": {"cpu": "kunpeng-920"}, "set": {"portz": {"web": 1}}}])
+    (told,) = messages(folder)
+    assert told == "the variants make no valid application on debian-12, kunpeng-920, sqlite"
