@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 from harness.campaigns.options import Finished, Progress
 from harness.certify import render_certificate, why_not
-from harness.definitions import Catalogue
-from harness.errors import InfrastructureError, UsageError
+from harness.definitions.presentation import Presentation
+from harness.errors import UsageError
 from harness.evidence import CampaignRow, Journal, Workspace
 from harness.evidence.store import disk_errors
 from harness.model.view import CampaignView
@@ -27,7 +26,7 @@ def finish(
     """
     view = view_of(identity, workspace)
     folder = workspace.folder(identity)
-    templates = _templates()
+    presentation = Presentation.standard()
     outputs: dict[str, str] = {}
     digests: dict[str, str] = {}
 
@@ -44,14 +43,15 @@ def finish(
     record = json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode()
     write("json", "campaign.json", record)
     write("junit", "junit.xml", render_junit(view))
-    report_digest = write("html", "report.html", render_html(view, templates))
+    report_digest = write("html", "report.html", render_html(view, presentation))
     refusal = why_not(view)
     certificate = folder / "certificate.pdf"
     if refusal:
         certificate.unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
     else:
         progress.note("rendering the certificate")
-        write("certificate", "certificate.pdf", render_certificate(view, templates, report_digest, digests["json"]))
+        pdf = render_certificate(view, presentation, report_digest, digests["json"])
+        write("certificate", "certificate.pdf", pdf)
     if close:
         workspace.journal.close_campaign(identity, view.verdict, digests)
     return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=refusal)
@@ -88,10 +88,3 @@ def row_of(journal: Journal, identity: str) -> CampaignRow:
         known = ", ".join(one.id for one in journal.campaigns()[:5]) or "none"
         raise UsageError(f"no campaign {identity!r} here; known: {known}", advice="see: harness list")
     return row
-
-
-def _templates() -> Path:
-    path = Catalogue.standard().find("reports")
-    if path is None:
-        raise InfrastructureError("the built-in catalogue lacks reports/", advice="install the package again")
-    return path

@@ -5,16 +5,14 @@ from __future__ import annotations
 import datetime
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
 import segno
 from markupsafe import Markup
 from weasyprint import HTML
 
 from harness.certify.profile import IssuerProfile
 from harness.definitions import parse
-from harness.definitions.wording import Wording
+from harness.definitions.presentation import Presentation
 from harness.errors import DefinitionError, Fault
 from harness.model.results import Fidelity, Verdict
 from harness.model.view import CampaignView
@@ -55,7 +53,7 @@ def kind_of(view: CampaignView, profile: IssuerProfile) -> Kind:
     return ADAPTATION if fidelities <= set(profile.adaptation) else PRE_ADAPTATION
 
 
-def render_certificate(view: CampaignView, templates: Path, report_sha256: str, record_sha256: str) -> bytes:
+def render_certificate(view: CampaignView, presentation: Presentation, report_sha256: str, record_sha256: str) -> bytes:
     """The certificate as PDF. ``report_sha256`` and ``record_sha256`` name the HTML report and the JSON record.
 
     Raises:
@@ -65,7 +63,7 @@ def render_certificate(view: CampaignView, templates: Path, report_sha256: str, 
     reason = why_not(view)
     if reason:
         raise ValueError(reason)
-    path = templates / "issuers" / f"{PROFILE}.yaml"
+    path = presentation.path(f"issuers/{PROFILE}.yaml")
     profile = parse(path, IssuerProfile)
     if profile.signed:
         raise DefinitionError([
@@ -76,17 +74,12 @@ def render_certificate(view: CampaignView, templates: Path, report_sha256: str, 
     code = segno.make(f"XC-RECORD:{number}:{record_sha256}", error="m")
     picture = io.BytesIO()
     code.save(picture, kind="svg", xmldecl=False, svgns=True, border=0, unit="mm", scale=0.55)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    wording = Wording.read(templates)
-    environment.globals.update(w=wording)
-    html = environment.get_template("certificate.html.j2").render(
+    html = presentation.render(
+        "certificate.html.j2",
         view=view, profile=profile, kind=kind_of(view, profile), number=number, report_sha256=report_sha256,
         record_sha256=record_sha256, qr=Markup(picture.getvalue().decode()),  # noqa: S704  # made by segno
         issued=datetime.datetime.now(datetime.UTC).date().isoformat(),
         emulated=sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)),
     )  # fmt: skip
-    pdf: bytes = HTML(string=html, base_url=str(templates)).write_pdf()
+    pdf: bytes = HTML(string=html).write_pdf()
     return pdf

@@ -111,7 +111,7 @@ class ContainerMachine:
             raise InfrastructureError(
                 f"{self.name} does not publish port {port}", advice="declare it under ports in application.yaml"
             )
-        return "127.0.0.1", int(bound[0]["HostPort"])
+        return str(bound[0]["HostIp"]), int(bound[0]["HostPort"])
 
     def host_processes(self) -> list[tuple[int, str]]:
         """Process id on this machine and command line of all that runs in the container but its own waiting.

@@ -16,13 +16,15 @@ from harness.certify import render_certificate, why_not
 from harness.certify.certificate import ADAPTATION, PRE_ADAPTATION, kind_of
 from harness.certify.profile import IssuerProfile
 from harness.definitions import parse
+from harness.definitions.presentation import Presentation
+from harness.errors import DefinitionError
 from harness.evidence import AttemptRow, CampaignRow
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State, Verdict
 from harness.model.view import CampaignView
 from harness.report import build_view, campaign_summary, full_record, render_html, render_junit
 
 ROOT = Path(__file__).parents[2]
-TEMPLATES = ROOT / "reports"
+TEMPLATES = Presentation((ROOT / "reports",))
 CONDITIONS = {"harness": "0", "python": "3", "tools": {"pytest": "1", "locust": "2"}, "engine": "20", "kernel": "6",
               "machine": "x86_64", "cpus": 2, "memory": 2**33, "system": "Debian", "storage": "overlay2"}  # fmt: skip
 
@@ -81,12 +83,12 @@ def test_no_certificate_unless_every_planned_cell_passed(made: Any, told: str) -
     (Fidelity.KVM, ADAPTATION), (Fidelity.SYSTEM_EMULATED, PRE_ADAPTATION), (Fidelity.STATIC, PRE_ADAPTATION),
 ])  # fmt: skip
 def test_the_certificate_is_called_what_the_fidelity_allows(fidelity: Fidelity, kind: Any) -> None:
-    profile = parse(TEMPLATES / "issuers" / "self-test.yaml", IssuerProfile)
+    profile = parse(TEMPLATES.path("issuers/self-test.yaml"), IssuerProfile)
     assert kind_of(view(fidelity=fidelity.value), profile) is kind
 
 
 def test_a_cell_without_known_fidelity_is_never_an_adaptation() -> None:
-    profile = parse(TEMPLATES / "issuers" / "self-test.yaml", IssuerProfile)
+    profile = parse(TEMPLATES.path("issuers/self-test.yaml"), IssuerProfile)
     assert kind_of(view(tested=0), profile) is PRE_ADAPTATION
 
 
@@ -119,3 +121,19 @@ def test_the_record_is_plain_json_with_the_whole_plan() -> None:
     record = full_record(view())
     assert record["coverage"]["planned"] == 12
     assert {case["result"] for cell in record["cells"] for case in cell["cases"]} == {"pass"}
+
+
+def test_a_centers_own_wording_is_laid_over_the_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "wording.yaml").write_text("verdict: {conformant: {zh: 合格, en: approved}}", encoding="utf-8")
+    html = render_html(view(), Presentation((tmp_path, ROOT / "reports"))).decode()
+    assert "合格 approved" in html
+
+
+@pytest.mark.parametrize(("name", "text", "told"), [
+    ("wording.yaml", "verdict: [a]", "the wording cannot be read"),
+    ("report.html.j2", "\n{{ view.nothing }}", "template fault"), ("report.html.j2", "\n{% if %}", "template fault"),
+])  # fmt: skip
+def test_a_faulty_file_of_a_center_is_told(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DefinitionError, match=told):
+        render_html(view(), Presentation((tmp_path, ROOT / "reports")))

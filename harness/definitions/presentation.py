@@ -1,0 +1,96 @@
+"""How reports look and speak: templates, wording, issuer profiles, from ``reports/`` folders laid over each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from harness.definitions import Catalogue
+from harness.errors import DefinitionError, Fault
+
+
+@dataclass(frozen=True)
+class Wording:
+    """``wording(group, word)`` gives ``(zh, en)``; a word that is not listed stands for itself."""
+
+    words: dict[str, dict[str, tuple[str, str]]]
+
+    def __call__(self, group: str, word: Any) -> tuple[str, str]:
+        key = str(getattr(word, "value", word))
+        return self.words.get(group, {}).get(key, (key, key))
+
+    def zh(self, group: str, word: Any) -> str:
+        return self(group, word)[0]
+
+    def en(self, group: str, word: Any) -> str:
+        return self(group, word)[1]
+
+    def both(self, group: str, word: Any) -> str:
+        zh, en = self(group, word)
+        return zh if zh == en else f"{zh} {en}"
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """``folders`` in the order of preference: a center's own files win over those that are shipped."""
+
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def standard(cls) -> Presentation:
+        return cls(tuple(root / "reports" for root in Catalogue.standard().roots))
+
+    def path(self, name: str) -> Path:
+        """The file ``name``.
+
+        Raises:
+            DefinitionError: no folder has it.
+        """
+        for folder in self.folders:
+            if (folder / name).is_file():
+                return folder / name
+        raise DefinitionError([
+            Fault(file=str(self.folders[0] / name), line=1, column=1, message="no such file",
+                  expected=f"a file in one of {', '.join(map(str, self.folders))}")
+        ])  # fmt: skip
+
+    def wording(self) -> Wording:
+        """The words of ``wording.yaml``.
+
+        Raises:
+            DefinitionError: it is missing or not in shape.
+        """
+        path = self.path("wording.yaml")
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+            words = {g: {k: (str(v["zh"]), str(v["en"])) for k, v in group.items()} for g, group in raw.items()}
+        except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+            raise DefinitionError([
+                Fault(file=str(path), line=1, column=1, message=f"the wording cannot be read: {error}",
+                      expected="groups of words, each {zh: …, en: …}")
+            ]) from error  # fmt: skip
+        return Wording(words)
+
+    def render(self, template: str, **values: Any) -> str:
+        """Render a template; ``w`` is the wording.
+
+        Raises:
+            DefinitionError: the template is missing or faulty.
+        """
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(self.folders), autoescape=True, undefined=jinja2.StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        environment.filters["moment"] = lambda text: text[:19].replace("T", " ")
+        path = self.path(template)
+        try:
+            return environment.get_template(template).render(w=self.wording(), **values)
+        except jinja2.TemplateError as error:
+            line = getattr(error, "lineno", None) or 1
+            raise DefinitionError([
+                Fault(file=str(path), line=line, column=1, message=f"template fault: {error.message or error}")
+            ]) from error  # fmt: skip
