@@ -8,7 +8,8 @@ Loaded by ``harness.runners`` with ``-p harness.pytest_plugin`` in pytest's own 
 ``application``    control of the product: start, stop, restart, kill, wait_ready, log
 ``installation``   what it left on its machine: files, linked, remains, uninstall
 ``database``       the target's database: query, restart, ready, version
-``http``           requests to the product; ``http.resource`` for its declared resource
+``http``           requests to the product
+``resource``       its declared resource: create, read, update, delete by key and text
 ``measure``        ``measure(name, value, unit)`` records a number
 ``keep``           ``keep(name, text)`` stores evidence
 ``settle``         ``settle(check, what=…)`` waits for a product that needs a moment
@@ -36,7 +37,7 @@ from harness.errors import HarnessError, StepTimeout
 from harness.machines.engine import shared_engine
 from harness.model.context import CellContext
 from harness.product import Deployment, Installation, ProductFault
-from harness.runners.http_client import HttpClient
+from harness.runners.http_client import HttpClient, ResourceClient
 from harness.system.wait import wait_until
 
 CONTEXT = "HARNESS_CONTEXT"
@@ -96,6 +97,13 @@ def http(application: Deployment) -> Iterator[HttpClient]:
     client = HttpClient(application)
     yield client
     client.close()
+
+
+@pytest.fixture
+def resource(http: HttpClient) -> ResourceClient:
+    if http.resource is None:
+        pytest.skip("not-applicable: the application declares no http.resource")
+    return http.resource
 
 
 @pytest.fixture

@@ -10,13 +10,6 @@ TEXT = "适配测试 adaptation"
 RARE = "𠀀𠮷𪚥𪜶𫓧𫝀𬭊𬱖𬺰𰻝"
 
 
-@pytest.fixture
-def resource(http):
-    if http.resource is None:
-        pytest.skip("not-applicable: the application declares no http.resource")
-    return http.resource
-
-
 def stored(database, resource, key):
     return [row[0] for row in database.query(resource.stored(key)) if row]
 

@@ -8,13 +8,6 @@ TEXT = "first text"
 CHINESE = "信创适配：中文往返测试，全角标点“”……，繁體字與假名カナ"
 
 
-@pytest.fixture
-def resource(http):
-    if http.resource is None:
-        pytest.skip("not-applicable: the application declares no http.resource")
-    return http.resource
-
-
 def test_create(resource):
     key = resource.fresh_key()
     resource.create(key, TEXT)
