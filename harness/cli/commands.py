@@ -22,6 +22,7 @@ from harness.machines import Engine
 from harness.model.definitions import Cpu, Database, Os, Suite
 from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Result, Verdict
+from harness.provision import clean_scratch
 
 VERDICTS = {
     Verdict.CONFORMANT: ("通过", "green"), Verdict.CONDITIONAL: ("带条件通过", "yellow"),
@@ -188,9 +189,10 @@ def report_command(campaign: str | None, workspace: Path, form: str) -> None:
 @click.option("--all", "everywhere", is_flag=True, help="also what belongs to other workspaces; do not use it while "
               "another harness runs on this machine")  # fmt: skip
 def gc_command(workspace: Path, form: str, everywhere: bool) -> None:
-    """Find and remove containers and networks that no running campaign owns."""
+    """Find and remove containers, networks and scratch files that no running campaign owns."""
     place = Workspace(workspace)
     removed = campaigns.sweep(Engine(place.id), place, everywhere=everywhere)
+    removed += [f"file {name}" for name in clean_scratch(campaigns.cache_folder())]
     if form == "json":
         _json({"removed": removed})
         return

@@ -3,7 +3,7 @@
 from harness.provision.attestation import attest
 from harness.provision.cell import Machines, provision
 from harness.provision.environments import Environments, InstallFailed
-from harness.provision.images import BaseImages
+from harness.provision.images import BaseImages, clean_scratch
 from harness.provision.mirror import Mirror
 
-__all__ = ["BaseImages", "Environments", "InstallFailed", "Machines", "Mirror", "attest", "provision"]
+__all__ = ["BaseImages", "Environments", "InstallFailed", "Machines", "Mirror", "attest", "clean_scratch", "provision"]

@@ -112,6 +112,7 @@ class Environments:
         model = recipe.cpu or NAMES[recipe.architecture].baseline
         emulator(recipe.architecture)
         mounts = _mounts(tools) if tools else None
+        ledger.intent("image", tag)
         with self._container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
             log: list[str] = []
             try:
@@ -130,7 +131,8 @@ class Environments:
                 machine.run(
                     f"rm -f {host.loader}; rmdir /usr/lib/{host.triplet} {Path(host.loader).parent} 2>/dev/null"
                 )
-                self._commit(machine, tag, manifest)
+                image = self._commit(machine, tag, manifest)
+        ledger.created("image", tag, image)
         ledger.event("environment", name=recipe.name, image=tag, packages=[vars(fact) for fact in packages])
 
     @contextlib.contextmanager

@@ -8,9 +8,11 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,6 +226,22 @@ class BaseImages:
                 self.engine.client.images.load(file)
         finally:
             archive.unlink(missing_ok=True)
+
+
+def clean_scratch(cache: Path) -> list[str]:
+    """Remove what builders that were killed left in the cache's scratch folder; gives the names."""
+    removed = []
+    folder = cache / "tmp"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        owner = re.search(r"-(\d+)\.(?:tar|load)$", path.name)
+        if owner is not None and not Path(f"/proc/{owner[1]}").exists():
+            path.unlink(missing_ok=True)
+        elif path.name.startswith("mmdebstrap.") and time.time() - path.stat().st_mtime > 2 * BUILD_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            continue
+        removed.append(path.name)
+    return removed
 
 
 def _expired(text: str) -> str:

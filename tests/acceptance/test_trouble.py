@@ -162,7 +162,7 @@ def test_kill_in_the_middle_then_gc_then_resume(harness: Run, tmp_path: Path) ->
     assert workspace.journal.check() is None
     assert _children_of_the_dead(root) == []
     swept = harness("gc", "--format", "json")
-    assert len(swept.json["removed"]) == len(left)
+    assert {name.partition(" ")[2] for name in swept.json["removed"]} >= set(left)
     assert ours(tmp_path / ".harness") == []
     assert "cut off" in harness("list").out
     again = harness("resume", "--format", "json")

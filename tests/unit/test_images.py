@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from harness.definitions import parse
 from harness.errors import ProvisionError
 from harness.model.definitions import Os
-from harness.provision import BaseImages, Mirror
+from harness.provision import BaseImages, Mirror, clean_scratch
 
 ROOT = Path(__file__).parents[2]
 FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
@@ -82,3 +83,16 @@ def test_packages_are_verified_with_a_keyring(tmp_path: Path, calls: Path) -> No
         assert "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg" in line
         assert "trusted" not in line
     assert json.dumps(calls.read_text()).count("allow-insecure") == 0
+
+
+def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    dead, living, other = folder / "abc-999999999.tar", folder / f"abc-{os.getpid()}.tar", folder / "mmdebstrap.young"
+    for path in (dead, living):
+        path.write_bytes(b"x")
+    other.mkdir()
+    assert clean_scratch(tmp_path) == [dead.name]
+    assert living.exists()
+    assert other.exists()
+    assert clean_scratch(tmp_path / "nothing") == []
