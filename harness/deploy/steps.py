@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.database import QueryFailed
+from harness.errors import StepTimeout
 from harness.model.definitions import Suite
 from harness.model.results import Cause, Measurement, Observation, Result
 from harness.model.templating import render
 from harness.product import Deployment, ProductFault
 from harness.system.process import Completed
+from harness.system.wait import wait_until
 
 
 def deploy(deployment: Deployment, suite: Suite) -> Iterator[Observation]:
@@ -94,10 +96,15 @@ def _demand(done: Completed, command: str) -> None:
 
 def _start(deployment: Deployment) -> None:
     deployment.start()
-    deadline = time.monotonic() + 20 * deployment.context.factor
-    while not deployment.running():
+
+    def appeared() -> bool:
+        if deployment.running():
+            return True
         if (code := deployment.exit_code()) is not None:
             raise deployment.ended(code)
-        if time.monotonic() > deadline:
-            raise ProductFault("no process appeared", "没有出现进程", deployment.log())
-        time.sleep(0.1)
+        return False
+
+    try:
+        wait_until(appeared, seconds=20 * deployment.context.factor, what="a process")
+    except StepTimeout:
+        raise ProductFault("no process appeared", "没有出现进程", deployment.log()) from None

@@ -75,7 +75,9 @@ class ContainerMachine:
             try:
                 self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
             except docker.errors.NotFound:
-                self.run(f"mkdir -p '{folder}'").ok  # noqa: B018
+                made = self.run(f"mkdir -p '{folder}'")
+                if not made.ok:
+                    raise InfrastructureError(f"{self.name}: {folder} cannot be made: {made.text}") from None
                 self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
         if owner != "root:root":
             done = self.run(f"chown '{owner}' '{path}'")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-import time
 from dataclasses import dataclass, field
 
 import httpx
 
 from harness.database import CellDatabase
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StepTimeout
 from harness.machines import ContainerMachine, Engine
 from harness.model.context import CellContext
 from harness.model.templating import render
+from harness.system.wait import Deadline, wait_until
 
 RUN = "/run/harness"
 LOG = "/var/log/harness/app.log"
@@ -147,18 +147,24 @@ class Deployment:
             InfrastructureError: the machine does not answer.
         """
         limit = self.context.application.ready.seconds * self.context.factor
-        started = time.monotonic()
+        deadline = Deadline(limit)
         looked = 0.0
-        while not self.is_ready():
-            passed = time.monotonic() - started
-            if passed - looked >= 0.5:  # asking costs a round trip into the container
-                looked = passed
+
+        def look() -> bool:
+            nonlocal looked
+            if self.is_ready():
+                return True
+            if deadline.passed - looked >= 0.5:  # asking costs a round trip into the container
+                looked = deadline.passed
                 if (code := self.exit_code()) is not None:
                     raise self.ended(code)
-            if passed > limit:
-                raise self._never_ready(limit)
-            time.sleep(0.05)
-        return time.monotonic() - started
+            return False
+
+        try:
+            wait_until(look, seconds=limit, what="readiness", interval=0.05, longest=0.1)
+        except StepTimeout:
+            raise self._never_ready(limit) from None
+        return deadline.passed
 
     def ensure_running(self) -> None:
         """Start it where it does not run. Raises as ``wait_ready``."""

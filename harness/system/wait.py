@@ -35,9 +35,10 @@ def wait_until(
     seconds: float,
     what: str,
     interval: float = 0.1,
+    longest: float = 1.0,
     cancel: threading.Event | None = None,
 ) -> T:
-    """Ask ``check`` until it gives something other than None or False; intervals grow to one second.
+    """Ask ``check`` until it gives something other than None or False; intervals grow to ``longest`` seconds.
 
     Raises:
         StepTimeout: nothing came within ``seconds``.
@@ -53,4 +54,4 @@ def wait_until(
         if deadline.left <= 0:
             raise StepTimeout(f"{what} within {seconds:.0f} s: it did not happen")
         time.sleep(min(interval, deadline.left + 0.01))
-        interval = min(interval * 1.5, 1.0)
+        interval = min(interval * 1.5, longest)

@@ -1,0 +1,56 @@
+"""What people declare: CPUs, operating systems, databases, applications, suites, load profiles, matrices.
+
+The models are strict and frozen, refuse unknown keys, and do no input or output; ``harness.definitions`` reads
+them from files. They live here, not there, because planning, deployment and judging all meet through them.
+"""
+
+from harness.model.definitions.application import (
+    Application,
+    Artifact,
+    Http,
+    Plugins,
+    Readiness,
+    Request,
+    Resource,
+    SchemaStep,
+    Template,
+    Variant,
+)
+from harness.model.definitions.base import Bilingual, Definition, Strings, Text, size_in_bytes
+from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Strategy
+from harness.model.definitions.suite import Case, LoadProfile, Suite
+from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
+
+__all__ = [
+    "Accept",
+    "Adjust",
+    "Adjustment",
+    "Application",
+    "Artifact",
+    "Bilingual",
+    "Case",
+    "Cpu",
+    "Database",
+    "Definition",
+    "Emulation",
+    "Exclude",
+    "Features",
+    "FileContent",
+    "Http",
+    "Limits",
+    "LoadProfile",
+    "Matrix",
+    "Os",
+    "Plugins",
+    "Readiness",
+    "Request",
+    "Resource",
+    "SchemaStep",
+    "Strategy",
+    "Strings",
+    "Suite",
+    "Template",
+    "Text",
+    "Variant",
+    "size_in_bytes",
+]

@@ -1,0 +1,173 @@
+"""The product under test: how it is installed, configured, started, reached, removed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from harness.model.definitions.base import (
+    Architecture,
+    Bilingual,
+    Definition,
+    Mode,
+    Name,
+    Strings,
+    listed,
+)
+from harness.model.definitions.target import Limits
+
+
+class Artifact(Definition):
+    """A file of the product beside application.yaml."""
+
+    path: str
+    architecture: Architecture | Literal["all"] = "all"
+    install: Literal["package", "copy"] = "package"
+    to: str | None = Field(default=None, description="where a copied file goes")
+    mode: Mode = "0755"
+
+    @model_validator(mode="after")
+    def _target(self) -> Self:
+        if (self.install == "copy") != (self.to is not None):
+            raise ValueError("`to` belongs to `install: copy`, and only there")
+        return self
+
+
+class Template(Definition):
+    """A Jinja2 template beside application.yaml, rendered into the target."""
+
+    template: str
+    path: str = Field(pattern=r"^/")
+    mode: Mode = "0644"
+    owner: str = "root:root"
+
+
+class Request(Definition):
+    """One HTTP request and what must come back; all strings are templates with ``key`` and ``text``."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    body: dict[str, Any] | None = Field(default=None, description="sent as JSON")
+    status: Annotated[tuple[int, ...], BeforeValidator(listed)] = (200,)
+
+
+class Resource(Definition):
+    """A resource of the product's API that is created, read, changed and removed by the suites."""
+
+    key: str = Field(description="template that makes a fresh key from `n`, a number")
+    create: Request
+    read: Request
+    update: Request
+    delete: Request
+    gone: Annotated[tuple[int, ...], BeforeValidator(listed)] = Field(
+        default=(404,), description="status of a read after the delete"
+    )
+    stored: str = Field(description="SQL that gives the stored text of `key`, one row")
+
+
+class Http(Definition):
+    """The product's HTTP interface."""
+
+    port: str = Field(description="name of one of the application's ports")
+    base: str = ""
+    headers: dict[str, str] = Field(default={})
+    wrong_credentials: dict[str, str] | None = None
+    refused: Annotated[tuple[int, ...], BeforeValidator(listed)] = (401, 403)
+    resource: Resource | None = None
+
+
+class Readiness(Definition):
+    """How to see that the product serves."""
+
+    path: str | None = Field(default=None, description="GET on the HTTP interface, any status in `status`")
+    status: Annotated[tuple[int, ...], BeforeValidator(listed)] = (200,)
+    command: str | None = Field(default=None, description="exits with 0 when ready")
+    seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.path is None) == (self.command is None):
+            raise ValueError("give exactly one of path and command")
+        return self
+
+
+class Plugins(Definition):
+    """Shared objects that are loaded by a program and may use its symbols."""
+
+    files: str = Field(description="shell pattern")
+    host: str = Field(description="the program that loads them")
+
+
+class SchemaStep(Definition):
+    """One step of making the product's tables: a file of the installed product, SQL, or a command."""
+
+    file: str | None = Field(default=None, description="SQL file inside the application's machine")
+    sql: str | None = None
+    command: str | None = Field(default=None, description="template, runs in the application's machine")
+    because: str = ""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.file, self.sql, self.command)) != 1:
+            raise ValueError("give exactly one of file, sql and command")
+        return self
+
+
+class Application(Definition):
+    """The product under test."""
+
+    application: Name
+    name: Bilingual
+    vendor: Bilingual
+    version: str = Field(min_length=1, max_length=64)
+    version_command: str | None = Field(default=None, description="prints the installed version")
+    description: Bilingual | None = None
+    packages: Strings = Field(default=(), description="from the repositories of the operating system")
+    artifacts: Annotated[tuple[Artifact, ...], BeforeValidator(listed)] = ()
+    templates: Annotated[tuple[Template, ...], BeforeValidator(listed)] = ()
+    setup: Strings = Field(default=(), description="once after installation; part of the cached environment")
+    schema_steps: dict[str, Annotated[tuple[SchemaStep, ...], BeforeValidator(listed)]] = Field(
+        default={}, alias="schema", description="steps by database, each time a cell is deployed"
+    )
+    environment: dict[str, str] = Field(default={}, description="of the running product")
+    secrets: Strings = Field(default=(), description="names; each cell gets fresh values")
+    start: str = Field(description="runs in the foreground under supervision")
+    user: str = "root"
+    ready: Readiness
+    stop: Literal["TERM", "INT", "QUIT"] = "TERM"
+    stop_seconds: float = Field(default=30, gt=0)
+    uninstall: Strings = ()
+    ports: dict[str, int] = Field(default={})
+    http: Http | None = None
+    plugins: Annotated[tuple[Plugins, ...], BeforeValidator(listed)] = ()
+    limits: Limits = Limits()
+    parameters: dict[str, str] = Field(default={}, description="free values for the templates")
+    variants: Annotated[tuple[Variant, ...], BeforeValidator(listed)] = ()
+
+    @model_validator(mode="after")
+    def _ports(self) -> Self:
+        if self.http is not None and self.http.port not in self.ports:
+            raise ValueError(f"http.port {self.http.port!r} is not one of ports: {', '.join(self.ports)}")
+        if self.ready.path is not None and self.http is None:
+            raise ValueError("ready.path needs an http section")
+        return self
+
+    def for_axes(self, axes: dict[str, str], architecture: str) -> Application:
+        """The application as it is on one cell: every variant whose ``when`` holds is laid over it, in order."""
+        facts = {**axes, "architecture": architecture}
+        values = self.model_dump(by_alias=True, exclude={"variants"})
+        for variant in self.variants:
+            if all(facts.get(key) == value for key, value in variant.when.items()):
+                values |= variant.set
+        return Application.model_validate(values)
+
+
+class Variant(Definition):
+    """Values that replace those of the application on the cells where ``when`` holds."""
+
+    when: dict[str, str]
+    set: dict[str, Any]
+
+
+Application.model_rebuild()

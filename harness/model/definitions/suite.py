@@ -1,0 +1,73 @@
+"""Suites, cases, load profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from harness.model.definitions.base import (
+    Bilingual,
+    Definition,
+    SuiteName,
+    listed,
+)
+
+
+class Case(Definition):
+    """One check: what it is for, which clause it serves, whether it can block a certificate."""
+
+    id: str = Field(pattern=r"^[A-Z][A-Z0-9]*-[0-9A-Z-]+$")
+    test: str = Field(description="name of the test function, or of the load criterion")
+    title: Bilingual
+    purpose: Bilingual | None = None
+    expected: Bilingual | None = None
+    characteristic: str = Field(pattern=r"^[a-z_]+(/[a-z_]+)?$", description="GB/T 25000.10-2016")
+    clause: str = Field(description="clause of GB/T 25000.51-2016")
+    blocker: bool
+    certifies_emulated: bool = Field(default=True, description="false: recorded, but certifies nothing")
+    when: Literal["main", "end"] = Field(default="main", description="end: after all suites, may destroy")
+    seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
+
+
+class Suite(Definition):
+    """A set of checks in one folder."""
+
+    suite: SuiteName
+    version: str
+    title: Bilingual
+    runner: Literal["pytest", "locust", "deployment"]
+    method: str = Field(default="", description="standard or method the suite follows")
+    locustfile: str = "locustfile.py"
+    profile: LoadProfile | None = None
+    cases: Annotated[tuple[Case, ...], BeforeValidator(listed)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for field in ("id", "test"):
+            seen = [getattr(case, field) for case in self.cases]
+            twice = sorted({value for value in seen if seen.count(value) > 1})
+            if twice:
+                raise ValueError(f"{field} used twice: {', '.join(twice)}")
+        if (self.runner == "locust") != (self.profile is not None):
+            raise ValueError("`profile` belongs to `runner: locust`, and only there")
+        return self
+
+
+class LoadProfile(Definition):
+    """Open-model load: a rate that is ramped up and held, and the thresholds of the hold.
+
+    Rates are requests a second, times are seconds, latencies milliseconds from the *intended* start.
+    """
+
+    rate: float = Field(gt=0, le=10_000)
+    emulated_rate: float | None = Field(default=None, gt=0, description="instead of rate on emulated targets")
+    ramp: float = Field(default=3, ge=0, le=3600)
+    hold: float = Field(default=10, gt=0, le=86_400)
+    users: int = Field(default=20, ge=1, le=2000, description="most requests in flight")
+    p95_ms: float = Field(gt=0)
+    error_rate: float = Field(ge=0, le=1)
+    achieved: float = Field(default=0.98, gt=0, le=1, description="least share of the intended rate")
+
+
+Suite.model_rebuild()
