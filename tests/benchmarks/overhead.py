@@ -52,6 +52,7 @@ def bare(image: str, folder: Path, number: int) -> None:
                 time.sleep(0.05)
         subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider",
+             "-p", "no:anyio", "-p", "no:hypothesispytest", "-p", "no:locust",
              "--rootdir", str(folder), f"--hosts=docker://{container.id}", str(folder)],
             check=True, capture_output=True, cwd=folder,
         )  # fmt: skip
