@@ -7,8 +7,7 @@ from harness.machines import Engine
 from harness.machines.engine import LABEL_CAMPAIGN
 
 
-def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, everywhere: bool = False,
-          keep_alive: bool = True) -> list[str]:  # fmt: skip
+def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, everywhere: bool = False) -> list[str]:
     """Remove containers and networks that no running campaign owns; gives what was removed.
 
     ``everywhere`` takes those of other workspaces too, whose campaigns cannot be seen from here.
@@ -18,7 +17,7 @@ def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, 
         owner = labels.get(LABEL_CAMPAIGN, "")
         if campaign is not None and owner != campaign:
             continue
-        if campaign is None and keep_alive and workspace.alive(owner):
+        if campaign is None and workspace.alive(owner):
             continue
         remove = engine.remove_container if kind == "container" else engine.remove_network
         if remove(name):

@@ -123,9 +123,6 @@ class CampaignView:
     journal_head: str
     interrupted: bool
 
-    def cells_with(self, verdict: Verdict) -> int:
-        return sum(1 for cell in self.cells if cell.verdict is verdict)
-
     @property
     def coverage(self) -> dict[str, int]:
         """Counts of the declared cells: tested, waived, not applicable (excluded), not tested."""

@@ -123,7 +123,8 @@ class Environments:
             if tools:
                 notes.append(f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated")
             manifest = {"packages": [vars(fact) for fact in packages], "notes": notes}
-            image = self._commit(machine, tag, manifest)
+            # Tagged only when it is whole: a run that is killed here must not leave it to be taken from the cache.
+            image = self._commit(machine, None if tools else tag, manifest)
         if tools:
             # The engine made empty places for mounts that the foreign root lacks; they must not stay in the image.
             host = NAMES[host_architecture()]
@@ -156,13 +157,13 @@ class Environments:
             if self.engine.remove_container(name):
                 ledger.removed("container", name)
 
-    def _commit(self, machine: ContainerMachine, tag: str, manifest: dict[str, object]) -> str:
-        repository, _, version = tag.partition(":")
-        with engine_errors(f"committing {tag}"):
+    def _commit(self, machine: ContainerMachine, tag: str | None, manifest: dict[str, object]) -> str:
+        repository, _, version = (tag or "").partition(":")
+        with engine_errors(f"committing {machine.name}"):
             api = self.engine.client.api
             api.stop(machine.container, timeout=2)
             made = api.commit(
-                machine.container, repository=repository, tag=version,
+                machine.container, repository=repository or None, tag=version or None,
                 conf={"Labels": {LABEL_MANIFEST: json.dumps(manifest)},
                       "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]},
             )  # fmt: skip

@@ -58,9 +58,13 @@ def run_locust(
     ledger.keep(f"{definition.suite.replace('/', '-')}.json", json.dumps(record).encode(), MEDIA_LOAD)
     code = deployment.exit_code()
     crashed = deployment.ended(code) if code is not None else None
-    return [
+    seen = [
         _criterion(case.test, case.id, definition, profile, figures, emulated, crashed) for case in definition.cases
     ]
+    if any(one.result is Result.FAIL for one in seen) and (lab := deployment.healthy_lab()):
+        told = "; ".join(one.detail for one in seen if one.result is Result.FAIL)
+        return _all(definition, Result.ERROR, f"{lab}; before that: {told}", cause=Cause.INFRA)
+    return seen
 
 
 def _drive(suite: LocatedSuite, profile: LoadProfile, rate: float, deployment: Deployment, ledger: Ledger,

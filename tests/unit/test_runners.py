@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.definitions import LoadProfile
+from harness.definitions import parse
+from harness.model.definitions import LoadProfile, Suite
+from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Result, SkipReason
+from harness.runners import locust_runner
 from harness.runners.locust_runner import percentile, summarise
 from harness.runners.pytest_runner import fold
 
@@ -102,3 +107,31 @@ assert module.schedule(5, 0, 1) == [0, .2, .4, .6, .8]
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class Lab:
+    """A deployment as far as judging a load is concerned; ``trouble`` is what the known-good probe finds."""
+
+    def __init__(self, trouble: str) -> None:
+        self.trouble = trouble
+        self.context = SimpleNamespace(emulated=False)
+
+    def ensure_running(self) -> None: ...
+    def exit_code(self) -> None: ...
+    def healthy_lab(self) -> str:
+        return self.trouble
+
+
+@pytest.mark.parametrize(("trouble", "result"), [("", Result.FAIL), ("the database does not answer", Result.ERROR)])
+def test_a_load_that_fails_because_of_the_lab_is_not_the_products_failure(
+    monkeypatch: pytest.MonkeyPatch, trouble: str, result: Result
+) -> None:
+    path = Path(__file__).parents[2] / "suites" / "load" / "http"
+    located = LocatedSuite(parse(path / "suite.yaml", Suite), path)
+    bad = load([(2 + n / 10, 10.0, 9.0, False) for n in range(40)])
+    monkeypatch.setattr(locust_runner, "_drive", lambda *_: bad)
+    ledger: Any = SimpleNamespace(keep=lambda *_: "")
+    lab: Any = Lab(trouble)
+    seen = {one.case: one for one in locust_runner.run_locust(located, lab, ledger, threading.Event())}
+    assert seen["LOAD-02"].result is result
+    assert (seen["LOAD-02"].cause is Cause.INFRA) == bool(trouble)
