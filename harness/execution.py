@@ -29,6 +29,7 @@ from harness.provision.architecture import Emulator, emulator
 from harness.provision.attestation import attest_database
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
+from harness.system.forking import ForkServer
 from harness.system.redact import token
 from harness.system.turns import Turns
 
@@ -54,6 +55,7 @@ class Lab:
     deployment_suite: Suite
     campaign: str
     cancel: threading.Event
+    forks: ForkServer
     turns: Turns = field(default_factory=Turns)
     say: Callable[[Cell, str], None] = lambda _cell, _words: None
 
@@ -226,7 +228,7 @@ class _CellRun:
     def run_suite(self, suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment) -> list[Observation]:
         if suite.definition.runner == "locust":
             return run_locust(suite, deployment, self.record, self.lab.cancel)
-        return run_pytest(suite, cases, deployment.context, self.record, self.lab.cancel)
+        return run_pytest(suite, cases, deployment.context, self.record, self.lab.cancel, self.lab.forks)
 
     def collect(self, deployment: Deployment) -> None:
         self.state(State.COLLECTING, "collect / 收集")

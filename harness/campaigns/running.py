@@ -18,6 +18,7 @@ from harness.campaigns.options import Finished, Progress, RunOptions, cache_fold
 from harness.campaigns.rendering import finish, row_of
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
+from harness.certify import typesetter
 from harness.errors import Canceled, HarnessError, UsageError
 from harness.evidence import CampaignRow, Recorder, Workspace
 from harness.evidence.journal import now
@@ -28,6 +29,8 @@ from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions
 from harness.model.results import Cause, State, Verdict
 from harness.provision import BaseImages, Environments
+from harness.runners.pytest_runner import PRELOAD
+from harness.system.forking import ForkServer
 
 
 def run_campaign(folder: Path, workspace: Workspace, options: RunOptions, progress: Progress) -> Finished:
@@ -96,8 +99,10 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     accepted |= dict.fromkeys(options.allow_expired, "--allow-expired-release")
     images = BaseImages(engine, cache_folder(), options.mirror, accepted, cancel)
     environments = Environments(engine, images, no_cache=options.no_cache, cancel=cancel, campaign=identity)
+    forks = ForkServer([PRELOAD])
+    threading.Thread(target=typesetter, name="typesetter", daemon=True).start()
     lab = Lab(engine=engine, environments=environments, definitions=definitions, deployment_suite=deployment,
-              campaign=identity, cancel=cancel, say=progress.step)  # fmt: skip
+              campaign=identity, cancel=cancel, say=progress.step, forks=forks)  # fmt: skip
     fatal: list[BaseException] = []
 
     def prepare(os: str, architecture: str) -> None:
@@ -117,7 +122,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
 
     at_once = jobs_at_once(definitions, options, engine, len(chosen_cells))
     stop = _interruptible(lambda: _stop(cancel, engine, identity, progress))
-    with stop, ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
+    with stop, contextlib.closing(forks), ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
         cells = in_order(chosen_cells, definitions)
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
         wanted = dict.fromkeys((c.axes["os"], definitions.cpus[c.axes["cpu"]].architecture) for c in cells)

@@ -1,5 +1,5 @@
 """Certificates: whether one may be issued, and its PDF."""
 
-from harness.certify.certificate import render_certificate, why_not
+from harness.certify.certificate import render_certificate, typesetter, why_not
 
-__all__ = ["render_certificate", "why_not"]
+__all__ = ["render_certificate", "typesetter", "why_not"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import segno
 from markupsafe import Markup
-from weasyprint import HTML
 
 from harness.certify.profile import IssuerProfile
 from harness.definitions import parse
@@ -16,6 +17,9 @@ from harness.definitions.presentation import Presentation
 from harness.errors import DefinitionError, Fault
 from harness.model.results import Fidelity, Verdict
 from harness.model.view import CampaignView
+
+if TYPE_CHECKING:
+    import weasyprint
 
 #: The only profile of this version.
 PROFILE = "self-test"
@@ -31,6 +35,17 @@ class Kind:
 
 ADAPTATION = Kind(zh="适配证书", en="Certificate of Adaptation")
 PRE_ADAPTATION = Kind(zh="预适配证书", en="Certificate of Pre-adaptation")
+
+
+@functools.cache
+def typesetter() -> type[weasyprint.HTML]:
+    """WeasyPrint, imported when it is wanted: with its fonts and libraries it takes most of a second.
+
+    A campaign calls this while its first cells wait for the engine.
+    """
+    from weasyprint import HTML
+
+    return HTML
 
 
 def why_not(view: CampaignView) -> str:
@@ -81,5 +96,5 @@ def render_certificate(view: CampaignView, presentation: Presentation, report_sh
         issued=datetime.datetime.now(datetime.UTC).date().isoformat(),
         emulated=sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)),
     )  # fmt: skip
-    pdf: bytes = HTML(string=html).write_pdf()
+    pdf: bytes = typesetter()(string=html).write_pdf()
     return pdf

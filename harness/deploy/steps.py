@@ -95,7 +95,8 @@ def _demand(done: Completed, command: str) -> None:
 
 
 def _start(deployment: Deployment) -> None:
-    deployment.start()
+    if deployment.start():
+        return
 
     def appeared() -> bool:
         if deployment.running():

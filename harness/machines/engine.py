@@ -72,9 +72,17 @@ class Engine:
     def __init__(self, workspace: str = "none") -> None:
         self.workspace = workspace
         with engine_errors("connecting to the Docker engine"):
-            self.client = docker.from_env(timeout=900, max_pool_size=64)
-            self.version: dict[str, Any] = self.client.version()
-            self.info: dict[str, Any] = self.client.info()
+            self.client = docker.from_env(timeout=900, max_pool_size=64)  # asks for the version of its interface
+
+    @functools.cached_property
+    def version(self) -> dict[str, Any]:
+        with engine_errors("asking the Docker engine for its version"):
+            return dict(self.client.version())
+
+    @functools.cached_property
+    def info(self) -> dict[str, Any]:
+        with engine_errors("asking the Docker engine what it is"):
+            return dict(self.client.info())
 
     @property
     def memory(self) -> int:
@@ -128,11 +136,9 @@ class Engine:
                 nano_cpus=int(cpus * 1e9), pids_limit=processes, cap_drop=["ALL"], cap_add=CAPABILITIES,
                 security_opt=["no-new-privileges"], log_config=docker.types.LogConfig(type="none"),
                 ports={f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
+                # The alias: other machines of the cell find it by its role.
+                networking_config={network: self.client.api.create_endpoint_config(aliases=[alias])},
             )  # fmt: skip
-            with contextlib.suppress(docker.errors.APIError):  # alias: other machines of the cell find it by role
-                net = self.client.networks.get(network)
-                net.disconnect(container)
-                net.connect(container, aliases=[alias])
             container.start()
             return str(container.id)
 

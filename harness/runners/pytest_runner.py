@@ -15,18 +15,21 @@ from harness.model.definitions import Case
 from harness.model.ledger import Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
-from harness.system.process import Completed, run
+from harness.system.forking import ForkServer
+from harness.system.process import Completed
 
 #: From bad to good; a case with several tests (parameters) takes the worst.
 _ORDER = [Result.FAIL, Result.ERROR, Result.MISS, Result.SKIP, Result.PASS]
+#: What a process that suites are forked from must have imported.
+PRELOAD = "harness.runners.preload"
 COLLECTION_SECONDS = 60
 #: Word in a suite's files -> pytest plugin that it may need.
-OPTIONAL_PLUGINS = {"anyio": "anyio", "hypothesis": "hypothesispytest", "locust": "locust"}
+OPTIONAL_PLUGINS = {"anyio": "anyio", "hypothesis": "hypothesispytest", "locust": "locust", "platformdirs": "platformdirs"}
 
 
 def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContext, ledger: Ledger,
-               cancel: threading.Event) -> list[Observation]:  # fmt: skip
-    """Run ``cases`` of ``suite``; one observation a case, always.
+               cancel: threading.Event, forks: ForkServer) -> list[Observation]:  # fmt: skip
+    """Run ``cases`` of ``suite`` in a process of ``forks``, which has ``PRELOAD`` imported; one observation a case.
 
     Raises:
         Canceled: the operator stopped it.
@@ -44,24 +47,35 @@ def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContex
         wanted = " or ".join(case.test for case in cases)
         plugins = ["-p", "harness.pytest_plugin", "-p", "no:cacheprovider", *_left_out(suite.folder)]
         argv = [
-            sys.executable, "-m", "pytest", *plugins, "-q", "--tb=short", "--color=no", "--rootdir", str(suite.folder),
+            *plugins, "-W", "ignore::pytest.PytestAssertRewriteWarning",
+            "-q", "--tb=short", "--color=no", "--rootdir", str(suite.folder),
             "--import-mode=importlib", "-k", wanted, f"--hosts=docker://{context.application_machine}",
             str(suite.folder),
         ]  # fmt: skip
         if not any((suite.folder / name).exists() for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")):
-            argv[3:3] = ["-c", "/dev/null"]  # else pytest would take settings from a folder further up
+            argv[:0] = ["-c", "/dev/null"]  # else pytest would take settings from a folder further up
         env = {"HARNESS_CONTEXT": str(where), "HARNESS_RECORDS": str(records), "HARNESS_LIMITS": json.dumps(limits),
                "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}  # fmt: skip
         late: StepTimeout | None = None
         done: Completed | None = None
         try:
-            done = run(argv, timeout=total, cwd=suite.folder, env=env, cancel=cancel)
+            done = forks.run("harness.runners.pytest_runner:pytest_main", argv, log=Path(scratch, "output.log"),
+                             timeout=total, cwd=suite.folder, env=env, cancel=cancel)  # fmt: skip
         except StepTimeout as error:
             late = error
         found = _read(records)
     output = done.text if done is not None else ""
     ledger.keep(f"{name.replace('/', '-')}-{cases[0].when}-pytest.log", output.encode())
     return [_observe(case, name, found, output, late, ledger) for case in cases]
+
+
+def pytest_main(*argv: str) -> int:
+    """pytest's own main, in a forked process."""
+    sys.argv = ["pytest", *argv]
+    sys.dont_write_bytecode = True
+    import pytest
+
+    return int(pytest.main(list(argv)))
 
 
 def _left_out(folder: Path) -> list[str]:

@@ -1,0 +1,201 @@
+"""Runs a function in a process of its own, forked from a server that has its imports done already.
+
+A fork of this process would be unsafe: it has threads and open connections. The server has neither: it imports,
+waits and forks. ``multiprocessing``'s forkserver is not used, because it runs the caller's main program again in
+each process that it forks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Canceled, InfrastructureError, StepTimeout
+from harness.system.process import Completed, kill_group
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+MAX_REQUEST = 200_000  # bytes; the kernel's default for one packet is a little more
+
+
+class ForkServer:
+    """A process with ``modules`` imported, from which others are forked. It ends with this one, however that ends.
+
+    ``close`` ends it, and with it all that runs.
+    """
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._lock = threading.Lock()
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # A session of its own: Ctrl-C on the terminal is for the harness, which ends what runs in good order.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.system.forking", str(theirs.fileno()), *modules],
+                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    def close(self) -> None:
+        self._requests.close()
+        self._process.wait()
+
+    def run(self, function: str, arguments: Sequence[object], *, log: Path, timeout: float, cwd: Path,
+            env: Mapping[str, str], cancel: threading.Event | None = None) -> Completed:  # fmt: skip
+        """Call ``function`` (``module:name``) there with JSON ``arguments``; its result is the exit status.
+
+        What it prints goes to ``log``. ``timeout`` in seconds; ``env`` is laid over the environment. The process
+        leads a session of its own, all of which is ended with it.
+
+        Raises:
+            StepTimeout: it did not end in time.
+            Canceled: ``cancel`` was set while it ran.
+            InfrastructureError: the server is gone, the log cannot be written.
+        """
+        started = time.monotonic()
+        request = json.dumps({"function": function, "arguments": list(arguments), "cwd": str(cwd), "env": dict(env)})
+        status, theirs = os.pipe()
+        try:
+            pid = self._fork(request.encode(), theirs, log)
+            try:
+                rc = self._wait(status, function, started + timeout, timeout, cancel)
+            finally:
+                kill_group(pid)  # also what it left behind
+        finally:
+            os.close(status)
+        text = log.read_text(encoding="utf-8", errors="replace")
+        return Completed(rc=rc, out=text, seconds=time.monotonic() - started)
+
+    def _fork(self, request: bytes, status: int, log: Path) -> int:
+        if len(request) > MAX_REQUEST:
+            raise InfrastructureError(f"a suite's arguments take {len(request)} bytes; the limit is {MAX_REQUEST}")
+        output = -1
+        try:
+            output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with self._lock:
+                socket.send_fds(self._requests, [request], [status, output])
+                answer = self._requests.recv(64)
+        except OSError as error:
+            raise InfrastructureError(f"a suite's process cannot be started: {error}") from error
+        finally:
+            os.close(status)
+            if output >= 0:
+                os.close(output)
+        if not answer:
+            told = f"the process that suites are forked from is gone (status {self._process.poll()})"
+            raise InfrastructureError(told, advice="look for a lack of memory, then: harness resume")
+        return int(answer)
+
+    def _wait(self, status: int, function: str, end: float, timeout: float, cancel: threading.Event | None) -> int:
+        while True:
+            if select.select([status], [], [], min(0.5, max(end - time.monotonic(), 0.01)))[0]:
+                told = os.read(status, 64)
+                if not told:
+                    raise InfrastructureError(f"the process that ran {function} is gone with its server",
+                                              advice="look for a lack of memory, then: harness resume")  # fmt: skip
+                return int(told)
+            if cancel is not None and cancel.is_set():
+                raise Canceled(f"canceled while {function} ran")
+            if time.monotonic() >= end:
+                raise StepTimeout(
+                    f"{function.partition(':')[2].strip('_')} did not end within {timeout:.0f} s",
+                    advice="look at its log; raise timeout_factor in an adjust if the machine is slow",
+                )
+
+
+def serve(requests: socket.socket, modules: Sequence[str]) -> None:
+    """Fork for each request until the other side is gone; then end all that runs."""
+    for module in modules:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # what was imported stays for good: no process that is forked needs to look through it
+    server = os.getpid()
+    wake, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, int] = {}  # process id -> where its exit status is told
+    watched: list[Any] = [requests, wake]
+    while True:
+        ready = select.select(watched, [], [])[0]
+        if wake in ready:
+            os.read(wake, 512)
+            _reap(running)
+        if requests in ready:
+            message, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST, 2)
+            if not message:
+                break
+            status, output = descriptors
+            pid = os.fork()
+            if pid == 0:
+                for descriptor in (requests.fileno(), wake, waker, status, *running.values()):
+                    os.close(descriptor)
+                _child(json.loads(message), output, server)
+            os.close(output)
+            running[pid] = status
+            requests.send(str(pid).encode())
+    for pid in running:
+        kill_group(pid)
+
+
+def _reap(running: dict[int, int]) -> None:
+    for pid in list(running):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            pipe = running.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            try:
+                os.write(pipe, str(code if code >= 0 else 128 - code).encode())
+            except BrokenPipeError:
+                pass  # nobody waits any more: it was canceled, or late
+            finally:
+                os.close(pipe)
+
+
+def _child(request: dict[str, Any], output: int, server: int) -> None:
+    code = 1
+    try:
+        _die_with(server)
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+        os.environ.update(request["env"])
+        os.chdir(str(request["cwd"]))
+        sys.path.insert(0, str(request["cwd"]))  # as ``python -m`` does
+        module, _, name = str(request["function"]).partition(":")
+        code = int(getattr(importlib.import_module(module), name)(*request["arguments"]))
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:  # noqa: BLE001  # told, and then this process ends
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code & 255)
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when ``parent`` ends; Linux only, as is the rest of the harness."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    # Under its own name: the functions above must not exist twice.
+    from harness.system.forking import serve as _serve
+
+    _serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
