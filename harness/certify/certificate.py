@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import functools
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import segno
 from markupsafe import Markup
@@ -38,14 +39,14 @@ PRE_ADAPTATION = Kind(zh="预适配证书", en="Certificate of Pre-adaptation")
 
 
 @functools.cache
-def typesetter() -> type[weasyprint.HTML]:
+def typesetter() -> Callable[..., weasyprint.HTML]:
     """WeasyPrint, imported when it is wanted: with its fonts and libraries it takes most of a second.
 
     A campaign calls this while its first cells wait for the engine.
     """
     from weasyprint import HTML
 
-    return HTML
+    return cast("Callable[..., weasyprint.HTML]", HTML)
 
 
 def why_not(view: CampaignView) -> str:

@@ -87,8 +87,7 @@ class Deployment:
         # Each start has a name, so that the end of an earlier one is never taken for its own.
         start = f"{exports}echo $$ >{RUN}/app.pid\nexec {command}\n"
         supervise = (
-            f'echo "--- start $1" >>{LOG}\n'
-            f"sh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit.$1\n"
+            f'echo "--- start $1" >>{LOG}\nsh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit.$1\n'
         )
         script = (
             f"mkdir -p {RUN} /var/log/harness && touch {LOG} && chown '{application.user}' {RUN} {LOG}\n"

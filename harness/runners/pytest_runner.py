@@ -24,7 +24,9 @@ _ORDER = [Result.FAIL, Result.ERROR, Result.MISS, Result.SKIP, Result.PASS]
 PRELOAD = "harness.runners.preload"
 COLLECTION_SECONDS = 60
 #: Word in a suite's files -> pytest plugin that it may need.
-OPTIONAL_PLUGINS = {"anyio": "anyio", "hypothesis": "hypothesispytest", "locust": "locust", "platformdirs": "platformdirs"}
+OPTIONAL_PLUGINS = {
+    "anyio": "anyio", "hypothesis": "hypothesispytest", "locust": "locust", "platformdirs": "platformdirs",
+}  # fmt: skip
 
 
 def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContext, ledger: Ledger,

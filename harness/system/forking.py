@@ -7,6 +7,7 @@ each process that it forks.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -79,10 +80,10 @@ class ForkServer:
     def _fork(self, request: bytes, status: int, log: Path) -> int:
         if len(request) > MAX_REQUEST:
             raise InfrastructureError(f"a suite's arguments take {len(request)} bytes; the limit is {MAX_REQUEST}")
-        output = -1
+        output, answer = -1, b""
         try:
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            with self._lock:
+            with self._lock, contextlib.suppress(ConnectionError):
                 socket.send_fds(self._requests, [request], [status, output])
                 answer = self._requests.recv(64)
         except OSError as error:
@@ -92,7 +93,7 @@ class ForkServer:
             if output >= 0:
                 os.close(output)
         if not answer:
-            told = f"the process that suites are forked from is gone (status {self._process.poll()})"
+            told = f"the process that suites are forked from is gone (process {self._process.pid})"
             raise InfrastructureError(told, advice="look for a lack of memory, then: harness resume")
         return int(answer)
 
