@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.campaigns.locking import locked_plan
 from harness.campaigns.options import RunOptions
 from harness.definitions import read
 from harness.errors import UsageError
@@ -18,20 +19,29 @@ from harness.provision.architecture import host_architecture
 CELL_OVERHEAD = 256 * 2**20
 
 
-def plan_of(folder: Path) -> tuple[Definitions, Plan]:
-    """Read and expand.
+def plan_of(folder: Path, *, locked: bool = True) -> tuple[Definitions, Plan]:
+    """Read and expand; where a lock lies beside the matrix, the plan is the one that it names.
 
     Raises:
-        DefinitionError, UsageError: as ``definitions.read`` and ``planning.expand``.
+        DefinitionError, UsageError: as ``definitions.read``, ``planning.expand`` and ``locked_plan``.
     """
     definitions = read(folder)
-    return definitions, expand(definitions)
+    plan = locked_plan(definitions) if locked else None
+    return definitions, plan or expand(definitions)
 
 
 def expected_fidelity(definitions: Definitions, cell: Cell) -> str:
     """What this machine can offer for a cell: native container or user-mode emulation."""
     native = definitions.cpus[cell.axes["cpu"]].architecture == host_architecture()
     return (Fidelity.CONTAINER if native else Fidelity.USER_EMULATED).value
+
+
+def expected_target(definitions: Definitions, cell: Cell) -> str:
+    """What serves the cell here, in words."""
+    cpu = definitions.cpus[cell.axes["cpu"]]
+    if cpu.architecture == host_architecture():
+        return "container"
+    return f"container, qemu-user {cpu.emulation.user or 'default model'}"
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
@@ -57,11 +67,14 @@ def jobs_at_once(definitions: Definitions, options: RunOptions, engine: Engine, 
     return max(1, min(options.jobs or engine.cpus, fitting, cells))
 
 
-def in_order(cells: list[Cell], definitions: Definitions) -> list[Cell]:
-    """Native cells first: their verdicts are seen while others are still prepared. Then the architectures in turn.
+def in_order(cells: list[Cell], definitions: Definitions, expected: dict[str, float]) -> list[Cell]:
+    """The longest first, where earlier runs tell how long each takes: the last cells to end are then short ones.
 
-    Two cells of one architecture would wait for the same base image when nothing is cached yet.
+    Else native cells first: their verdicts are seen while others are still prepared; then the architectures in turn,
+    because two cells of one architecture would wait for the same base image when nothing is cached yet.
     """
+    if all(cell.id in expected for cell in cells):
+        return sorted(cells, key=lambda cell: (-expected[cell.id], cell.id))
     turn: dict[str, int] = {}
     keys: dict[str, tuple[bool, int]] = {}
     for cell in cells:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.campaigns.choosing import chosen, in_order, jobs_at_once, plan_of
+from harness.campaigns.estimating import expected_seconds
 from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
 from harness.campaigns.rendering import finish, row_of
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
@@ -123,7 +124,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     at_once = jobs_at_once(definitions, options, engine, len(chosen_cells))
     stop = _interruptible(lambda: _stop(cancel, engine, identity, progress))
     with stop, contextlib.closing(forks), ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
-        cells = in_order(chosen_cells, definitions)
+        cells = in_order(chosen_cells, definitions, expected_seconds(workspace.journal, chosen_cells))
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
         wanted = dict.fromkeys((c.axes["os"], definitions.cpus[c.axes["cpu"]].architecture) for c in cells)
         missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]

@@ -37,7 +37,10 @@ def snapshot(definitions: Definitions, plan: Plan, deployment: Suite) -> dict[st
                    for name, suite in definitions.suites.items()},
         "cells": [{"id": c.id, "short": c.short, "axes": c.axes, "suites": list(c.suites), "reason": c.reason}
                   for c in plan.cells],
-        "excluded": [{"axes": e.axes, "because": e.because} for e in plan.excluded],
+        "excluded": [{"rule": e.told, "because": e.because, "count": e.count} for e in plan.excluded],
+        "valid": plan.valid, "definitions": plan.definitions,
+        "pairs": {"strength": plan.coverage.strength, "covered": plan.coverage.covered, "never": plan.coverage.never,
+                  "tuples": plan.coverage.tuples},
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.machines import Engine
 from harness.model.definitions import Cpu, Database, Os, Suite
-from harness.model.plan import Cell
+from harness.model.plan import Cell, Plan
 from harness.model.results import EXIT_CODES, Result, Verdict
 from harness.provision import clean_scratch
 
@@ -56,32 +57,68 @@ def _label(cell: Cell) -> str:
 
 @click.command("plan")
 @folder_argument
+@workspace_option
 @format_option
-def plan_command(folder: Path, form: str) -> None:
-    """Show every cell of the matrix in FOLDER."""
-    definitions, plan = campaigns.plan_of(folder)
-    cells = [
-        {"id": c.id, "axes": c.axes, "reason": c.reason, "target": definitions.cpus[c.axes["cpu"]].architecture,
-         "fidelity": campaigns.expected_fidelity(definitions, c), "suites": list(c.suites), "notes": list(c.notes)}
+@click.option("--lock", "write", is_flag=True, help="write matrix.lock beside the matrix: campaigns then run its cells")
+@click.option("--check", is_flag=True, help="fail if matrix.lock is missing or stale")
+def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: bool) -> None:
+    """Show every cell of the matrix in FOLDER with its reason, what is covered, and what cannot be."""
+    definitions, plan = campaigns.plan_of(folder, locked=False)
+    if write and check:
+        raise UsageError("--lock and --check contradict each other", advice="choose one of them")
+    if write:
+        campaigns.write_lock(definitions, plan)
+    if check or campaigns.lock_path(definitions).exists():
+        campaigns.check_lock(definitions, plan)
+    expected = campaigns.expected_seconds(_existing(workspace).journal, plan.cells) if workspace.is_dir() else {}
+    shown: list[dict[str, Any]] = [
+        {"id": c.id, "axes": c.axes, "reason": c.reason, "target": campaigns.expected_target(definitions, c),
+         "fidelity": campaigns.expected_fidelity(definitions, c), "suites": list(c.suites), "notes": list(c.notes),
+         "seconds": expected.get(c.id)}
         for c in plan.cells
     ]  # fmt: skip
-    excluded = [{"axes": e.axes, "because": e.because} for e in plan.excluded]
+    cover = plan.coverage
+    coverage = {
+        "declared": plan.valid + sum(rule.count for rule in plan.excluded), "valid": plan.valid,
+        "planned": len(plan.cells), "excluded": sum(rule.count for rule in plan.excluded), "strength": cover.strength,
+        "tuples": cover.tuples, "covered": cover.covered, "impossible": cover.never,
+        "because": [{"axes": one.axes, "because": list(one.because), "one_rule": one.alone} for one in cover.explained],
+    }  # fmt: skip
+    total = campaigns.makespan(list(expected.values()), os.cpu_count() or 1) if len(expected) == len(shown) else None
     if form == "json":
-        coverage = {"declared": len(cells) + len(excluded), "planned": len(cells), "excluded": len(excluded)}
-        _json({"digest": plan.digest, "cells": cells, "excluded": excluded, "coverage": coverage})
+        excluded = [{"rule": e.told, "because": e.because, "count": e.count} for e in plan.excluded]
+        _json({"digest": plan.digest, "cells": shown, "excluded": excluded, "coverage": coverage, "seconds": total})
         return
-    console = Console(highlight=False)
+    _plan(plan, shown, total, Console(highlight=False))
+    if write:
+        click.echo(f"written: {campaigns.lock_path(definitions)}", err=True)
+
+
+def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console: Console) -> None:
+    further = [axis for axis in plan.cells[0].axes if axis not in ("cpu", "os", "database")]
     table = Table(box=None, pad_edge=False)
-    for title in ("cell", "cpu", "os", "database", "fidelity", "why"):
-        table.add_column(title, overflow="fold")
-    for cell, shown in zip(plan.cells, cells, strict=True):
-        axes = cell.axes
-        table.add_row(cell.short, axes["cpu"], axes["os"], axes["database"], str(shown["fidelity"]), cell.reason)
+    for title in ("cell", "cpu", "os", "database", *further, "target", "why", "s"):
+        table.add_column(title, overflow="fold", justify="right" if title == "s" else "left")
+    for cell, one in zip(plan.cells, shown, strict=True):
+        seconds = f"{one['seconds']:.0f}" if one["seconds"] is not None else "?"
+        table.add_row(cell.short, *(cell.axes[axis] for axis in ("cpu", "os", "database", *further)), one["target"],
+                      cell.reason, seconds)  # fmt: skip
     console.print(table)
-    for because in dict.fromkeys(rule.because for rule in plan.excluded):
-        count = sum(1 for rule in plan.excluded if rule.because == because)
-        console.print(f"{count} excluded: {because}", style="dim")
-    console.print(f"{len(plan.cells)} cells, {len(plan.excluded)} excluded, plan {plan.digest[:12]}")
+    for rule in plan.excluded:
+        console.print(f"{rule.count} excluded: {rule.told}: {rule.because}", style="dim")
+    cover = plan.coverage
+    word = {1: "values", 2: "pairs of values", 3: "triples of values"}.get(cover.strength, "quadruples of values")
+    console.print(f"{word}: {cover.covered} of {cover.tuples} covered, {cover.never} that no cell can have")
+    for uncovered in cover.explained:
+        values = ", ".join(f"{axis}={value}" for axis, value in uncovered.axes.items())
+        kind = "excluded" if uncovered.alone else "impossible, by rules together"
+        console.print(f"  {values}: {kind}: {'; '.join(uncovered.because)}", style="dim")
+    if cover.never > len(cover.explained):
+        console.print(f"  and {cover.never - len(cover.explained)} more", style="dim")
+    time_needed = (
+        f"about {total / 60:.0f} min" if total is not None else "time unknown until each kind of cell ran once"
+    )
+    console.print(f"{len(plan.cells)} of {plan.valid} valid cells, {time_needed}, plan {plan.digest[:12]}")
 
 
 @click.command("lint")

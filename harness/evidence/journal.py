@@ -286,6 +286,20 @@ class Journal:
             for row in rows
         ]  # fmt: skip
 
+    def timings(self, newest: int) -> list[tuple[dict[str, str], float]]:
+        """Axes of a cell and seconds that an attempt at it took in all; only attempts that came to a verdict."""
+        verdicts = [v.value for v in (Verdict.CONFORMANT, Verdict.CONDITIONAL, Verdict.NONCONFORMANT)]
+        wanted = sa.select(attempts.c.cell, attempts.c.facts).where(attempts.c.verdict.in_(verdicts))
+        with self._read() as connection:
+            rows = connection.execute(wanted.order_by(attempts.c.finished.desc()).limit(newest)).all()
+        found = []
+        for cell, facts in rows:
+            seconds = facts.get("seconds", {}).get("total")
+            pairs = [pair.partition("=") for pair in cell.rpartition("#")[0].split(",")]
+            if seconds:
+                found.append(({key: value for key, _, value in pairs}, float(seconds)))
+        return found
+
     def observations(self, campaign: str) -> dict[tuple[str, int], list[Observation]]:
         """By cell and attempt number, in the order they were seen."""
         with self._read() as connection:

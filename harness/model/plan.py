@@ -66,17 +66,53 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Excluded:
-    """A combination that the matrix leaves out, and why."""
+    """An exclude of the matrix: ``count`` combinations that it was the first to leave out, and why."""
+
+    axes: dict[str, tuple[str, ...]]
+    because: str
+    count: int
+    unless: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def told(self) -> str:
+        """The rule in one line."""
+        when = ", ".join(f"{axis}={'|'.join(values)}" for axis, values in self.axes.items())
+        unless = ", ".join(f"{axis}={'|'.join(values)}" for axis, values in self.unless.items())
+        return f"{when} unless {unless}" if unless else when
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncovered:
+    """Values that no cell can have together; ``alone``: a single exclude says so."""
 
     axes: dict[str, str]
-    because: str
+    because: tuple[str, ...]
+    alone: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """Tuples of values of any ``strength`` axes: all, those that cells have, those that no cell can have."""
+
+    strength: int
+    tuples: int
+    covered: int
+    never: int
+    explained: tuple[Uncovered, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All cells of a campaign in a fixed order; ``digest`` names cells, suites and application."""
+    """All cells of a campaign in a fixed order.
+
+    ``valid``: combinations that could be tested, of which the strategy chose ``cells``. ``definitions``: SHA-256 of
+    what it follows from; ``digest``: of that and the cells.
+    """
 
     matrix: str
     cells: tuple[Cell, ...]
     excluded: tuple[Excluded, ...]
+    valid: int
+    coverage: Coverage
+    definitions: str
     digest: str

@@ -116,7 +116,11 @@ class CampaignView:
     finished: str
     verdict: Verdict
     cells: tuple[CellView, ...]
+    #: ``rule``, ``because``, ``count`` of each exclude.
     excluded: tuple[dict[str, Any], ...]
+    valid: int  #: combinations that could have been planned
+    strategy: str
+    pairs: dict[str, int]  #: tuples of ``strength`` axes: ``tuples``, ``covered``, ``never``
     suites: tuple[dict[str, Any], ...]
     conditions: dict[str, Any]
     accepted: tuple[str, ...]
@@ -125,10 +129,14 @@ class CampaignView:
 
     @property
     def coverage(self) -> dict[str, int]:
-        """Counts of the declared cells: tested, waived, not applicable (excluded), not tested."""
+        """Counts of the declared cells: tested, waived, not applicable (excluded), not selected, not tested.
+
+        A cell that the strategy did not select is not tested either: nothing is said of it.
+        """
         tested = sum(1 for cell in self.cells if cell.verdict is not Verdict.NOT_TESTED)
-        return {"declared": len(self.cells) + len(self.excluded), "planned": len(self.cells), "tested": tested,
-                "waived": 0, "not_applicable": len(self.excluded),
+        excluded = sum(rule["count"] for rule in self.excluded)
+        return {"declared": self.valid + excluded, "planned": len(self.cells), "tested": tested,
+                "waived": 0, "not_applicable": excluded, "not_selected": self.valid - len(self.cells),
                 "not_tested": len(self.cells) - tested}  # fmt: skip
 
     @property

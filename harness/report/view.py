@@ -33,6 +33,7 @@ def build_view(campaign: Any, attempts: Sequence[Any], observations: dict[tuple[
         plan_digest=campaign.plan_digest, created=campaign.created,
         finished=max((a.finished for a in attempts if a.finished), default=""),
         verdict=overall(cell.verdict for cell in cells), cells=cells, excluded=tuple(plan["excluded"]),
+        valid=plan["valid"], strategy=plan["matrix"]["strategy"]["kind"], pairs=plan["pairs"],
         suites=tuple(plan["suites"].values()), conditions=campaign.conditions,
         accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),
         journal_head=head, interrupted=any(cell.cause is Cause.CANCELED for cell in cells),

@@ -1,13 +1,15 @@
-"""Usage: ``python -m tests.benchmarks [overhead] [install] [warm]``; without a name, all three."""
+"""Usage: ``python -m tests.benchmarks [plans] [overhead] [install] [warm]``; without a name, all."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import install, overhead, warm
+from tests.benchmarks import install, overhead, plans, warm
 
-BENCHMARKS: dict[str, Callable[[], None]] = {"overhead": overhead.main, "install": install.main, "warm": warm.main}
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "plans": plans.main, "overhead": overhead.main, "install": install.main, "warm": warm.main,
+}  # fmt: skip
 
 wanted = sys.argv[1:] or list(BENCHMARKS)
 if unknown := set(wanted) - BENCHMARKS.keys():

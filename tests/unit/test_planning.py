@@ -24,7 +24,8 @@ def test_product_of_axes_less_excludes_plus_includes(folder: Any) -> None:
                   include=[{"os": "debian-forky", "cpu": "loongson-3a5000", "database": "sqlite"}])  # fmt: skip
     plan = expand(read(folder.root))
     assert len(plan.cells) == 5
-    assert len(plan.excluded) == 4
+    assert [rule.count for rule in plan.excluded] == [4]
+    assert plan.valid == 5
     assert plan.cells[-1].reason == "include"
 
 
@@ -41,8 +42,14 @@ def test_ids_do_not_depend_on_the_order_of_axes(folder: Any) -> None:
 
 
 def test_exclude_that_matches_nothing(folder: Any) -> None:
-    folder.change("matrix", exclude=[{"database": "mariadb", "because": "no"}])
+    folder.change("matrix", exclude=[{"cpu": "x86-64", "because": "no"},
+                                     {"cpu": "x86-64", "os": "debian-12", "because": "said before"}])  # fmt: skip
     assert messages(folder) == ["this exclude matches nothing"]
+
+
+def test_exclude_with_an_unknown_value(folder: Any) -> None:
+    folder.change("matrix", exclude=[{"database": "mariadb", "because": "no"}])
+    assert messages(folder) == ["axis database has no value 'mariadb'"]
 
 
 def test_exclude_needs_a_reason(folder: Any) -> None:

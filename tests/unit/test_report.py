@@ -62,7 +62,7 @@ def test_no_cell_of_the_plan_is_left_out() -> None:
     partly = view(tested=3)
     assert len(partly.cells) == 12
     assert partly.coverage == {"declared": 24, "planned": 12, "tested": 3, "waived": 0, "not_applicable": 12,
-                               "not_tested": 9}  # fmt: skip
+                               "not_selected": 0, "not_tested": 9}  # fmt: skip
     assert partly.verdict is Verdict.INCONCLUSIVE
     assert len(campaign_summary(partly, {})["cells"]) == 12
 

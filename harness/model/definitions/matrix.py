@@ -16,11 +16,19 @@ from harness.model.definitions.base import (
 )
 
 
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else listed(value)
+
+
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+
+
 class Exclude(BaseModel):
-    """Axis values of cells that are left out, and why."""
+    """Axis values of cells that are left out, and why; with ``unless``, a rule: if these, then only with those."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
     because: str = Field(min_length=1)
+    unless: dict[str, OneOrMore] = Field(default={}, description="values of other axes with which it is allowed")
 
     @property
     def axes(self) -> dict[str, Any]:
@@ -43,9 +51,24 @@ class Adjustment(Definition):
 
 
 class Strategy(Definition):
-    """How the cells are chosen from the axes; this version knows ``full``."""
+    """How the cells are chosen from the axes: all of them, or few that contain every valid pair (or larger tuple)."""
 
-    kind: Literal["full"] = "full"
+    kind: Literal["full", "pairwise", "t-way"] = "full"
+    strength: int | None = Field(default=None, ge=1, le=4, description="axes whose values meet; for t-way")
+    must: Annotated[tuple[dict[str, str], ...], BeforeValidator(listed)] = Field(
+        default=(), description="values of some axes that at least one cell has together"
+    )
+    seed: int = Field(default=0, ge=0, description="another one chooses other cells of the same quality")
+
+    @model_validator(mode="after")
+    def _strength(self) -> Self:
+        if (self.kind == "t-way") != (self.strength is not None):
+            raise ValueError("strength and kind: t-way belong together")
+        return self
+
+    def strength_of(self, axes: int) -> int:
+        """How many axes' values meet in every valid combination: all of them where the strategy is full."""
+        return {"full": axes, "pairwise": 2, "t-way": self.strength or 2}[self.kind]
 
 
 class Accept(Definition):

@@ -1,0 +1,93 @@
+"""Proves a plan, knowing only the matrix as its author wrote it and the cells: nothing of how they were chosen."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.model.definitions import Exclude, Matrix
+
+Axes = Mapping[str, str]
+
+
+def faults_of(matrix: Matrix, cells: Sequence[Axes]) -> list[str]:
+    """What is wrong with ``cells`` as the plan of ``matrix``; empty where nothing is.
+
+    A cell twice, a cell with axes or values that the matrix does not have, a cell that a rule excludes, an include
+    or a must that is missing, and every valid choice of values that the strategy promises and no cell has: where one
+    is missing, all its completions are gone through.
+    """
+    return list(_faults(matrix, cells))
+
+
+def _faults(matrix: Matrix, cells: Sequence[Axes]) -> Iterator[str]:
+    seen: set[frozenset[tuple[str, str]]] = set()
+    included = {frozenset(cell.items()) for cell in matrix.include}
+    for cell in cells:
+        key = frozenset(cell.items())
+        if key in seen:
+            yield f"twice: {_told(cell)}"
+        seen.add(key)
+        if key in included:
+            continue
+        if cell.keys() != matrix.axes.keys() or any(cell[axis] not in matrix.axes[axis] for axis in matrix.axes):
+            yield f"not a combination of the axes: {_told(cell)}"
+        elif any(_hits(rule, cell) for rule in matrix.exclude):
+            yield f"excluded, and planned: {_told(cell)}"
+    for cell in matrix.include:
+        if frozenset(cell.items()) not in seen:
+            yield f"an include is missing: {_told(cell)}"
+    for must in matrix.strategy.must:
+        if not any(must.items() <= cell.items() for cell in cells):
+            yield f"a must is missing: {_told(must)}"
+    strength = min(matrix.strategy.strength_of(len(matrix.axes)), len(matrix.axes))
+    for names in itertools.combinations(matrix.axes, strength):
+        have = {tuple(cell.get(name) for name in names) for cell in cells}
+        for values in itertools.product(*(matrix.axes[name] for name in names)):
+            if values in have:
+                continue
+            missing = dict(zip(names, values, strict=True))
+            told = _told(missing)
+            completed = _completed(matrix, missing)
+            if completed is not None:
+                yield f"not covered: {told}, for example in {_told(completed)}"
+
+
+def _completed(matrix: Matrix, chosen: dict[str, str]) -> dict[str, str] | None:
+    """A combination with these values that no rule excludes; None where there is none."""
+    left = [axis for axis in matrix.axes if axis not in chosen]
+
+    def walk(place: int) -> dict[str, str] | None:
+        if any(_hits(rule, chosen) for rule in matrix.exclude):
+            return None
+        if place == len(left):
+            return dict(chosen)
+        for value in matrix.axes[left[place]]:
+            chosen[left[place]] = value
+            found = walk(place + 1)
+            del chosen[left[place]]
+            if found is not None:
+                return found
+        return None
+
+    # Axes that no rule speaks of cannot make a difference: they come last, where the first value will do.
+    spoken = {axis for rule in matrix.exclude for axis in (*rule.axes, *rule.unless)}
+    left.sort(key=lambda axis: axis not in spoken)
+    return walk(0)
+
+
+def _hits(rule: Exclude, chosen: Axes) -> bool:
+    """Whether the rule excludes everything that has these values; axes that are not chosen yet leave it open."""
+    if not all(axis in chosen and chosen[axis] in _listed(values) for axis, values in rule.axes.items()):
+        return False
+    if not rule.unless:
+        return True
+    return any(axis in chosen and chosen[axis] not in values for axis, values in rule.unless.items())
+
+
+def _listed(values: object) -> list[str]:
+    return [str(value) for value in values] if isinstance(values, list | tuple) else [str(values)]
+
+
+def _told(axes: Axes) -> str:
+    return ", ".join(f"{axis}={value}" for axis, value in axes.items())

@@ -1,0 +1,306 @@
+"""Expands a matrix into a plan."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
+from harness.model.definitions import Matrix
+from harness.model.plan import Cell, Coverage, Definitions, Excluded, Plan, Uncovered, digest_of
+from harness.planning.checking import faults_of
+from harness.planning.covering import covering_array
+from harness.planning.space import Rule, Space
+
+#: So many tuples that no cell can have are explained by the rules that forbid them; more are only counted.
+EXPLAINED = 24
+
+Axes = dict[str, str]
+Tell = Callable[..., None]
+
+
+def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Plan:
+    """The plan of a matrix; with ``locked``, of these cells instead of those that the strategy would choose now.
+
+    Raises:
+        DefinitionError: an exclude that matches nothing, an include with an unknown or missing axis or a
+            combination that exists already, an adjust that matches nothing, a combination no system serves, a must
+            that is excluded, a strategy too large.
+        UsageError: ``locked`` does not prove to be a plan of this matrix.
+    """
+    matrix = definitions.matrix
+    faults: list[Fault] = []
+
+    def fault(loc: tuple[str | int, ...], message: str, **more: str) -> None:
+        while loc and loc not in definitions.matrix_places:
+            loc = loc[:-1]
+        line, column = definitions.matrix_places.get(loc, (1, 1))
+        faults.append(Fault(file=str(definitions.matrix_path), line=line, column=column, message=message, **more))
+
+    names = list(matrix.axes)
+    rules, owners = _rules(matrix, fault)
+    space = Space(tuple(len(values) for values in matrix.axes.values()), rules)
+    counts = [0] * len(matrix.exclude)
+    for owner, count in zip(owners, space.excluded, strict=True):
+        counts[owner] += count
+    for index in set(owners):
+        if not counts[index]:
+            fault(("exclude", index), "this exclude matches nothing", expected="a combination of the axes above")
+    includes = _includes(matrix, space, fault)
+    _must(matrix, space, fault)
+    _served(definitions, space, includes, fault)
+    if not space.count and not includes and not faults:
+        fault(("exclude",), "no cell is left: everything is excluded")
+    if faults:
+        raise DefinitionError(_unique(faults))
+
+    if locked is not None:
+        chosen = [(dict(cell), "lock") for cell in locked]
+    else:
+        try:
+            chosen = list(_chosen(matrix, space, includes))
+        except UsageError as error:
+            fault(("strategy",), error.message, expected=error.advice)
+            raise DefinitionError(faults) from error
+    if wrong := faults_of(matrix, [axes for axes, _ in chosen]):
+        told = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        if locked is not None:
+            raise UsageError(f"the lock is no plan of this matrix: {told}", advice="make it anew: harness plan --lock")
+        raise HarnessBug(f"the plan does not prove: {told}")
+    cells = _cells(definitions, chosen, fault)
+    _applications(definitions, cells, faults)
+    if faults:
+        raise DefinitionError(_unique(faults))
+    base = definitions_digest(definitions)
+    planned = [{"id": cell.id, "suites": cell.suites, "factor": cell.timeout_factor} for cell in cells]
+    return Plan(
+        matrix=matrix.matrix, cells=tuple(cells), definitions=base,
+        excluded=tuple(
+            Excluded(axes={axis: _listed(value) for axis, value in rule.axes.items()}, unless=dict(rule.unless),
+                     because=rule.because, count=count)
+            for rule, count in zip(matrix.exclude, counts, strict=True)
+        ),
+        valid=space.count + len(includes), coverage=_coverage(matrix, space, names, owners, [a for a, _ in chosen]),
+        digest=digest_of({"definitions": base, "cells": planned}),
+    )  # fmt: skip
+
+
+def _rules(matrix: Matrix, fault: Tell) -> tuple[tuple[Rule, ...], list[int]]:
+    """Every exclude as forbidden conjunctions of indices, and the exclude that each came from."""
+    names = list(matrix.axes)
+    rules: list[Rule] = []
+    owners: list[int] = []
+    for index, rule in enumerate(matrix.exclude):
+        wrong = False
+        when: dict[int, list[int]] = {}
+        unless: dict[int, list[int]] = {}
+        for group, values, prefix in ((when, rule.axes, ()), (unless, rule.unless, ("unless",))):
+            for axis, wanted in values.items():
+                if axis not in matrix.axes:
+                    fault(("exclude", index, *prefix, axis), f"unknown axis {axis!r}",
+                          expected=f"one of {', '.join(names)}", found=axis)  # fmt: skip
+                    wrong = True
+                    continue
+                known = list(matrix.axes[axis])
+                for value in _listed(wanted):
+                    if value not in known:
+                        fault(("exclude", index, *prefix, axis), f"axis {axis} has no value {value!r}",
+                              expected=f"one of {', '.join(known)}", found=value)  # fmt: skip
+                        wrong = True
+                group[names.index(axis)] = sorted({known.index(v) for v in _listed(wanted) if v in known})
+        if not when and not wrong:
+            fault(("exclude", index), "an exclude names at least one axis", expected=f"one of {', '.join(names)}")
+        if wrong or not when:
+            continue
+        if not unless:
+            rules.append(when)
+            owners.append(index)
+        for number, allowed in unless.items():  # it is forbidden as soon as one of them does not hold
+            every = when.get(number, list(range(len(matrix.axes[names[number]]))))
+            others = [value for value in every if value not in allowed]
+            if others:
+                rules.append({**when, number: others})
+                owners.append(index)
+        if unless and index not in owners:
+            fault(("exclude", index), "this exclude matches nothing", expected="a combination of the axes above")
+    return tuple(rules), owners
+
+
+def _includes(matrix: Matrix, space: Space, fault: Tell) -> list[Axes]:
+    names = list(matrix.axes)
+    kept: list[Axes] = []
+    for index, include in enumerate(matrix.include):
+        unknown, missing = sorted(include.keys() - set(names)), sorted(set(names) - include.keys())
+        for key in unknown:
+            fault(("include", index, key), f"unknown axis {key!r}", expected=f"one of {', '.join(names)}", found=key)
+        if missing:
+            fault(("include", index), "an include adds whole cells", expected=f"also {', '.join(missing)}")
+        if unknown or missing:
+            continue
+        own = _indices(matrix, include)
+        if include in kept or (len(own) == len(names) and space.possible({a: (v,) for a, v in own.items()})):
+            fault(("include", index), "this combination is in the matrix already")
+            continue
+        kept.append(dict(include))
+    return kept
+
+
+def _must(matrix: Matrix, space: Space, fault: Tell) -> None:
+    for index, must in enumerate(matrix.strategy.must):
+        loc = ("strategy", "must", index)
+        for axis, value in must.items():
+            if axis not in matrix.axes:
+                fault((*loc, axis), f"unknown axis {axis!r}", expected=f"one of {', '.join(matrix.axes)}", found=axis)
+            elif value not in matrix.axes[axis]:
+                known = ", ".join(matrix.axes[axis])
+                fault((*loc, axis), f"axis {axis} has no value {value!r}", expected=f"one of {known}", found=value)
+        own = _indices(matrix, must)
+        if len(own) == len(must) and not space.possible({axis: (value,) for axis, value in own.items()}):
+            fault(loc, "this must is excluded", expected="values that some cell has",
+                  found=", ".join(f"{a}: {v}" for a, v in must.items()))  # fmt: skip
+
+
+def _served(definitions: Definitions, space: Space, includes: list[Axes], fault: Tell) -> None:
+    """Every pair of system and CPU that a cell can have must exist."""
+    matrix = definitions.matrix
+    names = list(matrix.axes)
+    for os, cpu_name in itertools.product(matrix.axes["os"], matrix.axes["cpu"]):
+        pair = _indices(matrix, {"os": os, "cpu": cpu_name})
+        if not space.possible({axis: (value,) for axis, value in pair.items()}):
+            continue
+        system, cpu = definitions.systems[os], definitions.cpus[cpu_name]
+        if cpu.architecture not in system.architectures:
+            fault(("axes", "os", list(matrix.axes["os"]).index(os)),
+                  f"{os} has no {cpu.architecture} release, which {cpu_name} needs",
+                  expected=f"an exclude for os: {os}, cpu: {cpu_name}")  # fmt: skip
+    for cell in includes:
+        if all(name in cell for name in names):
+            system, cpu = definitions.systems[cell["os"]], definitions.cpus[cell["cpu"]]
+            if cpu.architecture not in system.architectures:
+                fault(("include", list(matrix.include).index(cell)),
+                      f"{system.os} has no {cpu.architecture} release, which {cpu.cpu} needs")  # fmt: skip
+
+
+def _chosen(matrix: Matrix, space: Space, includes: list[Axes]) -> Iterator[tuple[Axes, str]]:
+    names, values = list(matrix.axes), list(matrix.axes.values())
+    strategy = matrix.strategy
+    if strategy.kind == "full":
+        for axes in space.cells(names, values):
+            yield axes, "axes"
+    elif space.count:
+        must = [_indices(matrix, one) for one in strategy.must]
+        fixed = [_indices(matrix, one) for one in includes]
+        rows = covering_array(space, strategy.strength_of(len(names)), seed=strategy.seed, must=must, fixed=fixed)
+        for row in rows:
+            axes = {name: of[index] for name, of, index in zip(names, values, row, strict=True)}
+            asked = any(one.items() <= axes.items() for one in strategy.must)
+            yield axes, f"must, {strategy.kind}" if asked else strategy.kind
+    for cell in includes:
+        yield cell, "include"
+
+
+def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], fault: Tell) -> list[Cell]:
+    matrix = definitions.matrix
+    cells = []
+    adjusted = set()
+    for axes, reason in chosen:
+        suites, factor, notes = matrix.suites, definitions.cpus[axes["cpu"]].timeout_factor, []
+        for index, adjust in enumerate(matrix.adjust):
+            if all(axes.get(key) == value for key, value in adjust.when.items()):
+                adjusted.add(index)
+                suites = adjust.set.suites if adjust.set.suites is not None else suites
+                factor = adjust.set.timeout_factor or factor
+                notes.append(adjust.because)
+        cells.append(Cell(axes=axes, suites=suites, reason=reason, timeout_factor=factor, notes=tuple(notes)))
+    for index in set(range(len(matrix.adjust))) - adjusted:
+        fault(("adjust", index), "this adjust matches no cell")
+    return cells
+
+
+def _applications(definitions: Definitions, cells: list[Cell], faults: list[Fault]) -> None:
+    """Its variants must make a valid application on every cell."""
+    for cell in cells:
+        try:
+            definitions.application.for_axes(cell.axes, definitions.cpus[cell.axes["cpu"]].architecture)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            file = str(definitions.application_folder / Path(definitions.matrix.application).name)
+            told = f"the variants make no valid application on {', '.join(cell.axes.values())}"
+            faults.append(Fault(file=file, line=1, column=1, message=told, expected=first["msg"], found=place))
+
+
+def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int], cells: list[Axes]) -> Coverage:
+    """Pairs (or larger tuples) of values that cells have, and those that none can have, with the rules behind that."""
+    strength = min(matrix.strategy.strength_of(len(names)), len(names), 4)
+    strength = 2 if matrix.strategy.kind == "full" and len(names) > 1 else strength
+    total = covered = 0
+    never: list[dict[int, int]] = []
+    for some in itertools.combinations(range(len(names)), strength):
+        sizes = [space.sizes[axis] for axis in some]
+        total += math.prod(sizes)
+        have = {tuple(cell[names[axis]] for axis in some) for cell in cells}
+        for indices in itertools.product(*map(range, sizes)):
+            if tuple(matrix.axes[names[axis]][i] for axis, i in zip(some, indices, strict=True)) in have:
+                covered += 1
+            else:
+                never.append(dict(zip(some, indices, strict=True)))
+    explained = []
+    for one in never[:EXPLAINED]:
+        because = [matrix.exclude[owner].because for owner in _behind(space, owners, one)]
+        explained.append(Uncovered(
+            axes={names[axis]: matrix.axes[names[axis]][value] for axis, value in one.items()},
+            because=tuple(dict.fromkeys(because)), alone=len(because) == 1,
+        ))  # fmt: skip
+    return Coverage(strength=strength, tuples=total, covered=covered, never=len(never), explained=tuple(explained))
+
+
+def _behind(space: Space, owners: list[int], chosen: Mapping[int, int]) -> list[int]:
+    """Few excludes that forbid these values together: one if one does, else none that could be left out."""
+    kept = list(range(len(space.rules)))
+    for number in kept:
+        rule = space.rules[number]
+        if all(axis in chosen and chosen[axis] in values for axis, values in rule.items()):
+            return [owners[number]]
+    place = {axis: (value,) for axis, value in chosen.items()}
+    for number in list(kept):
+        without = [other for other in kept if other != number]
+        if not Space(space.sizes, tuple(space.rules[n] for n in without)).possible(place):
+            kept = without
+    return list(dict.fromkeys(owners[number] for number in kept))
+
+
+def _indices(matrix: Matrix, axes: Mapping[str, str]) -> dict[int, int]:
+    """Axis and value by index; what the matrix's axes do not have is left out."""
+    return {
+        number: matrix.axes[name].index(axes[name])
+        for number, name in enumerate(matrix.axes)
+        if name in axes and axes[name] in matrix.axes[name]
+    }
+
+
+def _listed(values: object) -> tuple[str, ...]:
+    return tuple(str(value) for value in values) if isinstance(values, list | tuple) else (str(values),)
+
+
+def _unique(faults: list[Fault]) -> list[Fault]:
+    return list(dict.fromkeys(faults))
+
+
+def definitions_digest(definitions: Definitions) -> str:
+    """SHA-256 of everything that a plan follows from: matrix, application, suites, targets and the files they name."""
+    return digest_of({
+        "matrix": definitions.matrix.model_dump(mode="json"),
+        "application": definitions.application.model_dump(mode="json"),
+        "suites": {n: [s.definition.model_dump(mode="json"), s.digest] for n, s in sorted(definitions.suites.items())},
+        "files": definitions.files,
+        "targets": [
+            value.model_dump(mode="json")
+            for group in (definitions.cpus, definitions.systems, definitions.databases)
+            for _, value in sorted(group.items())
+        ],
+    })  # fmt: skip
