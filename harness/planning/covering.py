@@ -1,7 +1,8 @@
 """Covering arrays: few combinations that contain every valid choice of values of any ``strength`` axes.
 
 In-parameter-order generation (Lei and Tai 1998, IPOG 2007) with bit sets, from several seeded beginnings, of which
-the smallest result is kept. Whether it is right is not its own judgement: see ``harness.planning.checking``.
+the smallest result is kept; an array of pairs is then made smaller still. Whether it is right is not its own
+judgement: see ``harness.planning.checking``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
+from harness.planning.shrinking import shrink_pairs
 from harness.planning.space import Space
 
 #: Tuples of one array; beyond it the work would take minutes and gigabytes.
@@ -22,6 +24,8 @@ MAX_TUPLES = 1_500_000
 #: so that a plan is the same on every machine.
 WORK = 4_000_000
 MOST_BEGINNINGS = 24
+MOST_BEFORE_SHRINKING = 3
+MOST_PASSES = 400
 
 
 @dataclass(slots=True)
@@ -53,16 +57,20 @@ def covering_array(space: Space, strength: int, *, seed: int = 0, must: Sequence
         return []
     work = _Generator(space, strength, must, fixed)
     best: list[tuple[int, ...]] | None = None
-    beginnings = MOST_BEGINNINGS
+    beginnings = most = MOST_BEGINNINGS if strength != 2 else MOST_BEFORE_SHRINKING
     number = 0
     while number < beginnings:
         rows = work.rows(random.Random(f"{seed}/{number}"))  # noqa: S311  # not for secrets
         number += 1
         if best is None or len(rows) < len(best):
             best = rows
-        beginnings = max(1, min(MOST_BEGINNINGS, WORK // max(len(rows) * work.required, 1)))
+        beginnings = max(1, min(most, WORK // max(len(rows) * work.required, 1)))
         if len(best) <= work.bound:
             break
+    if best and strength == 2:
+        chance = random.Random(f"{seed}/shrink")  # noqa: S311  # not for secrets
+        best = shrink_pairs(space, best, chance=chance, bound=work.bound, must=must, fixed=fixed,
+                            passes=min(MOST_PASSES, WORK // (len(best) * len(space.sizes))))  # fmt: skip
     return sorted(best or [])
 
 

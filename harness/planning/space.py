@@ -54,6 +54,21 @@ class _Bits:
                 hit = self.restrict(hit, axis, values)
             self.excluded.append(hit.bit_count())
             self.start &= ~hit
+        if self.start.bit_count() * 8 <= total:
+            self._pack(axes, sizes)
+
+    def _pack(self, axes: Sequence[int], sizes: Sequence[int]) -> None:
+        """Leave out the bits of what is excluded: where little is left, every later step is so much quicker."""
+        kept = [place for place, bit in enumerate(reversed(f"{self.start:b}")) if bit == "1"]
+        stride = 1
+        for axis in axes:
+            values = [place // stride % sizes[axis] for place in kept]
+            digits = [bytearray(b"0" * len(kept)) for _ in range(sizes[axis])]
+            for place, value in enumerate(reversed(values)):
+                digits[value][place] = 49  # "1"; the first digit is the highest bit
+            self._masks[axis] = [int(text or b"0", 2) for text in digits]
+            stride *= sizes[axis]
+        self.start = (1 << len(kept)) - 1
 
     def restrict(self, state: int, axis: int, values: Collection[int]) -> int:
         masks = self._masks[axis]
