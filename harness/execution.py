@@ -54,10 +54,15 @@ class Lab:
     definitions: Definitions
     deployment_suite: Suite
     campaign: str
-    cancel: threading.Event
+    cancel: threading.Event  #: stop now
+    drain: threading.Event  #: finish the step, then stop
     forks: ForkServer
     turns: Turns = field(default_factory=Turns)
     say: Callable[[Cell, str], None] = lambda _cell, _words: None
+
+    @property
+    def stopping(self) -> bool:
+        return self.cancel.is_set() or self.drain.is_set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +107,21 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
     return run.close()
 
 
+def block_cell(lab: Lab, cell: Cell, record: AttemptRecord, reason: str) -> Judgement:
+    """Record an attempt at a cell that cannot be run: the lab is not fit, nothing is known of the product."""
+    run = _CellRun(lab, cell, record)
+    with contextlib.suppress(_Ended), run.ending():
+        raise _Ended(Result.MISS, Cause.INFRA, None, reason)
+    return run.close()
+
+
+def cases_of(definitions: Definitions, deployment_suite: Suite, cell: Cell) -> list[tuple[str, Case]]:
+    """Every case of a cell with the suite that it belongs to."""
+    cases = [(deployment_suite.suite, case) for case in deployment_suite.cases]
+    suites = [definitions.suites[name].definition for name in cell.suites]
+    return cases + [(suite.suite, case) for suite in suites for case in suite.cases]
+
+
 class _CellRun:
     """State of one attempt while it runs."""
 
@@ -112,8 +132,7 @@ class _CellRun:
                                  database=definitions.databases[cell.axes["database"]])  # fmt: skip
         self.application = definitions.application.for_axes(cell.axes, self.target.cpu.architecture)
         self.suites_of_cell = [definitions.suites[name] for name in cell.suites]
-        self.cases: list[tuple[str, Case]] = [(lab.deployment_suite.suite, c) for c in lab.deployment_suite.cases]
-        self.cases += [(s.definition.suite, c) for s in self.suites_of_cell for c in s.definition.cases]
+        self.cases = cases_of(definitions, lab.deployment_suite, cell)
         self.seen: dict[tuple[str, str], Observation] = {}
         self.facts: dict[str, Any] = {"seconds": {}, "notes": list(cell.notes)}
         self.emulator: Emulator | None = None
@@ -363,7 +382,7 @@ class _CellRun:
         self.lab.say(self.cell, words)
 
     def check_cancel(self) -> None:
-        if self.lab.cancel.is_set():
+        if self.lab.stopping:
             raise Canceled("canceled by the operator")
 
     @contextlib.contextmanager

@@ -7,9 +7,10 @@ from harness.campaigns.options import Finished, Progress, RunOptions, cache_fold
 from harness.campaigns.rendering import finish, latest, view_of
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
+from harness.campaigns.verifying import verify
 
 __all__ = [
     "Finished", "Progress", "RunOptions", "cache_folder", "check_lock", "expected_fidelity", "expected_seconds",
     "expected_target", "finish", "latest", "lock_path", "makespan", "plan_of", "resume_campaign", "run_campaign",
-    "sweep", "view_of", "write_lock",
+    "sweep", "verify", "view_of", "write_lock",
 ]  # fmt: skip

@@ -22,11 +22,12 @@ class RunOptions:
     allow_expired: tuple[str, ...] = ()
     no_cache: bool = False
     jobs: int = 0
+    retry_failed: int | None = None  #: instead of what the matrix says
     only: dict[str, str] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
         return {"allow_expired": list(self.allow_expired), "no_cache": self.no_cache, "jobs": self.jobs,
-                "only": self.only}  # fmt: skip
+                "only": self.only, "retry_failed": self.retry_failed}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,8 @@ def finish(
         write("certificate", "certificate.pdf", pdf)
     if close:
         workspace.journal.close_campaign(identity, view.verdict, digests)
+    else:
+        workspace.journal.event("campaign-rendered", {"outputs": digests}, identity)
     return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=refusal)
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import FrameType
 
+from harness.campaigns.attempts import Attempts
 from harness.campaigns.choosing import chosen, in_order, jobs_at_once, plan_of
 from harness.campaigns.estimating import expected_seconds
 from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
@@ -21,14 +22,14 @@ from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
 from harness.certify import typesetter
 from harness.errors import Canceled, HarnessError, UsageError
-from harness.evidence import CampaignRow, Recorder, Workspace
+from harness.evidence import AttemptRow, CampaignRow, Recorder, Workspace
 from harness.evidence.journal import now
-from harness.execution import Lab, run_cell
+from harness.execution import Lab, cases_of
 from harness.machines import Engine
 from harness.machines.engine import LABEL_CAMPAIGN
 from harness.model.definitions import Suite
-from harness.model.plan import Cell, Definitions
-from harness.model.results import Cause, State, Verdict
+from harness.model.plan import Cell, Definitions, Plan
+from harness.model.results import Cause, Observation, Result, State, Verdict
 from harness.provision import BaseImages, Environments
 from harness.runners.pytest_runner import PRELOAD
 from harness.system.forking import ForkServer
@@ -75,27 +76,42 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
         stored = RunOptions(
             mirror=options.mirror, allow_expired=tuple(row.options["allow_expired"]),
             jobs=options.jobs or row.options["jobs"], only=row.options["only"],
+            retry_failed=row.options["retry_failed"],
         )  # fmt: skip
         finished = set()
+        deployment = deployment_suite()
         for attempt in workspace.journal.attempts(identity):
             if attempt.state is not State.DONE:
-                recorder = Recorder(workspace.journal, workspace.store, identity, attempt.cell, attempt.number)
-                recorder.event("attempt-cut-off", state=attempt.state.value)
-                _close_cut_off(recorder)
+                _close_cut_off(workspace, identity, attempt, definitions, plan, deployment)
             elif attempt.cause is None or attempt.cause.value not in ("canceled", "infra", "harness"):
                 finished.add(attempt.cell)
         left = [cell for cell in chosen(plan, stored.only) if cell.id not in finished]
         progress.note(f"campaign {identity}: {len(left)} cells left")
-        return _work(identity, definitions, left, workspace, engine, stored, progress, deployment_suite())
+        return _work(identity, definitions, left, workspace, engine, stored, progress, deployment)
 
 
-def _close_cut_off(recorder: Recorder) -> None:
-    recorder.finish(Verdict.INCONCLUSIVE, Cause.HARNESS, "the harness was ended in the middle of this attempt", {})
+def _close_cut_off(workspace: Workspace, identity: str, attempt: AttemptRow, definitions: Definitions, plan: Plan,
+                   deployment: Suite) -> None:  # fmt: skip
+    """Close an attempt in whose middle the harness was ended: what was not seen is missed, and no fault of the product.
+
+    Killed in here as well, it finds on the next resume what is still open.
+    """
+    cell = next(cell for cell in plan.cells if cell.id == attempt.cell)
+    recorder = Recorder(workspace.journal, workspace.store, identity, cell.id, attempt.number)
+    recorder.event("attempt-cut-off", state=attempt.state.value)
+    seen = workspace.journal.observations(identity).get((cell.id, attempt.number), [])
+    known = {(one.suite, one.case) for one in seen}
+    told = "the harness was ended in the middle of this attempt"
+    recorder.observe(*(
+        Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.INFRA, detail=told)
+        for suite, case in cases_of(definitions, deployment, cell) if (suite, case.id) not in known
+    ))  # fmt: skip
+    recorder.finish(Verdict.INCONCLUSIVE, Cause.INFRA, told, {})
 
 
 def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], workspace: Workspace, engine: Engine,
           options: RunOptions, progress: Progress, deployment: Suite) -> Finished:  # fmt: skip
-    cancel = threading.Event()
+    cancel, drain = threading.Event(), threading.Event()
     accepted = {accept.expired_release: accept.because for accept in definitions.matrix.accept}
     accepted |= dict.fromkeys(options.allow_expired, "--allow-expired-release")
     images = BaseImages(engine, cache_folder(), options.mirror, accepted, cancel)
@@ -103,7 +119,11 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     forks = ForkServer([PRELOAD])
     threading.Thread(target=typesetter, name="typesetter", daemon=True).start()
     lab = Lab(engine=engine, environments=environments, definitions=definitions, deployment_suite=deployment,
-              campaign=identity, cancel=cancel, say=progress.step, forks=forks)  # fmt: skip
+              campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks)  # fmt: skip
+    retries = definitions.matrix.retries
+    if options.retry_failed is not None:
+        retries = retries.model_copy(update={"fail": options.retry_failed})
+    attempts = Attempts(lab, workspace, retries, progress)
     fatal: list[BaseException] = []
 
     def prepare(os: str, architecture: str) -> None:
@@ -114,15 +134,11 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
             images.prepare(definitions.systems[os], architecture, record)
 
     def one(cell: Cell) -> None:
-        if cancel.is_set():
-            return
-        number = workspace.journal.begin(identity, cell.id)
-        record = Recorder(workspace.journal, workspace.store, identity, cell.id, number)
-        judgement = run_cell(lab, cell, record)
-        progress.done(cell, judgement.verdict, judgement.message)
+        if not lab.stopping:
+            attempts.run(cell)
 
     at_once = jobs_at_once(definitions, options, engine, len(chosen_cells))
-    stop = _interruptible(lambda: _stop(cancel, engine, identity, progress))
+    stop = _interruptible(lambda number: _stop(number, lab, progress))
     with stop, contextlib.closing(forks), ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
         cells = in_order(chosen_cells, definitions, expected_seconds(workspace.journal, chosen_cells))
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
@@ -139,37 +155,44 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
                     cancel.set()  # nothing can be recorded any more, so nothing more is begun
     if fatal:
         raise fatal[0]
-    return finish(identity, workspace, progress, close=True, interrupted=cancel.is_set())
+    return finish(identity, workspace, progress, close=True, interrupted=lab.stopping)
 
 
-def _stop(cancel: threading.Event, engine: Engine, identity: str, progress: Progress) -> None:
-    if cancel.is_set():
+def _stop(number: int, lab: Lab, progress: Progress) -> None:
+    """Ctrl-C once: finish the steps that run. Ctrl-C again, or SIGTERM: stop now."""
+    if number == signal.SIGINT and not lab.drain.is_set():
+        lab.drain.set()
+        progress.note("stopping: the steps that run are finished and recorded; Ctrl-C again stops now / "
+                      "正在停止：当前步骤完成并记录后结束；再按 Ctrl-C 立即停止")  # fmt: skip
+        return
+    if lab.cancel.is_set():
         progress.note("still stopping: containers are being removed")
         return
-    cancel.set()
-    progress.note("stopping: what was recorded is kept; containers are being removed")
+    lab.drain.set()
+    lab.cancel.set()
+    progress.note("stopping now: what was recorded is kept; containers are being removed")
 
     def remove() -> None:
         # A command that runs in a container ends with it, so nobody waits for a long installation.
         for _ in range(3):
             with contextlib.suppress(HarnessError):
-                for kind, name, labels in engine.ours():
-                    if kind == "container" and labels.get(LABEL_CAMPAIGN) == identity:
-                        engine.remove_container(name)
+                for kind, name, labels in lab.engine.ours():
+                    if kind == "container" and labels.get(LABEL_CAMPAIGN) == lab.campaign:
+                        lab.engine.remove_container(name)
             time.sleep(1)
 
     threading.Thread(target=remove, name="stop", daemon=True).start()
 
 
 @contextlib.contextmanager
-def _interruptible(stop: Callable[[], None]) -> Iterator[None]:
+def _interruptible(stop: Callable[[int], None]) -> Iterator[None]:
     """SIGINT and SIGTERM ask the campaign to stop instead of tearing it apart."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop()
+    def handle(number: int, _frame: FrameType | None) -> None:
+        stop(number)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

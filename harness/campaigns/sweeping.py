@@ -23,4 +23,12 @@ def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, 
         if remove(name):
             removed.append(f"{kind} {name}")
             workspace.journal.resource(owner, kind, name, "removed")
+    # What a killed run removed, or never made, and could not write down any more.
+    stands = {(kind, name) for kind, name, _ in engine.ours()}
+    for row in workspace.journal.resources():
+        owner = row["campaign"]
+        wanted = owner == campaign if campaign is not None else not workspace.alive(owner)
+        known = (row["kind"], row["name"])
+        if wanted and row["kind"] in ("container", "network") and row["state"] != "removed" and known not in stands:
+            workspace.journal.resource(owner, *known, "removed")
     return removed

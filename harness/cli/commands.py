@@ -144,11 +144,14 @@ def lint_command(folder: Path, form: str) -> None:
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: what CPU and memory allow")
 @click.option("--only", multiple=True, metavar="AXIS=VALUE",
               help="only cells with this value; the others count as not tested")  # fmt: skip
+@click.option("--retry-failed", type=click.IntRange(0, 5), default=None,
+              help="try a cell that failed so often again; a later pass is shown as unsteady")  # fmt: skip
 @click.pass_context
 def run_command(ctx: click.Context, folder: Path, workspace: Path, form: str, mirror: str, expired: tuple[str, ...],
-                no_cache: bool, jobs: int, only: tuple[str, ...]) -> None:  # fmt: skip
+                no_cache: bool, jobs: int, only: tuple[str, ...], retry_failed: int | None) -> None:  # fmt: skip
     """Run the matrix in FOLDER."""
-    options = RunOptions(mirror=mirror, allow_expired=expired, no_cache=no_cache, jobs=jobs, only=_pairs(only))
+    options = RunOptions(mirror=mirror, allow_expired=expired, no_cache=no_cache, jobs=jobs, only=_pairs(only),
+                         retry_failed=retry_failed)  # fmt: skip
     campaigns.plan_of(folder)  # a wrong definition must not leave an empty workspace behind
     finished = campaigns.run_campaign(folder, Workspace(workspace), options, _progress())
     _end(ctx, finished, form)

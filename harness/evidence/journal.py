@@ -174,7 +174,8 @@ class Journal:
         """Record a campaign before its first attempt."""
         with self._write("opening the campaign") as connection:
             connection.execute(campaigns.insert().values(**vars(row)))
-            self._append(connection, "campaign-opened", {"plan": row.plan_digest}, row.id)
+            data = {"plan": row.plan_digest, "snapshot": digest_of(row.plan), "conditions": row.conditions}
+            self._append(connection, "campaign-opened", data, row.id)
 
     def close_campaign(self, campaign: str, verdict: Verdict, outputs: dict[str, str]) -> None:
         """Record the campaign's verdict and the digests of what was rendered."""
@@ -232,9 +233,8 @@ class Journal:
             values = {"state": State.DONE.value, "verdict": verdict.value, "cause": who,
                       "message": message, "finished": now(), "facts": facts}  # fmt: skip
             connection.execute(attempts.update().where(*_attempt(attempts, campaign, cell, number)).values(**values))
-            self._append(
-                connection, "attempt-closed", {"verdict": verdict.value, "message": message}, campaign, cell, number
-            )
+            data = {"verdict": verdict.value, "cause": who, "message": message, "facts": digest_of(facts)}
+            self._append(connection, "attempt-closed", data, campaign, cell, number)
 
     def _open(self, connection: sa.Connection, campaign: str, cell: str, number: int) -> None:
         state = connection.execute(
@@ -337,6 +337,61 @@ class Journal:
         with self._read() as connection:
             found = connection.execute(sa.select(events.c.digest).order_by(events.c.seq.desc()).limit(1)).scalar()
         return found or GENESIS
+
+    def outputs(self) -> dict[str, dict[str, str]]:
+        """SHA-256 of what was rendered last, by campaign and kind."""
+        found: dict[str, dict[str, str]] = {}
+        for event in self.events():
+            if event["kind"] in ("campaign-closed", "campaign-rendered"):
+                found[event["campaign"]] = json.loads(event["data"])["outputs"]
+        return found
+
+    def differences(self) -> list[str]:
+        """Where the tables do not say what the events say; empty where they agree."""
+        told: dict[str, dict[Any, Any]] = {"campaign": {}, "attempt": {}, "observation": {}, "file": {}}
+        for event in self.events():
+            data, key = json.loads(event["data"]), (event["campaign"], event["cell"], event["number"])
+            match event["kind"]:
+                case "campaign-opened":
+                    told["campaign"][event["campaign"]] = (data["plan"], data["snapshot"], None)
+                case "campaign-closed":
+                    opened = told["campaign"].get(event["campaign"], ("", "", None))
+                    told["campaign"][event["campaign"]] = (*opened[:2], data["verdict"])
+                case "attempt-opened":
+                    told["attempt"][key] = (State.QUEUED.value, None, None, "", "")
+                case "state":
+                    told["attempt"][key] = (data["state"], None, None, "", "")
+                case "attempt-closed":
+                    told["attempt"][key] = (State.DONE.value, data["verdict"], data["cause"], data["message"],
+                                            data["facts"])  # fmt: skip
+                case "observation":
+                    told["observation"][(*key, data["suite"], data["case"])] = data
+                case "file":
+                    told["file"].setdefault(key, []).append((data["name"], data["sha256"], data["size"]))
+        stands: dict[str, dict[Any, Any]] = {"campaign": {}, "attempt": {}, "observation": {}, "file": {}}
+        for row in self.campaigns():
+            stands["campaign"][row.id] = (row.plan_digest, digest_of(row.plan), row.verdict)
+            for a in self.attempts(row.id):
+                closed = a.state is State.DONE
+                stands["attempt"][row.id, a.cell, a.number] = (
+                    a.state.value, a.verdict.value if a.verdict is not None else None,
+                    a.cause.value if a.cause is not None else None, a.message, digest_of(a.facts) if closed else "",
+                )  # fmt: skip
+            for (cell, number), seen in self.observations(row.id).items():
+                for one in seen:
+                    stands["observation"][row.id, cell, number, one.suite, one.case] = json.loads(
+                        json.dumps(_observation_row(one))
+                    )
+            for file in self.files(row.id):
+                stands["file"].setdefault((row.id, file["cell"], file["number"]), []).append(
+                    (file["name"], file["sha256"], file["size"])
+                )
+        return [
+            f"{what} {' '.join(map(str, key)) if isinstance(key, tuple) else key}"
+            for what in told
+            for key in sorted(told[what].keys() | stands[what].keys(), key=str)
+            if told[what].get(key) != stands[what].get(key)
+        ]
 
     def check(self) -> int | None:
         """Number of the first event that does not fit the chain, or None."""

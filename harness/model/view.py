@@ -92,6 +92,12 @@ class CellView:
         return sum(1 for case in self.cases if case.result is result)
 
     @property
+    def unsteady(self) -> bool:
+        """Whether it passed only after an attempt at which the product failed."""
+        passed = self.verdict in (Verdict.CONFORMANT, Verdict.CONDITIONAL)
+        return passed and any(attempt.verdict is Verdict.NONCONFORMANT for attempt in self.attempts[:-1])
+
+    @property
     def database_version(self) -> str:
         """The number in what the database says of its version."""
         found = re.search(r"\d+(?:\.\d+)+", self.fact("database version"))

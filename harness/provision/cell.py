@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.errors import HarnessError
+from harness.errors import AttestationMismatch, HarnessError
 from harness.machines import ContainerMachine, Engine
-from harness.model.definitions import Application, Cpu, Database, size_in_bytes
+from harness.model.definitions import Application, Cpu, Database, Os, size_in_bytes
 from harness.model.ledger import Ledger
+from harness.provision.architecture import emulator
+from harness.provision.attestation import attest
+from harness.provision.images import BaseImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,36 @@ class Machines:
     application: ContainerMachine
     database: ContainerMachine
     network: str
+
+
+def known_good(engine: Engine, images: BaseImages, system: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
+    """Run what is known to be good on a target: its bare base image, attested, in a container on a network.
+
+    Raises:
+        HarnessError: the lab does not carry even that; its message says why.
+    """
+    emulated_by = emulator(cpu.architecture)
+    base = images.ensure(system, cpu.architecture, ledger)
+    name = f"harness-{campaign}-probe-{secrets.token_hex(4)}"
+    labels = engine.labels(campaign, "probe", "probe")
+    ledger.intent("network", name)
+    ledger.intent("container", name)
+    try:
+        ledger.created("network", name, engine.create_network(name, labels))
+        identity = engine.create_container(
+            name, base.id, labels=labels, memory=128 * 2**20, cpus=min(1.0, engine.cpus), processes=64, network=name,
+            alias="probe", environment={"QEMU_CPU": cpu.emulation.user} if emulated_by and cpu.emulation.user else {},
+        )  # fmt: skip
+        ledger.created("container", name, identity)
+        found = attest(ContainerMachine(engine, identity, "probe"), cpu, system, emulated_by)
+        if found.mismatches:
+            told = "; ".join(f"{f.name}: declared {f.declared}, observed {f.observed}" for f in found.mismatches)
+            raise AttestationMismatch(f"the bare target is not what was declared: {told}")
+    finally:
+        for kind, remove in (("container", engine.remove_container), ("network", engine.remove_network)):
+            with contextlib.suppress(HarnessError):
+                remove(name)
+                ledger.removed(kind, name)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, A
                 "id": cell.id, "axes": cell.axes,
                 "fidelity": cell.fidelity.value if cell.fidelity is not None else None,
                 "verdict": cell.verdict.value, "cause": cell.cause.value if cell.cause is not None else None,
-                "message": cell.message, "attempts": len(cell.attempts),
+                "message": cell.message, "attempts": len(cell.attempts), "unsteady": cell.unsteady,
                 "cases": {result.value: cell.count(result) for result in Result}, "seconds": cell.seconds,
             }
             for cell in view.cells

@@ -37,7 +37,7 @@ def test_as_many_as_cpus_and_stated_limits_allow(cpus: int, gib: int, asked: int
 def test_native_first_then_the_architectures_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing, "host_architecture", lambda: "x86_64")
     definitions, plan = plan_of(POWERDNS)
-    order = [definitions.cpus[c.axes["cpu"]].architecture for c in in_order(list(plan.cells), definitions)]
+    order = [definitions.cpus[c.axes["cpu"]].architecture for c in in_order(list(plan.cells), definitions, {})]
     assert order[:3] == ["x86_64"] * 3
     assert order[3:7] == ["aarch64", "loongarch64", "aarch64", "loongarch64"]
     assert len(order) == 12

@@ -17,7 +17,7 @@ from harness.model.definitions.application import (
     Variant,
 )
 from harness.model.definitions.base import Bilingual, Definition, Strings, Text, size_in_bytes
-from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Strategy
+from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
 
@@ -45,6 +45,7 @@ __all__ = [
     "Readiness",
     "Request",
     "Resource",
+    "Retries",
     "SchemaStep",
     "Strategy",
     "Strings",

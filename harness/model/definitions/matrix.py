@@ -71,6 +71,15 @@ class Strategy(Definition):
         return {"full": axes, "pairwise": 2, "t-way": self.strength or 2}[self.kind]
 
 
+class Retries(Definition):
+    """How often a cell is tried again, by what went wrong; all attempts are kept and shown."""
+
+    infra: int = Field(default=1, ge=0, le=5, description="after trouble of the lab, if the known-good probe passes")
+    fail: int = Field(
+        default=0, ge=0, le=5, description="after a failure of the product; a pass then shows as unsteady"
+    )
+
+
 class Accept(Definition):
     """A risk that the author takes on purpose; it is written into the evidence when it is used."""
 
@@ -89,6 +98,7 @@ class Matrix(Definition):
     include: Annotated[tuple[dict[str, str], ...], BeforeValidator(listed)] = ()
     adjust: Annotated[tuple[Adjust, ...], BeforeValidator(listed)] = ()
     strategy: Strategy = Strategy()
+    retries: Retries = Retries()
     suites: Strings = Field(min_length=1)
     accept: Annotated[tuple[Accept, ...], BeforeValidator(listed)] = ()
 

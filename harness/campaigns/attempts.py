@@ -1,0 +1,96 @@
+"""Attempts at a cell: how often, and who decides whether the lab or the product is at fault."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from harness.campaigns.options import Progress
+from harness.errors import HarnessError
+from harness.evidence import Recorder, Workspace
+from harness.execution import Lab, block_cell, run_cell
+from harness.judging import Judgement
+from harness.model.definitions import Retries
+from harness.model.plan import Cell
+from harness.model.results import Cause, Verdict
+from harness.provision import known_good
+
+#: A target is an operating system on a CPU: what the known-good probe can tell apart.
+Target = tuple[str, str]
+
+
+@dataclass
+class Attempts:
+    """Runs cells, each as often as ``retries`` allows for what went wrong; every attempt is kept.
+
+    After trouble of the lab a known-good probe is run on the cell's target. Where that fails too, the target is in
+    quarantine: its other cells are recorded as blocked, with the probe's words, and not run.
+    """
+
+    lab: Lab
+    workspace: Workspace
+    retries: Retries
+    progress: Progress
+    quarantine: dict[Target, str] = field(default_factory=dict)
+    _probing: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, cell: Cell) -> Judgement:
+        """All attempts at one cell; gives the judgement of the last.
+
+        Raises:
+            InfrastructureError: the journal or the evidence cannot be written.
+        """
+        left = {"infra": self.retries.infra, "fail": self.retries.fail}
+        while True:
+            record = self._open(cell)
+            reason = self.quarantine.get(_target(cell))
+            if reason is not None:
+                judgement = block_cell(self.lab, cell, record, f"the target is in quarantine: {reason}")
+            else:
+                judgement = run_cell(self.lab, cell, record)
+            kind = _kind(judgement)
+            if reason is not None or kind not in left or self.lab.stopping:
+                break
+            if kind == "infra" and self._broken(cell):
+                break
+            if left[kind] == 0:
+                break
+            left[kind] -= 1
+            self.progress.note(f"{cell.short}: attempt {record.number} ended with {kind}, tried again: "
+                               f"{judgement.message}")  # fmt: skip
+        self.progress.done(cell, judgement.verdict, judgement.message)
+        return judgement
+
+    def _open(self, cell: Cell) -> Recorder:
+        number = self.workspace.journal.begin(self.lab.campaign, cell.id)
+        return Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, cell.id, number)
+
+    def _broken(self, cell: Cell) -> bool:
+        """Whether the target does not even carry what is known to be good; then it is in quarantine from now on."""
+        target = _target(cell)
+        os, cpu = (self.lab.definitions.systems[target[0]], self.lab.definitions.cpus[target[1]])
+        record = Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, "", 0)
+        with self._probing, self.lab.turns.shared():
+            if target in self.quarantine:
+                return True
+            try:
+                known_good(self.lab.engine, self.lab.environments.images, os, cpu, self.lab.campaign, record)
+            except HarnessError as error:
+                self.quarantine[target] = error.message
+                record.event("quarantine", os=os.os, cpu=cpu.cpu, reason=error.message)
+                self.progress.note(f"{cpu.cpu} · {os.os} is in quarantine: {error.message}")
+                return True
+            record.event("known-good-probe", os=os.os, cpu=cpu.cpu, result="good")
+            return False
+
+
+def _target(cell: Cell) -> Target:
+    return cell.axes["os"], cell.axes["cpu"]
+
+
+def _kind(judgement: Judgement) -> str:
+    if judgement.verdict is Verdict.NONCONFORMANT:
+        return "fail"
+    if judgement.verdict is Verdict.INCONCLUSIVE and judgement.cause is Cause.INFRA:
+        return "infra"
+    return ""

@@ -1,0 +1,104 @@
+"""kill -9 at every write to the journal in turn, then resume: nothing lost, nothing twice, nothing left behind."""
+
+from __future__ import annotations
+
+import collections
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.campaigns import verify
+from harness.evidence import Workspace
+from harness.model.results import Cause, State, Verdict
+from harness.system.forking import ForkServer
+from tests.products import WEB, product
+
+CELLS = 2
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    server = ForkServer(["tests.scripted", "harness.certify"])
+    yield server
+    server.close()
+
+
+class Lab:
+    """A product's folder, a workspace, and the scripted engine's place."""
+
+    def __init__(self, forks: ForkServer, place: Path) -> None:
+        self.forks, self.place = forks, place
+        place.mkdir(parents=True)
+        (place / "engine").mkdir()
+        application = {**WEB, "ready": {"command": "true"}, "http": None, "version_command": "true"}
+        application.pop("http")
+        self.folder = product(place / "p", application, axes={
+            "os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "n": [str(n) for n in range(CELLS)],
+        })  # fmt: skip
+        self.workspace = place / "ws"
+
+    def __call__(self, verb: str, kill: int = 0, moment: str = "", jobs: int = 1) -> int:
+        arguments = [verb, str(self.folder), str(self.workspace), kill, moment, jobs]
+        done = self.forks.run("tests.scripted:campaign", arguments, log=self.place / "log", timeout=60, cwd=Path.cwd(),
+                              env={"SCRIPTED": str(self.place / "engine")})  # fmt: skip
+        assert done.rc in (0, 137), done.text
+        return done.rc
+
+    def suites_run(self) -> int:
+        path = self.place / "suites-run"
+        return len(path.read_text()) if path.exists() else 0
+
+    def check(self) -> None:
+        """What must hold when a campaign came to its end, however often it was killed."""
+        workspace = Workspace(self.workspace)
+        journal = workspace.journal
+        assert [step for step in verify(workspace) if not step.ok] == []
+        (row,) = journal.campaigns()
+        assert row.verdict == "conformant"
+        attempts = journal.attempts(row.id)
+        assert all(attempt.state is State.DONE for attempt in attempts)
+        good = collections.Counter(a.cell for a in attempts if a.verdict is Verdict.CONFORMANT)
+        assert sorted(good.values()) == [1] * CELLS, "a finished cell was run again, or one never came to its end"
+        for attempt in attempts:
+            if attempt.verdict is not Verdict.CONFORMANT:
+                assert (attempt.verdict, attempt.cause) == (Verdict.INCONCLUSIVE, Cause.INFRA)
+        for (cell, number), seen in journal.observations(row.id).items():
+            assert len({(one.suite, one.case) for one in seen}) == len(seen) == 7, (cell, number)
+        assert list((self.place / "engine").iterdir()) == [], "something was left behind"
+        assert {one["state"] for one in journal.resources()} == {"removed"}
+        journal.close()
+
+
+@pytest.mark.parametrize("moment", ["before", "inside", "after"])
+def test_killed_at_every_write_in_turn(forks: ForkServer, tmp_path: Path, moment: str) -> None:
+    whole = Lab(forks, tmp_path / "whole")
+    assert whole("run") == 0
+    whole.check()
+    writes = len(Workspace(whole.workspace).journal.events())
+    killed = 0
+    for number in range(1, writes + 1):
+        lab = Lab(forks, tmp_path / str(number))
+        if lab("run", number, moment) == 0:
+            break  # several events in one write: there were fewer writes than events
+        killed += 1
+        if not Workspace(lab.workspace).journal.campaigns():
+            assert number == 1, "the campaign was not recorded by its first write"
+            assert lab("run") == 0
+        else:
+            assert lab("resume") == 0
+            assert CELLS <= lab.suites_run() <= CELLS + 1, "only the cell that was cut off may run its suites again"
+        lab.check()
+    assert killed >= 40, f"only {killed} writes were reached"
+
+
+def test_killed_again_and_again_at_random(forks: ForkServer, tmp_path: Path) -> None:
+    chance = random.Random(20261121)
+    for number in range(12):
+        lab = Lab(forks, tmp_path / str(number))
+        lab("run", chance.randint(2, 50), chance.choice(["before", "inside", "after"]), jobs=2)
+        for _ in range(4):
+            lab("resume", chance.randint(1, 30), chance.choice(["before", "inside", "after"]), jobs=2)
+        assert lab("resume") == 0
+        lab.check()

@@ -1,0 +1,172 @@
+"""A fast scripted machine: the engine's containers are files, commands in them give scripted answers.
+
+For tests that run a campaign hundreds of times: everything above the engine is the real thing. The files outlive a
+process that is killed, as containers do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from harness import execution
+from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running
+from harness.evidence import Journal, Workspace
+from harness.model.plan import LocatedSuite
+from harness.model.recipe import Environment
+from harness.model.results import Observation, Result
+from harness.product import deployment as deployment_module
+from harness.provision import cell as cell_module
+from harness.provision.attestation import PROBE
+from harness.system.process import Completed
+
+ANSWER = """arch=x86_64
+kernel=6.0
+glibc=2.36
+page=4096
+loader=/lib64/ld-linux-x86-64.so.2
+flags=cmov cx8 fpu fxsr mmx sse sse2 lm syscall nx
+os.ID=debian
+os.VERSION_ID=12
+"""
+
+
+class Engine:
+    """Containers and networks as files of ``$SCRIPTED``."""
+
+    memory, cpus, version, info = 8 << 30, 2, {"Version": "scripted"}, {}
+
+    def __init__(self, workspace: str = "none") -> None:
+        self.workspace = workspace
+        self.place = Path(os.environ["SCRIPTED"])
+
+    def labels(self, campaign: str, attempt: str, role: str) -> dict[str, str]:
+        return {"harness.campaign": campaign, "harness.attempt": attempt, "harness.role": role}
+
+    def create_network(self, name: str, labels: dict[str, str]) -> str:
+        return self._create("network", name, labels)
+
+    def create_container(self, name: str, image: str, **more: Any) -> str:
+        return self._create("container", name, more["labels"])
+
+    def _create(self, kind: str, name: str, labels: dict[str, str]) -> str:
+        path = self.place / f"{kind}-{name}"
+        assert not path.exists(), f"{path.name} is there already"
+        path.write_text(json.dumps(labels))
+        return name
+
+    def remove_container(self, name: str) -> bool:
+        return self._remove("container", name)
+
+    def remove_network(self, name: str) -> bool:
+        return self._remove("network", name)
+
+    def _remove(self, kind: str, name: str) -> bool:
+        path = self.place / f"{kind}-{name}"
+        found = path.exists()
+        path.unlink(missing_ok=True)
+        return found
+
+    def ours(self, *, everywhere: bool = False) -> list[tuple[str, str, dict[str, str]]]:
+        return [(*path.name.split("-", 1), json.loads(path.read_text() or "{}"))  # type: ignore[misc]
+                for path in sorted(self.place.iterdir())]  # fmt: skip
+
+
+class Machine:
+    """Every command succeeds; the probe gives what debian-12 on x86-64 would."""
+
+    def __init__(self, engine: Engine, container: str, name: str = "") -> None:
+        self.engine, self.container, self.name = engine, container, name or container
+
+    def run(self, command: str, **_: Any) -> Completed:
+        assert (self.engine.place / f"container-{self.container}").exists(), f"{self.container} is gone"
+        if trouble := os.environ.get("SCRIPTED_TROUBLE"):
+            exec(trouble, {"machine": self, "command": command})  # the test's own words
+        return Completed(rc=0, out=ANSWER if command == PROBE else "3.40.1\n")
+
+    def put(self, *_: Any, **__: Any) -> None: ...
+
+    def address(self, port: int) -> tuple[str, int]:
+        return "127.0.0.1", port
+
+
+class Environments:
+    def __init__(self, engine: Engine, images: Any, **_: Any) -> None:
+        self.images = images
+
+    def ensure(self, recipe: Any, system: Any, ledger: Any) -> Environment:
+        ledger.event("environment", name=recipe.name)
+        return Environment(image="scripted", key="0" * 64, cached=True, seconds=0.0)
+
+
+class Images:
+    def __init__(self, *_: Any) -> None: ...
+
+    def is_there(self, *_: Any) -> bool:
+        return True
+
+    def ensure(self, *_: Any) -> Any:
+        return SimpleNamespace(id="scripted")
+
+
+def _suite(suite: LocatedSuite, cases: Any, _context: Any, ledger: Any, *_: Any) -> list[Observation]:
+    ledger.keep("pytest.log", b"scripted")
+    Path(os.environ["SCRIPTED"]).with_name("suites-run").open("a").write("1")
+    return [Observation(case=case.id, suite=suite.definition.suite, result=Result.PASS) for case in cases]
+
+
+def install() -> None:
+    """Put the scripted pieces where the real ones are, in this process."""
+    for module, names in (
+        (running, {"Engine": Engine, "BaseImages": Images, "Environments": Environments, "typesetter": lambda: None,
+                   "ForkServer": lambda _: SimpleNamespace(close=lambda: None)}),
+        (execution, {"run_pytest": _suite}),
+        (cell_module, {"ContainerMachine": Machine}),
+        (deployment_module, {"ContainerMachine": Machine}),
+    ):  # fmt: skip
+        for name, value in names.items():
+            setattr(module, name, value)
+    from harness.campaigns import rendering
+
+    rendering.render_certificate = lambda *_: b"scripted"  # type: ignore[assignment]
+
+
+def die_at(number: int, moment: str) -> None:
+    """SIGKILL this process at the ``number``-th write to the journal: ``before`` it, ``inside`` it, ``after`` it."""
+    original = Journal._write
+    count = 0
+
+    @contextlib.contextmanager
+    def counted(self: Journal, doing: str) -> Iterator[Any]:
+        nonlocal count
+        count += 1
+        mine = count == number
+        if mine and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        with original(self, doing) as connection:
+            yield connection
+            if mine and moment == "inside":
+                os.kill(os.getpid(), signal.SIGKILL)
+        if mine and moment == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Journal._write = counted  # type: ignore[method-assign]
+
+
+def campaign(verb: str, folder: str, workspace: str, kill: int, moment: str, jobs: int) -> int:
+    """Run or resume; the exit status says whether all is conformant. Called in a process of its own."""
+    install()
+    if kill:
+        die_at(kill, moment)
+    place = Workspace(Path(workspace))
+    if verb == "run":
+        finished = run_campaign(Path(folder), place, RunOptions(jobs=jobs), Progress())
+    else:
+        finished = resume_campaign(latest(place), place, RunOptions(jobs=jobs), Progress())
+    return 0 if finished.view.verdict.value == "conformant" else 1
