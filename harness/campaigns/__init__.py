@@ -8,9 +8,10 @@ from harness.campaigns.rendering import finish, latest, view_of
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
 from harness.campaigns.verifying import verify
+from harness.campaigns.watching import cancel, evidence_of, status_of
 
 __all__ = [
-    "Finished", "Progress", "RunOptions", "cache_folder", "check_lock", "expected_fidelity", "expected_seconds",
-    "expected_target", "finish", "latest", "lock_path", "makespan", "plan_of", "resume_campaign", "run_campaign",
-    "sweep", "verify", "view_of", "write_lock",
+    "Finished", "Progress", "RunOptions", "cache_folder", "cancel", "check_lock", "evidence_of", "expected_fidelity",
+    "expected_seconds", "expected_target", "finish", "latest", "lock_path", "makespan", "plan_of", "resume_campaign",
+    "run_campaign", "status_of", "sweep", "verify", "view_of", "write_lock",
 ]  # fmt: skip

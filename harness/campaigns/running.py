@@ -140,7 +140,9 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     at_once = jobs_at_once(definitions, options, engine, len(chosen_cells))
     stop = _interruptible(lambda number: _stop(number, lab, progress))
     with stop, contextlib.closing(forks), ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
-        cells = in_order(chosen_cells, definitions, expected_seconds(workspace.journal, chosen_cells))
+        expected = expected_seconds(workspace.journal, chosen_cells)
+        cells = in_order(chosen_cells, definitions, expected)
+        progress.begin(cells, expected, at_once)
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
         wanted = dict.fromkeys((c.axes["os"], definitions.cpus[c.axes["cpu"]].architecture) for c in cells)
         missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]

@@ -1,6 +1,6 @@
 """The command line: turns arguments into calls, errors into exit codes, and nothing else.
 
-Commands live in ``harness.cli.commands`` and are imported when they are called, so that ``--help`` stays quick.
+Commands live in the modules beside this one and are imported when they are called, so that ``--help`` stays quick.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ import click
 from harness import __version__
 from harness.errors import Canceled, DefinitionError, HarnessError, InfrastructureError, UsageError
 
-#: Command -> its line in the help; each is ``COMMAND`` in ``harness.cli.commands``.
+#: Command -> the module that holds it as ``NAME_command``, and its line in the help.
 COMMANDS = {
-    "plan": "show every cell of a matrix with its reason",
-    "lint": "check a matrix and everything it names",
-    "run": "run a matrix: deploy, test, report, certificate",
-    "resume": "go on with a campaign that was cut off",
-    "list": "campaigns of the workspace",
-    "show": "one campaign: verdicts of its cells",
-    "report": "render the reports of a campaign again",
-    "gc": "remove what killed runs left behind",
-    "doctor": "check what this machine lacks",
-    "targets": "the catalogue of CPUs, systems and databases",
-    "suites": "the suites and their cases",
+    "plan": ("matrices", "show every cell of a matrix with its reason; lock it"),
+    "lint": ("matrices", "check a matrix and everything it names"),
+    "run": ("runs", "run a matrix: deploy, test, report, certificate"),
+    "resume": ("runs", "go on with a campaign that was cut off"),
+    "cancel": ("runs", "stop a campaign that another process runs"),
+    "gc": ("runs", "remove what killed runs left behind"),
+    "status": ("records", "where a campaign stands, cell by cell"),
+    "list": ("records", "campaigns of the workspace"),
+    "show": ("records", "one campaign: verdicts of its cells"),
+    "logs": ("records", "logs and other evidence of a cell"),
+    "report": ("records", "render the reports of a campaign again"),
+    "verify": ("records", "check journal, evidence and reports against each other"),
+    "doctor": ("surroundings", "check what this machine lacks"),
+    "targets": ("surroundings", "the catalogue of CPUs, systems and databases"),
+    "suites": ("surroundings", "the suites and their cases"),
 }
 
 
@@ -43,7 +47,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module("harness.cli.commands")
+        module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
@@ -54,7 +58,7 @@ class _Lazy(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

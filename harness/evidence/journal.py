@@ -300,6 +300,14 @@ class Journal:
                 found.append(({key: value for key, _, value in pairs}, float(seconds)))
         return found
 
+    def state_times(self, campaign: str) -> dict[str, str]:
+        """When each cell came into the state that it is in."""
+        kinds = ("attempt-opened", "state", "attempt-closed")
+        query = sa.select(events.c.cell, sa.func.max(events.c.time)).where(
+            events.c.campaign == campaign, events.c.kind.in_(kinds))  # fmt: skip
+        with self._read() as connection:
+            return {row.cell: row[1] for row in connection.execute(query.group_by(events.c.cell))}
+
     def observations(self, campaign: str) -> dict[tuple[str, int], list[Observation]]:
         """By cell and attempt number, in the order they were seen."""
         with self._read() as connection:

@@ -49,13 +49,21 @@ class Workspace:
         Raises:
             UsageError: another process works on it.
         """
-        with (self.folder(campaign) / "lock").open("w") as file:
+        with (self.folder(campaign) / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(f"campaign {campaign} is being worked on by another process",
                                  advice="wait for it, or look at: harness status") from None  # fmt: skip
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
             yield
+
+    def worker(self, campaign: str) -> int | None:
+        """Process that works on the campaign now, None where none does."""
+        text = (self.root / "campaigns" / campaign / "lock").read_text() if self.alive(campaign) else ""
+        return int(text) if text.isdigit() else None
 
     def alive(self, campaign: str) -> bool:
         """Whether a process works on the campaign now."""

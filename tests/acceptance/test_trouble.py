@@ -33,10 +33,10 @@ def ours(workspace: Path) -> list[str]:
     return found
 
 
-def begin(tmp_path: Path, root: Path, until: str) -> subprocess.Popen[str]:
+def begin(tmp_path: Path, root: Path, until: str, *more: str) -> subprocess.Popen[str]:
     """Start a run and return when ``until`` was shown."""
-    process = subprocess.Popen(command("run", str(root)), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(command("run", str(root), *more), cwd=tmp_path, stderr=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
         if until in line:
@@ -132,10 +132,41 @@ def test_wrong_usage(harness: Run, tmp_path: Path, arguments: list[str], told: s
     assert told in ran.err
 
 
+def test_ctrl_c_once_finishes_the_steps_and_begins_no_other_cell(harness: Run, tmp_path: Path) -> None:
+    axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "n": ["1", "2", "3"]}
+    root = product(tmp_path / "p", WEB, check=SLOW, axes=axes)
+    process = begin(tmp_path, root, "n=2  checks", "--jobs", "1")
+    now = harness("status", "--format", "json").json
+    assert now["state"] == "running"
+    assert now["counts"] == {"conformant": 1, "running": 1, "queued": 1}
+    assert harness("cancel").code == 0
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Ctrl-C again stops now" in err
+    assert ours(tmp_path / ".harness") == []
+    shown = [cell["verdict"] for cell in harness("show", "--format", "json").json["cells"]]
+    assert shown == ["conformant", "conformant", "not-tested"], "the suite that ran was not finished"
+    assert harness("cancel").code == 2
+    again = harness("resume", "--format", "json")
+    assert again.code == 0, again.err
+    assert [cell["attempts"] for cell in again.json["cells"]] == [1, 1, 1]
+    status = harness("status", "--format", "json").json
+    assert (status["state"], status["counts"]) == ("finished", {"conformant": 3})
+    cell = status["cells"][0]["short"]
+    names = {file["name"] for file in harness("logs", cell, "--format", "json").json["files"]}
+    assert "application.log" in names
+    assert "--- start" in harness("logs", cell[:5], "application.log").out
+    assert harness("logs", "zz").code == 2
+    assert harness("logs", cell, "nothing.log").code == 2
+    assert harness("verify").code == 0
+
+
 def test_interrupt_in_the_middle_then_resume(harness: Run, tmp_path: Path) -> None:
     root = product(tmp_path / "p", WEB, check=SLOW)
     process = begin(tmp_path, root, "checks")
     time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err

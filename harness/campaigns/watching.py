@@ -1,0 +1,70 @@
+"""Where a campaign stands, seen from another process; and how that process asks it to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from typing import Any
+
+from harness.campaigns.rendering import row_of
+from harness.errors import UsageError
+from harness.evidence import Workspace
+from harness.model.results import State
+
+
+def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
+    """Campaign, its state (running, cut off, finished), and for each cell its state, since when, and its verdict.
+
+    Raises:
+        UsageError: there is no such campaign.
+    """
+    row = row_of(workspace.journal, identity)
+    last = {attempt.cell: attempt for attempt in workspace.journal.attempts(identity)}
+    since = workspace.journal.state_times(identity)
+    cells = []
+    for cell in row.plan["cells"]:
+        attempt = last.get(cell["id"])
+        done = attempt is not None and attempt.state is State.DONE
+        cells.append({
+            "id": cell["id"], "short": cell["short"], "axes": cell["axes"],
+            "state": attempt.state.value if attempt is not None else State.QUEUED.value,
+            "since": since.get(cell["id"]), "attempt": attempt.number if attempt is not None else 0,
+            "verdict": attempt.verdict.value if done and attempt and attempt.verdict is not None else None,
+        })  # fmt: skip
+    running = workspace.alive(identity)
+    state = "running" if running else "finished" if row.finished else "cut off"
+    counts = Counter(cell["verdict"] or cell["state"] for cell in cells)
+    return {"campaign": identity, "matrix": row.matrix, "state": state, "counts": dict(counts), "cells": cells}
+
+
+def cancel(identity: str, workspace: Workspace, *, now: bool) -> int:
+    """Ask the process that runs the campaign to stop; gives its id.
+
+    Raises:
+        UsageError: there is no such campaign, or nobody runs it.
+    """
+    row_of(workspace.journal, identity)
+    pid = workspace.worker(identity)
+    if pid is None:
+        raise UsageError(f"campaign {identity} is not running", advice="see: harness status")
+    os.kill(pid, signal.SIGTERM if now else signal.SIGINT)
+    return pid
+
+
+def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Workspace) -> list[dict[str, Any]]:
+    """Files of the attempt (the last where none is named) at the one cell whose short id begins with ``cell``.
+
+    Raises:
+        UsageError: no cell, or several, begin so.
+    """
+    row = row_of(workspace.journal, identity)
+    found = [one for one in row.plan["cells"] if one["short"].startswith(cell.lower())]
+    if len(found) != 1:
+        known = ", ".join(one["short"] for one in found or row.plan["cells"][:12])
+        told = "no cell" if not found else f"{len(found)} cells"
+        raise UsageError(f"{told} of {identity} with an id that begins with {cell!r}; there is: {known}",
+                         advice="see: harness status")  # fmt: skip
+    files = [file for file in workspace.journal.files(identity) if file["cell"] == found[0]["id"]]
+    number = attempt if attempt is not None else max((file["number"] for file in files), default=0)
+    return [file for file in files if file["number"] == number]

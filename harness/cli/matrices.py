@@ -1,0 +1,96 @@
+"""Commands about matrices: plan, lint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from harness import campaigns
+from harness.cli.shared import existing, folder_argument, format_option, print_json, workspace_option
+from harness.errors import UsageError
+from harness.model.plan import Plan
+
+
+@click.command("plan")
+@folder_argument
+@workspace_option
+@format_option
+@click.option("--lock", "write", is_flag=True, help="write matrix.lock beside the matrix: campaigns then run its cells")
+@click.option("--check", is_flag=True, help="fail if matrix.lock is missing or stale")
+def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: bool) -> None:
+    """Show every cell of the matrix in FOLDER with its reason, what is covered, and what cannot be."""
+    definitions, plan = campaigns.plan_of(folder, locked=False)
+    if write and check:
+        raise UsageError("--lock and --check contradict each other", advice="choose one of them")
+    if write:
+        campaigns.write_lock(definitions, plan)
+    if check or campaigns.lock_path(definitions).exists():
+        campaigns.check_lock(definitions, plan)
+    expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells) if workspace.is_dir() else {}
+    shown: list[dict[str, Any]] = [
+        {"id": c.id, "axes": c.axes, "reason": c.reason, "target": campaigns.expected_target(definitions, c),
+         "fidelity": campaigns.expected_fidelity(definitions, c), "suites": list(c.suites), "notes": list(c.notes),
+         "seconds": expected.get(c.id)}
+        for c in plan.cells
+    ]  # fmt: skip
+    cover = plan.coverage
+    coverage = {
+        "declared": plan.valid + sum(rule.count for rule in plan.excluded), "valid": plan.valid,
+        "planned": len(plan.cells), "excluded": sum(rule.count for rule in plan.excluded), "strength": cover.strength,
+        "tuples": cover.tuples, "covered": cover.covered, "impossible": cover.never,
+        "because": [{"axes": one.axes, "because": list(one.because), "one_rule": one.alone} for one in cover.explained],
+    }  # fmt: skip
+    total = campaigns.makespan(list(expected.values()), os.cpu_count() or 1) if len(expected) == len(shown) else None
+    if form == "json":
+        excluded = [{"rule": e.told, "because": e.because, "count": e.count} for e in plan.excluded]
+        print_json(
+            {"digest": plan.digest, "cells": shown, "excluded": excluded, "coverage": coverage, "seconds": total}
+        )
+        return
+    _plan(plan, shown, total, Console(highlight=False))
+    if write:
+        click.echo(f"written: {campaigns.lock_path(definitions)}", err=True)
+
+
+def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console: Console) -> None:
+    further = [axis for axis in plan.cells[0].axes if axis not in ("cpu", "os", "database")]
+    table = Table(box=None, pad_edge=False)
+    for title in ("cell", "cpu", "os", "database", *further, "target", "why", "s"):
+        table.add_column(title, overflow="fold", justify="right" if title == "s" else "left")
+    for cell, one in zip(plan.cells, shown, strict=True):
+        seconds = f"{one['seconds']:.0f}" if one["seconds"] is not None else "?"
+        table.add_row(cell.short, *(cell.axes[axis] for axis in ("cpu", "os", "database", *further)), one["target"],
+                      cell.reason, seconds)  # fmt: skip
+    console.print(table)
+    for rule in plan.excluded:
+        console.print(f"{rule.count} excluded: {rule.told}: {rule.because}", style="dim")
+    cover = plan.coverage
+    word = {1: "values", 2: "pairs of values", 3: "triples of values"}.get(cover.strength, "quadruples of values")
+    console.print(f"{word}: {cover.covered} of {cover.tuples} covered, {cover.never} that no cell can have")
+    for uncovered in cover.explained:
+        values = ", ".join(f"{axis}={value}" for axis, value in uncovered.axes.items())
+        kind = "excluded" if uncovered.alone else "impossible, by rules together"
+        console.print(f"  {values}: {kind}: {'; '.join(uncovered.because)}", style="dim")
+    if cover.never > len(cover.explained):
+        console.print(f"  and {cover.never - len(cover.explained)} more", style="dim")
+    time_needed = (
+        f"about {total / 60:.0f} min" if total is not None else "time unknown until each kind of cell ran once"
+    )
+    console.print(f"{len(plan.cells)} of {plan.valid} valid cells, {time_needed}, plan {plan.digest[:12]}")
+
+
+@click.command("lint")
+@folder_argument
+@format_option
+def lint_command(folder: Path, form: str) -> None:
+    """Check the matrix in FOLDER and everything it names; all faults are told at once."""
+    _, plan = campaigns.plan_of(folder)
+    if form == "json":
+        print_json({"faults": []})
+    else:
+        click.echo(f"{folder}: no fault; {len(plan.cells)} cells", err=True)

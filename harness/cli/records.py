@@ -1,0 +1,141 @@
+"""Commands that read what was recorded: list, show, status, logs, verify, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from harness import campaigns
+from harness.campaigns import Finished
+from harness.cli.progress import progress
+from harness.cli.shared import (
+    VERDICTS,
+    error_console,
+    existing,
+    format_option,
+    print_json,
+    print_outputs,
+    print_table,
+    workspace_option,
+)
+from harness.errors import UsageError
+from harness.model.results import Verdict
+
+
+@click.command("list")
+@workspace_option
+@format_option
+def list_command(workspace: Path, form: str) -> None:
+    """List the campaigns of the workspace, the newest first."""
+    place = existing(workspace)
+    rows = place.journal.campaigns()
+    shown = [{"campaign": r.id, "matrix": r.matrix, "created": r.created, "verdict": r.verdict,
+              "running": place.alive(r.id)} for r in rows]  # fmt: skip
+    if form == "json":
+        print_json({"campaigns": shown})
+        return
+    for one in shown:
+        state = one["verdict"] or ("running" if one["running"] else "cut off: harness resume " + str(one["campaign"]))
+        click.echo(f"{one['campaign']}  {str(one['created'])[:19]}  {one['matrix']}  {state}")
+
+
+@click.command("show")
+@click.argument("campaign", required=False)
+@workspace_option
+@format_option
+def show_command(campaign: str | None, workspace: Path, form: str) -> None:
+    """Show the verdicts of CAMPAIGN (the newest where none is named)."""
+    place = existing(workspace)
+    identity = campaign or campaigns.latest(place)
+    view = campaigns.view_of(identity, place)
+    files = {p.stem: str(p) for p in sorted(place.folder(identity).iterdir()) if p.suffix}
+    finished = Finished(view=view, outputs=files, interrupted=False)
+    if form == "json":
+        print_json(finished.summary())
+    else:
+        print_table(finished, Console(highlight=False))
+
+
+@click.command("report")
+@click.argument("campaign", required=False)
+@workspace_option
+@format_option
+def report_command(campaign: str | None, workspace: Path, form: str) -> None:
+    """Render the reports of CAMPAIGN again from its records."""
+    place = existing(workspace)
+    identity = campaign or campaigns.latest(place)
+    with progress() as shown:
+        finished = campaigns.finish(identity, place, shown, close=False)
+    if form == "json":
+        print_json(finished.summary())
+    else:
+        print_outputs(finished, error_console())
+
+
+@click.command("status")
+@click.argument("campaign", required=False)
+@workspace_option
+@format_option
+def status_command(campaign: str | None, workspace: Path, form: str) -> None:
+    """Show where CAMPAIGN (the newest where none is named) stands, whether it runs or not."""
+    place = existing(workspace)
+    status = campaigns.status_of(campaign or campaigns.latest(place), place)
+    if form == "json":
+        print_json(status)
+        return
+    console = Console(highlight=False)
+    for cell in status["cells"]:
+        verdict = cell["verdict"]
+        state = f"{verdict}" if verdict else f"{cell['state']} since {str(cell['since'])[11:19]}"
+        style = VERDICTS[Verdict(verdict)][1] if verdict else "cyan" if cell["state"] != "queued" else "dim"
+        console.print(f"{cell['short']}  {' · '.join(cell['axes'].values())}  [{style}]{state}[/]"
+                      f"{'  attempt ' + str(cell['attempt']) if cell['attempt'] > 1 else ''}")  # fmt: skip
+    counts = ", ".join(f"{count} {word}" for word, count in status["counts"].items())
+    console.print(f"{status['campaign']}: {status['state']}; {counts}")
+    if status["state"] == "cut off":
+        console.print(f"go on with: harness resume {status['campaign']}")
+
+
+@click.command("logs")
+@click.argument("cell")
+@click.argument("name", required=False)
+@click.option("--campaign", default="", help="the newest where none is named")
+@click.option("--attempt", type=click.IntRange(1), default=None, help="the last where none is named")
+@workspace_option
+@format_option
+def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None, workspace: Path, form: str) -> None:
+    """List the evidence of CELL (the beginning of its short id), or write one file of it, NAME, to standard output."""
+    place = existing(workspace)
+    files = campaigns.evidence_of(campaign or campaigns.latest(place), cell, attempt, place)
+    if name is None:
+        if form == "json":
+            print_json({"files": files})
+            return
+        for file in files:
+            click.echo(f"{file['size']:>9}  {file['name']}  attempt {file['number']}  sha256:{file['sha256'][:16]}")
+        return
+    chosen = [file for file in files if file["name"] == name]
+    if not chosen:
+        raise UsageError(f"no evidence named {name!r}; there is: {', '.join(str(f['name']) for f in files) or 'none'}",
+                         advice=f"see: harness logs {cell}")  # fmt: skip
+    click.get_binary_stream("stdout").write(place.store.get(str(chosen[-1]["sha256"])))
+
+
+@click.command("verify")
+@workspace_option
+@format_option
+@click.pass_context
+def verify_command(ctx: click.Context, workspace: Path, form: str) -> None:
+    """Check that journal, evidence and reports of the workspace are what was recorded; exit 1 where they are not."""
+    steps = campaigns.verify(existing(workspace))
+    good = all(step.ok for step in steps)
+    if form == "json":
+        shown = [{"name": s.name, "status": "valid" if s.ok else "invalid", "detail": s.detail} for s in steps]
+        print_json({"status": "valid" if good else "invalid", "steps": shown})
+    else:
+        for step in steps:
+            click.echo(f"{'ok     ' if step.ok else 'INVALID'} {step.name}: {step.detail}")
+        click.echo("有效 valid" if good else "无效 invalid: do not rely on what this workspace says")
+    ctx.exit(0 if good else 1)

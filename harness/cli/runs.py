@@ -1,0 +1,89 @@
+"""Commands that work on campaigns: run, resume, cancel, gc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness import campaigns
+from harness.campaigns import RunOptions
+from harness.cli.progress import progress
+from harness.cli.shared import end, existing, folder_argument, format_option, pairs, print_json, workspace_option
+from harness.evidence import Workspace
+from harness.machines import Engine
+from harness.provision import clean_scratch
+
+
+@click.command("run")
+@folder_argument
+@workspace_option
+@format_option
+@click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
+@click.option("--allow-expired-release", "expired", multiple=True, metavar="OS",
+              help="accept an expired release file of this system; recorded in the evidence")  # fmt: skip
+@click.option("--no-cache", is_flag=True, help="make every environment anew")
+@click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: what CPU and memory allow")
+@click.option("--only", multiple=True, metavar="AXIS=VALUE",
+              help="only cells with this value; the others count as not tested")  # fmt: skip
+@click.option("--retry-failed", type=click.IntRange(0, 5), default=None,
+              help="try a cell that failed so often again; a later pass is shown as unsteady")  # fmt: skip
+@click.pass_context
+def run_command(ctx: click.Context, folder: Path, workspace: Path, form: str, mirror: str, expired: tuple[str, ...],
+                no_cache: bool, jobs: int, only: tuple[str, ...], retry_failed: int | None) -> None:  # fmt: skip
+    """Run the matrix in FOLDER."""
+    options = RunOptions(mirror=mirror, allow_expired=expired, no_cache=no_cache, jobs=jobs, only=pairs(only),
+                         retry_failed=retry_failed)  # fmt: skip
+    campaigns.plan_of(folder)  # a wrong definition must not leave an empty workspace behind
+    with progress() as shown:
+        finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown)
+    end(ctx, finished, form)
+
+
+@click.command("resume")
+@click.argument("campaign", required=False)
+@workspace_option
+@format_option
+@click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
+@click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the campaign began")
+@click.pass_context
+def resume_command(
+    ctx: click.Context, campaign: str | None, workspace: Path, form: str, mirror: str, jobs: int
+) -> None:
+    """Go on with CAMPAIGN (the newest where none is named): cells that were not finished are run."""
+    place = existing(workspace)
+    identity = campaign or campaigns.latest(place)
+    with progress() as shown:
+        finished = campaigns.resume_campaign(identity, place, RunOptions(mirror=mirror, jobs=jobs), shown)
+    end(ctx, finished, form)
+
+
+@click.command("gc")
+@workspace_option
+@format_option
+@click.option("--all", "everywhere", is_flag=True, help="also what belongs to other workspaces; do not use it while "
+              "another harness runs on this machine")  # fmt: skip
+def gc_command(workspace: Path, form: str, everywhere: bool) -> None:
+    """Find and remove containers, networks and scratch files that no running campaign owns."""
+    place = Workspace(workspace)
+    removed = campaigns.sweep(Engine(place.id), place, everywhere=everywhere)
+    removed += [f"file {name}" for name in clean_scratch(campaigns.cache_folder())]
+    if form == "json":
+        print_json({"removed": removed})
+        return
+    for name in removed:
+        click.echo(f"removed {name}")
+    click.echo(f"{len(removed)} removed")
+
+
+@click.command("cancel")
+@click.argument("campaign", required=False)
+@workspace_option
+@click.option("--now", is_flag=True, help="do not wait for the steps that run")
+def cancel_command(campaign: str | None, workspace: Path, now: bool) -> None:
+    """Stop CAMPAIGN (the newest where none is named), which another process runs: as Ctrl-C there would."""
+    place = existing(workspace)
+    identity = campaign or campaigns.latest(place)
+    pid = campaigns.cancel(identity, place, now=now)
+    click.echo(f"{identity}: process {pid} was asked to stop{' now' if now else ' after the steps that run'}; "
+               f"go on later with: harness resume {identity}", err=True)  # fmt: skip

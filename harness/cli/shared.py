@@ -1,0 +1,123 @@
+"""What the commands share: options, output for people and for programs.
+
+JSON goes to standard output alone; everything for people goes to standard error, lists that were asked for to output.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from harness.campaigns import Finished
+from harness.errors import UsageError
+from harness.evidence import Workspace
+from harness.model.plan import Cell
+from harness.model.results import EXIT_CODES, Result, Verdict
+
+VERDICTS = {
+    Verdict.CONFORMANT: ("通过", "green"), Verdict.CONDITIONAL: ("带条件通过", "yellow"),
+    Verdict.NONCONFORMANT: ("不通过", "red"), Verdict.INCONCLUSIVE: ("阻塞", "magenta"),
+    Verdict.NOT_TESTED: ("未执行", "dim"),
+}  # fmt: skip
+
+TABLE_WIDTH = 118
+
+workspace_option = click.option(
+    "--workspace", type=click.Path(path_type=Path, file_okay=False), default=Path(".harness"), show_default=True,
+    help="where runs are recorded",
+)  # fmt: skip
+format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+folder_argument = click.argument("folder", type=click.Path(path_type=Path))
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def error_console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def label_of(cell: Cell) -> str:
+    return " · ".join(cell.axes[axis] for axis in ("cpu", "os", "database")) + "".join(
+        f" · {key}={value}" for key, value in cell.axes.items() if key not in ("cpu", "os", "database")
+    )
+
+
+def existing(folder: Path) -> Workspace:
+    if not (folder / "journal.sqlite").is_file():
+        raise UsageError(f"no workspace at {folder}", advice="name one with --workspace, or begin with: harness run")
+    return Workspace(folder)
+
+
+def pairs(only: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in only:
+        axis, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--only {text}: expected AXIS=VALUE", advice="for example: --only cpu=x86-64")
+        pairs[axis] = value
+    return pairs
+
+
+def escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def end(ctx: click.Context, finished: Finished, form: str) -> None:
+    console = error_console()
+    if form == "json":
+        print_json(finished.summary())
+    else:
+        print_table(finished, console)
+    print_outputs(finished, console)
+    ctx.exit(130 if finished.interrupted else EXIT_CODES[finished.view.verdict])
+
+
+def print_table(finished: Finished, console: Console) -> None:
+    view = finished.view
+    table = Table(title=f"{view.title.zh} {view.title.en} · {view.id}", title_justify="left", box=SIMPLE_HEAD,
+                  pad_edge=False)  # fmt: skip
+    for title in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m", "deployed", "total"):
+        table.add_column(title, justify="right" if title in ("deployed", "total") else "left", no_wrap=True)
+    for cell in view.cells:
+        zh, colour = VERDICTS[cell.verdict]
+        deployed, total = cell.seconds.get("deployed"), cell.seconds.get("total")
+        fidelity = cell.fidelity.value if cell.fidelity is not None else "-"
+        table.add_row(
+            cell.axes["cpu"], cell.axes["os"], cell.axes["database"], fidelity,
+            f"[{colour}]{zh} {cell.verdict.value}[/{colour}]",
+            "/".join(str(cell.count(result)) for result in Result),
+            f"{deployed:.1f} s" if deployed is not None else "-", f"{total:.1f} s" if total is not None else "-",
+        )  # fmt: skip
+    # Wide enough for every column: a folded table cannot be read, a long line can.
+    wide = console if console.width >= TABLE_WIDTH else Console(file=console.file, width=TABLE_WIDTH, highlight=False)
+    wide.print(table)
+    console.print("p/f/e/s/m: pass 通过 / fail 不通过 / error 未完成 / skip 跳过 / miss 未执行", style="dim")
+    for cell in view.cells:
+        if cell.message:
+            label = " · ".join(cell.axes[axis] for axis in ("cpu", "os", "database"))
+            console.print(f"{label}: {escape(cell.message)}", style=VERDICTS[cell.verdict][1])
+
+
+def print_outputs(finished: Finished, console: Console) -> None:
+    zh, colour = VERDICTS[finished.view.verdict]
+    console.print(f"结论 verdict: [{colour}]{zh} {finished.view.verdict.value}[/{colour}]")
+    for kind, words in (
+        ("html", "报告 report"),
+        ("certificate", "证书 certificate"),
+        ("junit", "JUnit"),
+        ("json", "记录 record"),
+    ):
+        if kind in finished.outputs:
+            console.print(f"{words}: {finished.outputs[kind]}")
+    if finished.uncertified:
+        console.print(f"无证书 no certificate: {escape(finished.uncertified)}")
+    if finished.interrupted:
+        console.print(f"已中断 interrupted; go on with: harness resume {finished.view.id}")

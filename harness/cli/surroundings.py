@@ -1,0 +1,67 @@
+"""Commands about what there is: doctor, targets, suites."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli import doctor
+from harness.cli.shared import format_option, print_json
+from harness.definitions import Catalogue, parse
+from harness.model.definitions import Cpu, Database, Os, Suite
+
+
+@click.command("doctor")
+@format_option
+@click.pass_context
+def doctor_command(ctx: click.Context, form: str) -> None:
+    """Check what this machine has and lacks; exit 3 where something is missing."""
+    checks = doctor.check()
+    if form == "json":
+        print_json({"checks": [vars(one) for one in checks]})
+    else:
+        for one in checks:
+            click.echo(f"{'ok     ' if one.ok else 'MISSING'} {one.name}: {one.found}")
+            if not one.ok:
+                click.echo(f"        next: {one.advice}")
+    ctx.exit(0 if all(one.ok for one in checks) else 3)
+
+
+@click.command("targets")
+@format_option
+def targets_command(form: str) -> None:
+    """List the catalogue: CPUs, operating systems, databases."""
+    catalogue = Catalogue.standard()
+    found: list[dict[str, str]] = []
+    models: list[tuple[str, type[Cpu] | type[Os] | type[Database]]] = [("cpu", Cpu), ("os", Os), ("database", Database)]
+    for kind, model in models:
+        for name in catalogue.names(f"targets/{kind}"):
+            path = catalogue.find("targets", kind, f"{name}.yaml")
+            if path is not None:
+                value = parse(path, model)
+                found.append({"kind": kind, "name": name, "zh": value.name.zh, "en": value.name.en,
+                              "certainty": value.certainty})  # fmt: skip
+    if form == "json":
+        print_json({"targets": found})
+        return
+    for one in found:
+        click.echo(f"{one['kind']:9} {one['name']:20} {one['zh']} / {one['en']}  ({one['certainty']})")
+
+
+@click.command("suites")
+@format_option
+def suites_command(form: str) -> None:
+    """List the suites and their cases."""
+    catalogue = Catalogue.standard()
+    found = []
+    for name in catalogue.suites():
+        path = catalogue.find("suites", name, "suite.yaml")
+        if path is not None:
+            found.append(parse(path, Suite))
+    if form == "json":
+        print_json({"suites": [suite.model_dump(mode="json") for suite in found]})
+        return
+    for suite in found:
+        click.echo(f"{suite.suite} {suite.version}: {suite.title.zh} / {suite.title.en}")
+        for case in suite.cases:
+            click.echo(f"  {case.id:8} {case.title.zh} / {case.title.en}  "
+                       f"[{case.characteristic}, {case.clause}{', blocker' if case.blocker else ''}]")  # fmt: skip
