@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 import traceback
@@ -17,7 +18,7 @@ from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTime
 from harness.judging import Judgement, judge
 from harness.machines import ContainerMachine, Engine
 from harness.model.context import Access, CellContext
-from harness.model.definitions import Case, Cpu, Database, Os, Suite
+from harness.model.definitions import Case, Cpu, Database, Middleware, Os, Runtime, Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions, LocatedSuite
 from harness.model.recipe import Environment
@@ -26,7 +27,7 @@ from harness.model.target import Attestation
 from harness.product import Deployment
 from harness.provision import Environments, InstallFailed, Machines, attest, provision
 from harness.provision.architecture import Emulator, emulator
-from harness.provision.attestation import attest_database
+from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
 from harness.system.forking import ForkServer
@@ -134,6 +135,10 @@ class _CellRun:
         self.suites_of_cell = [definitions.suites[name] for name in cell.suites]
         self.cases = cases_of(definitions, lab.deployment_suite, cell)
         self.seen: dict[tuple[str, str], Observation] = {}
+        found = (definitions.runtimes.get(cell.axes.get("runtime", "")),
+                 definitions.middlewares.get(cell.axes.get("middleware", "")))  # fmt: skip
+        #: Runtime and middleware: installed beside the product, attested before it is deployed.
+        self.foundations: list[Runtime | Middleware] = [one for one in found if one is not None]
         self.facts: dict[str, Any] = {"seconds": {}, "notes": list(cell.notes)}
         self.emulator: Emulator | None = None
         self.attestation: list[dict[str, Any]] = []
@@ -161,7 +166,9 @@ class _CellRun:
             if self.target.database.placement == "embedded":
                 # An embedded database is part of the product's machine, and so is its client.
                 extra = tuple(p for p in self.target.database.packages if p not in recipe.packages)
-                recipe = type(recipe)(**{**vars(recipe), "packages": (*recipe.packages, *extra)})
+                recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra))
+            needed = tuple(p for one in self.foundations for p in one.packages if p not in recipe.packages)
+            recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *needed))
             started = time.monotonic()
             try:
                 product = self.lab.environments.ensure(recipe, self.target.os, self.record)
@@ -209,6 +216,10 @@ class _CellRun:
                 )
                 for role, attestation in zip(every, found, strict=True):
                     self.keep_attestation(role, attestation)
+            for one in self.foundations:
+                kind = type(one).__name__.lower()
+                version = machines.application.run(one.version, timeout=60 * self.factor)
+                self.keep_attestation("application", attest_version(kind, version.text, one.declared))
 
     def deploy(self, machines: Machines, images: tuple[Environment, Environment | None]) -> Deployment:
         self.state(State.DEPLOYING, "deploy / 部署")

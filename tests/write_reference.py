@@ -12,27 +12,18 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import BaseModel
 
-from harness.certify.profile import IssuerProfile
 from harness.cli import COMMANDS, cli
-from harness.model import definitions, results
+from harness.definitions.kinds import KINDS
+from harness.model import results
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
-MODELS = {
-    "application.yaml": definitions.Application,
-    "matrix.yaml": definitions.Matrix,
-    "suite.yaml": definitions.Suite,
-    "targets/cpu": definitions.Cpu,
-    "targets/os": definitions.Os,
-    "targets/database": definitions.Database,
-    "reports/issuers": IssuerProfile,
-}
 
 
 def of_models() -> str:
     """Every key of every definition."""
     parts = ["# Definitions\n\nGenerated from the models by `make docs`. All keys not listed here are refused.\n"]
     seen: set[str] = set()
-    for title, model in MODELS.items():
+    for title, model in KINDS.items():
         parts.append(f"## {title}\n")
         queue: list[type[BaseModel]] = [model]
         while queue:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, cast
 import segno
 from markupsafe import Markup
 
-from harness.certify.profile import IssuerProfile
 from harness.definitions import parse
 from harness.definitions.presentation import Presentation
 from harness.errors import DefinitionError, Fault
+from harness.model.definitions import IssuerProfile
 from harness.model.results import Fidelity, Verdict
 from harness.model.view import CampaignView
 

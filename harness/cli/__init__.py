@@ -21,7 +21,9 @@ from harness.errors import Canceled, DefinitionError, HarnessError, Infrastructu
 #: Command -> the module that holds it as ``NAME_command``, and its line in the help.
 COMMANDS = {
     "plan": ("matrices", "show every cell of a matrix with its reason; lock it"),
+    "init": ("matrices", "make the folder of a new product, which runs at once"),
     "lint": ("matrices", "check a matrix and everything it names"),
+    "schema": ("matrices", "JSON Schemas of all kinds of definitions, for editors"),
     "run": ("runs", "run a matrix: deploy, test, report, certificate"),
     "resume": ("runs", "go on with a campaign that was cut off"),
     "cancel": ("runs", "stop a campaign that another process runs"),
@@ -90,9 +92,12 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except HarnessError as error:
-        if wants_json and isinstance(error, DefinitionError):
-            click.echo(json.dumps({"faults": [vars(fault) for fault in error.faults]}, ensure_ascii=False))
-        click.echo(f"harness: {error}", err=True)
+        if isinstance(error, DefinitionError):
+            if wants_json:
+                click.echo(json.dumps({"faults": [vars(fault) for fault in error.faults]}, ensure_ascii=False))
+            importlib.import_module("harness.cli.shared").print_faults(error)
+        else:
+            click.echo(f"harness: {error}", err=True)
         sys.exit(exit_code(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Commands about matrices: plan, lint."""
+"""Commands about matrices: init, schema, lint, plan."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.table import Table
 
 from harness import campaigns
 from harness.cli.shared import existing, folder_argument, format_option, print_json, workspace_option
+from harness.cli.starting import begin_product
+from harness.definitions.kinds import KINDS, schema_of, write_schemas
 from harness.errors import UsageError
 from harness.model.plan import Plan
 
@@ -94,3 +96,25 @@ def lint_command(folder: Path, form: str) -> None:
         print_json({"faults": []})
     else:
         click.echo(f"{folder}: no fault; {len(plan.cells)} cells", err=True)
+
+
+@click.command("init")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", default="", help="name of the product; the folder's where none is given")
+def init_command(folder: Path, name: str) -> None:
+    """Make FOLDER for a new product: application, matrix, a suite, schemas for editors. It runs as it is."""
+    for path in begin_product(folder, name or folder.resolve().name):
+        click.echo(f"written: {path}", err=True)
+    click.echo(f"next: harness run {folder}   (then put your product into {folder / 'application.yaml'})", err=True)
+
+
+@click.command("schema")
+@click.argument("kind", required=False, type=click.Choice(list(KINDS)))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="write one file a kind into this folder")
+def schema_command(kind: str | None, out: Path | None) -> None:
+    """Print the JSON Schema of KIND, or write those of all kinds with --out."""
+    if out is not None:
+        for path in write_schemas(out, (kind,) if kind else tuple(KINDS)):
+            click.echo(f"written: {path}", err=True)
+    else:
+        print_json(schema_of(kind) if kind else {name: schema_of(name) for name in KINDS})

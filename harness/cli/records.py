@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -120,7 +121,7 @@ def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None
     if not chosen:
         raise UsageError(f"no evidence named {name!r}; there is: {', '.join(str(f['name']) for f in files) or 'none'}",
                          advice=f"see: harness logs {cell}")  # fmt: skip
-    click.get_binary_stream("stdout").write(place.store.get(str(chosen[-1]["sha256"])))
+    sys.stdout.buffer.write(place.store.get(str(chosen[-1]["sha256"])))
 
 
 @click.command("verify")

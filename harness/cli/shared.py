@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 from harness.campaigns import Finished
-from harness.errors import UsageError
+from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Result, Verdict
@@ -121,3 +122,30 @@ def print_outputs(finished: Finished, console: Console) -> None:
         console.print(f"无证书 no certificate: {escape(finished.uncertified)}")
     if finished.interrupted:
         console.print(f"已中断 interrupted; go on with: harness resume {finished.view.id}")
+
+
+def print_faults(error: DefinitionError) -> None:
+    """Every fault with the line that it is in, as a person wants to see it."""
+    console = error_console()
+    lines: dict[str, list[str]] = {}
+    for fault in error.faults:
+        if fault.file not in lines:
+            try:
+                lines[fault.file] = Path(fault.file).read_text(encoding="utf-8", errors="replace").splitlines()
+            except OSError:
+                lines[fault.file] = []
+        console.print(
+            f"[bold]{escape(fault.file)}:{fault.line}:{fault.column}[/bold]: [red]{escape(fault.message)}[/red]"
+        )
+        if fault.line <= len(lines[fault.file]):
+            line = lines[fault.file][fault.line - 1].replace("\t", " ")[:160]
+            # A Chinese character takes two columns of the terminal.
+            before = cell_len(line[: fault.column - 1])
+            console.print(f"  [dim]{fault.line:>4} |[/dim] {escape(line)}", soft_wrap=True)
+            console.print(f"  [dim]     |[/dim] {' ' * before}[red]^[/red]")
+        for label, text in (("expected", fault.expected), ("found", fault.found), ("hint", fault.hint)):
+            if text:
+                console.print(f"       {label}: {escape(text)}")
+    count = len(error.faults)
+    console.print(f"harness: {count} fault{'' if count == 1 else 's'} in the definitions / 定义中有 {count} 处错误")
+    console.print(f"  next: {error.advice}")

@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 import harness
 from harness.definitions.source import Loc, Source, read_source
 from harness.errors import DefinitionError, Fault, UsageError
-from harness.model.definitions import Application, Cpu, Database, Matrix, Os, Suite, Text
+from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Text
 from harness.model.plan import Definitions, LocatedSuite, digest_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -117,6 +117,8 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
         return {name: value} if value is not None else {}
 
     cpus, systems, databases = load("cpu", Cpu), load("os", Os), load("database", Database)
+    runtimes = load("runtime", Runtime) if "runtime" in matrix.axes else {}
+    middlewares = load("middleware", Middleware) if "middleware" in matrix.axes else {}
     suites: dict[str, LocatedSuite] = {}
     wanted: list[tuple[Loc, str]] = [(("suites", i), name) for i, name in enumerate(matrix.suites)]
     for i, adjust in enumerate(matrix.adjust):
@@ -137,6 +139,7 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
         raise DefinitionError(faults)
     return Definitions(
         matrix=matrix, application=application, cpus=cpus, systems=systems, databases=databases, suites=suites,
+        runtimes=runtimes, middlewares=middlewares,
         folder=path.parent.resolve(), application_folder=application_path.parent.resolve(),
         matrix_places=dict(source.places), matrix_path=path, files=_file_digests(application, application_path.parent),
     )  # fmt: skip
@@ -161,6 +164,8 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
                 definition = found
         except DefinitionError as error:
             return error.faults
+        if outside := _links_out(folder):
+            return outside
         return LocatedSuite(definition=definition, folder=folder.resolve(), digest=_folder_digest(folder))
     return None
 
@@ -207,6 +212,16 @@ def derive_suite(name: str, folder: Path) -> Suite | None:
             for test in functions
         ],
     })  # fmt: skip
+
+
+def _links_out(folder: Path) -> list[Fault]:
+    """Symbolic links of a suite that lead out of it: what they lead to is not what the digest names elsewhere."""
+    root = folder.resolve()
+    return [
+        Fault(file=str(path), line=1, column=1, message="a symbolic link that leads out of the suite",
+              expected=f"a file below {folder}", found=str(path.readlink()), hint="copy the file instead")
+        for path in sorted(folder.rglob("*")) if path.is_symlink() and not path.resolve().is_relative_to(root)
+    ]  # fmt: skip
 
 
 def _folder_digest(folder: Path) -> str:

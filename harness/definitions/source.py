@@ -55,6 +55,9 @@ def read_source(path: Path) -> Source:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return DefinitionError([Fault(file=str(path), line=line, column=column, message=message, **more)])
 
+    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+        raise refuse("a symbolic link that leads out of its folder", expected=f"a file below {path.parent}",
+                     found=str(path.readlink()), hint="copy the file instead")  # fmt: skip
     try:
         data = path.read_bytes()
     except OSError as error:

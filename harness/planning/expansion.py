@@ -300,7 +300,8 @@ def definitions_digest(definitions: Definitions) -> str:
         "files": definitions.files,
         "targets": [
             value.model_dump(mode="json")
-            for group in (definitions.cpus, definitions.systems, definitions.databases)
+            for group in (definitions.cpus, definitions.systems, definitions.databases, definitions.runtimes,
+                      definitions.middlewares)
             for _, value in sorted(group.items())
         ],
     })  # fmt: skip

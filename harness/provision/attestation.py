@@ -95,5 +95,12 @@ def attest_database(version: str, declared: dict[str, str], settings: dict[str, 
     return Attestation(facts=tuple(facts))
 
 
+def attest_version(what: str, printed: str, declared: str) -> Attestation:
+    """A runtime or middleware: it must print a version, with the words that its definition declares."""
+    seen = _first(printed)
+    return Attestation(facts=(Fact(name=f"{what} version", declared=declared, observed=seen,
+                                   holds=bool(seen) and declared in printed),))  # fmt: skip
+
+
 def _first(text: str) -> str:
     return re.sub(r"\s+", " ", text.strip().splitlines()[0]) if text.strip() else ""

@@ -89,6 +89,9 @@ def test_all_faults_are_gathered(folder: Any) -> None:
         ("a: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
          "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
          "unfolds to too much"),
+        ("matrix:\n\ta: b\n", "not valid YAML"), ("matrix: " + "[" * 60 + "]" * 60, "unfolds to too much"),
+        ("x: " + "y" * 1_000_001, "too large"), ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ("a: \x00\n", "not valid YAML"),
     ],
 )  # fmt: skip
 def test_bad_files_are_faults_with_a_place(folder: Any, text: str, message: str) -> None:
@@ -103,6 +106,41 @@ def test_a_file_that_is_not_utf8(folder: Any) -> None:
     (folder.root / "matrix.yaml").write_bytes("matrix: 适配".encode("gb18030"))
     with pytest.raises(DefinitionError, match="not UTF-8"):
         read(folder.root)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_read(folder: Any) -> None:
+    for name in ("matrix", "application"):
+        path = folder.root / f"{name}.yaml"
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read(folder.root).matrix.matrix == "tiny"
+    folder.write("matrix", "matrix: a\r\naxis: {}\r\n")
+    assert [(f.line, f.column) for f in faults_of(folder) if "unknown key" in f.message] == [(2, 1)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "gb18030", "shift_jis"])
+def test_other_encodings_are_refused(folder: Any, encoding: str) -> None:
+    (folder.root / "matrix.yaml").write_bytes("matrix: 適合\n".encode(encoding))
+    with pytest.raises(DefinitionError, match=r"not UTF-8|not valid YAML"):
+        read(folder.root)
+
+
+def test_symbolic_links_out_of_the_tree_are_refused(folder: Any, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder.root / "application.yaml").rename(outside / "application.yaml")
+    (folder.root / "application.yaml").symlink_to(outside / "application.yaml")
+    (outside / "test_evil.py").write_text("def test_x():\n    pass\n")
+    (folder.root / "checks").mkdir()
+    (folder.root / "checks" / "test_evil.py").symlink_to(outside / "test_evil.py")
+    folder.change("matrix", suites=["checks"])
+    messages = {fault.message for fault in faults_of(folder)}
+    assert messages == {"a symbolic link that leads out of its folder", "a symbolic link that leads out of the suite"}
+    (folder.root / "application.yaml").unlink()
+    (folder.root / "real.yaml").write_text((outside / "application.yaml").read_text())
+    (folder.root / "application.yaml").symlink_to("real.yaml")
+    (folder.root / "checks" / "test_evil.py").unlink()
+    (folder.root / "checks" / "test_good.py").write_text("def test_x():\n    pass\n")
+    assert read(folder.root).application.application == "tiny"
 
 
 def test_no_matrix_is_a_usage_error(tmp_path: Path) -> None:

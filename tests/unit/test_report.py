@@ -14,11 +14,11 @@ from harness.campaigns.snapshot import deployment_suite
 from harness.campaigns.snapshot import snapshot as snapshot_of
 from harness.certify import render_certificate, why_not
 from harness.certify.certificate import ADAPTATION, PRE_ADAPTATION, kind_of
-from harness.certify.profile import IssuerProfile
 from harness.definitions import parse
 from harness.definitions.presentation import Presentation
 from harness.errors import DefinitionError
 from harness.evidence import AttemptRow, CampaignRow
+from harness.model.definitions import IssuerProfile
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State, Verdict
 from harness.model.view import CampaignView
 from harness.report import build_view, campaign_summary, full_record, render_html, render_junit

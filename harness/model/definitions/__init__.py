@@ -17,6 +17,9 @@ from harness.model.definitions.application import (
     Variant,
 )
 from harness.model.definitions.base import Bilingual, Definition, Strings, Text, size_in_bytes
+from harness.model.definitions.gate import Policy, Waiver, Waivers
+from harness.model.definitions.issuer import IssuerProfile
+from harness.model.definitions.lab import Host, Hosts, Middleware, Runtime
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
@@ -36,16 +39,22 @@ __all__ = [
     "Exclude",
     "Features",
     "FileContent",
+    "Host",
+    "Hosts",
     "Http",
+    "IssuerProfile",
     "Limits",
     "LoadProfile",
     "Matrix",
+    "Middleware",
     "Os",
     "Plugins",
+    "Policy",
     "Readiness",
     "Request",
     "Resource",
     "Retries",
+    "Runtime",
     "SchemaStep",
     "Strategy",
     "Strings",
@@ -53,5 +62,7 @@ __all__ = [
     "Template",
     "Text",
     "Variant",
+    "Waiver",
+    "Waivers",
     "size_in_bytes",
 ]

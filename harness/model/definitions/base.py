@@ -37,7 +37,7 @@ def both(value: Any) -> Any:
 
 
 #: A text in both languages, or one string that serves both.
-Bilingual = Annotated[Text, BeforeValidator(both)]
+Bilingual = Annotated[Text, BeforeValidator(both, json_schema_input_type=Text | str)]
 
 
 def listed(value: Any) -> Any:

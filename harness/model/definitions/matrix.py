@@ -20,7 +20,7 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else listed(value)
 
 
-OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str)]
 
 
 class Exclude(BaseModel):

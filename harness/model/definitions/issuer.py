@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from harness.model.definitions import Bilingual, Definition
+from harness.model.definitions.base import Bilingual, Definition
 from harness.model.results import Fidelity
 
 
@@ -21,7 +21,7 @@ class IssuerProfile(Definition):
     name: Bilingual
     applicant: Bilingual
     number: str = Field(description="number of a certificate; {campaign} stands for the campaign's id")
-    adaptation: Annotated[tuple[Fidelity, ...], BeforeValidator(_fidelities)]
+    adaptation: Annotated[tuple[Fidelity, ...], BeforeValidator(_fidelities, json_schema_input_type=list[Fidelity])]
     validity: Bilingual
     signed: bool = Field(description="must be false: this version cannot sign")
     accreditation: str | None = Field(description="CNAS or CMA number; without one no such mark is printed")

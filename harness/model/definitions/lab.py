@@ -1,0 +1,71 @@
+"""What a lab has beside CPUs, systems and databases: runtimes, middleware, hosts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from harness.model.definitions.base import Bilingual, Certainty, Definition, Name, Strings, listed
+
+
+class Runtime(Definition):
+    """A language runtime that a product needs: its packages join the product's environment."""
+
+    runtime: Name
+    name: Bilingual
+    vendor: Bilingual
+    packages: Strings = Field(min_length=1)
+    version: str = Field(description="command that prints the version; recorded in the attestation")
+    declared: str = Field(default="", description="words that the printed version must contain")
+    certainty: Certainty
+    source: str
+
+
+class Middleware(Definition):
+    """An application server or the like that the product runs in: its packages join the product's environment."""
+
+    middleware: Name
+    name: Bilingual
+    vendor: Bilingual
+    packages: Strings = Field(min_length=1)
+    version: str = Field(description="command that prints the version; recorded in the attestation")
+    declared: str = Field(default="", description="words that the printed version must contain")
+    certainty: Certainty
+    source: str
+
+
+class Host(Definition):
+    """A lab host. Secrets are named, never written: ``env:NAME`` or ``file:PATH``."""
+
+    host: Name
+    address: str = Field(min_length=1)
+    port: int = Field(default=22, ge=1, le=65535)
+    user: str = "root"
+    key: str | None = Field(default=None, pattern=r"^(env|file):.+$", description="private key, by reference")
+    password: str | None = Field(default=None, pattern=r"^(env|file):.+$", description="password, by reference")
+    host_key: str | None = Field(default=None, description="line of known_hosts, without the name")
+    jump: Name | None = Field(default=None, description="host of this inventory to go through")
+    labels: dict[str, str] = Field(description="axis or property -> value, such as cpu: kunpeng-920")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if self.key is not None and self.password is not None:
+            raise ValueError("give one of key and password")
+        return self
+
+
+class Hosts(Definition):
+    """The inventory of a lab."""
+
+    hosts: Annotated[tuple[Host, ...], BeforeValidator(listed)] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [one.host for one in self.hosts]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"host named twice: {', '.join(twice)}")
+        for one in self.hosts:
+            if one.jump is not None and (one.jump not in names or one.jump == one.host):
+                raise ValueError(f"{one.host}: jump {one.jump!r} is no other host of this inventory")
+        return self

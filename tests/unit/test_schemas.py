@@ -1,0 +1,171 @@
+"""JSON Schemas: in step with the models, named by every shipped definition, and agreeing with them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from harness.cli import cli
+from harness.definitions import parse, read
+from harness.definitions.kinds import KINDS, MODELINE, kind_of, schema_of, schema_text, with_modeline
+from harness.errors import DefinitionError
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(
+    path for folder in ("targets", "suites", "matrices", "reports/issuers") for path in (ROOT / folder).rglob("*.yaml")
+)
+
+
+def plain(value: Any) -> Any:
+    """As an editor sees it: JSON types only."""
+    return json.loads(json.dumps(value, default=str))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shipped_schema_is_that_of_the_model(kind: str) -> None:
+    assert (ROOT / "schemas" / f"{kind}.schema.json").read_text(encoding="utf-8") == schema_text(kind), (
+        "next: harness schema --out schemas"
+    )
+    jsonschema.Draft202012Validator.check_schema(schema_of(kind))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_shipped_definition_names_its_schema_and_agrees_with_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    first = text.partition("\n")[0]
+    assert first.startswith(MODELINE)
+    schema = (path.parent / first.removeprefix(MODELINE)).resolve()
+    kind = kind_of(path)
+    assert kind is not None
+    assert schema == ROOT / "schemas" / f"{kind}.schema.json"
+    jsonschema.validate(plain(yaml.safe_load(text)), json.loads(schema.read_text(encoding="utf-8")))
+    parse(path, KINDS[kind])
+    assert with_modeline(path, text, ROOT / "schemas") == text
+
+
+def test_the_schema_refuses_what_the_model_refuses() -> None:
+    matrix = {"matrix": "m", "axes": {"os": ["a"], "cpu": ["b"], "database": ["c"]}, "suites": ["s"]}
+    jsonschema.validate(matrix, schema_of("matrix"))
+    jsonschema.validate({**matrix, "title": "one text for both"}, schema_of("matrix"))
+    for wrong in ({"colour": 1}, {"suites": "s"}, {"strategy": {"kind": "some"}}, {"title": {"zh": "x"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**matrix, **wrong}, schema_of("matrix"))
+
+
+def test_the_command_writes_and_prints(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["schema", "--out", str(tmp_path)])
+    assert result.exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {f"{kind}.schema.json" for kind in KINDS}
+    assert json.loads(CliRunner().invoke(cli, ["schema", "cpu"]).output)["title"] == "cpu"
+
+
+GOOD: dict[str, Any] = {
+    "hosts": {"hosts": [{"host": "kp-1", "address": "10.0.0.7", "key": "env:LAB_KEY", "labels": {"cpu": "kunpeng-920"}},
+                        {"host": "ft-1", "address": "10.0.0.8", "password": "file:/run/secrets/ft", "jump": "kp-1",
+                         "labels": {}}]},
+    "waivers": {"waivers": [{"case": "COMP-1", "because": "x", "approved_by": "y", "expires": "2027-01-31"}]},
+    "policy": {"policy": "release", "unsteady": "fail", "slower_percent": 20.0},
+    "runtime": {"runtime": "r", "name": "R", "vendor": "V", "packages": ["p"], "version": "p -V",
+                "certainty": "general", "source": "s"},
+    "middleware": {"middleware": "r", "name": "R", "vendor": "V", "packages": ["p"], "version": "p -V",
+                   "certainty": "general", "source": "s"},
+    "profile": {"rate": 1.0, "p95_ms": 5.0, "error_rate": 0.5},
+}  # fmt: skip
+WRONG = [
+    ("hosts", lambda v: v["hosts"].append(v["hosts"][0]), "host named twice"),
+    ("hosts", lambda v: v["hosts"][1].update(jump="nowhere"), "no other host"),
+    ("hosts", lambda v: v["hosts"][0].update(password="env:X"), "one of key and password"),
+    ("hosts", lambda v: v["hosts"][0].update(key="-----BEGIN"), "should match pattern"),
+    ("waivers", lambda v: v["waivers"][0].update(expires="soon"), "isoformat"),
+    ("waivers", lambda v: v["waivers"][0].pop("approved_by"), "is missing"),
+    ("policy", lambda v: v.update(verdicts=["nonconformant"]), "not one of the values"),
+    ("runtime", lambda v: v.update(packages=[]), "at least 1 item"),
+    ("middleware", lambda v: v.update(certainty="sure"), "not one of the values"),
+    ("profile", lambda v: v.update(rate=0.0), "greater than 0"),
+]
+
+
+def write(path: Path, value: Any) -> Path:
+    path.write_text(yaml.safe_dump(value, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_kinds_without_a_shipped_file_are_read(kind: str, tmp_path: Path) -> None:
+    parse(write(tmp_path / f"{kind}.yaml", GOOD[kind]), KINDS[kind])
+    jsonschema.validate(GOOD[kind], schema_of(kind))
+
+
+@pytest.mark.parametrize(("kind", "change", "told"), WRONG, ids=[f"{kind}-{told}" for kind, _, told in WRONG])
+def test_their_faults_are_told(kind: str, change: Any, told: str, tmp_path: Path) -> None:
+    value = plain(GOOD[kind])
+    change(value)
+    with pytest.raises(DefinitionError) as caught:
+        parse(write(tmp_path / f"{kind}.yaml", value), KINDS[kind])
+    assert told in caught.value.message
+
+
+def test_init_makes_a_product_that_lints(tmp_path: Path) -> None:
+    folder = tmp_path / "My Product"
+    result = CliRunner().invoke(cli, ["init", str(folder)])
+    assert result.exit_code == 0, result.output
+    definitions = read(folder)
+    assert definitions.application.application == "my-product"
+    for path in folder.glob("*.yaml"):
+        schema = path.parent / path.read_text().partition("\n")[0].removeprefix(MODELINE)
+        jsonschema.validate(plain(yaml.safe_load(path.read_text())), json.loads(schema.read_text()))
+    again = CliRunner().invoke(cli, ["init", str(folder)])
+    assert "already" in str(again.exception)
+
+
+BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCUMENTS = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def blocks() -> list[Any]:
+    return [
+        pytest.param(text, id=f"{path.relative_to(ROOT)}:{number}")
+        for path in DOCUMENTS
+        for number, text in enumerate(BLOCK.findall(path.read_text(encoding="utf-8")), 1)
+    ]
+
+
+@pytest.mark.parametrize("text", blocks())
+def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> None:
+    """A block says in its first line what it is: ``# KIND.yaml``, with ``, part`` if other keys are left out."""
+    told = re.match(r"# ([a-z]+)\.yaml(, part)?\b", text)
+    assert told, "its first line must name its kind, such as: # matrix.yaml, part"
+    kind, part = told[1], told[2]
+    value = yaml.safe_load(text)
+    if part:
+        folder.change(kind, **value)
+    else:
+        folder.write(kind, value)
+    if kind in ("application", "matrix"):
+        for name in value.get("suites", []):
+            if not (ROOT / "suites" / name).is_dir():
+                (folder.root / name).mkdir(exist_ok=True)
+                (folder.root / name / "test_it.py").write_text("def test_it():\n    pass\n")
+        read(folder.root)
+    else:
+        parse(folder.root / f"{kind}.yaml", KINDS[kind])
+
+
+def test_no_yaml_block_hides_behind_another_spelling() -> None:
+    for path in DOCUMENTS:
+        assert not re.findall(r"^```(?:yml|YAML)", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+def test_git_ignores_none_of_the_schemas() -> None:
+    done = subprocess.run(
+        ["git", "check-ignore", "schemas/cpu.schema.json"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 1
