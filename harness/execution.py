@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import threading
 import time
 import traceback
@@ -267,7 +268,16 @@ class _CellRun:
 
     def close(self) -> Judgement:
         """Judge what was seen and close the attempt, in one transaction."""
-        judgement = judge(self.cases, self.seen, emulated=self.emulated)
+        every, today = self.lab.definitions.waivers, datetime.datetime.now(datetime.UTC).date()
+        holding = [one for one in every if one.holds(today)]
+        judgement = judge(self.cases, self.seen, emulated=self.emulated, waivers=holding, axes=self.cell.axes)
+        self.facts["waived"] = [{"suite": suite, "case": case, **one.model_dump(mode="json")}
+                                for suite, case, one in judgement.waived]  # fmt: skip
+        self.facts["notes"] += [
+            f"waiver for {one.case} expired on {one.expires}: {one.because}"
+            for one in every
+            if not one.holds(today) and any(one.concerns(self.cell.axes, s, c.id) for s, c in self.cases)
+        ]
         self.facts["seconds"]["total"] = round(time.monotonic() - self.began, 2)
         self.facts["attestation"] = self.attestation
         if self.emulator is not None:

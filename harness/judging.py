@@ -1,7 +1,9 @@
 """Makes a verdict of observations, against the plan: what was declared and not seen counts as not known.
 
 Rules, in this order: a blocker that failed always wins; a blocker in error, miss or an unapproved skip leaves the
-cell inconclusive; everything else is conformant. Cases that certify nothing on the target are recorded only.
+cell inconclusive; failures and skips that a waiver accepts make it conditional; everything else is conformant. Cases
+that certify nothing on the target are recorded only. A waiver never changes what was seen, and none accepts an error
+or a miss: nothing is known there that could be accepted.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.model.definitions import Case
+from harness.model.definitions import Case, Waiver
 from harness.model.results import Cause, Observation, Result, SkipReason, Verdict
 
 
@@ -20,6 +22,8 @@ class Judgement:
     verdict: Verdict
     cause: Cause | None = None
     message: str = ""
+    #: Suite and id of each case whose failure or skip was accepted, with the waiver.
+    waived: tuple[tuple[str, str, Waiver], ...] = ()
 
 
 def counts(case: Case, *, emulated: bool) -> bool:
@@ -27,10 +31,20 @@ def counts(case: Case, *, emulated: bool) -> bool:
     return case.blocker and (case.certifies_emulated or not emulated)
 
 
-def judge(
-    cases: Sequence[tuple[str, Case]], seen: Mapping[tuple[str, str], Observation], *, emulated: bool
-) -> Judgement:
-    """Judge one cell. ``cases`` are pairs of suite and case, ``seen`` maps suite and case id to what was seen."""
+def judge(cases: Sequence[tuple[str, Case]], seen: Mapping[tuple[str, str], Observation], *, emulated: bool,
+          waivers: Sequence[Waiver] = (), axes: Mapping[str, str] | None = None) -> Judgement:  # fmt: skip
+    """Judge one cell. ``cases`` are pairs of suite and case, ``seen`` maps suite and case id to what was seen.
+
+    ``waivers`` are those that hold on the day of the test; ``axes`` are the cell's.
+    """
+    waived: list[tuple[str, str, Waiver]] = []
+
+    def accepted(suite: str, case: str) -> bool:
+        waiver = next((one for one in waivers if one.concerns(dict(axes or {}), suite, case)), None)
+        if waiver is not None:
+            waived.append((suite, case, waiver))
+        return waiver is not None
+
     deciding = [(suite, case) for suite, case in cases if counts(case, emulated=emulated)]
     failed: list[str] = []
     unknown: list[tuple[Cause, str]] = []
@@ -39,6 +53,8 @@ def judge(
         one = seen.get((suite, case.id))
         if one is None:
             unknown.append((Cause.HARNESS, f"{case.id} was never recorded"))
+        elif one.result is Result.FAIL and accepted(suite, case.id):
+            passed += 1
         elif one.result is Result.FAIL:
             failed.append(f"{case.id} {case.title.en}: {_first_line(one.detail)}")
         elif one.result in (Result.ERROR, Result.MISS):
@@ -47,6 +63,8 @@ def judge(
             told = told if one.result is Result.MISS else f"{case.id} {case.title.en}: {told}"
             unknown.append((one.cause if one.cause is not None else Cause.HARNESS, told))
         elif one.result is Result.SKIP and one.skip_reason is not SkipReason.NOT_APPLICABLE:
+            if accepted(suite, case.id):
+                continue
             unknown.append((Cause.TEST, f"{case.id} was skipped: {_first_line(one.detail)}"))
         elif one.result is Result.PASS:
             passed += 1
@@ -57,6 +75,9 @@ def judge(
         return Judgement(verdict=Verdict.INCONCLUSIVE, cause=cause, message=message)
     if passed == 0:
         return Judgement(verdict=Verdict.INCONCLUSIVE, cause=Cause.CONFIG, message="no case that could decide has run")
+    if waived:
+        told = "; ".join(f"{case} waived until {one.expires}: {one.because}" for _, case, one in waived[:3])
+        return Judgement(verdict=Verdict.CONDITIONAL, message=told, waived=tuple(waived))
     return Judgement(verdict=Verdict.CONFORMANT)
 
 

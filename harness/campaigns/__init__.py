@@ -2,6 +2,7 @@
 
 from harness.campaigns.choosing import expected_fidelity, expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
+from harness.campaigns.history import flaky_cases, record_of
 from harness.campaigns.locking import check_lock, lock_path, write_lock
 from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
 from harness.campaigns.rendering import finish, latest, view_of
@@ -12,6 +13,6 @@ from harness.campaigns.watching import cancel, evidence_of, status_of
 
 __all__ = [
     "Finished", "Progress", "RunOptions", "cache_folder", "cancel", "check_lock", "evidence_of", "expected_fidelity",
-    "expected_seconds", "expected_target", "finish", "latest", "lock_path", "makespan", "plan_of", "resume_campaign",
-    "run_campaign", "status_of", "sweep", "verify", "view_of", "write_lock",
+    "expected_seconds", "expected_target", "finish", "flaky_cases", "latest", "lock_path", "makespan", "plan_of",
+    "record_of", "resume_campaign", "run_campaign", "status_of", "sweep", "verify", "view_of", "write_lock",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.evidence import CampaignRow, Journal, Workspace
 from harness.evidence.store import disk_errors
 from harness.model.view import CampaignView
-from harness.report import build_view, full_record, render_html, render_junit
+from harness.report import build_view, full_record, render_html, render_junit, render_markdown
 
 
 def finish(
@@ -43,6 +43,7 @@ def finish(
     record = json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode()
     write("json", "campaign.json", record)
     write("junit", "junit.xml", render_junit(view))
+    write("markdown", "summary.md", render_markdown(view, presentation.wording()).encode())
     report_digest = write("html", "report.html", render_html(view, presentation))
     refusal = why_not(view)
     certificate = folder / "certificate.pdf"

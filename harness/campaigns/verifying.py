@@ -9,7 +9,10 @@ from harness.errors import InfrastructureError
 from harness.evidence import Workspace
 
 #: Kind of an output -> its file in the campaign's folder.
-OUTPUTS = {"json": "campaign.json", "junit": "junit.xml", "html": "report.html", "certificate": "certificate.pdf"}
+OUTPUTS = {
+    "json": "campaign.json", "junit": "junit.xml", "html": "report.html", "markdown": "summary.md",
+    "certificate": "certificate.pdf",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

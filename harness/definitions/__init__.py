@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 import harness
 from harness.definitions.source import Loc, Source, read_source
 from harness.errors import DefinitionError, Fault, UsageError
-from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Text
+from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Text, Waivers
 from harness.model.plan import Definitions, LocatedSuite, digest_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -119,6 +119,7 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
     cpus, systems, databases = load("cpu", Cpu), load("os", Os), load("database", Database)
     runtimes = load("runtime", Runtime) if "runtime" in matrix.axes else {}
     middlewares = load("middleware", Middleware) if "middleware" in matrix.axes else {}
+    waivers = gather(lambda: parse(path.parent / str(matrix.waivers), Waivers)) if matrix.waivers else None
     suites: dict[str, LocatedSuite] = {}
     wanted: list[tuple[Loc, str]] = [(("suites", i), name) for i, name in enumerate(matrix.suites)]
     for i, adjust in enumerate(matrix.adjust):
@@ -139,7 +140,7 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
         raise DefinitionError(faults)
     return Definitions(
         matrix=matrix, application=application, cpus=cpus, systems=systems, databases=databases, suites=suites,
-        runtimes=runtimes, middlewares=middlewares,
+        runtimes=runtimes, middlewares=middlewares, waivers=waivers.waivers if waivers is not None else (),
         folder=path.parent.resolve(), application_folder=application_path.parent.resolve(),
         matrix_places=dict(source.places), matrix_path=path, files=_file_digests(application, application_path.parent),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite
+from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Waiver
 
 
 def digest_of(value: Any) -> str:
@@ -41,6 +41,7 @@ class Definitions:
     matrix_path: Path
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     middlewares: dict[str, Middleware] = field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
     files: dict[str, str] = field(default_factory=dict)  #: files of the application -> SHA-256
     matrix_places: dict[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict, repr=False)
 

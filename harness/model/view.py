@@ -84,6 +84,8 @@ class CellView:
     version: str
     limits: tuple[Text, ...]
     notes: tuple[str, ...]
+    #: Waivers that were applied: ``suite``, ``case``, ``because``, ``approved_by``, ``expires``.
+    waived: tuple[dict[str, Any], ...]
     files: tuple[FileView, ...]
     load: dict[str, Any] | None
     logs: dict[str, str]
@@ -141,8 +143,9 @@ class CampaignView:
         """
         tested = sum(1 for cell in self.cells if cell.verdict is not Verdict.NOT_TESTED)
         excluded = sum(rule["count"] for rule in self.excluded)
-        return {"declared": self.valid + excluded, "planned": len(self.cells), "tested": tested,
-                "waived": 0, "not_applicable": excluded, "not_selected": self.valid - len(self.cells),
+        waived = sum(1 for cell in self.cells if cell.waived)
+        return {"declared": self.valid + excluded, "planned": len(self.cells), "tested": tested, "waived": waived,
+                "not_applicable": excluded, "not_selected": self.valid - len(self.cells),
                 "not_tested": len(self.cells) - tested}  # fmt: skip
 
     @property

@@ -77,7 +77,8 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
         images=tuple(environment.get("images", [])), cached=environment.get("cached", False),
         emulator=facts.get("emulator", {}), version=facts.get("version", ""),
         limits=tuple(Text(**limit) for limit in cpu["emulation"]["limits"]) if emulated else (),
-        notes=(*facts.get("notes", []), *environment.get("notes", [])), files=kept, load=load,
+        notes=(*facts.get("notes", []), *environment.get("notes", [])), waived=tuple(facts.get("waived", [])),
+        files=kept, load=load,
         logs={name: _tail(value) for name, value in text.items()},
     )  # fmt: skip
 

@@ -31,6 +31,14 @@ class Waiver(Definition):
     def holds(self, day: datetime.date) -> bool:
         return day <= self.expires
 
+    def concerns(self, axes: dict[str, str], suite: str, case: str) -> bool:
+        """Whether it speaks of this case of this cell; its date is another question."""
+        return (
+            self.case in (case, "*")
+            and self.suite in (suite, None)
+            and all(axes.get(axis) == value for axis, value in self.when.items())
+        )
+
 
 class Waivers(Definition):
     """The waivers of a product."""

@@ -99,6 +99,7 @@ class Matrix(Definition):
     adjust: Annotated[tuple[Adjust, ...], BeforeValidator(listed)] = ()
     strategy: Strategy = Strategy()
     retries: Retries = Retries()
+    waivers: str | None = Field(default=None, description="file beside the matrix with the waivers of the product")
     suites: Strings = Field(min_length=1)
     accept: Annotated[tuple[Accept, ...], BeforeValidator(listed)] = ()
 

@@ -1,0 +1,55 @@
+"""What earlier campaigns of a workspace say: records by name, and cases that went both ways."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from harness.campaigns.rendering import row_of
+from harness.evidence import Workspace
+from harness.gating import CampaignRecord, read_record
+from harness.model.plan import digest_of
+from harness.model.results import Result
+
+
+def record_path(name: str, workspace: Workspace | None) -> Path:
+    """Where the record ``name`` lies: a file, or that of a campaign of the workspace.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    path = Path(name)
+    if path.is_file() or workspace is None:
+        return path
+    row_of(workspace.journal, name)
+    return workspace.folder(name) / "campaign.json"
+
+
+def record_of(name: str, workspace: Workspace | None) -> CampaignRecord:
+    """The record ``name``. Raises as ``record_path`` and ``read_record``."""
+    return read_record(record_path(name, workspace))
+
+
+def flaky_cases(workspace: Workspace) -> list[dict[str, Any]]:
+    """Cases that both passed and failed on the same cell with the same product and the same suite.
+
+    Every attempt of every campaign of the workspace counts; each case with the attempts at which it went which way.
+    """
+    seen: dict[tuple[str, str, str, str], list[tuple[str, int, Result]]] = defaultdict(list)
+    for row in reversed(workspace.journal.campaigns()):
+        suites = {name: suite.get("digest", "") for name, suite in row.plan["suites"].items()}
+        observations = workspace.journal.observations(row.id)
+        for attempt in workspace.journal.attempts(row.id):
+            product = digest_of(attempt.facts.get("environment", {}).get("packages", []))
+            for one in observations.get((attempt.cell, attempt.number), []):
+                if one.result in (Result.PASS, Result.FAIL):
+                    same = digest_of([product, suites.get(one.suite, "")])
+                    seen[attempt.cell, one.suite, one.case, same].append((row.id, attempt.number, one.result))
+    found = []
+    for (cell, suite, case, _), runs in seen.items():
+        failed = [(campaign, number) for campaign, number, result in runs if result is Result.FAIL]
+        if failed and len(failed) < len(runs):
+            found.append({"cell": cell, "suite": suite, "case": case, "runs": len(runs), "failed": len(failed),
+                          "failures": [f"{campaign}/{number}" for campaign, number in failed]})  # fmt: skip
+    return sorted(found, key=lambda one: (-one["failed"] / one["runs"], one["cell"], one["case"]))

@@ -1,0 +1,123 @@
+"""Commands that weigh campaigns: gate, diff, flaky."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from harness import campaigns
+from harness.cli.shared import escape, existing, format_option, print_json, workspace_option
+from harness.definitions import parse
+from harness.evidence import Workspace
+from harness.gating import Decision, compare, decide
+from harness.model.definitions import Policy, Waivers
+from harness.report.annotations import Annotation, github, gitlab
+
+EXIT = {"open": 0, "closed": 1, "undecided": 3}
+WORDS = {"open": ("放行", "green"), "closed": ("不放行", "red"), "undecided": ("无法判定", "magenta")}
+LEVELS = {"closes": "error", "undecided": "warning", "noted": "notice"}
+
+
+@click.command("gate")
+@click.argument("campaign", required=False)
+@click.option(
+    "--policy", type=click.Path(path_type=Path, dir_okay=False), help="policy.yaml; none: every cell must pass"
+)
+@click.option("--waivers", type=click.Path(path_type=Path, dir_okay=False), help="waivers.yaml")
+@click.option("--baseline", default="", help="campaign, or its campaign.json, to compare with")
+@click.option("--annotate", type=click.Choice(["github", "gitlab"]), help="write findings as annotations to the output")
+@click.option("--path", "shown", default="matrix.yaml", show_default=True, help="file that annotations point to")
+@workspace_option
+@format_option
+@click.pass_context
+def gate_command(ctx: click.Context, campaign: str | None, policy: Path | None, waivers: Path | None, baseline: str,
+                 annotate: str | None, shown: str, workspace: Path, form: str) -> None:  # fmt: skip
+    """Decide whether CAMPAIGN (an id, a campaign.json, or the newest) lets a release through.
+
+    Exit codes: 0 open, 1 closed (the product), 3 undecided (the lab or the plan), 2 usage or definition error.
+    """
+    place = _place(campaign, workspace)
+    record = campaigns.record_of(campaign or campaigns.latest(existing(workspace)), place)
+    decision = decide(
+        record, parse(policy, Policy) if policy is not None else Policy(policy="default"),
+        waivers=parse(waivers, Waivers).waivers if waivers is not None else (),
+        baseline=campaigns.record_of(baseline, place) if baseline else None,
+        today=datetime.datetime.now(datetime.UTC).date(),
+    )  # fmt: skip
+    if annotate is not None:
+        click.echo(_annotated(decision, annotate, shown), nl=False)
+    elif form == "json":
+        print_json({"campaign": record.id, "decision": decision.word, "findings": [vars(f) for f in decision.findings]})
+    console = Console(stderr=form == "json" or annotate is not None, highlight=False, soft_wrap=True)
+    styles = {"closes": "red", "undecided": "magenta", "noted": "yellow"}
+    for finding in decision.findings:
+        console.print(f"[{styles[finding.effect]}]{finding.effect:9}[/] {escape(str(finding))}")
+    zh, colour = WORDS[decision.word]
+    console.print(f"gate 门禁 {record.id}: [{colour}]{decision.word} {zh}[/]")
+    ctx.exit(EXIT[decision.word])
+
+
+def _annotated(decision: Decision, kind: str, path: str) -> str:
+    notes = [Annotation(level=LEVELS[f.effect], title=f"{f.cell} {f.case}".strip(), message=f.told, path=path)
+             for f in decision.findings]  # fmt: skip
+    return github(notes) if kind == "github" else gitlab(notes)
+
+
+@click.command("diff")
+@click.argument("before")
+@click.argument("after")
+@workspace_option
+@format_option
+@click.pass_context
+def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, form: str) -> None:
+    """Show what changed from campaign BEFORE to AFTER (ids, or files campaign.json), and what to suspect.
+
+    Exit codes: 0 the same cells and verdicts, 1 not.
+    """
+    first, second = (campaigns.record_of(name, _place(name, workspace)) for name in (before, after))
+    difference = compare(first, second)
+    if form == "json":
+        print_json({"before": first.id, "after": second.id, "same_verdicts": difference.same_verdicts,
+                    "changes": [vars(change) for change in difference.changes],
+                    "suspects": {cell: list(what) for cell, what in difference.suspects.items()}})  # fmt: skip
+        ctx.exit(0 if difference.same_verdicts else 1)
+    console = Console(highlight=False, soft_wrap=True)
+    titles = {"cell": "单元 cells", "verdict": "结论 verdicts", "case": "测试项 cases",
+              "timing": "耗时 timings beyond noise", "environment": "环境 environment"}  # fmt: skip
+    for kind, title in titles.items():
+        changes = difference.of(kind)
+        if changes:
+            console.print(f"[bold]{title}[/bold]")
+        for change in changes:
+            console.print(f"  {escape(str(change))}")
+    for cell, suspects in difference.suspects.items():
+        console.print(f"[bold]疑点 suspect for {escape(cell)}[/bold]")
+        for number, what in enumerate(suspects, 1):
+            console.print(f"  {number}. {escape(what)}")
+    if not difference.changes:
+        console.print("无差异 no difference")
+    ctx.exit(0 if difference.same_verdicts else 1)
+
+
+@click.command("flaky")
+@workspace_option
+@format_option
+def flaky_command(workspace: Path, form: str) -> None:
+    """List cases that both passed and failed with the same product and suite, from all campaigns of the workspace."""
+    found = campaigns.flaky_cases(existing(workspace))
+    if form == "json":
+        print_json({"flaky": found})
+        return
+    for one in found:
+        click.echo(
+            f"{one['failed']}/{one['runs']} failed  {one['case']}  {one['cell']}  ({', '.join(one['failures'])})"
+        )
+    click.echo(f"{len(found)} unsteady 不稳定")
+
+
+def _place(name: str | None, workspace: Path) -> Workspace | None:
+    """The workspace that a name is looked for in; a file needs none."""
+    return None if name is not None and Path(name).is_file() else existing(workspace)

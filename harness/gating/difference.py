@@ -1,0 +1,156 @@
+"""What changed from one campaign to another, and what to suspect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.gating.record import CampaignRecord, CellRecord, PackageRecord
+from harness.model.results import Result, Verdict
+
+#: Two runs of the same thing on the same machine differ by this much now and then; both bounds must be passed.
+NOISE_RATIO, NOISESECONDS = 1.3, 0.25
+SECONDS = {"s": 1.0, "ms": 0.001}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing that differs; ``cell`` is empty where it is of the whole campaign."""
+
+    kind: str  #: verdict, case, timing, environment, cell
+    cell: str
+    what: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        place = f"{self.cell}: " if self.cell else ""
+        return f"{place}{self.what}: {self.before or '—'} → {self.after or '—'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Everything that changed; ``suspects`` says for each cell whose verdict changed what else did there."""
+
+    changes: tuple[Change, ...]
+    suspects: dict[str, tuple[str, ...]]
+
+    def of(self, kind: str) -> list[Change]:
+        return [change for change in self.changes if change.kind == kind]
+
+    @property
+    def same_verdicts(self) -> bool:
+        return not self.of("verdict") and not self.of("cell")
+
+
+def compare(before: CampaignRecord, after: CampaignRecord) -> Difference:
+    """From ``before`` to ``after``: cells, verdicts, results, timings beyond noise, environment."""
+    old = {cell.id: cell for cell in before.cells}
+    new = {cell.id: cell for cell in after.cells}
+    changes: list[Change] = []
+    for identity in sorted(old.keys() ^ new.keys()):
+        cell = old.get(identity) or new[identity]
+        there = identity in new
+        changes.append(Change(kind="cell", cell=cell.told, what="planned", before="" if there else "yes",
+                              after="yes" if there else ""))  # fmt: skip
+    whole = list(_whole(before, after))
+    changes += whole
+    suspects: dict[str, tuple[str, ...]] = {}
+    for identity in sorted(old.keys() & new.keys()):
+        a, b = old[identity], new[identity]
+        own = list(_environment(a, b))
+        changes += [*_results(a, b), *_timings(a, b), *own]
+        if a.verdict is not b.verdict:
+            changes.append(Change(kind="verdict", cell=b.told, what="verdict", before=a.verdict.value,
+                                  after=b.verdict.value))  # fmt: skip
+            suspects[b.told] = tuple(_suspects(b, own, whole))
+    order = {"cell": 0, "verdict": 1, "case": 2, "timing": 3, "environment": 4}
+    return Difference(changes=tuple(sorted(changes, key=lambda change: order[change.kind])), suspects=suspects)
+
+
+def _results(a: CellRecord, b: CellRecord) -> Iterable[Change]:
+    before = {(case.suite, case.id): case for case in a.cases}
+    for case in b.cases:
+        earlier = before.pop((case.suite, case.id), None)
+        result = earlier.result.value if earlier is not None else ""
+        if result != case.result.value:
+            detail = (case.detail.strip().splitlines() or [""])[0][:160]
+            yield Change(kind="case", cell=b.told, what=f"{case.id} {case.title.en}", before=result,
+                         after=f"{case.result.value}{': ' + detail if detail else ''}")  # fmt: skip
+    for gone in before.values():
+        yield Change(kind="case", cell=b.told, what=f"{gone.id} {gone.title.en}", before=gone.result.value, after="")
+
+
+def _timings(a: CellRecord, b: CellRecord) -> Iterable[Change]:
+    before = {(case.suite, case.id, m.name): m for case in a.cases for m in case.measurements}
+    for case in b.cases:
+        if case.result is not Result.PASS:
+            continue
+        for one in case.measurements:
+            earlier = before.get((case.suite, case.id, one.name))
+            if earlier is not None and beyond_noise(earlier.value, one.value, earlier.unit, one.unit):
+                yield Change(kind="timing", cell=b.told, what=f"{case.id} {one.name}",
+                             before=f"{earlier.value:g} {earlier.unit}", after=f"{one.value:g} {one.unit}")  # fmt: skip
+
+
+def beyond_noise(before: float, after: float, unit: str, same: str) -> bool:
+    """Whether two times differ by more than runs of the same thing do."""
+    if unit != same or unit not in SECONDS:
+        return False
+    low, high = sorted((before * SECONDS[unit], after * SECONDS[unit]))
+    return high - low > NOISESECONDS and high > low * NOISE_RATIO
+
+
+def _packages(what: str, a: tuple[PackageRecord, ...], b: tuple[PackageRecord, ...], cell: str) -> Iterable[Change]:
+    old, new = {p.name: p for p in a}, {p.name: p for p in b}
+    for name in sorted(old.keys() | new.keys()):
+        one, other = old.get(name), new.get(name)
+        before, after = (f"{p.version} {p.sha256[:12]}".strip() if p is not None else "" for p in (one, other))
+        if before != after:
+            yield Change(kind="environment", cell=cell, what=f"{what} {name}", before=before, after=after)
+
+
+def _environment(a: CellRecord, b: CellRecord) -> Iterable[Change]:
+    yield from _packages("product package", a.packages, b.packages, b.told)
+    yield from _packages("database package", a.database_packages, b.database_packages, b.told)
+    if a.version != b.version:
+        yield Change(kind="environment", cell=b.told, what="product version", before=a.version, after=b.version)
+    old, new = ({f"{f['machine']} {f['name']}": str(f["observed"]) for f in cell.attestation} for cell in (a, b))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            yield Change(kind="environment", cell=b.told, what=name, before=old.get(name, ""), after=new.get(name, ""))
+    if a.images != b.images:
+        yield Change(kind="environment", cell=b.told, what="image", before=_short(a.images), after=_short(b.images))
+
+
+def _short(images: tuple[str, ...]) -> str:
+    return " ".join(image.removeprefix("sha256:")[:12] for image in images)
+
+
+def _whole(before: CampaignRecord, after: CampaignRecord) -> Iterable[Change]:
+    old, new = ({s.suite: f"{s.version} {s.digest[:12]}" for s in record.suites} for record in (before, after))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            yield Change(kind="environment", cell="", what=f"suite {name}", before=old.get(name, ""),
+                         after=new.get(name, ""))  # fmt: skip
+    flat = [{**record.conditions, **record.conditions.get("tools", {})} for record in (before, after)]
+    for name in sorted(flat[0].keys() | flat[1].keys()):
+        if name != "tools" and flat[0].get(name) != flat[1].get(name):
+            yield Change(kind="environment", cell="", what=name, before=str(flat[0].get(name, "")),
+                         after=str(flat[1].get(name, "")))  # fmt: skip
+
+
+def _suspects(cell: CellRecord, own: list[Change], whole: list[Change]) -> Iterable[str]:
+    """The likeliest first: what is under test, what it stands on, what tests it, the machine, and then chance."""
+    if cell.verdict is Verdict.INCONCLUSIVE:
+        cause = cell.cause.value if cell.cause is not None else "unknown"
+        yield f"the lab or the definitions ({cause}): {cell.message}"
+    groups = [("product", own), ("database", own), ("suite", whole), ("emulator", own), ("", own), ("", whole)]
+    told: set[Change] = set()
+    for word, changes in groups:
+        for change in changes:
+            if word in change.what and change not in told:
+                told.add(change)
+                yield str(change)
+    if not told:
+        yield "nothing else changed: an unsteady product, suite or lab; run it again, and see: harness flaky"

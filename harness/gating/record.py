@@ -1,0 +1,119 @@
+"""A campaign as its record (``campaign.json``) tells it: only what gates and comparisons need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness.errors import UsageError
+from harness.model.results import Cause, Result, Verdict
+
+
+class _Read(BaseModel):
+    # A record of a later version may say more; what it says of these must be what is expected here.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class MeasurementRecord(_Read):
+    name: str
+    value: float
+    unit: str
+
+
+class TitleRecord(_Read):
+    zh: str
+    en: str
+
+
+class CaseRecord(_Read):
+    suite: str
+    id: str
+    title: TitleRecord
+    decides: bool
+    result: Result
+    cause: Cause | None
+    detail: str
+    measurements: tuple[MeasurementRecord, ...]
+
+
+class AttemptRecord(_Read):
+    number: int
+    verdict: Verdict
+
+
+class PackageRecord(_Read):
+    name: str
+    version: str
+    architecture: str
+    sha256: str = ""
+
+
+class CellRecord(_Read):
+    """One planned cell, with the cases of its last attempt."""
+
+    id: str
+    short: str
+    axes: dict[str, str]
+    verdict: Verdict
+    cause: Cause | None
+    message: str
+    attempts: tuple[AttemptRecord, ...]
+    cases: tuple[CaseRecord, ...]
+    packages: tuple[PackageRecord, ...]
+    database_packages: tuple[PackageRecord, ...]
+    attestation: tuple[dict[str, Any], ...]
+    images: tuple[str, ...]
+    version: str
+    seconds: dict[str, float]
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether it passed only after an attempt at which the product failed."""
+        passed = self.verdict in (Verdict.CONFORMANT, Verdict.CONDITIONAL)
+        return passed and any(attempt.verdict is Verdict.NONCONFORMANT for attempt in self.attempts[:-1])
+
+    @property
+    def told(self) -> str:
+        return " · ".join(self.axes.values())
+
+
+class SuiteRecord(_Read):
+    suite: str
+    version: str
+    digest: str = ""
+
+
+class CampaignRecord(_Read):
+    """A whole campaign; no planned cell is left out."""
+
+    id: str
+    matrix: str
+    created: str
+    verdict: Verdict
+    plan_digest: str
+    cells: tuple[CellRecord, ...]
+    suites: tuple[SuiteRecord, ...]
+    conditions: dict[str, Any]
+
+
+def read_record(path: Path) -> CampaignRecord:
+    """Read a record.
+
+    Raises:
+        UsageError: there is none, or it is none.
+    """
+    try:
+        return CampaignRecord.model_validate(json.loads(path.read_bytes()))
+    except OSError as error:
+        told = f"{path} cannot be read: {error.strerror}"
+        raise UsageError(told, advice="name a campaign or a campaign.json") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{path} is no record of a campaign: {place}: {first['msg']}",
+                         advice="render it again with: harness report") from error  # fmt: skip
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}", advice="render it again with: harness report") from error
