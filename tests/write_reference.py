@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import BaseModel
 
-from harness.cli import COMMANDS, cli
+from harness.cli import COMMANDS
+from harness.cli.entry import cli
 from harness.definitions.kinds import KINDS
 from harness.model import results
 

@@ -33,9 +33,9 @@ def lock_path(definitions: Definitions) -> Path:
     return definitions.folder / NAME
 
 
-def write_lock(definitions: Definitions, plan: Plan) -> Path:
-    """Write the lock beside the matrix; a later ``run`` takes its cells from there."""
-    path = lock_path(definitions)
+def write_lock(definitions: Definitions, plan: Plan, path: Path | None = None) -> Path:
+    """Write the lock beside the matrix, or to ``path``; a later ``run`` takes its cells from there."""
+    path = path or lock_path(definitions)
     lock = Lock(matrix=plan.matrix, harness=__version__, definitions=plan.definitions, plan=plan.digest,
                 cells=[cell.axes for cell in plan.cells])  # fmt: skip
     rows = ",\n".join("  " + json.dumps(cell, ensure_ascii=False) for cell in lock.cells)

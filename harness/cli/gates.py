@@ -12,7 +12,7 @@ from harness import campaigns
 from harness.cli.shared import escape, existing, format_option, print_json, workspace_option
 from harness.definitions import parse
 from harness.evidence import Workspace
-from harness.gating import Decision, compare, decide
+from harness.gating import Decision, Difference, compare, decide
 from harness.model.definitions import Policy, Waivers
 from harness.report.annotations import Annotation, github, gitlab
 
@@ -84,7 +84,12 @@ def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, f
                     "changes": [vars(change) for change in difference.changes],
                     "suspects": {cell: list(what) for cell, what in difference.suspects.items()}})  # fmt: skip
         ctx.exit(0 if difference.same_verdicts else 1)
-    console = Console(highlight=False, soft_wrap=True)
+    print_difference(difference, Console(highlight=False, soft_wrap=True))
+    ctx.exit(0 if difference.same_verdicts else 1)
+
+
+def print_difference(difference: Difference, console: Console) -> None:
+    """What changed, by kind, and the suspects."""
     titles = {"cell": "单元 cells", "verdict": "结论 verdicts", "case": "测试项 cases",
               "timing": "耗时 timings beyond noise", "environment": "环境 environment"}  # fmt: skip
     for kind, title in titles.items():
@@ -99,7 +104,6 @@ def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, f
             console.print(f"  {number}. {escape(what)}")
     if not difference.changes:
         console.print("无差异 no difference")
-    ctx.exit(0 if difference.same_verdicts else 1)
 
 
 @click.command("flaky")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
@@ -102,6 +103,27 @@ class Engine:
             if isinstance(error.__cause__, docker.errors.NotFound):
                 return None
             raise
+
+    def save_image(self, wanted: str, path: Path) -> None:
+        """Write an image (name or id) with its names.
+
+        Raises:
+            InfrastructureError: it is missing, or the disk refuses.
+        """
+        with engine_errors(f"saving image {wanted}"):
+            names = self.client.images.get(wanted).tags or [wanted]
+            with path.open("wb") as file:
+                for chunk in self.client.api.get_image(names[0]):
+                    file.write(chunk)
+
+    def load_image(self, path: Path) -> None:
+        """Read what ``save_image`` wrote.
+
+        Raises:
+            InfrastructureError: the engine refuses it.
+        """
+        with engine_errors(f"loading image {path.name}"), path.open("rb") as file:
+            self.client.images.load(file)
 
     def labels(self, campaign: str, attempt: str, role: str) -> dict[str, str]:
         return {LABEL: "1", LABEL_WORKSPACE: self.workspace, LABEL_CAMPAIGN: campaign, LABEL_ATTEMPT: attempt,

@@ -140,7 +140,9 @@ class Deployment:
         ready = self.context.application.ready
         if ready.path is not None:
             with contextlib.suppress(httpx.HTTPError):
-                answer = httpx.get(self.url(ready.path), headers=self.headers(), timeout=5 * self.context.factor)
+                # The product is on this machine: a proxy of the environment has nothing to do with it.
+                answer = httpx.get(self.url(ready.path), headers=self.headers(), trust_env=False,
+                                   timeout=5 * self.context.factor)  # fmt: skip
                 return answer.status_code in ready.status
             return False
         command = render(ready.command or "false", self.context.values(), where="ready.command")

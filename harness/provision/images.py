@@ -61,7 +61,7 @@ class BaseImages:
         Raises:
             InfrastructureError: the engine does not answer.
         """
-        return self.engine.image_id(self._tag(system, architecture)) is not None
+        return self.engine.image_id(self.name_of(system, architecture)) is not None
 
     def prepare(self, system: Os, architecture: str, ledger: Ledger) -> None:
         """Build what a first cell of this kind would have to wait for. Raises as ``ensure``."""
@@ -76,7 +76,7 @@ class BaseImages:
             ProvisionError: the packages cannot be fetched, verified or unpacked.
         """
         names = NAMES[architecture]
-        tag = self._tag(system, architecture)
+        tag = self.name_of(system, architecture)
         key = tag.rpartition("-")[2]
         with self.locked(f"base-{key}"):
             if (found := self._find(tag)) is not None:
@@ -136,7 +136,8 @@ class BaseImages:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _tag(self, system: Os, architecture: str) -> str:
+    def name_of(self, system: Os, architecture: str) -> str:
+        """Name of a base image, made or not."""
         debian = NAMES[architecture].debian
         key = digest_of([REVISION, system.suite, system.family, debian])[:12]
         return f"harness-base:{system.os}-{debian}-{key}"

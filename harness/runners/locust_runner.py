@@ -20,7 +20,7 @@ from harness.product import Deployment, ProductFault
 from harness.runners.http_client import HttpClient
 from harness.runners.load_support import ENVIRONMENT
 from harness.runners.sampling import Sampler
-from harness.system.process import run
+from harness.system.process import run, without_proxy
 
 DRIVER = Path(__file__).with_name("load_driver.py")
 START_SECONDS = 60
@@ -95,7 +95,8 @@ def _drive(suite: LocatedSuite, profile: LoadProfile, rate: float, deployment: D
             limit = profile.ramp + profile.hold + START_SECONDS
             with Sampler(deployment.machine) as sampler:
                 done = run([sys.executable, "-P", str(DRIVER), str(folder / "spec.json"), str(folder / "out.json")],
-                           timeout=limit, env={ENVIRONMENT: str(prepared)}, cancel=cancel)  # fmt: skip
+                           timeout=limit, cancel=cancel, env={ENVIRONMENT: str(prepared), **without_proxy()},
+                           )  # fmt: skip
             ledger.keep(f"{suite.definition.suite.replace('/', '-')}-locust.log", done.text.encode())
             if not done.ok:
                 return f"the load driver ended with {done.rc}: {done.text[-800:]}"

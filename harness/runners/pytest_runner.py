@@ -16,7 +16,7 @@ from harness.model.ledger import Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
 from harness.system.forking import ForkServer
-from harness.system.process import Completed
+from harness.system.process import Completed, without_proxy
 
 #: From bad to good; a case with several tests (parameters) takes the worst.
 _ORDER = [Result.FAIL, Result.ERROR, Result.MISS, Result.SKIP, Result.PASS]
@@ -57,7 +57,7 @@ def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContex
         if not any((suite.folder / name).exists() for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")):
             argv[:0] = ["-c", "/dev/null"]  # else pytest would take settings from a folder further up
         env = {"HARNESS_CONTEXT": str(where), "HARNESS_RECORDS": str(records), "HARNESS_LIMITS": json.dumps(limits),
-               "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}  # fmt: skip
+               "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "", **without_proxy()}  # fmt: skip
         late: StepTimeout | None = None
         done: Completed | None = None
         try:

@@ -102,3 +102,10 @@ def kill_group(pid: int) -> None:
     """End the session that ``run`` started, all of it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def without_proxy() -> dict[str, str]:
+    """Environment with which a suite reaches the product on this machine, whatever proxy is set for the world."""
+    names = [name for key in ("no_proxy", "NO_PROXY") for name in os.environ.get(key, "").split(",") if name]
+    value = ",".join(dict.fromkeys([*names, "127.0.0.1", "localhost"]))
+    return {"no_proxy": value, "NO_PROXY": value}

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.campaigns import verify
-from harness.cli import cli
+from harness.cli.entry import cli
 from harness.evidence import Workspace
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import Lab

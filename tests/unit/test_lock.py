@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.campaigns import plan_of, write_lock
-from harness.cli import cli
+from harness.cli.entry import cli
 from harness.errors import DefinitionError, UsageError
 
 AXES = {"os": ["debian-12"], "cpu": ["x86-64", "kunpeng-920", "phytium-ft2000plus"], "database": ["sqlite", "mariadb"],

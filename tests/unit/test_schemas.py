@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from harness.cli import cli
+from harness.cli.entry import cli
 from harness.definitions import parse, read
 from harness.definitions.kinds import KINDS, MODELINE, kind_of, schema_of, schema_text, with_modeline
 from harness.errors import DefinitionError

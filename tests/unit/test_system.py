@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
-from harness.system.process import run
+from harness.system.process import run, without_proxy
 from harness.system.redact import redact, token
 from harness.system.turns import Turns
 from harness.system.wait import wait_until
@@ -100,3 +100,9 @@ def test_alone_waits_for_shared_and_keeps_it_out() -> None:
     for thread in threads:
         thread.join(10)
     assert order == ["shared", "alone begins", "alone ends", "late"]
+
+
+def test_a_proxy_of_the_environment_is_kept_away_from_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "intranet.example,10.0.0.1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert without_proxy()["NO_PROXY"] == "intranet.example,10.0.0.1,127.0.0.1,localhost"

@@ -1,0 +1,233 @@
+"""A campaign in one file, and the same plan run again elsewhere from it.
+
+A bundle is an uncompressed tar: ``manifest.json`` names every other member with its SHA-256; ``definitions/`` is laid
+out as a user's folder (matrix, targets, suites); ``record/`` holds what was rendered, ``evidence/`` and
+``journal.sqlite`` what was recorded, ``images/`` (on request) the environments, so that no network is needed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from harness import __version__
+from harness.campaigns.choosing import plan_of
+from harness.campaigns.locking import NAME as LOCK
+from harness.campaigns.locking import write_lock
+from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
+from harness.campaigns.rendering import row_of
+from harness.campaigns.running import run_campaign
+from harness.campaigns.verifying import OUTPUTS
+from harness.definitions import Catalogue
+from harness.errors import UsageError
+from harness.evidence import CampaignRow, Workspace
+from harness.evidence.store import disk_errors
+from harness.gating import Difference, compare, read_record
+from harness.machines import Engine
+from harness.model.plan import Definitions
+from harness.provision import BaseImages
+
+#: Of a matrix's folder these are no part of the definitions.
+LEFT_OUT = (".harness", ".git", "__pycache__", ".pytest_cache", ".venv")
+
+
+class Manifest(BaseModel):
+    """What a bundle says of itself."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    bundle: int
+    harness: str
+    campaign: str
+    plan: str
+    options: dict[str, Any]
+    files: dict[str, str]  #: member -> SHA-256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """The campaign that was run from a bundle, and how it differs from the one in the bundle."""
+
+    finished: Finished
+    difference: Difference
+
+
+def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> Path:
+    """Write the bundle of a campaign.
+
+    Raises:
+        UsageError: there is no such campaign, it is not finished, or its definitions were changed since.
+        InfrastructureError: the disk or the engine refuses.
+    """
+    row = row_of(workspace.journal, identity)
+    if row.finished is None:
+        raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
+    definitions, plan = plan_of(Path(row.folder))
+    if plan.digest != row.plan_digest:
+        raise UsageError(f"the definitions of campaign {identity} were changed since it ran",
+                         advice="restore them, or bundle a new campaign")  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch, disk_errors(f"writing {out}"):
+        root = Path(scratch)
+        _definitions(definitions, root / "definitions")
+        write_lock(definitions, plan, root / "definitions" / "matrix" / LOCK)
+        for name in OUTPUTS.values():
+            if (workspace.folder(identity) / name).is_file():
+                _copy(workspace.folder(identity) / name, root / "record" / name)
+        for file in workspace.journal.files(identity):
+            target = root / "evidence" / file["sha256"]
+            if not target.exists():
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(workspace.store.get(file["sha256"]))
+        with (
+            contextlib.closing(sqlite3.connect(workspace.journal.path)) as source,
+            contextlib.closing(sqlite3.connect(root / "journal.sqlite")) as copy,
+        ):
+            source.backup(copy)
+        if images:
+            _images(row, definitions, workspace, root / "images")
+        members = sorted(path for path in root.rglob("*") if path.is_file())
+        manifest = Manifest(
+            bundle=1, harness=__version__, campaign=identity, plan=plan.digest, options=row.options,
+            files={str(path.relative_to(root)): _digest(path) for path in members},
+        )  # fmt: skip
+        part = out.with_name(f".{out.name}.part")
+        with tarfile.open(part, "w") as tar:
+            text = manifest.model_dump_json(indent=1).encode()
+            entry = tarfile.TarInfo("manifest.json")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+            for path in members:
+                tar.add(path, str(path.relative_to(root)), filter=_plain)
+        part.replace(out)
+    return out
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Nothing of who packed it, or when."""
+    entry.uid = entry.gid = entry.mtime = 0
+    entry.uname = entry.gname = ""
+    entry.mode = 0o644
+    return entry
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _definitions(definitions: Definitions, root: Path) -> None:
+    """The matrix's folder, and of the catalogue what the plan names."""
+    if not definitions.application_folder.is_relative_to(definitions.folder):
+        raise UsageError(f"the application lies outside of {definitions.folder}: it cannot be bundled",
+                         advice="put application.yaml beside, or below, matrix.yaml")  # fmt: skip
+    ignore = shutil.ignore_patterns(*LEFT_OUT)
+    shutil.copytree(definitions.folder, root / "matrix", ignore=ignore)
+    if definitions.matrix_path.name != "matrix.yaml":
+        _copy(definitions.matrix_path, root / "matrix" / "matrix.yaml")
+    catalogue = Catalogue.standard()
+    groups: dict[str, Collection[str]] = {
+        "cpu": definitions.cpus, "os": definitions.systems, "database": definitions.databases,
+        "runtime": definitions.runtimes, "middleware": definitions.middlewares,
+    }  # fmt: skip
+    for kind, group in groups.items():
+        for name in group:
+            path = catalogue.find("targets", kind, f"{name}.yaml")
+            if path is not None:
+                _copy(path, root / "targets" / kind / path.name)
+    for name, suite in definitions.suites.items():
+        if not suite.folder.is_relative_to(definitions.folder):
+            shutil.copytree(suite.folder, root / "suites" / name, ignore=ignore)
+    deployment = catalogue.find("suites", "deployment")
+    if deployment is not None:
+        shutil.copytree(deployment, root / "suites" / "deployment", ignore=ignore)
+
+
+def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, out: Path) -> None:
+    """The environments that were used, and the base images that they are looked for by."""
+    engine = Engine(workspace.id)
+    bases = BaseImages(engine, cache_folder())
+    wanted = {
+        bases.name_of(definitions.systems[cell["axes"]["os"]], definitions.cpus[cell["axes"]["cpu"]].architecture)
+        for cell in row.plan["cells"]
+    }
+    ids = {
+        image
+        for attempt in workspace.journal.attempts(row.id)
+        for image in attempt.facts.get("environment", {}).get("images", [])
+    }
+    out.mkdir()
+    for number, one in enumerate(sorted(wanted | ids)):
+        engine.save_image(one, out / f"{number}.tar")
+
+
+def unpack(path: Path, folder: Path) -> Manifest:
+    """Unpack a bundle into ``folder``, which must be empty, and check every byte of it against its manifest.
+
+    Raises:
+        UsageError: it is no bundle, or not what its manifest says.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tarfile.open(path, "r:") as tar:
+            tar.extractall(folder, filter="data")
+        manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    except (OSError, tarfile.TarError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"{path} is no bundle: {first}", advice="make one with: harness bundle") from error
+    there = {str(one.relative_to(folder)) for one in folder.rglob("*") if not one.is_dir()} - {"manifest.json"}
+    wrong = sorted(there ^ manifest.files.keys())
+    wrong += [name for name in sorted(there & manifest.files.keys()) if _digest(folder / name) != manifest.files[name]]
+    if wrong:
+        raise UsageError(f"{path} is not what its manifest says: {', '.join(wrong[:5])}",
+                         advice="get it again from whoever made it")  # fmt: skip
+    return manifest
+
+
+def replay(path: Path, workspace: Workspace, options: RunOptions, progress: Progress) -> Replayed:
+    """Run the plan of a bundle here, and compare.
+
+    Raises:
+        UsageError: it is no bundle, or this version of the harness makes another plan of it.
+        InfrastructureError: the engine or the disk refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="unpack-", dir=workspace.root) as scratch:
+        manifest = unpack(path, Path(scratch) / "b")
+        kept = workspace.root / "replays" / f"{manifest.campaign}-{_digest(Path(scratch) / 'b' / 'manifest.json')[:8]}"
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            (Path(scratch) / "b").rename(kept)
+    for name in sorted(name for name in manifest.files if name.startswith("images/")):
+        progress.note(f"loading {name} of the bundle")
+        Engine(workspace.id).load_image(kept / name)
+    # Targets, suites and reports are looked for in the folder that the harness is called in.
+    with contextlib.chdir(kept / "definitions"):
+        _, plan = plan_of(Path("matrix"))
+        if plan.digest != manifest.plan:
+            raise UsageError(
+                f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "
+                f"plan: {plan.digest[:12]}, not {manifest.plan[:12]}", advice="use the version that made it",
+            )  # fmt: skip
+        stored = RunOptions(
+            mirror=options.mirror, jobs=options.jobs or manifest.options["jobs"],
+            allow_expired=tuple(manifest.options["allow_expired"]), only=manifest.options["only"],
+            retry_failed=manifest.options["retry_failed"],
+        )  # fmt: skip
+        finished = run_campaign(Path("matrix"), workspace, stored, progress)
+    return Replayed(finished=finished, difference=compare(
+        read_record(kept / "record" / "campaign.json"), read_record(Path(finished.outputs["json"])),
+    ))  # fmt: skip
