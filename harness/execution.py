@@ -28,12 +28,15 @@ from harness.model.target import Attestation
 from harness.product import Deployment
 from harness.provision import Environments, InstallFailed, Machines, attest, provision
 from harness.provision.architecture import Emulator, emulator
-from harness.provision.attestation import attest_database, attest_version
+from harness.provision.attestation import attest_database, attest_version, reference_seconds
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
 from harness.system.forking import ForkServer
 from harness.system.redact import token
 from harness.system.turns import Turns
+
+#: However slow a target is, no limit is stretched by more.
+MAX_FACTOR = 100.0
 
 
 class AttemptRecord(Ledger, Protocol):
@@ -145,6 +148,7 @@ class _CellRun:
         self.attestation: list[dict[str, Any]] = []
         self.deployment: Deployment | None = None
         self.began = time.monotonic()
+        self.measured_factor = 1.0
 
     @property
     def emulated(self) -> bool:
@@ -152,7 +156,9 @@ class _CellRun:
 
     @property
     def factor(self) -> float:
-        return self.cell.timeout_factor if self.emulated else 1.0
+        """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
+        declared = self.cell.timeout_factor if self.emulated else 1.0
+        return max(declared, min(self.measured_factor, MAX_FACTOR))
 
     # --- the stages, in order ---
 
@@ -217,6 +223,7 @@ class _CellRun:
                 )
                 for role, attestation in zip(every, found, strict=True):
                     self.keep_attestation(role, attestation)
+                    self.calibrate(attestation)
             for one in self.foundations:
                 kind = type(one).__name__.lower()
                 version = machines.application.run(one.version, timeout=60 * self.factor)
@@ -375,6 +382,13 @@ class _CellRun:
                              for f in found.mismatches)  # fmt: skip
             raise AttestationMismatch(f"the {role} machine is not what was declared: {told}",
                                       advice="correct the definition under targets/, or the machine")  # fmt: skip
+
+    def calibrate(self, found: Attestation) -> None:
+        """How much slower than this machine the target is now; the slowest machine of the cell counts."""
+        reference = reference_seconds()
+        if found.loop_seconds is not None and reference is not None:
+            self.measured_factor = max(self.measured_factor, round(found.loop_seconds / reference, 1))
+        self.facts["factor"] = {"measured": self.measured_factor, "used": self.factor}
 
     def keep_logs(self, deployment: Deployment) -> None:
         self.record.keep("application.log", deployment.log(5000).encode())

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 import harness
+from harness.definitions.sheets import fill_from_sheets
 from harness.definitions.source import Loc, Source, read_source
 from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Text, Waivers
@@ -88,6 +89,7 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
             return None
 
     source = read_source(path)
+    fill_from_sheets(source)
     matrix = gather(lambda: _validate(source, Matrix))
     if matrix is None:
         raise DefinitionError(faults)

@@ -20,6 +20,7 @@ class Attestation:
     """All facts of the machines of a cell."""
 
     facts: tuple[Fact, ...]
+    loop_seconds: float | None = None  #: what a fixed piece of work took there
 
     @property
     def mismatches(self) -> tuple[Fact, ...]:

@@ -40,7 +40,7 @@ def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContex
     if not cases:
         return []
     name = suite.definition.suite
-    limits = {case.test: case.seconds * context.factor for case in cases}
+    limits = {case.test: case.seconds * (1 if case.absolute else context.factor) for case in cases}
     total = sum(limits.values()) + COLLECTION_SECONDS * context.factor
     with tempfile.TemporaryDirectory(prefix="harness-pytest-") as scratch:
         records, where = Path(scratch, "records.jsonl"), Path(scratch, "context.json")

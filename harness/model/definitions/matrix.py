@@ -93,9 +93,11 @@ class Matrix(Definition):
     matrix: Name
     title: Bilingual | None = None
     application: str = "application.yaml"
-    axes: dict[str, Strings]
+    axes: dict[str, Strings] = Field(default={})
+    axes_from: str | None = Field(default=None, description="CSV or XLSX beside the matrix with further axes")
     exclude: Annotated[tuple[Exclude, ...], BeforeValidator(listed)] = ()
     include: Annotated[tuple[dict[str, str], ...], BeforeValidator(listed)] = ()
+    include_from: str | None = Field(default=None, description="CSV or XLSX beside the matrix, a row a cell")
     adjust: Annotated[tuple[Adjust, ...], BeforeValidator(listed)] = ()
     strategy: Strategy = Strategy()
     retries: Retries = Retries()

@@ -28,6 +28,7 @@ class Case(Definition):
     certifies_emulated: bool = Field(default=True, description="false: recorded, but certifies nothing")
     when: Literal["main", "end"] = Field(default="main", description="end: after all suites, may destroy")
     seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
+    absolute: bool = Field(default=False, description="the limit is not scaled: it is part of what is demanded")
 
 
 class Suite(Definition):

@@ -1,0 +1,102 @@
+"""Retries by cause, the known-good probe and quarantine, on the scripted machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.campaigns import flaky_cases, verify
+from harness.evidence import Workspace
+from harness.system.forking import ForkServer
+from tests.integration.test_kill import CELLS, Lab
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    server = ForkServer(["tests.scripted"])
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def lab(forks: ForkServer, tmp_path: Path) -> Lab:
+    return Lab(forks, tmp_path / "lab")
+
+
+#: What the scripted machine does at a command; ``once`` is true the first time that it is asked by that name.
+ONCE = """
+import pathlib
+def once(name):
+    path = pathlib.Path(machine.engine.place).with_name(name)
+    first = not path.exists()
+    path.touch()
+    return first
+from harness.errors import InfrastructureError
+"""
+DATABASE = "'sqlite3 --version' in command"
+
+
+def run(lab: Lab, trouble: str, **matrix: Any) -> Any:
+    path = lab.folder / "matrix.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **matrix}))
+    done = lab.forks.run(
+        "tests.scripted:campaign", ["run", str(lab.folder), str(lab.workspace), 0, "", 1], log=lab.place / "log",
+        timeout=60, cwd=Path.cwd(), env={"SCRIPTED": str(lab.place / "engine"), "SCRIPTED_TROUBLE": ONCE + trouble},
+    )  # fmt: skip
+    assert "Traceback" not in done.text, done.text
+    workspace = Workspace(lab.workspace)
+    assert [step for step in verify(workspace) if not step.ok] == []
+    (row,) = workspace.journal.campaigns()
+    attempts = workspace.journal.attempts(row.id)
+    kinds = [event["kind"] for event in workspace.journal.events()]
+    return workspace, [(a.verdict.value if a.verdict is not None else "", a.message) for a in attempts], kinds
+
+
+def test_trouble_of_the_lab_is_tried_again_when_the_probe_is_good(lab: Lab) -> None:
+    _, attempts, kinds = run(lab, f"if {DATABASE} and once('a'): raise InfrastructureError('the switch rebooted')")
+    assert [verdict for verdict, _ in attempts] == ["inconclusive", "conformant", "conformant"]
+    assert "the switch rebooted" in attempts[0][1]
+    assert kinds.count("known-good-probe") == 1
+    assert "quarantine" not in kinds
+
+
+def test_it_is_tried_as_often_as_the_matrix_says(lab: Lab) -> None:
+    trouble = f"if {DATABASE}: raise InfrastructureError('dead')"
+    _, attempts, _ = run(lab, trouble, retries={"infra": 2})
+    assert len(attempts) == 3 * CELLS
+    assert {verdict for verdict, _ in attempts} == {"inconclusive"}
+
+
+def test_a_target_whose_probe_fails_is_in_quarantine(lab: Lab) -> None:
+    trouble = f"if {DATABASE} or machine.name == 'probe': raise InfrastructureError('the power is off')"
+    _, attempts, kinds = run(lab, trouble, retries={"infra": 3})
+    assert [verdict for verdict, _ in attempts] == ["inconclusive"] * CELLS, "nothing is tried again on a dead target"
+    assert kinds.count("quarantine") == 1
+    assert "quarantine" in attempts[1][1]
+    assert "the power is off" in attempts[1][1]
+
+
+FAILS_ONCE = (
+    "from harness.product import ProductFault\nif 'kill -0' in command and once('f'): raise ProductFault('e', 'z')"
+)
+
+
+def test_a_failure_is_not_tried_again_unless_asked(lab: Lab) -> None:
+    _, attempts, _ = run(lab, FAILS_ONCE)
+    assert [verdict for verdict, _ in attempts] == ["nonconformant", "conformant"]
+
+
+def test_a_pass_after_a_failure_is_unsteady_and_in_the_history(lab: Lab) -> None:
+    workspace, attempts, _ = run(lab, FAILS_ONCE, retries={"fail": 1})
+    assert [verdict for verdict, _ in attempts] == ["nonconformant", "conformant", "conformant"]
+    (row,) = workspace.journal.campaigns()
+    folder = workspace.folder(row.id)
+    assert '"verdict": "nonconformant"' in (folder / "campaign.json").read_text()
+    assert "不稳定 unsteady" in (folder / "report.html").read_text()
+    assert "不稳定 unsteady" in (folder / "summary.md").read_text()
+    (flaky,) = flaky_cases(workspace)
+    assert (flaky["case"], flaky["runs"], flaky["failed"]) == ("DEP-5", 2, 1)
