@@ -73,8 +73,8 @@ def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
     name = source.value[loc[0]]
     path = source.path.parent / name
 
-    def refuse(message: str, **more: str) -> DefinitionError:
-        return DefinitionError([source.fault(loc, message, **more)])
+    def refuse(message: str, expected: str = "", found: str = "") -> DefinitionError:
+        return DefinitionError([source.fault(loc, message, expected=expected, found=found)])
 
     if not path.resolve().is_relative_to(root):
         raise refuse("the sheet lies outside the matrix's folder", expected=f"a path below {root}", found=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -230,6 +231,34 @@ def test_gc_leaves_a_running_campaign_alone(harness: Run, tmp_path: Path) -> Non
     assert harness("gc", "--format", "json").json["removed"] == []
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
+
+
+def test_killed_at_random_moments_and_resumed_each_time(harness: Run, tmp_path: Path) -> None:
+    """kill -9 with the real engine, again and again; the moments are drawn anew in each run of the test, and told."""
+    axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "n": ["1", "2", "3"]}
+    root = product(tmp_path / "p", WEB, axes=axes)
+    chance = random.Random()
+    moments = [round(chance.uniform(0.7, 4.0), 2) for _ in range(5)]
+    verb = ["run", str(root)]
+    for moment in moments:
+        process = subprocess.Popen(command(*verb), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moment)
+        process.kill()
+        process.wait()
+        if (tmp_path / ".harness" / "journal.sqlite").exists() and harness("list", "--format", "json").json[
+            "campaigns"
+        ]:
+            verb = ["resume"]
+    ended = harness(*verb, "--format", "json")
+    assert ended.code == 0, f"killed after {moments} s: {ended.err}"
+    workspace = Workspace(tmp_path / ".harness")
+    (row,) = workspace.journal.campaigns()
+    attempts = workspace.journal.attempts(row.id)
+    good = [a.cell for a in attempts if a.verdict is not None and a.verdict.value == "conformant"]
+    assert len(good) == len(set(good)) == 3, f"killed after {moments} s: a finished cell was run again"
+    assert ours(tmp_path / ".harness") == [], f"killed after {moments} s"
+    assert harness("verify").code == 0
+    assert _children_of_the_dead(root) == []
 
 
 def _children_of_the_dead(root: Path) -> list[Any]:

@@ -40,12 +40,13 @@ from harness.errors import InfrastructureError
 DATABASE = "'sqlite3 --version' in command"
 
 
-def run(lab: Lab, trouble: str, **matrix: Any) -> Any:
+def run(lab: Lab, trouble: str, suite: str = "pass", **matrix: Any) -> Any:
     path = lab.folder / "matrix.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **matrix}))
     done = lab.forks.run(
         "tests.scripted:campaign", ["run", str(lab.folder), str(lab.workspace), 0, "", 1], log=lab.place / "log",
-        timeout=60, cwd=Path.cwd(), env={"SCRIPTED": str(lab.place / "engine"), "SCRIPTED_TROUBLE": ONCE + trouble},
+        timeout=60, cwd=Path.cwd(), env={"SCRIPTED": str(lab.place / "engine"), "SCRIPTED_TROUBLE": ONCE + trouble,
+                                      "SCRIPTED_SUITE": suite},
     )  # fmt: skip
     assert "Traceback" not in done.text, done.text
     workspace = Workspace(lab.workspace)
@@ -100,3 +101,33 @@ def test_a_pass_after_a_failure_is_unsteady_and_in_the_history(lab: Lab) -> None
     assert "不稳定 unsteady" in (folder / "summary.md").read_text()
     (flaky,) = flaky_cases(workspace)
     assert (flaky["case"], flaky["runs"], flaky["failed"]) == ("DEP-5", 2, 1)
+
+
+def waive(lab: Lab, expires: str) -> None:
+    waiver = {
+        "case": "V-IT-RUNS",
+        "when": {"n": "0"},
+        "because": "known fault 17",
+        "approved_by": "QA",
+        "expires": expires,
+    }
+    (lab.folder / "waivers.yaml").write_text(yaml.safe_dump({"waivers": [waiver]}))
+
+
+def test_a_waived_failure_makes_its_cell_conditional(lab: Lab) -> None:
+    waive(lab, "2999-12-31")
+    workspace, attempts, _ = run(lab, "", suite="fail", waivers="waivers.yaml")
+    assert [verdict for verdict, _ in attempts] == ["conditional", "nonconformant"]
+    (row,) = workspace.journal.campaigns()
+    report = (workspace.folder(row.id) / "report.html").read_text()
+    assert "known fault 17" in report
+    seen = workspace.journal.observations(row.id)
+    assert {one.result.value for found in seen.values() for one in found if one.case == "V-IT-RUNS"} == {"fail"}
+
+
+def test_a_waiver_that_expired_accepts_nothing_and_is_told(lab: Lab) -> None:
+    waive(lab, "2020-01-01")
+    workspace, attempts, _ = run(lab, "", suite="fail", waivers="waivers.yaml")
+    assert [verdict for verdict, _ in attempts] == ["nonconformant", "nonconformant"]
+    (row,) = workspace.journal.campaigns()
+    assert "expired on 2020-01-01" in (workspace.folder(row.id) / "campaign.json").read_text()

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.entry import cli
+from harness.definitions import read
 from harness.definitions.presentation import Presentation
-from harness.errors import UsageError
+from harness.errors import DefinitionError, UsageError
 from harness.gating import CampaignRecord, compare, decide
 from harness.judging import judge
 from harness.model.definitions import Case, Policy, Waiver
@@ -238,3 +239,11 @@ def test_the_summary_names_every_cell_and_takes_no_markup() -> None:
     text = render_markdown(shown, Presentation.standard().wording())
     assert text.count("\n| ") >= 12
     assert "\\<img src=x\\> \\| \\[a\\]\\(b\\) next" in text
+
+
+def test_the_waivers_of_a_matrix_are_read_or_told(folder: Any) -> None:
+    folder.change("matrix", waivers="waivers.yaml")
+    with pytest.raises(DefinitionError, match="cannot be read"):
+        read(folder.root)
+    folder.write("waivers", {"waivers": [{"case": "C", "because": "b", "approved_by": "a", "expires": TODAY}]})
+    assert [one.expires for one in read(folder.root).waivers] == [TODAY]
