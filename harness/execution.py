@@ -191,9 +191,13 @@ class _CellRun:
                 except InstallFailed as failure:  # the lab's database, not the product under test
                     self.blocked(f"the database could not be installed: {failure.message}")
         made = [one for one in (product, server) if one is not None]
+        apart = {name for one in (*self.foundations, self.target.database) for name in one.packages}
+        apart -= set(self.application.packages)
+        beneath = {name for one in self.foundations for name in one.packages} & apart
         self.facts["environment"] = {
             "images": [one.image for one in made], "cached": all(one.cached for one in made),
-            "packages": [vars(p) for p in product.packages if p.name not in self.target.database.packages],
+            "packages": [vars(p) for p in product.packages if p.name not in apart],
+            "foundation packages": [vars(p) for p in product.packages if p.name in beneath],
             "database packages": [vars(p) for one in made for p in one.packages
                                   if p.name in self.target.database.packages],
             "notes": sorted({note for one in made for note in one.notes}),
@@ -348,7 +352,8 @@ class _CellRun:
         access = Access(kind=database.database, path=database.path or "") if embedded else Access(
             kind=database.database, host="database", port=database.port or 0, password=token())  # fmt: skip
         own = {p.name for p in product.packages} & set(self.application.packages)
-        from_files = {p.name for p in product.packages if p.version} - set(database.packages)
+        others = {name for one in (*self.foundations, database) for name in one.packages}
+        from_files = {p.name for p in product.packages if p.version} - others
         return CellContext(
             campaign=self.lab.campaign, cell=self.cell.id, attempt=self.record.number, axes=self.cell.axes,
             architecture=self.target.cpu.architecture, emulated=self.emulated,

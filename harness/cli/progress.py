@@ -85,7 +85,9 @@ class _View:
     def time_left(self) -> str:
         """Words for the time that is left, by what cells took before, less what the running ones have had."""
         now = time.monotonic()
-        if not self.left or any(seconds is None for seconds in self.left.values()):
+        if not self.left:
+            return ""
+        if any(seconds is None for seconds in self.left.values()):
             return "剩余时间未知 time left unknown"
         had = {identity: now - began for identity, (_, _, began) in self.running.items()}
         seconds = makespan([max(0.0, (s or 0.0) - had.get(i, 0.0)) for i, s in self.left.items()], self.jobs)

@@ -92,7 +92,7 @@ def print_table(finished: Finished, console: Console) -> None:
         deployed, total = cell.seconds.get("deployed"), cell.seconds.get("total")
         fidelity = cell.fidelity.value if cell.fidelity is not None else "-"
         table.add_row(
-            cell.axes["cpu"], cell.axes["os"], cell.axes["database"], fidelity,
+            cell.axes["cpu"], cell.axes["os"], " ".join(filter(None, (cell.axes["database"], cell.further))), fidelity,
             f"[{colour}]{zh} {cell.verdict.value}[/{colour}]",
             "/".join(str(cell.count(result)) for result in Result),
             f"{deployed:.1f} s" if deployed is not None else "-", f"{total:.1f} s" if total is not None else "-",
@@ -103,7 +103,7 @@ def print_table(finished: Finished, console: Console) -> None:
     console.print("p/f/e/s/m: pass 通过 / fail 不通过 / error 未完成 / skip 跳过 / miss 未执行", style="dim")
     for cell in view.cells:
         if cell.message:
-            label = " · ".join(cell.axes[axis] for axis in ("cpu", "os", "database"))
+            label = " · ".join(filter(None, (*(cell.axes[axis] for axis in ("cpu", "os", "database")), cell.further)))
             console.print(f"{label}: {escape(cell.message)}", style=VERDICTS[cell.verdict][1])
 
 

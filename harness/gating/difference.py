@@ -113,6 +113,7 @@ def _packages(what: str, a: tuple[PackageRecord, ...], b: tuple[PackageRecord, .
 def _environment(a: CellRecord, b: CellRecord) -> Iterable[Change]:
     yield from _packages("product package", a.packages, b.packages, b.told)
     yield from _packages("database package", a.database_packages, b.database_packages, b.told)
+    yield from _packages("runtime package", a.foundation_packages, b.foundation_packages, b.told)
     if a.version != b.version:
         yield Change(kind="environment", cell=b.told, what="product version", before=a.version, after=b.version)
     old, new = ({f"{f['machine']} {f['name']}": str(f["observed"]) for f in cell.attestation} for cell in (a, b))

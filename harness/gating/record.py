@@ -64,6 +64,7 @@ class CellRecord(_Read):
     cases: tuple[CaseRecord, ...]
     packages: tuple[PackageRecord, ...]
     database_packages: tuple[PackageRecord, ...]
+    foundation_packages: tuple[PackageRecord, ...] = ()
     attestation: tuple[dict[str, Any], ...]
     images: tuple[str, ...]
     version: str

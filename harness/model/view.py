@@ -78,6 +78,7 @@ class CellView:
     seconds: dict[str, float]
     packages: tuple[dict[str, str], ...]
     database_packages: tuple[dict[str, str], ...]
+    foundation_packages: tuple[dict[str, str], ...]  #: of runtime and middleware
     images: tuple[str, ...]
     cached: bool
     emulator: dict[str, str]
@@ -92,6 +93,11 @@ class CellView:
 
     def count(self, result: Result) -> int:
         return sum(1 for case in self.cases if case.result is result)
+
+    @property
+    def further(self) -> str:
+        """Axes beside CPU, system and database, in one line; empty where there is none."""
+        return ", ".join(f"{k}={v}" for k, v in self.axes.items() if k not in ("cpu", "os", "database"))
 
     @property
     def unsteady(self) -> bool:
