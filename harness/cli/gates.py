@@ -47,14 +47,20 @@ def gate_command(ctx: click.Context, campaign: str | None, policy: Path | None, 
         baseline=campaigns.record_of(baseline, place) if baseline else None,
         today=datetime.datetime.now(datetime.UTC).date(),
     )  # fmt: skip
+    planned = {cell.id for cell in record.cells}
+    flaky = [one for one in campaigns.flaky_cases(place) if one["cell"] in planned] if place is not None else []
     if annotate is not None:
         click.echo(_annotated(decision, annotate, shown), nl=False)
     elif form == "json":
-        print_json({"campaign": record.id, "decision": decision.word, "findings": [vars(f) for f in decision.findings]})
+        print_json({"campaign": record.id, "decision": decision.word,
+                    "findings": [vars(f) for f in decision.findings], "flaky": flaky})  # fmt: skip
     console = Console(stderr=form == "json" or annotate is not None, highlight=False, soft_wrap=True)
     styles = {"closes": "red", "undecided": "magenta", "noted": "yellow"}
     for finding in decision.findings:
         console.print(f"[{styles[finding.effect]}]{finding.effect:9}[/] {escape(str(finding))}")
+    for one in flaky:
+        told = f"{one['failed']} of {one['runs']} attempts failed with this product and suite; see: harness flaky"
+        console.print(f"[yellow]unsteady[/]  {escape(one['cell'])} {one['case']}: {told}")
     zh, colour = WORDS[decision.word]
     console.print(f"gate 门禁 {record.id}: [{colour}]{decision.word} {zh}[/]")
     ctx.exit(EXIT[decision.word])

@@ -13,9 +13,11 @@ from rich.table import Table
 from harness import campaigns
 from harness.cli.shared import existing, folder_argument, format_option, print_json, workspace_option
 from harness.cli.starting import begin_product
-from harness.definitions.kinds import KINDS, schema_of, write_schemas
-from harness.errors import UsageError
+from harness.definitions import parse
+from harness.definitions.kinds import KINDS, kind_of, schema_of, write_schemas
+from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.plan import Plan
+from harness.report import render_sarif
 
 
 @click.command("plan")
@@ -87,15 +89,31 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
 
 
 @click.command("lint")
-@folder_argument
-@format_option
-def lint_command(folder: Path, form: str) -> None:
-    """Check the matrix in FOLDER and everything it names; all faults are told at once."""
-    _, plan = campaigns.plan_of(folder)
+@click.argument("place", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+@click.pass_context
+def lint_command(ctx: click.Context, place: Path, form: str) -> None:
+    """Check PLACE, the folder of a matrix with everything it names, or any one definition; tells all faults at once."""
+    kind = kind_of(place.resolve()) if place.is_file() and place.stem != "matrix" else None
+    faults: list[Fault] = []
+    told = ""
+    try:
+        if kind is not None:
+            parse(place, KINDS[kind])
+            told = f"a good definition of kind {kind}"
+        else:
+            told = f"{len(campaigns.plan_of(place)[1].cells)} cells"
+    except DefinitionError as error:
+        if form == "text":
+            raise
+        faults = error.faults
     if form == "json":
-        print_json({"faults": []})
+        print_json({"faults": [vars(fault) for fault in faults]})
+    elif form == "sarif":
+        click.echo(render_sarif(faults, Path.cwd()), nl=False)
     else:
-        click.echo(f"{folder}: no fault; {len(plan.cells)} cells", err=True)
+        click.echo(f"{place}: no fault; {told}", err=True)
+    ctx.exit(2 if faults else 0)
 
 
 @click.command("init")

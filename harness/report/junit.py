@@ -16,25 +16,26 @@ def render_junit(view: CampaignView) -> bytes:
     root = ET.Element("testsuites", name=view.matrix)
     totals = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
     for cell in view.cells:
-        for name in dict.fromkeys(case.suite for case in cell.cases):
-            cases = [case for case in cell.cases if case.suite == name]
-            count = {
-                "tests": len(cases), "failures": sum(c.result is Result.FAIL for c in cases),
-                "errors": sum(c.result in (Result.ERROR, Result.MISS) for c in cases),
-                "skipped": sum(c.result is Result.SKIP for c in cases),
-            }  # fmt: skip
-            suite = ET.SubElement(root, "testsuite", name=f"{cell.id} {name}")
-            suite.set("time", f"{sum(c.seconds for c in cases):.3f}")
-            for key, number in count.items():
-                suite.set(key, str(number))
-            properties = ET.SubElement(suite, "properties")
-            facts = {**cell.axes, "verdict": cell.verdict.value,
-                     "fidelity": cell.fidelity.value if cell.fidelity is not None else "none"}  # fmt: skip
-            for key, value in facts.items():
-                ET.SubElement(properties, "property", name=key, value=value)
-            for case in cases:
-                _case(suite, cell.id, case)
-            totals = {key: totals[key] + count[key] for key in totals}
+        cases = cell.cases
+        count = {
+            "tests": len(cases), "failures": sum(c.result is Result.FAIL for c in cases),
+            "errors": sum(c.result in (Result.ERROR, Result.MISS) for c in cases),
+            "skipped": sum(c.result is Result.SKIP for c in cases),
+        }  # fmt: skip
+        suite = ET.SubElement(root, "testsuite", name=cell.id, id=cell.short)
+        suite.set("time", f"{sum(c.seconds for c in cases):.3f}")
+        if cell.attempts:
+            suite.set("timestamp", cell.attempts[-1].started[:19])
+        for key, number in count.items():
+            suite.set(key, str(number))
+        properties = ET.SubElement(suite, "properties")
+        facts = {**cell.axes, "verdict": cell.verdict.value, "attempts": str(len(cell.attempts)),
+                 "fidelity": cell.fidelity.value if cell.fidelity is not None else "none"}  # fmt: skip
+        for key, value in facts.items():
+            ET.SubElement(properties, "property", name=key, value=value)
+        for case in cases:
+            _case(suite, cell.id, case)
+        totals = {key: totals[key] + count[key] for key in totals}
     for key, number in totals.items():
         root.set(key, str(number))
     ET.indent(root)

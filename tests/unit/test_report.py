@@ -92,6 +92,17 @@ def test_a_cell_without_known_fidelity_is_never_an_adaptation() -> None:
     assert kind_of(view(tested=0), profile) is PRE_ADAPTATION
 
 
+def test_junit_has_one_suite_a_cell() -> None:
+    shown = view({1: Result.FAIL})
+    root = ET.fromstring(render_junit(shown))
+    suites = root.findall("testsuite")
+    assert [suite.get("name") for suite in suites] == [cell.id for cell in shown.cells]
+    for suite, cell in zip(suites, shown.cells, strict=True):
+        assert len(suite.findall("testcase")) == int(suite.get("tests") or 0) == len(cell.cases)
+        assert suite.find("properties/property[@name='verdict']").get("value") == cell.verdict.value  # type: ignore[union-attr]
+    assert int(root.get("tests") or 0) == sum(len(cell.cases) for cell in shown.cells)
+
+
 def test_junit_keeps_failure_error_and_skip_apart() -> None:
     mixed = view({0: Result.FAIL, 1: Result.ERROR, 2: Result.SKIP, 3: Result.MISS})
     root = ET.fromstring(render_junit(mixed))

@@ -169,3 +169,34 @@ def test_git_ignores_none_of_the_schemas() -> None:
         ["git", "check-ignore", "schemas/cpu.schema.json"], cwd=ROOT, capture_output=True, check=False
     )
     assert done.returncode == 1
+
+
+def test_lint_takes_any_one_definition(folder: Any) -> None:
+    run = CliRunner().invoke
+    assert "kind application" in run(cli, ["lint", str(folder.root / "application.yaml")]).output
+    path = folder.write("policy", {"policy": "p", "verdict": []})
+    assert isinstance(run(cli, ["lint", str(path)]).exception, DefinitionError)
+    assert "cells" in run(cli, ["lint", str(folder.root / "matrix.yaml")]).output
+
+
+def test_faults_as_json_and_as_sarif(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.root.parent)
+    folder.change("matrix", colour="red", axes={"os": ["debian-12"], "cpu": ["x87"], "database": ["sqlite"]})
+    result = CliRunner().invoke(cli, ["lint", "product", "--format", "json"])
+    assert result.exit_code == 2
+    (fault,) = json.loads(result.stdout)["faults"]
+    assert fault["message"] == "unknown key 'colour'"
+    assert fault["line"] > 1
+    result = CliRunner().invoke(cli, ["lint", "product", "--format", "sarif"])
+    assert result.exit_code == 2
+    (run,) = json.loads(result.stdout)["runs"]
+    (found,) = run["results"]
+    place = found["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"] == {"uri": "product/matrix.yaml", "uriBaseId": "%SRCROOT%"}
+    assert place["region"] == {"startLine": fault["line"], "startColumn": fault["column"]}
+    assert found["ruleId"] in {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    folder.change("matrix", colour="red")
+    axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"]}
+    good = folder.write("matrix", {"matrix": "m", "axes": axes, "suites": ["compat/http"]})
+    result = CliRunner().invoke(cli, ["lint", str(good), "--format", "sarif"])
+    assert (result.exit_code, json.loads(result.stdout)["runs"][0]["results"]) == (0, [])
