@@ -116,7 +116,10 @@ def _environment(a: CellRecord, b: CellRecord) -> Iterable[Change]:
     yield from _packages("runtime package", a.foundation_packages, b.foundation_packages, b.told)
     if a.version != b.version:
         yield Change(kind="environment", cell=b.told, what="product version", before=a.version, after=b.version)
-    old, new = ({f"{f['machine']} {f['name']}": str(f["observed"]) for f in cell.attestation} for cell in (a, b))
+    old, new = (
+        {f"{f['machine']} {f['name']}": str(f["observed"]) for f in cell.attestation if not f.get("measured")}
+        for cell in (a, b)
+    )
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             yield Change(kind="environment", cell=b.told, what=name, before=old.get(name, ""), after=new.get(name, ""))

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One property of a target. ``declared`` is empty where nothing was demanded: then it is only recorded."""
+    """One property of a target. ``declared`` is empty where nothing was demanded: then it is only recorded.
+
+    ``measured``: a figure of that moment, which differs from run to run without meaning anything.
+    """
 
     name: str
     declared: str
     observed: str
     holds: bool = True
+    measured: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,8 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     loop = observed.get("loop", "")
     seconds = int(loop) / 1e6 if loop.isdigit() else None
     if seconds is not None:
-        facts.append(Fact(name="20,000 turns of a shell loop", declared="", observed=f"{seconds * 1000:.0f} ms"))
+        facts.append(Fact(name="20,000 turns of a shell loop", declared="", observed=f"{seconds * 1000:.0f} ms",
+                          measured=True))  # fmt: skip
     return Attestation(facts=tuple(facts), loop_seconds=seconds)
 
 

@@ -158,6 +158,12 @@ def test_a_difference_names_what_changed_and_whom_to_suspect() -> None:
     assert found.suspects["x86-64 · b"][0] == "the lab or the definitions (infra): no engine"
 
 
+def test_figures_of_the_moment_are_no_difference() -> None:
+    fact = {"machine": "application", "name": "loop", "measured": True}
+    before, after = (campaign(cell(attestation=[{**fact, "observed": seen}])) for seen in ("24 ms", "33 ms"))
+    assert compare(before, after).changes == ()
+
+
 def test_a_verdict_that_turned_for_no_reason_is_called_unsteady() -> None:
     found = compare(campaign(cell()), campaign(FAILS))
     assert "nothing else changed" in found.suspects["x86-64 · a"][0]
