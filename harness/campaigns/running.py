@@ -31,6 +31,7 @@ from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions, Plan
 from harness.model.results import Cause, Observation, Result, State, Verdict
 from harness.provision import BaseImages, Environments
+from harness.provision.attestation import reference_seconds
 from harness.runners.pytest_runner import PRELOAD
 from harness.system.forking import ForkServer
 
@@ -117,7 +118,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     images = BaseImages(engine, cache_folder(), options.mirror, accepted, cancel)
     environments = Environments(engine, images, no_cache=options.no_cache, cancel=cancel, campaign=identity)
     forks = ForkServer([PRELOAD])
-    threading.Thread(target=typesetter, name="typesetter", daemon=True).start()
+    threading.Thread(target=_prepare, name="prepare", daemon=True).start()
     lab = Lab(engine=engine, environments=environments, definitions=definitions, deployment_suite=deployment,
               campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks)  # fmt: skip
     retries = definitions.matrix.retries
@@ -158,6 +159,12 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     if fatal:
         raise fatal[0]
     return finish(identity, workspace, progress, close=True, interrupted=lab.stopping)
+
+
+def _prepare() -> None:
+    """What every campaign needs later, done while its first cells wait for the engine."""
+    reference_seconds()
+    typesetter()
 
 
 def _stop(number: int, lab: Lab, progress: Progress) -> None:

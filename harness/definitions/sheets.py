@@ -8,9 +8,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
-
 from harness.definitions.source import Source
 from harness.errors import DefinitionError, Fault
 
@@ -133,6 +130,10 @@ def _csv(path: Path, data: bytes) -> Rows:
 
 
 def _xlsx(path: Path, data: bytes) -> Rows:
+    # Imported here: it takes a tenth of a second, and few matrices have a workbook.
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
     rows: Rows = []
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)

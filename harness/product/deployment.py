@@ -76,6 +76,16 @@ class Deployment:
         Raises:
             InfrastructureError: the machine does not answer.
         """
+        if not self._own_control:
+            self.machine.run(self._control(), timeout=60)
+
+    @property
+    def _own_control(self) -> bool:
+        """Whether the product's user may write the scripts itself, with the command that starts it."""
+        return self.context.application.user == "root"
+
+    def _control(self) -> str:
+        """Shell text that writes the scripts."""
         application = self.context.application
         values = self.context.values()
         command = render(application.start, values, where="start").strip()
@@ -89,12 +99,11 @@ class Deployment:
         supervise = (
             f'echo "--- start $1" >>{LOG}\nsh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit.$1\n'
         )
-        script = (
+        return (
             f"mkdir -p {RUN} /var/log/harness && touch {LOG} && chown '{application.user}' {RUN} {LOG}\n"
             f"cat >{RUN}/start.sh <<'HARNESS_START'\n{start}HARNESS_START\n"
             f"cat >{RUN}/supervise.sh <<'HARNESS_START'\n{supervise}HARNESS_START\n"
         )
-        self.machine.run(script, timeout=60)
 
     def start(self) -> bool:
         """Start the product; whether its process is there within the first second.
@@ -105,6 +114,7 @@ class Deployment:
         self._run = secrets.token_hex(4)
         # One command for all of it, because each costs the engine a twentieth of a second, and an emulated one more.
         done = self.machine.run(
+            f"{self._control() if self._own_control else ''}"
             f"rm -f {RUN}/app.pid; echo {self._run} >{RUN}/app.run\n"
             f"setsid sh {RUN}/supervise.sh {self._run} </dev/null >/dev/null 2>&1 &\n"
             f"n=0; while [ ! -s {RUN}/app.pid ] && [ $n -lt 50 ]; do sleep 0.02; n=$((n+1)); done\n"
