@@ -40,8 +40,8 @@ def expected_target(definitions: Definitions, cell: Cell) -> str:
     """What serves the cell here, in words."""
     cpu = definitions.cpus[cell.axes["cpu"]]
     if cpu.architecture == host_architecture():
-        return "container"
-    return f"container, qemu-user {cpu.emulation.user or 'default model'}"
+        return "this machine"
+    return f"qemu-user {cpu.emulation.user or 'default model'}"
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:

@@ -34,6 +34,7 @@ from harness.provision import BaseImages, Environments
 from harness.provision.attestation import reference_seconds
 from harness.runners.pytest_runner import PRELOAD
 from harness.system.forking import ForkServer
+from harness.system.turns import Turns
 
 
 def run_campaign(folder: Path, workspace: Workspace, options: RunOptions, progress: Progress) -> Finished:
@@ -119,8 +120,10 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     environments = Environments(engine, images, no_cache=options.no_cache, cancel=cancel, campaign=identity)
     forks = ForkServer([PRELOAD])
     threading.Thread(target=_prepare, name="prepare", daemon=True).start()
+    turns = Turns(cache_folder() / "locks" / "machine")
     lab = Lab(engine=engine, environments=environments, definitions=definitions, deployment_suite=deployment,
-              campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks)  # fmt: skip
+              campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks,
+              turns=turns)  # fmt: skip
     retries = definitions.matrix.retries
     if options.retry_failed is not None:
         retries = retries.model_copy(update={"fail": options.retry_failed})

@@ -64,12 +64,12 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
 def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console: Console) -> None:
     further = [axis for axis in plan.cells[0].axes if axis not in ("cpu", "os", "database")]
     table = Table(box=None, pad_edge=False)
-    for title in ("cell", "cpu", "os", "database", *further, "target", "why", "s"):
+    for title in ("cell", "cpu", "os", "database", *further, "fidelity", "target", "why", "s"):
         table.add_column(title, overflow="fold", justify="right" if title == "s" else "left")
     for cell, one in zip(plan.cells, shown, strict=True):
         seconds = f"{one['seconds']:.0f}" if one["seconds"] is not None else "?"
-        table.add_row(cell.short, *(cell.axes[axis] for axis in ("cpu", "os", "database", *further)), one["target"],
-                      cell.reason, seconds)  # fmt: skip
+        axes = (cell.axes[axis] for axis in ("cpu", "os", "database", *further))
+        table.add_row(cell.short, *axes, one["fidelity"], one["target"], cell.reason, seconds)
     console.print(table)
     for rule in plan.excluded:
         console.print(f"{rule.count} excluded: {rule.told}: {rule.because}", style="dim")

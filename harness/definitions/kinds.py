@@ -23,12 +23,13 @@ from harness.model.definitions import (
     Runtime,
     Suite,
     Waivers,
+    WordingFile,
 )
 
 KINDS: dict[str, type[BaseModel]] = {
     "application": Application, "matrix": Matrix, "suite": Suite, "profile": LoadProfile, "cpu": Cpu, "os": Os,
     "database": Database, "middleware": Middleware, "runtime": Runtime, "hosts": Hosts, "waivers": Waivers,
-    "policy": Policy, "issuer": IssuerProfile,
+    "policy": Policy, "issuer": IssuerProfile, "wording": WordingFile,
 }  # fmt: skip
 
 #: First line of a file, by which editors find the schema (yaml-language-server and those that follow it).

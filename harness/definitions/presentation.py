@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
-from harness.definitions import Catalogue
+from harness.definitions import Catalogue, parse
 from harness.errors import DefinitionError, Fault
+from harness.model.definitions import WordingFile
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,9 @@ class Presentation:
         Raises:
             DefinitionError: it is missing or not in shape.
         """
-        path = self.path("wording.yaml")
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-            words = {g: {k: (str(v["zh"]), str(v["en"])) for k, v in group.items()} for g, group in raw.items()}
-        except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-            raise DefinitionError([
-                Fault(file=str(path), line=1, column=1, message=f"the wording cannot be read: {error}",
-                      expected="groups of words, each {zh: …, en: …}")
-            ]) from error  # fmt: skip
-        return Wording(words)
+        groups = parse(self.path("wording.yaml"), WordingFile).root
+        return Wording({group: {word: (text.zh, text.en) for word, text in words.items()}
+                        for group, words in groups.items()})  # fmt: skip
 
     def render(self, template: str, **values: Any) -> str:
         """Render a template; ``w`` is the wording.

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
+
+POLL_SECONDS = 0.2
 
 
 class Turns:
-    """Many may be in ``shared`` at once; ``alone`` waits until none is, and lets none begin meanwhile."""
+    """Many may be in ``shared`` at once; ``alone`` waits until none is, and lets none begin meanwhile.
 
-    def __init__(self) -> None:
+    With ``path``, a lock file of this machine, that holds between processes too: a load of one harness waits for the
+    cells of another.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
         self._condition = threading.Condition()
         self._sharing = 0
         self._alone = 0
         self._busy = False
+        self._path = path
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
@@ -22,7 +32,8 @@ class Turns:
             self._condition.wait_for(lambda: not self._busy and not self._alone)
             self._sharing += 1
         try:
-            yield
+            with self._host(fcntl.LOCK_SH):
+                yield
         finally:
             with self._condition:
                 self._sharing -= 1
@@ -36,8 +47,39 @@ class Turns:
             self._alone -= 1
             self._busy = True
         try:
-            yield
+            with self._host(fcntl.LOCK_EX):
+                yield
         finally:
             with self._condition:
                 self._busy = False
                 self._condition.notify_all()
+
+    @contextlib.contextmanager
+    def _host(self, kind: int) -> Iterator[None]:
+        """Hold the machine's lock, which ends with this process however that ends.
+
+        Whoever wants it alone first takes a gate that others only pass through, so that they cannot keep it waiting
+        for good.
+        """
+        if self._path is None:
+            yield
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as lock, self._path.with_name(f"{self._path.name}.gate").open("a") as gate:
+            _take(gate.fileno(), fcntl.LOCK_EX)
+            _take(lock.fileno(), kind)
+            fcntl.flock(gate, fcntl.LOCK_UN)
+            yield
+
+
+def _take(descriptor: int, kind: int) -> None:
+    """Wait without blocking in the kernel, so that a signal is acted upon meanwhile."""
+    pause = 0.002  # a gate is held for less
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_SECONDS)
+        else:
+            return

@@ -71,3 +71,12 @@ def test_a_stalling_product_shows_in_the_latency_from_the_intended_start(harness
     # Sixteen users cannot keep 40 requests a second of one second each: the backlog must show in the latency.
     assert max(s[1] for s in samples) > 2 * max(s[2] for s in samples)
     assert {c["result"] for c in record["cells"][0]["cases"] if c["id"] in ("LOAD-01", "LOAD-03")} == {"fail"}
+
+
+def test_a_folder_made_by_init_runs_as_it_is(harness: Run, tmp_path: Path) -> None:
+    assert harness("init", "my product").code == 0
+    ran = harness("run", "my product", "--format", "json")
+    assert ran.code == 0, ran.err
+    assert [cell["verdict"] for cell in ran.json["cells"]] == ["conformant"]
+    assert harness("gate").code == 0
+    assert (tmp_path / ".harness").is_dir()

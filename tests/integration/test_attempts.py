@@ -109,6 +109,7 @@ def waive(lab: Lab, expires: str) -> None:
         "when": {"n": "0"},
         "because": "known fault 17",
         "approved_by": "QA",
+        "evidence": "ticket 17",
         "expires": expires,
     }
     (lab.folder / "waivers.yaml").write_text(yaml.safe_dump({"waivers": [waiver]}))

@@ -54,7 +54,14 @@ def word(record: CampaignRecord, policy: dict[str, Any] | None = None, **more: A
 
 def waiver(**more: Any) -> Waiver:
     return Waiver.model_validate(
-        {"case": "C-1", "because": "known", "approved_by": "QA", "expires": TODAY.isoformat(), **more}
+        {
+            "case": "C-1",
+            "because": "known",
+            "approved_by": "QA",
+            "evidence": "ticket 1",
+            "expires": TODAY.isoformat(),
+            **more,
+        }  # fmt: skip
     )
 
 
@@ -203,7 +210,7 @@ def test_the_command_decides_by_its_exit_code(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("policy: p\nnot_worse_than_baseline: true\n")
     waivers = tmp_path / "waivers.yaml"
-    waivers.write_text("waivers:\n- {case: C-1, because: b, approved_by: a, expires: 2099-01-01}\n")
+    waivers.write_text("waivers:\n- {case: C-1, because: b, approved_by: a, evidence: e, expires: 2099-01-01}\n")
     run = CliRunner().invoke
     assert run(cli, ["gate", str(good)]).exit_code == 0
     assert run(cli, ["gate", str(bad)]).exit_code == 1
@@ -251,5 +258,7 @@ def test_the_waivers_of_a_matrix_are_read_or_told(folder: Any) -> None:
     folder.change("matrix", waivers="waivers.yaml")
     with pytest.raises(DefinitionError, match="cannot be read"):
         read(folder.root)
-    folder.write("waivers", {"waivers": [{"case": "C", "because": "b", "approved_by": "a", "expires": TODAY}]})
+    folder.write(
+        "waivers", {"waivers": [{"case": "C", "because": "b", "approved_by": "a", "evidence": "e", "expires": TODAY}]}
+    )
     assert [one.expires for one in read(folder.root).waivers] == [TODAY]

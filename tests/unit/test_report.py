@@ -141,7 +141,7 @@ def test_a_centers_own_wording_is_laid_over_the_shipped_one(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("name", "text", "told"), [
-    ("wording.yaml", "verdict: [a]", "the wording cannot be read"),
+    ("wording.yaml", "verdict: [a]", r"wording\.yaml:1:10: input should be a valid dictionary"),
     ("report.html.j2", "\n{{ view.nothing }}", "template fault"), ("report.html.j2", "\n{% if %}", "template fault"),
 ])  # fmt: skip
 def test_a_faulty_file_of_a_center_is_told(tmp_path: Path, name: str, text: str, told: str) -> None:

@@ -20,7 +20,7 @@ from harness.errors import DefinitionError
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(
-    path for folder in ("targets", "suites", "matrices", "reports/issuers") for path in (ROOT / folder).rglob("*.yaml")
+    path for folder in ("targets", "suites", "matrices", "reports") for path in (ROOT / folder).rglob("*.yaml")
 )
 
 
@@ -71,7 +71,8 @@ GOOD: dict[str, Any] = {
     "hosts": {"hosts": [{"host": "kp-1", "address": "10.0.0.7", "key": "env:LAB_KEY", "labels": {"cpu": "kunpeng-920"}},
                         {"host": "ft-1", "address": "10.0.0.8", "password": "file:/run/secrets/ft", "jump": "kp-1",
                          "labels": {}}]},
-    "waivers": {"waivers": [{"case": "COMP-1", "because": "x", "approved_by": "y", "expires": "2027-01-31"}]},
+    "waivers": {"waivers": [{"case": "COMP-1", "because": "x", "approved_by": "y", "evidence": "z",
+                             "expires": "2027-01-31"}]},
     "policy": {"policy": "release", "unsteady": "fail", "slower_percent": 20.0},
     "runtime": {"runtime": "r", "name": "R", "vendor": "V", "packages": ["p"], "version": "p -V",
                 "certainty": "general", "source": "s"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -106,3 +107,35 @@ def test_a_proxy_of_the_environment_is_kept_away_from_the_product(monkeypatch: p
     monkeypatch.setenv("no_proxy", "intranet.example,10.0.0.1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert without_proxy()["NO_PROXY"] == "intranet.example,10.0.0.1,127.0.0.1,localhost"
+
+
+def test_alone_holds_between_processes_too(tmp_path: Path) -> None:
+    """Two ``Turns`` over one file stand for two processes: the lock belongs to the open file, not to the process."""
+    mine, theirs = Turns(tmp_path / "locks" / "machine"), Turns(tmp_path / "locks" / "machine")
+    order: list[str] = []
+    inside = threading.Event()
+
+    def sharing(turns: Turns, name: str, wait: bool) -> None:
+        if wait:
+            inside.wait()
+            time.sleep(0.5)
+        with turns.shared():
+            order.append(f"{name} begins")
+            inside.set()
+            time.sleep(1.0)
+            order.append(f"{name} ends")
+
+    def alone() -> None:
+        inside.wait()
+        with theirs.alone():
+            order.append("load begins")
+            time.sleep(0.3)
+            order.append("load ends")
+
+    threads = [threading.Thread(target=sharing, args=(mine, "first", False)), threading.Thread(target=alone),
+               threading.Thread(target=sharing, args=(mine, "late", True))]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert order == ["first begins", "first ends", "load begins", "load ends", "late begins", "late ends"]

@@ -23,6 +23,7 @@ from harness.model.definitions.lab import Host, Hosts, Middleware, Runtime
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
+from harness.model.definitions.wording import WordingFile
 
 __all__ = [
     "Accept",
@@ -64,5 +65,6 @@ __all__ = [
     "Variant",
     "Waiver",
     "Waivers",
+    "WordingFile",
     "size_in_bytes",
 ]

@@ -26,6 +26,7 @@ class Waiver(Definition):
     when: dict[str, str] = Field(default={}, description="axis values of the cells; none: all cells")
     because: str = Field(min_length=1)
     approved_by: str = Field(min_length=1)
+    evidence: str = Field(min_length=1, description="where fault and approval are recorded: a ticket, a document")
     expires: Date = Field(description="last day on which it holds, ISO 8601")
 
     def holds(self, day: datetime.date) -> bool:
