@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import campaigns
-from harness.cli.shared import existing, folder_argument, format_option, print_json, workspace_option
+from harness.cli.shared import TABLE_WIDTH, existing, folder_argument, format_option, print_json, workspace_option
 from harness.cli.starting import begin_product
 from harness.definitions import parse
 from harness.definitions.kinds import KINDS, kind_of, schema_of, write_schemas
@@ -56,7 +56,9 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
             {"digest": plan.digest, "cells": shown, "excluded": excluded, "coverage": coverage, "seconds": total}
         )
         return
-    _plan(plan, shown, total, Console(highlight=False))
+    console = Console(highlight=False)
+    wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, TABLE_WIDTH))
+    _plan(plan, shown, total, wide)
     if write:
         click.echo(f"written: {campaigns.lock_path(definitions)}", err=True)
 

@@ -53,16 +53,8 @@ def word(record: CampaignRecord, policy: dict[str, Any] | None = None, **more: A
 
 
 def waiver(**more: Any) -> Waiver:
-    return Waiver.model_validate(
-        {
-            "case": "C-1",
-            "because": "known",
-            "approved_by": "QA",
-            "evidence": "ticket 1",
-            "expires": TODAY.isoformat(),
-            **more,
-        }  # fmt: skip
-    )
+    known = {"case": "C-1", "because": "known", "approved_by": "QA", "evidence": "ticket 1"}
+    return Waiver.model_validate({**known, "expires": TODAY.isoformat(), **more})
 
 
 FAILS = cell("nonconformant", cases=[case("fail")])
