@@ -70,6 +70,8 @@ events = sa.Table(
     sa.Column("digest", sa.String, nullable=False),
 )  # fmt: skip
 
+#: Of the tables and of what rows hold; raised when an older harness could not read them, or this one not older ones.
+SCHEMA = 2
 #: Where the chain begins.
 GENESIS = "0" * 64
 
@@ -122,7 +124,17 @@ class Journal:
         self._lock = threading.RLock()
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
         sa.event.listen(self._engine, "connect", _pragmas)
-        with self._errors("opening the journal"):
+        with self._errors("opening the journal"), self._engine.connect() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+            filled = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+            if filled and version != SCHEMA:
+                raise InfrastructureError(
+                    f"{path} was made by another version of the harness (schema {version}, here {SCHEMA})",
+                    advice="use that version for it, or another workspace: --workspace FOLDER",
+                )
+            if not filled:
+                # The number first: a run that is killed in between must not leave a file that nobody can open.
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
             metadata.create_all(self._engine)
 
     def close(self) -> None:

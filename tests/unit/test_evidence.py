@@ -132,3 +132,17 @@ def test_a_campaign_is_held_by_one_at_a_time(workspace: Workspace) -> None:
         with pytest.raises(UsageError, match="being worked on"), workspace.working("c1"):
             pass
     assert not workspace.alive("c1")
+
+
+def test_a_journal_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    Journal(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    before = path.read_bytes()
+    with pytest.raises(InfrastructureError, match="another version"):
+        Journal(path)
+    assert path.read_bytes() == before
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    Journal(path).close()
