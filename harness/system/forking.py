@@ -173,6 +173,8 @@ def _child(request: dict[str, Any], output: int, server: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
+        for stream in (sys.stdout, sys.stderr):  # a log in the order in which things were said
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         os.environ.update(request["env"])
         os.chdir(str(request["cwd"]))
         sys.path.insert(0, str(request["cwd"]))  # as ``python -m`` does
