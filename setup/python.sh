@@ -12,6 +12,8 @@ fi
 stamp=$venv/.ready
 want=$(cat pyproject.toml setup/python.sh | sha256sum | cut -d' ' -f1)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
+# tox writes a file of this name where no folder has it: a pointer to its newest environment, and nothing of the user's.
+[ -f "$venv" ] && rm -f "$venv"
 echo "setup: making the Python environment $venv (the package, its dependencies, tox)"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || {
     echo "setup: no virtual environment could be made. Next: install python3-venv and repeat." >&2; exit 3; }
