@@ -6,7 +6,7 @@ import datetime
 import functools
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import segno
@@ -32,10 +32,12 @@ class Kind:
 
     zh: str
     en: str
+    pre: bool  #: not every cell has a fidelity that the issuer's policy accepts
+    conditional: bool  #: some cells passed only because of waivers
 
 
-ADAPTATION = Kind(zh="适配证书", en="Certificate of Adaptation")
-PRE_ADAPTATION = Kind(zh="预适配证书", en="Certificate of Pre-adaptation")
+ADAPTATION = Kind(zh="适配证书", en="Certificate of Adaptation", pre=False, conditional=False)
+PRE_ADAPTATION = Kind(zh="预适配证书", en="Certificate of Pre-adaptation", pre=True, conditional=False)
 
 
 @functools.cache
@@ -64,9 +66,12 @@ def why_not(view: CampaignView) -> str:
 
 
 def kind_of(view: CampaignView, profile: IssuerProfile) -> Kind:
-    """Adaptation only where the fidelity of every cell is one that the issuer's policy accepts."""
+    """Adaptation only where the fidelity of every cell is one that the issuer's policy accepts; waivers show in it."""
     fidelities = {cell.fidelity for cell in view.cells}
-    return ADAPTATION if fidelities <= set(profile.adaptation) else PRE_ADAPTATION
+    plain = ADAPTATION if fidelities <= set(profile.adaptation) else PRE_ADAPTATION
+    if not any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells):
+        return plain
+    return replace(plain, zh=f"{plain.zh}（带条件）", en=f"{plain.en} (conditional)", conditional=True)
 
 
 def render_certificate(view: CampaignView, presentation: Presentation, report_sha256: str, record_sha256: str) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from pypdf import PdfReader
 
 from harness import campaigns
 from harness.campaigns.snapshot import deployment_suite
@@ -90,6 +93,25 @@ def test_the_certificate_is_called_what_the_fidelity_allows(fidelity: Fidelity, 
 def test_a_cell_without_known_fidelity_is_never_an_adaptation() -> None:
     profile = parse(TEMPLATES.path("issuers/self-test.yaml"), IssuerProfile)
     assert kind_of(view(tested=0), profile) is PRE_ADAPTATION
+
+
+def test_a_certificate_with_waivers_says_so_everywhere() -> None:
+    shown = view()
+    waiver = {"suite": "s", "case": "HTTP-3", "because": "known fault 17", "approved_by": "QA lead",
+              "evidence": "ticket 17", "expires": "2027-01-31"}  # fmt: skip
+    first = dataclasses.replace(shown.cells[0], verdict=Verdict.CONDITIONAL, waived=(waiver,))
+    shown = dataclasses.replace(shown, verdict=Verdict.CONDITIONAL, cells=(first, *shown.cells[1:]))
+    assert why_not(shown) == ""
+    pages = PdfReader(io.BytesIO(render_certificate(shown, TEMPLATES, "0" * 64, "0" * 64))).pages
+    text = "".join("".join(page.extract_text() for page in pages).split())
+    assert "预适配证书（带条件）" in text
+    assert "全部通过" not in text
+    assert "无none" not in text
+    assert "Allplannedcells" not in text
+    assert "12个单元中，11个通过，1个带条件通过" in text
+    assert "Of12plannedcells11areconformantand1conditional" in text
+    for words in ("knownfault17", "QAlead", "ticket17", "2027-01-31", "豁免1"):
+        assert words in text, words
 
 
 def test_junit_has_one_suite_a_cell() -> None:
