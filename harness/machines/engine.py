@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -172,7 +173,7 @@ class Engine:
         """Remove it; False where there was none."""
         return self._remove(lambda: self.client.networks.get(name).remove(), f"network {name}")
 
-    def _remove(self, work: Callable[[], Any], what: str) -> bool:
+    def _remove(self, work: Callable[[], Any], what: str, patience: float = 30.0) -> bool:
         try:
             with engine_errors(f"removing {what}"):
                 work()
@@ -180,7 +181,11 @@ class Engine:
             cause = error.__cause__
             if isinstance(cause, docker.errors.NotFound):
                 return False
-            if isinstance(cause, docker.errors.APIError) and "already in progress" in str(cause):
+            # Two may remove the same thing, when a campaign is stopped: then whoever comes second waits for the first.
+            busy = ("already in progress", "has active endpoints")
+            if patience > 0 and isinstance(cause, docker.errors.APIError) and any(word in str(cause) for word in busy):
+                time.sleep(0.2)
+                self._remove(work, what, patience - 0.2)
                 return True
             raise
         return True
