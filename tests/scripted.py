@@ -58,7 +58,10 @@ class Engine:
     def _create(self, kind: str, name: str, labels: dict[str, str]) -> str:
         path = self.place / f"{kind}-{name}"
         assert not path.exists(), f"{path.name} is there already"
-        path.write_text(json.dumps(labels))
+        # At once, as an engine does it: a kill in another thread must not leave one that has no labels.
+        unnamed = self.place.with_name(f"{path.name}.unnamed")
+        unnamed.write_text(json.dumps(labels))
+        unnamed.rename(path)
         return name
 
     def remove_container(self, name: str) -> bool:
@@ -74,7 +77,7 @@ class Engine:
         return found
 
     def ours(self, *, everywhere: bool = False) -> list[tuple[str, str, dict[str, str]]]:
-        return [(*path.name.split("-", 1), json.loads(path.read_text() or "{}"))  # type: ignore[misc]
+        return [(*path.name.split("-", 1), json.loads(path.read_text()))  # type: ignore[misc]
                 for path in sorted(self.place.iterdir())]  # fmt: skip
 
 

@@ -161,6 +161,9 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
                     cancel.set()  # nothing can be recorded any more, so nothing more is begun
     if fatal:
         raise fatal[0]
+    # Nothing of this campaign runs now. What a killed run had asked the engine for may have come after its sweep.
+    with contextlib.suppress(HarnessError):  # an engine that is gone: every cell says so, and `harness gc` finds it
+        sweep(engine, workspace, campaign=identity)
     return finish(identity, workspace, progress, close=True, interrupted=lab.stopping)
 
 
