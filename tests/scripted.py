@@ -15,9 +15,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from harness import execution
 from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running
 from harness.evidence import Journal, Workspace
+from harness.execution import cell as cell_run_module
 from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Observation, Result
@@ -130,7 +130,7 @@ def install() -> None:
     for module, names in (
         (running, {"Engine": Engine, "BaseImages": Images, "Environments": Environments, "typesetter": lambda: None,
                    "ForkServer": lambda _: SimpleNamespace(close=lambda: None)}),
-        (execution, {"run_pytest": _suite}),
+        (cell_run_module, {"run_pytest": _suite}),
         (cell_module, {"ContainerMachine": Machine}),
         (deployment_module, {"ContainerMachine": Machine}),
     ):  # fmt: skip

@@ -14,6 +14,12 @@ from harness.evidence.store import disk_errors
 from harness.model.view import CampaignView
 from harness.report import build_view, full_record, render_html, render_junit, render_markdown
 
+#: Kind of an output -> its file in the campaign's folder.
+OUTPUTS = {
+    "json": "campaign.json", "junit": "junit.xml", "html": "report.html", "markdown": "summary.md",
+    "certificate": "certificate.pdf",
+}  # fmt: skip
+
 
 def finish(
     identity: str, workspace: Workspace, progress: Progress, *, close: bool, interrupted: bool = False
@@ -30,10 +36,10 @@ def finish(
     outputs: dict[str, str] = {}
     digests: dict[str, str] = {}
 
-    def write(kind: str, name: str, data: bytes) -> str:
-        path = folder / name
+    def write(kind: str, data: bytes) -> str:
+        path = folder / OUTPUTS[kind]
         with disk_errors(f"writing {path}"):
-            part = path.with_name(f".{name}.part")
+            part = path.with_name(f".{path.name}.part")
             part.write_bytes(data)
             part.replace(path)
         outputs[kind] = str(path)
@@ -41,18 +47,18 @@ def finish(
         return digests[kind]
 
     record = json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode()
-    write("json", "campaign.json", record)
-    write("junit", "junit.xml", render_junit(view))
-    write("markdown", "summary.md", render_markdown(view, presentation.wording()).encode())
-    report_digest = write("html", "report.html", render_html(view, presentation))
+    write("json", record)
+    write("junit", render_junit(view))
+    write("markdown", render_markdown(view, presentation.wording()).encode())
+    report_digest = write("html", render_html(view, presentation))
     refusal = why_not(view)
-    certificate = folder / "certificate.pdf"
+    certificate = folder / OUTPUTS["certificate"]
     if refusal:
         certificate.unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
     else:
         progress.note("rendering the certificate")
         pdf = render_certificate(view, presentation, report_digest, digests["json"])
-        write("certificate", "certificate.pdf", pdf)
+        write("certificate", pdf)
     if close:
         workspace.journal.close_campaign(identity, view.verdict, digests)
     else:

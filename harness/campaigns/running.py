@@ -120,7 +120,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     environments = Environments(engine, images, no_cache=options.no_cache, cancel=cancel, campaign=identity)
     forks = ForkServer([PRELOAD])
     threading.Thread(target=_prepare, name="prepare", daemon=True).start()
-    turns = Turns(cache_folder() / "locks" / "machine")
+    turns = Turns(cache_folder() / "locks" / "machine", cancel)
     lab = Lab(engine=engine, environments=environments, definitions=definitions, deployment_suite=deployment,
               campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks,
               turns=turns)  # fmt: skip

@@ -5,14 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from harness.campaigns.rendering import OUTPUTS
 from harness.errors import InfrastructureError
-from harness.evidence import Workspace
-
-#: Kind of an output -> its file in the campaign's folder.
-OUTPUTS = {
-    "json": "campaign.json", "junit": "junit.xml", "html": "report.html", "markdown": "summary.md",
-    "certificate": "certificate.pdf",
-}  # fmt: skip
+from harness.evidence import Workspace, broken_at, differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +27,13 @@ def verify(workspace: Workspace) -> list[Step]:
     """
     journal = workspace.journal
     steps = []
-    wrong = journal.check()
+    wrong = broken_at(journal)
     count = len(journal.events())
     told = f"{count} events" if wrong is None else f"event {wrong} does not follow from the one before it"
     steps.append(Step(name="chain of events", ok=wrong is None, detail=told))
-    differences = journal.differences()
-    steps.append(Step(name="tables follow from events", ok=not differences,
-                      detail="; ".join(differences[:5]) or "attempts, observations and files agree"))  # fmt: skip
+    unlike = differences(journal)
+    steps.append(Step(name="tables follow from events", ok=not unlike,
+                      detail="; ".join(unlike[:5]) or "attempts, observations and files agree"))  # fmt: skip
     bad = []
     seen = set()
     for row in journal.campaigns():

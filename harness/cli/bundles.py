@@ -11,7 +11,7 @@ from harness import campaigns
 from harness.campaigns import RunOptions
 from harness.cli.gates import print_difference
 from harness.cli.progress import progress
-from harness.cli.shared import existing, format_option, print_json, workspace_option
+from harness.cli.shared import campaign_in, format_option, print_json, workspace_option
 from harness.evidence import Workspace
 
 
@@ -22,8 +22,7 @@ from harness.evidence import Workspace
 @workspace_option
 def bundle_command(campaign: str | None, out: Path | None, images: bool, workspace: Path) -> None:
     """Pack CAMPAIGN (the newest where none is named) into one file: definitions, lock, suites, evidence, journal."""
-    place = existing(workspace)
-    identity = campaign or campaigns.latest(place)
+    place, identity = campaign_in(workspace, campaign)
     path = campaigns.bundle(identity, place, out or Path(f"{identity}.bundle.tar"), images=images)
     click.echo(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB)", err=True)
 

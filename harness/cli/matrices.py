@@ -15,7 +15,7 @@ from harness.cli.shared import TABLE_WIDTH, existing, folder_argument, format_op
 from harness.cli.starting import begin_product
 from harness.definitions import parse
 from harness.definitions.kinds import KINDS, kind_of, schema_of, write_schemas
-from harness.errors import DefinitionError, Fault, UsageError
+from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.model.plan import Plan
 from harness.report import render_sarif
 
@@ -35,7 +35,12 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
         campaigns.write_lock(definitions, plan)
     if check or campaigns.lock_path(definitions).exists():
         campaigns.check_lock(definitions, plan)
-    expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells) if workspace.is_dir() else {}
+    expected: dict[str, float] = {}
+    if (workspace / "journal.sqlite").is_file():
+        try:
+            expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells)
+        except InfrastructureError as error:  # a plan can be shown without
+            click.echo(f"no times from earlier runs: {error}", err=True)
     shown: list[dict[str, Any]] = [
         {"id": c.id, "axes": c.axes, "reason": c.reason, "target": campaigns.expected_target(definitions, c),
          "fidelity": campaigns.expected_fidelity(definitions, c), "suites": list(c.suites), "notes": list(c.notes),

@@ -13,6 +13,7 @@ from harness.campaigns import Finished
 from harness.cli.progress import progress
 from harness.cli.shared import (
     VERDICTS,
+    campaign_in,
     error_console,
     existing,
     format_option,
@@ -48,8 +49,7 @@ def list_command(workspace: Path, form: str) -> None:
 @format_option
 def show_command(campaign: str | None, workspace: Path, form: str) -> None:
     """Show the verdicts of CAMPAIGN (the newest where none is named)."""
-    place = existing(workspace)
-    identity = campaign or campaigns.latest(place)
+    place, identity = campaign_in(workspace, campaign)
     view = campaigns.view_of(identity, place)
     files = {p.stem: str(p) for p in sorted(place.folder(identity).iterdir()) if p.suffix}
     finished = Finished(view=view, outputs=files, interrupted=False)
@@ -65,8 +65,7 @@ def show_command(campaign: str | None, workspace: Path, form: str) -> None:
 @format_option
 def report_command(campaign: str | None, workspace: Path, form: str) -> None:
     """Render the reports of CAMPAIGN again from its records."""
-    place = existing(workspace)
-    identity = campaign or campaigns.latest(place)
+    place, identity = campaign_in(workspace, campaign)
     with progress() as shown:
         finished = campaigns.finish(identity, place, shown, close=False)
     if form == "json":
@@ -81,8 +80,8 @@ def report_command(campaign: str | None, workspace: Path, form: str) -> None:
 @format_option
 def status_command(campaign: str | None, workspace: Path, form: str) -> None:
     """Show where CAMPAIGN (the newest where none is named) stands, whether it runs or not."""
-    place = existing(workspace)
-    status = campaigns.status_of(campaign or campaigns.latest(place), place)
+    place, identity = campaign_in(workspace, campaign)
+    status = campaigns.status_of(identity, place)
     if form == "json":
         print_json(status)
         return
@@ -108,8 +107,8 @@ def status_command(campaign: str | None, workspace: Path, form: str) -> None:
 @format_option
 def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None, workspace: Path, form: str) -> None:
     """List the evidence of CELL (the beginning of its short id), or write one file of it, NAME, to standard output."""
-    place = existing(workspace)
-    files = campaigns.evidence_of(campaign or campaigns.latest(place), cell, attempt, place)
+    place, identity = campaign_in(workspace, campaign)
+    files = campaigns.evidence_of(identity, cell, attempt, place)
     if name is None:
         if form == "json":
             print_json({"files": files})

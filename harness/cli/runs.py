@@ -9,7 +9,7 @@ import click
 from harness import campaigns
 from harness.campaigns import RunOptions
 from harness.cli.progress import progress
-from harness.cli.shared import end, existing, folder_argument, format_option, pairs, print_json, workspace_option
+from harness.cli.shared import campaign_in, end, folder_argument, format_option, pairs, print_json, workspace_option
 from harness.evidence import Workspace
 from harness.machines import Engine
 from harness.provision import clean_scratch
@@ -51,8 +51,7 @@ def resume_command(
     ctx: click.Context, campaign: str | None, workspace: Path, form: str, mirror: str, jobs: int
 ) -> None:
     """Go on with CAMPAIGN (the newest where none is named): cells that were not finished are run."""
-    place = existing(workspace)
-    identity = campaign or campaigns.latest(place)
+    place, identity = campaign_in(workspace, campaign)
     with progress() as shown:
         finished = campaigns.resume_campaign(identity, place, RunOptions(mirror=mirror, jobs=jobs), shown)
     end(ctx, finished, form)
@@ -82,8 +81,7 @@ def gc_command(workspace: Path, form: str, everywhere: bool) -> None:
 @click.option("--now", is_flag=True, help="do not wait for the steps that run")
 def cancel_command(campaign: str | None, workspace: Path, now: bool) -> None:
     """Stop CAMPAIGN (the newest where none is named), which another process runs: as Ctrl-C there would."""
-    place = existing(workspace)
-    identity = campaign or campaigns.latest(place)
+    place, identity = campaign_in(workspace, campaign)
     pid = campaigns.cancel(identity, place, now=now)
     click.echo(f"{identity}: process {pid} was asked to stop{' now' if now else ' after the steps that run'}; "
                f"go on later with: harness resume {identity}", err=True)  # fmt: skip

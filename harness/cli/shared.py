@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from harness.campaigns import Finished
+from harness.campaigns import Finished, latest
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Cell
@@ -55,6 +55,12 @@ def existing(folder: Path) -> Workspace:
     if not (folder / "journal.sqlite").is_file():
         raise UsageError(f"no workspace at {folder}", advice="name one with --workspace, or begin with: harness run")
     return Workspace(folder)
+
+
+def campaign_in(folder: Path, named: str | None) -> tuple[Workspace, str]:
+    """The workspace, and the campaign that is meant: the newest where none is named."""
+    place = existing(folder)
+    return place, named or latest(place)
 
 
 def pairs(only: tuple[str, ...]) -> dict[str, str]:

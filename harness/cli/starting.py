@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from pathlib import Path
 
@@ -65,11 +67,12 @@ def begin_product(folder: Path, title: str) -> list[Path]:
         )
     (folder / "checks").mkdir(parents=True)
     cpu = CPUS[host_architecture()]
+    quoted = functools.partial(json.dumps, ensure_ascii=False)  # any text, as YAML reads it
     schemas = (folder / "schemas").resolve()
     written = write_schemas(folder / "schemas", ("application", "matrix", "suite", "waivers", "policy"))
     for file, text in (("application.yaml", APPLICATION), ("matrix.yaml", MATRIX), ("checks/test_checks.py", CHECKS)):
         path = folder / file
-        text = text.format(name=name[:64], title=title, cpu=cpu) if file.endswith(".yaml") else text
+        text = text.format(name=quoted(name[:64]), title=quoted(title), cpu=cpu) if file.endswith(".yaml") else text
         path.write_text(with_modeline(path.resolve(), text, schemas), encoding="utf-8")
         written.append(path)
     return written

@@ -1,7 +1,7 @@
 """The journal: one SQLite file a workspace, WAL, synchronous=FULL; written before anything is created.
 
 Events form a chain: each carries the SHA-256 of its own content and of the one before, so that a removed or
-altered line shows. Attempts are immutable once done. ``Journal.check`` verifies the chain.
+altered line shows (``harness.evidence.checking``). Attempts are immutable once done.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class Journal:
         with self._write("recording observations") as connection:
             self._open(connection, campaign, cell, number)
             for one in seen:
-                row = _observation_row(one)
+                row = observation_row(one)
                 connection.execute(observations.insert().values(campaign=campaign, cell=cell, number=number, **row))
                 self._append(connection, "observation", row, campaign, cell, number)
 
@@ -366,63 +366,6 @@ class Journal:
                 found[event["campaign"]] = json.loads(event["data"])["outputs"]
         return found
 
-    def differences(self) -> list[str]:
-        """Where the tables do not say what the events say; empty where they agree."""
-        told: dict[str, dict[Any, Any]] = {"campaign": {}, "attempt": {}, "observation": {}, "file": {}}
-        for event in self.events():
-            data, key = json.loads(event["data"]), (event["campaign"], event["cell"], event["number"])
-            match event["kind"]:
-                case "campaign-opened":
-                    told["campaign"][event["campaign"]] = (data["plan"], data["snapshot"], None)
-                case "campaign-closed":
-                    opened = told["campaign"].get(event["campaign"], ("", "", None))
-                    told["campaign"][event["campaign"]] = (*opened[:2], data["verdict"])
-                case "attempt-opened":
-                    told["attempt"][key] = (State.QUEUED.value, None, None, "", "")
-                case "state":
-                    told["attempt"][key] = (data["state"], None, None, "", "")
-                case "attempt-closed":
-                    told["attempt"][key] = (State.DONE.value, data["verdict"], data["cause"], data["message"],
-                                            data["facts"])  # fmt: skip
-                case "observation":
-                    told["observation"][(*key, data["suite"], data["case"])] = data
-                case "file":
-                    told["file"].setdefault(key, []).append((data["name"], data["sha256"], data["size"]))
-        stands: dict[str, dict[Any, Any]] = {"campaign": {}, "attempt": {}, "observation": {}, "file": {}}
-        for row in self.campaigns():
-            stands["campaign"][row.id] = (row.plan_digest, digest_of(row.plan), row.verdict)
-            for a in self.attempts(row.id):
-                closed = a.state is State.DONE
-                stands["attempt"][row.id, a.cell, a.number] = (
-                    a.state.value, a.verdict.value if a.verdict is not None else None,
-                    a.cause.value if a.cause is not None else None, a.message, digest_of(a.facts) if closed else "",
-                )  # fmt: skip
-            for (cell, number), seen in self.observations(row.id).items():
-                for one in seen:
-                    stands["observation"][row.id, cell, number, one.suite, one.case] = json.loads(
-                        json.dumps(_observation_row(one))
-                    )
-            for file in self.files(row.id):
-                stands["file"].setdefault((row.id, file["cell"], file["number"]), []).append(
-                    (file["name"], file["sha256"], file["size"])
-                )
-        return [
-            f"{what} {' '.join(map(str, key)) if isinstance(key, tuple) else key}"
-            for what in told
-            for key in sorted(told[what].keys() | stands[what].keys(), key=str)
-            if told[what].get(key) != stands[what].get(key)
-        ]
-
-    def check(self) -> int | None:
-        """Number of the first event that does not fit the chain, or None."""
-        previous = GENESIS
-        for row in self.events():
-            content = {key: row[key] for key in ("time", "campaign", "cell", "number", "kind", "data", "previous")}
-            if row["previous"] != previous or row["digest"] != digest_of(content):
-                return int(row["seq"])
-            previous = row["digest"]
-        return None
-
 
 def _pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are ours: BEGIN IMMEDIATE
@@ -436,7 +379,7 @@ def _attempt(table: sa.Table, campaign: str, cell: str, number: int) -> tuple[sa
     return table.c.campaign == campaign, table.c.cell == cell, table.c.number == number
 
 
-def _observation_row(seen: Observation) -> dict[str, Any]:
+def observation_row(seen: Observation) -> dict[str, Any]:
     return {
         "suite": seen.suite, "case": seen.case, "result": seen.result.value,
         "cause": seen.cause.value if seen.cause is not None else None,

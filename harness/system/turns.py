@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from harness.errors import Canceled
 
 POLL_SECONDS = 0.2
 
@@ -16,15 +17,19 @@ class Turns:
     """Many may be in ``shared`` at once; ``alone`` waits until none is, and lets none begin meanwhile.
 
     With ``path``, a lock file of this machine, that holds between processes too: a load of one harness waits for the
-    cells of another.
+    cells of another. Once ``cancel`` is set, whoever waits for another process waits no more.
+
+    Raises:
+        Canceled: where ``cancel`` was set while it waited.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, cancel: threading.Event | None = None) -> None:
         self._condition = threading.Condition()
         self._sharing = 0
         self._alone = 0
         self._busy = False
         self._path = path
+        self._cancel = cancel or threading.Event()
 
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
@@ -66,20 +71,20 @@ class Turns:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as lock, self._path.with_name(f"{self._path.name}.gate").open("a") as gate:
-            _take(gate.fileno(), fcntl.LOCK_EX)
-            _take(lock.fileno(), kind)
+            self._take(gate.fileno(), fcntl.LOCK_EX)
+            self._take(lock.fileno(), kind)
             fcntl.flock(gate, fcntl.LOCK_UN)
             yield
 
-
-def _take(descriptor: int, kind: int) -> None:
-    """Wait without blocking in the kernel, so that a signal is acted upon meanwhile."""
-    pause = 0.002  # a gate is held for less
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(pause)
-            pause = min(2 * pause, POLL_SECONDS)
-        else:
-            return
+    def _take(self, descriptor: int, kind: int) -> None:
+        """Wait without blocking in the kernel, so that a signal is acted upon meanwhile."""
+        pause = 0.002  # a gate is held for less
+        while True:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if self._cancel.wait(pause):
+                    raise Canceled("stopped while waiting for another harness on this machine") from None
+                pause = min(2 * pause, POLL_SECONDS)
+            else:
+                return

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from harness.campaigns import verify
 from harness.cli.entry import cli
-from harness.evidence import Workspace
+from harness.evidence import Workspace, broken_at
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import Lab
 
@@ -89,7 +89,7 @@ def test_every_event_in_turn(workspace: Path) -> None:
         with sqlite3.connect(workspace / "journal.sqlite") as connection:
             (kept,) = connection.execute("SELECT number FROM events WHERE seq = ?", (seq,)).fetchone()
             connection.execute("UPDATE events SET number = 77 WHERE seq = ?", (seq,))
-        assert Workspace(workspace).journal.check() == seq
+        assert broken_at(Workspace(workspace).journal) == seq
         with sqlite3.connect(workspace / "journal.sqlite") as connection:
             connection.execute("UPDATE events SET number = ? WHERE seq = ?", (kept, seq))
     assert wrong(workspace) == set()

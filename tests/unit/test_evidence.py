@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessBug, InfrastructureError, UsageError
-from harness.evidence import CampaignRow, Journal, Recorder, Workspace
+from harness.evidence import CampaignRow, Journal, Recorder, Workspace, broken_at
 from harness.model.results import Cause, Measurement, Observation, Result, State, Verdict
 
 
@@ -78,11 +78,11 @@ def test_a_changed_journal_shows(workspace: Workspace, sql: str) -> None:
     open_campaign(journal)
     journal.begin("c1", "cell")
     journal.event("note", {"text": "x"}, "c1")
-    assert journal.check() is None
+    assert broken_at(journal) is None
     with sqlite3.connect(journal.path) as raw:
         raw.execute(sql)
     raw.close()
-    assert journal.check() is not None
+    assert broken_at(journal) is not None
 
 
 def test_many_threads_write_one_chain(workspace: Workspace) -> None:
@@ -96,7 +96,7 @@ def test_many_threads_write_one_chain(workspace: Workspace) -> None:
     for thread in threads:
         thread.join()
     assert len(workspace.journal.events()) == 60
-    assert workspace.journal.check() is None
+    assert broken_at(workspace.journal) is None
 
 
 def test_a_file_that_is_no_journal(tmp_path: Path) -> None:

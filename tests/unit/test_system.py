@@ -139,3 +139,27 @@ def test_alone_holds_between_processes_too(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(20)
     assert order == ["first begins", "first ends", "load begins", "load ends", "late begins", "late ends"]
+
+
+def test_whoever_waits_for_another_process_can_be_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    theirs, mine = Turns(tmp_path / "machine"), Turns(tmp_path / "machine", stop)
+    told: list[str] = []
+
+    def wait() -> None:
+        try:
+            with mine.shared():
+                told.append("in")
+        except Canceled as error:
+            told.append(error.message)
+
+    with theirs.alone():
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.1)
+        assert told == []
+        stop.set()
+        thread.join(5)
+        assert told == ["stopped while waiting for another harness on this machine"]
+    with theirs.alone():
+        pass  # whoever was stopped holds nothing

@@ -19,7 +19,7 @@ from harness.model.definitions.application import (
 from harness.model.definitions.base import Bilingual, Definition, Strings, Text, size_in_bytes
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.issuer import IssuerProfile
-from harness.model.definitions.lab import Host, Hosts, Middleware, Runtime
+from harness.model.definitions.lab import Foundation, Host, Hosts, Middleware, Runtime
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
@@ -40,6 +40,7 @@ __all__ = [
     "Exclude",
     "Features",
     "FileContent",
+    "Foundation",
     "Host",
     "Hosts",
     "Http",

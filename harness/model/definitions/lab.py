@@ -9,30 +9,28 @@ from pydantic import BeforeValidator, Field, model_validator
 from harness.model.definitions.base import Bilingual, Certainty, Definition, Name, Strings, listed
 
 
-class Runtime(Definition):
+class Foundation(Definition):
+    """What is installed beneath a product: its packages join the product's environment."""
+
+    name: Bilingual
+    vendor: Bilingual
+    packages: Strings = Field(min_length=1)
+    version: str = Field(description="command that prints the version; recorded in the attestation")
+    declared: str = Field(default="", description="words that the printed version must contain")
+    certainty: Certainty
+    source: str
+
+
+class Runtime(Foundation):
     """A language runtime that a product needs: its packages join the product's environment."""
 
     runtime: Name
-    name: Bilingual
-    vendor: Bilingual
-    packages: Strings = Field(min_length=1)
-    version: str = Field(description="command that prints the version; recorded in the attestation")
-    declared: str = Field(default="", description="words that the printed version must contain")
-    certainty: Certainty
-    source: str
 
 
-class Middleware(Definition):
+class Middleware(Foundation):
     """An application server or the like that the product runs in: its packages join the product's environment."""
 
     middleware: Name
-    name: Bilingual
-    vendor: Bilingual
-    packages: Strings = Field(min_length=1)
-    version: str = Field(description="command that prints the version; recorded in the attestation")
-    declared: str = Field(default="", description="words that the printed version must contain")
-    certainty: Certainty
-    source: str
 
 
 class Host(Definition):

@@ -1,0 +1,190 @@
+"""What is known of one attempt while it runs, how it is recorded, and how it ends: always with a verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTimeout
+from harness.execution.lab import AttemptRecord, CellTarget, Lab
+from harness.judging import Judgement, judge
+from harness.model.definitions import Case, Foundation, Suite
+from harness.model.plan import Cell, Definitions
+from harness.model.results import Cause, Observation, Result, SkipReason, State
+from harness.model.target import Attestation
+from harness.product import Deployment
+from harness.provision import InstallFailed
+from harness.provision.architecture import Emulator
+from harness.provision.attestation import reference_seconds
+
+#: However slow a target is, no limit is stretched by more.
+MAX_FACTOR = 100.0
+
+
+class Ended(Exception):
+    """The cell cannot go on; what is left of its cases gets this result."""
+
+    def __init__(self, result: Result, cause: Cause | None, reason: SkipReason | None, detail: str) -> None:
+        super().__init__(detail)
+        self.result, self.cause, self.reason, self.detail = result, cause, reason, detail
+
+
+def cases_of(definitions: Definitions, deployment_suite: Suite, cell: Cell) -> list[tuple[str, Case]]:
+    """Every case of a cell with the suite that it belongs to."""
+    cases = [(deployment_suite.suite, case) for case in deployment_suite.cases]
+    suites = [definitions.suites[name].definition for name in cell.suites]
+    return cases + [(suite.suite, case) for suite in suites for case in suite.cases]
+
+
+class Attempt:
+    """State and record of one attempt while it runs."""
+
+    def __init__(self, lab: Lab, cell: Cell, record: AttemptRecord) -> None:
+        self.lab, self.cell, self.record = lab, cell, record
+        definitions = lab.definitions
+        self.target = CellTarget(cpu=definitions.cpus[cell.axes["cpu"]], os=definitions.systems[cell.axes["os"]],
+                                 database=definitions.databases[cell.axes["database"]])  # fmt: skip
+        self.application = definitions.application.for_axes(cell.axes, self.target.cpu.architecture)
+        self.suites_of_cell = [definitions.suites[name] for name in cell.suites]
+        self.cases = cases_of(definitions, lab.deployment_suite, cell)
+        self.seen: dict[tuple[str, str], Observation] = {}
+        found = (definitions.runtimes.get(cell.axes.get("runtime", "")),
+                 definitions.middlewares.get(cell.axes.get("middleware", "")))  # fmt: skip
+        #: Runtime and middleware: installed beside the product, attested before it is deployed.
+        self.foundations: list[Foundation] = [one for one in found if one is not None]
+        self.facts: dict[str, Any] = {"seconds": {}, "notes": list(cell.notes)}
+        self.emulator: Emulator | None = None
+        self.attestation: list[dict[str, Any]] = []
+        self.deployment: Deployment | None = None
+        self.began = time.monotonic()
+        self.measured_factor = 1.0
+
+    @property
+    def emulated(self) -> bool:
+        return self.emulator is not None
+
+    @property
+    def beneath(self) -> set[str]:
+        """Packages that are in the environment for what the product stands on."""
+        return {*self.target.database.packages, *(name for one in self.foundations for name in one.packages)}
+
+    @property
+    def factor(self) -> float:
+        """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
+        declared = self.cell.timeout_factor if self.emulated else 1.0
+        return max(declared, min(self.measured_factor, MAX_FACTOR))
+
+    # --- recording ---
+
+    def keep_attestation(self, role: str, found: Attestation) -> None:
+        self.attestation += [{"machine": role, **vars(fact)} for fact in found.facts]
+        self.record.event("attestation", machine=role, facts=[vars(fact) for fact in found.facts])
+        if found.mismatches:
+            told = "; ".join(f"{f.name}: declared {f.declared or 'any'}, observed {f.observed or 'nothing'}"
+                             for f in found.mismatches)  # fmt: skip
+            raise AttestationMismatch(f"the {role} machine is not what was declared: {told}",
+                                      advice="correct the definition under targets/, or the machine")  # fmt: skip
+
+    def calibrate(self, found: Attestation) -> None:
+        """How much slower than this machine the target is now; the slowest machine of the cell counts."""
+        reference = reference_seconds()
+        if found.loop_seconds is not None and reference is not None:
+            self.measured_factor = max(self.measured_factor, round(found.loop_seconds / reference, 1))
+        self.facts["factor"] = {"measured": self.measured_factor, "used": self.factor}
+
+    def observe(self, *seen: Observation) -> None:
+        self.record.observe(*seen)
+        self.seen |= {(one.suite, one.case): one for one in seen}
+
+    def observe_step(self, test: str, result: Result, **more: Any) -> None:
+        case = next(case for case in self.lab.deployment_suite.cases if case.test == test)
+        self.observe(Observation(case=case.id, suite=self.lab.deployment_suite.suite, result=result, **more))
+
+    def state(self, state: State, words: str) -> None:
+        self.check_cancel()
+        self.record.state(state)
+        self.lab.say(self.cell, words)
+
+    def check_cancel(self) -> None:
+        if self.lab.stopping:
+            raise Canceled("canceled by the operator")
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = self.facts["seconds"]
+            seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 2)
+
+    # --- ends ---
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """Whatever ends the cell early becomes an observation of every case that is still open."""
+        try:
+            try:
+                yield
+            except Exception as error:  # an unknown error is ours, never the product's
+                raise self.ended(error) from error
+        except Ended as end:
+            left = [(suite, case) for suite, case in self.cases if (suite, case.id) not in self.seen]
+            self.observe(*(
+                Observation(case=case.id, suite=suite, result=end.result, cause=end.cause, skip_reason=end.reason,
+                            detail=end.detail[:2000])
+                for suite, case in left
+            ))  # fmt: skip
+            raise
+
+    def ended(self, error: Exception) -> Ended:
+        if isinstance(error, Ended):
+            return error
+        if isinstance(error, Canceled) or self.lab.cancel.is_set():
+            return Ended(Result.MISS, Cause.CANCELED, None, "canceled by the operator")
+        if isinstance(error, StepTimeout):
+            return Ended(Result.MISS, Cause.TIMEOUT, None, str(error))
+        if isinstance(error, HarnessError):
+            return Ended(Result.MISS, Cause(error.cause), None, str(error))
+        text = "".join(traceback.format_exception(error))
+        self.record.keep("harness-traceback.txt", text.encode())
+        detail = f"unexpected {type(error).__name__}: {error} (please report it; traceback in the evidence)"
+        return Ended(Result.MISS, Cause.HARNESS, None, detail)
+
+    def blocked(self, detail: str) -> None:
+        """The lab is not fit: nothing is known of the product."""
+        self.observe_step("database", Result.ERROR, cause=Cause.INFRA, detail=detail)
+        raise Ended(Result.MISS, Cause.INFRA, None, detail)
+
+    def install_failed(self, failure: InstallFailed, seconds: float) -> None:
+        if self.lab.cancel.is_set():
+            raise Canceled("canceled while the environment was installed")
+        if failure.cause == "product":
+            log = "\n".join(failure.log.splitlines()[-25:])
+            self.observe_step("install", Result.FAIL, seconds=seconds, detail=f"{failure}\n{log}")
+            raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, "depends on DEP-1, which failed")
+        self.observe_step("install", Result.ERROR, cause=Cause(failure.cause), seconds=seconds, detail=str(failure))
+        raise Ended(Result.MISS, Cause(failure.cause), None, str(failure))
+
+    def close(self) -> Judgement:
+        """Judge what was seen and close the attempt, in one transaction."""
+        every, today = self.lab.definitions.waivers, datetime.datetime.now(datetime.UTC).date()
+        holding = [one for one in every if one.holds(today)]
+        judgement = judge(self.cases, self.seen, emulated=self.emulated, waivers=holding, axes=self.cell.axes)
+        self.facts["waived"] = [{"suite": suite, "case": case, **one.model_dump(mode="json")}
+                                for suite, case, one in judgement.waived]  # fmt: skip
+        self.facts["notes"] += [
+            f"waiver for {one.case} expired on {one.expires}: {one.because}"
+            for one in every
+            if not one.holds(today) and any(one.concerns(self.cell.axes, s, c.id) for s, c in self.cases)
+        ]
+        self.facts["seconds"]["total"] = round(time.monotonic() - self.began, 2)
+        self.facts["attestation"] = self.attestation
+        if self.emulator is not None:
+            self.facts["emulator"] = vars(self.emulator)
+        self.record.finish(judgement.verdict, judgement.cause, judgement.message, self.facts)
+        return judgement

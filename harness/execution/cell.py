@@ -1,0 +1,226 @@
+"""One cell, from environment to verdict. ``run_cell`` is the order of work; nothing calls back to an earlier stage."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from harness.database import CellDatabase
+from harness.deploy import application_recipe, database_recipe, deploy
+from harness.errors import AttestationMismatch, HarnessError
+from harness.execution.attempt import Attempt, Ended
+from harness.execution.lab import AttemptRecord, Lab
+from harness.judging import Judgement
+from harness.machines import ContainerMachine
+from harness.model.context import Access, CellContext
+from harness.model.definitions import Case
+from harness.model.plan import Cell, LocatedSuite
+from harness.model.recipe import Environment
+from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
+from harness.product import Deployment
+from harness.provision import InstallFailed, Machines, attest, provision
+from harness.provision.architecture import emulator
+from harness.provision.attestation import attest_database, attest_version
+from harness.runners.locust_runner import run_locust
+from harness.runners.pytest_runner import run_pytest
+from harness.system.redact import token
+
+
+def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
+    """Run one attempt at a cell and close it; whatever happens, it ends with a verdict in the journal.
+
+    Raises:
+        InfrastructureError: the journal or the evidence cannot be written: then nothing can be promised.
+    """
+    run = _CellRun(lab, cell, record)
+    with contextlib.suppress(Ended), run.ending():
+        with lab.turns.shared():
+            images = run.environments()
+        with contextlib.ExitStack() as stack:
+            with lab.turns.shared():
+                machines = run.provision(images, stack)
+                stack.push(run.keep_logs_of_trouble)  # runs before the machines go
+                run.attest(machines)
+                deployment = run.deploy(machines, images)
+                run.suites(deployment, when="main", runner="pytest")
+            with lab.turns.alone():
+                run.suites(deployment, when="main", runner="locust")
+            with lab.turns.shared():
+                run.suites(deployment, when="end", runner="pytest")
+                run.collect(deployment)
+    return run.close()
+
+
+def block_cell(lab: Lab, cell: Cell, record: AttemptRecord, reason: str) -> Judgement:
+    """Record an attempt at a cell that cannot be run: the lab is not fit, nothing is known of the product."""
+    run = _CellRun(lab, cell, record)
+    with contextlib.suppress(Ended), run.ending():
+        raise Ended(Result.MISS, Cause.INFRA, None, reason)
+    return run.close()
+
+
+class _CellRun(Attempt):
+    """The stages, in order."""
+
+    def environments(self) -> tuple[Environment, Environment | None]:
+        """Images of product and database server, from the cache where they fit."""
+        self.state(State.PROVISIONING, "environment / 环境")
+        with self.step("environment"):
+            self.emulator = emulator(self.target.cpu.architecture)
+            self.facts["fidelity"] = (Fidelity.USER_EMULATED if self.emulated else Fidelity.CONTAINER).value
+            recipe = application_recipe(self.application, os=self.target.os.os, cpu=self.target.cpu,
+                                        folder=self.lab.definitions.application_folder)  # fmt: skip
+            if self.target.database.placement == "embedded":
+                # An embedded database is part of the product's machine, and so is its client.
+                extra = tuple(p for p in self.target.database.packages if p not in recipe.packages)
+                recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra))
+            needed = tuple(p for one in self.foundations for p in one.packages if p not in recipe.packages)
+            recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *needed))
+            started = time.monotonic()
+            try:
+                product = self.lab.environments.ensure(recipe, self.target.os, self.record)
+            except InstallFailed as failure:
+                self.install_failed(failure, time.monotonic() - started)
+            self.observe_step("install", Result.PASS, seconds=product.seconds)
+            server = None
+            if self.target.database.placement == "server":
+                wanted = database_recipe(self.target.database, os=self.target.os.os,
+                                         architecture=self.target.cpu.architecture)  # fmt: skip
+                try:
+                    server = self.lab.environments.ensure(wanted, self.target.os, self.record)
+                except InstallFailed as failure:  # the lab's database, not the product under test
+                    self.blocked(f"the database could not be installed: {failure.message}")
+        made = [one for one in (product, server) if one is not None]
+        apart = self.beneath - set(self.application.packages)
+        foundation = {name for one in self.foundations for name in one.packages} & apart
+        self.facts["environment"] = {
+            "images": [one.image for one in made], "cached": all(one.cached for one in made),
+            "packages": [vars(p) for p in product.packages if p.name not in apart],
+            "foundation packages": [vars(p) for p in product.packages if p.name in foundation],
+            "database packages": [vars(p) for one in made for p in one.packages
+                                  if p.name in self.target.database.packages],
+            "notes": sorted({note for one in made for note in one.notes}),
+        }  # fmt: skip
+        return product, server
+
+    def provision(self, images: tuple[Environment, Environment | None], stack: contextlib.ExitStack) -> Machines:
+        with self.step("provision"):
+            product, server = images
+            return stack.enter_context(provision(
+                self.lab.engine, campaign=self.lab.campaign, attempt=str(self.record.number), short=self.cell.short,
+                cpu=self.target.cpu, emulated=self.emulated, application=self.application,
+                database=self.target.database, application_image=product.image,
+                database_image=server.image if server is not None else None, ledger=self.record,
+            ))  # fmt: skip
+
+    def attest(self, machines: Machines) -> None:
+        """Declared against observed, before anything is tested; a mismatch blocks the cell."""
+        self.state(State.ATTESTING, "attest / 核验")
+        with self.step("attest"):
+            every: dict[str, ContainerMachine] = {"application": machines.application}
+            if machines.database is not machines.application:
+                every["database"] = machines.database
+            with ThreadPoolExecutor(len(every)) as pool:
+                found = pool.map(
+                    lambda one: attest(one, self.target.cpu, self.target.os, self.emulator), every.values()
+                )
+                for role, attestation in zip(every, found, strict=True):
+                    self.keep_attestation(role, attestation)
+                    self.calibrate(attestation)
+            for one in self.foundations:
+                kind = type(one).__name__.lower()
+                version = machines.application.run(one.version, timeout=60 * self.factor)
+                self.keep_attestation("application", attest_version(kind, version.text, one.declared))
+
+    def deploy(self, machines: Machines, images: tuple[Environment, Environment | None]) -> Deployment:
+        self.state(State.DEPLOYING, "deploy / 部署")
+        with self.step("deploy"):
+            context = self.context(machines, images[0])
+            self.record.hidden[:] = context.hidden()
+            deployment = self.deployment = Deployment.of(context, self.lab.engine)
+            self.start_database(deployment.database)
+            for one in deploy(deployment, self.lab.deployment_suite):
+                self.observe(one)
+                if one.result is Result.ERROR:
+                    raise Ended(Result.MISS, one.cause, None, one.detail)
+                if one.result is not Result.PASS:
+                    detail = f"depends on {one.case}, which failed"
+                    raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, detail)
+                self.check_cancel()
+            if self.application.version_command:
+                done = deployment.machine.run(self.application.version_command, timeout=60)
+                self.facts["version"] = done.out.strip()
+        self.facts["seconds"]["deployed"] = round(time.monotonic() - self.began, 2)
+        return deployment
+
+    def suites(self, deployment: Deployment, *, when: str, runner: str) -> None:
+        """Run those suites of the cell that this runner serves; cases of ``when`` only."""
+        for suite in self.suites_of_cell:
+            if suite.definition.runner != runner:
+                continue
+            cases = tuple(case for case in suite.definition.cases if case.when == when)
+            if not cases:
+                continue
+            self.state(State.RUNNING, suite.definition.suite)
+            with self.step(suite.definition.suite):
+                self.observe(*self.run_suite(suite, cases, deployment))
+            self.check_cancel()
+
+    def run_suite(self, suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment) -> list[Observation]:
+        if suite.definition.runner == "locust":
+            return run_locust(suite, deployment, self.record, self.lab.cancel)
+        return run_pytest(suite, cases, deployment.context, self.record, self.lab.cancel, self.lab.forks)
+
+    def collect(self, deployment: Deployment) -> None:
+        self.state(State.COLLECTING, "collect / 收集")
+        with self.step("collect"):
+            self.keep_logs(deployment)
+
+    # --- pieces ---
+
+    def context(self, machines: Machines, product: Environment) -> CellContext:
+        database = self.target.database
+        embedded = database.placement == "embedded"
+        access = Access(kind=database.database, path=database.path or "") if embedded else Access(
+            kind=database.database, host="database", port=database.port or 0, password=token())  # fmt: skip
+        own = {p.name for p in product.packages} & set(self.application.packages)
+        from_files = {p.name for p in product.packages if p.version} - self.beneath
+        return CellContext(
+            campaign=self.lab.campaign, cell=self.cell.id, attempt=self.record.number, axes=self.cell.axes,
+            architecture=self.target.cpu.architecture, emulated=self.emulated,
+            qemu_cpu=self.target.cpu.emulation.user if self.emulated else None, factor=self.factor,
+            application=self.application, database=database, access=access,
+            secrets={name: token() for name in self.application.secrets},
+            application_machine=machines.application.container, database_machine=machines.database.container,
+            ports={name: machines.application.address(port) for name, port in self.application.ports.items()},
+            template_folder=self.lab.definitions.application_folder, installed=tuple(sorted(own | from_files)),
+        )  # fmt: skip
+
+    def start_database(self, database: CellDatabase) -> None:
+        started = time.monotonic()
+        try:
+            database.start()
+            if not database.embedded:
+                database.create()
+            facts = attest_database(database.version(), self.target.database.settings, database.settings())
+            self.keep_attestation("database", facts)
+        except AttestationMismatch:
+            raise
+        except HarnessError as error:
+            self.blocked(str(error))
+        self.observe_step("database", Result.PASS, seconds=time.monotonic() - started)
+
+    def keep_logs(self, deployment: Deployment) -> None:
+        self.record.keep("application.log", deployment.log(5000).encode())
+        path = self.target.database.log
+        if path is not None:
+            done = deployment.database.machine.run(f"tail -n 5000 '{path}'", timeout=60)
+            self.record.keep("database.log", done.out.encode())
+
+    def keep_logs_of_trouble(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Early failures keep their logs too."""
+        if kind is not None and self.deployment is not None:
+            with contextlib.suppress(HarnessError):
+                self.keep_logs(self.deployment)
