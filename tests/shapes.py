@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 Rules = tuple[dict[int, list[int]], ...]
 
 #: 62,208 combinations, of which twenty exclusions leave 36,973; no pairwise array has fewer than 107 rows.
@@ -42,7 +44,15 @@ def _sixty() -> tuple[tuple[int, ...], Rules]:
 #: 2,073,600 combinations and sixty rules: more than are held as bits.
 SIXTY = _sixty()
 
+
 #: Twenty-four axes of four values with a chain of rules: what configurations of a product look like.
+def tangled(axes: int, values: int, rules: int, seed: int) -> tuple[tuple[int, ...], Rules]:
+    """Rules over two axes each, drawn by chance: they tie most axes together."""
+    chance = random.Random(seed)
+    drawn = [{axis: [chance.randrange(values)] for axis in chance.sample(range(axes), 2)} for _ in range(rules)]
+    return (values,) * axes, tuple(drawn)
+
+
 LONG: tuple[tuple[int, ...], Rules] = (
     (4,) * 24,
     tuple({axis: [0], axis + 1: [1, 2]} for axis in range(0, 23, 2))

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.model.definitions import Exclude, Matrix
+from harness.planning.solving import completion
 
 Axes = Mapping[str, str]
 
@@ -15,7 +16,7 @@ def faults_of(matrix: Matrix, cells: Sequence[Axes]) -> list[str]:
 
     A cell twice, a cell with axes or values that the matrix does not have, a cell that a rule excludes, an include
     or a must that is missing, and every valid choice of values that the strategy promises and no cell has: where one
-    is missing, all its completions are gone through.
+    is missing, its completions are searched.
     """
     return list(_faults(matrix, cells))
 
@@ -40,6 +41,7 @@ def _faults(matrix: Matrix, cells: Sequence[Axes]) -> Iterator[str]:
     for must in matrix.strategy.must:
         if not any(must.items() <= cell.items() for cell in cells):
             yield f"a must is missing: {_told(must)}"
+    rules = [one for rule in matrix.exclude for one in _forbidden(rule, matrix.axes)]
     strength = min(matrix.strategy.strength_of(len(matrix.axes)), len(matrix.axes))
     for names in itertools.combinations(matrix.axes, strength):
         have = {tuple(cell.get(name) for name in names) for cell in cells}
@@ -48,32 +50,18 @@ def _faults(matrix: Matrix, cells: Sequence[Axes]) -> Iterator[str]:
                 continue
             missing = dict(zip(names, values, strict=True))
             told = _told(missing)
-            completed = _completed(matrix, missing)
+            completed = completion({**matrix.axes, **{axis: [value] for axis, value in missing.items()}}, rules)
             if completed is not None:
                 yield f"not covered: {told}, for example in {_told(completed)}"
 
 
-def _completed(matrix: Matrix, chosen: dict[str, str]) -> dict[str, str] | None:
-    """A combination with these values that no rule excludes; None where there is none."""
-    left = [axis for axis in matrix.axes if axis not in chosen]
-
-    def walk(place: int) -> dict[str, str] | None:
-        if any(_hits(rule, chosen) for rule in matrix.exclude):
-            return None
-        if place == len(left):
-            return dict(chosen)
-        for value in matrix.axes[left[place]]:
-            chosen[left[place]] = value
-            found = walk(place + 1)
-            del chosen[left[place]]
-            if found is not None:
-                return found
-        return None
-
-    # Axes that no rule speaks of cannot make a difference: they come last, where the first value will do.
-    spoken = {axis for rule in matrix.exclude for axis in (*rule.axes, *rule.unless)}
-    left.sort(key=lambda axis: axis not in spoken)
-    return walk(0)
+def _forbidden(rule: Exclude, axes: Mapping[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
+    """The rule as conjunctions of values; one with ``unless`` forbids as soon as one of those does not hold."""
+    when = {axis: _listed(values) for axis, values in rule.axes.items()}
+    if not rule.unless:
+        yield when
+    for axis, allowed in rule.unless.items():
+        yield {**when, axis: [v for v in when.get(axis, axes[axis]) if v not in _listed(allowed)]}
 
 
 def _hits(rule: Exclude, chosen: Axes) -> bool:

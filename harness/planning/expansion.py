@@ -14,6 +14,7 @@ from harness.model.definitions import Matrix
 from harness.model.plan import Cell, Coverage, Definitions, Excluded, Plan, Uncovered, digest_of
 from harness.planning.checking import faults_of
 from harness.planning.covering import covering_array
+from harness.planning.solving import completion
 from harness.planning.space import Rule, Space
 
 #: So many tuples that no cell can have are explained by the rules that forbid them; more are only counted.
@@ -266,10 +267,11 @@ def _behind(space: Space, owners: list[int], chosen: Mapping[int, int]) -> list[
         rule = space.rules[number]
         if all(axis in chosen and chosen[axis] in values for axis, values in rule.items()):
             return [owners[number]]
-    place = {axis: (value,) for axis, value in chosen.items()}
+    allowed = {str(axis): (chosen[axis],) if axis in chosen else range(size) for axis, size in enumerate(space.sizes)}
+    rules = [{str(axis): values for axis, values in rule.items()} for rule in space.rules]
     for number in list(kept):
         without = [other for other in kept if other != number]
-        if not Space(space.sizes, tuple(space.rules[n] for n in without)).possible(place):
+        if completion(allowed, [rules[n] for n in without]) is None:
             kept = without
     return list(dict.fromkeys(owners[number] for number in kept))
 

@@ -6,10 +6,10 @@ for each: restricting it is a bitwise "and", exact and quick. A larger one is se
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ from typing import Any, Protocol
 Rule = Mapping[int, Collection[int]]
 #: Most combinations of one component that are held as bits: 2^20 take 128 KiB.
 BITS = 1 << 20
+#: Parts without any forbidden combination that a search remembers.
+KEPT = 64
 
 
 class _Component(Protocol):
@@ -85,79 +87,126 @@ class _Bits:
 
 
 class _Search:
-    """Too many for bits: a state is the values still allowed per axis, and is asked whether anything is left.
+    """Too many for bits: a state is the values still allowed, a bit each, per axis; nothing a rule forbids by itself.
 
-    Walking the axes in order, all that matters of the values chosen so far is which rules they still match: that set
-    is the key of the memory, as in a decision diagram.
+    Whether anything is left is found by search with propagation; what was found free of every rule is tried first.
     """
 
     def __init__(self, axes: Sequence[int], sizes: Sequence[int], rules: Sequence[Rule]) -> None:
-        self._axes = list(axes)
-        self.start = tuple(frozenset(range(sizes[axis])) for axis in axes)
-        self._left: dict[Any, Any] = {}
-        self.excluded = []
-        self._use(())
-        before = self.count()
-        for number in range(1, len(rules) + 1):
-            self._use(rules[:number])
-            after = self.count()
-            self.excluded.append(before - after)
-            before = after
-        if not before:
-            self.start = ()
-
-    def _use(self, rules: Sequence[Rule]) -> None:
-        last = [max(self._axes.index(axis) for axis in rule) for rule in rules]
-        self._all = (1 << len(rules)) - 1
-        #: Per depth: rules that end there; rules alive after it; and per value the rules that it still matches.
-        self._ends = [sum(1 << n for n, at in enumerate(last) if at == depth) for depth in range(len(self._axes))]
-        self._later = [sum(1 << n for n, at in enumerate(last) if at > depth) for depth in range(len(self._axes))]
-        self._match = [
-            [sum(1 << n for n, rule in enumerate(rules) if axis not in rule or value in rule[axis])
-             for value in sorted(allowed)]
-            for axis, allowed in zip(self._axes, self.start, strict=True)
-        ]  # fmt: skip
+        self._place = {axis: place for place, axis in enumerate(axes)}
+        self._rules = [{self._place[axis]: sum(1 << value for value in values) for axis, values in rule.items()}
+                       for rule in rules]  # fmt: skip
+        self._about = [[rule for rule in self._rules if place in rule] for place in range(len(axes))]
+        self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._found: list[tuple[int, ...]] = []
+        whole = tuple((1 << sizes[axis]) - 1 for axis in axes)
+        self.excluded = [
+            _count([allowed & rule.get(place, allowed) for place, allowed in enumerate(whole)], self._rules[:number])
+            for number, rule in enumerate(self._rules)
+        ]
+        self._count = math.prod(allowed.bit_count() for allowed in whole) - sum(self.excluded)
+        self.start = self._settled(whole, range(len(axes))) if self._count else ()
 
     def count(self) -> int:
-        @functools.cache
-        def below(depth: int, alive: int) -> int:
-            if depth == len(self._axes):
-                return 1
-            found = 0
-            for match in self._match[depth]:
-                kept = alive & match
-                if not kept & self._ends[depth]:
-                    found += below(depth + 1, kept & self._later[depth])
-            return found
-
-        return below(0, self._all)
+        return self._count
 
     def restrict(self, state: Any, axis: int, values: Collection[int]) -> Any:
         if not state:
             return state
-        place = self._axes.index(axis)
-        narrowed = state[place] & frozenset(values)
+        place = self._place[axis]
+        narrowed = state[place] & sum(1 << value for value in values)
+        if narrowed == state[place]:
+            return state
         wanted = (*state[:place], narrowed, *state[place + 1 :])
-        if wanted not in self._left:
-            self._left[wanted] = wanted if narrowed and self._any(wanted) else ()
-        return self._left[wanted]
+        if wanted not in self._known:
+            self._known[wanted] = self._narrowed(wanted, place) if narrowed else ()
+        return self._known[wanted]
 
-    def _any(self, allowed: tuple[frozenset[int], ...]) -> bool:
-        dead: set[tuple[int, int]] = set()
+    def _narrowed(self, wanted: tuple[int, ...], place: int) -> tuple[int, ...]:
+        settled = self._settled(wanted, (place,))
+        if not settled:
+            return ()
+        for number, one in enumerate(self._found):
+            if all(map(operator.and_, one, settled)):
+                self._found.insert(0, self._found.pop(number))
+                return settled
+        one = self._any(settled)
+        if one:
+            self._found = [one, *self._found[: KEPT - 1]]
+        return settled if one else ()
 
-        def below(depth: int, alive: int) -> bool:
-            if depth == len(self._axes):
-                return True
-            if (depth, alive) in dead:
-                return False
-            for value in allowed[depth]:
-                kept = alive & self._match[depth][value]
-                if not kept & self._ends[depth] and below(depth + 1, kept & self._later[depth]):
-                    return True
-            dead.add((depth, alive))
-            return False
+    def _settled(self, state: Sequence[int], changed: Iterable[int]) -> tuple[int, ...]:
+        """Without the values that a rule leaves no choice about; empty where nothing is left."""
+        allowed, todo = list(state), list(changed)
+        while todo:
+            for rule in self._about[todo.pop()]:
+                free = -1
+                for place, mask in rule.items():
+                    if not allowed[place] & mask:
+                        break  # it can never match
+                    if allowed[place] & ~mask:
+                        if free >= 0:
+                            break  # more than one axis may still escape it
+                        free = place
+                else:
+                    if free < 0:
+                        return ()
+                    allowed[free] &= ~rule[free]
+                    todo.append(free)
+        return tuple(allowed)
 
-        return below(0, self._all)
+    def _any(self, state: tuple[int, ...]) -> tuple[int, ...]:
+        """Part of a settled state in which nothing is forbidden; empty where there is none."""
+        for rule in self._rules:
+            if all(state[place] & mask for place, mask in rule.items()):
+                break
+        else:
+            return state
+        place = max(rule, key=lambda place: (state[place] & ~rule[place]).bit_count())
+        for part in (state[place] & ~rule[place], state[place] & rule[place]):  # first what escapes the rule
+            settled = self._settled((*state[:place], part, *state[place + 1 :]), (place,)) if part else ()
+            found = self._any(settled) if settled else ()
+            if found:
+                return found
+        return ()
+
+
+def _count(allowed: Sequence[int], rules: Sequence[Mapping[int, int]]) -> int:
+    """Combinations within ``allowed`` that no rule forbids.
+
+    Axis by axis; all that matters of the values chosen so far is which rules they still match: that set is the key of
+    the memory, as in a decision diagram. The order of the axes keeps few rules begun and not ended.
+    """
+    rules = [rule for rule in rules if all(allowed[place] & mask for place, mask in rule.items())]
+    left, order, begun = set(range(len(allowed))), [], set[int]()
+    while left:
+
+        def cost(place: int, begun: set[int] = begun) -> tuple[int, int]:
+            after = begun | {n for n, rule in enumerate(rules) if place in rule}
+            rest = left - {place}
+            return sum(any(other in rest for other in rules[n]) for n in after), place
+
+        chosen = min(left, key=cost)
+        left.remove(chosen)
+        order.append(chosen)
+        begun |= {n for n, rule in enumerate(rules) if chosen in rule}
+    last = [max(order.index(place) for place in rule) for rule in rules]
+    ends = [sum(1 << n for n, at in enumerate(last) if at == depth) for depth in range(len(order))]
+    match = [
+        [sum(1 << n for n, rule in enumerate(rules) if place not in rule or rule[place] >> value & 1)
+         for value in range(allowed[place].bit_length()) if allowed[place] >> value & 1]
+        for place in order
+    ]  # fmt: skip
+    states = {(1 << len(rules)) - 1: 1}
+    for depth in range(len(order)):
+        after: dict[int, int] = {}
+        for alive, number in states.items():
+            for matching in match[depth]:
+                kept = alive & matching
+                if not kept & ends[depth]:
+                    after[kept] = after.get(kept, 0) + number
+        states = after
+    return sum(states.values())
 
 
 @dataclass(frozen=True)
