@@ -31,7 +31,7 @@ kernel=6.0
 glibc=2.36
 page=4096
 loader=/lib64/ld-linux-x86-64.so.2
-flags=cmov cx8 fpu fxsr mmx sse sse2 lm syscall nx
+cpu.flags=cmov cx8 fpu fxsr mmx sse sse2 lm syscall nx
 os.ID=debian
 os.VERSION_ID=12
 """

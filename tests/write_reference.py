@@ -13,9 +13,13 @@ import click
 from pydantic import BaseModel
 
 from harness.cli import COMMANDS
+from harness.cli.catalogue import facts_of, obstacle_of
 from harness.cli.entry import cli
+from harness.definitions import Catalogue
+from harness.definitions.entries import TARGET_KINDS, entries
 from harness.definitions.kinds import KINDS
 from harness.model import results
+from harness.model.definitions import Cpu
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -54,7 +58,41 @@ def of_commands() -> str:
         assert command is not None
         sub = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
         parts.append(f"## harness {name}\n\n```\n{command.get_help(sub)}\n```\n")
+        for word, inner in command.commands.items() if isinstance(command, click.Group) else ():
+            below = click.Context(inner, info_name=word, parent=sub, max_content_width=100, terminal_width=100)
+            parts.append(f"### harness {name} {word}\n\n```\n{inner.get_help(below)}\n```\n")
     return "\n".join(parts)
+
+
+def of_targets() -> str:
+    """Every entry of the catalogue, each fact with its certainty and source."""
+    parts = [
+        "# Targets\n\nGenerated from `targets/` by `make docs`. How sure a fact is: `measured` 实测, seen on a running "
+        "target or emulator; `source` 有据, read in what is named; `likely` 推断, one weak or indirect source; "
+        "`general` 待核实, general knowledge that waits to be verified. What can be served on your machine: "
+        "`harness targets check`.\n"
+    ]
+    catalogue = Catalogue((FOLDER.parents[1],))
+    for kind in TARGET_KINDS:
+        parts.append(f"## {kind}\n")
+        for name, (_, value) in entries(kind, catalogue).items():
+            parts.append(f"### {name}\n\n{value.name.zh} / {value.name.en}; {value.vendor.zh} / {value.vendor.en}\n")
+            parts.append("| fact | value | certainty | source |\n|---|---|---|---|")
+            for key, shown, certainty, source in facts_of(value):
+                own = source if source != value.source else ""
+                parts.append(f"| {key} | {_cell(shown)} | {certainty} | {_cell(own)} |")
+            parts.append(f"\nSource: {value.source} ({value.certainty}).\n")
+            told = [*value.notes, *(value.emulation.limits if isinstance(value, Cpu) else ())]
+            parts += [f"- {one.zh} / {one.en}" for one in told]
+            obstacle = obstacle_of(value)
+            if obstacle:
+                parts.append(f"- Not served: {obstacle}.")
+            parts.append("")
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def of_results() -> str:
@@ -108,7 +146,10 @@ def _models(annotation: object) -> list[type[BaseModel]]:
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     stale = []
-    for name, text in (("definitions.md", of_models()), ("commands.md", of_commands()), ("results.md", of_results())):
+    pages = {"definitions.md": of_models, "commands.md": of_commands, "results.md": of_results,
+             "targets.md": of_targets}  # fmt: skip
+    for name, write in pages.items():
+        text = write()
         path = FOLDER / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(name)

@@ -1,11 +1,12 @@
 """Campaigns: run a plan here, resume what was cut off, render, sweep what a killed run left."""
 
 from harness.campaigns.bundling import Replayed, bundle, replay
-from harness.campaigns.choosing import expected_fidelity, expected_target, plan_of
+from harness.campaigns.choosing import expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
 from harness.campaigns.history import flaky_cases, record_of
 from harness.campaigns.locking import check_lock, lock_path, write_lock
 from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
+from harness.campaigns.preparing import build_base_images
 from harness.campaigns.rendering import finish, latest, view_of
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
@@ -13,8 +14,8 @@ from harness.campaigns.verifying import verify
 from harness.campaigns.watching import cancel, evidence_of, status_of
 
 __all__ = [
-    "Finished", "Progress", "Replayed", "RunOptions", "bundle", "cache_folder", "cancel", "check_lock", "evidence_of",
-    "expected_fidelity", "expected_seconds", "expected_target", "finish", "flaky_cases", "latest", "lock_path",
+    "Finished", "Progress", "Replayed", "RunOptions", "build_base_images", "bundle", "cache_folder", "cancel",
+    "check_lock", "evidence_of", "expected_seconds", "expected_target", "finish", "flaky_cases", "latest", "lock_path",
     "makespan", "plan_of", "record_of", "replay", "resume_campaign", "run_campaign", "status_of", "sweep", "verify",
     "view_of", "write_lock",
 ]  # fmt: skip

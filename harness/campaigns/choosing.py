@@ -11,8 +11,8 @@ from harness.errors import UsageError
 from harness.machines import Engine
 from harness.model.definitions import size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
-from harness.model.results import Fidelity
 from harness.planning import expand
+from harness.provision import Service, serving
 from harness.provision.architecture import host_architecture
 
 #: What one cell takes beside its containers: pytest or locust, and room for the engine.
@@ -30,18 +30,9 @@ def plan_of(folder: Path, *, locked: bool = True) -> tuple[Definitions, Plan]:
     return definitions, plan or expand(definitions)
 
 
-def expected_fidelity(definitions: Definitions, cell: Cell) -> str:
-    """What this machine can offer for a cell: native container or user-mode emulation."""
-    native = definitions.cpus[cell.axes["cpu"]].architecture == host_architecture()
-    return (Fidelity.CONTAINER if native else Fidelity.USER_EMULATED).value
-
-
-def expected_target(definitions: Definitions, cell: Cell) -> str:
-    """What serves the cell here, in words."""
-    cpu = definitions.cpus[cell.axes["cpu"]]
-    if cpu.architecture == host_architecture():
-        return "this machine"
-    return f"qemu-user {cpu.emulation.user or 'default model'}"
+def expected_target(definitions: Definitions, cell: Cell) -> Service:
+    """What will serve the cell here."""
+    return serving(definitions.cpus[cell.axes["cpu"]])
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:

@@ -30,7 +30,7 @@ from harness.machines.engine import LABEL_CAMPAIGN
 from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions, Plan
 from harness.model.results import Cause, Observation, Result, State, Verdict
-from harness.provision import BaseImages, Environments
+from harness.provision import BaseImages, Environments, serving
 from harness.provision.attestation import reference_seconds
 from harness.runners.pytest_runner import PRELOAD
 from harness.system.forking import ForkServer
@@ -148,7 +148,8 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
         cells = in_order(chosen_cells, definitions, expected)
         progress.begin(cells, expected, at_once)
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
-        wanted = dict.fromkeys((c.axes["os"], definitions.cpus[c.axes["cpu"]].architecture) for c in cells)
+        wanted = dict.fromkeys((c.axes["os"], definitions.cpus[c.axes["cpu"]].architecture) for c in cells
+                               if serving(definitions.cpus[c.axes["cpu"]]).fidelity is not None)  # fmt: skip
         missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]
         wait([pool.submit(prepare, os, architecture) for os, architecture in missing])
         running: set[Future[None]] = {pool.submit(one, cell) for cell in cells}

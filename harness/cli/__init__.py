@@ -35,7 +35,7 @@ COMMANDS = {
     "bundle": ("bundles", "pack a campaign into one file"),
     "replay": ("bundles", "run the plan of a bundle here, and compare the verdicts"),
     "doctor": ("surroundings", "check what this machine lacks"),
-    "targets": ("surroundings", "the catalogue of CPUs, systems and databases"),
+    "targets": ("catalogue", "the catalogue of targets: list, show, check what can be served here, build"),
     "suites": ("surroundings", "the suites and their cases"),
 }
 

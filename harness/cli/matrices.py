@@ -41,9 +41,10 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
             expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells)
         except InfrastructureError as error:  # a plan can be shown without
             click.echo(f"no times from earlier runs: {error}", err=True)
+    served = {c.id: campaigns.expected_target(definitions, c) for c in plan.cells}
     shown: list[dict[str, Any]] = [
-        {"id": c.id, "axes": c.axes, "reason": c.reason, "target": campaigns.expected_target(definitions, c),
-         "fidelity": campaigns.expected_fidelity(definitions, c), "suites": list(c.suites), "notes": list(c.notes),
+        {"id": c.id, "axes": c.axes, "reason": c.reason, "target": served[c.id].by,
+         "fidelity": served[c.id].fidelity, "suites": list(c.suites), "notes": list(c.notes),
          "seconds": expected.get(c.id)}
         for c in plan.cells
     ]  # fmt: skip
@@ -76,8 +77,12 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
     for cell, one in zip(plan.cells, shown, strict=True):
         seconds = f"{one['seconds']:.0f}" if one["seconds"] is not None else "?"
         axes = (cell.axes[axis] for axis in ("cpu", "os", "database", *further))
-        table.add_row(cell.short, *axes, one["fidelity"], one["target"], cell.reason, seconds)
+        fidelity = one["fidelity"].value if one["fidelity"] is not None else "[magenta]none[/]"
+        table.add_row(cell.short, *axes, fidelity, one["target"], cell.reason, seconds)
     console.print(table)
+    if none := sum(one["fidelity"] is None for one in shown):
+        console.print(f"{none} of {len(shown)} cells cannot be served here: a run records them as blocked / "
+                      f"{none} 个单元在此无法提供目标，运行时记为阻塞", style="magenta")  # fmt: skip
     for rule in plan.excluded:
         console.print(f"{rule.count} excluded: {rule.told}: {rule.because}", style="dim")
     cover = plan.coverage

@@ -1,4 +1,4 @@
-"""Commands about what there is: doctor, targets, suites."""
+"""Commands about what there is: doctor, suites."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 from harness.cli import doctor
 from harness.cli.shared import format_option, print_json
 from harness.definitions import Catalogue, parse
-from harness.model.definitions import Cpu, Database, Os, Suite
+from harness.model.definitions import Suite
 
 
 @click.command("doctor")
@@ -24,27 +24,6 @@ def doctor_command(ctx: click.Context, form: str) -> None:
             if not one.ok:
                 click.echo(f"        next: {one.advice}")
     ctx.exit(0 if all(one.ok for one in checks) else 3)
-
-
-@click.command("targets")
-@format_option
-def targets_command(form: str) -> None:
-    """List the catalogue: CPUs, operating systems, databases."""
-    catalogue = Catalogue.standard()
-    found: list[dict[str, str]] = []
-    models: list[tuple[str, type[Cpu] | type[Os] | type[Database]]] = [("cpu", Cpu), ("os", Os), ("database", Database)]
-    for kind, model in models:
-        for name in catalogue.names(f"targets/{kind}"):
-            path = catalogue.find("targets", kind, f"{name}.yaml")
-            if path is not None:
-                value = parse(path, model)
-                found.append({"kind": kind, "name": name, "zh": value.name.zh, "en": value.name.en,
-                              "certainty": value.certainty})  # fmt: skip
-    if form == "json":
-        print_json({"targets": found})
-        return
-    for one in found:
-        click.echo(f"{one['kind']:9} {one['name']:20} {one['zh']} / {one['en']}  ({one['certainty']})")
 
 
 @click.command("suites")

@@ -116,6 +116,16 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
         if value is not None and getattr(value, axis) != name:
             faults.append(Fault(file=str(file), line=1, column=1, message=f"{axis} differs from the file's name",
                                 expected=name, found=getattr(value, axis)))  # fmt: skip
+        if obstacle := getattr(value, "obstacle", ""):
+            faults.append(
+                source.fault(
+                    loc,
+                    f"nothing can serve {axis} {name}: {obstacle}",
+                    expected="an entry that can be served",
+                    found=name,
+                    hint=f"write how in targets/{axis}/{name}.yaml of your own folder",
+                )
+            )
         return {name: value} if value is not None else {}
 
     cpus, systems, databases = load("cpu", Cpu), load("os", Os), load("database", Database)

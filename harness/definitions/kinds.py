@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.model.definitions import (
+    Accelerator,
     Application,
     Cpu,
     Database,
@@ -28,8 +29,8 @@ from harness.model.definitions import (
 
 KINDS: dict[str, type[BaseModel]] = {
     "application": Application, "matrix": Matrix, "suite": Suite, "profile": LoadProfile, "cpu": Cpu, "os": Os,
-    "database": Database, "middleware": Middleware, "runtime": Runtime, "hosts": Hosts, "waivers": Waivers,
-    "policy": Policy, "issuer": IssuerProfile, "wording": WordingFile,
+    "database": Database, "middleware": Middleware, "runtime": Runtime, "accelerator": Accelerator, "hosts": Hosts,
+    "waivers": Waivers, "policy": Policy, "issuer": IssuerProfile, "wording": WordingFile,
 }  # fmt: skip
 
 #: First line of a file, by which editors find the schema (yaml-language-server and those that follow it).

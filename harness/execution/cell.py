@@ -20,7 +20,7 @@ from harness.model.plan import Cell, LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.product import Deployment
-from harness.provision import InstallFailed, Machines, attest, provision
+from harness.provision import InstallFailed, Machines, attest, provision, serving
 from harness.provision.architecture import emulator
 from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
@@ -68,6 +68,10 @@ class _CellRun(Attempt):
         """Images of product and database server, from the cache where they fit."""
         self.state(State.PROVISIONING, "environment / 环境")
         with self.step("environment"):
+            service = serving(self.target.cpu)
+            if service.fidelity is None:
+                raise AttestationMismatch(f"nothing here can serve {self.target.cpu.cpu}: {service.by}",
+                                          advice="run the cell on such a host; see: harness targets check")  # fmt: skip
             self.emulator = emulator(self.target.cpu.architecture)
             self.facts["fidelity"] = (Fidelity.USER_EMULATED if self.emulated else Fidelity.CONTAINER).value
             recipe = application_recipe(self.application, os=self.target.os.os, cpu=self.target.cpu,

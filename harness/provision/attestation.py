@@ -10,6 +10,7 @@ from harness.model.definitions import Cpu, Os
 from harness.model.machine import Machine
 from harness.model.target import Attestation, Fact
 from harness.provision.architecture import Emulator
+from harness.provision.serving import differing_ids
 from harness.system.process import run
 
 #: One command, because each round trip costs a tenth of a second.
@@ -20,8 +21,7 @@ printf 'glibc=%s\n' "$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/glibc //')"
 printf 'page=%s\n' "$(getconf PAGESIZE)"
 LD_SHOW_AUXV=1 /bin/true | sed -n 's/^AT_HWCAP: *\(0x\)\?/hwcap=/p; s/^AT_PLATFORM: */platform=/p'
 ls /lib/ld-linux-*.so.* /lib64/ld-linux-*.so.* 2>/dev/null | sed 's/^/loader=/'
-sed -n 's/^flags[^:]*: /flags=/p' /proc/cpuinfo | head -n 1
-sed -n 's/^model name[^:]*: /model=/p' /proc/cpuinfo | head -n 1
+head -n 60 /proc/cpuinfo | sed -n 's/[[:space:]]*:[[:space:]]*/=/; s/^/cpu./p'
 sed 's/^/os./; s/"//g' /etc/os-release
 t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done
 printf 'loop=%s\n' $((($(date +%s%N) - t) / 1000))
@@ -45,7 +45,7 @@ def features(architecture: str, observed: dict[str, str]) -> set[str]:
     if architecture in HWCAP:
         bits = int(observed.get("hwcap", "0") or "0", 16)
         return {name for position, name in enumerate(HWCAP[architecture]) if bits >> position & 1}
-    return set(observed.get("flags", "").split())
+    return set(observed.get("cpu.flags", "").split())
 
 
 def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None) -> Attestation:
@@ -63,7 +63,10 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     observed: dict[str, str] = {}
     for line in done.out.splitlines():
         key, _, value = line.partition("=")
-        observed[key] = f"{observed[key]} {value}" if key == "loader" and key in observed else value.strip()
+        if key == "loader" and key in observed:
+            observed[key] += f" {value}"
+        else:  # of several processors the first
+            observed.setdefault(key, value.strip())
     facts = [
         Fact(name="architecture", declared=cpu.architecture, observed=observed.get("arch", ""),
              holds=observed.get("arch") == cpu.architecture),
@@ -75,6 +78,11 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     facts.append(Fact(name="glibc", declared=system.glibc or "", observed=glibc,
                       holds=system.glibc is None or glibc == system.glibc))  # fmt: skip
     seen_features = features(cpu.architecture, observed)
+    if emulated_by is None:
+        seen_ids = {key.removeprefix("cpu."): value for key, value in observed.items() if key.startswith("cpu.")}
+        wrong = {key for key, _, _ in differing_ids(cpu, seen_ids)}
+        facts += [Fact(name=f"CPU {key}", declared=declared, observed=seen_ids.get(key, ""), holds=key not in wrong)
+                  for key, declared in cpu.ids.items()]  # fmt: skip
     for name in cpu.features.present:
         facts.append(Fact(name=f"feature {name}", declared="present", holds=name in seen_features,
                           observed="present" if name in seen_features else "absent"))  # fmt: skip
@@ -84,7 +92,7 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     recorded = {"kernel": observed.get("kernel", ""), "page size": observed.get("page", ""),
                 "ELF interpreter": observed.get("loader", ""), "AT_HWCAP": observed.get("hwcap", "")}  # fmt: skip
     if emulated_by is None:
-        recorded["CPU model"] = observed.get("model", "")
+        recorded["CPU model"] = observed.get("cpu.model name", "") or observed.get("cpu.Model Name", "")
     else:  # /proc/cpuinfo shows the host's CPU there and would mislead
         recorded["emulator"] = f"qemu-user {emulated_by.version}, {cpu.emulation.user or 'default model'}"
         recorded["emulator SHA-256"] = emulated_by.sha256

@@ -11,6 +11,7 @@ import yaml
 
 from harness.campaigns import flaky_cases, verify
 from harness.evidence import Workspace
+from harness.provision.architecture import host_architecture
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import CELLS, Lab
 
@@ -40,13 +41,13 @@ from harness.errors import InfrastructureError
 DATABASE = "'sqlite3 --version' in command"
 
 
-def run(lab: Lab, trouble: str, suite: str = "pass", **matrix: Any) -> Any:
+def run(lab: Lab, trouble: str, suite: str = "pass", cwd: Path | None = None, **matrix: Any) -> Any:
     path = lab.folder / "matrix.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **matrix}))
     done = lab.forks.run(
         "tests.scripted:campaign", ["run", str(lab.folder), str(lab.workspace), 0, "", 1], log=lab.place / "log",
-        timeout=60, cwd=Path.cwd(), env={"SCRIPTED": str(lab.place / "engine"), "SCRIPTED_TROUBLE": ONCE + trouble,
-                                      "SCRIPTED_SUITE": suite},
+        timeout=60, cwd=cwd or Path.cwd(),
+        env={"SCRIPTED": str(lab.place / "engine"), "SCRIPTED_TROUBLE": ONCE + trouble, "SCRIPTED_SUITE": suite},
     )  # fmt: skip
     assert "Traceback" not in done.text, done.text
     workspace = Workspace(lab.workspace)
@@ -132,3 +133,22 @@ def test_a_waiver_that_expired_accepts_nothing_and_is_told(lab: Lab) -> None:
     assert [verdict for verdict, _ in attempts] == ["nonconformant", "nonconformant"]
     (row,) = workspace.journal.campaigns()
     assert "expired on 2020-01-01" in (workspace.folder(row.id) / "campaign.json").read_text()
+
+
+def test_a_host_that_is_not_the_declared_cpu_blocks_the_cell(lab: Lab) -> None:
+    """Whatever this machine is, it shows no such vendor: an x86 host declared as something that it is not."""
+    targets = lab.place / "targets" / "cpu"
+    targets.mkdir(parents=True)
+    entry = {"cpu": "other", "name": "Other", "vendor": "Other", "architecture": host_architecture(),
+             "ids": {"vendor_id": "OtherGenuine"}, "certainty": "general", "source": "made up"}  # fmt: skip
+    (targets / "other.yaml").write_text(yaml.safe_dump(entry))
+    axes = {**yaml.safe_load((lab.folder / "matrix.yaml").read_text())["axes"], "cpu": ["other"]}
+    workspace, attempts, kinds = run(lab, "", cwd=lab.place, axes=axes)
+    assert [verdict for verdict, _ in attempts] == ["inconclusive"] * CELLS, "not tried again: nothing would change"
+    assert all("nothing here can serve other: this machine's CPU shows vendor_id" in told for _, told in attempts)
+    (row,) = workspace.journal.campaigns()
+    seen = [one for every in workspace.journal.observations(row.id).values() for one in every]
+    assert {(one.result.value, one.cause.value if one.cause is not None else "") for one in seen} == {
+        ("miss", "config")
+    }
+    assert "resource-intent" not in kinds, "nothing is made for it"

@@ -88,7 +88,7 @@ WRONG = [
     ("waivers", lambda v: v["waivers"][0].update(expires="soon"), "isoformat"),
     ("waivers", lambda v: v["waivers"][0].pop("approved_by"), "is missing"),
     ("policy", lambda v: v.update(verdicts=["nonconformant"]), "not one of the values"),
-    ("runtime", lambda v: v.update(packages=[]), "at least 1 item"),
+    ("runtime", lambda v: v.update(packages=[]), "packages and version belong together"),
     ("middleware", lambda v: v.update(certainty="sure"), "not one of the values"),
     ("profile", lambda v: v.update(rate=0.0), "greater than 0"),
 ]

@@ -16,16 +16,17 @@ from harness.model.definitions.application import (
     Template,
     Variant,
 )
-from harness.model.definitions.base import Bilingual, Definition, Strings, Text, size_in_bytes
+from harness.model.definitions.base import Bilingual, Definition, Entry, Strings, Text, size_in_bytes
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.issuer import IssuerProfile
-from harness.model.definitions.lab import Foundation, Host, Hosts, Middleware, Runtime
+from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
 from harness.model.definitions.wording import WordingFile
 
 __all__ = [
+    "Accelerator",
     "Accept",
     "Adjust",
     "Adjustment",
@@ -37,6 +38,7 @@ __all__ = [
     "Database",
     "Definition",
     "Emulation",
+    "Entry",
     "Exclude",
     "Features",
     "FileContent",

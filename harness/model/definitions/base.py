@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Architecture = Literal["x86_64", "aarch64", "loongarch64"]
+#: As ``uname -m`` prints it. The first three can be emulated and run here; the others are known, for lab hosts.
+Architecture = Literal["x86_64", "aarch64", "loongarch64", "mips64", "sw_64", "riscv64"]
+#: Architectures that images are built for here.
+BUILT: tuple[Architecture, ...] = ("x86_64", "aarch64", "loongarch64")
 Certainty = Literal["measured", "source", "likely", "general"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 SuiteName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,127}$")]
@@ -46,3 +49,44 @@ def listed(value: Any) -> Any:
 
 
 Strings = Annotated[tuple[str, ...], BeforeValidator(listed)]
+
+
+class Provenance(Definition):
+    """Where a fact comes from, and how far it can be relied on.
+
+    ``measured``: seen on a running target or emulator; ``source``: read in what ``source`` names; ``likely``: one weak
+    or indirect source; ``general``: general knowledge, to be verified on hardware.
+    """
+
+    certainty: Certainty
+    source: str
+
+
+class Entry(Definition):
+    """What every entry of the catalogue says of itself; ``certainty`` and ``source`` hold for all facts but those of
+    ``provenance``."""
+
+    name: Bilingual
+    vendor: Bilingual
+    certainty: Certainty
+    source: str
+    provenance: dict[str, Provenance] = Field(
+        default={}, description="key of this file -> where that fact comes from, if from elsewhere"
+    )
+    notes: Annotated[tuple[Bilingual, ...], BeforeValidator(listed)] = Field(
+        default=(), description="what whoever relies on this entry should know"
+    )
+
+    @model_validator(mode="after")
+    def _provenance_of_something(self) -> Self:
+        for key in self.provenance:
+            value: Any = self
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+            if not value:
+                raise ValueError(f"provenance of {key}, which this file does not state")
+        return self
+
+    def certainty_of(self, key: str) -> Certainty:
+        """How far one fact can be relied on."""
+        return self.provenance[key].certainty if key in self.provenance else self.certainty

@@ -6,19 +6,29 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Bilingual, Certainty, Definition, Name, Strings, listed
+from harness.model.definitions.base import Architecture, Definition, Entry, Name, Strings, listed
 
 
-class Foundation(Definition):
+class Foundation(Entry):
     """What is installed beneath a product: its packages join the product's environment."""
 
-    name: Bilingual
-    vendor: Bilingual
-    packages: Strings = Field(min_length=1)
-    version: str = Field(description="command that prints the version; recorded in the attestation")
+    packages: Strings = Field(default=(), description="none: it is known, but how to install it is not")
+    version: str = Field(default="", description="command that prints the version; recorded in the attestation")
     declared: str = Field(default="", description="words that the printed version must contain")
-    certainty: Certainty
-    source: str
+    architectures: Annotated[tuple[Architecture, ...], BeforeValidator(listed)] = Field(
+        default=(), description="for which its vendor releases it; none where no source tells"
+    )
+
+    @property
+    def obstacle(self) -> str:
+        """Why no target can be made of it here; empty where one can."""
+        return "" if self.packages else "it is known, but how to install it is not"
+
+    @model_validator(mode="after")
+    def _attestable(self) -> Self:
+        if bool(self.packages) != bool(self.version):
+            raise ValueError("packages and version belong together: what is installed must be attested")
+        return self
 
 
 class Runtime(Foundation):
@@ -31,6 +41,16 @@ class Middleware(Foundation):
     """An application server or the like that the product runs in: its packages join the product's environment."""
 
     middleware: Name
+    ports: dict[str, int] = Field(default={}, description="by what they are for, as installed")
+    licence_file: str = ""
+    jdk: str = Field(default="", description="oldest Java that it runs on")
+
+
+class Accelerator(Entry):
+    """An accelerator card: a label of physical hosts (``labels: {accelerator: …}``), never emulated."""
+
+    accelerator: Name
+    device: str = Field(default="", description="command on the host that shows it")
 
 
 class Host(Definition):

@@ -7,10 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import (
+    BUILT,
     Architecture,
     Bilingual,
-    Certainty,
     Definition,
+    Entry,
     Mode,
     Name,
     Size,
@@ -27,40 +28,74 @@ class Features(Definition):
 
 
 class Emulation(Definition):
-    """How QEMU stands in for the CPU in user mode, and what that cannot show."""
+    """How QEMU stands in for the CPU, tier by tier, and what that cannot show."""
 
-    user: str | None = Field(default=None, description="value of QEMU_CPU")
+    user: str | None = Field(default=None, description="value of QEMU_CPU in user mode")
+    system: str | None = Field(default=None, description="value of -cpu for a virtual machine, upstream QEMU")
+    openeuler: str | None = Field(default=None, description="model in openEuler's QEMU; not used here")
     limits: Annotated[tuple[Bilingual, ...], BeforeValidator(listed)] = ()
 
 
-class Cpu(Definition):
+class Cpu(Entry):
     """A CPU class."""
 
     cpu: Name
-    name: Bilingual
-    vendor: Bilingual
+    models: Strings = Field(default=(), description="parts that are sold under this class")
     architecture: Architecture
     isa_level: str = ""
+    core: str = Field(default="", description="name of the core design")
+    march: str = Field(default="", description="value of GCC's -march")
+    ids: dict[str, str] = Field(
+        default={}, description="lines of /proc/cpuinfo on hardware; attested where nothing is emulated"
+    )
     features: Features = Features()
+    page_sizes: Strings = Field(default=(), description="that the hardware can use, such as 4K")
     emulation: Emulation = Emulation()
     timeout_factor: float = Field(default=1.0, ge=1.0, le=100.0, description="scales limits when emulated")
-    certainty: Certainty
-    source: str
+
+    @property
+    def obstacle(self) -> str:
+        """Why no target can be made of it, on whatever machine; empty where one can."""
+        if self.architecture in BUILT:
+            return ""
+        return f"no images are built for {self.architecture}: it needs a lab host, which cannot be used yet"
 
 
-class Os(Definition):
-    """An operating system release whose images are built from packages."""
+class Os(Entry):
+    """An operating system release; with ``suite``, its images are built here from packages."""
 
     os: Name
-    name: Bilingual
-    vendor: Bilingual
-    family: Literal["debian"]
-    suite: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="suite on the mirror")
-    architectures: Annotated[tuple[Architecture, ...], BeforeValidator(listed)]
-    identity: dict[str, str] = Field(description="keys of /etc/os-release that must hold exactly")
+    family: Literal["debian", "rpm"] = Field(description="of its packages")
+    package_manager: Literal["apt", "dnf", "yum"] = "apt"
+    suite: str = Field(default="", pattern=r"^([a-z][a-z0-9-]*)?$", description="suite on the mirror")
+    architectures: Annotated[tuple[Architecture, ...], BeforeValidator(listed)] = Field(
+        default=(), description="for which there is a release; none where no source tells"
+    )
+    identity: dict[str, str] = Field(default={}, description="keys of /etc/os-release that must hold exactly")
+    identity_files: Strings = Field(default=(), description="further files that name the release")
+    version_command: str = Field(default="", description="prints the release")
     glibc: str | None = Field(default=None, description="exact version where the release fixes one")
-    certainty: Certainty
-    source: str
+    kernel: str = Field(default="", description="version, or its beginning")
+    page_size: dict[str, int] = Field(default={}, description="architecture -> bytes, where a kernel differs from 4K")
+    loader: str = Field(default="", description="ELF interpreter, where it tells worlds of one architecture apart")
+    image: str = Field(default="", description="public image; never pulled unasked")
+    licensed: bool = Field(default=False, description="no public image: bring an image or a host of your own")
+
+    @property
+    def obstacle(self) -> str:
+        """Why no target can be made of it here; empty where one can."""
+        if self.suite:
+            return ""
+        if self.licensed:
+            return "it is licensed and has no public image: images and hosts of your own cannot be named yet"
+        return "its images are not built here: only those of Debian's family are"
+
+    @model_validator(mode="after")
+    def _buildable(self) -> Self:
+        lacking = [key for key in ("architectures", "identity") if not getattr(self, key)]
+        if self.suite and (lacking or self.family != "debian"):
+            raise ValueError(f"a system with a suite is of family debian and needs {', '.join(lacking) or 'nothing'}")
+        return self
 
 
 class FileContent(Definition):
@@ -79,18 +114,23 @@ class Limits(Definition):
     processes: int = Field(default=512, ge=16, le=32768)
 
 
-class Database(Definition):
-    """A database: how to install, start, ask and stop it.
+class Database(Entry):
+    """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it.
 
     Commands are Jinja2 templates for ``sh -c`` with ``db`` (host, port, name, user, password, path) and run in the
     database's own container, or in the application's where the database is embedded.
     """
 
     database: Name
-    name: Bilingual
-    vendor: Bilingual
-    placement: Literal["server", "embedded"]
+    placement: Literal["server", "embedded"] = "server"
     port: int | None = Field(default=None, ge=1, le=65535)
+    ports: dict[str, int] = Field(default={}, description="further ports by what they are for")
+    lineage: str = Field(default="", description="what it derives from, or whose dialect it speaks")
+    driver: str = Field(default="", description="Python driver")
+    dialect: str = Field(default="", description="dialect or URL scheme of SQLAlchemy")
+    jdbc: str = Field(default="", description="beginning of a JDBC URL")
+    fixed_at_initialisation: Strings = Field(default=(), description="settings that no later command changes")
+    image: str = Field(default="", description="image that somebody publishes; never pulled unasked")
     path: str | None = Field(default=None, description="file of an embedded database")
     packages: Strings = ()
     before_install: Annotated[tuple[FileContent, ...], BeforeValidator(listed)] = ()
@@ -99,18 +139,26 @@ class Database(Definition):
     stop: str | None = None
     ready: str | None = None
     create: str | None = Field(default=None, description="makes user and database of a cell")
-    query: str = Field(description="reads SQL from standard input, prints tab-separated rows")
-    version: str
+    query: str = Field(default="", description="reads SQL from standard input, prints tab-separated rows")
+    version: str = ""
     settings: dict[str, str] = Field(default={}, description="name -> declared value")
     observe_settings: str | None = Field(default=None, description="prints NAME=VALUE lines")
     log: str | None = Field(default=None, description="file that is kept as evidence")
     limits: Limits = Limits()
     start_seconds: float = Field(default=60, gt=0)
-    certainty: Certainty
-    source: str
+
+    @property
+    def obstacle(self) -> str:
+        """Why no target can be made of it here; empty where one can."""
+        return "" if self.query else "it is known, but how to install and start it is not"
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        recipe = ("query", "version", "packages", "setup", "start", "stop", "ready", "create")
+        if not any(getattr(self, key) for key in recipe):
+            return self
+        if missing := [key for key in ("query", "version") if not getattr(self, key)]:
+            raise ValueError(f"a database that is installed needs {', '.join(missing)}")
         if self.placement == "server":
             lacking = [key for key in ("port", "start", "stop", "ready", "create") if getattr(self, key) is None]
             if lacking:

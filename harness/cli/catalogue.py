@@ -1,0 +1,232 @@
+"""Commands about the catalogue: targets list, show, check, build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from harness import campaigns
+from harness.cli.shared import TABLE_WIDTH, escape, format_option, print_json
+from harness.definitions.entries import TARGET_KINDS, entries, entry
+from harness.errors import UsageError
+from harness.evidence import Workspace
+from harness.model.definitions import Cpu, Entry, Os
+from harness.provision import serving
+
+#: How sure a fact is -> its words.
+CERTAINTY = {
+    "measured": ("实测", "green"), "source": ("有据", "cyan"), "likely": ("推断", "yellow"),
+    "general": ("待核实", "magenta"),
+}  # fmt: skip
+
+
+@click.group("targets", invoke_without_command=True)
+@click.pass_context
+def targets_command(ctx: click.Context) -> None:
+    """The catalogue of CPUs, operating systems, databases, middleware, runtimes and accelerators."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_entries, form="text")
+
+
+@targets_command.command("list")
+@format_option
+def list_entries(form: str) -> None:
+    """List every entry, with how sure its facts are: measured, source, likely, general."""
+    found = [(kind, name, value) for kind in TARGET_KINDS for name, (_, value) in entries(kind).items()]
+    if form == "json":
+        print_json({"targets": [
+            {"kind": kind, "name": name, "zh": value.name.zh, "en": value.name.en, "certainty": value.certainty,
+             "obstacle": obstacle_of(value)}
+            for kind, name, value in found
+        ]})  # fmt: skip
+        return
+    console = _wide()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("kind", "name", "名称", "called", "certainty"):
+        table.add_column(title, no_wrap=title != "called")
+    for kind, name, value in found:
+        zh, colour = CERTAINTY[value.certainty]
+        table.add_row(kind, name, value.name.zh, value.name.en, f"[{colour}]{value.certainty} {zh}[/]")
+    console.print(table)
+
+
+@targets_command.command("show")
+@click.argument("name")
+@format_option
+def show_entry(name: str, form: str) -> None:
+    """Show what is known of NAME (or KIND/NAME), each fact with its certainty and source."""
+    kind, path, value = entry(name)
+    facts = facts_of(value)
+    obstacle = obstacle_of(value)
+    if form == "json":
+        listed = [{"key": k, "value": v, "certainty": c, "source": s} for k, v, c, s in facts]
+        print_json({"kind": kind, "file": str(path), "obstacle": obstacle, "facts": listed})
+        return
+    console = Console(highlight=False)
+    table = Table(title=f"{value.name.zh} / {value.name.en}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("fact", "value", "certainty", "source"):
+        table.add_column(title, overflow="fold")
+    for key, shown, certainty, source in facts:
+        zh, colour = CERTAINTY[certainty]
+        # The source of the whole file is told once, below.
+        table.add_row(key, escape(shown), f"[{colour}]{certainty} {zh}[/]", source if key in value.provenance else "")
+    console.print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"vendor 厂商: {escape(value.vendor.zh)} / {escape(value.vendor.en)}")
+    console.print(f"source 来源: {escape(value.source)}")
+    for note in value.notes:
+        console.print(f"note 说明: {escape(note.zh)} / {escape(note.en)}")
+    if isinstance(value, Cpu):
+        for limit in value.emulation.limits:
+            console.print(f"limit 仿真局限: {escape(limit.zh)} / {escape(limit.en)}")
+        console.print(f"here 本机: {escape(serving(value).by)}")
+    elif obstacle:
+        console.print(f"here 本机: {escape(obstacle)}")
+    console.print(f"file 文件: {path}")
+
+
+@targets_command.command("check")
+@click.argument("name", required=False)
+@format_option
+@click.pass_context
+def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
+    """Tell which combinations can be served here and now, and why not the others; of NAME alone where one is named.
+
+    Exit codes: 0 NAME can be served here (or none was named), 3 it cannot.
+    """
+    cpus, systems = entries("cpu"), entries("os")
+    rows: list[dict[str, Any]] = []
+    for kind in TARGET_KINDS:
+        for one, (_, value) in entries(kind).items():
+            rows.append({"kind": kind, "name": one, **_served(value)})
+    pairs = [
+        {"cpu": c, "os": o, **pair_of(cpu, system)}
+        for c, (_, cpu) in cpus.items() for o, (_, system) in systems.items()
+        if isinstance(cpu, Cpu) and isinstance(system, Os)
+    ]  # fmt: skip
+    if name is not None:
+        kind, _, _ = entry(name)
+        word = name.rpartition("/")[2]
+        rows = [row for row in rows if (row["kind"], row["name"]) == (kind, word)]
+        pairs = [pair for pair in pairs if pair.get(kind) == word]
+    good = name is None or rows[0]["served"]
+    if form == "json":
+        print_json({"targets": rows, "pairs": pairs})
+        ctx.exit(0 if good else 3)
+    console = _wide()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("kind", "name", "here 本机", "by, or why not"):
+        table.add_column(title, no_wrap=title != "by, or why not")
+    for row in rows:
+        mark = (
+            f"[green]yes 可[/] {row['fidelity'].value if row['fidelity'] is not None else ''}"
+            if row["served"]
+            else "[magenta]no 否[/]"
+        )
+        table.add_row(row["kind"], row["name"], mark, escape(row["by"]))
+    console.print(table)
+    grid = [pair for pair in pairs if pair["served"]]
+    shown_systems = sorted({str(pair["os"]) for pair in grid})
+    if shown_systems:
+        table = Table(title="cpu × os", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for title in ("cpu", *shown_systems):
+            table.add_column(title, no_wrap=True)
+        for cpu_name in sorted({str(pair["cpu"]) for pair in grid}):
+            by_os = {pair["os"]: pair for pair in pairs if pair["cpu"] == cpu_name}
+            table.add_row(cpu_name, *(f"[green]{by_os[o]['fidelity'].value}[/]" if by_os[o]["served"] else "[dim]-[/]"
+                                      for o in shown_systems))  # fmt: skip
+        console.print(table)
+        console.print(f"{len(grid)} of {len(pairs)} pairs can be served here; why not the others: --format json",
+                      style="dim")  # fmt: skip
+    ctx.exit(0 if good else 3)
+
+
+@targets_command.command("build")
+@click.argument("os")
+@click.option("--cpu", multiple=True, help="a CPU class; all that can be served here where none is named")
+@click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
+@click.option("--workspace", type=click.Path(path_type=Path, file_okay=False), default=Path(".harness"),
+              show_default=True, help="where what was done is recorded")  # fmt: skip
+def build_images(os: str, cpu: tuple[str, ...], mirror: str, workspace: Path) -> None:
+    """Build the base images of OS now, so that no campaign waits for them."""
+    _, _, system = entry(f"os/{os}")
+    assert isinstance(system, Os)
+    if system.obstacle:
+        raise UsageError(f"{os} cannot be built: {system.obstacle}", advice="see: harness targets check")
+    known = {name: value for name, (_, value) in entries("cpu").items() if isinstance(value, Cpu)}
+    for one in cpu:
+        if one not in known:
+            raise UsageError(f"no cpu named {one!r}", advice="see: harness targets list")
+        pair = pair_of(known[one], system)
+        if not pair["served"]:
+            raise UsageError(f"{os} on {one}: {pair['by']}", advice="see: harness targets check")
+    wanted = sorted({
+        value.architecture for name, value in known.items()
+        if (name in cpu if cpu else pair_of(value, system)["served"])
+    })  # fmt: skip
+    for architecture, image, seconds in campaigns.build_base_images(system, wanted, Workspace(workspace), mirror):
+        click.echo(f"{os} {architecture}: {image} ({seconds:.1f} s)")
+
+
+def obstacle_of(value: Entry) -> str:
+    """Why no target can be made of an entry on any machine."""
+    if hasattr(value, "obstacle"):
+        return str(value.obstacle)
+    return "it is a label of lab hosts, which cannot be used yet"
+
+
+def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
+    """``(key, value, certainty, source)`` of everything that an entry states, but recipes and texts."""
+    left_out = {"name", "vendor", "certainty", "source", "provenance", "notes", "timeout_factor", *TARGET_KINDS}
+    if not isinstance(value, Cpu | Os):  # how to install and start it is no fact about it
+        left_out |= {"before_install", "setup", "start", "stop", "ready", "create", "query", "observe_settings",
+                     "limits", "start_seconds", "log"}  # fmt: skip
+    facts: list[tuple[str, str, str, str]] = []
+
+    def add(key: str, plain: Any) -> None:
+        if isinstance(plain, dict) and not {"zh", "en"} <= plain.keys():
+            for part, inner in plain.items():
+                if part != "limits":
+                    add(f"{key}.{part}", inner)
+        elif plain not in (None, "", [], (), False):
+            text = f"{plain['zh']} / {plain['en']}" if isinstance(plain, dict) else (
+                ", ".join(map(str, plain)) if isinstance(plain, list) else str(plain))  # fmt: skip
+            apart = next((value.provenance[k] for k in (key, key.rpartition(".")[0]) if k in value.provenance), None)
+            facts.append((key, text, *((apart.certainty, apart.source) if apart is not None
+                                       else (value.certainty, value.source))))  # fmt: skip
+
+    for key, plain in value.model_dump(mode="json").items():
+        if key not in left_out:
+            add(key, plain)
+    return facts
+
+
+def pair_of(cpu: Cpu, system: Os) -> dict[str, Any]:
+    """Whether a CPU with a system can be served here, as what, and by what or why not."""
+    if system.obstacle:
+        return {"served": False, "fidelity": None, "by": system.obstacle}
+    service = serving(cpu)
+    if service.fidelity is not None and cpu.architecture not in system.architectures:
+        return {"served": False, "fidelity": None, "by": f"{system.os} has no {cpu.architecture} release"}
+    return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by}
+
+
+def _served(value: Entry) -> dict[str, Any]:
+    if isinstance(value, Cpu):
+        service = serving(value)
+        return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by}
+    obstacle = obstacle_of(value)
+    how = "packages of the system"
+    if isinstance(value, Os):
+        how = f"images built here for {', '.join(value.architectures)}"
+    return {"served": not obstacle, "fidelity": None, "by": obstacle or how}
+
+
+def _wide() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=max(console.width, TABLE_WIDTH))
