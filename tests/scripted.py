@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,12 +27,14 @@ from harness.provision import cell as cell_module
 from harness.provision.attestation import PROBE
 from harness.system.process import Completed
 
-ANSWER = """arch=x86_64
+ANSWER = """clock={now}
+arch=x86_64
 kernel=6.0
 glibc=2.36
 page=4096
 loader=/lib64/ld-linux-x86-64.so.2
 cpu.flags=cmov cx8 fpu fxsr mmx sse sse2 lm syscall nx
+file./etc/debian_version=12.5
 os.ID=debian
 os.VERSION_ID=12
 """
@@ -91,7 +94,7 @@ class Machine:
         assert (self.engine.place / f"container-{self.container}").exists(), f"{self.container} is gone"
         if trouble := os.environ.get("SCRIPTED_TROUBLE"):
             exec(trouble, {"machine": self, "command": command})  # the test's own words
-        return Completed(rc=0, out=ANSWER if command == PROBE else "3.40.1\n")
+        return Completed(rc=0, out=ANSWER.format(now=int(time.time())) if command.startswith(PROBE) else "3.40.1\n")
 
     def put(self, *_: Any, **__: Any) -> None: ...
 

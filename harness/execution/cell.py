@@ -208,7 +208,7 @@ class _CellRun(Attempt):
             database.start()
             if not database.embedded:
                 database.create()
-            facts = attest_database(database.version(), self.target.database.settings, database.settings())
+            facts = attest_database(self.target.database, database.version(), database.settings())
             self.keep_attestation("database", facts)
         except AttestationMismatch:
             raise

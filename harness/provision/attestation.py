@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
+import time
 
 from harness.errors import InfrastructureError
-from harness.model.definitions import Cpu, Os
+from harness.model.definitions import Cpu, Database, Os
 from harness.model.machine import Machine
 from harness.model.target import Attestation, Fact
-from harness.provision.architecture import Emulator
+from harness.provision.architecture import NAMES, Emulator
 from harness.provision.serving import differing_ids
 from harness.system.process import run
 
 #: One command, because each round trip costs a tenth of a second.
 PROBE = r"""
+printf 'clock=%s\n' "$(date +%s)"
 printf 'arch=%s\n' "$(uname -m)"
 printf 'kernel=%s\n' "$(uname -r)"
 printf 'glibc=%s\n' "$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/glibc //')"
 printf 'page=%s\n' "$(getconf PAGESIZE)"
 LD_SHOW_AUXV=1 /bin/true | sed -n 's/^AT_HWCAP: *\(0x\)\?/hwcap=/p; s/^AT_PLATFORM: */platform=/p'
-ls /lib/ld-linux-*.so.* /lib64/ld-linux-*.so.* 2>/dev/null | sed 's/^/loader=/'
+ls /lib/ld-linux-*.so.* /lib64/ld-linux-*.so.* /lib64/ld.so.1 2>/dev/null | sed 's/^/loader=/'
+printf 'locale=%s\n' "${LC_ALL:-${LANG:-POSIX}}"
+cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | sed 's/^/limit=/'
+sed -n 's/^MemTotal: */memory=/p' /proc/meminfo
+df -Pk / 2>/dev/null | sed -n '2s/^\S* *\S* *\S* *\(\S*\).*/disk=\1/p'
 head -n 60 /proc/cpuinfo | sed -n 's/[[:space:]]*:[[:space:]]*/=/; s/^/cpu./p'
 sed 's/^/os./; s/"//g' /etc/os-release
 t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done
 printf 'loop=%s\n' $((($(date +%s%N) - t) / 1000))
 """
+
+#: Further apart the clocks of target and controller must not be.
+CLOCK_SECONDS = 5.0
 
 #: The same work on this machine, to compare with; microseconds go to the output.
 REFERENCE = "t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $((($(date +%s%N) - t) / 1000))"
@@ -54,7 +64,9 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     Raises:
         InfrastructureError: the machine cannot be asked.
     """
-    done = machine.run(PROBE, timeout=60)
+    started = time.time()
+    done = machine.run(PROBE + _of_system(system), timeout=60)
+    ended = time.time()
     if done.rc == 132:
         raise InfrastructureError(
             f"{machine.name}: its own shell dies with SIGILL: the emulator is too old or too small a CPU model",
@@ -74,6 +86,13 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     for key, value in system.identity.items():
         seen = observed.get(f"os.{key}", "")
         facts.append(Fact(name=f"os-release {key}", declared=value, observed=seen, holds=seen == value))
+    for path in system.identity_files:
+        seen = observed.get(f"file.{path}", "")
+        facts.append(Fact(name=f"file {path}", declared="present", observed=seen or "absent", holds=bool(seen)))
+    loader = system.loader or NAMES[cpu.architecture].loader
+    loaders = observed.get("loader", "")
+    facts.append(Fact(name="ELF interpreter", declared=loader, observed=loaders, holds=loader in loaders.split()))
+    facts.append(_clock(observed.get("clock", ""), started, ended))
     glibc = observed.get("glibc", "")
     facts.append(Fact(name="glibc", declared=system.glibc or "", observed=glibc,
                       holds=system.glibc is None or glibc == system.glibc))  # fmt: skip
@@ -90,7 +109,8 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
         facts.append(Fact(name=f"feature {name}", declared="absent", holds=name not in seen_features,
                           observed="present" if name in seen_features else "absent"))  # fmt: skip
     recorded = {"kernel": observed.get("kernel", ""), "page size": observed.get("page", ""),
-                "ELF interpreter": observed.get("loader", ""), "AT_HWCAP": observed.get("hwcap", "")}  # fmt: skip
+                "AT_HWCAP": observed.get("hwcap", ""), "locale": observed.get("locale", ""),
+                "memory": _memory(observed), "release as printed": observed.get("release", "")}  # fmt: skip
     if emulated_by is None:
         recorded["CPU model"] = observed.get("cpu.model name", "") or observed.get("cpu.Model Name", "")
     else:  # /proc/cpuinfo shows the host's CPU there and would mislead
@@ -102,7 +122,40 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     if seconds is not None:
         facts.append(Fact(name="20,000 turns of a shell loop", declared="", observed=f"{seconds * 1000:.0f} ms",
                           measured=True))  # fmt: skip
+    if observed.get("disk", "").isdigit():
+        facts.append(Fact(name="free on /", declared="", observed=f"{int(observed['disk']) / 2**20:.1f} GiB",
+                          measured=True))  # fmt: skip
     return Attestation(facts=tuple(facts), loop_seconds=seconds)
+
+
+def _of_system(system: Os) -> str:
+    """Further lines of the probe: files and a command by which the vendor names the release."""
+    lines = [f"[ -e {shlex.quote(path)} ] && printf 'file.%s=%s\\n' {shlex.quote(path)} "
+             f"\"$(tr '\\n' ' ' <{shlex.quote(path)} | cut -c 1-200)\""
+             for path in system.identity_files]  # fmt: skip
+    if system.version_command:
+        lines.append(f"printf 'release=%s\\n' \"$( {{ {system.version_command}; }} 2>&1 | head -n 1)\"")
+    return "\n".join([*lines, "true\n"])
+
+
+def _clock(text: str, started: float, ended: float) -> Fact:
+    """The target's clock must be that of this machine, or no time in any evidence means anything."""
+    declared = f"within {CLOCK_SECONDS:.0f} s of this machine's"
+    if not text.isdigit():
+        return Fact(name="clock", declared=declared, observed=text or "nothing", holds=False)
+    early, late = started - int(text) - 1, int(text) - ended  # the probe gives whole seconds
+    off = max(early, late, 0.0)
+    shown = "the same" if off == 0 else f"{off:.0f} s {'behind' if early > late else 'ahead'}"
+    return Fact(name="clock", declared=declared, observed=shown, holds=off <= CLOCK_SECONDS)
+
+
+def _memory(observed: dict[str, str]) -> str:
+    """What programs may use: the limit of the container where there is one, else what the machine has."""
+    words = observed.get("memory", "").split()
+    total = int(words[0]) * 1024 if words and words[0].isdigit() else 0
+    limit = observed.get("limit", "")
+    size = min(int(limit), total or int(limit)) if limit.isdigit() else total
+    return f"{size / 2**20:.0f} MiB" if size else ""
 
 
 @functools.cache
@@ -117,10 +170,11 @@ def reference_seconds() -> float | None:
     return max(min(taken), 1e-4)
 
 
-def attest_database(version: str, declared: dict[str, str], settings: dict[str, str]) -> Attestation:
-    """The database's version (recorded) and the settings that its definition declares."""
-    facts = [Fact(name="database version", declared="", observed=_first(version), holds=bool(version))]
-    for name, value in declared.items():
+def attest_database(database: Database, version: str, settings: dict[str, str]) -> Attestation:
+    """The database's version and settings against what its definition declares."""
+    facts = [Fact(name="database version", declared=database.declared, observed=_first(version),
+                  holds=bool(version) and database.declared in version)]  # fmt: skip
+    for name, value in database.settings.items():
         seen = settings.get(name, "")
         facts.append(Fact(name=f"database {name}", declared=value, observed=seen,
                           holds=seen.lower() == value.lower()))  # fmt: skip

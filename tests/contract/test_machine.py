@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
 
-from harness.campaigns import cache_folder
-from harness.definitions import Catalogue, parse
 from harness.errors import InfrastructureError
 from harness.machines import ContainerMachine, Engine
-from harness.model.definitions import Os
 from harness.model.machine import Machine
-from harness.provision import BaseImages
+from tests.contract.conftest import container
 
 KINDS = [("debian-12", "x86_64"), ("debian-12", "aarch64"), ("debian-forky", "loongarch64")]
 
 
-class Notes:
-    """A ledger that nobody reads."""
-
-    def intent(self, kind: str, name: str) -> None: ...
-    def created(self, kind: str, name: str, engine_id: str) -> None: ...
-    def removed(self, kind: str, name: str) -> None: ...
-    def event(self, kind: str, **data: object) -> None: ...
-    def keep(self, name: str, data: bytes, media: str = "text/plain") -> str:
-        return ""
-
-
 @pytest.fixture(scope="module", params=KINDS, ids=[arch for _, arch in KINDS])
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    system, architecture = request.param
-    engine = Engine("contract")
-    images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
-    path = Catalogue.standard().find("targets", "os", f"{system}.yaml")
-    assert path is not None
-    base = images.ensure(parse(path, Os), architecture, Notes())
-    name = f"harness-contract-{secrets.token_hex(4)}"
-    network = engine.create_network(name, engine.labels("contract", "1", ""))
-    identity = engine.create_container(
-        name, base.id, labels=engine.labels("contract", "1", "application"), memory=256 * 2**20, cpus=1, processes=64,
-        network=network, alias="application", environment={}, ports=(8080,),
-    )  # fmt: skip
-    yield ContainerMachine(engine, identity, name)
-    engine.remove_container(name)
-    engine.remove_network(name)
+    with container(*request.param) as made:
+        yield made
 
 
 def test_run_gives_status_output_and_error(machine: Machine) -> None:
