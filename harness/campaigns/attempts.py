@@ -43,7 +43,7 @@ class Attempts:
         left = {"infra": self.retries.infra, "fail": self.retries.fail}
         while True:
             record = self._open(cell)
-            reason = self.quarantine.get(_target(cell))
+            reason = next((self.quarantine[one] for one in self._targets(cell) if one in self.quarantine), None)
             if reason is not None:
                 judgement = block_cell(self.lab, cell, record, f"the target is in quarantine: {reason}")
             else:
@@ -66,8 +66,14 @@ class Attempts:
         return Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, cell.id, number)
 
     def _broken(self, cell: Cell) -> bool:
-        """Whether the target does not even carry what is known to be good; then it is in quarantine from now on."""
-        target = _target(cell)
+        """Whether a target of the cell does not even carry what is known to be good; then it is in quarantine."""
+        found = [self._probe(target) for target in self._targets(cell)]  # all of them, whatever the first one is
+        return any(found)
+
+    def _targets(self, cell: Cell) -> list[Target]:
+        return [(os.os, cpu.cpu) for os, cpu in self.lab.definitions.machines(cell.axes)]
+
+    def _probe(self, target: Target) -> bool:
         os, cpu = (self.lab.definitions.systems[target[0]], self.lab.definitions.cpus[target[1]])
         record = Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, "", 0)
         with self._probing, self.lab.turns.shared():
@@ -82,10 +88,6 @@ class Attempts:
                 return True
             record.event("known-good-probe", os=os.os, cpu=cpu.cpu, result="good")
             return False
-
-
-def _target(cell: Cell) -> Target:
-    return cell.axes["os"], cell.axes["cpu"]
 
 
 def _kind(judgement: Judgement) -> str:

@@ -161,8 +161,9 @@ def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, ou
     engine = Engine(workspace.id)
     bases = BaseImages(engine, cache_folder())
     wanted = {
-        bases.name_of(definitions.systems[cell["axes"]["os"]], definitions.cpus[cell["axes"]["cpu"]].architecture)
+        bases.name_of(os, cpu.architecture)
         for cell in row.plan["cells"]
+        for os, cpu in definitions.machines(cell["axes"])
     }
     ids = {
         image

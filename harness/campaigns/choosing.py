@@ -11,6 +11,7 @@ from harness.errors import UsageError
 from harness.machines import Engine
 from harness.model.definitions import size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
+from harness.model.results import Fidelity
 from harness.planning import expand
 from harness.provision import Service, serving
 from harness.provision.architecture import host_architecture
@@ -31,8 +32,11 @@ def plan_of(folder: Path, *, locked: bool = True) -> tuple[Definitions, Plan]:
 
 
 def expected_target(definitions: Definitions, cell: Cell) -> Service:
-    """What will serve the cell here."""
-    return serving(definitions.cpus[cell.axes["cpu"]])
+    """What will serve the cell here: of several machines the fidelity that shows least."""
+    served = [serving(cpu) for _, cpu in definitions.machines(cell.axes)]
+    kinds = [one.fidelity for one in served]
+    fidelity = None if None in kinds else Fidelity.USER_EMULATED if Fidelity.USER_EMULATED in kinds else kinds[0]
+    return Service(fidelity=fidelity, by="; database: ".join(one.by for one in served))
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:

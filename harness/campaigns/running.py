@@ -148,8 +148,9 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
         cells = in_order(chosen_cells, definitions, expected)
         progress.begin(cells, expected, at_once)
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
-        wanted = dict.fromkeys((c.axes["os"], definitions.cpus[c.axes["cpu"]].architecture) for c in cells
-                               if serving(definitions.cpus[c.axes["cpu"]]).fidelity is not None)  # fmt: skip
+        wanted = dict.fromkeys((os.os, cpu.architecture) for cell in cells
+                               for os, cpu in definitions.machines(cell.axes)
+                               if serving(cpu).fidelity is not None)  # fmt: skip
         missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]
         wait([pool.submit(prepare, os, architecture) for os, architecture in missing])
         running: set[Future[None]] = {pool.submit(one, cell) for cell in cells}

@@ -36,6 +36,7 @@ COMMANDS = {
     "replay": ("bundles", "run the plan of a bundle here, and compare the verdicts"),
     "doctor": ("surroundings", "check what this machine lacks"),
     "targets": ("catalogue", "the catalogue of targets: list, show, check what can be served here, build"),
+    "hosts": ("hosts", "lab hosts over SSH: list, trust, check what their labels say"),
     "suites": ("surroundings", "the suites and their cases"),
 }
 

@@ -24,7 +24,7 @@ from harness.definitions.sheets import fill_from_sheets
 from harness.definitions.source import Loc, Source, read_source
 from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Text, Waivers
-from harness.model.plan import Definitions, LocatedSuite, digest_of
+from harness.model.plan import ROLE_AXES, SAME, Definitions, LocatedSuite, digest_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -96,13 +96,15 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
     application_path = path.parent / matrix.application
     application = gather(lambda: parse(application_path, Application))
 
-    def load(axis: str, model: type[ModelT]) -> dict[str, ModelT]:
+    def load(kind: str, model: type[ModelT]) -> dict[str, ModelT]:
+        """Everything of a kind that its own axis names, or an axis of a role."""
         loaded: dict[str, ModelT] = {}
-        for index, name in enumerate(matrix.axes[axis]):
-            loaded |= one(axis, name, model, ("axes", axis, index))
-        for index, cell in enumerate(matrix.include):
-            if axis in cell and cell[axis] not in loaded:
-                loaded |= one(axis, cell[axis], model, ("include", index, axis))
+        for axis in (kind, *(role for role, of in ROLE_AXES.items() if of == kind and role in matrix.axes)):
+            named: list[tuple[Loc, str]] = [(("axes", axis, i), name) for i, name in enumerate(matrix.axes[axis])]
+            named += [(("include", i, axis), cell[axis]) for i, cell in enumerate(matrix.include) if axis in cell]
+            for loc, name in named:
+                if name not in loaded and (axis == kind or name != SAME):
+                    loaded |= one(kind, name, model, loc)
         return loaded
 
     def one(axis: str, name: str, model: type[ModelT], loc: Loc) -> dict[str, ModelT]:

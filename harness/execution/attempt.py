@@ -46,8 +46,10 @@ class Attempt:
     def __init__(self, lab: Lab, cell: Cell, record: AttemptRecord) -> None:
         self.lab, self.cell, self.record = lab, cell, record
         definitions = lab.definitions
-        self.target = CellTarget(cpu=definitions.cpus[cell.axes["cpu"]], os=definitions.systems[cell.axes["os"]],
-                                 database=definitions.databases[cell.axes["database"]])  # fmt: skip
+        (os, cpu), (database_os, database_cpu) = (definitions.application_machine(cell.axes),
+                                                  definitions.database_machine(cell.axes))  # fmt: skip
+        self.target = CellTarget(cpu=cpu, os=os, database=definitions.databases[cell.axes["database"]],
+                                 database_cpu=database_cpu, database_os=database_os)  # fmt: skip
         self.application = definitions.application.for_axes(cell.axes, self.target.cpu.architecture)
         self.suites_of_cell = [definitions.suites[name] for name in cell.suites]
         self.cases = cases_of(definitions, lab.deployment_suite, cell)
@@ -57,7 +59,8 @@ class Attempt:
         #: Runtime and middleware: installed beside the product, attested before it is deployed.
         self.foundations: list[Foundation] = [one for one in found if one is not None]
         self.facts: dict[str, Any] = {"seconds": {}, "notes": list(cell.notes)}
-        self.emulator: Emulator | None = None
+        self.emulator: Emulator | None = None  #: of the product's machine
+        self.database_emulator: Emulator | None = None
         self.attestation: list[dict[str, Any]] = []
         self.deployment: Deployment | None = None
         self.began = time.monotonic()
@@ -65,7 +68,8 @@ class Attempt:
 
     @property
     def emulated(self) -> bool:
-        return self.emulator is not None
+        """Whether any machine of the cell is: then nothing of it shows performance."""
+        return self.emulator is not None or self.database_emulator is not None
 
     @property
     def beneath(self) -> set[str]:
@@ -75,7 +79,9 @@ class Attempt:
     @property
     def factor(self) -> float:
         """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
-        declared = self.cell.timeout_factor if self.emulated else 1.0
+        declared = self.cell.timeout_factor if self.emulator is not None else 1.0
+        if self.database_emulator is not None:
+            declared = max(declared, self.target.database_cpu.timeout_factor)
         return max(declared, min(self.measured_factor, MAX_FACTOR))
 
     # --- recording ---
@@ -184,7 +190,8 @@ class Attempt:
         ]
         self.facts["seconds"]["total"] = round(time.monotonic() - self.began, 2)
         self.facts["attestation"] = self.attestation
-        if self.emulator is not None:
-            self.facts["emulator"] = vars(self.emulator)
+        by = self.emulator or self.database_emulator
+        if by is not None:
+            self.facts["emulator"] = vars(by)
         self.record.finish(judgement.verdict, judgement.cause, judgement.message, self.facts)
         return judgement

@@ -15,13 +15,13 @@ from harness.execution.lab import AttemptRecord, Lab
 from harness.judging import Judgement
 from harness.machines import ContainerMachine
 from harness.model.context import Access, CellContext
-from harness.model.definitions import Case
+from harness.model.definitions import Case, Cpu, Os
 from harness.model.plan import Cell, LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.product import Deployment
 from harness.provision import InstallFailed, Machines, attest, provision, serving
-from harness.provision.architecture import emulator
+from harness.provision.architecture import Emulator, emulator
 from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
@@ -68,11 +68,15 @@ class _CellRun(Attempt):
         """Images of product and database server, from the cache where they fit."""
         self.state(State.PROVISIONING, "environment / 环境")
         with self.step("environment"):
-            service = serving(self.target.cpu)
-            if service.fidelity is None:
-                raise AttestationMismatch(f"nothing here can serve {self.target.cpu.cpu}: {service.by}",
-                                          advice="run the cell on such a host; see: harness targets check")  # fmt: skip
+            for cpu in (self.target.cpu, self.target.database_cpu):
+                service = serving(cpu)
+                if service.fidelity is None:
+                    raise AttestationMismatch(
+                        f"nothing here can serve {cpu.cpu}: {service.by}",
+                        advice="run the cell on such a host; see: harness targets check",
+                    )
             self.emulator = emulator(self.target.cpu.architecture)
+            self.database_emulator = emulator(self.target.database_cpu.architecture)
             self.facts["fidelity"] = (Fidelity.USER_EMULATED if self.emulated else Fidelity.CONTAINER).value
             recipe = application_recipe(self.application, os=self.target.os.os, cpu=self.target.cpu,
                                         folder=self.lab.definitions.application_folder)  # fmt: skip
@@ -90,10 +94,10 @@ class _CellRun(Attempt):
             self.observe_step("install", Result.PASS, seconds=product.seconds)
             server = None
             if self.target.database.placement == "server":
-                wanted = database_recipe(self.target.database, os=self.target.os.os,
-                                         architecture=self.target.cpu.architecture)  # fmt: skip
+                wanted = database_recipe(self.target.database, os=self.target.database_os.os,
+                                         architecture=self.target.database_cpu.architecture)  # fmt: skip
                 try:
-                    server = self.lab.environments.ensure(wanted, self.target.os, self.record)
+                    server = self.lab.environments.ensure(wanted, self.target.database_os, self.record)
                 except InstallFailed as failure:  # the lab's database, not the product under test
                     self.blocked(f"the database could not be installed: {failure.message}")
         made = [one for one in (product, server) if one is not None]
@@ -114,7 +118,7 @@ class _CellRun(Attempt):
             product, server = images
             return stack.enter_context(provision(
                 self.lab.engine, campaign=self.lab.campaign, attempt=str(self.record.number), short=self.cell.short,
-                cpu=self.target.cpu, emulated=self.emulated, application=self.application,
+                cpu=self.target.cpu, database_cpu=self.target.database_cpu, application=self.application,
                 database=self.target.database, application_image=product.image,
                 database_image=server.image if server is not None else None, ledger=self.record,
             ))  # fmt: skip
@@ -123,13 +127,15 @@ class _CellRun(Attempt):
         """Declared against observed, before anything is tested; a mismatch blocks the cell."""
         self.state(State.ATTESTING, "attest / 核验")
         with self.step("attest"):
-            every: dict[str, ContainerMachine] = {"application": machines.application}
+            target = self.target
+            every: dict[str, tuple[ContainerMachine, Cpu, Os, Emulator | None]] = {
+                "application": (machines.application, target.cpu, target.os, self.emulator)
+            }
             if machines.database is not machines.application:
-                every["database"] = machines.database
+                every["database"] = (machines.database, target.database_cpu, target.database_os,
+                                     self.database_emulator)  # fmt: skip
             with ThreadPoolExecutor(len(every)) as pool:
-                found = pool.map(
-                    lambda one: attest(one, self.target.cpu, self.target.os, self.emulator), every.values()
-                )
+                found = pool.map(lambda one: attest(*one), every.values())
                 for role, attestation in zip(every, found, strict=True):
                     self.keep_attestation(role, attestation)
                     self.calibrate(attestation)
@@ -194,7 +200,7 @@ class _CellRun(Attempt):
         return CellContext(
             campaign=self.lab.campaign, cell=self.cell.id, attempt=self.record.number, axes=self.cell.axes,
             architecture=self.target.cpu.architecture, emulated=self.emulated,
-            qemu_cpu=self.target.cpu.emulation.user if self.emulated else None, factor=self.factor,
+            qemu_cpu=self.target.cpu.emulation.user if self.emulator is not None else None, factor=self.factor,
             application=self.application, database=database, access=access,
             secrets={name: token() for name in self.application.secrets},
             application_machine=machines.application.container, database_machine=machines.database.container,

@@ -50,8 +50,10 @@ class Lab:
 
 @dataclass(frozen=True, kw_only=True)
 class CellTarget:
-    """The definitions behind a cell's axes."""
+    """The definitions behind a cell's axes; a database server may be on another system and CPU."""
 
     cpu: Cpu
     os: Os
     database: Database
+    database_cpu: Cpu
+    database_os: Os

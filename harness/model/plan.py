@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ def digest_of(value: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of ``value``: sorted keys, no spaces, UTF-8."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+#: Axes of a database server's own machine -> the kind of target that their values name.
+ROLE_AXES = {"database_os": "os", "database_cpu": "cpu"}
+#: Value of a role axis: what the application is on.
+SAME = "same"
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,20 @@ class Definitions:
     waivers: tuple[Waiver, ...] = ()
     files: dict[str, str] = field(default_factory=dict)  #: files of the application -> SHA-256
     matrix_places: dict[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict, repr=False)
+
+    def application_machine(self, axes: Mapping[str, str]) -> tuple[Os, Cpu]:
+        """What a cell with these axes runs its product on."""
+        return self.systems[axes["os"]], self.cpus[axes["cpu"]]
+
+    def database_machine(self, axes: Mapping[str, str]) -> tuple[Os, Cpu]:
+        """What a cell with these axes runs its database on: the same, where no role axis says otherwise."""
+        os, cpu = (axes.get(role, SAME) for role in ROLE_AXES)
+        return self.systems[axes["os"] if os == SAME else os], self.cpus[axes["cpu"] if cpu == SAME else cpu]
+
+    def machines(self, axes: Mapping[str, str]) -> list[tuple[Os, Cpu]]:
+        """The different machines of a cell, the application's first."""
+        own, other = self.application_machine(axes), self.database_machine(axes)
+        return [own] if (other[0].os, other[1].cpu) == (own[0].os, own[1].cpu) else [own, other]
 
 
 @dataclass(frozen=True, kw_only=True)

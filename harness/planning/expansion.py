@@ -11,7 +11,17 @@ from pydantic import ValidationError
 
 from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
 from harness.model.definitions import Matrix
-from harness.model.plan import Cell, Coverage, Definitions, Excluded, Plan, Uncovered, digest_of
+from harness.model.plan import (
+    ROLE_AXES,
+    SAME,
+    Cell,
+    Coverage,
+    Definitions,
+    Excluded,
+    Plan,
+    Uncovered,
+    digest_of,
+)
 from harness.planning.checking import faults_of
 from harness.planning.covering import covering_array
 from harness.planning.solving import completion
@@ -74,6 +84,7 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
         raise HarnessBug(f"the plan does not prove: {told}")
     cells = _cells(definitions, chosen, fault)
     _applications(definitions, cells, faults)
+    _roles(definitions, cells, fault)
     if faults:
         raise DefinitionError(_unique(faults))
     base = definitions_digest(definitions)
@@ -233,6 +244,23 @@ def _applications(definitions: Definitions, cells: list[Cell], faults: list[Faul
             file = str(definitions.application_folder / Path(definitions.matrix.application).name)
             told = f"the variants make no valid application on {', '.join(cell.axes.values())}"
             faults.append(Fault(file=file, line=1, column=1, message=told, expected=first["msg"], found=place))
+
+
+def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
+    """A machine of its own is for a database server, and must exist."""
+    for cell in cells:
+        apart = {axis: value for axis, value in cell.axes.items() if axis in ROLE_AXES and value != SAME}
+        if not apart:
+            continue
+        axis, told = next(iter(apart)), ", ".join(f"{axis}: {value}" for axis, value in apart.items())
+        database = definitions.databases[cell.axes["database"]]
+        system, cpu = definitions.database_machine(cell.axes)
+        if database.placement == "embedded":
+            fault(("axes", axis), f"{database.database} is part of the product's machine and can have none of its own",
+                  expected=f"an exclude for database: {database.database}, {told}")  # fmt: skip
+        elif cpu.architecture not in system.architectures:
+            fault(("axes", axis), f"{system.os} has no {cpu.architecture} release for a database on {cpu.cpu}",
+                  expected=f"an exclude for os: {cell.axes['os']}, {told}")  # fmt: skip
 
 
 def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int], cells: list[Axes]) -> Coverage:

@@ -58,8 +58,11 @@ def features(architecture: str, observed: dict[str, str]) -> set[str]:
     return set(observed.get("cpu.flags", "").split())
 
 
-def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None) -> Attestation:
+def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None, *,
+           own_kernel: bool = False) -> Attestation:  # fmt: skip
     """Compare one machine with what its definitions declare; a mismatch is the caller's to act upon.
+
+    ``own_kernel``: it is no container, so kernel and page size are the target's own.
 
     Raises:
         InfrastructureError: the machine cannot be asked.
@@ -89,9 +92,15 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     for path in system.identity_files:
         seen = observed.get(f"file.{path}", "")
         facts.append(Fact(name=f"file {path}", declared="present", observed=seen or "absent", holds=bool(seen)))
-    loader = system.loader or NAMES[cpu.architecture].loader
+    loader = system.loader or (NAMES[cpu.architecture].loader if cpu.architecture in NAMES else "")
     loaders = observed.get("loader", "")
-    facts.append(Fact(name="ELF interpreter", declared=loader, observed=loaders, holds=loader in loaders.split()))
+    facts.append(Fact(name="ELF interpreter", declared=loader, observed=loaders,
+                      holds=not loader or loader in loaders.split()))  # fmt: skip
+    kernel, page = observed.get("kernel", ""), observed.get("page", "")
+    wanted_kernel = system.kernel if own_kernel else ""
+    wanted_page = str(system.page_size.get(cpu.architecture, "")) if own_kernel else ""
+    facts.append(Fact(name="kernel", declared=wanted_kernel, observed=kernel, holds=kernel.startswith(wanted_kernel)))
+    facts.append(Fact(name="page size", declared=wanted_page, observed=page, holds=wanted_page in ("", page)))
     facts.append(_clock(observed.get("clock", ""), started, ended))
     glibc = observed.get("glibc", "")
     facts.append(Fact(name="glibc", declared=system.glibc or "", observed=glibc,
@@ -108,8 +117,7 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None)
     for name in cpu.features.absent:
         facts.append(Fact(name=f"feature {name}", declared="absent", holds=name not in seen_features,
                           observed="present" if name in seen_features else "absent"))  # fmt: skip
-    recorded = {"kernel": observed.get("kernel", ""), "page size": observed.get("page", ""),
-                "AT_HWCAP": observed.get("hwcap", ""), "locale": observed.get("locale", ""),
+    recorded = {"AT_HWCAP": observed.get("hwcap", ""), "locale": observed.get("locale", ""),
                 "memory": _memory(observed), "release as printed": observed.get("release", "")}  # fmt: skip
     if emulated_by is None:
         recorded["CPU model"] = observed.get("cpu.model name", "") or observed.get("cpu.Model Name", "")

@@ -11,7 +11,7 @@ from harness.errors import AttestationMismatch, HarnessError
 from harness.machines import ContainerMachine, Engine
 from harness.model.definitions import Application, Cpu, Database, Os, size_in_bytes
 from harness.model.ledger import Ledger
-from harness.provision.architecture import emulator
+from harness.provision.architecture import emulator, host_architecture
 from harness.provision.attestation import attest
 from harness.provision.images import BaseImages
 
@@ -41,7 +41,7 @@ def known_good(engine: Engine, images: BaseImages, system: Os, cpu: Cpu, campaig
         ledger.created("network", name, engine.create_network(name, labels))
         identity = engine.create_container(
             name, base.id, labels=labels, memory=128 * 2**20, cpus=min(1.0, engine.cpus), processes=64, network=name,
-            alias="probe", environment={"QEMU_CPU": cpu.emulation.user} if emulated_by and cpu.emulation.user else {},
+            alias="probe", environment=_model(cpu),
         )  # fmt: skip
         ledger.created("container", name, identity)
         found = attest(ContainerMachine(engine, identity, "probe"), cpu, system, emulated_by)
@@ -55,9 +55,15 @@ def known_good(engine: Engine, images: BaseImages, system: Os, cpu: Cpu, campaig
                 ledger.removed(kind, name)
 
 
+def _model(cpu: Cpu) -> dict[str, str]:
+    """The environment by which an emulated container gets its CPU model."""
+    model = cpu.emulation.user
+    return {"QEMU_CPU": model} if model and cpu.architecture != host_architecture() else {}
+
+
 @contextlib.contextmanager
 def provision(
-    engine: Engine, *, campaign: str, attempt: str, short: str, cpu: Cpu, emulated: bool, application: Application,
+    engine: Engine, *, campaign: str, attempt: str, short: str, cpu: Cpu, database_cpu: Cpu, application: Application,
     database: Database, application_image: str, database_image: str | None, ledger: Ledger,
 ) -> Iterator[Machines]:  # fmt: skip
     """Make the machines, and remove them whatever happens; every intent is journaled before the deed.
@@ -66,17 +72,17 @@ def provision(
         InfrastructureError: the engine refuses.
     """
     stem = f"harness-{campaign}-{short}-{attempt}"
-    environment = {"QEMU_CPU": cpu.emulation.user} if emulated and cpu.emulation.user else {}
     made: list[tuple[str, str]] = []
 
-    def container(role: str, image: str, limits: Application | Database, ports: tuple[int, ...]) -> ContainerMachine:
+    def container(role: str, image: str, on: Cpu, limits: Application | Database,
+                  ports: tuple[int, ...]) -> ContainerMachine:  # fmt: skip
         name = f"{stem}-{role}"
         ledger.intent("container", name)
         made.append(("container", name))
         identity = engine.create_container(
             name, image, labels=engine.labels(campaign, f"{short}-{attempt}", role), network=stem, alias=role,
             memory=size_in_bytes(limits.limits.memory), cpus=min(limits.limits.cpus, engine.cpus),
-            processes=limits.limits.processes, environment=environment, ports=ports,
+            processes=limits.limits.processes, environment=_model(on), ports=ports,
         )  # fmt: skip
         ledger.created("container", name, identity)
         return ContainerMachine(engine, identity, role)
@@ -85,8 +91,10 @@ def provision(
         ledger.intent("network", stem)
         made.append(("network", stem))
         ledger.created("network", stem, engine.create_network(stem, engine.labels(campaign, f"{short}-{attempt}", "")))
-        product = container("application", application_image, application, tuple(application.ports.values()))
-        server = container("database", database_image, database, ()) if database_image is not None else product
+        product = container("application", application_image, cpu, application, tuple(application.ports.values()))
+        server = (
+            container("database", database_image, database_cpu, database, ()) if database_image is not None else product
+        )
         yield Machines(application=product, database=server, network=stem)
     finally:
         trouble: list[HarnessError] = []

@@ -9,6 +9,7 @@ from typing import Any
 from harness.judging import counts, overall
 from harness.model.definitions import Case, Text
 from harness.model.ledger import MEDIA_LOAD
+from harness.model.plan import SAME
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
 
@@ -77,11 +78,18 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
         foundation_packages=tuple(environment.get("foundation packages", [])),
         images=tuple(environment.get("images", [])), cached=environment.get("cached", False),
         emulator=facts.get("emulator", {}), version=facts.get("version", ""),
-        limits=tuple(Text(**limit) for limit in cpu["emulation"]["limits"]) if emulated else (),
+        limits=_limits(axes, plan) if emulated else (),
         notes=(*facts.get("notes", []), *environment.get("notes", [])), waived=tuple(facts.get("waived", [])),
         files=kept, load=load,
         logs={name: _tail(value) for name, value in text.items()},
     )  # fmt: skip
+
+
+def _limits(axes: dict[str, str], plan: dict[str, Any]) -> tuple[Text, ...]:
+    """What the emulated machines of a cell cannot show."""
+    other = axes.get("database_cpu", SAME)
+    cpus = [plan["cpus"][name] for name in dict.fromkeys((axes["cpu"], axes["cpu"] if other == SAME else other))]
+    return tuple(dict.fromkeys(Text(**limit) for cpu in cpus for limit in cpu["emulation"]["limits"]))
 
 
 def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView, ...], emulated: bool) -> CaseView:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
 
 from harness.campaigns import cache_folder
 from harness.definitions import Catalogue, parse
-from harness.machines import ContainerMachine, Engine
-from harness.model.definitions import Os
-from harness.provision import BaseImages
+from harness.machines import ContainerMachine, Engine, Inventory, SshMachine
+from harness.model.definitions import Hosts, Os
+from harness.model.recipe import Recipe
+from harness.provision import BaseImages, Environments
 
 
 class Notes:
@@ -47,3 +54,92 @@ def container(os: str, architecture: str, environment: dict[str, str] | None = N
     finally:
         engine.remove_container(name)
         engine.remove_network(name)
+
+
+SSHD = "mkdir -p /run/sshd && ssh-keygen -A >/dev/null && /usr/sbin/sshd -o MaxStartups=100"
+DROP = r"""
+n=0
+for p in /proc/[0-9]*; do
+  case "$(tr '\\0' ' ' <$p/cmdline 2>/dev/null)" in
+    *listener*) ;;
+    *'sshd: '*|*sshd-session*) kill -9 ${p#/proc/} && n=$((n+1)) ;;
+  esac
+done
+echo $n
+"""
+
+
+@dataclass
+class LabHost:
+    """A container with a real sshd, which stands for a host of a lab; ``inside`` is the way in without SSH."""
+
+    inside: ContainerMachine
+    key: str  #: private key that root accepts, OpenSSH's format
+    port: int
+    alias: str = "lab"
+
+    def host_key(self) -> str:
+        return " ".join(self.inside.get("/etc/ssh/ssh_host_ed25519_key.pub").decode().split()[:2])
+
+    def start_sshd(self) -> None:
+        done = self.inside.run(SSHD)
+        assert done.ok, done.text
+
+    def drop_connections(self) -> int:
+        """End what serves logins, as a broken network would; the listener stays."""
+        done = self.inside.run(DROP)
+        return int(done.out)
+
+    def plain(self, **change: Any) -> dict[str, Any]:
+        """This host as an inventory has it; its key comes from the environment."""
+        return {"host": self.alias, "address": "127.0.0.1", "port": self.port, "key": "env:LAB_KEY",
+                "host_key": self.host_key(), "labels": {}, **change}  # fmt: skip
+
+
+def inventory(known_hosts: Path, *hosts: dict[str, Any]) -> Inventory:
+    return Inventory(Hosts.model_validate({"hosts": list(hosts)}), known_hosts)
+
+
+def new_key() -> tuple[str, str]:
+    """Private key and line for authorized_keys."""
+    key, text = paramiko.ECDSAKey.generate(), io.StringIO()
+    key.write_private_key(text)
+    return text.getvalue(), f"{key.get_name()} {key.get_base64()}"
+
+
+@contextlib.contextmanager
+def lab_host(os: str, architecture: str, *, network: str = "", alias: str = "lab", **options: Any) -> Iterator[LabHost]:
+    """A lab host, gone afterwards. Not as the harness makes containers: a host is less restricted."""
+    engine = Engine("contract")
+    images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
+    recipe = Recipe(name="lab host", os=os, architecture=architecture, packages=("openssh-server", "sudo"))
+    image = Environments(engine, images).ensure(recipe, system(os), Notes()).image
+    name = f"harness-contract-{secrets.token_hex(4)}"
+    container = engine.client.containers.create(
+        image, ["sleep", "infinity"], name=name, hostname=alias, init=True,
+        labels=engine.labels("contract", "1", "host"), ports={"22/tcp": ("127.0.0.1", 0)}, mem_limit=256 * 2**20,
+        **options,
+    )  # fmt: skip
+    try:
+        if network:
+            engine.client.networks.get(network).connect(container, aliases=[alias])
+        container.start()
+        inside = ContainerMachine(engine, str(container.id), alias)
+        private, line = new_key()
+        inside.put("/root/.ssh/authorized_keys", line.encode(), mode="0600")
+        found = LabHost(inside, private, 0, alias)
+        found.start_sshd()
+        found.port = inside.address(22)[1]
+        yield found
+    finally:
+        engine.remove_container(name)
+
+
+@contextlib.contextmanager
+def over_ssh(os: str, architecture: str, known_hosts: Path, monkey: Any) -> Iterator[SshMachine]:
+    with lab_host(os, architecture) as lab:
+        monkey.setenv("LAB_KEY", lab.key)
+        machine = SshMachine(inventory(known_hosts, lab.plain()), lab.alias)
+        yield machine
+        machine.close()
+        assert lab.inside.run("ls -d /tmp/.harness-* 2>/dev/null").out == "", "something was left on the host"

@@ -9,14 +9,31 @@ import pytest
 from harness.errors import InfrastructureError
 from harness.machines import ContainerMachine, Engine
 from harness.model.machine import Machine
-from tests.contract.conftest import container
+from tests.contract.conftest import container, over_ssh
 
 KINDS = [("debian-12", "x86_64"), ("debian-12", "aarch64"), ("debian-forky", "loongarch64")]
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=[arch for _, arch in KINDS])
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    with container(*request.param) as made:
+@pytest.fixture(
+    scope="module", params=[(way, *kind) for way in ("docker", "ssh") for kind in KINDS],
+    ids=[f"{way} {arch}" for way in ("docker", "ssh") for _, arch in KINDS],
+)  # fmt: skip
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    way, os, architecture = request.param
+    if way == "docker":
+        with container(os, architecture) as made:
+            yield made
+        return
+    with (
+        pytest.MonkeyPatch.context() as monkey,
+        over_ssh(os, architecture, tmp_path_factory.mktemp("ssh") / "known_hosts", monkey) as reached,
+    ):
+        yield reached
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[ContainerMachine]:
+    with container(*KINDS[0]) as made:
         yield made
 
 
@@ -57,16 +74,16 @@ def test_commands_run_as_the_user_asked_for(machine: Machine) -> None:
     assert machine.run("id -un", user="daemon").out == "daemon\n"
 
 
-def test_published_ports_are_on_this_machine_only(machine: Machine) -> None:
-    host, port = machine.address(8080)
+def test_published_ports_are_on_this_machine_only(bare: ContainerMachine) -> None:
+    host, port = bare.address(8080)
     assert host == "127.0.0.1"
     assert port > 0
     with pytest.raises(InfrastructureError, match="does not publish"):
-        machine.address(9999)
+        bare.address(9999)
 
 
-def test_limits_are_set(machine: ContainerMachine) -> None:
-    settings = machine.engine.client.api.inspect_container(machine.container)["HostConfig"]
+def test_limits_are_set(bare: ContainerMachine) -> None:
+    settings = bare.engine.client.api.inspect_container(bare.container)["HostConfig"]
     assert settings["Memory"] == settings["MemorySwap"] == 256 * 2**20
     assert settings["NanoCpus"] == 10**9
     assert settings["PidsLimit"] == 64

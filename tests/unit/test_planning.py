@@ -106,3 +106,31 @@ def test_a_variant_that_makes_no_valid_application(folder: Any) -> None:
     folder.change("application", variants=[{"when": {"cpu": "kunpeng-920"}, "set": {"portz": {"web": 1}}}])
     (told,) = messages(folder)
     assert told == "the variants make no valid application on debian-12, kunpeng-920, sqlite"
+
+
+@pytest.mark.parametrize(("axes", "told"), [
+    ({"database_cpu": ["same", "kunpeng-920"]}, "sqlite is part of the product's machine and can have none of its own"),
+    ({"database_cpu": ["same", "loongson-3a5000"], "database": ["postgresql"]},
+     "debian-12 has no loongarch64 release for a database on loongson-3a5000"),
+    ({"database_cpu": ["sunway-3231"], "database": ["postgresql"]}, "nothing can serve cpu sunway-3231"),
+    ({"database_os": ["nowhere"], "database": ["postgresql"]}, "no such os"),
+])  # fmt: skip
+def test_a_database_machine_that_cannot_be(folder: Any, axes: dict[str, list[str]], told: str) -> None:
+    folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], **axes})
+    with pytest.raises(DefinitionError) as error:
+        expand(read(folder.root))
+    assert told in error.value.faults[0].message
+    assert error.value.faults[0].line > 1
+
+
+def test_a_database_machine_is_that_of_its_axes(folder: Any) -> None:
+    folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["x86-64"], "database": ["postgresql"],
+                                  "database_os": ["debian-forky"],
+                                  "database_cpu": ["same", "loongson-3a5000"]})  # fmt: skip
+    definitions = read(folder.root)
+    machines = {cell.axes["database_cpu"]: definitions.machines(cell.axes) for cell in expand(definitions).cells}
+    named = {key: [(os.os, cpu.cpu) for os, cpu in value] for key, value in machines.items()}
+    assert named == {
+        "same": [("debian-12", "x86-64"), ("debian-forky", "x86-64")],
+        "loongson-3a5000": [("debian-12", "x86-64"), ("debian-forky", "loongson-3a5000")],
+    }

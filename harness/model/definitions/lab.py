@@ -54,7 +54,7 @@ class Accelerator(Entry):
 
 
 class Host(Definition):
-    """A lab host. Secrets are named, never written: ``env:NAME`` or ``file:PATH``."""
+    """A lab host. Secrets are named, never written: ``env:NAME`` or ``file:PATH``; with none the SSH agent is asked."""
 
     host: Name
     address: str = Field(min_length=1)
@@ -62,6 +62,8 @@ class Host(Definition):
     user: str = "root"
     key: str | None = Field(default=None, pattern=r"^(env|file):.+$", description="private key, by reference")
     password: str | None = Field(default=None, pattern=r"^(env|file):.+$", description="password, by reference")
+    passphrase: str | None = Field(default=None, pattern=r"^(env|file):.+$", description="of the private key")
+    sudo: bool = Field(default=False, description="the login becomes root by sudo, without a password")
     host_key: str | None = Field(default=None, description="line of known_hosts, without the name")
     jump: Name | None = Field(default=None, description="host of this inventory to go through")
     labels: dict[str, str] = Field(description="axis or property -> value, such as cpu: kunpeng-920")

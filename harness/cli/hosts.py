@@ -1,0 +1,131 @@
+"""Commands about lab hosts: hosts list, trust, check."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from harness.cli.shared import escape, format_option, print_json
+from harness.definitions import parse
+from harness.errors import UsageError
+from harness.lab import HostReport, look_at
+from harness.machines import Inventory
+from harness.machines.inventory import fingerprint
+from harness.model.definitions import Hosts
+
+#: Hosts that are looked at side by side.
+AT_ONCE = 16
+
+inventory_option = click.option(
+    "--hosts", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path("hosts.yaml"), show_default=True,
+    help="the inventory; keys that were confirmed lie beside it, in known_hosts",
+)  # fmt: skip
+
+
+def inventory_of(path: Path) -> Inventory:
+    if not path.is_file():
+        raise UsageError(f"no inventory at {path}", advice="name one with --hosts; its keys: docs/reference")
+    return Inventory(parse(path, Hosts), path.with_name("known_hosts"))
+
+
+@click.group("hosts")
+def hosts_command() -> None:
+    """Lab hosts over SSH."""
+
+
+@hosts_command.command("list")
+@inventory_option
+@format_option
+def list_hosts(path: Path, form: str) -> None:
+    """List the hosts of the inventory, and whether their keys are known. Nothing is connected to."""
+    inventory = inventory_of(path)
+    shown = [{"host": one.host, "address": f"{one.user}@{one.address}:{one.port}", "jump": one.jump,
+              "labels": one.labels, "key_known": inventory.is_known(one)} for one in inventory.hosts.hosts]  # fmt: skip
+    if form == "json":
+        print_json({"hosts": shown})
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("host", "address", "by way of", "labels", "key 密钥"):
+        table.add_column(title, overflow="fold")
+    for one, row in zip(inventory.hosts.hosts, shown, strict=True):
+        known = "[green]known 已确认[/]" if row["key_known"] else "[magenta]unknown 未确认[/]"
+        labels = ", ".join(f"{key}={value}" for key, value in one.labels.items())
+        table.add_row(one.host, str(row["address"]), one.jump or "-", escape(labels), known)
+    Console(highlight=False).print(table)
+
+
+@hosts_command.command("trust")
+@click.argument("name")
+@click.option("--fingerprint", "expected", default="", help="SHA256:… as read on the host's console; asked where none "
+              "is given")  # fmt: skip
+@click.option("--replace", is_flag=True, help="take another key than the one that is known")
+@inventory_option
+def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
+    """Confirm the key that host NAME shows: without that it is not talked to."""
+    inventory = inventory_of(path)
+    host = inventory.host(name)
+    if host.host_key is not None:
+        raise UsageError(f"the inventory itself holds the key of {name}", advice=f"change host_key in {path}")
+    key = inventory.offered_key(name)
+    shown = fingerprint(key)
+    known = dict(inventory.known(host).lookup(inventory.name_of(host)) or {})
+    if key in known.values():
+        click.echo(f"{name}: {key.get_name()} {shown} is trusted already / 已确认")
+        return
+    if known and not replace:
+        raise UsageError(f"{name} shows another key, {shown}, than the one that was confirmed: someone may be in "
+                         "between", advice="find out why; if it was installed anew, add --replace")  # fmt: skip
+    if expected and expected != shown:
+        raise UsageError(f"{name} shows {shown}, not {expected}", advice="do not trust it; compare on its console")
+    click.echo(f"{name} ({host.address}:{host.port}) shows {key.get_name()} {shown}", err=True)
+    if not expected and not click.confirm("Is that what its own console says (ssh-keygen -l)? 与主机控制台显示的一致？",
+                                          err=True):  # fmt: skip
+        raise UsageError(f"the key of {name} was not confirmed: nothing was changed", advice="compare, and repeat")
+    inventory.trust(name, key)
+    click.echo(f"{name}: trusted 已确认 ({inventory.known_hosts})")
+
+
+@hosts_command.command("check")
+@click.argument("names", nargs=-1)
+@inventory_option
+@format_option
+@click.pass_context
+def check_hosts(ctx: click.Context, names: tuple[str, ...], path: Path, form: str) -> None:
+    """Log into each host (all where none is named) and compare it with its labels.
+
+    Exit codes: 0 every host is up, idle and what its labels say; 3 not.
+    """
+    inventory = inventory_of(path)
+    wanted = [inventory.host(name).host for name in names] or [one.host for one in inventory.hosts.hosts]
+    with ThreadPoolExecutor(min(AT_ONCE, len(wanted))) as pool:
+        reports = list(pool.map(lambda name: look_at(inventory, name), wanted))
+    good = all(report.good for report in reports)
+    if form == "json":
+        print_json({"hosts": [
+            {"host": r.host, "good": r.good, "trouble": r.trouble, "round_trip_ms": r.round_trip_ms,
+             "facts": [vars(fact) for fact in r.facts]} for r in reports
+        ]})  # fmt: skip
+    else:
+        for report in reports:
+            _print(report)
+    ctx.exit(0 if good else 3)
+
+
+def _print(report: HostReport) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    word = "[green]as labelled 与标签一致[/]" if report.good else "[red]not as labelled 与标签不符[/]"
+    if report.trouble:
+        word = "[magenta]not known 无法判定[/]"
+    trip = f", round trip {report.round_trip_ms:.0f} ms" if report.round_trip_ms is not None else ""
+    console.print(f"[bold]{report.host}[/bold]: {word}{trip}")
+    if report.trouble:
+        console.print(f"  {escape(report.trouble)}\n  next: {escape(report.advice)}")
+    for fact in report.facts:
+        mark = "[green]ok[/]" if fact.holds and fact.declared else "[dim]..[/]" if fact.holds else "[red]NO[/]"
+        declared = f" (declared {escape(fact.declared)})" if fact.declared else ""
+        console.print(f"  {mark} {escape(fact.name)}: {escape(fact.observed) or 'nothing'}{declared}")

@@ -1,0 +1,99 @@
+"""Whether a lab host is up, idle, and what its labels say."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from dataclasses import dataclass
+
+from harness.definitions.entries import entries
+from harness.errors import HarnessError
+from harness.machines import Inventory, SshMachine
+from harness.model.definitions import Accelerator, Cpu, Entry, Host, Os
+from harness.model.target import Fact
+from harness.provision import attest
+
+#: A host that is busier is measured by nobody (percent of all its processors, over a second).
+BUSY = 10.0
+BUSY_PROBE = "head -n 1 /proc/stat; sleep 1; head -n 1 /proc/stat"
+#: Labels whose values name entries of the catalogue.
+KINDS = ("cpu", "os", "accelerator")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostReport:
+    """What was found on a host; ``trouble`` says why nothing more could be, empty where all was looked at."""
+
+    host: str
+    facts: tuple[Fact, ...] = ()
+    round_trip_ms: float | None = None
+    trouble: str = ""
+    advice: str = ""
+
+    @property
+    def good(self) -> bool:
+        return not self.trouble and all(fact.holds for fact in self.facts)
+
+
+def look_at(inventory: Inventory, name: str) -> HostReport:
+    """Log in, and compare the host with its labels. What goes wrong is told in the report, and never raised.
+
+    Raises:
+        UsageError: there is no such host.
+    """
+    host = inventory.host(name)
+    machine = SshMachine(inventory, name)
+    facts: list[Fact] = []
+    trip: float | None = None
+    try:
+        machine.run("true", timeout=20)
+        trip = statistics.median(_timed(machine) for _ in range(3))
+        facts.append(_idle(machine))
+        facts += _labels(machine, host)
+    except HarnessError as error:
+        return HostReport(host=name, facts=tuple(facts), round_trip_ms=trip, trouble=error.message,
+                          advice=error.advice)  # fmt: skip
+    finally:
+        machine.close()
+    return HostReport(host=name, facts=tuple(facts), round_trip_ms=trip)
+
+
+def _timed(machine: SshMachine) -> float:
+    started = time.monotonic()
+    machine.run("true", timeout=20)
+    return (time.monotonic() - started) * 1000
+
+
+def _idle(machine: SshMachine) -> Fact:
+    """Time that was not idle, of all processors (proc(5), /proc/stat)."""
+    lines = [line.split()[1:] for line in machine.run(BUSY_PROBE, timeout=30).out.splitlines()]
+    declared = f"below {BUSY:.0f} %"
+    if len(lines) != 2 or not all(re.fullmatch(r"\d+", word) for line in lines for word in line):
+        return Fact(name="CPU in use", declared=declared, observed="not told", holds=False, measured=True)
+    before, after = ([int(word) for word in line] for line in lines)
+    spent = [late - early for early, late in zip(before, after, strict=True)][:8]  # guest time is in user time
+    busy = 100 * (1 - (spent[3] + spent[4]) / max(sum(spent), 1))
+    return Fact(name="CPU in use", declared=declared, observed=f"{busy:.0f} %", holds=busy < BUSY, measured=True)
+
+
+def _labels(machine: SshMachine, host: Host) -> list[Fact]:
+    found: dict[str, Entry] = {}
+    facts: list[Fact] = []
+    for kind in KINDS:
+        name = host.labels.get(kind)
+        known = entries(kind)
+        if name in known:
+            found[kind] = known[name][1]
+        elif name is not None or kind != "accelerator":
+            facts.append(Fact(name=f"label {kind}", declared=f"a {kind} of the catalogue", observed=name or "none",
+                              holds=False))  # fmt: skip
+    cpu, system, card = found.get("cpu"), found.get("os"), found.get("accelerator")
+    if isinstance(cpu, Cpu) and isinstance(system, Os):
+        facts += attest(machine, cpu, system, None, own_kernel=True).facts
+    if isinstance(card, Accelerator):
+        done = machine.run(card.device, timeout=60)
+        line = next((line.strip() for line in done.text.splitlines() if line.strip()), "nothing")
+        facts.append(Fact(name=f"accelerator ({card.device})", declared=card.accelerator, observed=line[:120],
+                          holds=done.ok))  # fmt: skip
+    return facts

@@ -1,0 +1,47 @@
+"""The database on a machine of another architecture than the product's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.conftest import Run
+from tests.products import WEB, product
+
+CHECK = """\
+def test_the_database_answers_over_there(database):
+    assert database.query("select 6*7") == [["42"]]
+
+
+def test_the_product_is_here(host):
+    assert host.check_output("uname -m") == "x86_64"
+
+
+def test_both_are_on_one_network(host):
+    assert host.run("getent hosts database").rc == 0
+"""
+
+
+def test_an_x86_product_with_its_database_on_arm(harness: Run, tmp_path: Path) -> None:
+    folder = product(tmp_path / "p", WEB, database=["postgresql"], check=CHECK)
+    matrix = (folder / "matrix.yaml").read_text()
+    (folder / "matrix.yaml").write_text(matrix.replace("axes:\n", "axes:\n  database_cpu: [same, kunpeng-920]\n"))
+    plan = harness("plan", folder, "--format", "json")
+    shown = {cell["axes"]["database_cpu"]: cell for cell in plan.json["cells"]}
+    assert {name: cell["fidelity"] for name, cell in shown.items()} == {
+        "same": "container", "kunpeng-920": "user-emulated",
+    }  # fmt: skip
+    assert shown["kunpeng-920"]["target"] == "this machine; database: qemu-user neoverse-n1"
+    ran = harness("run", folder, "--only", "database_cpu=kunpeng-920", "--format", "json")
+    assert ran.code in (0, 3), ran.err  # one of the two cells was not asked for
+    record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
+    (cell,) = (one for one in record["cells"] if one["axes"]["database_cpu"] == "kunpeng-920")
+    assert (cell["verdict"], cell["fidelity"]) == ("conformant", "user-emulated"), cell["message"]
+    facts = {(fact["machine"], fact["name"]): fact["observed"] for fact in cell["attestation"]}
+    assert facts["application", "architecture"] == "x86_64"
+    assert facts["database", "architecture"] == "aarch64"
+    assert facts["database", "feature atomics"] == "present"
+    assert ("application", "emulator") not in facts
+    assert "neoverse-n1" in facts["database", "emulator"]
+    assert {package["architecture"] for package in cell["database_packages"]} <= {"arm64", "all"}
+    assert any("64K" in limit["en"] for limit in cell["limits"]), "what the emulated machine cannot show is told"

@@ -1,0 +1,238 @@
+"""A lab host over SSH: who is talked to, who is not, and what a broken connection does to a command."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from harness.errors import InfrastructureError, UsageError
+from harness.machines import Engine, HostUnreachable, SshMachine
+from harness.machines.inventory import fingerprint, resolve_secret
+from tests.contract.conftest import LabHost, inventory, lab_host
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[LabHost]:
+    with lab_host("debian-12", "x86_64") as made:
+        made.inside.run("useradd -m alice; useradd -m bob; echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice; "
+                        "echo 'bob:only-for-this-test' | chpasswd; mkdir -p /home/alice/.ssh; "
+                        "cp /root/.ssh/authorized_keys /home/alice/.ssh/; chown -R alice /home/alice/.ssh")  # fmt: skip
+        yield made
+
+
+@pytest.fixture
+def known(tmp_path: Path, lab: LabHost, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LAB_KEY", lab.key)
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return tmp_path / "known_hosts"
+
+
+def open_(lab: LabHost, known: Path, **change: object) -> SshMachine:
+    return SshMachine(inventory(known, lab.plain(**change)), "lab")
+
+
+# --- who is talked to ---
+
+
+def test_a_host_whose_key_is_not_known_is_not_talked_to(lab: LabHost, known: Path) -> None:
+    with pytest.raises(InfrastructureError, match="its host key is not known") as error:
+        open_(lab, known, host_key=None).run("true")
+    assert "harness hosts trust lab" in error.value.advice
+
+
+def test_a_key_that_was_confirmed_is_trusted(lab: LabHost, known: Path) -> None:
+    hosts = inventory(known, lab.plain(host_key=None))
+    key = hosts.offered_key("lab")
+    printed = lab.inside.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out
+    assert fingerprint(key) in printed or key.get_name() != "ssh-ed25519"
+    hosts.trust("lab", key)
+    machine = SshMachine(hosts, "lab")
+    assert machine.run("echo here").out == "here\n"
+    machine.close()
+
+
+def test_another_key_than_the_trusted_one_ends_it(lab: LabHost, known: Path) -> None:
+    other = paramiko.ECDSAKey.generate()
+    with pytest.raises(InfrastructureError, match="another one than was trusted: expected SHA256:") as error:
+        open_(lab, known, host_key=f"{other.get_name()} {other.get_base64()}").run("true")
+    assert not isinstance(error.value, HostUnreachable)
+    assert "someone may be in between" in error.value.message
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    ({"user": "nobody-here"}, "it refuses the login"),
+    ({"key": None, "password": "env:LAB_PASSWORD", "user": "bob"}, "it refuses the login"),
+    ({"port": 1}, "Connection refused"),
+])  # fmt: skip
+def test_a_login_that_fails_says_who_acts(lab: LabHost, known: Path, monkeypatch: pytest.MonkeyPatch,
+                                          change: dict[str, object], told: str) -> None:  # fmt: skip
+    monkeypatch.setenv("LAB_PASSWORD", "wrong")
+    with pytest.raises(InfrastructureError, match=told) as error:
+        open_(lab, known, **change).run("true")
+    assert error.value.advice
+
+
+def test_a_password_works_where_it_is_right(lab: LabHost, known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_PASSWORD", "only-for-this-test\n")
+    machine = open_(lab, known, user="bob", key=None, password="env:LAB_PASSWORD")
+    assert machine.run("id -un", user="bob").out == "bob\n"
+    with pytest.raises(InfrastructureError, match="bob may not act as root"):
+        machine.run("true")
+    with pytest.raises(InfrastructureError, match="bob may not act as root"):
+        machine.put("/etc/x", b"")
+    machine.close()
+
+
+def test_sudo_makes_a_login_root_or_another(lab: LabHost, known: Path) -> None:
+    machine = open_(lab, known, user="alice", sudo=True)
+    assert machine.run("id -un").out == "root\n"
+    assert machine.run("id -un; cat", user="daemon", stdin="words").out == "daemon\nwords"
+    assert machine.run("id -un", user="alice").out == "alice\n"
+    assert machine.run("sleep 30", timeout=1).rc == 124
+    machine.put("/etc/by-sudo", b"x", mode="0600")
+    assert machine.get("/etc/by-sudo") == b"x"
+    assert machine.run("stat -c '%U %a' /etc/by-sudo").out == "root 600\n"
+    machine.close()
+
+
+def test_keys_with_a_passphrase(lab: LabHost, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "key"
+    paramiko.ECDSAKey.from_private_key_file(_write(tmp_path / "plain", lab.key)).write_private_key_file(
+        str(path), password="open sesame")  # fmt: skip
+    with pytest.raises(UsageError, match="is encrypted, and the inventory names no passphrase"):
+        open_(lab, known, key=f"file:{path}").run("true")
+    monkeypatch.setenv("LAB_PHRASE", "open sesame")
+    machine = open_(lab, known, key=f"file:{path}", passphrase="env:LAB_PHRASE")
+    assert machine.run("true").ok
+    machine.close()
+
+
+def _write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(("reference", "told"), [
+    ("env:NOT_SET_ANYWHERE", "environment variable NOT_SET_ANYWHERE is not set"), ("file:/no/such", "cannot be read"),
+])  # fmt: skip
+def test_a_secret_that_is_missing(reference: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        resolve_secret(reference, "lab")
+
+
+def test_a_key_that_is_none(lab: LabHost, known: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no private key that can be read"):
+        open_(lab, known, key=f"file:{_write(tmp_path / 'key', 'words')}").run("true")
+
+
+def test_a_host_behind_another(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine("contract")
+    network = f"harness-contract-{secrets.token_hex(4)}"
+    engine.create_network(network, engine.labels("contract", "1", ""))
+    try:
+        with lab_host("debian-12", "x86_64", network=network, alias="outer") as outer, \
+                lab_host("debian-12", "x86_64", network=network, alias="inner") as inner:  # fmt: skip
+            monkeypatch.setenv("OUTER", outer.key)
+            monkeypatch.setenv("INNER", inner.key)
+            hosts = inventory(known, outer.plain(key="env:OUTER"),
+                              inner.plain(address="inner", port=22, key="env:INNER", jump="outer"))  # fmt: skip
+            machine = SshMachine(hosts, "inner")
+            assert machine.run("hostname").out == "inner\n"
+            machine.close()
+            assert hosts.offered_key("inner").get_name()
+            monkeypatch.setenv("OUTER", inner.key)
+            with pytest.raises(InfrastructureError, match=r"outer .* refuses the login"):
+                SshMachine(hosts, "inner").run("true")
+    finally:
+        engine.remove_network(network)
+
+
+# --- what a broken connection does ---
+
+
+def test_a_command_survives_its_connection_and_runs_once(lab: LabHost, known: Path) -> None:
+    machine = open_(lab, known)
+    machine.run("rm -f /root/ran")
+    cut = threading.Timer(1.0, lab.drop_connections)
+    cut.start()
+    done = machine.run("echo x >>/root/ran; sleep 3; echo out; echo err >&2; exit 5", timeout=30)
+    cut.join()
+    assert (done.rc, done.out, done.err) == (5, "out\n", "err\n")
+    assert lab.inside.get("/root/ran") == b"x\n"
+    assert machine.run("echo on").out == "on\n"
+    machine.close()
+
+
+def test_connections_that_break_at_any_moment(lab: LabHost, known: Path) -> None:
+    machine = open_(lab, known)
+    machine.run("rm -f /root/count")
+    stop = threading.Event()
+    cuts = 0
+
+    def cut() -> None:
+        nonlocal cuts
+        while not stop.wait(0.35):
+            cuts += lab.drop_connections()
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    try:
+        for number in range(12):
+            done = machine.run(
+                f"echo {number} >>/root/count; sleep 0.{number}; cat", stdin=f"{number}\n" * 100, timeout=30
+            )
+            assert (done.rc, done.out) == (0, f"{number}\n" * 100)
+            machine.put("/root/file", bytes([number]) * 50_000)
+            assert machine.get("/root/file") == bytes([number]) * 50_000
+    finally:
+        stop.set()
+        thread.join()
+    assert cuts > 5, "the connection was hardly ever cut"
+    assert lab.inside.get("/root/count").decode().split() == [str(number) for number in range(12)]
+    machine.close()
+
+
+def test_a_host_that_was_restarted_in_the_middle(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lab_host("debian-12", "x86_64") as own:
+        monkeypatch.setenv("LAB_KEY", own.key)
+        # A container's published port changes when it is started again; its own address does not.
+        networks = own.inside.engine.client.api.inspect_container(own.inside.container)["NetworkSettings"]
+        machine = open_(own, known, address=networks["IPAddress"], port=22)
+        machine.run("true")
+
+        def restart() -> None:
+            time.sleep(1)
+            container = own.inside.engine.client.containers.get(own.inside.container)
+            container.restart(timeout=0)
+            own.start_sshd()
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        try:
+            with pytest.raises(InfrastructureError, match="a command's process is gone without a result"):
+                machine.run("sleep 60", timeout=60)
+        finally:
+            thread.join()
+        machine.close()
+
+
+def test_a_host_that_is_full(known: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lab_host("debian-12", "x86_64", tmpfs={"/tmp": "size=256k"}) as own:
+        monkeypatch.setenv("LAB_KEY", own.key)
+        machine = open_(own, known)
+        with pytest.raises(InfrastructureError, match=r"/tmp/large cannot be written: .*No space left"):
+            machine.put("/tmp/large", bytes(1_000_000))
+        assert machine.run("ls -A /tmp | grep -v '^.harness' | wc -l").out == "0\n", "half a file was left"
+        with pytest.raises(InfrastructureError, match=r"no command can be begun there: .*No space left"):
+            machine.run("cat", stdin="x" * 1_000_000)
+        lab_full = machine.run("head -c 1000000 /dev/zero >/tmp/all; echo told")
+        assert lab_full.rc in (0, 1)
+        with pytest.raises(InfrastructureError, match=r"no command can be begun|gone without a result"):
+            machine.run("echo hello")
+        machine.close()
