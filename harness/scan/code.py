@@ -1,0 +1,237 @@
+"""Instructions that some CPU classes lack, found in machine code.
+
+Candidates are found by their bit patterns in one pass over the code, which costs a fraction of disassembling it; each
+candidate is then confirmed by disassembling what is around it (capstone), because tables of constants lie in code
+sections too. A pattern is of an extension, by the name that the kernel and the catalogue use for it.
+
+Encodings: Arm ARM DDI 0487 C4.1 (loads and stores, SVE, SIMD dot product); LoongArch Reference Manual volume 1 and 2
+(LSX, LASX major opcodes); Intel SDM 2.7 (EVEX prefix).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.scan.elf import Elf, Section
+from harness.scan.walking import Buffer
+
+#: Confirmed places that are enough to say that an extension is used.
+ENOUGH = 3
+#: Candidates that are looked at before a section is taken for one without.
+PATIENCE = 4000
+WINDOW = 4 << 20
+CONTEXT = 5  #: instructions on each side that must be instructions too
+
+#: Extension -> (mask, value) of 32-bit words.
+AARCH64 = {
+    "atomics": (
+        (0x3F200C00, 0x38200000),  # LDADD, LDCLR, LDEOR, LDSET, LD[SU]MAX, LD[SU]MIN, SWP
+        (0x3FA07C00, 0x08A07C00),  # CAS
+        (0xBFA07C00, 0x08207C00),  # CASP
+    ),
+    "sve": ((0x1E000000, 0x04000000),),
+    "asimddp": ((0x9FE0FC00, 0x0E809400), (0x9F80F400, 0x0F80E000 & 0x9F80F400)),
+}
+LOONGARCH64 = {
+    "lsx": ((0xFC000000, 0x70000000), (0xFFC00000, 0x2C000000), (0xFFC00000, 0x2C400000)),
+    "lasx": ((0xFC000000, 0x74000000), (0xFFC00000, 0x2C800000), (0xFFC00000, 0x2CC00000)),
+}
+#: What capstone calls the instructions of an extension; words of its group or mnemonic.
+_LSE = re.compile(r"(ld|st)(add|clr|eor|set|smax|smin|umax|umin)[abhl]*$|swp[abhl]*$|casp?[abhl]*$")
+#: EVEX in 64-bit code: 62, then [R X B R' 0 m m m], [W v v v v 1 p p].
+_EVEX = re.compile(
+    rb"\x62["
+    + b"".join(re.escape(bytes([high << 4 | low])) for high in range(16) for low in (1, 2, 3, 5, 6))
+    + rb"]["
+    + b"".join(re.escape(bytes([one])) for one in range(256) if one & 4)
+    + rb"]",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Use:
+    """An extension that a file's code uses. ``dispatched``: something in the file asks what the CPU has."""
+
+    extension: str
+    place: str
+    instruction: str
+    dispatched: bool
+
+
+def uses(elf: Elf, data: Buffer, extensions: Iterable[str]) -> Iterator[Use]:
+    """Which of ``extensions`` the code of a file uses, each with the first place."""
+    for extension in extensions:
+        if elf.machine == "aarch64" and extension in AARCH64:
+            found = _words(elf, data, extension, AARCH64[extension])
+        elif elf.machine == "loongarch64" and extension in LOONGARCH64:
+            found = _words(elf, data, extension, LOONGARCH64[extension])
+        elif elf.machine == "x86_64" and extension.startswith("avx512"):
+            found = _evex(elf, data)
+        else:
+            continue
+        places = list(itertools.islice(found, ENOUGH))
+        # One word among constants may look like an instruction of LoongArch, which nothing confirms.
+        if places and (elf.machine != "loongarch64" or len(places) == ENOUGH):
+            yield Use(extension, *places[0], dispatched=asks(elf, data))
+
+
+def asks(elf: Elf, data: Buffer) -> bool:
+    """Whether anything in the file asks what the CPU has: then a use may be one that is chosen at run time."""
+    if elf.ifunc:
+        return True
+    names = (b"getauxval\0", b"__cpu_indicator_init\0", b"__cpu_model\0", b"elf_aux_info\0", b"__get_cpu_features\0",
+             b"__x86_get_cpuid_feature_leaf\0", b"__aarch64_have_lse_atomics\0")  # fmt: skip
+    if any(name in elf.symbols for name in names):
+        return True
+    if elf.machine == "x86_64":  # cpuid
+        return any(b"\x0f\xa2" in bytes(data[one.offset : one.offset + one.size]) for one in elf.code)
+    return False
+
+
+# --- words of 32 bits ---
+
+
+@functools.cache
+def _pattern(masks: tuple[tuple[int, int], ...], little: bool) -> re.Pattern[bytes]:
+    """One regular expression over the four bytes of a word; overlapping matches are found too."""
+    words = []
+    for mask, value in masks:
+        each = []
+        for i in range(4):
+            m, v = mask >> 8 * i & 255, value >> 8 * i & 255
+            if m == 0:
+                each.append(b"[\\x00-\\xff]")
+            elif m == 255:
+                each.append(re.escape(bytes([v])))
+            else:
+                each.append(b"[" + b"".join(b"\\x%02x" % one for one in range(256) if one & m == v) + b"]")
+        words.append(b"".join(each if little else reversed(each)))
+    return re.compile(b"(?=" + b"|".join(words) + b")", re.DOTALL)
+
+
+def _words(elf: Elf, data: Buffer, extension: str, masks: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
+    pattern = _pattern(masks, elf.little)
+    for section in elf.code:
+        if section.name.startswith(".plt"):
+            continue
+        looked = 0
+        for at in _hits(data, section, pattern):
+            told = _confirm(elf, data, section, at, extension)
+            if told:
+                yield _place(section, at), told
+            looked += 1
+            if looked > PATIENCE:
+                break
+
+
+def _hits(data: Buffer, section: Section, pattern: re.Pattern[bytes]) -> Iterator[int]:
+    """Aligned places; the code is read in windows, so that memory stays flat."""
+    end = section.offset + section.size
+    start = section.offset + -section.address % 4
+    for window in range(start, end - 3, WINDOW):
+        part = bytes(data[window : min(window + WINDOW, end)])
+        for match in pattern.finditer(part):
+            if match.start() % 4 == 0 and match.start() + 4 <= len(part):
+                yield window + match.start()
+
+
+def _place(section: Section, at: int) -> str:
+    inside = at - section.offset
+    return f"{section.name or 'code'}+{inside:#x}"
+
+
+def _confirm(elf: Elf, data: Buffer, section: Section, at: int, extension: str) -> str:
+    """The instruction at ``at`` as text, if it is one, among instructions, that nothing in front of it guards."""
+    if elf.machine == "loongarch64":
+        return f"word {int.from_bytes(data[at : at + 4], 'little'):#010x}"
+    if extension == "atomics" and _guarded(data, at, section):
+        return ""
+    start = max(section.offset, at - 4 * CONTEXT)
+    end = min(section.offset + section.size, at + 4 * (CONTEXT + 1))
+    around = bytes(data[start : end - (end - start) % 4])
+    decoded = list(_capstone("aarch64").disasm_lite(around, start))
+    if len(decoded) * 4 != len(around):
+        return ""
+    mnemonic, operands = decoded[(at - start) // 4][2:4]
+    if extension == "atomics" and not _LSE.match(mnemonic):
+        return ""
+    if extension == "sve" and not re.search(r"\b[zp]\d+\b", operands):
+        return ""
+    if extension == "asimddp" and mnemonic not in ("sdot", "udot"):
+        return ""
+    return f"{mnemonic} {operands}".strip()
+
+
+def _guarded(data: Buffer, at: int, section: Section) -> bool:
+    """Whether it is in a helper of GCC's or LLVM's outline atomics: ``ldrb w16, [x16, …]; cbz w16, …`` before it.
+
+    Other code that tests a flag right before (Go's runtime: ``ldrb w27, …; cbz w27``, and the like) is taken alike.
+    """
+    for back in range(1, 9):
+        place = at - 4 * back
+        if place < section.offset + 4:
+            return False
+        branch = int.from_bytes(data[place : place + 4], "little")
+        if branch & 0x7E000000 in (0x34000000, 0x36000000):  # cbz, cbnz; tbz, tbnz
+            register = branch & 31
+            for further in range(1, 5):
+                load = int.from_bytes(data[place - 4 * further : place - 4 * further + 4], "little")
+                if load & 0xFFC0001F == 0x39400000 | register:  # ldrb wN, [xM, #imm]
+                    return True
+    return False
+
+
+# --- x86-64 ---
+
+
+def _evex(elf: Elf, data: Buffer) -> Iterator[tuple[str, str]]:
+    for section in elf.code:
+        if section.name.startswith(".plt"):
+            continue
+        looked = 0
+        end = section.offset + section.size
+        for window in range(section.offset, end, WINDOW):
+            part = bytes(data[window : min(window + WINDOW + 16, end)])
+            for match in _EVEX.finditer(part):
+                told = _confirm_evex(part, match.start())
+                if told:
+                    yield _place(section, window + match.start()), told
+                looked += 1
+                if looked > PATIENCE:
+                    break
+
+
+def _confirm_evex(code: bytes, at: int) -> str:
+    """The instruction, if linear disassembly from most places before ``at`` comes to it: x86 code falls in step soon."""
+    engine = _capstone("x86_64")
+    first = next(engine.disasm_lite(code[at : at + 15], 0, 1), None)
+    if first is None or not first[2].startswith(("v", "k")):
+        return ""
+    met = 0
+    starts = range(max(0, at - 40), max(0, at - 32)) if at >= 40 else range(min(at, 1))
+    for start in starts:
+        position = start
+        for _, size, _, _ in engine.disasm_lite(code[start : at + 15], 0):
+            position += size
+            if position >= at:
+                break
+        met += position == at
+    after = list(engine.disasm_lite(code[at : at + 48], 0, 4))
+    if starts and met * 4 < len(starts) * 3 or len(after) < min(4, max(1, (len(code) - at) // 15)):
+        return ""
+    return f"{first[2]} {first[3]}".strip()
+
+
+@functools.cache
+def _capstone(architecture: str) -> Any:
+    import capstone  # takes 40 ms, and many scans need none
+
+    if architecture == "aarch64":
+        return capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_LITTLE_ENDIAN)
+    return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)

@@ -1,0 +1,286 @@
+"""What an ELF file says of itself: gABI headers, dynamic section, symbol versions, notes.
+
+An own reader, because the rest of the scan stands and falls with its speed (docs/decisions/0012): only what the rules
+need is read, straight from the mapped file, and nothing is trusted: an offset that leads out of the file ends the part
+that it belongs to, not the scan.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from harness.scan.walking import Buffer
+
+#: e_machine -> architecture as ``uname -m`` prints it. What is not here is no CPU that applications run on.
+MACHINES = {3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390", 40: "arm", 62: "x86_64", 183: "aarch64",
+            243: "riscv64", 258: "loongarch64", 0x9916: "sw_64"}  # fmt: skip
+TYPES = {1: "object", 2: "executable", 3: "shared", 4: "core"}
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
+_SHT_NOBITS, _SHT_DYNSYM, _DT_VERNEED = 8, 11, 0x6FFFFFFE
+_GNU_PROPERTY, _X86_ISA_1_NEEDED = 5, 0xC0008002
+_IFUNC = 10
+#: Bits of GNU_PROPERTY_X86_ISA_1_NEEDED -> level of the x86-64 psABI.
+_LEVELS = {1: 1, 2: 2, 4: 3, 8: 4}
+MAX_HEADERS = 65_536
+MAX_SYMBOLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the file: name (empty where section headers are gone), place in the file, address."""
+
+    name: str
+    offset: int
+    size: int
+    address: int
+
+
+@dataclass(kw_only=True)
+class Elf:
+    """Facts of one ELF file."""
+
+    machine: str  #: architecture, or ``machine N`` for one that applications do not run on
+    kind: str  #: object, executable, shared, core, archive
+    bits: int = 64
+    little: bool = True
+    flags: int = 0
+    interpreter: str = ""
+    soname: str = ""
+    needed: list[str] = field(default_factory=list)
+    #: Library -> versions of its symbols that are needed.
+    versions: dict[str, set[str]] = field(default_factory=dict)
+    alignment: int = 0  #: smallest alignment of a loadable segment, bytes
+    truncated: str = ""  #: what lies beyond the end of the file
+    x86_level: int = 0  #: level of the x86-64 psABI that it says it needs
+    symbols: bytes = b""  #: names of its dynamic symbols, as they lie in the string table
+    ifunc: bool = False
+    code: list[Section] = field(default_factory=list)
+    constants: list[Section] = field(default_factory=list)
+    sections: frozenset[str] = frozenset()
+    debug: bool = False  #: a detached file of debugging symbols
+    kernel_module: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether a CPU is meant to run it as it is: an executable or a shared object."""
+        return self.kind in ("executable", "shared") and not self.debug
+
+    @property
+    def cpu(self) -> bool:
+        return not self.machine.startswith("machine ")
+
+
+class NoElf(Exception):
+    """The file begins like one and is none; the message says what is wrong."""
+
+
+def read(data: Buffer) -> Elf:
+    """Read an ELF file, or the first ELF file of a static library.
+
+    Raises:
+        NoElf: its header is cut off or contradicts itself.
+    """
+    if data[:8] == b"!<arch>\n":
+        return _archive(data)
+    size = len(data)
+    if size < 52:
+        raise NoElf("the ELF header is cut off")
+    bits, order = {1: 32, 2: 64}.get(data[4], 0), {1: "<", 2: ">"}.get(data[5], "")
+    if not bits or not order or (bits == 64 and size < 64):
+        raise NoElf("the ELF header is damaged or cut off")
+    if bits == 64:
+        kind, machine, _, _, at, sections_at, flags, _, entry, count, wide, number, names = struct.unpack_from(
+            f"{order}HHIQQQIHHHHHH", data, 16)  # fmt: skip
+    else:
+        kind, machine, _, _, at, sections_at, flags, _, entry, count, wide, number, names = struct.unpack_from(
+            f"{order}HHIIIIIHHHHHH", data, 16)  # fmt: skip
+    name = MACHINES.get(machine, f"machine {machine}")
+    if name == "mips" and bits == 64:
+        name = "mips64"
+    if name == "riscv64" and bits == 32:
+        name = "riscv32"
+    elf = Elf(machine=name, kind=TYPES.get(kind, f"type {kind}"), bits=bits, little=order == "<", flags=flags)
+    reader = _Reader(data, order, bits, elf)
+    reader.segments(at, entry, count)
+    reader.sections(sections_at, wide, number, names)
+    return elf
+
+
+def _archive(data: Buffer) -> Elf:
+    position = 8
+    while position + 60 <= len(data):
+        header = bytes(data[position : position + 60])
+        if header[58:60] != b"`\n":
+            break
+        length = int(header[48:58])
+        if bytes(data[position + 60 : position + 64]) == b"\x7fELF":
+            elf = read(bytes(data[position + 60 : position + 60 + min(length, 1 << 20)]))
+            return Elf(machine=elf.machine, kind="archive", bits=elf.bits, little=elf.little, flags=elf.flags)
+        position += 60 + length + length % 2
+    return Elf(machine="machine 0", kind="archive")
+
+
+class _Reader:
+    def __init__(self, data: Buffer, order: str, bits: int, elf: Elf) -> None:
+        self.data, self.size, self.order, self.bits, self.elf = data, len(data), order, bits, elf
+        self.loads: list[tuple[int, int, int, int]] = []  #: address, offset, size in the file, flags
+
+    def segments(self, at: int, entry: int, count: int) -> None:
+        elf, data = self.elf, self.data
+        layout = struct.Struct(f"{self.order}IIQQQQQQ" if self.bits == 64 else f"{self.order}IIIIIIII")
+        if not count or not at:
+            return
+        if entry < layout.size or at + entry * count > self.size:
+            elf.truncated = "the program headers"
+            return
+        dynamic: tuple[int, int] | None = None
+        for i in range(count):
+            if self.bits == 64:
+                kind, flags, offset, address, _, size, _, align = layout.unpack_from(data, at + i * entry)
+            else:
+                kind, offset, address, _, size, _, flags, align = layout.unpack_from(data, at + i * entry)
+            if kind == _PT_LOAD:
+                self.loads.append((address, offset, size, flags))
+                if offset + size > self.size:
+                    elf.truncated = "a loadable segment"
+                elf.alignment = min(elf.alignment or align, align) if align else elf.alignment
+            elif kind == _PT_INTERP and offset + size <= self.size:
+                elf.interpreter = bytes(data[offset : offset + min(size, 4096)]).split(b"\0")[0].decode(errors="replace")
+            elif kind == _PT_DYNAMIC:
+                dynamic = (offset, size)
+            elif kind == _PT_NOTE:
+                self.notes(offset, size, align)
+        if dynamic is not None:
+            self.dynamic(*dynamic)
+        if not elf.code:
+            elf.code = [Section("", offset, min(size, max(0, self.size - offset)), address)
+                        for address, offset, size, flags in self.loads if flags & 1]  # fmt: skip
+
+    def notes(self, offset: int, size: int, align: int) -> None:
+        align = 8 if align == 8 else 4
+        end = min(offset + size, self.size)
+        while offset + 12 <= end:
+            name_size, length, kind = struct.unpack_from(f"{self.order}III", self.data, offset)
+            name_at = offset + 12
+            at = name_at + (name_size + 3 & ~3)
+            if at + length > end:
+                return
+            if kind == _GNU_PROPERTY and bytes(self.data[name_at : name_at + 4]) == b"GNU\0":
+                self.properties(at, length)
+            offset = at + (length + align - 1 & -align)
+
+    def properties(self, at: int, length: int) -> None:
+        end, step = at + length, 8 if self.bits == 64 else 4
+        while at + 8 <= end:
+            kind, size = struct.unpack_from(f"{self.order}II", self.data, at)
+            if kind == _X86_ISA_1_NEEDED and size == 4 and at + 12 <= end and self.elf.machine in ("x86_64", "i386"):
+                (bits,) = struct.unpack_from(f"{self.order}I", self.data, at + 8)
+                self.elf.x86_level = max((level for bit, level in _LEVELS.items() if bits & bit), default=0)
+            at += 8 + (size + step - 1 & -step)
+
+    def _offset(self, address: int) -> int | None:
+        """Where an address lies in the file."""
+        for start, offset, size, _ in self.loads:
+            if start <= address < start + size:
+                return offset + address - start
+        return None
+
+    def _word(self, table: int, end: int, index: int) -> str:
+        at = table + index
+        if not table <= at < end:
+            return ""
+        stop = self.data.find(b"\0", at, min(end, at + 4096))
+        return bytes(self.data[at : stop if stop >= 0 else at]).decode(errors="replace")
+
+    def dynamic(self, offset: int, size: int) -> None:
+        elf = self.elf
+        pair = struct.Struct(f"{self.order}{'QQ' if self.bits == 64 else 'II'}")
+        end = min(offset + size, self.size)
+        tags: dict[int, int] = {}
+        needed: list[int] = []
+        for at in range(offset, end - pair.size + 1, pair.size):
+            tag, value = pair.unpack_from(self.data, at)
+            if tag == 0:
+                break
+            if tag == 1:
+                needed.append(value)
+            else:
+                tags[tag] = value
+        table = self._offset(tags.get(5, 0))
+        if table is None:
+            return
+        stop = min(table + tags.get(10, 0), self.size)
+        elf.symbols = bytes(self.data[table:stop])
+        elf.needed = [self._word(table, stop, index) for index in needed[:10_000]]
+        if 14 in tags:
+            elf.soname = self._word(table, stop, tags[14])
+        versions = self._offset(tags.get(_DT_VERNEED, 0))
+        if versions is not None:
+            self.version_needs(versions, tags.get(0x6FFFFFFF, 0), table, stop)
+
+    def version_needs(self, at: int, count: int, table: int, stop: int) -> None:
+        for _ in range(min(count, 10_000)):
+            if at + 16 > self.size:
+                return
+            _, entries, file, first, following = struct.unpack_from(f"{self.order}HHIII", self.data, at)
+            library = self.elf.versions.setdefault(self._word(table, stop, file), set())
+            inner = at + first
+            for _ in range(entries):
+                if inner + 16 > self.size:
+                    return
+                _, _, _, name, more = struct.unpack_from(f"{self.order}IHHII", self.data, inner)
+                library.add(self._word(table, stop, name))
+                if not more:
+                    break
+                inner += more
+            if not following:
+                return
+            at += following
+
+    def sections(self, at: int, entry: int, count: int, names: int) -> None:
+        elf = self.elf
+        layout = struct.Struct(f"{self.order}IIQQQQIIQQ" if self.bits == 64 else f"{self.order}IIIIIIIIII")
+        if not at or not count or entry < layout.size:
+            return
+        if at + entry * count > self.size:
+            # Section headers are not needed to run; a file without its end lacks them first.
+            elf.truncated = elf.truncated or ("the section headers" if elf.kind == "object" else "")
+            return
+        every = [layout.unpack_from(self.data, at + i * entry) for i in range(min(count, MAX_HEADERS))]
+        table, stop = 0, 0
+        if names < len(every):
+            table, stop = every[names][4], min(every[names][4] + every[names][5], self.size)
+        found: list[str] = []
+        code: list[Section] = []
+        for index, kind, flags, address, offset, size, _, _, _, width in every:
+            name = self._word(table, stop, index)
+            found.append(name)
+            inside = kind != _SHT_NOBITS and offset + size <= self.size
+            if flags & 4 and inside and size:
+                code.append(Section(name, offset, size, address))
+            elif name.startswith(".rodata") and inside:
+                elf.constants.append(Section(name, offset, size, address))
+            elif kind == _SHT_DYNSYM and inside and width:
+                elf.ifunc = elf.ifunc or self.has_ifunc(offset, size, width)
+        elf.sections = frozenset(found)
+        elf.code = code if code or not elf.runs else elf.code
+        text = [every[i] for i, name in enumerate(found) if name == ".text"]
+        elf.debug = bool(text) and all(one[1] == _SHT_NOBITS for one in text) and elf.kind != "object"
+        elf.kernel_module = ".modinfo" in elf.sections and elf.kind == "object"
+
+    def has_ifunc(self, offset: int, size: int, width: int) -> bool:
+        info = 4 if self.bits == 64 else 12
+        kinds = self.data[offset + info : offset + min(size, width * MAX_SYMBOLS) : width]
+        return any(kind & 15 == _IFUNC for kind in set(kinds))
+
+
+def highest(versions: set[str], prefix: str) -> tuple[int, ...]:
+    """The highest version of these that begins with ``prefix``: ``GLIBC_2.34`` -> (2, 34); empty where there is none."""
+    found: Iterator[tuple[int, ...]] = (
+        tuple(int(part) for part in one[len(prefix) :].split("."))
+        for one in versions
+        if one.startswith(prefix) and one[len(prefix) :].replace(".", "").isdigit()
+    )
+    return max(found, default=())

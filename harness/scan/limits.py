@@ -1,0 +1,47 @@
+"""How much an input may unfold to. What goes beyond is not read, and said to be unread: never taken for good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEPTH = 8  #: containers within containers
+FILES = 2_000_000
+UNFOLDED = 4 << 30  #: bytes that any input may unfold to, and
+RATIO = 100  #: so many times its own size beyond that
+MEMBER_RATIO = 500  #: one member that unfolds to more than this, and
+MEMBER = 128 << 20  #: to more than so many bytes, is a bomb
+CONTAINER = 2 << 30  #: largest container inside another; it is laid down on disk while it is read
+IN_MEMORY = 16 << 20  #: files up to this size are kept in memory while they are looked at
+TEXT = 4 << 20  #: texts are read up to here
+
+
+class Unreadable(Exception):
+    """A file or container that cannot be looked at; the message says why."""
+
+
+@dataclass
+class Budget:
+    """What is left for one input."""
+
+    left: int
+    files: int = FILES
+
+    @classmethod
+    def for_size(cls, size: int) -> Budget:
+        return cls(UNFOLDED + RATIO * size)
+
+    def spend(self, count: int) -> None:
+        """Raises:
+        Unreadable: the input unfolds to too much.
+        """
+        self.left -= count
+        if self.left < 0:
+            raise Unreadable("it unfolds to far more than its size: an archive bomb; the rest was not read")
+
+    def file(self) -> None:
+        """Raises:
+        Unreadable: there are too many files.
+        """
+        self.files -= 1
+        if self.files < 0:
+            raise Unreadable(f"it holds more than {FILES} files; the rest was not read")
