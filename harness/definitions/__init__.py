@@ -23,7 +23,21 @@ import harness
 from harness.definitions.sheets import fill_from_sheets
 from harness.definitions.source import Loc, Source, read_source
 from harness.errors import DefinitionError, Fault, UsageError
-from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Text, Waivers
+from harness.model.definitions import (
+    Application,
+    Case,
+    Cpu,
+    Database,
+    Matrix,
+    Middleware,
+    Os,
+    Rule,
+    Rules,
+    Runtime,
+    Suite,
+    Text,
+    Waivers,
+)
 from harness.model.plan import ROLE_AXES, SAME, Definitions, LocatedSuite, digest_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -172,6 +186,8 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
         try:
             if (folder / "suite.yaml").is_file():
                 definition = parse(folder / "suite.yaml", Suite)
+                if definition.runner == "scan":
+                    definition = definition.model_copy(update={"cases": cases_of_rules(rules_of(folder))})
             else:
                 found = derive_suite(name, folder)
                 if found is None:
@@ -183,6 +199,40 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
             return outside
         return LocatedSuite(definition=definition, folder=folder.resolve(), digest=_folder_digest(folder))
     return None
+
+
+def rules_of(folder: Path) -> tuple[Rule, ...]:
+    """The rules of a suite that is a static scan: all files of its folder ``rules``.
+
+    Raises:
+        DefinitionError: a file is wrong, an id is used in two of them, or there is no rule.
+    """
+    found: dict[str, Rule] = {}
+    faults: list[Fault] = []
+    for path in sorted((folder / "rules").glob("*.yaml")):
+        try:
+            for rule in parse(path, Rules).rules:
+                if rule.id in found:
+                    faults.append(Fault(file=str(path), line=1, column=1, message=f"rule {rule.id} is in another file too"))
+                found[rule.id] = rule
+        except DefinitionError as error:
+            faults += error.faults
+    if not found and not faults:
+        faults.append(Fault(file=str(folder / "suite.yaml"), line=1, column=1, message="a scan without rules",
+                            expected=f"files in {folder / 'rules'}"))  # fmt: skip
+    if faults:
+        raise DefinitionError(faults)
+    return tuple(found.values())
+
+
+def cases_of_rules(rules: tuple[Rule, ...]) -> tuple[Case, ...]:
+    """A case for each rule; it may block where the rule may."""
+    return tuple(
+        Case(id=rule.id, test=rule.id.lower(), title=rule.title, purpose=rule.why, expected=Text(
+            zh="未发现", en="nothing of it is found"), characteristic=rule.characteristic, clause=rule.clause,
+            blocker=rule.severity == "blocker" or rule.detect == "unread")
+        for rule in rules
+    )  # fmt: skip
 
 
 def derive_suite(name: str, folder: Path) -> Suite | None:

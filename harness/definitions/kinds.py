@@ -21,6 +21,7 @@ from harness.model.definitions import (
     Middleware,
     Os,
     Policy,
+    Rules,
     Runtime,
     Suite,
     Waivers,
@@ -31,6 +32,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "application": Application, "matrix": Matrix, "suite": Suite, "profile": LoadProfile, "cpu": Cpu, "os": Os,
     "database": Database, "middleware": Middleware, "runtime": Runtime, "accelerator": Accelerator, "hosts": Hosts,
     "waivers": Waivers, "policy": Policy, "issuer": IssuerProfile, "wording": WordingFile,
+    "rules": Rules,
 }  # fmt: skip
 
 #: First line of a file, by which editors find the schema (yaml-language-server and those that follow it).

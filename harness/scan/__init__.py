@@ -1,0 +1,136 @@
+"""Static porting scan: what in a product's files will break on which declared target. Nothing is run.
+
+Usage::
+
+    result = scan([Path("dist")], rules, targets)
+    [finding.message for finding in result.findings if finding.severity == "blocker"]
+
+Files are read once, into facts that know nothing of targets but which instructions are asked for; rules then hold the
+facts against the targets. A rule is data (``harness.model.definitions.Rule``) and the detector that it names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.model.definitions import Rule
+from harness.model.finding import Component, Finding, ScanResult, Targets
+from harness.scan import binaries, packages, sql, texts
+from harness.scan.binaries import Binaries, ElfFact, finding
+from harness.scan.walking import Entry, Walk
+
+#: Detectors beside those of ``binaries``; the scan itself knows how each is fed.
+OTHERS = ("text", "text-architecture", "sql", "component", "format", "unread", "names", "links")
+DETECTORS = (*binaries.DETECTORS, *OTHERS)
+SEVERITIES = ("blocker", "warning", "info")
+
+
+class _At:
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+
+class Scan:
+    """Facts of any number of inputs, and the findings that rules make of them."""
+
+    def __init__(self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> None:
+        self.rules, self.targets, self.hashes = rules, targets, hashes
+        self.walk = Walk()
+        self.elves: list[ElfFact] = []
+        self.texts: list[texts.TextFact] = []
+        self.sqls: list[sql.SqlFact] = []
+        self.files = 0
+        self._elf, self._text, self._sql = binaries.Reader(rules, targets), texts.Reader(rules), sql.Reader(rules)
+        self._jars: set[str] = set()
+
+    def add(self, path: Path) -> None:
+        """Read an input: a file or a folder."""
+        for entry in self.walk.files(path):
+            self._read(entry)
+
+    def _read(self, entry: Entry) -> None:
+        self.files += 1
+        self._jar(entry)
+        if entry.data[:4] == b"\x7fELF" or entry.data[:8] == b"!<arch>\n":
+            self.elves.append(self._elf.read(entry))
+            if self.hashes:
+                self._component(Component(kind="file", name=entry.name, version="", file=entry.place,
+                                          sha256=hashlib.sha256(entry.data).hexdigest()))  # fmt: skip
+            return
+        text = bytes(entry.data).decode(errors="replace")
+        one = packages.component_of(entry.place, text)
+        if one is not None:
+            self._component(one)
+        languages = texts.languages_of(entry.place, text)
+        if languages:
+            self.texts += self._text.read(entry.place, text, languages)
+            self.sqls += self._sql.read(entry.place, text, languages)
+
+    def _component(self, one: Component) -> None:
+        self.walk.components.append(one)
+
+    def _jar(self, entry: Entry) -> None:
+        """A jar is a component by its name, until a pom.properties inside says more."""
+        outer = entry.place.rpartition("!/")[0]
+        if outer.endswith(".jar") and outer not in self._jars:
+            self._jars.add(outer)
+            one = packages.jar_of(outer)
+            if one is not None:
+                self._component(one)
+
+    def findings(self) -> list[Finding]:
+        """Findings of all rules, the gravest first, then by file and place."""
+        groups = Binaries(self.elves, self.walk)
+        every = [one for rule in self.rules for one in self._of(rule, groups)]
+        return sorted(every, key=lambda f: (SEVERITIES.index(f.severity), f.rule, f.file, f.line, f.place))
+
+    def _of(self, rule: Rule, groups: Binaries) -> Iterator[Finding]:
+        if rule.detect in binaries.DETECTORS:
+            yield from binaries.DETECTORS[rule.detect](rule, groups, self.targets)
+        elif rule.detect in ("text", "text-architecture"):
+            yield from texts.findings(rule, [one for one in self.texts if one.rule == rule.id], self.targets)
+        elif rule.detect == "sql":
+            mine = [one for one in self.sqls if one.rule == rule.id]
+            yield from sql.findings(rule, mine, self.targets, self._sql.variants)
+        elif rule.detect == "component":
+            yield from packages.known_trouble(rule, self.components, self.targets)
+        elif rule.detect == "format":
+            yield from packages.formats(rule, self.components, self.targets)
+        else:
+            places = {"unread": self.unread, "names": self.walk.names, "links": self.walk.links}[rule.detect]
+            every = binaries.cpus(self.targets.cpus.values())
+            yield from (finding(rule, _At(place), every, told) for place, told in places)
+
+    @property
+    def unread(self) -> list[tuple[str, str]]:
+        return self.walk.unread + self._sql.trouble
+
+    @property
+    def components(self) -> list[Component]:
+        """Each once; what a package says of itself goes before what its file is called."""
+        found: dict[tuple[Any, ...], Component] = {}
+        for one in self.walk.components:
+            found[(one.kind, one.name, one.version, one.architecture, one.sha256)] = one
+        return list(found.values())
+
+    def result(self, seconds: float) -> ScanResult:
+        return ScanResult(
+            findings=tuple(self.findings()), components=tuple(self.components), rules=tuple(self.rules),
+            files=self.files, bytes=self.walk.bytes, seconds=round(seconds, 3), unread=len(self.unread),
+        )  # fmt: skip
+
+
+def scan(paths: Iterable[Path], rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> ScanResult:
+    """Scan files and folders for what the declared targets will not take.
+
+    ``hashes``: also SHA-256 of every package and binary, for a bill of materials.
+    """
+    started = time.monotonic()
+    work = Scan(rules, targets, hashes=hashes)
+    for path in paths:
+        work.add(path)
+    return work.result(time.monotonic() - started)

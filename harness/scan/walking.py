@@ -15,6 +15,7 @@ import lzma
 import mmap
 import os
 import posixpath
+import re
 import stat
 import struct
 import tarfile
@@ -210,6 +211,8 @@ class _Where:
         return _Where(self.place, own, unit_of(own), kind, self.depth)
 
 
+#: A layer of an image: a file system of its own, in which absolute links are at home.
+_LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
 Opener = Callable[[Walk, IO[bytes], int, _Where, Budget], Iterator[Entry]]
 _BROKEN = (
     EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError,
@@ -340,6 +343,7 @@ def _tar_stream(walk: Walk, stream: Any, where: _Where, budget: Budget, kind: st
     """``kind``: of the package that the tar is the content of; empty where it is a container of its own."""
     npm = not kind and where.place.endswith(".tgz")
     own = where if kind else where.as_unit("npm" if npm else "tar")
+    rooted = bool(kind) or bool(_LAYER.search(where.place))
     links: set[str] = set()
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for info in archive:
@@ -347,7 +351,7 @@ def _tar_stream(walk: Walk, stream: Any, where: _Where, budget: Budget, kind: st
             place = f"{where.place}!/{info.name}"
             walk.check_name(info.name, place)
             if info.issym() or info.islnk():
-                walk.check_link(info.name if info.issym() else "", info.linkname, place, rooted=info.issym())
+                walk.check_link(info.name if info.issym() else "", info.linkname, place, rooted=rooted)
                 links.add(posixpath.normpath(info.name))
                 continue
             through = [one for one in _parents(info.name) if one in links]

@@ -16,11 +16,12 @@ from harness.model.definitions.application import (
     Template,
     Variant,
 )
-from harness.model.definitions.base import Bilingual, Definition, Entry, Strings, Text, size_in_bytes
+from harness.model.definitions.base import Bilingual, Definition, Entry, SqlFamily, Strings, Text, size_in_bytes
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.issuer import IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
+from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
 from harness.model.definitions.wording import WordingFile
@@ -34,11 +35,13 @@ __all__ = [
     "Artifact",
     "Bilingual",
     "Case",
+    "Concerns",
     "Cpu",
     "Database",
     "Definition",
     "Emulation",
     "Entry",
+    "ExampleFile",
     "Exclude",
     "Features",
     "FileContent",
@@ -59,7 +62,11 @@ __all__ = [
     "Resource",
     "Retries",
     "Runtime",
+    "Rule",
+    "Rules",
     "SchemaStep",
+    "Severity",
+    "SqlFamily",
     "Strategy",
     "Strings",
     "Suite",

@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Architecture = Literal["x86_64", "aarch64", "loongarch64", "mips64", "sw_64", "riscv64"]
 #: Architectures that images are built for here.
 BUILT: tuple[Architecture, ...] = ("x86_64", "aarch64", "loongarch64")
+#: SQL that a database takes: its own, or that of the one it descends from.
+SqlFamily = Literal["mysql", "postgresql", "oracle", "sqlite", "informix"]
 Certainty = Literal["measured", "source", "likely", "general"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 SuiteName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,127}$")]

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Architecture, Bilingual, Certainty, Definition, Strings, listed
+from harness.model.definitions.base import Architecture, Bilingual, Certainty, Definition, SqlFamily, Strings, listed
 
 Severity = Literal["blocker", "warning", "info"]
-#: SQL that a database takes: its own, or that of the one it descends from.
-SqlFamily = Literal["mysql", "postgresql", "oracle", "sqlite", "informix"]
+
+
+#: The code that looks; what each does stands in ``harness.scan``.
+Detector = Literal[
+    "architecture", "objects", "label", "truncated", "x86-level", "extension", "symbol-version", "loongarch-world",
+    "page-alignment", "marker", "text", "text-architecture", "sql", "component", "format", "unread", "names", "links",
+]  # fmt: skip
+#: What each detector cannot do without.
+NEEDS = {
+    "extension": {"extensions"}, "symbol-version": {"prefix", "of", "library"}, "marker": {"markers"},
+    "text": {"languages", "patterns"}, "text-architecture": {"languages", "patterns"}, "component": {"packages"},
+}  # fmt: skip
 
 
 class ExampleFile(Definition):
@@ -33,7 +44,12 @@ Example = Annotated[tuple[ExampleFile, ...], BeforeValidator(listed), Field(min_
 class Concerns(Definition):
     """On which targets a finding matters, where the finding itself does not tell: all that are named must hold."""
 
-    architectures: Annotated[tuple[Architecture, ...], BeforeValidator(listed)] = ()
+    architectures: Annotated[tuple[Architecture, ...], BeforeValidator(listed)] = Field(
+        default=(), description="CPU classes of these; none: of all"
+    )
+    other_than: Annotated[tuple[Architecture, ...], BeforeValidator(listed)] = Field(
+        default=(), description="but of these"
+    )
     package_families: Strings = Field(default=(), description="families of packages of operating systems")
     sql: Annotated[tuple[SqlFamily, ...], BeforeValidator(listed)] = Field(
         default=(), description="databases whose SQL is of these families"
@@ -50,7 +66,7 @@ class Rule(Definition):
     severity: Severity = Field(description="blocker only where the product cannot run")
     characteristic: str = Field(default="portability/adaptability", pattern=r"^[a-z_]+(/[a-z_]+)?$")
     clause: str = "5.3.8"
-    detect: str
+    detect: Detector
     parameters: dict[str, Any] = Field(default={})
     concerns: Concerns = Concerns()
     certainty: Certainty
@@ -59,7 +75,27 @@ class Rule(Definition):
     passes: Example = Field(description="files much like them in which it is not")
 
 
+    @model_validator(mode="after")
+    def _parameters(self) -> Self:
+        if missing := sorted(NEEDS.get(self.detect, set()) - self.parameters.keys()):
+            raise ValueError(f"{self.id}: detect: {self.detect} needs parameters {', '.join(missing)}")
+        texts = [self.parameters.get("fallback", ""), self.parameters.get("unless", "")]
+        for text in [*texts, *self.parameters.get("patterns", ()), *self.parameters.get("markers", ())]:
+            try:
+                re.compile(text)
+            except re.error as error:
+                raise ValueError(f"{self.id}: {text!r} is no regular expression: {error}") from error
+        return self
+
+
 class Rules(Definition):
     """A file of rules."""
 
     rules: Annotated[tuple[Rule, ...], BeforeValidator(listed)]
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        names = [rule.id for rule in self.rules]
+        if twice := sorted({one for one in names if names.count(one) > 1}):
+            raise ValueError(f"id used twice: {', '.join(twice)}")
+        return self

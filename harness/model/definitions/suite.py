@@ -37,7 +37,7 @@ class Suite(Definition):
     suite: SuiteName
     version: str
     title: Bilingual
-    runner: Literal["pytest", "locust", "deployment"]
+    runner: Literal["pytest", "locust", "deployment", "scan"]
     method: str = Field(default="", description="standard or method the suite follows")
     locustfile: str = "locustfile.py"
     profile: LoadProfile | None = None

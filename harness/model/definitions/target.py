@@ -15,6 +15,7 @@ from harness.model.definitions.base import (
     Mode,
     Name,
     Size,
+    SqlFamily,
     Strings,
     listed,
 )
@@ -75,9 +76,15 @@ class Os(Entry):
     identity_files: Strings = Field(default=(), description="further files that name the release")
     version_command: str = Field(default="", description="prints the release")
     glibc: str | None = Field(default=None, description="exact version where the release fixes one")
+    libstdcxx: str = Field(
+        default="", pattern=r"^(3\.4\.\d+)?$", description="highest GLIBCXX_ version of its libstdc++.so.6"
+    )
     kernel: str = Field(default="", description="version, or its beginning")
     page_size: dict[str, int] = Field(default={}, description="architecture -> bytes, where a kernel differs from 4K")
     loader: str = Field(default="", description="ELF interpreter, where it tells worlds of one architecture apart")
+    loongarch_world: Literal["old", "new"] | None = Field(
+        default=None, description="ABI of its LoongArch edition: of the vendors (old), or of upstream (new)"
+    )
     image: str = Field(default="", description="public image; never pulled unasked")
     licensed: bool = Field(default=False, description="no public image: bring an image or a host of your own")
 
@@ -126,6 +133,7 @@ class Database(Entry):
     port: int | None = Field(default=None, ge=1, le=65535)
     ports: dict[str, int] = Field(default={}, description="further ports by what they are for")
     lineage: str = Field(default="", description="what it derives from, or whose dialect it speaks")
+    sql: SqlFamily | None = Field(default=None, description="whose SQL it takes unless it is told otherwise")
     driver: str = Field(default="", description="Python driver")
     dialect: str = Field(default="", description="dialect or URL scheme of SQLAlchemy")
     jdbc: str = Field(default="", description="beginning of a JDBC URL")

@@ -1,0 +1,93 @@
+"""What packages say of themselves, and which of them are known to make trouble somewhere."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from email.parser import HeaderParser
+
+from harness.model.definitions import Rule
+from harness.model.finding import Component, Concern, Finding, Targets
+from harness.scan.binaries import finding
+
+_GROUP = re.compile(r"^\s*(groupId|artifactId|version)\s*=\s*(\S+)", re.MULTILINE)
+#: A library that is known by its file name alone: ``guava-31.1-jre.jar``.
+_JAR = re.compile(r"^(?P<name>[A-Za-z][\w.+-]*?)-(?P<version>\d[\w.+-]*)\.jar$")
+
+
+def component_of(place: str, text: str) -> Component | None:
+    """The package that a file of metadata describes; None where it describes none."""
+    name = posixpath.basename(place)
+    if name == "METADATA" and ".dist-info/" in place or name == "PKG-INFO":
+        fields = HeaderParser().parsestr(text)
+        if fields["Name"]:
+            return Component(kind="pypi", name=str(fields["Name"]), version=str(fields["Version"] or ""), file=place)
+    elif name == "package.json":
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return None
+        if isinstance(value, dict) and isinstance(value.get("name"), str) and "version" in value:
+            return Component(kind="npm", name=value["name"], version=str(value["version"]), file=place)
+    elif name == "pom.properties":
+        fields_of = dict(_GROUP.findall(text))
+        if "artifactId" in fields_of:
+            return Component(kind="maven", name=fields_of["artifactId"], version=fields_of.get("version", ""),
+                             group=fields_of.get("groupId", ""), file=place)  # fmt: skip
+    return None
+
+
+def jar_of(place: str) -> Component | None:
+    """The library that a jar is by its name."""
+    found = _JAR.match(posixpath.basename(place))
+    if found is None:
+        return None
+    return Component(kind="maven", name=found["name"], version=found["version"], file=place)
+
+
+def older(version: str, than: str) -> bool:
+    """Whether the numbers of a version are below those of another; an unknown version is not."""
+    one, other = ([int(part) for part in re.findall(r"\d+", text)[:4]] for text in (version, than))
+    return bool(one) and one < other
+
+
+def known_trouble(rule: Rule, components: Iterable[Component], targets: Targets) -> Iterator[Finding]:
+    """Components of the rule's table. A package that names one architecture is not held against others here."""
+    for one in components:
+        for entry in rule.parameters["packages"]:
+            if one.kind not in entry["kinds"] or not re.fullmatch(entry["name"], one.name):
+                continue
+            if "below" in entry and not older(one.version, str(entry["below"])):
+                continue
+            concerned = [Concern("cpu", cpu.cpu) for cpu in targets.cpus.values()
+                         if cpu.architecture in entry["architectures"]]  # fmt: skip
+            if concerned:
+                told = f"{one.name} {one.version}: {entry['told']}"
+                yield finding(rule, _At(one.file), concerned, told)
+
+
+def formats(rule: Rule, components: Iterable[Component], targets: Targets) -> Iterator[Finding]:
+    """Packages of one family only, for systems of the other."""
+    every = list(components)
+    kinds = {(one.name, one.kind) for one in every}
+    pairs = {"deb": ("rpm", "rpm"), "rpm": ("deb", "debian")}
+    for one in every:
+        if one.kind not in pairs or not one.file.endswith((".deb", ".rpm")):
+            continue
+        other, family = pairs[one.kind]
+        if any(kind == other for name, kind in kinds if name == one.name):
+            continue
+        concerned = [Concern("os", system.os) for system in targets.systems.values() if system.family == family]
+        if concerned:
+            yield finding(rule, _At(one.file), concerned, f"{one.name} is there as {one.kind} only")
+
+
+class _At:
+    """A place for a finding."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+

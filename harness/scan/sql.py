@@ -1,0 +1,263 @@
+"""SQL that a declared database will not take: statements are tokenised and parsed by sqlglot.
+
+Which statement is sent to which database cannot be seen in files, so no finding about SQL blocks. A file that is named
+after a database (``schema.mysql.sql``, ``mysql/init.sql``) is held against the databases of that name and family; where
+the same file is there for another family, that one is held against it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from harness.model.definitions import Database, Rule, SqlFamily
+from harness.model.finding import Concern, Finding, Targets
+from harness.scan.binaries import finding
+from harness.scan.variants import sql_key, sql_named
+
+#: Family -> what sqlglot calls its dialect.
+DIALECTS = {"mysql": "mysql", "postgresql": "postgres", "oracle": "oracle", "sqlite": "sqlite"}
+#: What tells the dialect of a file that does not say.
+_HINTS = (
+    ("mysql", re.compile(r"`|AUTO_INCREMENT|\bENGINE\s*=|ON\s+DUPLICATE\s+KEY", re.IGNORECASE)),
+    ("oracle", re.compile(r"\(\+\)|VARCHAR2|\bNUMBER\s*\(|\bFROM\s+DUAL\b|\bNVL2?\s*\(|CONNECT\s+BY|\bSYSDATE\b", re.IGNORECASE)),
+    ("postgres", re.compile(r"::\w|\$\$|\b(?:BIG)?SERIAL\b|\bILIKE\b|\bTEXT\[\]|\bBYTEA\b|\bJSONB\b", re.IGNORECASE)),
+    ("sqlite", re.compile(r"\bAUTOINCREMENT\b|\bPRAGMA\b|WITHOUT\s+ROWID", re.IGNORECASE)),
+)  # fmt: skip
+#: A string in a program that is a statement.
+_EMBEDDED = re.compile(
+    r"""(?P<quote>\"\"\"|'''|"|'|`)(?P<sql>\s*(?:SELECT\s|INSERT\s+(?:IGNORE\s+)?INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|"""
+    r"""CREATE\s+TABLE\s|ALTER\s+TABLE\s|REPLACE\s+INTO\s|MERGE\s+INTO\s)(?:(?!(?P=quote)).){4,8000})(?P=quote)""",
+    re.IGNORECASE | re.DOTALL,
+)
+#: Statements of MyBatis mappers and the like.
+_MAPPER = re.compile(r"<(?P<tag>select|insert|update|delete|sql)\b[^>]*>(?P<sql>.*?)</(?P=tag)>", re.IGNORECASE | re.DOTALL)
+MAX_PER_FILE = 20
+PARSED = 200_000  #: characters of a statement that are parsed; longer ones are data
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqlFact:
+    """A place in SQL that a rule is about; ``word`` and ``family`` of the database that the file is for by its name."""
+
+    rule: str
+    place: str
+    line: int
+    excerpt: str
+    word: str
+    family: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Tokens of one statement, its text, and the line that it begins in."""
+
+    tokens: list[Any]
+    text: str
+    line: int
+    dialect: str
+
+
+class Reader:
+    """Looks for what the SQL rules name. ``trouble``: what could not be tokenised."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.rules = [(rule, _Matcher(rule.parameters)) for rule in rules if rule.detect == "sql"]
+        self.variants: dict[str, dict[str, set[str]]] = {}  #: key -> word -> families of the files that there are
+        self.trouble: list[tuple[str, str]] = []
+
+    def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[SqlFact]:
+        """Of an SQL file all of it; of a program the strings and mapper elements that are SQL."""
+        if "sql" in languages:
+            word, family = sql_named(place)
+            self.variants.setdefault(sql_key(place), {}).setdefault(word, set()).add(family)
+            yield from self._read(place, text, 0, word, family)
+            return
+        pattern = _MAPPER if "xml" in languages else _EMBEDDED
+        if "xml" in languages and "<mapper" not in text and "<sqlMap" not in text:
+            return
+        for match in pattern.finditer(text):
+            sql = re.sub(r"<!\[CDATA\[|\]\]>|<[^>]+>", " ", match["sql"]) if "xml" in languages else match["sql"]
+            sql = re.sub(r"[#$%]\{[^}]*\}|%\(\w+\)s|%s|(?<=[\s(=,])\?", "1", sql)
+            yield from self._read(place, sql, text.count("\n", 0, match.start("sql")), "", "")
+
+    def _read(self, place: str, text: str, offset: int, word: str, family: str) -> Iterator[SqlFact]:
+        told: dict[str, int] = {}
+        key = sql_key(place)
+        try:
+            every = list(statements(text, DIALECTS.get(family, "")))
+        except ValueError as error:
+            self.trouble.append((place, f"as SQL: {error}"))
+            return
+        for statement in every:
+            for rule, matcher in self.rules:
+                for line, excerpt in matcher.find(statement):
+                    told[rule.id] = told.get(rule.id, 0) + 1
+                    if told[rule.id] > MAX_PER_FILE:
+                        break
+                    yield SqlFact(rule=rule.id, place=place, line=offset + line, excerpt=excerpt, word=word,
+                                  family=family, key=key)  # fmt: skip
+
+
+def dialect_of(text: str) -> str:
+    """What sqlglot calls the dialect that a text is likely of; empty for standard SQL."""
+    return next((dialect for dialect, hint in _HINTS if hint.search(text)), "")
+
+
+def statements(text: str, dialect: str = "") -> Iterator[Statement]:
+    """The statements of a text.
+
+    Raises:
+        ValueError: it cannot be tokenised in any dialect.
+    """
+    from sqlglot.dialects import Dialect
+    from sqlglot.errors import SqlglotError
+    from sqlglot.tokens import TokenType
+
+    guess = dialect or dialect_of(text)
+    tokens: list[Any] | None = None
+    trouble = ""
+    for one in dict.fromkeys((guess, "mysql", "postgres", "oracle", "")):
+        try:
+            tokens = list(Dialect.get_or_raise(one).tokenize(text))
+            guess = one
+            break
+        except (SqlglotError, ValueError) as error:
+            trouble = trouble or str(error).splitlines()[0]
+    if tokens is None:
+        raise ValueError(trouble)
+    current: list[Any] = []
+    for token in tokens:
+        if token.token_type == TokenType.SEMICOLON:
+            if current:
+                yield _statement(current, text, guess)
+            current = []
+        else:
+            current.append(token)
+    if current:
+        yield _statement(current, text, guess)
+
+
+def _statement(tokens: list[Any], text: str, dialect: str) -> Statement:
+    return Statement(tokens, text[tokens[0].start : tokens[-1].end + 1], tokens[0].line, dialect)
+
+
+class _Matcher:
+    """What a rule looks for: sequences of ``words``, kinds of ``quotes``, names of ``columns``, ``types`` of columns."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.words = [one.upper().split() for one in parameters.get("words", [])]
+        self.first = {one[0] for one in self.words}
+        self.quote = parameters.get("quote", "")
+        self.reserved = {one.upper() for one in parameters.get("columns", [])}
+        self.types = {one.upper() for one in parameters.get("types", [])}
+        self.within = parameters.get("within", "").upper()
+
+    def find(self, statement: Statement) -> Iterator[tuple[int, str]]:
+        if self.within and statement.tokens[0].text.upper() not in self.within.split("|"):
+            return
+        words = [_word(token) for token in statement.tokens]
+        for i, word in enumerate(words):
+            if word in self.first or "#" in self.first:
+                for wanted in self.words:
+                    if len(words) - i >= len(wanted) and all(map(_same, words[i:], wanted)):
+                        yield statement.tokens[i].line, _excerpt(statement, i)
+                        break
+        if self.quote and self.quote in statement.text:
+            base = statement.tokens[0].start
+            for i, token in enumerate(statement.tokens):
+                if statement.text[token.start - base : token.start - base + 1] == self.quote:
+                    yield token.line, _excerpt(statement, i)
+        if self.reserved or self.types:
+            yield from self._columns(statement)
+
+    def _columns(self, statement: Statement) -> Iterator[tuple[int, str]]:
+        for name, quoted, kind, line in columns(statement):
+            if self.reserved and not quoted and name.upper() in self.reserved:
+                yield line, f"{name} {kind}"
+            if self.types and re.sub(r"\(.*", "", kind).strip().upper() in self.types:
+                yield line, f"{name} {kind}"
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str, dialect: str) -> Any:
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    logging.getLogger("sqlglot").setLevel(logging.CRITICAL)  # it tells on a logger what it did not understand
+    try:
+        return sqlglot.parse_one(text, read=dialect or None)
+    except (SqlglotError, RecursionError, ValueError):
+        return None
+
+
+def columns(statement: Statement) -> list[tuple[str, bool, str, int]]:
+    """Columns that a CREATE TABLE or ALTER TABLE defines: name, whether it is quoted, type as written, line."""
+    from sqlglot import exp
+
+    if statement.tokens[0].text.upper() not in ("CREATE", "ALTER") or len(statement.text) > PARSED:
+        return []
+    tree = _parsed(statement.text, statement.dialect)
+    if tree is None:
+        return []
+    found = []
+    lines = {token.text.upper(): token.line for token in reversed(statement.tokens)}
+    for one in tree.find_all(exp.ColumnDef):
+        kind = one.args.get("kind")
+        written = kind.sql(dialect=statement.dialect or None) if kind is not None else ""
+        line = lines.get(one.name.upper(), statement.line)
+        found.append((one.name, bool(getattr(one.this, "quoted", False)), written, line))
+    return found
+
+
+def _word(token: Any) -> str:
+    from sqlglot.tokens import TokenType
+
+    kind = token.token_type
+    if kind == TokenType.NUMBER:
+        return "#"
+    if kind in (TokenType.STRING, TokenType.NATIONAL_STRING):
+        return "''" if not token.text else "'…'"
+    if kind == TokenType.IDENTIFIER:
+        return "ident"
+    return str(token.text).upper()
+
+
+def _same(word: str, wanted: str) -> bool:
+    return wanted in ("*", word) or (wanted == "NAME" and bool(re.fullmatch(r"ident|\w+", word)))
+
+
+def _excerpt(statement: Statement, i: int) -> str:
+    base = statement.tokens[0].start
+    start = statement.tokens[max(0, i - 3)].start - base
+    end = statement.tokens[min(len(statement.tokens) - 1, i + 7)].end - base + 1
+    return " ".join(statement.text[start:end].split())[:160]
+
+
+def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, variants: dict[str, dict[str, set[str]]],
+             ) -> Iterator[Finding]:  # fmt: skip
+    """Of a rule about SQL, for the databases that a file is, or may be, for."""
+    families: tuple[SqlFamily, ...] = rule.concerns.sql
+    for fact in facts:
+        concerned = [
+            Concern("database", one.database) for one in targets.databases.values()
+            if one.sql in families and _meant(fact, one, variants.get(fact.key, {}))
+        ]  # fmt: skip
+        if concerned:
+            yield finding(rule, fact, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)
+
+
+def _meant(fact: SqlFact, database: Database, there: dict[str, set[str]]) -> bool:
+    """Whether the file of ``fact`` is the one for this database, among its variants."""
+    own = database.database.split("-")[0]
+    named = {word for word in there if word and (word.startswith(own) or own.startswith(word))}
+    if named:
+        return fact.word in named
+    if any(database.sql in families for families in there.values()):
+        return fact.family == database.sql
+    return True

@@ -1,0 +1,74 @@
+"""Every shipped rule finds its example, and not the one much like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from harness.definitions import Catalogue, cases_of_rules, rules_of
+from harness.definitions.entries import entries
+from harness.model.definitions import Cpu, Database, Features, Os, Rule, Text
+from harness.model.definitions.rule import Detector
+from harness.model.finding import Targets
+from harness.scan import DETECTORS, scan
+from tests.inputs import lay_out
+
+SUITE = Catalogue.standard().find("suites", "static", "porting")
+assert SUITE is not None
+RULES = rules_of(SUITE)
+
+
+def catalogue() -> Targets:
+    """All targets that are known, and a LoongArch CPU without vectors, which no shipped entry is."""
+    cpus = {name: one for name, (_, one) in entries("cpu").items() if isinstance(one, Cpu) and not one.obstacle}
+    bare = Text(zh="龙芯 2K", en="Loongson 2K")
+    cpus["loongson-2k"] = Cpu(cpu="loongson-2k", name=bare, vendor=bare, architecture="loongarch64", certainty="general",
+                              source="tests", features=Features(absent=("lsx", "lasx")))  # fmt: skip
+    return Targets(
+        cpus=cpus,
+        systems={name: one for name, (_, one) in entries("os").items() if isinstance(one, Os)},
+        databases={name: one for name, (_, one) in entries("database").items() if isinstance(one, Database)},
+    )  # fmt: skip
+
+
+TARGETS = catalogue()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_a_rule_finds_its_example_and_not_the_other(rule: Rule, tmp_path: Path) -> None:
+    bad, good = lay_out(rule.triggers, tmp_path / "bad"), lay_out(rule.passes, tmp_path / "good")
+    found = [one for one in scan([bad], RULES, TARGETS).findings if one.rule == rule.id]
+    assert found, f"{rule.id} does not find its example"
+    assert all(one.targets and one.message and one.advice == rule.advice.en for one in found)
+    assert all(str(bad) in one.file for one in found)
+    assert any(one.severity == rule.severity for one in found)
+    wrong = [one for one in scan([good], RULES, TARGETS).findings if one.rule == rule.id]
+    assert not wrong, wrong
+
+
+def test_detectors_and_rules_meet() -> None:
+    assert set(DETECTORS) == set(get_args(Detector))
+    assert {rule.detect for rule in RULES} == set(DETECTORS), "a detector that no rule uses"
+
+
+def test_each_rule_is_a_case() -> None:
+    cases = cases_of_rules(RULES)
+    assert [case.id for case in cases] == [rule.id for rule in RULES]
+    assert {case.id for case in cases if case.blocker} == {
+        rule.id for rule in RULES if rule.severity == "blocker" or rule.detect == "unread"
+    }
+
+
+def test_a_new_cpu_needs_no_new_code(tmp_path: Path) -> None:
+    """Rules concern what the catalogue says: a class that lacks nothing is concerned by no extension."""
+    name = Text(zh="新", en="New")
+    whole = Cpu(cpu="new", name=name, vendor=name, architecture="aarch64", certainty="general", source="tests",
+                features=Features(present=("atomics",)))  # fmt: skip
+    lacking = whole.model_copy(update={"cpu": "old", "features": Features(absent=("atomics",))})
+    rule = next(one for one in RULES if one.id == "ISA-3")
+    root = lay_out(rule.triggers, tmp_path)
+    (found,) = [one for one in scan([root], RULES, Targets(cpus={"new": whole, "old": lacking})).findings
+                if one.rule == "ISA-3"]  # fmt: skip
+    assert [str(one) for one in found.targets] == ["cpu:old"]
