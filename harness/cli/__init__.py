@@ -19,6 +19,7 @@ COMMANDS = {
     "init": ("matrices", "make the folder of a new product, which runs at once"),
     "lint": ("matrices", "check a matrix and everything it names"),
     "schema": ("matrices", "JSON Schemas of all kinds of definitions, for editors"),
+    "scan": ("scans", "what in a product's files will break on which target; nothing is run"),
     "run": ("runs", "run a matrix: deploy, test, report, certificate"),
     "resume": ("runs", "go on with a campaign that was cut off"),
     "cancel": ("runs", "stop a campaign that another process runs"),

@@ -296,6 +296,10 @@ def _folder_digest(folder: Path) -> str:
 
 def _file_digests(application: Application, folder: Path) -> dict[str, str]:
     names = [t.template for t in application.templates] + [a.path for a in application.artifacts]
+    for one in application.scan:
+        found = [folder / one] if (folder / one).is_file() else sorted((folder / one).rglob("*"))
+        names += [str(path.relative_to(folder)) for path in found if path.is_file() and not path.is_symlink()]
+    names = list(dict.fromkeys(names))
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
 
 
@@ -306,13 +310,14 @@ def _missing_files(application: Application, path: Path) -> list[Fault]:
         (("templates", i, "template"), t.template) for i, t in enumerate(application.templates)
     ]
     named += [(("artifacts", i, "path"), a.path) for i, a in enumerate(application.artifacts)]
+    named += [(("scan", i), path) for i, path in enumerate(application.scan)]
     root = path.parent.resolve()
     for loc, name in named:
         file = (root / name).resolve()
         if not file.is_relative_to(root):
             message = "the file lies outside the application's folder"
             faults.append(source.fault(loc, message, expected=f"a path below {root}", found=name))
-        elif not file.is_file():
+        elif not file.is_file() and not (loc[0] == "scan" and file.is_dir()):
             faults.append(source.fault(loc, "no such file", expected=f"a file in {root}", found=name))
     return faults
 

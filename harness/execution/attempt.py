@@ -13,6 +13,7 @@ from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTime
 from harness.execution.lab import AttemptRecord, CellTarget, Lab
 from harness.judging import Judgement, judge
 from harness.model.definitions import Case, Foundation, Suite
+from harness.model.finding import Finding
 from harness.model.plan import Cell, Definitions
 from harness.model.results import Cause, Observation, Result, SkipReason, State
 from harness.model.target import Attestation
@@ -20,6 +21,7 @@ from harness.product import Deployment
 from harness.provision import InstallFailed
 from harness.provision.architecture import Emulator
 from harness.provision.attestation import reference_seconds
+from harness.scan.cases import covers
 
 #: However slow a target is, no limit is stretched by more.
 MAX_FACTOR = 100.0
@@ -58,6 +60,7 @@ class Attempt:
                  definitions.middlewares.get(cell.axes.get("middleware", "")))  # fmt: skip
         #: Runtime and middleware: installed beside the product, attested before it is deployed.
         self.foundations: list[Foundation] = [one for one in found if one is not None]
+        self.found: tuple[Finding, ...] = ()  #: of static scans, on this cell
         self.facts: dict[str, Any] = {"seconds": {}, "notes": list(cell.notes)}
         self.emulator: Emulator | None = None  #: of the product's machine
         self.database_emulator: Emulator | None = None
@@ -179,7 +182,11 @@ class Attempt:
     def close(self) -> Judgement:
         """Judge what was seen and close the attempt, in one transaction."""
         every, today = self.lab.definitions.waivers, datetime.datetime.now(datetime.UTC).date()
-        holding = [one for one in every if one.holds(today)]
+        holding = [one for one in every if one.holds(today) and not one.files]
+        for one in every:  # one that names files accepts a case if every finding of it lies in them
+            if one.files and one.holds(today):
+                cases = {found.rule for found in self.found if covers(one, self.found, found.rule, self.cell.axes)}
+                holding += [one.model_copy(update={"files": (), "case": case}) for case in sorted(cases)]
         judgement = judge(self.cases, self.seen, emulated=self.emulated, waivers=holding, axes=self.cell.axes)
         self.facts["waived"] = [{"suite": suite, "case": case, **one.model_dump(mode="json")}
                                 for suite, case, one in judgement.waived]  # fmt: skip

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 from harness.database import CellDatabase
+from harness.definitions import rules_of
 from harness.deploy import application_recipe, database_recipe, deploy
-from harness.errors import AttestationMismatch, HarnessError
+from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.lab import AttemptRecord, Lab
+from harness.execution.static import product_files, scan_files, targets_of
 from harness.judging import Judgement
 from harness.machines import ContainerMachine
 from harness.model.context import Access, CellContext
-from harness.model.definitions import Case, Cpu, Os
+from harness.model.definitions import Case, Cpu, Os, Rule
+from harness.model.finding import Finding, ScanResult, Targets, finding_record
 from harness.model.plan import Cell, LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
-from harness.product import Deployment
+from harness.product import Deployment, Installation
 from harness.provision import InstallFailed, Machines, attest, provision, serving
 from harness.provision.architecture import Emulator, emulator
 from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
+from harness.scan.cases import concerning, observations
 from harness.system.redact import token
+
+#: Where the product's files are put together for the static scan, on the target.
+_TAR = "/tmp/.harness-scan.tar"  # noqa: S108  # the container is the harness's own
 
 
 def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
@@ -37,12 +48,14 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
     run = _CellRun(lab, cell, record)
     with contextlib.suppress(Ended), run.ending():
         with lab.turns.shared():
+            run.static()
             images = run.environments()
         with contextlib.ExitStack() as stack:
             with lab.turns.shared():
                 machines = run.provision(images, stack)
                 stack.push(run.keep_logs_of_trouble)  # runs before the machines go
                 run.attest(machines)
+                run.static(machines, images[0])
                 deployment = run.deploy(machines, images)
                 run.suites(deployment, when="main", runner="pytest")
             with lab.turns.alone():
@@ -112,6 +125,60 @@ class _CellRun(Attempt):
             "notes": sorted({note for one in made for note in one.notes}),
         }  # fmt: skip
         return product, server
+
+    def static(self, machines: Machines | None = None, product: Environment | None = None) -> None:
+        """Static scans. What lies beside the definition is read before anything is made, so also where nothing can serve
+        the cell; a product without files of its own is read as its packages are installed."""
+        architecture = self.target.cpu.architecture
+        files = product_files(self.application, self.lab.definitions.application_folder, architecture)
+        if bool(files) == (machines is not None):
+            return
+        for suite in (one for one in self.suites_of_cell if one.definition.runner == "scan"):
+            self.state(State.RUNNING, suite.definition.suite)
+            with self.step(suite.definition.suite):
+                rules = rules_of(suite.folder)
+                targets = targets_of(self.lab.definitions, architecture)
+                result: ScanResult | None = None
+                if files:
+                    named = [(path, str(path.relative_to(self.lab.definitions.application_folder))) for path in files]
+                    result = self.lab.scans.get((suite.digest, architecture, tuple(named)),
+                                                partial(scan_files, named, rules, targets))  # fmt: skip
+                elif machines is not None and product is not None:
+                    tar = self.installed_files(machines, product)
+                    if tar is not None:
+                        result = self.lab.scans.get((suite.digest, product.image),
+                                                    partial(self.scan_tar, tar, rules, targets))  # fmt: skip
+                mine = () if result is None else tuple(concerning(result, self.cell.axes, architecture))
+                self.found += mine
+                kept = (self.keep_findings(suite, mine),) if mine else ()
+                self.observe(*observations(suite.definition.suite, suite.definition.cases, result, self.cell.axes,
+                                           architecture, kept))  # fmt: skip
+
+    def installed_files(self, machines: Machines, product: Environment) -> bytes | None:
+        """The files of the product's packages as a tar; None where it has none."""
+        context = self.context(machines, product)
+        paths = "\n".join(path.lstrip("/") for path in Installation(context, machines.application).files())
+        if not paths:
+            return None
+        script = ('cd / && while read -r f; do if [ -f "$f" ] && [ ! -L "$f" ]; then echo "$f"; fi; done '
+                  f"| tar -cf {_TAR} -T - && chmod 0600 {_TAR}")  # fmt: skip
+        done = machines.application.run(script, stdin=paths, timeout=120 * self.factor)
+        if not done.ok:
+            raise InfrastructureError(f"the files of the product could not be read: {done.text.strip()[-300:]}",
+                                      advice="see the logs of the cell")  # fmt: skip
+        data = machines.application.get(_TAR)
+        machines.application.run(f"rm -f {_TAR}", timeout=60)
+        return data
+
+    def scan_tar(self, data: bytes, rules: tuple[Rule, ...], targets: Targets) -> ScanResult:
+        with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+            file.write(data)
+            file.flush()
+            return scan_files([(Path(file.name), self.application.application)], rules, targets)
+
+    def keep_findings(self, suite: LocatedSuite, findings: tuple[Finding, ...]) -> str:
+        text = json.dumps([finding_record(one) for one in findings], ensure_ascii=False, indent=1)
+        return self.record.keep(f"{suite.definition.suite.replace('/', '-')}.json", text.encode(), "application/json")
 
     def provision(self, images: tuple[Environment, Environment | None], stack: contextlib.ExitStack) -> Machines:
         with self.step("provision"):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from harness.execution.static import Scans
 from harness.machines import Engine
 from harness.model.definitions import Cpu, Database, Os, Suite
 from harness.model.ledger import Ledger
@@ -41,6 +42,7 @@ class Lab:
     drain: threading.Event  #: finish the step, then stop
     forks: ForkServer
     turns: Turns = field(default_factory=Turns)
+    scans: Scans = field(default_factory=Scans)
     say: Callable[[Cell, str], None] = lambda _cell, _words: None
 
     @property

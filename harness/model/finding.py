@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.model.definitions import Cpu, Database, Os
 from harness.model.definitions.rule import Rule, Severity
@@ -45,6 +46,12 @@ class Finding:
     @property
     def where(self) -> str:
         return f"{self.file}: {self.place}" if self.place else self.file
+
+
+def finding_record(one: Finding) -> dict[str, Any]:
+    """The stable shape of a finding in JSON."""
+    return {"rule": one.rule, "severity": one.severity, "file": one.file, "place": one.place,
+            "targets": [str(target) for target in one.targets], "message": one.message, "advice": one.advice}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ class CaseView:
     clause: str
     blocker: bool
     decides: bool  #: whether it may decide on this target
+    fidelity: Fidelity | None  #: static where files were read and nothing ran, else that of the cell
     result: Result
     cause: Cause | None
     skip_reason: SkipReason | None

@@ -58,7 +58,8 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
     emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
     seen = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
     cases = tuple(
-        _case(suite["suite"], Case.model_validate(case), seen.get((suite["suite"], case["id"])), kept, emulated)
+        _case(suite["suite"], Case.model_validate(case), seen.get((suite["suite"], case["id"])), kept, emulated,
+              Fidelity.STATIC if suite["runner"] == "scan" else fidelity)
         for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
         for case in suite["cases"]
     )
@@ -92,13 +93,14 @@ def _limits(axes: dict[str, str], plan: dict[str, Any]) -> tuple[Text, ...]:
     return tuple(dict.fromkeys(Text(**limit) for cpu in cpus for limit in cpu["emulation"]["limits"]))
 
 
-def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView, ...], emulated: bool) -> CaseView:
+def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView, ...], emulated: bool,
+          fidelity: Fidelity | None) -> CaseView:  # fmt: skip
     one = seen or Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.CANCELED,
                               detail="not recorded: the attempt did not get here")  # fmt: skip
     return CaseView(
         suite=suite, id=case.id, title=case.title, purpose=case.purpose, expected=case.expected,
         characteristic=case.characteristic, clause=case.clause, blocker=case.blocker,
-        decides=counts(case, emulated=emulated), result=one.result, cause=one.cause, skip_reason=one.skip_reason,
+        decides=counts(case, emulated=emulated), fidelity=fidelity, result=one.result, cause=one.cause, skip_reason=one.skip_reason,
         seconds=one.seconds, detail=one.detail, measurements=one.measurements,
         evidence=tuple(f for f in kept if f.sha256 in one.evidence),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ from harness.scan.walking import Entry, Walk
 OTHERS = ("text", "text-architecture", "sql", "component", "format", "unread", "names", "links")
 DETECTORS = (*binaries.DETECTORS, *OTHERS)
 SEVERITIES = ("blocker", "warning", "info")
+
+
+def _digest(file: str) -> str:
+    """SHA-256 of a package that is a file of its own; empty for what lies inside another."""
+    path = Path(file)
+    if not path.is_file():
+        return ""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class _At:
@@ -47,9 +57,9 @@ class Scan:
         self._elf, self._text, self._sql = binaries.Reader(rules, targets), texts.Reader(rules), sql.Reader(rules)
         self._jars: set[str] = set()
 
-    def add(self, path: Path) -> None:
-        """Read an input: a file or a folder."""
-        for entry in self.walk.files(path):
+    def add(self, path: Path, name: str = "") -> None:
+        """Read an input: a file or a folder. ``name``: what findings call it by, instead of its path."""
+        for entry in self.walk.files(path, name or str(path)):
             self._read(entry)
 
     def _read(self, entry: Entry) -> None:
@@ -115,7 +125,10 @@ class Scan:
         found: dict[tuple[Any, ...], Component] = {}
         for one in self.walk.components:
             found[(one.kind, one.name, one.version, one.architecture, one.sha256)] = one
-        return list(found.values())
+        every = list(found.values())
+        if self.hashes:
+            every = [replace(one, sha256=one.sha256 or _digest(one.file)) for one in every]
+        return every
 
     def result(self, seconds: float) -> ScanResult:
         return ScanResult(

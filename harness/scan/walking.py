@@ -78,16 +78,16 @@ class Walk:
     places: dict[str, str] = field(default_factory=dict)  #: unit -> one place of it
     bytes: int = 0
 
-    def files(self, path: Path) -> Iterator[Entry]:
-        """Every file of ``path``, a file or a folder."""
+    def files(self, path: Path, name: str) -> Iterator[Entry]:
+        """Every file of ``path``, a file or a folder that is called ``name``."""
         if not path.is_dir():
-            yield from self._top(path, str(path), str(path))
+            yield from self._top(path, name, name)
             return
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(one for one in folders if one not in (".git", ".hg", ".svn"))
-            for name in sorted(names):
-                inner = Path(folder, name)
-                yield from self._top(inner, str(inner), str(path))
+            for file in sorted(names):
+                inner = Path(folder, file)
+                yield from self._top(inner, str(Path(name, inner.relative_to(path))), name)
 
     def _top(self, path: Path, place: str, unit: str) -> Iterator[Entry]:
         try:

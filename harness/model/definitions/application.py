@@ -125,6 +125,9 @@ class Application(Definition):
     description: Bilingual | None = None
     packages: Strings = Field(default=(), description="from the repositories of the operating system")
     artifacts: Annotated[tuple[Artifact, ...], BeforeValidator(listed)] = ()
+    scan: Strings = Field(
+        default=(), description="further files and folders beside application.yaml that the static scan reads"
+    )
     templates: Annotated[tuple[Template, ...], BeforeValidator(listed)] = ()
     setup: Strings = Field(default=(), description="once after installation; part of the cached environment")
     schema_steps: dict[str, Annotated[tuple[SchemaStep, ...], BeforeValidator(listed)]] = Field(

@@ -24,6 +24,9 @@ class Waiver(Definition):
     case: str = Field(min_length=1, description="id of the case, or * for every case of the scope")
     suite: str | None = None
     when: dict[str, str] = Field(default={}, description="axis values of the cells; none: all cells")
+    files: Strings = Field(
+        default=(), description="of a static scan: patterns of files; findings elsewhere are not accepted by it"
+    )
     because: str = Field(min_length=1)
     approved_by: str = Field(min_length=1)
     evidence: str = Field(min_length=1, description="where fault and approval are recorded: a ticket, a document")
@@ -33,9 +36,13 @@ class Waiver(Definition):
         return day <= self.expires
 
     def concerns(self, axes: dict[str, str], suite: str, case: str) -> bool:
-        """Whether it speaks of this case of this cell; its date is another question."""
+        """Whether it speaks of this case of this cell; its date is another question.
+
+        One that names files speaks of findings, not of a case: ``harness.scan.cases`` says what it accepts.
+        """
         return (
-            self.case in (case, "*")
+            not self.files
+            and self.case in (case, "*")
             and self.suite in (suite, None)
             and all(axes.get(axis) == value for axis, value in self.when.items())
         )

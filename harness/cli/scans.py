@@ -1,0 +1,234 @@
+"""The command ``scan``: what in a product's files will break on which target."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from harness.cli.shared import escape, print_json
+from harness.definitions import Catalogue, parse, read, rules_of
+from harness.definitions.entries import entries
+from harness.definitions.presentation import Presentation
+from harness.errors import UsageError
+from harness.execution.static import product_files, scan_files, targets_of
+from harness.model.definitions import Cpu, Database, Os, Rule, Waiver, Waivers
+from harness.model.finding import Concern, Finding, ScanResult, Targets
+from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
+from harness.scan import scan
+from harness.scan.cases import split
+
+COLOURS = {"blocker": "red", "warning": "yellow", "info": "dim"}
+WORDS = {"blocker": "阻断 blocker", "warning": "警告 warning", "info": "提示 info"}
+PLACES = 5  #: of a rule that are shown on a terminal
+KINDS = {"cpu": Cpu, "os": Os, "database": Database}
+
+
+@click.command("scan")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--matrix", "folder", type=click.Path(path_type=Path),
+              help="the targets of this matrix, its waivers, and, where no PATH is given, the files of its product")
+@click.option("--target", "named", multiple=True, metavar="KIND=NAME",
+              help="only such targets: cpu=…, os=…, database=…; may be repeated. Without: all that are known")
+@click.option("--waivers", "waivers_file", type=click.Path(path_type=Path), help="accepted findings, with expiry")
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="also write the report as one HTML file")
+@click.option("--sbom", type=click.Path(path_type=Path, dir_okay=False),
+              help="also write a bill of materials (CycloneDX 1.6 JSON)")
+@click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
+@click.option("--explain", metavar="RULE", help="tell what a rule looks for and why, and scan nothing")
+@click.pass_context
+def scan_command(ctx: click.Context, paths: tuple[Path, ...], folder: Path | None, named: tuple[str, ...],
+                 waivers_file: Path | None, form: str, html: Path | None, sbom: Path | None, every: bool,
+                 explain: str | None) -> None:  # fmt: skip
+    """Read PATH… (packages, archives, trees) for what will break on the declared targets. Nothing is run.
+
+    Exit codes: 0 nothing blocks, 1 something does, 3 nothing blocks but something could not be read.
+    """
+    rules = shipped_rules()
+    if explain is not None:
+        _explain(rules, explain)
+        return
+    result, holding, expired = _scan(paths, folder, named, waivers_file, rules, hashes=sbom is not None)
+    findings, waived = split(result.findings, holding)
+    for one in expired:
+        click.echo(f"waiver for {one.case} expired on {one.expires}: it accepts nothing", err=True)
+    scanned = [str(path) for path in paths] or [str(folder)]
+    if html is not None:
+        _write(html, render_scan_html(result, findings, waived, scanned, Presentation.standard()))
+    if sbom is not None:
+        _write(sbom, render_sbom(result.components).encode())
+    if form == "json":
+        print_json(scan_record(result, findings, waived))
+    elif form == "sarif":
+        click.echo(render_scan_sarif(result, findings, waived, Path.cwd()), nl=False)
+    else:
+        show(result, findings, len(waived), Console(highlight=False, soft_wrap=True), every=every)
+    blocked = any(one.severity == "blocker" for one in findings)
+    unread = any(one.rule == "READ-1" for one in findings)
+    ctx.exit(1 if blocked else 3 if unread else 0)
+
+
+def _scan(paths: Sequence[Path], folder: Path | None, named: Sequence[str], waivers_file: Path | None,
+          rules: tuple[Rule, ...], *, hashes: bool) -> tuple[ScanResult, list[Waiver], list[Waiver]]:  # fmt: skip
+    """The result, and the waivers that hold today and that do not."""
+    waivers: tuple[Waiver, ...] = ()
+    definitions = read(folder) if folder is not None else None
+    if definitions is not None:
+        waivers = definitions.waivers
+        targets = targets_of(definitions)
+    else:
+        targets = known_targets()
+    targets = narrowed(targets, named)
+    if waivers_file is not None:
+        waivers += parse(waivers_file, Waivers).waivers
+    if missing := [str(path) for path in paths if not path.exists()]:
+        raise UsageError(f"no such file or folder: {', '.join(missing)}", advice="name packages, archives or folders")
+    if paths:
+        result = scan(paths, rules, targets, hashes=hashes)
+    elif definitions is not None:
+        result = _of_product(definitions.application_folder, definitions.application, rules, targets)
+    else:
+        raise UsageError("nothing to scan", advice="name packages, archives or folders, or --matrix FOLDER")
+    today = datetime.datetime.now(datetime.UTC).date()
+    return result, [one for one in waivers if one.holds(today)], [one for one in waivers if not one.holds(today)]
+
+
+def _of_product(folder: Path, application: object, rules: tuple[Rule, ...], targets: Targets) -> ScanResult:
+    """The files beside application.yaml, each held against the targets that it goes to."""
+    from harness.model.definitions import Application
+
+    assert isinstance(application, Application)
+    parts: list[ScanResult] = []
+    for architecture in dict.fromkeys(cpu.architecture for cpu in targets.cpus.values()):
+        files = product_files(application, folder, architecture)
+        own = Targets({n: c for n, c in targets.cpus.items() if c.architecture == architecture}, targets.systems,
+                      targets.databases, targets.pairs)  # fmt: skip
+        if files:
+            parts.append(scan_files([(path, str(path)) for path in files], rules, own))
+    if not parts:
+        raise UsageError("the product has no files beside its application.yaml: its packages come with the target",
+                         advice="name packages as PATH, or run the matrix: its cells scan what is installed")  # fmt: skip
+    merged: dict[tuple[str, ...], Finding] = {}
+    for part in parts:
+        for one in part.findings:
+            key = (one.rule, one.severity, one.file, one.place, one.message)
+            before = merged[key].targets if key in merged else ()
+            merged[key] = Finding(**{**vars(one), "targets": tuple(sorted({*before, *one.targets}))})
+    order = list(COLOURS)
+    findings = sorted(merged.values(), key=lambda f: (order.index(f.severity), f.rule, f.file, f.line, f.place))
+    components = tuple(dict.fromkeys(one for part in parts for one in part.components))
+    return ScanResult(findings=tuple(findings), components=components, rules=rules,
+                      files=max(p.files for p in parts), bytes=max(p.bytes for p in parts),
+                      seconds=round(sum(p.seconds for p in parts), 3), unread=max(p.unread for p in parts))  # fmt: skip
+
+
+def shipped_rules() -> tuple[Rule, ...]:
+    """The rules of ``suites/static/porting``, the user's own before the built-in ones."""
+    suite = Catalogue.standard().find("suites", "static", "porting")
+    if suite is None:
+        raise UsageError("the catalogue lacks suites/static/porting", advice="install the package again")
+    return rules_of(suite)
+
+
+def known_targets() -> Targets:
+    """Every CPU class that images are built for, every system, every database of the catalogue."""
+    cpus, systems, databases = ({name: one for name, (_, one) in entries(kind).items()} for kind in KINDS)
+    return Targets(cpus={name: one for name, one in cpus.items() if isinstance(one, Cpu) and not one.obstacle},
+                   systems={name: one for name, one in systems.items() if isinstance(one, Os)},
+                   databases={name: one for name, one in databases.items() if isinstance(one, Database)})  # fmt: skip
+
+
+def narrowed(targets: Targets, named: Sequence[str]) -> Targets:
+    """Only what is named; a kind that is not named is left out.
+
+    Raises:
+        UsageError: a word is not KIND=NAME, or there is no such target.
+    """
+    if not named:
+        return targets
+    kept: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for text in named:
+        kind, equals, name = text.partition("=")
+        if not equals or kind not in KINDS:
+            raise UsageError(f"--target {text}: expected cpu=NAME, os=NAME or database=NAME",
+                             advice="for example: --target cpu=kunpeng-920")  # fmt: skip
+        known = {name: one for name, (_, one) in entries(kind).items()}
+        if name not in known:
+            raise UsageError(f"--target {text}: no such {kind}; known: {', '.join(known)}",
+                             advice="see: harness targets list")  # fmt: skip
+        kept[kind].add(name)
+    every = {kind: {name: one for name, (_, one) in entries(kind).items() if name in kept[kind]} for kind in KINDS}
+    return Targets(cpus={n: one for n, one in every["cpu"].items() if isinstance(one, Cpu)},
+                   systems={n: one for n, one in every["os"].items() if isinstance(one, Os)},
+                   databases={n: one for n, one in every["database"].items() if isinstance(one, Database)})  # fmt: skip
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", advice="name another file") from error
+    click.echo(f"written: {path}", err=True)
+
+
+def told_targets(targets: Sequence[Concern]) -> str:
+    """Targets by kind, in one line."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for one in targets:
+        kinds[one.kind].append(f"{one.name} ({one.architecture})" if one.architecture else one.name)
+    return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items())
+
+
+def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: Console, *, every: bool) -> None:
+    """For people: each rule once, with why, on which targets, where, and what to do."""
+    hidden = 0
+    for rule, severity, found in by_rule(result, findings):
+        if severity == "info" and not every:
+            hidden += len(found)
+            continue
+        colour = COLOURS[severity]
+        console.print(f"[{colour}]{WORDS[severity]}[/{colour}] [bold]{rule.id}[/bold] {escape(rule.title.zh)} "
+                      f"{escape(rule.title.en)}")  # fmt: skip
+        console.print(f"  {escape(rule.why.zh)}\n  {escape(rule.why.en)}", style="dim")
+        console.print(f"  目标 targets: {escape(told_targets(sorted({t for one in found for t in one.targets})))}")
+        for one in found if every else found[:PLACES]:
+            place = f" [cyan]{escape(one.place)}[/cyan]" if one.place else ""
+            console.print(f"  - {escape(one.file)}{place}: {escape(one.message)}")
+        if len(found) > PLACES and not every:
+            console.print(f"    另有 {len(found) - PLACES} 处 and {len(found) - PLACES} more: --all")
+        console.print(f"  → {escape(rule.advice.zh)}\n    {escape(rule.advice.en)}\n", style="green")
+    counts = ", ".join(f"{WORDS[s]} {sum(one.severity == s for one in findings)}" for s in COLOURS)
+    console.print(f"{counts}, 已豁免 waived {waived}; {result.files} 个文件 files, {result.bytes / 2**20:.1f} MiB, "
+                  f"{result.seconds:.1f} s" + (f"; 提示未列出 info not shown: {hidden} (--all)" if hidden else ""))  # fmt: skip
+    if result.unread:
+        console.print(f"{result.unread} 处内容未能读取，对其一无所知 could not be read: nothing is known of them",
+                      style="magenta")  # fmt: skip
+    console.print("只读文件，未运行：没有发现不等于可以运行 files were read, nothing was run: no finding is no proof",
+                  style="dim")  # fmt: skip
+
+
+def _explain(rules: Sequence[Rule], name: str) -> None:
+    found = {rule.id: rule for rule in rules}
+    rule = found.get(name.upper())
+    if rule is None:
+        raise UsageError(f"no rule {name!r}; there is: {', '.join(found)}", advice="name one of them")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]{rule.id}[/bold] {escape(rule.title.zh)} {escape(rule.title.en)}")
+    for label, text in (("为什么 why", rule.why), ("处理 what to do", rule.advice)):
+        console.print(f"{label}: {escape(text.zh)}\n  {escape(text.en)}")
+    console.print(f"级别 severity: {WORDS[rule.severity]}")
+    about = rule.concerns.model_dump(exclude_defaults=True, mode="json")
+    told = "; ".join(f"{key}: {', '.join(values)}" for key, values in about.items()) or "what the finding itself tells"
+    console.print(f"目标 targets: {escape(told)}")
+    console.print(f"特性 characteristic: {rule.characteristic}, GB/T 25000.51-2016 {rule.clause}")
+    console.print(f"依据 source: {escape(rule.source)} ({rule.certainty})")
+    for label, example in (("触发 found in", rule.triggers), ("不触发 not found in", rule.passes)):
+        console.print(f"{label}:")
+        for one in example:
+            text = one.text if one.text is not None else f"ELF {one.elf}"
+            console.print(f"  {escape(one.file)}: {escape(text.strip())}", style="dim")
