@@ -105,7 +105,7 @@ class Scan:
             yield from texts.findings(rule, [one for one in self.texts if one.rule == rule.id], self.targets)
         elif rule.detect == "sql":
             mine = [one for one in self.sqls if one.rule == rule.id]
-            yield from sql.findings(rule, mine, self.targets, self._sql.variants)
+            yield from sql.findings(rule, mine, self.targets, self._sql)
         elif rule.detect == "component":
             yield from packages.known_trouble(rule, self.components, self.targets)
         elif rule.detect == "format":

@@ -128,8 +128,13 @@ class Binaries:
             if fact.runs:
                 self.by_key[fact.key].add(fact.machine)
                 self.by_unit[fact.unit].add(fact.machine)
-        for unit, labels in self.walk.labels.items():
-            self.by_unit[unit] |= labels
+        inside: dict[str, set[str]] = defaultdict(set)
+        for fact in self.facts:
+            if fact.runs:
+                inside[fact.place.rpartition("!/")[0]].add(fact.machine)
+        for unit, place, architecture in self.walk.labels:
+            if not inside[place] or architecture in inside[place]:  # a package may say what it is not
+                self.by_unit[unit].add(architecture)
 
     def missing(self, fact: ElfFact, targets: Targets) -> tuple[list[Cpu], list[Cpu]]:
         """CPU classes for which neither the file nor its package has a variant; those for which only the package has.

@@ -1,8 +1,8 @@
 """SQL that a declared database will not take: statements are tokenised and parsed by sqlglot.
 
 Which statement is sent to which database cannot be seen in files, so no finding about SQL blocks. A file that is named
-after a database (``schema.mysql.sql``, ``mysql/init.sql``) is held against the databases of that name and family; where
-the same file is there for another family, that one is held against it.
+after a database (``schema.mysql.sql``, ``mysql/init.sql``) is for the databases of that name or family; it is held
+against those of another family only where the product has no file that is named for them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from harness.model.definitions import Database, Rule, SqlFamily
 from harness.model.finding import Concern, Finding, Targets
 from harness.scan.binaries import finding
-from harness.scan.variants import sql_key, sql_named
+from harness.scan.variants import sql_named
 
 #: Family -> what sqlglot calls its dialect.
 DIALECTS = {"mysql": "mysql", "postgresql": "postgres", "oracle": "oracle", "sqlite": "sqlite"}
@@ -50,7 +50,6 @@ class SqlFact:
     excerpt: str
     word: str
     family: str
-    key: str
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,16 @@ class Reader:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = [(rule, _Matcher(rule.parameters)) for rule in rules if rule.detect == "sql"]
-        self.variants: dict[str, dict[str, set[str]]] = {}  #: key -> word -> families of the files that there are
+        self.families: set[str] = set()  #: that files are named for
+        self.words: set[str] = set()  #: names of databases that files are named for
         self.trouble: list[tuple[str, str]] = []
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[SqlFact]:
         """Of an SQL file all of it; of a program the strings and mapper elements that are SQL."""
         if "sql" in languages:
             word, family = sql_named(place)
-            self.variants.setdefault(sql_key(place), {}).setdefault(word, set()).add(family)
+            self.families.add(family)
+            self.words.add(word)
             yield from self._read(place, text, 0, word, family)
             return
         pattern = _MAPPER if "xml" in languages else _EMBEDDED
@@ -88,7 +89,7 @@ class Reader:
 
     def _read(self, place: str, text: str, offset: int, word: str, family: str) -> Iterator[SqlFact]:
         told: dict[str, int] = {}
-        key = sql_key(place)
+        lines: set[tuple[str, int]] = set()
         try:
             every = list(statements(text, DIALECTS.get(family, "")))
         except ValueError as error:
@@ -97,11 +98,14 @@ class Reader:
         for statement in every:
             for rule, matcher in self.rules:
                 for line, excerpt in matcher.find(statement):
+                    if (rule.id, line) in lines:
+                        continue
+                    lines.add((rule.id, line))
                     told[rule.id] = told.get(rule.id, 0) + 1
                     if told[rule.id] > MAX_PER_FILE:
                         break
                     yield SqlFact(rule=rule.id, place=place, line=offset + line, excerpt=excerpt, word=word,
-                                  family=family, key=key)  # fmt: skip
+                                  family=family)  # fmt: skip
 
 
 def dialect_of(text: str) -> str:
@@ -239,25 +243,21 @@ def _excerpt(statement: Statement, i: int) -> str:
     return " ".join(statement.text[start:end].split())[:160]
 
 
-def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, variants: dict[str, dict[str, set[str]]],
-             ) -> Iterator[Finding]:  # fmt: skip
+def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, reader: Reader) -> Iterator[Finding]:
     """Of a rule about SQL, for the databases that a file is, or may be, for."""
-    families: tuple[SqlFamily, ...] = rule.concerns.sql
     for fact in facts:
-        concerned = [
-            Concern("database", one.database) for one in targets.databases.values()
-            if one.sql in families and _meant(fact, one, variants.get(fact.key, {}))
-        ]  # fmt: skip
+        concerned = [Concern("database", one.database) for one in targets.databases.values()
+                     if one.sql in rule.concerns.sql and _meant(fact, one, reader)]  # fmt: skip
         if concerned:
             yield finding(rule, fact, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)
 
 
-def _meant(fact: SqlFact, database: Database, there: dict[str, set[str]]) -> bool:
-    """Whether the file of ``fact`` is the one for this database, among its variants."""
-    own = database.database.split("-")[0]
-    named = {word for word in there if word and (word.startswith(own) or own.startswith(word))}
-    if named:
+def _meant(fact: SqlFact, database: Database, reader: Reader) -> bool:
+    """Whether a statement may be sent to this database: see the module."""
+    if not fact.word:
+        return True
+    own = database.database.partition("-")[0]
+    named = {word for word in reader.words if word and (word.startswith(own) or own.startswith(word))}
+    if named:  # there are files for this very database
         return fact.word in named
-    if any(database.sql in families for families in there.values()):
-        return fact.family == database.sql
-    return True
+    return fact.family == database.sql or database.sql not in reader.families

@@ -29,7 +29,7 @@ _SHEBANGS = {"sh": "shell", "bash": "shell", "dash": "shell", "ksh": "shell", "p
              "perl": "perl", "node": "javascript"}  # fmt: skip
 #: Conditions that keep code away from other architectures.
 _GUARD = re.compile(
-    r"x86|i[3-6]86|amd64|_M_X64|_M_IX86|SSE|AVX|MMX|aarch64|arm|neon|loongarch|mips|riscv|ppc|__has_include|intel",
+    r"x86|i[3-6]86|amd64|_M_X64|_M_IX86|SSE|AVX|MMX|aarch64|arm|neon|loongarch|mips|riscv|ppc|__has_include|intel|_MSC_VER|_WIN32|__APPLE__",
     re.IGNORECASE,
 )
 _COMMENT = {"c": re.compile(r"^\s*(?://|\*|/\*)"), "shell": re.compile(r"^\s*#"), "docker": re.compile(r"^\s*#"),

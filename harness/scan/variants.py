@@ -1,4 +1,4 @@
-"""Which files are the same thing for another architecture, or for another database.
+"""Which files are the same thing for another architecture, and what names say of databases.
 
 ``lib/linux-x86_64/libfoo.so.1.2`` and ``lib/linux-aarch64/libfoo.so.1.2`` have the same key; so have ``app_amd64.deb``
 and ``app_arm64.deb``, and ``schema.mysql.sql`` and ``schema.pgsql.sql``.
@@ -64,7 +64,3 @@ def sql_named(place: str) -> tuple[str, str]:
     found = _SQL.findall(place.lower())
     return (found[-1], SQL_WORDS[found[-1]]) if found else ("", "")
 
-
-def sql_key(place: str) -> str:
-    """What ``place`` has in common with its variants for other databases."""
-    return _SQL.sub("*", place.lower())

@@ -74,8 +74,8 @@ class Walk:
     unread: list[tuple[str, str]] = field(default_factory=list)  #: place, why
     names: list[tuple[str, str]] = field(default_factory=list)  #: place, a name that leads out
     links: list[tuple[str, str]] = field(default_factory=list)  #: place, a link that leads out
-    labels: dict[str, set[str]] = field(default_factory=dict)  #: unit -> architectures that its packages say
-    places: dict[str, str] = field(default_factory=dict)  #: unit -> one place of it
+    #: Of packages that name their architecture: unit, place, architecture.
+    labels: list[tuple[str, str, str]] = field(default_factory=list)
     bytes: int = 0
 
     def files(self, path: Path, name: str) -> Iterator[Entry]:
@@ -187,8 +187,7 @@ class Walk:
     def component(self, one: Component, where: _Where) -> None:
         self.components.append(one)
         if one.architecture:
-            self.labels.setdefault(where.unit, set()).add(one.architecture)
-            self.places.setdefault(where.unit, where.place)
+            self.labels.append((where.unit, where.place, one.architecture))
 
 
 @dataclass(frozen=True)
@@ -316,17 +315,17 @@ class _Counted(io.RawIOBase):
 
 
 def _gzip(walk: Walk, file: IO[bytes], size: int, where: _Where, budget: Budget) -> Iterator[Entry]:
-    with gzip.GzipFile(fileobj=file) as stream:
+    with gzip.GzipFile(fileobj=file, mode="rb") as stream:
         yield from _compressed(walk, stream, size, where, budget)
 
 
 def _xz(walk: Walk, file: IO[bytes], size: int, where: _Where, budget: Budget) -> Iterator[Entry]:
-    with lzma.LZMAFile(file) as stream:
+    with lzma.LZMAFile(file, mode="rb") as stream:
         yield from _compressed(walk, stream, size, where, budget)
 
 
 def _bz2(walk: Walk, file: IO[bytes], size: int, where: _Where, budget: Budget) -> Iterator[Entry]:
-    with bz2.BZ2File(file) as stream:
+    with bz2.BZ2File(file, mode="rb") as stream:
         yield from _compressed(walk, stream, size, where, budget)
 
 
@@ -394,7 +393,7 @@ def _decompressed(stream: IO[bytes]) -> IO[bytes]:
     head = buffered.peek(8)
     opened: Any = buffered
     if head[:2] == b"\x1f\x8b":
-        opened = gzip.GzipFile(fileobj=buffered)
+        opened = gzip.GzipFile(fileobj=buffered, mode="rb")
     elif head[:6] == b"\xfd7zXZ\0" or head[:3] == b"\x5d\0\0":
         opened = lzma.LZMAFile(buffered)
     elif head[:3] == b"BZh":
