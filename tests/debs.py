@@ -15,9 +15,9 @@ POWERDNS = ("pdns-server", "pdns-backend-pgsql", "pdns-backend-mysql", "pdns-bac
 #: Packages that are known to work on all three: programs, libraries with code for special CPUs, interpreters, servers.
 KNOWN_GOOD = (
     *POWERDNS, "bash", "coreutils", "openssl", "zlib1g", "libgmp10", "libgcrypt20", "sqlite3", "nginx",
-    "redis-server", "memcached", "haproxy", "postgresql-client-common", "mariadb-client-core", "curl", "git", "perl-base",
-    "lua5.4", "tcl8.6", "libjemalloc2", "ffmpeg", "x264", "mosquitto", "unbound", "bind9-dnsutils", "rsync", "zstd", "xz-utils",
-    "libopenblas0-pthread", "libnss3", "gawk",
+    "redis-server", "memcached", "haproxy", "postgresql-client-common", "mariadb-client-core", "curl", "git",
+    "perl-base", "lua5.4", "tcl8.6", "libjemalloc2", "ffmpeg", "x264", "mosquitto", "unbound", "bind9-dnsutils",
+    "rsync", "zstd", "xz-utils", "libopenblas0-pthread", "libnss3", "gawk",
 )  # fmt: skip
 
 

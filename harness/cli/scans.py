@@ -30,15 +30,27 @@ KINDS = {"cpu": Cpu, "os": Os, "database": Database}
 
 @click.command("scan")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--matrix", "folder", type=click.Path(path_type=Path),
-              help="the targets of this matrix, its waivers, and, where no PATH is given, the files of its product")
-@click.option("--target", "named", multiple=True, metavar="KIND=NAME",
-              help="only such targets: cpu=…, os=…, database=…; may be repeated. Without: all that are known")
+@click.option(
+    "--matrix",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="the targets of this matrix, its waivers, and, where no PATH is given, the files of its product",
+)
+@click.option(
+    "--target",
+    "named",
+    multiple=True,
+    metavar="KIND=NAME",
+    help="only such targets: cpu=…, os=…, database=…; may be repeated. Without: all that are known",
+)
 @click.option("--waivers", "waivers_file", type=click.Path(path_type=Path), help="accepted findings, with expiry")
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="also write the report as one HTML file")
-@click.option("--sbom", type=click.Path(path_type=Path, dir_okay=False),
-              help="also write a bill of materials (CycloneDX 1.6 JSON)")
+@click.option(
+    "--sbom",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="also write a bill of materials (CycloneDX 1.6 JSON)",
+)
 @click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
 @click.option("--explain", metavar="RULE", help="tell what a rule looks for and why, and scan nothing")
 @click.pass_context
@@ -111,8 +123,10 @@ def _of_product(folder: Path, application: object, rules: tuple[Rule, ...], targ
         if files:
             parts.append(scan_files([(path, str(path)) for path in files], rules, own))
     if not parts:
-        raise UsageError("the product has no files beside its application.yaml: its packages come with the target",
-                         advice="name packages as PATH, or run the matrix: its cells scan what is installed")  # fmt: skip
+        raise UsageError(
+            "the product has no files beside its application.yaml: its packages come with the target",
+            advice="name packages as PATH, or run the matrix: its cells scan what is installed",
+        )
     merged: dict[tuple[str, ...], Finding] = {}
     for part in parts:
         for one in part.findings:
@@ -203,8 +217,10 @@ def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: 
             console.print(f"    另有 {len(found) - PLACES} 处 and {len(found) - PLACES} more: --all")
         console.print(f"  → {escape(rule.advice.zh)}\n    {escape(rule.advice.en)}\n", style="green")
     counts = ", ".join(f"{WORDS[s]} {sum(one.severity == s for one in findings)}" for s in COLOURS)
-    console.print(f"{counts}, 已豁免 waived {waived}; {result.files} 个文件 files, {result.bytes / 2**20:.1f} MiB, "
-                  f"{result.seconds:.1f} s" + (f"; 提示未列出 info not shown: {hidden} (--all)" if hidden else ""))  # fmt: skip
+    console.print(
+        f"{counts}, 已豁免 waived {waived}; {result.files} 个文件 files, {result.bytes / 2**20:.1f} MiB, "
+        f"{result.seconds:.1f} s" + (f"; 提示未列出 info not shown: {hidden} (--all)" if hidden else "")
+    )
     if result.unread:
         console.print(f"{result.unread} 处内容未能读取，对其一无所知 could not be read: nothing is known of them",
                       style="magenta")  # fmt: skip
@@ -230,5 +246,5 @@ def _explain(rules: Sequence[Rule], name: str) -> None:
     for label, example in (("触发 found in", rule.triggers), ("不触发 not found in", rule.passes)):
         console.print(f"{label}:")
         for one in example:
-            text = one.text if one.text is not None else f"ELF {one.elf}"
-            console.print(f"  {escape(one.file)}: {escape(text.strip())}", style="dim")
+            told = one.text if one.text is not None else f"ELF {one.elf}"
+            console.print(f"  {escape(one.file)}: {escape(told.strip())}", style="dim")

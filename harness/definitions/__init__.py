@@ -213,7 +213,9 @@ def rules_of(folder: Path) -> tuple[Rule, ...]:
         try:
             for rule in parse(path, Rules).rules:
                 if rule.id in found:
-                    faults.append(Fault(file=str(path), line=1, column=1, message=f"rule {rule.id} is in another file too"))
+                    faults.append(
+                        Fault(file=str(path), line=1, column=1, message=f"rule {rule.id} is in another file too")
+                    )
                 found[rule.id] = rule
         except DefinitionError as error:
             faults += error.faults

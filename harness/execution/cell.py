@@ -127,8 +127,8 @@ class _CellRun(Attempt):
         return product, server
 
     def static(self, machines: Machines | None = None, product: Environment | None = None) -> None:
-        """Static scans. What lies beside the definition is read before anything is made, so also where nothing can serve
-        the cell; a product without files of its own is read as its packages are installed."""
+        """Static scans: of what lies beside the definition before anything is made, so also where nothing can serve the
+        cell; of a product without files of its own as its packages are installed."""
         architecture = self.target.cpu.architecture
         files = product_files(self.application, self.lab.definitions.application_folder, architecture)
         if bool(files) == (machines is not None):

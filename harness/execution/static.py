@@ -20,8 +20,10 @@ def product_files(application: Application, folder: Path, architecture: str) -> 
     return [folder / name for name in dict.fromkeys((*names, *application.scan))]
 
 
-def targets_of(definitions: Definitions, architecture: str = "", cells: frozenset[tuple[str, str]] | None = None) -> Targets:
-    """The targets of a matrix, of one architecture where it is named; ``cells``: pairs of system and CPU that are planned."""
+def targets_of(
+    definitions: Definitions, architecture: str = "", cells: frozenset[tuple[str, str]] | None = None
+) -> Targets:
+    """The targets of a matrix, of one architecture where it is named; ``cells``: planned pairs of system and CPU."""
     return Targets(
         cpus={name: cpu for name, cpu in definitions.cpus.items() if architecture in ("", cpu.architecture)},
         systems=definitions.systems, databases=definitions.databases, pairs=cells,

@@ -50,8 +50,15 @@ class Finding:
 
 def finding_record(one: Finding) -> dict[str, Any]:
     """The stable shape of a finding in JSON."""
-    return {"rule": one.rule, "severity": one.severity, "file": one.file, "place": one.place,
-            "targets": [str(target) for target in one.targets], "message": one.message, "advice": one.advice}  # fmt: skip
+    return {
+        "rule": one.rule,
+        "severity": one.severity,
+        "file": one.file,
+        "place": one.place,
+        "targets": [str(target) for target in one.targets],
+        "message": one.message,
+        "advice": one.advice,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,8 +89,16 @@ def render_scan_html(result: ScanResult, findings: Sequence[Finding], waived: Wa
     for one in findings:
         for target in one.targets:
             targets.setdefault(str(target), dict.fromkeys(_LEVELS, 0))[one.severity] += 1
-    text = presentation.render("scan.html.j2", result=result, groups=by_rule(result, findings), waived=waived,
-                               scanned=scanned, counts=counts, targets=sorted(targets.items()), version=__version__)  # fmt: skip
+    text = presentation.render(
+        "scan.html.j2",
+        result=result,
+        groups=by_rule(result, findings),
+        waived=waived,
+        scanned=scanned,
+        counts=counts,
+        targets=sorted(targets.items()),
+        version=__version__,
+    )
     return text.encode("utf-8", "replace")
 
 

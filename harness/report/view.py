@@ -58,8 +58,14 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
     emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
     seen = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
     cases = tuple(
-        _case(suite["suite"], Case.model_validate(case), seen.get((suite["suite"], case["id"])), kept, emulated,
-              Fidelity.STATIC if suite["runner"] == "scan" else fidelity)
+        _case(
+            suite["suite"],
+            Case.model_validate(case),
+            seen.get((suite["suite"], case["id"])),
+            kept,
+            emulated,
+            Fidelity.STATIC if suite["runner"] == "scan" else fidelity,
+        )
         for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
         for case in suite["cases"]
     )
@@ -100,7 +106,8 @@ def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView
     return CaseView(
         suite=suite, id=case.id, title=case.title, purpose=case.purpose, expected=case.expected,
         characteristic=case.characteristic, clause=case.clause, blocker=case.blocker,
-        decides=counts(case, emulated=emulated), fidelity=fidelity, result=one.result, cause=one.cause, skip_reason=one.skip_reason,
+        decides=counts(case, emulated=emulated), fidelity=fidelity, result=one.result, cause=one.cause,
+        skip_reason=one.skip_reason,
         seconds=one.seconds, detail=one.detail, measurements=one.measurements,
         evidence=tuple(f for f in kept if f.sha256 in one.evidence),
     )  # fmt: skip

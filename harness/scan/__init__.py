@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ class Scan:
     def result(self, seconds: float) -> ScanResult:
         return ScanResult(
             findings=tuple(self.findings()), components=tuple(self.components), rules=tuple(self.rules),
-            files=self.files, bytes=self.walk.bytes, seconds=round(seconds, 3), unread=len(self.unread),
+            files=self.files, bytes=self.walk.size, seconds=round(seconds, 3), unread=len(self.unread),
         )  # fmt: skip
 
 

@@ -144,7 +144,10 @@ class Binaries:
         there = self.by_key[fact.key] | ({"x86_64"} if "i386" in self.by_key[fact.key] else set())
         package = self.by_unit[fact.unit] if fact.unit_kind != "tree" else set()
         lacking = [cpu for cpu in targets.cpus.values() if cpu.architecture not in there]
-        return ([c for c in lacking if c.architecture not in package], [c for c in lacking if c.architecture in package])
+        return (
+            [c for c in lacking if c.architecture not in package],
+            [c for c in lacking if c.architecture in package],
+        )
 
 
 def finding(rule: Rule, fact: Any, targets: Iterable[Concern], message: str, *, place: str = "", line: int = 0,

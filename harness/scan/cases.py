@@ -26,8 +26,16 @@ def observations(suite: str, cases: Sequence[Case], result: ScanResult | None, a
     be read leaves its case without a result, because nothing is known of it.
     """
     if result is None:
-        return [Observation(case=one.id, suite=suite, result=Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
-                            detail="not-applicable: the product has no file that could be scanned") for one in cases]  # fmt: skip
+        return [
+            Observation(
+                case=one.id,
+                suite=suite,
+                result=Result.SKIP,
+                skip_reason=SkipReason.NOT_APPLICABLE,
+                detail="not-applicable: the product has no file that could be scanned",
+            )
+            for one in cases
+        ]
     mine = concerning(result, axes, architecture)
     detectors = {rule.id: rule.detect for rule in result.rules}
     seconds = result.seconds / max(1, len(cases))
@@ -36,7 +44,9 @@ def observations(suite: str, cases: Sequence[Case], result: ScanResult | None, a
         found = [one for one in mine if one.rule == case.id]
         against = [one for one in found if one.severity != "info" and (one.severity == "blocker" or not case.blocker)]
         told = [f"{one.where}: {one.message}" for one in sorted(found, key=lambda one: one not in against)]
-        detail = "\n".join(told[:TOLD]) + (f"\nand {len(told) - TOLD} more: see the evidence" if len(told) > TOLD else "")
+        detail = "\n".join(told[:TOLD]) + (
+            f"\nand {len(told) - TOLD} more: see the evidence" if len(told) > TOLD else ""
+        )
         kind, cause = Result.FAIL if against else Result.PASS, None
         if detectors.get(case.id) == "unread" and found:
             kind, cause = Result.ERROR, Cause.CONFIG
@@ -48,7 +58,7 @@ def observations(suite: str, cases: Sequence[Case], result: ScanResult | None, a
 
 
 def accepts(waiver: Waiver, one: Finding, axes: Mapping[str, str] | None = None) -> bool:
-    """Whether a waiver speaks of a finding. Without ``axes``, of some cell: of all targets that the finding is about."""
+    """Whether a waiver speaks of a finding on a cell; without ``axes``, of all targets that the finding is about."""
     if waiver.case not in (one.rule, "*"):
         return False
     if waiver.files and not any(fnmatch.fnmatchcase(one.file, pattern) for pattern in waiver.files):

@@ -120,12 +120,10 @@ def _words(elf: Elf, data: Buffer, extension: str, masks: tuple[tuple[int, int],
     for section in elf.code:
         if section.name.startswith(".plt"):
             continue
-        looked = 0
-        for at in _hits(data, section, pattern):
+        for looked, at in enumerate(_hits(data, section, pattern)):
             told = _confirm(elf, data, section, at, extension)
             if told:
                 yield _place(section, at), told
-            looked += 1
             if looked > PATIENCE:
                 break
 
@@ -208,7 +206,7 @@ def _evex(elf: Elf, data: Buffer) -> Iterator[tuple[str, str]]:
 
 
 def _confirm_evex(code: bytes, at: int) -> str:
-    """The instruction, if linear disassembly from most places before ``at`` comes to it: x86 code falls in step soon."""
+    """The instruction, if disassembly from most places before ``at`` comes to it: x86 code falls in step soon."""
     engine = _capstone("x86_64")
     first = next(engine.disasm_lite(code[at : at + 15], 0, 1), None)
     if first is None or not first[2].startswith(("v", "k")):
@@ -223,7 +221,7 @@ def _confirm_evex(code: bytes, at: int) -> str:
                 break
         met += position == at
     after = list(engine.disasm_lite(code[at : at + 48], 0, 4))
-    if starts and met * 4 < len(starts) * 3 or len(after) < min(4, max(1, (len(code) - at) // 15)):
+    if (starts and met * 4 < len(starts) * 3) or len(after) < min(4, max(1, (len(code) - at) // 15)):
         return ""
     return f"{first[2]} {first[3]}".strip()
 

@@ -147,7 +147,9 @@ class _Reader:
                     elf.truncated = "a loadable segment"
                 elf.alignment = min(elf.alignment or align, align) if align else elf.alignment
             elif kind == _PT_INTERP and offset + size <= self.size:
-                elf.interpreter = bytes(data[offset : offset + min(size, 4096)]).split(b"\0")[0].decode(errors="replace")
+                elf.interpreter = (
+                    bytes(data[offset : offset + min(size, 4096)]).split(b"\0")[0].decode(errors="replace")
+                )
             elif kind == _PT_DYNAMIC:
                 dynamic = (offset, size)
             elif kind == _PT_NOTE:
@@ -277,7 +279,7 @@ class _Reader:
 
 
 def highest(versions: set[str], prefix: str) -> tuple[int, ...]:
-    """The highest version of these that begins with ``prefix``: ``GLIBC_2.34`` -> (2, 34); empty where there is none."""
+    """The highest version that begins with ``prefix``: ``GLIBC_2.34`` -> (2, 34); empty where there is none."""
     found: Iterator[tuple[int, ...]] = (
         tuple(int(part) for part in one[len(prefix) :].split("."))
         for one in versions

@@ -45,3 +45,20 @@ class Budget:
         self.files -= 1
         if self.files < 0:
             raise Unreadable(f"it holds more than {FILES} files; the rest was not read")
+
+
+def check_ratio(size: int, packed: int) -> None:
+    """Raises:
+    Unreadable: ``packed`` bytes unfold to far too many. 0: it is not known how many they were.
+    """
+    if packed and size > MEMBER and size > MEMBER_RATIO * packed:
+        raise Unreadable(f"{packed} bytes unfold to more than {size}: an archive bomb")
+
+
+def check_member(size: int, packed: int) -> None:
+    """Raises:
+    Unreadable: as ``check_ratio``, or it is too large to be laid down.
+    """
+    check_ratio(size, packed)
+    if size > CONTAINER:
+        raise Unreadable(f"it is larger than {CONTAINER >> 30} GiB inside a container")

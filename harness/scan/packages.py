@@ -20,7 +20,7 @@ _JAR = re.compile(r"^(?P<name>[A-Za-z][\w.+-]*?)-(?P<version>\d[\w.+-]*)\.jar$")
 def component_of(place: str, text: str) -> Component | None:
     """The package that a file of metadata describes; None where it describes none."""
     name = posixpath.basename(place)
-    if name == "METADATA" and ".dist-info/" in place or name == "PKG-INFO":
+    if (name == "METADATA" and ".dist-info/" in place) or name == "PKG-INFO":
         fields = HeaderParser().parsestr(text)
         if fields["Name"]:
             return Component(kind="pypi", name=str(fields["Name"]), version=str(fields["Version"] or ""), file=place)
@@ -89,5 +89,3 @@ class _At:
 
     def __init__(self, place: str) -> None:
         self.place = place
-
-

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model.definitions import Database, Rule, SqlFamily
+from harness.model.definitions import Database, Rule
 from harness.model.finding import Concern, Finding, Targets
 from harness.scan.binaries import finding
 from harness.scan.variants import sql_named
@@ -24,7 +24,10 @@ DIALECTS = {"mysql": "mysql", "postgresql": "postgres", "oracle": "oracle", "sql
 #: What tells the dialect of a file that does not say.
 _HINTS = (
     ("mysql", re.compile(r"`|AUTO_INCREMENT|\bENGINE\s*=|ON\s+DUPLICATE\s+KEY", re.IGNORECASE)),
-    ("oracle", re.compile(r"\(\+\)|VARCHAR2|\bNUMBER\s*\(|\bFROM\s+DUAL\b|\bNVL2?\s*\(|CONNECT\s+BY|\bSYSDATE\b", re.IGNORECASE)),
+    (
+        "oracle",
+        re.compile(r"\(\+\)|VARCHAR2|\bNUMBER\s*\(|\bFROM\s+DUAL\b|\bNVL2?\s*\(|CONNECT\s+BY|\bSYSDATE\b", re.I),
+    ),
     ("postgres", re.compile(r"::\w|\$\$|\b(?:BIG)?SERIAL\b|\bILIKE\b|\bTEXT\[\]|\bBYTEA\b|\bJSONB\b", re.IGNORECASE)),
     ("sqlite", re.compile(r"\bAUTOINCREMENT\b|\bPRAGMA\b|WITHOUT\s+ROWID", re.IGNORECASE)),
 )  # fmt: skip
@@ -35,7 +38,9 @@ _EMBEDDED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 #: Statements of MyBatis mappers and the like.
-_MAPPER = re.compile(r"<(?P<tag>select|insert|update|delete|sql)\b[^>]*>(?P<sql>.*?)</(?P=tag)>", re.IGNORECASE | re.DOTALL)
+_MAPPER = re.compile(
+    r"<(?P<tag>select|insert|update|delete|sql)\b[^>]*>(?P<sql>.*?)</(?P=tag)>", re.IGNORECASE | re.DOTALL
+)
 MAX_PER_FILE = 20
 PARSED = 200_000  #: characters of a statement that are parsed; longer ones are data
 
@@ -119,9 +124,9 @@ def statements(text: str, dialect: str = "") -> Iterator[Statement]:
     Raises:
         ValueError: it cannot be tokenised in any dialect.
     """
+    from sqlglot import TokenType
     from sqlglot.dialects import Dialect
     from sqlglot.errors import SqlglotError
-    from sqlglot.tokens import TokenType
 
     guess = dialect or dialect_of(text)
     tokens: list[Any] | None = None
@@ -152,7 +157,7 @@ def _statement(tokens: list[Any], text: str, dialect: str) -> Statement:
 
 
 class _Matcher:
-    """What a rule looks for: sequences of ``words``, kinds of ``quotes``, names of ``columns``, ``types`` of columns."""
+    """What a rule looks for: sequences of ``words``, a ``quote``, names of ``columns``, ``types`` of columns."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         self.words = [one.upper().split() for one in parameters.get("words", [])]
@@ -220,7 +225,7 @@ def columns(statement: Statement) -> list[tuple[str, bool, str, int]]:
 
 
 def _word(token: Any) -> str:
-    from sqlglot.tokens import TokenType
+    from sqlglot import TokenType
 
     kind = token.token_type
     if kind == TokenType.NUMBER:

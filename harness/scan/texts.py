@@ -17,11 +17,14 @@ from harness.scan.variants import architectures_named
 #: Language -> names of its files.
 LANGUAGES = {
     "c": "*.c *.cc *.cpp *.cxx *.h *.hh *.hpp *.hxx *.inc *.inl *.S *.s *.asm *.m *.cu",
-    "shell": "*.sh *.bash *.ksh *.csh *.run *.spec *.install preinst postinst prerm postrm rc.local configure *.init *.service",
-    "docker": "Dockerfile Dockerfile.* *.dockerfile Containerfile docker-compose*.yml docker-compose*.yaml compose.yml compose.yaml",
-    "make": "Makefile makefile GNUmakefile Makefile.* *.mk *.make CMakeLists.txt *.cmake configure configure.ac *.pro meson.build "
-            "BUILD BUILD.bazel *.bzl *.gn *.gyp *.gypi build.gradle *.gradle pom.xml *.ninja SConstruct wscript setup.py",
-    "python": "*.py", "java": "*.java *.kt *.scala *.groovy *.properties", "javascript": "*.js *.mjs *.cjs *.ts *.jsx *.tsx",
+    "shell": "*.sh *.bash *.ksh *.csh *.run *.spec *.install preinst postinst prerm postrm rc.local configure *.init "
+             "*.service",
+    "docker": "Dockerfile Dockerfile.* *.dockerfile Containerfile docker-compose*.yml docker-compose*.yaml compose.yml "
+              "compose.yaml",
+    "make": "Makefile makefile GNUmakefile Makefile.* *.mk *.make CMakeLists.txt *.cmake configure configure.ac *.pro "
+            "meson.build BUILD BUILD.bazel *.bzl *.gn *.gyp *.gypi *.gradle pom.xml SConstruct wscript setup.py",
+    "python": "*.py", "java": "*.java *.kt *.scala *.groovy *.properties",
+    "javascript": "*.js *.mjs *.cjs *.ts *.jsx *.tsx",
     "go": "*.go", "rust": "*.rs", "perl": "*.pl *.pm", "sql": "*.sql *.ddl *.dml", "xml": "*.xml", "php": "*.php",
     "csharp": "*.cs",
 }  # fmt: skip
@@ -91,7 +94,9 @@ class Reader:
                 if starts is None:
                     starts = _starts(text)
                 line = _line(starts, match.start())
-                whole = text[starts[line - 1] : text.find("\n", match.start()) if "\n" in text[match.start() :] else None]
+                whole = text[
+                    starts[line - 1] : text.find("\n", match.start()) if "\n" in text[match.start() :] else None
+                ]
                 comment = _COMMENT.get(mine[0])
                 if len(whole) > LONG_LINE or (comment is not None and comment.match(whole)) or unless.search(whole):
                     continue

@@ -13,8 +13,9 @@ import re
 WORDS = {
     "x86_64": "x86_64", "x86-64": "x86_64", "amd64": "x86_64", "x64": "x86_64", "x86": "i386", "ia32": "i386",
     "i386": "i386", "i486": "i386", "i586": "i386", "i686": "i386", "aarch64": "aarch64", "aarch_64": "aarch64",
-    "arm64": "aarch64", "armv8": "aarch64", "arm": "arm", "armhf": "arm", "armel": "arm", "armv6": "arm", "armv6l": "arm",
-    "armv7": "arm", "armv7l": "arm", "loongarch64": "loongarch64", "loong64": "loongarch64", "loongarch_64": "loongarch64",
+    "arm64": "aarch64", "armv8": "aarch64", "arm": "arm", "armhf": "arm", "armel": "arm", "armv6": "arm",
+    "armv6l": "arm", "armv7": "arm", "armv7l": "arm", "loongarch64": "loongarch64", "loong64": "loongarch64",
+    "loongarch_64": "loongarch64",
     "mips64el": "mips64", "mips64le": "mips64", "mips64": "mips64", "mipsel": "mips", "sw_64": "sw_64", "sw64": "sw_64",
     "riscv64": "riscv64", "ppc64": "ppc64", "ppc64le": "ppc64", "ppc64el": "ppc64", "ppcle_64": "ppc64", "s390": "s390",
     "s390x": "s390", "s390_64": "s390",
@@ -63,4 +64,3 @@ def sql_named(place: str) -> tuple[str, str]:
     """Word and family of the database that a file is for by its name or folder; empty where no word tells."""
     found = _SQL.findall(place.lower())
     return (found[-1], SQL_WORDS[found[-1]]) if found else ("", "")
-

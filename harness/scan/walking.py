@@ -45,8 +45,9 @@ UNKNOWN = {
 }  # fmt: skip
 #: Members of archives that are not kept: nothing is looked for in them.
 OPAQUE = frozenset(
-    ".png .jpg .jpeg .gif .ico .svg .webp .bmp .ttf .otf .woff .woff2 .eot .mp3 .mp4 .ogg .wav .webm .pdf .class .pyc .mo "
-    ".gmo .qm .map .css .scss .less .po .pot .html .htm .xhtml .rst .dat .bin .db .iso .exe .dll .dylib .lib .pdb".split()
+    ".png .jpg .jpeg .gif .ico .svg .webp .bmp .ttf .otf .woff .woff2 .eot .mp3 .mp4 .ogg .wav .webm .pdf .class .pyc "
+    ".mo .gmo .qm .map .css .scss .less .po .pot .html .htm .xhtml .rst .dat .bin .db .iso .exe .dll .dylib .lib "
+    ".pdb".split()
 )
 
 
@@ -76,7 +77,7 @@ class Walk:
     links: list[tuple[str, str]] = field(default_factory=list)  #: place, a link that leads out
     #: Of packages that name their architecture: unit, place, architecture.
     labels: list[tuple[str, str, str]] = field(default_factory=list)
-    bytes: int = 0
+    size: int = 0  #: bytes of all files and members that were looked at
 
     def files(self, path: Path, name: str) -> Iterator[Entry]:
         """Every file of ``path``, a file or a folder that is called ``name``."""
@@ -94,7 +95,7 @@ class Walk:
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
                 if stat.S_ISLNK(status.st_mode) and not path.exists():
-                    self.links.append((place, f"a link to {os.readlink(path)}, which is not there"))
+                    self.links.append((place, f"a link to {path.readlink()}, which is not there"))
                 return
             with path.open("rb") as file:
                 yield from self.of_file(file, status.st_size, _Where(place, key_of(place), unit_of(unit), "tree"))
@@ -104,7 +105,7 @@ class Walk:
     def of_file(self, file: IO[bytes], size: int, where: _Where, budget: Budget | None = None) -> Iterator[Entry]:
         """The files that a seekable file is, or holds."""
         budget = budget or Budget.for_size(size)
-        self.bytes += size
+        self.size += size
         try:
             yield from self._open(file, size, where, budget)
         except Unreadable as error:
@@ -130,7 +131,7 @@ class Walk:
         if head[:4] == b"\x7fELF" and head[8:10] == b"AI":
             self.unread.append((where.place, "the file system inside an AppImage is not unpacked: extract it first"))
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
-        if not elf and (size == 0 or os.path.splitext(where.place)[1].lower() in OPAQUE):
+        if not elf and (size == 0 or _suffix(where.place) in OPAQUE):
             return
         if not elf and b"\0" in head:
             return
@@ -149,7 +150,7 @@ class Walk:
             where = inside.inner(name)
             # What starts like data that nothing is looked for in is not unfolded at all.
             if _opener(head, place) is None and head[:4] != b"\x7fELF" and (
-                b"\0" in head or os.path.splitext(name)[1].lower() in OPAQUE
+                b"\0" in head or _suffix(name) in OPAQUE
             ) and not head.startswith(tuple(UNKNOWN)):  # fmt: skip
                 return
             with tempfile.SpooledTemporaryFile(max_size=limits.IN_MEMORY) as copy:
@@ -157,10 +158,7 @@ class Walk:
                 while chunk := stream.read(CHUNK):
                     budget.spend(len(chunk))
                     size += copy.write(chunk)
-                    if packed and size > limits.MEMBER and size > limits.MEMBER_RATIO * packed:
-                        raise Unreadable(f"{packed} bytes unfold to more than {size}: an archive bomb")
-                    if size > limits.CONTAINER:
-                        raise Unreadable(f"it is larger than {limits.CONTAINER >> 30} GiB inside a container")
+                    limits.check_member(size, packed)
                 copy.seek(0)
                 yield from self.of_file(copy, size, where, budget)
         except Unreadable as error:
@@ -217,6 +215,10 @@ _BROKEN = (
     EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError,
     NotImplementedError, UnicodeError, ValueError, KeyError, IndexError, OverflowError, RPMError, struct.error,
 )  # fmt: skip
+
+
+def _suffix(place: str) -> str:
+    return posixpath.splitext(posixpath.basename(place))[1].lower()
 
 
 @contextlib.contextmanager
@@ -285,14 +287,14 @@ def _wheel_key(where: _Where) -> str:
     return posixpath.join(folder, "-".join(name.split("-")[:2]) + ".whl")
 
 
-def _compressed(walk: Walk, stream: IO[bytes], packed: int, where: _Where, budget: Budget) -> Iterator[Entry]:
+def _compressed(walk: Walk, stream: Any, packed: int, where: _Where, budget: Budget) -> Iterator[Entry]:
     """A compressed tar as a stream; any other compressed file as a container of one."""
     peekable = io.BufferedReader(_Counted(stream, budget, packed), CHUNK)
     if peekable.peek(512)[257:262] == b"ustar":
         yield from _tar_stream(walk, peekable, where, budget)
         return
     name = posixpath.basename(where.place)
-    yield from walk.member(peekable, os.path.splitext(name)[0] or name, packed, where, Budget(budget.left))
+    yield from walk.member(peekable, name.rpartition(".")[0] or name, packed, where, Budget(budget.left))
 
 
 class _Counted(io.RawIOBase):
@@ -308,8 +310,7 @@ class _Counted(io.RawIOBase):
         data = self._stream.read(len(buffer))
         self._budget.spend(len(data))
         self._size += len(data)
-        if self._size > limits.MEMBER and self._size > limits.MEMBER_RATIO * max(1, self._packed):
-            raise Unreadable(f"{self._packed} bytes unfold to more than {self._size}: an archive bomb")
+        limits.check_ratio(self._size, max(1, self._packed))
         buffer[: len(data)] = data
         return len(data)
 
@@ -346,7 +347,7 @@ def _tar_stream(walk: Walk, stream: Any, where: _Where, budget: Budget, kind: st
     links: set[str] = set()
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for info in archive:
-            archive.members = []  # or its memory grows with the archive
+            archive.members = []  # type: ignore[attr-defined]  # or its memory grows with the archive
             place = f"{where.place}!/{info.name}"
             walk.check_name(info.name, place)
             if info.issym() or info.islnk():
@@ -387,20 +388,20 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-def _decompressed(stream: IO[bytes]) -> IO[bytes]:
+def _decompressed(stream: Any) -> Any:
     """A stream as it is when whatever compresses it is undone; by its first bytes."""
-    buffered = io.BufferedReader(stream, CHUNK)  # type: ignore[type-var]
+    buffered = io.BufferedReader(stream, CHUNK)
     head = buffered.peek(8)
     opened: Any = buffered
     if head[:2] == b"\x1f\x8b":
         opened = gzip.GzipFile(fileobj=buffered, mode="rb")
     elif head[:6] == b"\xfd7zXZ\0" or head[:3] == b"\x5d\0\0":
-        opened = lzma.LZMAFile(buffered)
+        opened = lzma.LZMAFile(buffered)  # noqa: SIM115  # it holds nothing that must be closed
     elif head[:3] == b"BZh":
         opened = bz2.BZ2File(buffered)
     elif head[:4] == b"\x28\xb5\x2f\xfd":
         opened = zstandard.ZstdDecompressor().stream_reader(buffered)
-    return opened  # type: ignore[no-any-return]
+    return opened
 
 
 def _deb(walk: Walk, file: IO[bytes], size: int, where: _Where, budget: Budget) -> Iterator[Entry]:
@@ -417,7 +418,7 @@ def _deb(walk: Walk, file: IO[bytes], size: int, where: _Where, budget: Budget) 
         seen.add(name.partition(".")[0])
         part = _Part(file, length)
         if name.startswith(("control.tar", "data.tar")):
-            plain = io.BufferedReader(_Counted(_decompressed(part), budget, length), CHUNK)  # type: ignore[arg-type]
+            plain = io.BufferedReader(_Counted(_decompressed(part), budget, length), CHUNK)
             if name.startswith("control"):
                 control = _control(plain)
                 package, architecture = control.get("Package", "?"), control.get("Architecture", "")
@@ -463,7 +464,7 @@ def _rpm(walk: Walk, file: IO[bytes], size: int, where: _Where, budget: Budget) 
                              file=where.place, architecture="" if source else architecture), own)  # fmt: skip
     file.seek(package.data_offset)
     length = size - package.data_offset
-    plain = io.BufferedReader(_Counted(_decompressed(_Part(file, length)), budget, length), CHUNK)  # type: ignore[arg-type]
+    plain = io.BufferedReader(_Counted(_decompressed(_Part(file, length)), budget, length), CHUNK)
     yield from _cpio(walk, plain, own, budget)
 
 
@@ -472,7 +473,7 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
-def _cpio(walk: Walk, stream: io.BufferedReader, own: _Where, budget: Budget) -> Iterator[Entry]:
+def _cpio(walk: Walk, stream: Any, own: _Where, budget: Budget) -> Iterator[Entry]:
     """Members of a "new ASCII" cpio archive (cpio(5)), the payload of RPM packages."""
     while True:
         header = stream.read(110)

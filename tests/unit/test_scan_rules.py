@@ -24,8 +24,10 @@ def catalogue() -> Targets:
     """All targets that are known, and a LoongArch CPU without vectors, which no shipped entry is."""
     cpus = {name: one for name, (_, one) in entries("cpu").items() if isinstance(one, Cpu) and not one.obstacle}
     bare = Text(zh="龙芯 2K", en="Loongson 2K")
-    cpus["loongson-2k"] = Cpu(cpu="loongson-2k", name=bare, vendor=bare, architecture="loongarch64", certainty="general",
-                              source="tests", features=Features(absent=("lsx", "lasx")))  # fmt: skip
+    cpus["loongson-2k"] = Cpu(
+        cpu="loongson-2k", name=bare, vendor=bare, architecture="loongarch64", certainty="general", source="tests",
+        features=Features(absent=("lsx", "lasx")),
+    )  # fmt: skip
     return Targets(
         cpus=cpus,
         systems={name: one for name, (_, one) in entries("os").items() if isinstance(one, Os)},

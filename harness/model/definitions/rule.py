@@ -74,7 +74,6 @@ class Rule(Definition):
     triggers: Example = Field(description="files in which it is found")
     passes: Example = Field(description="files much like them in which it is not")
 
-
     @model_validator(mode="after")
     def _parameters(self) -> Self:
         if missing := sorted(NEEDS.get(self.detect, set()) - self.parameters.keys()):
