@@ -24,6 +24,7 @@ from harness.system.process import Completed
 GRACE_SECONDS = 60.0
 KILL_AFTER = 5
 MAX_OUTPUT = 8_000_000
+PIECE = 1 << 18
 INLINE = 60_000
 
 # Statuses of our own scripts; that of the command itself comes in the last line of the error output.
@@ -256,7 +257,8 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> _Answer:
 
     def send() -> None:
         with contextlib.suppress(OSError, paramiko.SSHException):
-            channel.sendall(stdin)
+            for at in range(0, len(stdin), PIECE):  # paramiko copies what is left after each packet
+                channel.sendall(stdin[at : at + PIECE])
             channel.shutdown_write()
 
     sender = threading.Thread(target=send, name="ssh-send", daemon=True)

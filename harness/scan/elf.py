@@ -82,6 +82,13 @@ def read(data: Buffer) -> Elf:
     Raises:
         NoElf: its header is cut off or contradicts itself.
     """
+    try:
+        return _read(data)
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
+        raise NoElf(f"it is damaged: {error}") from error
+
+
+def _read(data: Buffer) -> Elf:
     if data[:8] == b"!<arch>\n":
         return _archive(data)
     size = len(data)
