@@ -25,7 +25,9 @@ test:
 lint: setup
 	@$(VENV)/bin/tox -e lint
 
-bench: setup
+bench:
+	@sh setup/host.sh --tests $(MIRRORED)
+	@sh setup/python.sh $(VENV)
 	@$(SUDO) $(VENV)/bin/tox -e bench
 
 docs: setup

@@ -2,7 +2,7 @@
 # Installs what the harness needs from this Debian-like machine, and starts the Docker engine where none runs.
 # Usage: setup/host.sh [--mirror URI] [--tests] [--check]     (root, or a user with sudo; may be repeated)
 #   --mirror URI  take Debian packages from there instead of the host's own apt configuration
-#   --tests       also what only the tests need (a browser)
+#   --tests       also what only the tests need (a browser, compilers, rpm)
 #   --check       only say what is missing; exit 3 if anything is
 set -eu
 say() { printf 'setup: %s\n' "$*"; }
@@ -40,7 +40,17 @@ want libharfbuzz-subset0 "small PDF files: only the glyphs used are embedded"
 want fonts-noto-cjk "Chinese text in certificates"
 want fonts-noto-core "Latin text in certificates"
 want procps "processes of containers are listed with ps"
-if [ -n "$tests" ] && ! command -v chromium >/dev/null; then want chromium "the tests open the report in a browser"; fi
+if [ -n "$tests" ]; then
+    command -v chromium >/dev/null || want chromium "the tests open the report in a browser"
+    command -v gcc >/dev/null || want gcc "the tests scan what compilers make"
+    want libc6-dev "the tests scan what compilers make"
+    command -v aarch64-linux-gnu-gcc >/dev/null || want gcc-aarch64-linux-gnu "the tests scan what compilers make"
+    [ "$(uname -m)" = aarch64 ] || want libc6-dev-arm64-cross "the tests scan what compilers make"
+    command -v rpmbuild >/dev/null || want rpm "the tests scan packages"
+    command -v readelf >/dev/null || want binutils "the scan is compared with readelf"
+    command -v file >/dev/null || want file "the scan is measured beside file"
+    command -v unzip >/dev/null || want unzip "the scan is measured beside it"
+fi
 want debian-archive-keyring "verifying the packages of the target images"
 for package in qemu-user-static mmdebstrap; do
     case $package in

@@ -92,6 +92,12 @@ class CellView:
     load: dict[str, Any] | None
     logs: dict[str, str]
 
+    @property
+    def quiet(self) -> tuple[CaseView, ...]:
+        """Static cases that found nothing: reports name them in one line."""
+        return tuple(c for c in self.cases
+                     if c.fidelity is Fidelity.STATIC and c.result is Result.PASS and not c.detail)  # fmt: skip
+
     def count(self, result: Result) -> int:
         return sum(1 for case in self.cases if case.result is result)
 
@@ -154,6 +160,16 @@ class CampaignView:
         return {"declared": self.valid + excluded, "planned": len(self.cells), "tested": tested, "waived": waived,
                 "not_applicable": excluded, "not_selected": self.valid - len(self.cells),
                 "not_tested": len(self.cells) - tested}  # fmt: skip
+
+    @property
+    def noted(self) -> tuple[tuple[CaseView, int], ...]:
+        """Static cases with findings that count against no cell: each case once, with the number of its cells."""
+        found: dict[str, list[CaseView]] = {}
+        for cell in self.cells:
+            for case in cell.cases:
+                if case.fidelity is Fidelity.STATIC and case.detail and case.result is not Result.SKIP:
+                    found.setdefault(case.id, []).append(case)
+        return tuple((cases[0], len(cases)) for cases in found.values())
 
     @property
     def packages(self) -> tuple[dict[str, str], ...]:

@@ -59,10 +59,12 @@ class Reader:
             lacks = self.extensions.setdefault(cpu.architecture, [])
             lacks += [one for one in cpu.features.absent if one in wanted and one not in lacks]
         self.markers = {
-            rule.id: [re.compile(one.encode(), re.DOTALL) for one in rule.parameters["markers"]]
+            rule.id: [_marker_of(one) for one in rule.parameters["markers"]]
             for rule in rules
             if rule.detect == "marker"
         }
+        #: Markers tell of page sizes: they are looked for where a declared system has larger ones than 4 KiB.
+        self.paged = {a for one in targets.systems.values() for a, size in one.page_size.items() if size > 4096}
         self.prefixes = sorted({rule.parameters["prefix"] for rule in rules if rule.detect == "symbol-version"})
 
     def read(self, entry: Entry) -> ElfFact:
@@ -83,17 +85,25 @@ class Reader:
         if fact.runs:
             wanted = self.extensions.get(one.machine, [])
             fact.uses = tuple(code.uses(one, entry.data, wanted)) if wanted else ()
-            for rule, patterns in self.markers.items():
+            for rule, patterns in self.markers.items() if one.machine in self.paged else ():
                 if found := _marker(one, entry.data, patterns):
                     fact.markers[rule] = found
         return fact
 
 
-def _marker(one: Elf, data: Buffer, patterns: list[re.Pattern[bytes]]) -> str:
-    for pattern in patterns:
-        for text in (one.symbols, *(data[part.offset : part.offset + part.size] for part in one.constants)):
-            found = pattern.search(text)
-            if found is not None:
+def _marker_of(one: dict[str, str]) -> tuple[bytes, re.Pattern[bytes]]:
+    """Plain text that is looked for first, because that is many times faster, and what must match then."""
+    return one["contains"].encode(), re.compile(one.get("matches", re.escape(one["contains"])).encode(), re.DOTALL)
+
+
+def _marker(one: Elf, data: Buffer, patterns: list[tuple[bytes, re.Pattern[bytes]]]) -> str:
+    for literal, pattern in patterns:
+        if literal in one.symbols and (found := pattern.search(one.symbols)) is not None:
+            return found[0].strip(b"\0").decode(errors="replace")
+        for part in one.constants:
+            end = part.offset + part.size
+            at = data.find(literal, part.offset, end)
+            if at >= 0 and (found := pattern.search(data, part.offset, end)) is not None:
                 return found[0].strip(b"\0").decode(errors="replace")
     return ""
 

@@ -1,15 +1,15 @@
-"""Usage: ``python -m tests.benchmarks [plans] [startup] [overhead] [install] [warm] [ssh]``; without a name, all."""
+"""Usage: ``python -m tests.benchmarks [NAME …]``; without a name, all of ``BENCHMARKS``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import install, overhead, plans, ssh, startup, warm
+from tests.benchmarks import install, overhead, plans, scan, ssh, startup, warm
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "plans": plans.main, "startup": startup.main, "overhead": overhead.main, "install": install.main, "warm": warm.main,
-    "ssh": ssh.main,
+    "ssh": ssh.main, "scan": scan.main,
 }  # fmt: skip
 
 wanted = sys.argv[1:] or list(BENCHMARKS)

@@ -83,12 +83,7 @@ def test_symbols_agree_with_readelf(tmp_path: Path) -> None:
         told = subprocess.run(["readelf", "-dVW", str(path)], capture_output=True, text=True, check=True).stdout
         one = elf.read(path.read_bytes())
         assert one.needed == [line.split("[")[1].rstrip("]") for line in told.splitlines() if "(NEEDED)" in line]
-        names = {
-            word
-            for line in told.splitlines()
-            if "Name: GLIBC_" in line
-            for word in [line.split("Name: ")[1].split()[0]]
-        }
+        names = {line.split("Name: ")[1].split()[0] for line in told.splitlines() if "Name: GLIBC_" in line}
         needs = {v for every in one.versions.values() for v in every if v.startswith("GLIBC_")}
         assert needs == names, path
         looked += 1
@@ -98,7 +93,8 @@ def test_symbols_agree_with_readelf(tmp_path: Path) -> None:
 def test_a_real_rpm(tmp_path: Path) -> None:
     build(tmp_path / "app", MAIN, X86)
     (tmp_path / "t.spec").write_text(
-        f"Name: t\nVersion: 1\nRelease: 1\nSummary: t\nLicense: t\n%define _build_id_links none\n%description\nt\n%install\n"
+        f"Name: t\nVersion: 1\nRelease: 1\nSummary: t\nLicense: t\n%define _build_id_links none\n"
+        f"%description\nt\n%install\n"
         f"mkdir -p %{{buildroot}}/opt\ncp {tmp_path}/app %{{buildroot}}/opt/app\n%files\n/opt/app\n"
     )
     subprocess.run(["rpmbuild", "-bb", "--define", f"_topdir {tmp_path}/rpm", str(tmp_path / "t.spec")], check=True,

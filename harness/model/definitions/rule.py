@@ -79,12 +79,18 @@ class Rule(Definition):
         if missing := sorted(NEEDS.get(self.detect, set()) - self.parameters.keys()):
             raise ValueError(f"{self.id}: detect: {self.detect} needs parameters {', '.join(missing)}")
         texts = [self.parameters.get("fallback", ""), self.parameters.get("unless", "")]
-        for text in [*texts, *self.parameters.get("patterns", ()), *self.parameters.get("markers", ())]:
+        for text in [*texts, *self.parameters.get("patterns", ()), *self._markers()]:
             try:
                 re.compile(text)
             except re.error as error:
                 raise ValueError(f"{self.id}: {text!r} is no regular expression: {error}") from error
         return self
+
+    def _markers(self) -> list[str]:
+        found = self.parameters.get("markers", ())
+        if not all(isinstance(one, dict) and isinstance(one.get("contains"), str) for one in found):
+            raise ValueError(f"{self.id}: each marker needs contains")
+        return [one.get("matches", "") for one in found]
 
 
 class Rules(Definition):
