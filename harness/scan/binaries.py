@@ -37,6 +37,8 @@ class ElfFact:
     machine: str
     kind: str
     runs: bool
+    program: bool
+    needed: tuple[str, ...]
     kernel_module: bool
     truncated: str
     world: str  #: of LoongArch: old, new, or empty
@@ -77,7 +79,7 @@ class Reader:
     def fact(self, entry: Entry, one: Elf, *, missing: bool = False) -> ElfFact:
         fact = ElfFact(
             place=entry.place, key=entry.key, unit=entry.unit, unit_kind=entry.unit_kind, machine=one.machine,
-            kind=one.kind, runs=one.runs and one.cpu, kernel_module=one.kernel_module, truncated=one.truncated,
+            kind=one.kind, runs=one.runs and one.cpu, program=one.program, needed=tuple(one.needed), kernel_module=one.kernel_module, truncated=one.truncated,
             world=_world(one), alignment=one.alignment, x86_level=one.x86_level, soname=one.soname, missing=missing,
             versions={prefix: elf.highest({v for every in one.versions.values() for v in every}, prefix)
                       for prefix in self.prefixes},
@@ -134,6 +136,8 @@ class Binaries:
     def __post_init__(self) -> None:
         self.by_key: dict[str, set[str]] = defaultdict(set)
         self.by_unit: dict[str, set[str]] = defaultdict(set)
+        #: Libraries that something is linked with: they are loaded whatever the CPU has.
+        self.linked = {name for fact in self.facts for name in fact.needed}
         for fact in self.facts:
             if fact.runs:
                 self.by_key[fact.key].add(fact.machine)
@@ -252,7 +256,11 @@ def x86_level(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
 
 
 def extension(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
-    """Instructions of an extension that a CPU class lacks. Where the file asks what the CPU has, it may be chosen."""
+    """Instructions of an extension that a CPU class lacks.
+
+    They may be chosen by what the CPU has: where the file asks, where its name says so, and where it is a library that
+    no file is linked with, because whoever loads it may ask.
+    """
     for fact in binaries.facts:
         for use in fact.uses:
             if use.extension not in rule.parameters["extensions"]:
@@ -262,9 +270,15 @@ def extension(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
             if not lacking:
                 continue
             chosen = use.dispatched or _CHOSEN.search(fact.place) or _NAMED.search(fact.place.rpartition("/")[2])
+            name = fact.place.rpartition("/")[2]
+            loaded = not fact.program and not {fact.soname, name} & binaries.linked
             told = f"uses {use.extension}: {use.instruction}"
-            told += "; the file asks what the CPU has, or is chosen by it" if chosen else ""
-            yield finding(rule, fact, cpus(lacking), told, place=use.place, severity="warning" if chosen else None)
+            if chosen:
+                told += "; the file asks what the CPU has, or is chosen by it"
+            elif loaded:
+                told += "; nothing here is linked with it, so it may be loaded only where the CPU has them"
+            yield finding(rule, fact, cpus(lacking), told, place=use.place,
+                          severity="warning" if chosen or loaded else None)  # fmt: skip
 
 
 def symbol_version(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:

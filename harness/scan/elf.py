@@ -68,6 +68,11 @@ class Elf:
         return self.kind in ("executable", "shared") and not self.debug
 
     @property
+    def program(self) -> bool:
+        """Whether it is started as it is, and not loaded by something that may ask first what the CPU has."""
+        return self.runs and (self.kind == "executable" or bool(self.interpreter))
+
+    @property
     def cpu(self) -> bool:
         return not self.machine.startswith("machine ")
 

@@ -94,8 +94,6 @@ class Walk:
         try:
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
-                if stat.S_ISLNK(status.st_mode) and not path.exists():
-                    self.links.append((place, f"a link to {path.readlink()}, which is not there"))
                 return
             with path.open("rb") as file:
                 yield from self.of_file(file, status.st_size, _Where(place, key_of(place), unit_of(unit), "tree"))
@@ -133,9 +131,11 @@ class Walk:
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
         if not elf and (size == 0 or _suffix(where.place) in OPAQUE):
             return
-        if not elf and b"\0" in head:
+        if not elf and b"\0" in head and head[:2] != b"#!":
             return
         with _buffer(file, size if elf else min(size, limits.TEXT)) as data:
+            if head[:2] == b"#!" and data.find(b"\0") >= 0:
+                self.unread.append((where.place, "a script that carries data: unpack it, and scan what comes out"))
             yield Entry(place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=data)
         if not elf and size > limits.TEXT:
             self.unread.append((where.place, f"of a text only the first {limits.TEXT >> 20} MiB are read"))
@@ -150,7 +150,7 @@ class Walk:
             where = inside.inner(name)
             # What starts like data that nothing is looked for in is not unfolded at all.
             if _opener(head, place) is None and head[:4] != b"\x7fELF" and (
-                b"\0" in head or _suffix(name) in OPAQUE
+                (b"\0" in head and head[:2] != b"#!") or _suffix(name) in OPAQUE
             ) and not head.startswith(tuple(UNKNOWN)):  # fmt: skip
                 return
             with tempfile.SpooledTemporaryFile(max_size=limits.IN_MEMORY) as copy:

@@ -45,8 +45,8 @@ def found(path: Path, rule: str) -> list[Finding]:
 ])  # fmt: skip
 def test_what_a_compiler_makes(tmp_path: Path, compiler: str, source: str, options: list[str], rule: str,
                                good: list[str]) -> None:  # fmt: skip
-    bad = build(tmp_path / "bad.so", source, compiler, "-shared", "-fPIC", *options)
-    fine = build(tmp_path / "good.so", source, compiler, "-shared", "-fPIC", *good)
+    bad = build(tmp_path / "bad", source + MAIN, compiler, *options)
+    fine = build(tmp_path / "good", source + MAIN, compiler, *good)
     (one,) = found(bad, rule)
     assert one.severity == "blocker"
     assert found(fine, rule) == []
@@ -56,12 +56,20 @@ def test_what_a_compiler_makes(tmp_path: Path, compiler: str, source: str, optio
     assert [other.message for other in found(bad, rule)] == [one.message], "symbols are not needed"
 
 
+def test_a_library_blocks_where_something_is_linked_with_it(tmp_path: Path) -> None:
+    library = build(tmp_path / "libadd.so", COUNT, ARM, "-shared", "-fPIC", "-march=armv8.1-a")
+    assert [one.severity for one in found(library, "ISA-3")] == ["warning"], "whoever loads it may ask first"
+    build(tmp_path / "app", "int count(int *);\nint main(void) { int i = 0; return count(&i); }\n", ARM,
+          f"-L{tmp_path}", "-ladd")  # fmt: skip
+    assert [one.severity for one in found(tmp_path, "ISA-3")] == ["blocker"]
+
+
 def test_a_program_that_asks_first_is_not_blocked(tmp_path: Path) -> None:
     source = ADD.replace("void", '__attribute__((target_clones("avx512f","default"))) void')
-    clones = build(tmp_path / "x.so", source, X86, "-shared", "-fPIC", "-O3", "-mprefer-vector-width=512")
+    clones = build(tmp_path / "x", source + MAIN, X86, "-O3", "-mprefer-vector-width=512")
     assert {one.severity for one in found(clones, "ISA-2")} <= {"warning"}
-    lse = build(tmp_path / "y.so", COUNT + "unsigned long getauxval(unsigned long); unsigned long f(void) "
-                "{ return getauxval(16); }\n", ARM, "-shared", "-fPIC", "-march=armv8.1-a")  # fmt: skip
+    asks = "unsigned long getauxval(unsigned long);\nint main(void) { return getauxval(16); }\n"
+    lse = build(tmp_path / "y", COUNT + asks, ARM, "-march=armv8.1-a")
     assert [one.severity for one in found(lse, "ISA-3")] == ["warning"]
 
 

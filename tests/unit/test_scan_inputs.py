@@ -221,6 +221,8 @@ def hostile(name: str) -> bytes:
         return tar([("opt/app", FOREIGN * 50)], "w:gz")[:300]
     if name == "cut.zip":
         return zipped(("opt/app", FOREIGN))[:-30]
+    if name == "setup.run":
+        return b"#!/bin/sh\ntail -n +4 $0 | tar xz\nexit\n" + tar([("opt/app", FOREIGN)], "w:gz")
     if name == "other.7z":
         return b"7z\xbc\xaf\x27\x1c" + bytes(100)
     raise AssertionError(name)
@@ -230,7 +232,7 @@ def hostile(name: str) -> bytes:
     ("bomb.gz", "an archive bomb"), ("bomb.tar.xz", "an archive bomb"), ("bomb.zip", "an archive bomb"),
     ("deep.zip", "nested deeper than"), ("locked.zip", "it is encrypted"), ("cut.deb", "cut off"),
     ("cut.rpm", "cut off"), ("cut.tar.gz", "cut off"), ("cut.zip", "cut off"),
-    ("other.7z", "a 7z archive is not unpacked"),
+    ("setup.run", "a script that carries data"), ("other.7z", "a 7z archive is not unpacked"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_said_to_be_unread(tmp_path: Path, name: str, told: str) -> None:
     path = tmp_path / name
