@@ -79,7 +79,8 @@ class Reader:
     def fact(self, entry: Entry, one: Elf, *, missing: bool = False) -> ElfFact:
         fact = ElfFact(
             place=entry.place, key=entry.key, unit=entry.unit, unit_kind=entry.unit_kind, machine=one.machine,
-            kind=one.kind, runs=one.runs and one.cpu, program=one.program, needed=tuple(one.needed), kernel_module=one.kernel_module, truncated=one.truncated,
+            kind=one.kind, runs=one.runs and one.cpu, program=one.program, needed=tuple(one.needed),
+            kernel_module=one.kernel_module, truncated=one.truncated,
             world=_world(one), alignment=one.alignment, x86_level=one.x86_level, soname=one.soname, missing=missing,
             versions={prefix: elf.highest({v for every in one.versions.values() for v in every}, prefix)
                       for prefix in self.prefixes},

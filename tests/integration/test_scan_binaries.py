@@ -60,7 +60,7 @@ def test_a_library_blocks_where_something_is_linked_with_it(tmp_path: Path) -> N
     library = build(tmp_path / "libadd.so", COUNT, ARM, "-shared", "-fPIC", "-march=armv8.1-a")
     assert [one.severity for one in found(library, "ISA-3")] == ["warning"], "whoever loads it may ask first"
     build(tmp_path / "app", "int count(int *);\nint main(void) { int i = 0; return count(&i); }\n", ARM,
-          f"-L{tmp_path}", "-ladd")  # fmt: skip
+          f"-L{tmp_path}", "-Wl,--no-as-needed", "-ladd")  # fmt: skip
     assert [one.severity for one in found(tmp_path, "ISA-3")] == ["blocker"]
 
 
