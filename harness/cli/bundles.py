@@ -10,8 +10,9 @@ from rich.console import Console
 from harness import campaigns
 from harness.campaigns import RunOptions
 from harness.cli.gates import print_difference
+from harness.cli.output import print_json
 from harness.cli.progress import progress
-from harness.cli.shared import campaign_in, format_option, print_json, workspace_option
+from harness.cli.shared import campaign_in, format_option, workspace_option
 from harness.evidence import Workspace
 
 

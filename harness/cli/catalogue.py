@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import campaigns
-from harness.cli.shared import TABLE_WIDTH, escape, format_option, print_json
+from harness.cli.output import escape, print_json
+from harness.cli.shared import TABLE_WIDTH, format_option
 from harness.definitions.entries import TARGET_KINDS, entries, entry
 from harness.errors import UsageError
 from harness.evidence import Workspace

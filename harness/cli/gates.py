@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 
 from harness import campaigns
-from harness.cli.shared import escape, existing, format_option, print_json, workspace_option
+from harness.cli.output import escape, print_json
+from harness.cli.shared import existing, format_option, workspace_option
 from harness.definitions import parse
 from harness.evidence import Workspace
 from harness.gating import Decision, Difference, compare, decide

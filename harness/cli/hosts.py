@@ -10,7 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from harness.cli.shared import escape, format_option, print_json
+from harness.cli.output import escape, print_json
+from harness.cli.shared import format_option
 from harness.definitions import parse
 from harness.errors import UsageError
 from harness.lab import HostReport, look_at

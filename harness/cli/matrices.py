@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import campaigns
-from harness.cli.shared import TABLE_WIDTH, existing, folder_argument, format_option, print_json, workspace_option
+from harness.cli.output import print_json
+from harness.cli.shared import TABLE_WIDTH, existing, folder_argument, format_option, workspace_option
 from harness.cli.starting import begin_product
 from harness.definitions import parse
 from harness.definitions.kinds import KINDS, kind_of, schema_of, write_schemas

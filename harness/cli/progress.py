@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.campaigns import Progress, makespan
-from harness.cli.shared import VERDICTS, error_console, escape, label_of
+from harness.cli.output import error_console, escape
+from harness.cli.shared import VERDICTS, label_of
 from harness.model.plan import Cell
 from harness.model.results import Verdict
 

@@ -10,14 +10,13 @@ from rich.console import Console
 
 from harness import campaigns
 from harness.campaigns import Finished
+from harness.cli.output import error_console, print_json
 from harness.cli.progress import progress
 from harness.cli.shared import (
     VERDICTS,
     campaign_in,
-    error_console,
     existing,
     format_option,
-    print_json,
     print_outputs,
     print_table,
     workspace_option,

@@ -8,8 +8,9 @@ import click
 
 from harness import campaigns
 from harness.campaigns import RunOptions
+from harness.cli.output import print_json
 from harness.cli.progress import progress
-from harness.cli.shared import campaign_in, end, folder_argument, format_option, pairs, print_json, workspace_option
+from harness.cli.shared import campaign_in, end, folder_argument, format_option, pairs, workspace_option
 from harness.evidence import Workspace
 from harness.machines import Engine
 from harness.provision import clean_scratch

@@ -10,17 +10,17 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from harness.cli.shared import escape, print_json
+from harness.cli.output import escape, print_json
 from harness.definitions import Catalogue, parse, read, rules_of
 from harness.definitions.entries import entries
 from harness.definitions.presentation import Presentation
 from harness.errors import UsageError
-from harness.execution.static import product_files, scan_files, targets_of
 from harness.model.definitions import Cpu, Database, Os, Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.scan import scan
 from harness.scan.cases import split
+from harness.scan.product import product_files, scan_files, targets_of
 
 COLOURS = {"blocker": "red", "warning": "yellow", "info": "dim"}
 WORDS = {"blocker": "阻断 blocker", "warning": "警告 warning", "info": "提示 info"}

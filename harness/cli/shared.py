@@ -1,13 +1,8 @@
-"""What the commands share: options, output for people and for programs.
-
-JSON goes to standard output alone; everything for people goes to standard error, lists that were asked for to output.
-"""
+"""What the commands about campaigns share: options, workspaces, tables."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -16,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.campaigns import Finished, latest
+from harness.cli.output import error_console, escape, print_json
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Cell
@@ -35,14 +31,6 @@ workspace_option = click.option(
 )  # fmt: skip
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 folder_argument = click.argument("folder", type=click.Path(path_type=Path))
-
-
-def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
-
-
-def error_console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def label_of(cell: Cell) -> str:
@@ -71,10 +59,6 @@ def pairs(only: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--only {text}: expected AXIS=VALUE", advice="for example: --only cpu=x86-64")
         pairs[axis] = value
     return pairs
-
-
-def escape(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def end(ctx: click.Context, finished: Finished, form: str) -> None:

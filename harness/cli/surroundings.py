@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from harness.cli import doctor
-from harness.cli.shared import format_option, print_json
+from harness.cli.output import print_json
+from harness.cli.shared import format_option
 from harness.definitions import Catalogue, parse
 from harness.model.definitions import Suite
 

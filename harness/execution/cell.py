@@ -17,7 +17,6 @@ from harness.deploy import application_recipe, database_recipe, deploy
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.lab import AttemptRecord, Lab
-from harness.execution.static import product_files, scan_files, targets_of
 from harness.judging import Judgement
 from harness.machines import ContainerMachine
 from harness.model.context import Access, CellContext
@@ -33,6 +32,7 @@ from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
 from harness.scan.cases import concerning, observations
+from harness.scan.product import product_files, scan_files, targets_of
 from harness.system.redact import token
 
 #: Where the product's files are put together for the static scan, on the target.

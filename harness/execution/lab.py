@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.execution.static import Scans
 from harness.machines import Engine
 from harness.model.definitions import Cpu, Database, Os, Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
 from harness.model.results import Cause, Observation, State, Verdict
 from harness.provision import Environments
+from harness.scan.product import Scans
 from harness.system.forking import ForkServer
 from harness.system.turns import Turns
 

@@ -1,4 +1,4 @@
-"""The static scan of a campaign: each set of files is read once for all cells that it concerns."""
+"""What of a product is scanned, and for whom; each set of files is read once for all cells that it concerns."""
 
 from __future__ import annotations
 

@@ -1,0 +1,24 @@
+"""What is printed, for people and for programs; needs nothing of campaigns, so that quick commands stay quick.
+
+JSON goes to standard output alone; everything for people goes to standard error, lists that were asked for to output.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def error_console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def escape(text: str) -> str:
+    return text.replace("[", r"\[")
