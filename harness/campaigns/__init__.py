@@ -10,12 +10,36 @@ from harness.campaigns.preparing import build_base_images
 from harness.campaigns.rendering import finish, latest, view_of
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
-from harness.campaigns.verifying import verify
+from harness.campaigns.verifying import certify, verify
 from harness.campaigns.watching import cancel, evidence_of, status_of
 
 __all__ = [
-    "Finished", "Progress", "Replayed", "RunOptions", "build_base_images", "bundle", "cache_folder", "cancel",
-    "check_lock", "evidence_of", "expected_seconds", "expected_target", "finish", "flaky_cases", "latest", "lock_path",
-    "makespan", "plan_of", "record_of", "replay", "resume_campaign", "run_campaign", "status_of", "sweep", "verify",
-    "view_of", "write_lock",
+    "Finished",
+    "Progress",
+    "Replayed",
+    "RunOptions",
+    "build_base_images",
+    "bundle",
+    "cache_folder",
+    "cancel",
+    "certify",
+    "check_lock",
+    "evidence_of",
+    "expected_seconds",
+    "expected_target",
+    "finish",
+    "flaky_cases",
+    "latest",
+    "lock_path",
+    "makespan",
+    "plan_of",
+    "record_of",
+    "replay",
+    "resume_campaign",
+    "run_campaign",
+    "status_of",
+    "sweep",
+    "verify",
+    "view_of",
+    "write_lock",
 ]  # fmt: skip

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 
 from harness.campaigns.options import Finished, Progress
-from harness.certify import render_certificate, why_not
+from harness.certify import ENVELOPES, Signing, render_certificate, why_not
 from harness.definitions.presentation import Presentation
 from harness.errors import UsageError
 from harness.evidence import CampaignRow, Journal, Workspace
@@ -19,12 +20,22 @@ OUTPUTS = {
     "json": "campaign.json", "junit": "junit.xml", "html": "report.html", "markdown": "summary.md",
     "certificate": "certificate.pdf",
 }  # fmt: skip
+#: Checks a signed result with openssl alone; goes beside it.
+VERIFIER = "verify.sh"
+#: What of these a signature speaks of.
+SIGNED = ("json", "html", "certificate")
 
 
 def finish(
-    identity: str, workspace: Workspace, progress: Progress, *, close: bool, interrupted: bool = False
+    identity: str,
+    workspace: Workspace,
+    progress: Progress,
+    *,
+    close: bool,
+    interrupted: bool = False,
+    signing: Signing | None = None,
 ) -> Finished:
-    """Render what is recorded; with ``close`` the verdict goes into the journal.
+    """Render what is recorded; with ``close`` the verdict goes into the journal, with ``signing`` it is signed.
 
     Raises:
         UsageError: there is no such campaign.
@@ -37,7 +48,7 @@ def finish(
     digests: dict[str, str] = {}
 
     def write(kind: str, data: bytes) -> str:
-        path = folder / OUTPUTS[kind]
+        path = folder / {**OUTPUTS, **ENVELOPES}[kind]
         with disk_errors(f"writing {path}"):
             part = path.with_name(f".{path.name}.part")
             part.write_bytes(data)
@@ -52,13 +63,17 @@ def finish(
     write("markdown", render_markdown(view, presentation.wording()).encode())
     report_digest = write("html", render_html(view, presentation))
     refusal = why_not(view)
-    certificate = folder / OUTPUTS["certificate"]
-    if refusal:
-        certificate.unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
-    else:
+    for name in (*ENVELOPES.values(), *((OUTPUTS["certificate"],) if refusal else ())):
+        (folder / name).unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
+    if not refusal:
         progress.note("rendering the certificate")
-        pdf = render_certificate(view, presentation, report_digest, digests["json"])
-        write("certificate", pdf)
+        keys = signing.keys if signing is not None else ()
+        write("certificate", render_certificate(view, presentation, report_digest, digests["json"], keys))
+        if signing is not None:
+            files = {OUTPUTS[kind]: digests[kind] for kind in SIGNED}
+            for kind, text in signing.envelopes(view, presentation, files).items():
+                write(kind, text)
+            shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
     if close:
         workspace.journal.close_campaign(identity, view.verdict, digests)
     else:

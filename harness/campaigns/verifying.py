@@ -5,9 +5,31 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from harness.campaigns.rendering import OUTPUTS
-from harness.errors import InfrastructureError
+from harness.campaigns.options import Finished, Progress
+from harness.campaigns.rendering import OUTPUTS, finish, row_of, view_of
+from harness.certify import ENVELOPES, Signing, why_not
+from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace, broken_at, differences
+
+
+def certify(identity: str, workspace: Workspace, signing: Signing, progress: Progress) -> Finished:
+    """Render a campaign again and sign what it says.
+
+    Raises:
+        UsageError: there is no such campaign, it is not finished, no certificate may be issued for it, or what the
+            workspace holds is not what was recorded.
+    """
+    row = row_of(workspace.journal, identity)
+    if row.finished is None:
+        raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
+    if bad := [step for step in verify(workspace) if not step.ok]:
+        told = "; ".join(f"{step.name}: {step.detail}" for step in bad)
+        raise UsageError(f"the workspace is not what was recorded, and nothing of it is signed: {told}",
+                         advice="run the campaign again")  # fmt: skip
+    if refusal := why_not(view_of(identity, workspace)):
+        raise UsageError(f"no certificate may be issued for campaign {identity}: {refusal}",
+                         advice="see: harness show")  # fmt: skip
+    return finish(identity, workspace, progress, close=False, signing=signing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +72,7 @@ def verify(workspace: Workspace) -> list[Step]:
     for identity, outputs in journal.outputs().items():
         for kind, digest in outputs.items():
             looked += 1
-            path = workspace.root / "campaigns" / identity / OUTPUTS.get(kind, kind)
+            path = workspace.root / "campaigns" / identity / {**OUTPUTS, **ENVELOPES}.get(kind, kind)
             if not path.is_file():
                 bad.append(f"{path.name} of {identity} is missing")
             elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import segno
 from markupsafe import Markup
 
+from harness.certify.keys import PublicKey
 from harness.definitions import parse
 from harness.definitions.presentation import Presentation
 from harness.errors import DefinitionError, Fault
@@ -74,8 +75,26 @@ def kind_of(view: CampaignView, profile: IssuerProfile) -> Kind:
     return replace(plain, zh=f"{plain.zh}（带条件）", en=f"{plain.en} (conditional)", conditional=True)
 
 
-def render_certificate(view: CampaignView, presentation: Presentation, report_sha256: str, record_sha256: str) -> bytes:
-    """The certificate as PDF. ``report_sha256`` and ``record_sha256`` name the HTML report and the JSON record.
+def profile_of(presentation: Presentation) -> IssuerProfile:
+    """The issuer's profile.
+
+    Raises:
+        DefinitionError: it is wrong, or claims what this version cannot do.
+    """
+    path = presentation.path(f"issuers/{PROFILE}.yaml")
+    profile = parse(path, IssuerProfile)
+    if profile.signed:
+        raise DefinitionError([
+            Fault(file=str(path), line=1, column=1, message="this version cannot sign a certificate",
+                  expected="signed: false", found="signed: true")
+        ])  # fmt: skip
+    return profile
+
+
+def render_certificate(view: CampaignView, presentation: Presentation, report_sha256: str, record_sha256: str,
+                       keys: Sequence[PublicKey] = ()) -> bytes:  # fmt: skip
+    """The certificate as PDF. ``report_sha256`` and ``record_sha256`` name the HTML report and the JSON record;
+    ``keys`` are those that will sign a statement about it, beside it.
 
     Raises:
         ValueError: ``why_not`` gives a reason.
@@ -84,13 +103,7 @@ def render_certificate(view: CampaignView, presentation: Presentation, report_sh
     reason = why_not(view)
     if reason:
         raise ValueError(reason)
-    path = presentation.path(f"issuers/{PROFILE}.yaml")
-    profile = parse(path, IssuerProfile)
-    if profile.signed:
-        raise DefinitionError([
-            Fault(file=str(path), line=1, column=1, message="this version cannot sign a certificate",
-                  expected="signed: false", found="signed: true")
-        ])  # fmt: skip
+    profile = profile_of(presentation)
     number = profile.number.replace("{campaign}", view.id)
     code = segno.make(f"XC-RECORD:{number}:{record_sha256}", error="m")
     picture = io.BytesIO()
@@ -99,7 +112,7 @@ def render_certificate(view: CampaignView, presentation: Presentation, report_sh
         "certificate.html.j2",
         view=view, profile=profile, kind=kind_of(view, profile), number=number, report_sha256=report_sha256,
         record_sha256=record_sha256, qr=Markup(picture.getvalue().decode()),  # noqa: S704  # made by segno
-        issued=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        keys=keys, issued=datetime.datetime.now(datetime.UTC).date().isoformat(),
         emulated=sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)),
     )  # fmt: skip
     pdf: bytes = typesetter()(string=html).write_pdf()

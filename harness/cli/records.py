@@ -120,21 +120,3 @@ def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None
         raise UsageError(f"no evidence named {name!r}; there is: {', '.join(str(f['name']) for f in files) or 'none'}",
                          advice=f"see: harness logs {cell}")  # fmt: skip
     sys.stdout.buffer.write(place.store.get(str(chosen[-1]["sha256"])))
-
-
-@click.command("verify")
-@workspace_option
-@format_option
-@click.pass_context
-def verify_command(ctx: click.Context, workspace: Path, form: str) -> None:
-    """Check that journal, evidence and reports of the workspace are what was recorded; exit 1 where they are not."""
-    steps = campaigns.verify(existing(workspace))
-    good = all(step.ok for step in steps)
-    if form == "json":
-        shown = [{"name": s.name, "status": "valid" if s.ok else "invalid", "detail": s.detail} for s in steps]
-        print_json({"status": "valid" if good else "invalid", "steps": shown})
-    else:
-        for step in steps:
-            click.echo(f"{'ok     ' if step.ok else 'INVALID'} {step.name}: {step.detail}")
-        click.echo("有效 valid" if good else "无效 invalid: do not rely on what this workspace says")
-    ctx.exit(0 if good else 1)

@@ -27,9 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import rpmfile
 import zstandard
-from rpmfile.errors import RPMError
 
 from harness.model.finding import Component
 from harness.scan import limits
@@ -213,7 +211,7 @@ _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
 Opener = Callable[[Walk, IO[bytes], int, _Where, Budget], Iterator[Entry]]
 _BROKEN = (
     EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError,
-    NotImplementedError, UnicodeError, ValueError, KeyError, IndexError, OverflowError, RPMError, struct.error,
+    NotImplementedError, UnicodeError, ValueError, KeyError, IndexError, OverflowError, struct.error,
 )  # fmt: skip
 
 
@@ -453,24 +451,49 @@ def _control(stream: Any) -> dict[str, str]:
     return fields
 
 
+#: Tags of an RPM header that are read (rpm's header format, tags of type STRING).
+_RPM_TAGS = {1000: "name", 1001: "version", 1002: "release", 1022: "arch", 1044: "sourcerpm"}
+
+
+def _rpm_header(file: IO[bytes], limit: int) -> dict[str, str]:
+    """The header that begins where ``file`` stands: magic, counts, index of 16 bytes a tag, store.
+
+    Raises:
+        Unreadable: it is damaged, or is larger than ``limit`` bytes.
+    """
+    head = file.read(16)
+    if len(head) != 16 or head[:4] != b"\x8e\xad\xe8\x01":
+        raise Unreadable("the package's header is damaged or cut off")
+    count, size = struct.unpack(">II", head[8:])
+    if 16 * count + size > limit:
+        raise Unreadable("the package's header is damaged or cut off")
+    index, store = file.read(16 * count), file.read(size)
+    if len(store) != size:
+        raise Unreadable("the package's header is damaged or cut off")
+    found = {}
+    for at in range(0, 16 * count, 16):
+        tag, kind, offset, _ = struct.unpack_from(">IIII", index, at)
+        if tag in _RPM_TAGS and kind == 6 and offset < size:
+            found[_RPM_TAGS[tag]] = store[offset:].split(b"\0", 1)[0].decode(errors="replace")
+    return found
+
+
 def _rpm(walk: Walk, file: IO[bytes], size: int, where: _Where, budget: Budget) -> Iterator[Entry]:
-    """An RPM package: headers by rpmfile, its cpio payload as a stream."""
-    package = rpmfile.open(fileobj=file)
-    text = {key: _text(package.headers.get(key)) for key in ("name", "version", "release", "arch")}
-    architecture = "" if text["arch"] == "noarch" else _DEBIAN.get(text["arch"], text["arch"])
-    own = where.as_unit("rpm", f"{posixpath.dirname(where.key)}/rpm:{text['name']}")
-    source = text["arch"] in ("src", "nosrc") or "sourcerpm" not in package.headers
-    walk.component(Component(kind="rpm", name=text["name"], version=f"{text['version']}-{text['release']}",
-                             file=where.place, architecture="" if source else architecture), own)  # fmt: skip
-    file.seek(package.data_offset)
-    length = size - package.data_offset
+    """An RPM package: lead of 96 bytes, signature header (to a multiple of 8 bytes), header, compressed payload."""
+    file.seek(96)
+    _rpm_header(file, size)
+    file.seek(-file.tell() % 8, os.SEEK_CUR)
+    tags = _rpm_header(file, size)
+    name, arch = tags.get("name", "?"), tags.get("arch", "")
+    own = where.as_unit("rpm", f"{posixpath.dirname(where.key)}/rpm:{name}")
+    independent = arch in ("noarch", "src", "nosrc") or "sourcerpm" not in tags
+    walk.component(Component(
+        kind="rpm", name=name, version=f"{tags.get('version', '')}-{tags.get('release', '')}", file=where.place,
+        architecture="" if independent else _DEBIAN.get(arch, arch),
+    ), own)  # fmt: skip
+    length = size - file.tell()
     plain = io.BufferedReader(_Counted(_decompressed(_Part(file, length)), budget, length), CHUNK)
     yield from _cpio(walk, plain, own, budget)
-
-
-def _text(value: Any) -> str:
-    value = value[0] if isinstance(value, list | tuple) and value else value
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
 def _cpio(walk: Walk, stream: Any, own: _Where, budget: Budget) -> Iterator[Entry]:

@@ -1,0 +1,139 @@
+"""Whether a signed result is what its issuer signed: valid, invalid, or could not be checked, and why.
+
+Usage::
+
+    steps = check(Path("certificate folder"), trusted([Path("issuer.pub.pem")]))
+    status_of(steps)        # Status.INVALID if any step is, else COULD_NOT_CHECK if any is, else VALID
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Never
+
+from harness.certify.dsse import PAYLOAD_TYPE, Envelope, NoEnvelope
+from harness.certify.keys import PublicKey
+from harness.certify.signing import ENVELOPES
+from harness.certify.statement import KINDS, STATEMENT
+
+
+class Status(enum.StrEnum):
+    """Of a step, and of a whole check. "Wrong" and "nobody knows" are two answers."""
+
+    VALID = "valid"  #: it is as it was signed
+    INVALID = "invalid"  #: it is not
+    COULD_NOT_CHECK = "could-not-check"  #: something that is needed is not there
+
+    def __bool__(self) -> Never:
+        raise TypeError("a status has no truth value: compare with a member")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckStep:
+    """One thing that was looked at."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+def status_of(steps: Sequence[CheckStep]) -> Status:
+    """The worst of them; nothing looked at is nothing known."""
+    every = [step.status for step in steps]
+    if Status.INVALID in every:
+        return Status.INVALID
+    return Status.COULD_NOT_CHECK if Status.COULD_NOT_CHECK in every or not every else Status.VALID
+
+
+def check(place: Path, keys: Sequence[PublicKey]) -> list[CheckStep]:
+    """Check a folder with envelopes and what they speak of, or one envelope beside its files."""
+    folder = place if place.is_dir() else place.parent
+    files = [place] if place.name.endswith(".dsse.json") else [folder / name for name in ENVELOPES.values()]
+    steps: list[CheckStep] = []
+    seen: dict[str, Any] = {}
+    for file in files:
+        if not file.is_file():
+            steps.append(CheckStep(name=file.name, status=Status.COULD_NOT_CHECK, detail=f"{file} is not there"))
+            continue
+        steps += _envelope(file, keys, seen)
+    if len(seen) > 1:
+        agree = len({json.dumps(one["subject"], sort_keys=True) for one in seen.values()}) == 1
+        steps.append(
+            CheckStep(
+                name="statements",
+                status=Status.VALID if agree else Status.INVALID,
+                detail="all speak of the same files" if agree else "they speak of different files",
+            )
+        )
+    for statement in list(seen.values())[:1]:
+        steps += _subjects(statement, folder)
+    return steps
+
+
+def _envelope(file: Path, keys: Sequence[PublicKey], seen: dict[str, Any]) -> list[CheckStep]:
+    name = file.name
+
+    def step(status: Status, detail: str, what: str = "signature") -> CheckStep:
+        return CheckStep(name=f"{what} of {name}", status=status, detail=detail)
+
+    try:
+        envelope = Envelope.read(file.read_text(encoding="utf-8"))
+    except (NoEnvelope, UnicodeDecodeError) as error:
+        return [step(Status.INVALID, str(error), "form")]
+    known = {key.keyid: key for key in keys}
+    by = [(known[one.keyid], one) for one in envelope.signatures if one.keyid in known]
+    strangers = [one.keyid[:16] for one in envelope.signatures if one.keyid not in known]
+    if not by:
+        told = f"signed by {', '.join(strangers)}, none of which is trusted" if strangers else "there is no signature"
+        return [step(Status.COULD_NOT_CHECK if strangers else Status.INVALID, told)]
+    steps = []
+    for key, one in by:
+        good = key.holds(envelope.signed_bytes, one.signature)
+        told = f"{key.name} ({key.algorithm}, {key.keyid[:16]})"
+        steps.append(step(Status.VALID if good else Status.INVALID, told if good else f"{told}: it does not hold"))
+    if strangers:
+        steps.append(step(Status.VALID, f"also signed by {', '.join(strangers)}, not known here and not counted"))
+    if any(one.status is Status.INVALID for one in steps):
+        return steps
+    # Only now is it parsed.
+    try:
+        statement = json.loads(envelope.payload)
+        right = (envelope.payload_type == PAYLOAD_TYPE and statement["_type"] == STATEMENT
+                 and ENVELOPES[KINDS[statement["predicateType"]]] == name and statement["subject"])  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        right = False
+    if not right:
+        return [
+            *steps,
+            step(Status.INVALID, "it is signed, but no statement of the kind that its name says", "statement"),
+        ]
+    seen[name] = statement
+    return steps
+
+
+def _subjects(statement: dict[str, Any], folder: Path) -> list[CheckStep]:
+    steps = []
+    for one in statement["subject"]:
+        name, digest = str(one["name"]), str(one["digest"]["sha256"])
+        if name.startswith("package/"):
+            continue  # the product itself is with its vendor; its digest stands in the statement
+        path = folder / name
+        if Path(name).name != name:
+            steps.append(CheckStep(name=name, status=Status.INVALID, detail="a name that leads out of the folder"))
+        elif not path.is_file():
+            steps.append(CheckStep(name=name, status=Status.COULD_NOT_CHECK, detail="it is not in the folder"))
+        else:
+            good = hashlib.sha256(path.read_bytes()).hexdigest() == digest
+            steps.append(
+                CheckStep(
+                    name=name,
+                    status=Status.VALID if good else Status.INVALID,
+                    detail=f"SHA-256 {digest[:16]}…" if good else "not the file that was signed",
+                )
+            )
+    return steps

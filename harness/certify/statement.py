@@ -1,0 +1,78 @@
+"""What is said of a campaign, to be signed: in-toto Statement v1 (in-toto attestation framework) with two predicates.
+
+``test-result`` is the one that other tools understand; ``adaptation`` is ours: platforms with their fidelity, coverage,
+waivers, the head of the journal. Both have the same subjects, by SHA-256: the certificate, the report, the record, and
+every package of the product.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.model.results import Result, Verdict
+from harness.model.view import CampaignView
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+ADAPTATION = "https://xinchuang-harness/attestation/adaptation/v1"
+#: Predicate -> name of its output.
+KINDS = {TEST_RESULT: "test_result", ADAPTATION: "adaptation"}
+
+
+def statements(view: CampaignView, files: Mapping[str, str], number: str, issuer: str, issued: str) -> dict[str, bytes]:
+    """Canonical JSON of each statement by its output. ``files``: name -> SHA-256 of what was rendered."""
+    subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())]
+    subjects += [
+        {"name": f"package/{p['name']}@{p['version']} ({p['architecture']})", "digest": {"sha256": p["sha256"]}}
+        for p in view.packages
+        if p.get("sha256")
+    ]
+    predicates = {TEST_RESULT: _test_result(view), ADAPTATION: _adaptation(view, number, issuer, issued)}
+    return {
+        KINDS[kind]: _canonical({"_type": STATEMENT, "subject": subjects, "predicateType": kind, "predicate": value})
+        for kind, value in predicates.items()
+    }
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _test_result(view: CampaignView) -> dict[str, Any]:
+    """PASSED, or WARNED where waivers stand behind it; a certificate is made of nothing less."""
+    names: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
+    for cell in view.cells:
+        waived = {(one["suite"], one["case"]) for one in cell.waived}
+        for case in cell.cases:
+            name = f"{cell.id}/{case.suite}/{case.id}"
+            if case.result is Result.PASS:
+                names["passedTests"].append(name)
+            elif (case.suite, case.id) in waived:
+                names["warnedTests"].append(name)
+            elif case.result is Result.FAIL:
+                names["failedTests"].append(name)
+    result = "WARNED" if any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells) else "PASSED"
+    configuration = [{"name": "plan", "digest": {"sha256": view.plan_digest}}]
+    configuration += [{"name": f"suite/{one['suite']}@{one['version']}", "digest": {"sha256": one["digest"]}}
+                      for one in view.suites if one.get("digest")]  # fmt: skip
+    return {"result": result, "configuration": configuration, **names}
+
+
+def _adaptation(view: CampaignView, number: str, issuer: str, issued: str) -> dict[str, Any]:
+    application = view.application
+    return {
+        "number": number, "issuer": issuer, "issued": issued, "campaign": view.id, "verdict": view.verdict.value,
+        "product": {"name": application["name"], "vendor": application["vendor"], "version": application["version"]},
+        "tested": {"from": view.created, "to": view.finished},
+        "platforms": [
+            {"cell": cell.id, "axes": cell.axes, "architecture": cell.architecture, "isa": cell.isa_level,
+             "fidelity": cell.fidelity.value if cell.fidelity is not None else None, "verdict": cell.verdict.value,
+             "version": cell.version, "cases": {result.value: cell.count(result) for result in Result},
+             "waivers": list(cell.waived)}
+            for cell in view.cells
+        ],
+        "coverage": view.coverage, "excluded": list(view.excluded), "plan": view.plan_digest,
+        "journal": view.journal_head, "harness": view.conditions.get("harness", ""),
+    }  # fmt: skip

@@ -1,0 +1,205 @@
+"""A campaign's certificate signed and checked, by the harness and by openssl alone; forgeries are told from it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pypdf
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.cli.entry import cli
+from harness.errors import UsageError
+from harness.system.forking import ForkServer
+from tests.integration.test_kill import Lab
+
+WORDS = "only for these tests"
+KEYS = ("ed25519", "ecdsa-p256", "sm2")
+
+
+def invoke(*words: str | Path) -> Result:
+    return CliRunner(env={"HARNESS_PASSPHRASE": WORDS}).invoke(cli, [str(word) for word in words])
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A workspace whose campaign is signed, and the folder of the keys."""
+
+    workspace: Path
+    keys: Path
+
+    @property
+    def folder(self) -> Path:
+        (found,) = (self.workspace / "campaigns").iterdir()
+        return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Signed:
+    place = tmp_path_factory.mktemp("signing")
+    forks = ForkServer(["tests.scripted"])
+    lab = Lab(forks, place / "lab")
+    assert lab("run") == 0
+    forks.close()
+    for name in KEYS:
+        assert invoke("keys", "new", name, "--algorithm", name, "--keys", place / "keys").exit_code == 0
+    assert invoke("keys", "new", "other", "--keys", place / "others").exit_code == 0
+    signed = Signed(lab.workspace, place / "keys")
+    done = invoke(
+        "certify", "--workspace", lab.workspace, "--keys", place / "keys", *(w for k in KEYS for w in ("--key", k))
+    )
+    assert done.exit_code == 0, done.output
+    return signed
+
+
+@pytest.fixture
+def signed(made: Signed, tmp_path: Path) -> Signed:
+    return Signed(Path(shutil.copytree(made.workspace, tmp_path / "ws")), made.keys)
+
+
+def verified(signed: Signed, *words: str | Path) -> tuple[str, list[dict[str, str]]]:
+    done = invoke("verify", signed.folder, *(words or ("--trust", signed.keys)), "--format", "json")
+    value = json.loads(done.stdout)
+    assert done.exit_code == {"valid": 0, "invalid": 1, "could-not-check": 3}[value["status"]]
+    return value["status"], value["steps"]
+
+
+def by_openssl(signed: Signed, key: str = "ed25519") -> int:
+    path = signed.keys / f"{key}.pub.pem"
+    done = subprocess.run(["sh", str(signed.folder / "verify.sh"), str(signed.folder), str(path)], capture_output=True,
+                          text=True, check=False, env={"PATH": os.environ["PATH"]})  # fmt: skip
+    return done.returncode
+
+
+def test_the_genuine_one(signed: Signed) -> None:
+    status, steps = verified(signed)
+    assert status == "valid", steps
+    assert {step["name"] for step in steps} >= {"certificate.pdf", "report.html", "campaign.json", "statements"}
+    for key in KEYS:
+        assert verified(signed, "--trust", signed.keys / f"{key}.pub.pem")[0] == "valid"
+        assert by_openssl(signed, key) == 0, key
+    text = "".join(page.extract_text() for page in pypdf.PdfReader(signed.folder / "certificate.pdf").pages)
+    assert "签名见随附文件" in text
+    assert "未签名" not in text
+    listed = json.loads(invoke("keys", "list", "--keys", signed.keys, "--format", "json").stdout)["keys"]
+    assert all(key["keyid"][:16] in text for key in listed)
+    assert invoke("verify", "--workspace", signed.workspace).exit_code == 0
+
+
+def test_what_is_said_is_what_was_recorded(signed: Signed) -> None:
+    record = json.loads((signed.folder / "campaign.json").read_text())
+    said = {name: payload(signed.folder / f"{name}.dsse.json") for name in ("adaptation", "test-result")}
+    assert said["adaptation"]["predicate"]["coverage"] == record["coverage"]
+    platforms = said["adaptation"]["predicate"]["platforms"]
+    assert [one["cell"] for one in platforms] == [cell["id"] for cell in record["cells"]]
+    assert [one["fidelity"] for one in platforms] == [cell["fidelity"] for cell in record["cells"]]
+    passed = [f"{cell['id']}/{case['suite']}/{case['id']}" for cell in record["cells"] for case in cell["cases"]
+              if case["result"] == "pass"]  # fmt: skip
+    assert said["test-result"]["predicate"]["passedTests"] == passed
+    assert said["test-result"]["predicate"]["result"] == "PASSED"
+
+
+def payload(path: Path) -> Any:
+    return json.loads(base64.b64decode(json.loads(path.read_text())["payload"]))
+
+
+def repack(path: Path, change: Callable[[Any], None]) -> None:
+    """The payload changed, the signatures left."""
+    value = json.loads(path.read_text())
+    said = payload(path)
+    change(said)
+    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    path.write_text(path.read_text().replace(value["payload"], base64.b64encode(text).decode()))
+
+
+def edit(path: Path, old: bytes, new: bytes) -> None:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+
+def another_key(folder: Path, signed: Signed, *, claim: bool) -> None:
+    """All of it signed by another issuer; with ``claim`` under the first one's id."""
+    others = signed.keys.parent / "others"
+    assert invoke("certify", "--workspace", signed.workspace, "--keys", others, "--key", "other").exit_code == 0
+    if claim:
+        ids = {name: json.loads(invoke("keys", "list", "--keys", place, "--format", "json").stdout)["keys"]
+               for name, place in (("own", signed.keys), ("other", others))}  # fmt: skip
+        mine = next(key["keyid"] for key in ids["own"] if key["name"] == "ed25519")
+        for file in folder.glob("*.dsse.json"):
+            edit(file, ids["other"][0]["keyid"].encode(), mine.encode())
+
+
+FORGERIES: dict[str, tuple[Callable[[Path, Signed], None], str]] = {
+    "a verdict changed in the record": (
+        lambda f, _: edit(f / "campaign.json", b'"verdict": "conformant"', b'"verdict": "conditional"'), "invalid"),
+    "a verdict changed in the statement": (
+        lambda f, _: repack(f / "adaptation.dsse.json", lambda v: v["predicate"].update(verdict="x")), "invalid"),
+    "another product's certificate": (
+        lambda f, _: (f / "certificate.pdf").write_bytes(b"%PDF-1.7 another"), "invalid"),
+    "a report changed": (lambda f, _: edit(f / "report.html", b"</html>", b" </html>"), "invalid"),
+    "a cell removed": (
+        lambda f, _: repack(f / "adaptation.dsse.json", lambda v: v["predicate"]["platforms"].pop()), "invalid"),
+    "a platform swapped": (
+        lambda f, _: repack(f / "adaptation.dsse.json",
+                            lambda v: v["predicate"]["platforms"][0]["axes"].update(cpu="kunpeng-920")), "invalid"),
+    "a fidelity improved": (
+        lambda f, _: repack(f / "adaptation.dsse.json",
+                            lambda v: v["predicate"]["platforms"][0].update(fidelity="physical")), "invalid"),
+    "a subject removed": (lambda f, _: repack(f / "test-result.dsse.json", lambda v: v["subject"].pop(0)), "invalid"),
+    "another type": (
+        lambda f, _: edit(f / "adaptation.dsse.json", b"vnd.in-toto+json", b"vnd.in-toto+jsom"), "invalid"),
+    "one statement in the place of the other": (
+        lambda f, _: shutil.copy(f / "test-result.dsse.json", f / "adaptation.dsse.json") and None, "invalid"),
+    "another issuer": (lambda f, s: another_key(f, s, claim=False), "could-not-check"),
+    "another issuer under this one's id": (lambda f, s: another_key(f, s, claim=True), "invalid"),
+    "a statement missing": (lambda f, _: (f / "test-result.dsse.json").unlink(), "could-not-check"),
+    "a file missing": (lambda f, _: (f / "report.html").unlink(), "could-not-check"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_forgeries(signed: Signed, name: str) -> None:
+    forge, told = FORGERIES[name]
+    forge(signed.folder, signed)
+    assert verified(signed)[0] == told
+    if name == "one statement in the place of the other":
+        return  # a shell does not look into what a statement is for
+    assert by_openssl(signed) == {"invalid": 1, "could-not-check": 3}[told]
+
+
+def test_nothing_is_signed_that_does_not_verify(signed: Signed) -> None:
+    edit(signed.folder / "campaign.json", b'"verdict": "conformant"', b'"verdict": "conditional"')
+    done = invoke("certify", "--workspace", signed.workspace, "--keys", signed.keys, "--key", "ed25519")
+    assert isinstance(done.exception, UsageError)
+    assert "the workspace is not what was recorded, and nothing of it is signed" in done.exception.message
+
+
+def test_a_wrong_passphrase_changes_nothing(signed: Signed, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path.name: path.read_bytes() for path in signed.folder.iterdir() if path.is_file()}
+    done = CliRunner(env={"HARNESS_PASSPHRASE": "wrong words"}).invoke(
+        cli, ["certify", "--workspace", str(signed.workspace), "--keys", str(signed.keys), "--key", "ed25519"]
+    )
+    assert isinstance(done.exception, UsageError)
+    assert "wrong passphrase" in done.exception.message
+    assert {path.name: path.read_bytes() for path in signed.folder.iterdir() if path.is_file()} == before
+    words = invoke(
+        "certify", "--workspace", signed.workspace, "--key", "ed25519", "--passphrase", "the words themselves"
+    )
+    assert isinstance(words.exception, UsageError)
+
+
+def test_rendered_again_it_is_unsigned_again(signed: Signed) -> None:
+    assert invoke("report", "--workspace", signed.workspace).exit_code == 0
+    assert not list(signed.folder.glob("*.dsse.json"))
+    text = "".join(page.extract_text() for page in pypdf.PdfReader(signed.folder / "certificate.pdf").pages)
+    assert "未签名" in text
+    assert verified(signed)[0] == "could-not-check"
