@@ -143,11 +143,13 @@ def test_check_tells_each_pair_and_why_not() -> None:
     assert code == 0
     assert len(found["pairs"]) == len(entries("cpu")) * len(entries("os"))
     by = {(pair["cpu"], pair["os"]): pair for pair in found["pairs"]}
+    systems, cpus = entries("os"), entries("cpu")
     for (cpu_name, os_name), pair in by.items():
-        system = entry(f"os/{os_name}")[2]
+        system, one = systems[os_name][1], cpus[cpu_name][1]
         assert isinstance(system, Os)
-        expected = not system.obstacle and cpu(cpu_name).architecture in system.architectures
-        assert pair["served"] == (expected and serving(cpu(cpu_name)).fidelity is not None)
+        assert isinstance(one, Cpu)
+        expected = not system.obstacle and one.architecture in system.architectures
+        assert pair["served"] == (expected and serving(one).fidelity is not None)
         assert pair["by"]
     assert by["loongson-3a5000", "debian-12"]["by"] == "debian-12 has no loongarch64 release"
     assert ask("check", "dameng-dm8") == (3, {"pairs": [], "targets": [{

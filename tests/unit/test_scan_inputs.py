@@ -196,7 +196,7 @@ def hostile(name: str) -> bytes:
         return gzip.compress(b" " * OVERSIZE, 6)
     if name == "bomb.tar.xz":
         out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w:xz") as archive:
+        with tarfile.open(fileobj=out, mode="w:xz", preset=0) as archive:
             entry = tarfile.TarInfo("x.sh")
             entry.size = OVERSIZE
             archive.addfile(entry, io.BytesIO(b" " * OVERSIZE))
