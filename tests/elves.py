@@ -38,6 +38,7 @@ def elf(
     sections: Sequence[str] = (),
     cut: int = 0,
     debug: bool = False,
+    abi_kernel: tuple[int, int] | None = None,
 ) -> bytes:
     """A 64-bit little-endian ELF file. ``code``: hex; ``words``: of 32 bits; ``cut``: so many bytes less at its end."""
     flags = {"loongarch64": 0x43}.get(machine, 0) if flags is None else flags
@@ -67,6 +68,8 @@ def elf(
     if x86_level:
         level = sum(1 << one for one in range(x86_level))
         note = struct.pack("<III4sIIII", 4, 16, 5, b"GNU\0", 0xC0008002, 4, level, 0)
+    if abi_kernel is not None:
+        note += struct.pack("<III4sIIII", 4, 16, 1, b"GNU\0", 0, *abi_kernel, 0)
     interp = interpreter.encode() + b"\0" if interpreter else b""
     parts: dict[str, bytes] = {
         ".text": text or b"\0" * 16,

@@ -112,7 +112,10 @@ def _marker(one: Elf, data: Buffer, patterns: list[tuple[bytes, re.Pattern[bytes
 
 
 def _world(one: Elf) -> str:
-    """Old or new world of a LoongArch file: by its interpreter, else its symbol versions, else its object ABI."""
+    """Old or new world of a LoongArch file: by its interpreter, its symbol versions, its ABI note, its object ABI.
+
+    The new world begins with glibc 2.36 and Linux 5.19; object ABI 1 is in bit 6 of e_flags.
+    """
     if one.machine != "loongarch64":
         return ""
     if one.interpreter:
@@ -121,6 +124,8 @@ def _world(one: Elf) -> str:
                 if re.fullmatch(r"GLIBC_[\d.]+", v)]  # fmt: skip
     if versions:
         return "old" if min(versions) < (2, 36) else "new"
+    if one.abi_kernel != (0, 0):
+        return "old" if one.abi_kernel < (5, 19) else "new"
     return "new" if one.flags & 0xC0 == 0x40 else "old"
 
 

@@ -19,7 +19,7 @@ MACHINES = {3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390", 40: "arm",
 TYPES = {1: "object", 2: "executable", 3: "shared", 4: "core"}
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
 _SHT_NOBITS, _SHT_DYNSYM, _DT_VERNEED = 8, 11, 0x6FFFFFFE
-_GNU_PROPERTY, _X86_ISA_1_NEEDED = 5, 0xC0008002
+_GNU_ABI_TAG, _GNU_PROPERTY, _X86_ISA_1_NEEDED = 1, 5, 0xC0008002
 _IFUNC = 10
 #: Bits of GNU_PROPERTY_X86_ISA_1_NEEDED -> level of the x86-64 psABI.
 _LEVELS = {1: 1, 2: 2, 4: 3, 8: 4}
@@ -54,6 +54,7 @@ class Elf:
     alignment: int = 0  #: smallest alignment of a loadable segment, bytes
     truncated: str = ""  #: what lies beyond the end of the file
     x86_level: int = 0  #: level of the x86-64 psABI that it says it needs
+    abi_kernel: tuple[int, int] = (0, 0)  #: oldest kernel that its ABI note names
     symbols: bytes = b""  #: names of its dynamic symbols, as they lie in the string table
     ifunc: bool = False
     code: list[Section] = field(default_factory=list)
@@ -181,6 +182,8 @@ class _Reader:
             at = name_at + (name_size + 3 & ~3)
             if at + length > end:
                 return
+            if kind == _GNU_ABI_TAG and length >= 16 and bytes(self.data[name_at : name_at + 4]) == b"GNU\0":
+                self.elf.abi_kernel = struct.unpack_from(f"{self.order}II", self.data, at + 4)
             if kind == _GNU_PROPERTY and bytes(self.data[name_at : name_at + 4]) == b"GNU\0":
                 self.properties(at, length)
             offset = at + (length + align - 1 & -align)

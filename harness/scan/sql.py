@@ -252,7 +252,8 @@ def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, reader: Rea
     """Of a rule about SQL, for the databases that a file is, or may be, for."""
     for fact in facts:
         concerned = [Concern("database", one.database) for one in targets.databases.values()
-                     if one.sql in rule.concerns.sql and _meant(fact, one, reader)]  # fmt: skip
+                     if (one.sql in rule.concerns.sql or one.database in rule.concerns.databases)
+                     and _meant(fact, one, reader)]  # fmt: skip
         if concerned:
             yield finding(rule, fact, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)
 

@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -156,6 +157,19 @@ def test_variants_for_other_architectures_are_seen(tmp_path: Path) -> None:
     (tmp_path / "jni-linux-loong64.jar").unlink()
     (one,) = found(tmp_path, "ARCH-2")
     assert one.message == "built for aarch64, x86_64; nothing for loongarch64"
+
+
+@pytest.mark.parametrize(("more", "world"), [
+    ({"interpreter": "/lib64/ld.so.1"}, "old"), ({"interpreter": "/lib64/ld-linux-loongarch-lp64d.so.1"}, "new"),
+    ({"versions": {"libc.so.6": ["GLIBC_2.27"]}}, "old"), ({"versions": {"libc.so.6": ["GLIBC_2.36"]}}, "new"),
+    ({"abi_kernel": (4, 15)}, "old"), ({"abi_kernel": (5, 19)}, "new"),
+    ({"flags": 0x3}, "old"), ({"flags": 0x43}, "new"),
+])  # fmt: skip
+def test_the_worlds_of_loongarch(tmp_path: Path, more: dict[str, Any], world: str) -> None:
+    (tmp_path / "x.so").write_bytes(elf(machine="loongarch64", **more))
+    (one,) = found(tmp_path, "LOONG-1")
+    assert one.message == f"built for the {world} world of LoongArch"
+    assert ("os:kylin-v10-sp3:loongarch64" in {str(t) for t in one.targets}) is (world == "new")
 
 
 def test_sql_is_held_against_the_databases_that_it_is_for(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Concerns(Definition):
     sql: Annotated[tuple[SqlFamily, ...], BeforeValidator(listed)] = Field(
         default=(), description="databases whose SQL is of these families"
     )
+    databases: Strings = Field(default=(), description="further databases, by name")
 
 
 class Rule(Definition):
