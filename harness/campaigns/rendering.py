@@ -8,6 +8,7 @@ import shutil
 
 from harness.campaigns.options import Finished, Progress
 from harness.certify import ENVELOPES, Signing, render_certificate, why_not
+from harness.certify.register import PROOF
 from harness.definitions.presentation import Presentation
 from harness.errors import UsageError
 from harness.evidence import CampaignRow, Journal, Workspace
@@ -63,7 +64,7 @@ def finish(
     write("markdown", render_markdown(view, presentation.wording()).encode())
     report_digest = write("html", render_html(view, presentation))
     refusal = why_not(view)
-    for name in (*ENVELOPES.values(), *((OUTPUTS["certificate"],) if refusal else ())):
+    for name in (*ENVELOPES.values(), PROOF, *((OUTPUTS["certificate"],) if refusal else ())):
         (folder / name).unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
     if not refusal:
         progress.note("rendering the certificate")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 from harness.campaigns.options import Finished, Progress
 from harness.campaigns.rendering import OUTPUTS, finish, row_of, view_of
 from harness.certify import ENVELOPES, Signing, why_not
+from harness.certify.dsse import Envelope
+from harness.certify.register import PROOF, Register
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace, broken_at, differences
 
 
-def certify(identity: str, workspace: Workspace, signing: Signing, progress: Progress) -> Finished:
-    """Render a campaign again and sign what it says.
+def certify(identity: str, workspace: Workspace, signing: Signing, progress: Progress,
+            register: Register | None = None) -> Finished:  # fmt: skip
+    """Render a campaign again and sign what it says; with ``register`` enter it into the issuer's log.
 
     Raises:
         UsageError: there is no such campaign, it is not finished, no certificate may be issued for it, or what the
@@ -29,7 +33,16 @@ def certify(identity: str, workspace: Workspace, signing: Signing, progress: Pro
     if refusal := why_not(view_of(identity, workspace)):
         raise UsageError(f"no certificate may be issued for campaign {identity}: {refusal}",
                          advice="see: harness show")  # fmt: skip
-    return finish(identity, workspace, progress, close=False, signing=signing)
+    if register is not None:
+        _ = signing.log_key  # before anything is rendered
+    finished = finish(identity, workspace, progress, close=False, signing=signing)
+    if register is not None:
+        folder = workspace.folder(identity)
+        envelope = (folder / ENVELOPES["adaptation"]).read_bytes()
+        number = json.loads(Envelope.read(envelope.decode()).payload)["predicate"]["number"]
+        proof = register.enter(number, envelope, signing)
+        (folder / PROOF).write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return finished
 
 
 @dataclass(frozen=True, kw_only=True)

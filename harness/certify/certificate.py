@@ -91,6 +91,11 @@ def profile_of(presentation: Presentation) -> IssuerProfile:
     return profile
 
 
+def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:
+    """Until when a certificate that is issued on this day holds, ISO 8601."""
+    return (issued + datetime.timedelta(days=profile.valid_days)).isoformat() if profile.valid_days else None
+
+
 def render_certificate(view: CampaignView, presentation: Presentation, report_sha256: str, record_sha256: str,
                        keys: Sequence[PublicKey] = ()) -> bytes:  # fmt: skip
     """The certificate as PDF. ``report_sha256`` and ``record_sha256`` name the HTML report and the JSON record;
@@ -105,6 +110,7 @@ def render_certificate(view: CampaignView, presentation: Presentation, report_sh
         raise ValueError(reason)
     profile = profile_of(presentation)
     number = profile.number.replace("{campaign}", view.id)
+    today = datetime.datetime.now(datetime.UTC).date()
     code = segno.make(f"XC-RECORD:{number}:{record_sha256}", error="m")
     picture = io.BytesIO()
     code.save(picture, kind="svg", xmldecl=False, svgns=True, border=0, unit="mm", scale=0.55)
@@ -112,7 +118,7 @@ def render_certificate(view: CampaignView, presentation: Presentation, report_sh
         "certificate.html.j2",
         view=view, profile=profile, kind=kind_of(view, profile), number=number, report_sha256=report_sha256,
         record_sha256=record_sha256, qr=Markup(picture.getvalue().decode()),  # noqa: S704  # made by segno
-        keys=keys, issued=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        keys=keys, issued=today.isoformat(), valid_until=last_day(profile, today),
         emulated=sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)),
     )  # fmt: skip
     pdf: bytes = typesetter()(string=html).write_pdf()

@@ -8,50 +8,31 @@ Usage::
 
 from __future__ import annotations
 
-import enum
+import datetime
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from harness.certify.dsse import PAYLOAD_TYPE, Envelope, NoEnvelope
 from harness.certify.keys import PublicKey
+from harness.certify.logs import check_log
 from harness.certify.signing import ENVELOPES
 from harness.certify.statement import KINDS, STATEMENT
+from harness.certify.steps import CheckStep, Status, status_of
+
+__all__ = ["CheckStep", "Status", "check", "status_of"]
 
 
-class Status(enum.StrEnum):
-    """Of a step, and of a whole check. "Wrong" and "nobody knows" are two answers."""
+def check(place: Path, keys: Sequence[PublicKey], *, register: Path | None = None, memory: Path | None = None,
+          now: datetime.datetime | None = None) -> list[CheckStep]:  # fmt: skip
+    """Check a folder with envelopes and what they speak of, or one envelope beside its files.
 
-    VALID = "valid"  #: it is as it was signed
-    INVALID = "invalid"  #: it is not
-    COULD_NOT_CHECK = "could-not-check"  #: something that is needed is not there
-
-    def __bool__(self) -> Never:
-        raise TypeError("a status has no truth value: compare with a member")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckStep:
-    """One thing that was looked at."""
-
-    name: str
-    status: Status
-    detail: str
-
-
-def status_of(steps: Sequence[CheckStep]) -> Status:
-    """The worst of them; nothing looked at is nothing known."""
-    every = [step.status for step in steps]
-    if Status.INVALID in every:
-        return Status.INVALID
-    return Status.COULD_NOT_CHECK if Status.COULD_NOT_CHECK in every or not every else Status.VALID
-
-
-def check(place: Path, keys: Sequence[PublicKey]) -> list[CheckStep]:
-    """Check a folder with envelopes and what they speak of, or one envelope beside its files."""
+    ``register``: the issuer's public register, for whether the certificate was revoked since. ``memory``: a file that
+    keeps what was seen of registers, so that one that goes back or forks is found at the next check.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
     folder = place if place.is_dir() else place.parent
     files = [place] if place.name.endswith(".dsse.json") else [folder / name for name in ENVELOPES.values()]
     steps: list[CheckStep] = []
@@ -72,7 +53,20 @@ def check(place: Path, keys: Sequence[PublicKey]) -> list[CheckStep]:
         )
     for statement in list(seen.values())[:1]:
         steps += _subjects(statement, folder)
+    said = seen.get(ENVELOPES["adaptation"])
+    if said is not None:
+        steps += _validity(said["predicate"], now)
+        steps += check_log(folder, register, str(said["predicate"]["number"]), keys, memory=memory, now=now)
     return steps
+
+
+def _validity(predicate: dict[str, Any], now: datetime.datetime) -> list[CheckStep]:
+    until = predicate.get("valid_until")
+    if until is None:
+        return []
+    good = now.date() <= datetime.date.fromisoformat(until)
+    return [CheckStep(name="validity", status=Status.VALID if good else Status.INVALID,
+                      detail=f"until {until}" if good else f"expired on {until}")]  # fmt: skip
 
 
 def _envelope(file: Path, keys: Sequence[PublicKey], seen: dict[str, Any]) -> list[CheckStep]:

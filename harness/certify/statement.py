@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from harness.model.results import Result, Verdict
@@ -21,7 +22,17 @@ ADAPTATION = "https://xinchuang-harness/attestation/adaptation/v1"
 KINDS = {TEST_RESULT: "test_result", ADAPTATION: "adaptation"}
 
 
-def statements(view: CampaignView, files: Mapping[str, str], number: str, issuer: str, issued: str) -> dict[str, bytes]:
+@dataclass(frozen=True, kw_only=True)
+class Issue:
+    """Of a certificate: its number, who issues it, when (ISO 8601, UTC), its last day if it has one."""
+
+    number: str
+    issuer: str
+    issued: str
+    valid_until: str | None
+
+
+def statements(view: CampaignView, files: Mapping[str, str], issue: Issue) -> dict[str, bytes]:
     """Canonical JSON of each statement by its output. ``files``: name -> SHA-256 of what was rendered."""
     subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())]
     subjects += [
@@ -29,14 +40,15 @@ def statements(view: CampaignView, files: Mapping[str, str], number: str, issuer
         for p in view.packages
         if p.get("sha256")
     ]
-    predicates = {TEST_RESULT: _test_result(view), ADAPTATION: _adaptation(view, number, issuer, issued)}
+    predicates = {TEST_RESULT: _test_result(view), ADAPTATION: _adaptation(view, issue)}
     return {
-        KINDS[kind]: _canonical({"_type": STATEMENT, "subject": subjects, "predicateType": kind, "predicate": value})
+        KINDS[kind]: canonical({"_type": STATEMENT, "subject": subjects, "predicateType": kind, "predicate": value})
         for kind, value in predicates.items()
     }
 
 
-def _canonical(value: Any) -> bytes:
+def canonical(value: Any) -> bytes:
+    """The one form of a value: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -60,10 +72,10 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
     return {"result": result, "configuration": configuration, **names}
 
 
-def _adaptation(view: CampaignView, number: str, issuer: str, issued: str) -> dict[str, Any]:
+def _adaptation(view: CampaignView, issue: Issue) -> dict[str, Any]:
     application = view.application
     return {
-        "number": number, "issuer": issuer, "issued": issued, "campaign": view.id, "verdict": view.verdict.value,
+        **vars(issue), "campaign": view.id, "verdict": view.verdict.value,
         "product": {"name": application["name"], "vendor": application["vendor"], "version": application["version"]},
         "tested": {"from": view.created, "to": view.finished},
         "platforms": [

@@ -31,6 +31,7 @@ COMMANDS = {
     "report": ("records", "render the reports of a campaign again"),
     "keys": ("signing", "keys that sign results: new, list"),
     "certify": ("signing", "sign the certificate, report and record of a campaign"),
+    "revoke": ("signing", "publish that a certificate is revoked, suspended, superseded, active again"),
     "verify": ("signing", "check a signed result, or journal, evidence and reports of a workspace"),
     "gate": ("gates", "decide whether a campaign lets a release through"),
     "diff": ("gates", "what changed between two campaigns, and what to suspect"),

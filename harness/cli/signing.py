@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from harness import campaigns
+from harness.campaigns import cache_folder
 from harness.certify import Signing
 from harness.certify.checking import Status, check, status_of
 from harness.certify.keys import ALGORITHMS, Algorithm, KeyStore, trusted
+from harness.certify.register import STATES, Register, State
 from harness.cli.output import error_console, print_json
 from harness.cli.progress import progress
 from harness.cli.shared import campaign_in, existing, format_option, print_outputs, workspace_option
@@ -77,12 +79,18 @@ def keys_list(folder: Path | None, form: str) -> None:
 @click.command("certify")
 @click.argument("campaign", required=False)
 @click.option("--key", "names", multiple=True, required=True, help="name of a key; several sign side by side")
+@click.option(
+    "--register",
+    "register",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="public register of the issuer: the certificate is entered into its log",
+)
 @keys_option
 @passphrase_option
 @workspace_option
 @format_option
-def certify_command(campaign: str | None, names: tuple[str, ...], folder: Path | None, passphrase: str, workspace: Path,
-                    form: str) -> None:  # fmt: skip
+def certify_command(campaign: str | None, names: tuple[str, ...], register: Path | None, folder: Path | None,
+                    passphrase: str, workspace: Path, form: str) -> None:  # fmt: skip
     """Sign the certificate, report and record of CAMPAIGN (the newest where none is named).
 
     Refused where no certificate may be issued, and where journal, evidence or reports do not verify.
@@ -91,14 +99,55 @@ def certify_command(campaign: str | None, names: tuple[str, ...], folder: Path |
     signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=_passphrase(passphrase))
     signing.check()
     with progress() as shown:
-        finished = campaigns.certify(identity, place, signing, shown)
+        finished = campaigns.certify(identity, place, signing, shown, Register(register) if register else None)
     if form == "json":
         print_json(finished.summary())
     print_outputs(finished, error_console())
 
 
+@click.command("revoke")
+@click.argument("number")
+@click.option(
+    "--register",
+    "register",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="public register of the issuer",
+)
+@click.option(
+    "--status",
+    "state",
+    type=click.Choice(STATES),
+    default="revoked",
+    show_default=True,
+    help="active takes a suspension back",
+)
+@click.option("--reason", required=True, help="one line that the public will read")
+@click.option("--by", default="", help="number of the certificate that supersedes it")
+@click.option("--key", "names", multiple=True, required=True, help="name of a key; one must be Ed25519")
+@keys_option
+@passphrase_option
+def revoke_command(number: str, register: Path, state: State, reason: str, by: str, names: tuple[str, ...],
+                   folder: Path | None, passphrase: str) -> None:  # fmt: skip
+    """Publish that the certificate NUMBER is revoked, suspended, superseded, or active again."""
+    if (state == "superseded") != bool(by):
+        raise UsageError(
+            "--by and --status superseded belong together", advice="name the certificate that supersedes it"
+        )
+    signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=_passphrase(passphrase))
+    signing.check()
+    sequence = Register(register).set_state(number, state, reason, by, signing)
+    click.echo(f"published: {number} is {state}; status list {sequence} in {Register(register).status_path}", err=True)
+
+
 @click.command("verify")
 @click.argument("place", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--register",
+    "register",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="the issuer's public register: was it revoked since, is the log what it was",
+)
 @click.option(
     "--trust",
     "trust",
@@ -110,8 +159,8 @@ def certify_command(campaign: str | None, names: tuple[str, ...], folder: Path |
 @workspace_option
 @format_option
 @click.pass_context
-def verify_command(ctx: click.Context, place: Path | None, trust: tuple[Path, ...], folder: Path | None,
-                   workspace: Path, form: str) -> None:  # fmt: skip
+def verify_command(ctx: click.Context, place: Path | None, trust: tuple[Path, ...], register: Path | None,
+                   folder: Path | None, workspace: Path, form: str) -> None:  # fmt: skip
     """Check a signed result: PLACE is the folder of a certificate, or an envelope beside its files.
 
     Without PLACE: whether journal, evidence and reports of the workspace are what was recorded.
@@ -121,7 +170,7 @@ def verify_command(ctx: click.Context, place: Path | None, trust: tuple[Path, ..
         if not place.exists():
             raise UsageError(f"nothing at {place}", advice="name the folder of a certificate, or an envelope")
         known = trusted(list(trust)) if trust else KeyStore(folder or standard_folder()).public()
-        steps = check(place, known)
+        steps = check(place, known, register=register, memory=cache_folder() / "seen-registers.json")
         shown = [{"name": s.name, "status": s.status.value, "detail": s.detail} for s in steps]
         status = status_of(steps)
     else:

@@ -1,0 +1,210 @@
+"""An issuer's register: revoked, suspended, superseded, expired; a list put back, a log that forgets or forks."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.certify.checking import check, status_of
+from harness.certify.keys import trusted
+from harness.certify.register import Register
+from harness.errors import UsageError
+from tests.integration.test_signing import Signed, invoke, made
+
+__all__ = ["made"]  # a fixture
+KEYS = ("--key", "ed25519", "--key", "sm2")
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate in a register."""
+
+    signed: Signed
+    register: Path
+    memory: Path
+
+    @property
+    def number(self) -> str:
+        return str(json.loads(Register(self.register).lines()[0])["number"])
+
+    def steps(self, *, days: int = 0, register: Path | None = None) -> tuple[str, dict[str, str]]:
+        now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        steps = check(self.signed.folder, trusted([self.signed.keys]), register=register or self.register,
+                      memory=self.memory, now=now)  # fmt: skip
+        return status_of(steps).value, {step.name: step.detail for step in steps}
+
+    def revoke(self, *words: str) -> Any:
+        return invoke("revoke", self.number, "--register", self.register, "--keys", self.signed.keys, *KEYS, *words)
+
+    def by_openssl(self) -> int:
+        words = [
+            "sh",
+            self.signed.folder / "verify.sh",
+            self.signed.folder,
+            self.signed.keys / "sm2.pub.pem",
+            self.register,
+        ]
+        return subprocess.run([str(word) for word in words], capture_output=True, check=False).returncode
+
+
+@pytest.fixture
+def issued(made: Signed, tmp_path: Path) -> Issued:
+    signed = Signed(Path(shutil.copytree(made.workspace, tmp_path / "ws")), made.keys)
+    enter(signed, tmp_path / "register")
+    return Issued(signed, tmp_path / "register", tmp_path / "memory" / "seen.json")
+
+
+def enter(signed: Signed, register: Path) -> None:
+    done = invoke("certify", "--workspace", signed.workspace, "--keys", signed.keys, *KEYS, "--register", register)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_certificate_that_stands(issued: Issued) -> None:
+    status, steps = issued.steps()
+    assert status == "valid", steps
+    assert steps["inclusion (log-proof.json)"].startswith("entry 1 of 2 entries, signed by ed25519")
+    assert steps["status"].startswith("active by list 1 of ")
+    assert issued.by_openssl() == 0
+    assert issued.steps(days=31)[0] == "could-not-check", "nobody may rely on a list that is stale"
+    done = invoke("verify", issued.signed.folder, "--trust", issued.signed.keys, "--register", issued.register)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--reason", "the product was withdrawn"], "revoked on "),
+    (["--reason", "under review", "--status", "suspended"], "suspended on "),
+    (["--reason", "amended", "--status", "superseded", "--by", "XC-2"], ", by XC-2: amended"),
+])  # fmt: skip
+def test_one_that_no_longer_holds(issued: Issued, words: list[str], told: str) -> None:
+    assert issued.revoke(*words).exit_code == 0
+    status, steps = issued.steps()
+    assert status == "invalid"
+    assert told in steps["status"]
+    assert issued.by_openssl() == 1
+
+
+def test_a_suspension_is_taken_back(issued: Issued) -> None:
+    issued.revoke("--reason", "under review", "--status", "suspended")
+    assert issued.steps()[0] == "invalid"
+    assert issued.revoke("--reason", "review ended", "--status", "active").exit_code == 0
+    status, steps = issued.steps()
+    assert (status, steps["status"][:17]) == ("valid", "active by list 3 ")
+
+
+def test_an_older_status_list_put_back_is_found(issued: Issued) -> None:
+    older = Register(issued.register).status_path.read_bytes()
+    issued.revoke("--reason", "withdrawn")
+    Register(issued.register).status_path.write_bytes(older)
+    status, steps = issued.steps()
+    assert (status, steps["status"]) == ("invalid", "an older status list was put in the place of the newest")
+
+
+def test_an_older_register_put_back_is_found_by_who_looked_before(issued: Issued, tmp_path: Path) -> None:
+    older = shutil.copytree(issued.register, tmp_path / "older")
+    issued.revoke("--reason", "withdrawn")
+    assert issued.steps()[0] == "invalid"
+    status, steps = issued.steps(register=older)
+    assert status == "invalid"
+    assert "it is shorter than by what was seen of it before" in steps["log"]
+
+
+def test_a_fork_is_found_by_the_proof_and_by_memory(issued: Issued, tmp_path: Path) -> None:
+    assert issued.steps()[0] == "valid"
+    other = Signed(Path(shutil.copytree(issued.signed.workspace, tmp_path / "other")), issued.signed.keys)
+    enter(other, tmp_path / "forked")  # the same keys sign another past
+    enter(other, tmp_path / "forked")
+    status, steps = issued.steps(register=tmp_path / "forked")
+    assert (status, steps["log"]) == ("invalid", "it shows another past than the proof beside the certificate: a fork")
+    (issued.signed.folder / "log-proof.json").unlink()
+    status, steps = issued.steps(register=tmp_path / "forked")
+    assert (status, steps["log"]) == ("invalid", "it shows another past than what was seen of it before: a fork")
+
+
+@pytest.mark.parametrize("change", ["entry changed", "entry removed", "checkpoint changed", "status changed"])
+def test_a_register_that_was_changed(issued: Issued, change: str) -> None:
+    register, number = Register(issued.register), issued.number
+    data = register.entries_path.read_bytes()
+    if change == "entry changed":
+        register.entries_path.write_bytes(data.replace(number.encode(), b"XC-other", 1))
+    elif change == "entry removed":
+        register.entries_path.write_bytes(data.partition(b"\n")[2])
+    elif change == "checkpoint changed":
+        text = register.checkpoint_path.read_text()
+        register.checkpoint_path.write_text(text.replace("\n2\n", "\n1\n", 1))
+    else:
+        text = register.status_path.read_text()
+        register.status_path.write_text(text.replace('"payload": "e', '"payload": "f'))
+        assert issued.by_openssl() == 1
+    assert issued.steps()[0] == "invalid"
+
+
+@pytest.mark.parametrize("number", ["XC-other", "XC-removed"])
+def test_nothing_is_signed_over_a_register_that_was_changed(issued: Issued, number: str) -> None:
+    register = Register(issued.register)
+    data = register.entries_path.read_bytes()
+    gone = data.partition(b"\n")[2] if number == "XC-removed" else data.replace(issued.number.encode(), b"XC-other", 1)
+    register.entries_path.write_bytes(gone)
+    before = {path.name: path.read_bytes() for path in issued.register.iterdir()}
+    done = invoke("revoke", number, "--register", issued.register, "--keys", issued.signed.keys, *KEYS, "--reason", "x")
+    assert isinstance(done.exception, UsageError)
+    assert "are not those of its checkpoint: nothing is signed over them" in done.exception.message
+    assert {path.name: path.read_bytes() for path in issued.register.iterdir()} == before
+
+
+def test_a_proof_of_another_certificate(issued: Issued) -> None:
+    path = issued.signed.folder / "log-proof.json"
+    value = json.loads(path.read_text())
+    value["entry"] = value["entry"].replace(issued.number, "XC-other")
+    path.write_text(json.dumps(value))
+    assert issued.steps()[1]["inclusion (log-proof.json)"] == "the proof does not lead to the root of its checkpoint"
+    path.write_text("{}")
+    assert issued.steps()[0] == "invalid"
+
+
+def test_a_register_of_somebody_else(issued: Issued, tmp_path: Path) -> None:
+    keys = trusted([issued.signed.keys.parent / "others"])
+    assert status_of(check(issued.signed.folder, keys, register=issued.register)).value == "could-not-check"
+    assert issued.steps(register=tmp_path / "nothing")[0] == "could-not-check"
+
+
+def test_one_that_expired(made: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A center's own profile, laid over the shipped one, says for how long."""
+    signed = Signed(Path(shutil.copytree(made.workspace, tmp_path / "ws")), made.keys)
+    shipped = Path(__file__).parents[2] / "reports" / "issuers" / "self-test.yaml"
+    own = tmp_path / "reports" / "issuers" / "self-test.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(shipped.read_text() + "valid_days: 10\n")
+    monkeypatch.chdir(tmp_path)
+    enter(signed, tmp_path / "register")
+    issued = Issued(signed, tmp_path / "register", tmp_path / "seen.json")
+    assert issued.steps(days=10)[0] == "valid"
+    status, steps = issued.steps(days=11)
+    assert status == "invalid"
+    assert steps["validity"].startswith("expired on ")
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--reason", 'say "x"'], "without quotation marks"), (["--reason", " "], "a reason is one line"),
+    (["--reason", "x", "--status", "superseded"], "belong together"), (["--reason", "x", "--by", "XC-2"], "belong together"),
+])  # fmt: skip
+def test_words_that_do_not_fit(issued: Issued, words: list[str], told: str) -> None:
+    done = issued.revoke(*words)
+    assert isinstance(done.exception, UsageError)
+    assert told in done.exception.message
+
+
+def test_certificates_that_the_register_does_not_know(issued: Issued) -> None:
+    words = ("--register", issued.register, "--keys", issued.signed.keys)
+    done = invoke("revoke", "XC-unknown", *words, *KEYS, "--reason", "x")
+    assert isinstance(done.exception, UsageError)
+    assert "the register knows no certificate XC-unknown" in done.exception.message
+    without = invoke("certify", "--workspace", issued.signed.workspace, *words, "--key", "sm2")
+    assert isinstance(without.exception, UsageError)
+    assert "signed with Ed25519, and no such key is named" in without.exception.message
