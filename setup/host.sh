@@ -39,6 +39,7 @@ want libpangoft2-1.0-0 "PDF certificates"
 want libharfbuzz-subset0 "small PDF files: only the glyphs used are embedded"
 want fonts-noto-cjk "Chinese text in certificates"
 want fonts-noto-core "Latin text in certificates"
+command -v openssl >/dev/null || want openssl "SM2 signatures"
 want procps "processes of containers are listed with ps"
 if [ -n "$tests" ]; then
     command -v chromium >/dev/null || want chromium "the tests open the report in a browser"

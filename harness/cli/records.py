@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from harness.cli.shared import (
     print_table,
     workspace_option,
 )
+from harness.definitions.presentation import Presentation
 from harness.errors import UsageError
 from harness.model.results import Verdict
+from harness.report.spreadsheet import compatibility_list, render_xlsx
 
 
 @click.command("list")
@@ -71,6 +74,26 @@ def report_command(campaign: str | None, workspace: Path, form: str) -> None:
         print_json(finished.summary())
     else:
         print_outputs(finished, error_console())
+
+
+@click.command("export")
+@click.argument("what", type=click.Choice(["xlsx", "compatibility"]))
+@click.argument("campaign", required=False)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="file to write")
+@workspace_option
+def export_command(what: str, campaign: str | None, out: Path, workspace: Path) -> None:
+    """Write what centers file: cells and cases as a workbook (xlsx), or rows of a compatibility list (JSON)."""
+    place, identity = campaign_in(workspace, campaign)
+    view = campaigns.view_of(identity, place)
+    if what == "xlsx":
+        data = render_xlsx(view, Presentation.standard().wording())
+    else:
+        data = (json.dumps(compatibility_list(view), ensure_ascii=False, indent=1) + "\n").encode()
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}", advice="name another file") from error
+    click.echo(f"written: {out}", err=True)
 
 
 @click.command("status")

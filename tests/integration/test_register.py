@@ -192,7 +192,8 @@ def test_one_that_expired(made: Signed, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("words", "told"), [
     (["--reason", 'say "x"'], "without quotation marks"), (["--reason", " "], "a reason is one line"),
-    (["--reason", "x", "--status", "superseded"], "belong together"), (["--reason", "x", "--by", "XC-2"], "belong together"),
+    (["--reason", "x", "--status", "superseded"], "belong together"),
+    (["--reason", "x", "--by", "XC-2"], "belong together"),
 ])  # fmt: skip
 def test_words_that_do_not_fit(issued: Issued, words: list[str], told: str) -> None:
     done = issued.revoke(*words)

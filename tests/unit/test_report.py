@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import openpyxl
 import pytest
 from pypdf import PdfReader
 
@@ -25,6 +26,7 @@ from harness.model.definitions import IssuerProfile
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State, Verdict
 from harness.model.view import CampaignView
 from harness.report import build_view, campaign_summary, full_record, render_html, render_junit
+from harness.report.spreadsheet import compatibility_list, render_xlsx
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = Presentation((ROOT / "reports",))
@@ -170,3 +172,45 @@ def test_a_faulty_file_of_a_center_is_told(tmp_path: Path, name: str, text: str,
     (tmp_path / name).write_text(text)
     with pytest.raises(DefinitionError, match=told):
         render_html(view(), Presentation((tmp_path, ROOT / "reports")))
+
+
+def test_the_same_numbers_everywhere() -> None:
+    """Verdicts and counts of record, summary, HTML, JUnit, workbook, compatibility list, certificate: one source."""
+    one = view({1: Result.FAIL, 2: Result.ERROR, 3: Result.SKIP})
+    counts = {result.value: sum(cell.count(result) for cell in one.cells) for result in Result}
+    record, summary = full_record(one), campaign_summary(one, {})
+    assert {r: sum(c["cases"][r] for c in summary["cells"]) for r in counts} == counts
+    assert {r: sum(case["result"] == r for cell in record["cells"] for case in cell["cases"]) for r in counts} == counts
+    suites = ET.fromstring(render_junit(one))
+    assert int(suites.get("tests", "")) == sum(counts.values())
+    assert int(suites.get("failures", "")) == counts["fail"]
+    assert int(suites.get("errors", "")) == counts["error"] + counts["miss"]
+    assert int(suites.get("skipped", "")) == counts["skip"]
+    html = render_html(one, TEMPLATES).decode()
+    rows = re.findall(r'<tr><td><a href="#cell-.*?(?=<tr>|</table>)', html, re.DOTALL)
+    numbers = [[int(n) for n in re.findall(r'<td class="n">(\d+)\s*(?=<td)', row)][:5] for row in rows]
+    assert [sum(column) for column in zip(*numbers, strict=True)] == list(counts.values())
+    book = openpyxl.load_workbook(io.BytesIO(render_xlsx(one, TEMPLATES.wording())), read_only=True)
+    items = {row[0]: row[1] for row in book["概要 Summary"].iter_rows(values_only=True)}
+    assert {r: items[f"测试项 cases: {r}"] for r in counts} == counts
+    assert {word: items[f"覆盖 coverage: {word}"] for word in one.coverage} == one.coverage
+    cases = list(book["测试项 Cases"].iter_rows(values_only=True))[1:]
+    words = TEMPLATES.wording()
+    assert {r: sum(row[11] == words.both("result", r) for row in cases) for r in counts} == counts
+    cells = list(book["单元 Cells"].iter_rows(values_only=True))[1:]
+    verdicts = [cell.verdict.value for cell in one.cells]
+    assert [row[7] for row in cells] == [words.both("verdict", verdict) for verdict in verdicts]
+    assert [row["verdict"] for row in compatibility_list(one)] == verdicts
+    good = view()
+    text = "".join(page.extract_text() for page in PdfReader(io.BytesIO(
+        render_certificate(good, TEMPLATES, "0" * 64, "0" * 64))).pages)  # fmt: skip
+    assert f"计划 {good.coverage['planned']} 已测 {good.coverage['tested']}" in text
+
+
+def test_no_text_of_a_product_becomes_a_formula() -> None:
+    one = view({0: Result.FAIL}, detail='=HYPERLINK("http://example.org")\x07' + "x" * 40_000)
+    book = openpyxl.load_workbook(io.BytesIO(render_xlsx(one, TEMPLATES.wording())))
+    cell = book["测试项 Cases"]["N2"]
+    assert cell.data_type == "s"
+    assert str(cell.value).startswith("=HYPERLINK")
+    assert len(str(cell.value)) <= 32_767

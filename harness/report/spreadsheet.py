@@ -1,0 +1,188 @@
+"""Cases and cells as a workbook, and the compatibility list as JSON: what centers file and publish."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from harness.definitions.presentation import Wording
+from harness.model.results import Result
+from harness.model.view import CampaignView, CaseView, CellView
+
+#: Characters that no cell of a workbook can carry.
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+LONGEST = 32_000  #: characters of a cell; Excel takes 32,767
+HEADS = {
+    "概要 Summary": ("项目 item", "值 value"),
+    "单元 Cells": (
+        "单元 cell",
+        "处理器 CPU",
+        "架构 architecture",
+        "系统 OS",
+        "数据库 database",
+        "其他 further",
+        "保真度 fidelity",
+        "结论 verdict",
+        "原因 cause",
+        "说明 message",
+        "产品版本 version",
+        "执行次 attempts",
+        *(result.value for result in Result),
+        "秒 s",
+    ),
+    "测试项 Cases": (
+        "单元 cell",
+        "测试套 suite",
+        "编号 id",
+        "名称 title",
+        "title",
+        "质量特性 characteristic",
+        "条款 clause",
+        "否决 blocker",
+        "判定 decides",
+        "保真度 fidelity",
+        "预期结果 expected",
+        "结论 result",
+        "原因 cause",
+        "实际结果 actual",
+        "秒 s",
+    ),
+    "测量 Measurements": ("单元 cell", "编号 id", "名称 name", "值 value", "单位 unit"),
+}
+
+
+def render_xlsx(view: CampaignView, words: Wording) -> bytes:
+    """The campaign as XLSX. Every text is a text: nothing that a product printed becomes a formula."""
+    import openpyxl
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+
+    book = openpyxl.Workbook(write_only=True)
+    rows = {
+        "概要 Summary": _summary(view, words),
+        "单元 Cells": (_cell(one, words) for one in view.cells),
+        "测试项 Cases": (_case(cell, case, words) for cell in view.cells for case in cell.cases),
+        "测量 Measurements": (
+            (cell.short, case.id, m.name, m.value, m.unit)
+            for cell in view.cells
+            for case in cell.cases
+            for m in case.measurements
+        ),
+    }
+    for title, heads in HEADS.items():
+        sheet = book.create_sheet(title)
+        sheet.freeze_panes = "A2"
+        for column, head in enumerate(heads):
+            sheet.column_dimensions[chr(65 + column)].width = 14 if len(head) < 12 else 24
+        top = []
+        for head in heads:
+            cell = WriteOnlyCell(sheet, value=head)
+            cell.font = Font(bold=True)
+            top.append(cell)
+        sheet.append(top)
+        for row in rows[title]:
+            sheet.append([_value(sheet, one) for one in row])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def _value(sheet: Any, value: object) -> Any:
+    from openpyxl.cell import WriteOnlyCell
+
+    if not isinstance(value, str):
+        return value
+    cell = WriteOnlyCell(sheet, value=_FORBIDDEN.sub("\ufffd", value)[:LONGEST])
+    cell.data_type = "s"  # openpyxl takes a text that begins with = for a formula
+    return cell
+
+
+def _summary(view: CampaignView, words: Wording) -> Iterable[tuple[object, ...]]:
+    yield "任务 campaign", view.id
+    yield "产品 product", f"{view.application['name']['zh']} {view.application['name']['en']}"
+    yield "结论 verdict", words.both("verdict", view.verdict)
+    yield "开始 from", view.created
+    yield "结束 to", view.finished
+    yield "计划摘要 plan", view.plan_digest
+    yield "日志链 journal", view.journal_head
+    for word, number in view.coverage.items():
+        yield f"覆盖 coverage: {word}", number
+    for result in Result:
+        yield f"测试项 cases: {result.value}", sum(cell.count(result) for cell in view.cells)
+
+
+def _cell(one: CellView, words: Wording) -> tuple[object, ...]:
+    return (
+        one.short,
+        f"{one.axes['cpu']} {one.names['cpu'].zh}",
+        one.architecture,
+        f"{one.axes['os']} {one.names['os'].zh}",
+        f"{one.axes['database']} {one.database_version}".strip(),
+        one.further,
+        words.both("fidelity", one.fidelity) if one.fidelity is not None else "",
+        words.both("verdict", one.verdict),
+        one.cause.value if one.cause is not None else "",
+        one.message,
+        one.version,
+        len(one.attempts),
+        *(one.count(result) for result in Result),
+        one.seconds.get("total"),
+    )
+
+
+def _case(cell: CellView, case: CaseView, words: Wording) -> tuple[object, ...]:
+    cause = (
+        case.cause.value if case.cause is not None else case.skip_reason.value if case.skip_reason is not None else ""
+    )
+    return (
+        cell.short,
+        case.suite,
+        case.id,
+        case.title.zh,
+        case.title.en,
+        case.characteristic,
+        case.clause,
+        "是 yes" if case.blocker else "否 no",
+        "是 yes" if case.decides else "否 no",
+        words.both("fidelity", case.fidelity) if case.fidelity is not None else "",
+        f"{case.expected.zh} {case.expected.en}" if case.expected is not None else "",
+        words.both("result", case.result),
+        cause,
+        case.detail,
+        round(case.seconds, 3),
+    )
+
+
+def compatibility_list(view: CampaignView) -> list[dict[str, Any]]:
+    """Rows of a compatibility list, in the fields of the openEuler one; what is not known of a target is None.
+
+    Every planned cell has its row, with its verdict and fidelity: a list that names passed ones only hides the others.
+    """
+    application = view.application
+    return [
+        {
+            "hardwareFactory": None,
+            "hardwareModel": None,
+            "cpu": cell.axes["cpu"],
+            "ram": cell.fact("memory") or None,
+            "architecture": cell.architecture,
+            "os": cell.axes["os"],
+            "osVersion": cell.names["os"].en,
+            "kernel": cell.fact("kernel") or None,
+            "database": f"{cell.axes['database']} {cell.database_version}".strip(),
+            "productInformation": {
+                "name": application["name"],
+                "vendor": application["vendor"],
+                "version": cell.version or application["version"],
+            },
+            "date": view.created[:10],
+            "certificationTime": view.finished[:10] or None,
+            "fidelity": cell.fidelity.value if cell.fidelity is not None else None,
+            "verdict": cell.verdict.value,
+            "waivers": len(cell.waived),
+            "campaign": view.id,
+        }
+        for cell in view.cells
+    ]
