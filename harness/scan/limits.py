@@ -12,7 +12,7 @@ MEMBER_RATIO = 500  #: one member that unfolds to more than this, and
 MEMBER = 128 << 20  #: to more than so many bytes, is a bomb
 CONTAINER = 2 << 30  #: largest container inside another; it is laid down on disk while it is read
 IN_MEMORY = 16 << 20  #: files up to this size are kept in memory while they are looked at
-TEXT = 4 << 20  #: texts are read up to here
+TEXT = 16 << 20  #: texts are read up to here
 
 
 class Unreadable(Exception):
