@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from paramiko.hostkeys import HostKeyEntry, HostKeys
@@ -21,6 +22,8 @@ from harness.errors import InfrastructureError, UsageError
 from harness.model.definitions import Host, Hosts
 
 CONNECT_SECONDS = 20.0
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+WINDOW = 16 << 20
 KEEPALIVE_SECONDS = 15
 #: Commands are small, and wait for answers; a network that went away without a word is found within half a minute.
 TCP = ((socket.TCP_NODELAY, 1), (socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 4),
@@ -170,7 +173,7 @@ class Inventory:
                 client.connect(
                     host.address, host.port, host.user, password=password, pkey=private, sock=sock,
                     look_for_keys=False, allow_agent=password is None and private is None, timeout=CONNECT_SECONDS,
-                    banner_timeout=CONNECT_SECONDS, auth_timeout=CONNECT_SECONDS,
+                    banner_timeout=CONNECT_SECONDS, auth_timeout=CONNECT_SECONDS, transport_factory=_transport,
                 )  # fmt: skip
                 transport = client.get_transport()
                 if transport is None:
@@ -199,6 +202,17 @@ class Inventory:
             yield channel
         finally:
             before.close()
+
+
+def _transport(sock: Any, **more: Any) -> paramiko.Transport:
+    """Ciphers that need no second pass over the data go first, for bulk copies; a window that rarely has to be opened.
+
+    Those of 3DES and CBC, which paramiko still offers, are left out.
+    """
+    transport = paramiko.Transport(sock, default_window_size=WINDOW, **more)
+    options = transport.get_security_options()
+    options.ciphers = tuple(one for one in CIPHERS if one in options.ciphers)
+    return transport
 
 
 def _private_key(host: Host) -> paramiko.PKey:

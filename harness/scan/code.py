@@ -90,7 +90,7 @@ def asks(elf: Elf, data: Buffer) -> bool:
     if any(name in elf.symbols for name in names):
         return True
     if elf.machine == "x86_64":  # cpuid
-        return any(b"\x0f\xa2" in bytes(data[one.offset : one.offset + one.size]) for one in elf.code)
+        return any(data.find(b"\x0f\xa2", one.offset, one.offset + one.size) >= 0 for one in elf.code)
     return False
 
 
