@@ -82,6 +82,12 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None,
             observed[key] += f" {value}"
         else:  # of several processors the first
             observed.setdefault(key, value.strip())
+    if not observed.get("arch"):
+        # A machine that says nothing is none that says something else: nothing is known of it.
+        raise InfrastructureError(
+            f"{machine.name}: it does not say what it is (status {done.rc}): {done.text.strip()[-300:] or 'no output'}",
+            advice="see the logs of the engine, or of the host, and try again",
+        )
     facts = [
         Fact(name="architecture", declared=cpu.architecture, observed=observed.get("arch", ""),
              holds=observed.get("arch") == cpu.architecture),

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from harness.definitions.entries import entry
+from harness.errors import InfrastructureError
 from harness.model.definitions import Cpu, Database, Os
 from harness.provision import attest
 from harness.provision.attestation import attest_database
@@ -68,3 +69,9 @@ def test_a_database_that_was_initialised_otherwise() -> None:
     assert isinstance(value, Database)
     found = attest_database(value, "PostgreSQL 15.6", {"server_encoding": "SQL_ASCII"})
     assert [(fact.name, fact.observed) for fact in found.mismatches] == [("database server_encoding", "SQL_ASCII")]
+
+
+def test_a_machine_that_says_nothing_is_no_other_machine() -> None:
+    """Seen with an engine that lost what a command printed: nothing is known then, so it is the lab's trouble."""
+    with pytest.raises(InfrastructureError, match=r"machine: it does not say what it is \(status 0\): arch="):
+        mismatches(arch="")
