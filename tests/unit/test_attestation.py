@@ -73,5 +73,5 @@ def test_a_database_that_was_initialised_otherwise() -> None:
 
 def test_a_machine_that_says_nothing_is_no_other_machine() -> None:
     """Seen with an engine that lost what a command printed: nothing is known then, so it is the lab's trouble."""
-    with pytest.raises(InfrastructureError, match=r"machine: it does not say what it is \(status 0\): arch="):
+    with pytest.raises(InfrastructureError, match=r"machine: it does not say what it is \(status 0\): "):
         mismatches(arch="")
