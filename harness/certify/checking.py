@@ -55,16 +55,21 @@ def check(place: Path, keys: Sequence[PublicKey], *, register: Path | None = Non
         steps += _subjects(statement, folder)
     said = seen.get(ENVELOPES["adaptation"])
     if said is not None:
-        steps += _validity(said["predicate"], now)
-        steps += check_log(folder, register, str(said["predicate"]["number"]), keys, memory=memory, now=now)
+        try:
+            number, until = str(said["predicate"]["number"]), said["predicate"].get("valid_until")
+            last = datetime.date.fromisoformat(until) if until is not None else None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            told = "it is signed, and lacks the number or the last day of a certificate"
+            return [*steps, CheckStep(name="statement", status=Status.INVALID, detail=told)]
+        steps += _validity(last, now)
+        steps += check_log(folder, register, number, keys, memory=memory, now=now)
     return steps
 
 
-def _validity(predicate: dict[str, Any], now: datetime.datetime) -> list[CheckStep]:
-    until = predicate.get("valid_until")
+def _validity(until: datetime.date | None, now: datetime.datetime) -> list[CheckStep]:
     if until is None:
         return []
-    good = now.date() <= datetime.date.fromisoformat(until)
+    good = now.date() <= until
     return [CheckStep(name="validity", status=Status.VALID if good else Status.INVALID,
                       detail=f"until {until}" if good else f"expired on {until}")]  # fmt: skip
 

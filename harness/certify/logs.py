@@ -40,7 +40,11 @@ def check_log(folder: Path, place: Path | None, number: str, keys: Sequence[Publ
         lines = Register(place).lines()
     except UsageError as error:
         return [*steps, CheckStep(name="log", status=Status.COULD_NOT_CHECK, detail=error.message)]
-    return [*steps, *_register(Register(place), lines, taken, number, keys, memory, now)]
+    try:
+        return [*steps, *_register(Register(place), lines, taken, number, keys, memory, now)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        told = f"what it holds is not in shape: {type(error).__name__}: {error}"
+        return [*steps, CheckStep(name="log", status=Status.INVALID, detail=told)]
 
 
 def _note(text: str, keys: Sequence[PublicKey]) -> tuple[Status, str, Checkpoint | None]:

@@ -138,10 +138,10 @@ def test_the_encoding_of_the_standard() -> None:
     assert one.signed_bytes == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
 
 
-def envelope(folder: Path, store: KeyStore, names: tuple[str, ...] = ALGORITHMS) -> Path:
+def envelope(folder: Path, store: KeyStore, names: tuple[str, ...] = ALGORITHMS, **more: object) -> Path:
     (folder / "certificate.pdf").write_bytes(b"certificate")
     statement = {
-        "_type": STATEMENT, "predicateType": ADAPTATION, "predicate": {"verdict": "conformant"},
+        "_type": STATEMENT, "predicateType": ADAPTATION, "predicate": {"number": "XC-1", **more},
         "subject": [{"name": "certificate.pdf", "digest": {"sha256": hashlib.sha256(b"certificate").hexdigest()}}],
     }  # fmt: skip
     bare = Envelope(payload=json.dumps(statement, sort_keys=True, separators=(",", ":")).encode())
@@ -163,6 +163,17 @@ def test_any_key_that_is_trusted_is_enough(store: KeyStore, tmp_path: Path) -> N
     assert status(path, []) is Status.COULD_NOT_CHECK
     (tmp_path / "certificate.pdf").unlink()
     assert status(path, store.public()) is Status.COULD_NOT_CHECK
+
+
+@pytest.mark.parametrize(("more", "told"), [
+    ({"valid_until": "2000-01-01"}, "expired on 2000-01-01"),
+    ({"valid_until": "soon"}, "lacks the number or the last day"),
+    ({"valid_until": 7}, "lacks the number or the last day"),
+])  # fmt: skip
+def test_what_is_signed_may_still_not_hold(store: KeyStore, tmp_path: Path, more: dict[str, object], told: str) -> None:
+    steps = check(envelope(tmp_path, store, **more), store.public())
+    assert status_of(steps) is Status.INVALID
+    assert any(told in step.detail for step in steps)
 
 
 def test_every_byte_of_an_envelope_counts(store: KeyStore, tmp_path: Path) -> None:
