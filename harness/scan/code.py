@@ -98,29 +98,16 @@ def asks(elf: Elf, data: Buffer) -> bool:
 
 
 @functools.cache
-def _pattern(masks: tuple[tuple[int, int], ...], little: bool) -> re.Pattern[bytes]:
-    """One regular expression over the four bytes of a word; overlapping matches are found too."""
-    words = []
-    for mask, value in masks:
-        each = []
-        for i in range(4):
-            m, v = mask >> 8 * i & 255, value >> 8 * i & 255
-            if m == 0:
-                each.append(b"[\\x00-\\xff]")
-            elif m == 255:
-                each.append(re.escape(bytes([v])))
-            else:
-                each.append(b"[" + b"".join(b"\\x%02x" % one for one in range(256) if one & m == v) + b"]")
-        words.append(b"".join(each if little else reversed(each)))
-    return re.compile(b"(?=" + b"|".join(words) + b")", re.DOTALL)
+def _table(mask: int, value: int) -> bytes:
+    """For ``bytes.translate``: 1 for a byte that agrees with ``value`` in the bits of ``mask``, else 0."""
+    return bytes(int(byte & mask == value) for byte in range(256))
 
 
 def _words(elf: Elf, data: Buffer, extension: str, masks: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
-    pattern = _pattern(masks, elf.little)
     for section in elf.code:
         if section.name.startswith(".plt"):
             continue
-        for looked, at in enumerate(_hits(data, section, pattern)):
+        for looked, at in enumerate(_hits(data, section, masks)):
             told = _confirm(elf, data, section, at, extension)
             if told:
                 yield _place(section, at), told
@@ -128,15 +115,30 @@ def _words(elf: Elf, data: Buffer, extension: str, masks: tuple[tuple[int, int],
                 break
 
 
-def _hits(data: Buffer, section: Section, pattern: re.Pattern[bytes]) -> Iterator[int]:
-    """Aligned places; the code is read in windows, so that memory stays flat."""
+def _hits(data: Buffer, section: Section, masks: tuple[tuple[int, int], ...]) -> Iterator[int]:
+    """Places of little-endian words that agree with a mask; the code is read in windows, so that memory stays flat.
+
+    The four bytes of all words of a window are looked at side by side: each lane is translated to ones and zeros, and
+    the lanes are combined as integers, which costs a fraction of looking at each word.
+    """
     end = section.offset + section.size
     start = section.offset + -section.address % 4
     for window in range(start, end - 3, WINDOW):
         part = bytes(data[window : min(window + WINDOW, end)])
-        for match in pattern.finditer(part):
-            if match.start() % 4 == 0 and match.start() + 4 <= len(part):
-                yield window + match.start()
+        count = len(part) // 4
+        lanes = [part[lane : 4 * count : 4] for lane in range(4)]
+        for mask, value in masks:
+            agree: int | None = None
+            for lane in range(4):
+                m, v = mask >> 8 * lane & 255, value >> 8 * lane & 255
+                if m:
+                    ones = int.from_bytes(lanes[lane].translate(_table(m, v)), "little")
+                    agree = ones if agree is None else agree & ones
+            found = (agree or 0).to_bytes(count, "little")
+            at = found.find(1)
+            while at >= 0:
+                yield window + 4 * at
+                at = found.find(1, at + 1)
 
 
 def _place(section: Section, at: int) -> str:
