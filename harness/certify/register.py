@@ -67,13 +67,6 @@ class Register:
             raise UsageError(f"{self.entries_path} is cut off", advice="get it again, or restore it from a backup")
         return data.split(b"\n")[:-1]
 
-    def state_of(self, number: str) -> dict[str, Any] | None:
-        """What the newest list says of a certificate; None where it does not name it."""
-        if not self.status_path.is_file():
-            return None
-        said = json.loads(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
-        return next((one for one in said["entries"] if one["number"] == number), None)
-
     # --- writing ---
 
     @contextlib.contextmanager
@@ -128,7 +121,13 @@ class Register:
             return int(said["sequence"]) + 1
 
     def renew(self, signing: Signing) -> int:
-        """Publish the same list again, fresh; gives its sequence number."""
+        """Publish the same list again, fresh; gives its sequence number.
+
+        Raises:
+            UsageError: there is no register, or it is not as it was signed.
+            InfrastructureError: the folder cannot be written.
+        """
+        self.lines()
         with self._alone():
             said = json.loads(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
             self._publish(said["entries"], said["sequence"] + 1, signing)

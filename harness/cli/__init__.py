@@ -32,6 +32,7 @@ COMMANDS = {
     "keys": ("signing", "keys that sign results: new, list"),
     "certify": ("signing", "sign the certificate, report and record of a campaign"),
     "revoke": ("signing", "publish that a certificate is revoked, suspended, superseded, active again"),
+    "renew": ("signing", "publish the status list again before it is stale"),
     "export": ("records", "cases as a workbook, the compatibility list as JSON"),
     "verify": ("signing", "check a signed result, or journal, evidence and reports of a workspace"),
     "gate": ("gates", "decide whether a campaign lets a release through"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,17 +17,18 @@ from harness.definitions import Catalogue, parse, read, rules_of
 from harness.definitions.entries import entries
 from harness.definitions.presentation import Presentation
 from harness.errors import UsageError
-from harness.model.definitions import Cpu, Database, Os, Rule, Waiver, Waivers
+from harness.model.definitions import Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
+from harness.model.plan import Definitions
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.scan import scan
 from harness.scan.cases import split
-from harness.scan.product import product_files, scan_files, targets_of
+from harness.scan.product import product_files, targets_of
 
 COLOURS = {"blocker": "red", "warning": "yellow", "info": "dim"}
 WORDS = {"blocker": "阻断 blocker", "warning": "警告 warning", "info": "提示 info"}
 PLACES = 5  #: of a rule that are shown on a terminal
-KINDS = {"cpu": Cpu, "os": Os, "database": Database}
+KINDS = ("cpu", "os", "database")
 
 
 @click.command("scan")
@@ -88,14 +91,9 @@ def scan_command(ctx: click.Context, paths: tuple[Path, ...], folder: Path | Non
 def _scan(paths: Sequence[Path], folder: Path | None, named: Sequence[str], waivers_file: Path | None,
           rules: tuple[Rule, ...], *, hashes: bool) -> tuple[ScanResult, list[Waiver], list[Waiver]]:  # fmt: skip
     """The result, and the waivers that hold today and that do not."""
-    waivers: tuple[Waiver, ...] = ()
     definitions = read(folder) if folder is not None else None
-    if definitions is not None:
-        waivers = definitions.waivers
-        targets = targets_of(definitions)
-    else:
-        targets = known_targets()
-    targets = narrowed(targets, named)
+    waivers = definitions.waivers if definitions is not None else ()
+    targets = narrowed(targets_of(definitions) if definitions is not None else None, named)
     if waivers_file is not None:
         waivers += parse(waivers_file, Waivers).waivers
     if missing := [str(path) for path in paths if not path.exists()]:
@@ -103,25 +101,21 @@ def _scan(paths: Sequence[Path], folder: Path | None, named: Sequence[str], waiv
     if paths:
         result = scan(paths, rules, targets, hashes=hashes)
     elif definitions is not None:
-        result = _of_product(definitions.application_folder, definitions.application, rules, targets)
+        result = _of_product(definitions, rules, targets, hashes=hashes)
     else:
         raise UsageError("nothing to scan", advice="name packages, archives or folders, or --matrix FOLDER")
     today = datetime.datetime.now(datetime.UTC).date()
     return result, [one for one in waivers if one.holds(today)], [one for one in waivers if not one.holds(today)]
 
 
-def _of_product(folder: Path, application: object, rules: tuple[Rule, ...], targets: Targets) -> ScanResult:
+def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targets, *, hashes: bool) -> ScanResult:
     """The files beside application.yaml, each held against the targets that it goes to."""
-    from harness.model.definitions import Application
-
-    assert isinstance(application, Application)
     parts: list[ScanResult] = []
     for architecture in dict.fromkeys(cpu.architecture for cpu in targets.cpus.values()):
-        files = product_files(application, folder, architecture)
-        own = Targets({n: c for n, c in targets.cpus.items() if c.architecture == architecture}, targets.systems,
-                      targets.databases, targets.pairs)  # fmt: skip
+        files = product_files(definitions.application, definitions.application_folder, architecture)
+        cpus = {name: cpu for name, cpu in targets.cpus.items() if cpu.architecture == architecture}
         if files:
-            parts.append(scan_files([(path, str(path)) for path in files], rules, own))
+            parts.append(scan(files, rules, replace(targets, cpus=cpus), hashes=hashes))
     if not parts:
         raise UsageError(
             "the product has no files beside its application.yaml: its packages come with the target",
@@ -132,7 +126,7 @@ def _of_product(folder: Path, application: object, rules: tuple[Rule, ...], targ
         for one in part.findings:
             key = (one.rule, one.severity, one.file, one.place, one.message)
             before = merged[key].targets if key in merged else ()
-            merged[key] = Finding(**{**vars(one), "targets": tuple(sorted({*before, *one.targets}))})
+            merged[key] = replace(one, targets=tuple(sorted({*before, *one.targets})))
     order = list(COLOURS)
     findings = sorted(merged.values(), key=lambda f: (order.index(f.severity), f.rule, f.file, f.line, f.place))
     components = tuple(dict.fromkeys(one for part in parts for one in part.components))
@@ -149,37 +143,33 @@ def shipped_rules() -> tuple[Rule, ...]:
     return rules_of(suite)
 
 
-def known_targets() -> Targets:
-    """Every CPU class that images are built for, every system, every database of the catalogue."""
-    cpus, systems, databases = ({name: one for name, (_, one) in entries(kind).items()} for kind in KINDS)
-    return Targets(cpus={name: one for name, one in cpus.items() if isinstance(one, Cpu) and not one.obstacle},
-                   systems={name: one for name, one in systems.items() if isinstance(one, Os)},
-                   databases={name: one for name, one in databases.items() if isinstance(one, Database)})  # fmt: skip
+def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
+    """The targets of a matrix, else every CPU class that images are built for, every system and database that is known.
 
-
-def narrowed(targets: Targets, named: Sequence[str]) -> Targets:
-    """Only what is named; a kind that is not named is left out.
+    With names only these, and no target of a kind that is not named.
 
     Raises:
         UsageError: a word is not KIND=NAME, or there is no such target.
     """
-    if not named:
-        return targets
-    kept: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    if matrix is not None:
+        every: dict[str, dict[str, Any]] = {"cpu": dict(matrix.cpus), "os": dict(matrix.systems),
+                                            "database": dict(matrix.databases)}  # fmt: skip
+    else:
+        every = {kind: {name: one for name, (_, one) in entries(kind).items()} for kind in KINDS}
+    kept: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for text in named:
         kind, equals, name = text.partition("=")
         if not equals or kind not in KINDS:
             raise UsageError(f"--target {text}: expected cpu=NAME, os=NAME or database=NAME",
                              advice="for example: --target cpu=kunpeng-920")  # fmt: skip
-        known = {name: one for name, (_, one) in entries(kind).items()}
-        if name not in known:
-            raise UsageError(f"--target {text}: no such {kind}; known: {', '.join(known)}",
-                             advice="see: harness targets list")  # fmt: skip
-        kept[kind].add(name)
-    every = {kind: {name: one for name, (_, one) in entries(kind).items() if name in kept[kind]} for kind in KINDS}
-    return Targets(cpus={n: one for n, one in every["cpu"].items() if isinstance(one, Cpu)},
-                   systems={n: one for n, one in every["os"].items() if isinstance(one, Os)},
-                   databases={n: one for n, one in every["database"].items() if isinstance(one, Database)})  # fmt: skip
+        if name not in every[kind]:
+            raise UsageError(f"--target {text}: no such {kind}; known: {', '.join(every[kind])}",
+                             advice="see: harness targets list, or the matrix")  # fmt: skip
+        kept[kind][name] = every[kind][name]
+    if not named:
+        kept = every
+        kept["cpu"] = {name: one for name, one in every["cpu"].items() if not one.obstacle}
+    return Targets(cpus=kept["cpu"], systems=kept["os"], databases=kept["database"])
 
 
 def _write(path: Path, data: bytes) -> None:

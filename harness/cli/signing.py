@@ -140,6 +140,24 @@ def revoke_command(number: str, register: Path, state: State, reason: str, by: s
     click.echo(f"published: {number} is {state}; status list {sequence} in {Register(register).status_path}", err=True)
 
 
+@click.command("renew")
+@click.option(
+    "--register",
+    "register",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="public register of the issuer",
+)
+@click.option("--key", "names", multiple=True, required=True, help="name of a key; one must be Ed25519")
+@keys_option
+@passphrase_option
+def renew_command(register: Path, names: tuple[str, ...], folder: Path | None, passphrase: str) -> None:
+    """Publish the status list again, unchanged and fresh: after 30 days it is stale, and nobody can rely on it."""
+    signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=_passphrase(passphrase))
+    signing.check()
+    click.echo(f"published: status list {Register(register).renew(signing)}", err=True)
+
+
 @click.command("verify")
 @click.argument("place", required=False, type=click.Path(path_type=Path))
 @click.option(

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -31,8 +32,9 @@ from harness.provision.architecture import Emulator, emulator
 from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
+from harness.scan import scan
 from harness.scan.cases import concerning, observations
-from harness.scan.product import product_files, scan_files, targets_of
+from harness.scan.product import product_files, targets_of
 from harness.system.redact import token
 
 #: Where the product's files are put together for the static scan, on the target.
@@ -138,24 +140,26 @@ class _CellRun(Attempt):
             with self.step(suite.definition.suite):
                 rules = rules_of(suite.folder)
                 targets = targets_of(self.lab.definitions, architecture)
-                result: ScanResult | None = None
+                make: Callable[[], ScanResult | None]
                 if files:
-                    named = [(path, str(path.relative_to(self.lab.definitions.application_folder))) for path in files]
-                    result = self.lab.scans.get((suite.digest, architecture, tuple(named)),
-                                                partial(scan_files, named, rules, targets))  # fmt: skip
-                elif machines is not None and product is not None:
-                    tar = self.installed_files(machines, product)
-                    if tar is not None:
-                        result = self.lab.scans.get((suite.digest, product.image),
-                                                    partial(self.scan_tar, tar, rules, targets))  # fmt: skip
+                    names = {path: str(path.relative_to(self.lab.definitions.application_folder)) for path in files}
+                    key: tuple[object, ...] = (suite.digest, architecture, tuple(files))
+                    make = partial(scan, files, rules, targets, names=names)
+                else:
+                    assert machines is not None
+                    assert product is not None
+                    key = (suite.digest, product.image)
+                    make = partial(self.scan_installed, machines, product, rules, targets)
+                result = self.lab.scans.get(key, make)
                 mine = () if result is None else tuple(concerning(result, self.cell.axes, architecture))
                 self.found += mine
                 kept = (self.keep_findings(suite, mine),) if mine else ()
                 self.observe(*observations(suite.definition.suite, suite.definition.cases, result, self.cell.axes,
                                            architecture, kept))  # fmt: skip
 
-    def installed_files(self, machines: Machines, product: Environment) -> bytes | None:
-        """The files of the product's packages as a tar; None where it has none."""
+    def scan_installed(self, machines: Machines, product: Environment, rules: tuple[Rule, ...],
+                       targets: Targets) -> ScanResult | None:  # fmt: skip
+        """Scan the files of the product's packages; None where it has none."""
         context = self.context(machines, product)
         paths = "\n".join(path.lstrip("/") for path in Installation(context, machines.application).files())
         if not paths:
@@ -166,15 +170,12 @@ class _CellRun(Attempt):
         if not done.ok:
             raise InfrastructureError(f"the files of the product could not be read: {done.text.strip()[-300:]}",
                                       advice="see the logs of the cell")  # fmt: skip
-        data = machines.application.get(_TAR)
-        machines.application.run(f"rm -f {_TAR}", timeout=60)
-        return data
-
-    def scan_tar(self, data: bytes, rules: tuple[Rule, ...], targets: Targets) -> ScanResult:
         with tempfile.NamedTemporaryFile(suffix=".tar") as file:
-            file.write(data)
+            file.write(machines.application.get(_TAR))
             file.flush()
-            return scan_files([(Path(file.name), self.application.application)], rules, targets)
+            machines.application.run(f"rm -f {_TAR}", timeout=60)
+            path = Path(file.name)
+            return scan([path], rules, targets, names={path: self.application.application})
 
     def keep_findings(self, suite: LocatedSuite, findings: tuple[Finding, ...]) -> str:
         text = json.dumps([finding_record(one) for one in findings], ensure_ascii=False, indent=1)

@@ -76,21 +76,17 @@ class Component:
 
 @dataclass(frozen=True)
 class Targets:
-    """The targets that are declared. ``pairs``: the systems that are declared together with each CPU; none: any."""
+    """The targets that are declared."""
 
     cpus: Mapping[str, Cpu] = field(default_factory=dict)
     systems: Mapping[str, Os] = field(default_factory=dict)
     databases: Mapping[str, Database] = field(default_factory=dict)
-    pairs: frozenset[tuple[str, str]] | None = None
 
     def systems_on(self, architecture: str) -> list[Os]:
         """Systems that are declared for this architecture: with a CPU of it, and with a release for it."""
-        cpus = {name for name, cpu in self.cpus.items() if cpu.architecture == architecture}
-        return [
-            one for name, one in self.systems.items()
-            if (not one.architectures or architecture in one.architectures)
-            and (any((name, cpu) in self.pairs for cpu in cpus) if self.pairs is not None else bool(cpus))
-        ]  # fmt: skip
+        if not any(cpu.architecture == architecture for cpu in self.cpus.values()):
+            return []
+        return [one for one in self.systems.values() if not one.architectures or architecture in one.architectures]
 
 
 @dataclass(frozen=True, kw_only=True)

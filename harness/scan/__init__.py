@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from harness.model.definitions import Rule
 from harness.model.finding import Component, Finding, ScanResult, Targets
 from harness.scan import binaries, packages, sql, texts
 from harness.scan.binaries import Binaries, ElfFact, finding
+from harness.scan.containers import opener
 from harness.scan.walking import Entry, Walk
 
 #: Detectors beside those of ``binaries``; the scan itself knows how each is fed.
@@ -39,17 +40,12 @@ def _digest(file: str) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-class _At:
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-
 class Scan:
     """Facts of any number of inputs, and the findings that rules make of them."""
 
     def __init__(self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> None:
         self.rules, self.targets, self.hashes = rules, targets, hashes
-        self.walk = Walk()
+        self.walk = Walk(opener)
         self.elves: list[ElfFact] = []
         self.texts: list[texts.TextFact] = []
         self.sqls: list[sql.SqlFact] = []
@@ -113,7 +109,7 @@ class Scan:
         else:
             places = {"unread": self.unread, "names": self.walk.names, "links": self.walk.links}[rule.detect]
             every = binaries.cpus(self.targets.cpus.values())
-            yield from (finding(rule, _At(place), every, told) for place, told in places)
+            yield from (finding(rule, place, every, told) for place, told in places)
 
     @property
     def unread(self) -> list[tuple[str, str]]:
@@ -130,20 +126,24 @@ class Scan:
             every = [replace(one, sha256=one.sha256 or _digest(one.file)) for one in every]
         return every
 
-    def result(self, seconds: float) -> ScanResult:
+    def result(self, started: float) -> ScanResult:
+        """``started``: by the monotonic clock."""
+        findings = tuple(self.findings())
         return ScanResult(
-            findings=tuple(self.findings()), components=tuple(self.components), rules=tuple(self.rules),
-            files=self.files, bytes=self.walk.size, seconds=round(seconds, 3), unread=len(self.unread),
+            findings=findings, components=tuple(self.components), rules=tuple(self.rules), files=self.files,
+            bytes=self.walk.size, seconds=round(time.monotonic() - started, 3), unread=len(self.unread),
         )  # fmt: skip
 
 
-def scan(paths: Iterable[Path], rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> ScanResult:
+def scan(paths: Iterable[Path], rules: Sequence[Rule], targets: Targets, *, names: Mapping[Path, str] | None = None,
+         hashes: bool = False) -> ScanResult:  # fmt: skip
     """Scan files and folders for what the declared targets will not take.
 
-    ``hashes``: also SHA-256 of every package and binary, for a bill of materials.
+    ``names``: what findings call an input by, instead of its path. ``hashes``: also SHA-256 of every package and
+    binary, for a bill of materials.
     """
     started = time.monotonic()
     work = Scan(rules, targets, hashes=hashes)
     for path in paths:
-        work.add(path)
-    return work.result(time.monotonic() - started)
+        work.add(path, (names or {}).get(path, ""))
+    return work.result(started)

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.model.definitions import Cpu, Rule, Severity
 from harness.model.finding import Concern, Finding, Targets
@@ -144,13 +143,13 @@ class Binaries:
         self.by_unit: dict[str, set[str]] = defaultdict(set)
         #: Libraries that something is linked with: they are loaded whatever the CPU has.
         self.linked = {name for fact in self.facts for name in fact.needed}
+        self.worlds: dict[str, set[str]] = defaultdict(set)  #: of LoongArch, by key
+        inside: dict[str, set[str]] = defaultdict(set)
         for fact in self.facts:
             if fact.runs:
                 self.by_key[fact.key].add(fact.machine)
                 self.by_unit[fact.unit].add(fact.machine)
-        inside: dict[str, set[str]] = defaultdict(set)
-        for fact in self.facts:
-            if fact.runs:
+                self.worlds[fact.key].add(fact.world)
                 inside[fact.place.rpartition("!/")[0]].add(fact.machine)
         for unit, place, architecture in self.walk.labels:
             if not inside[place] or architecture in inside[place]:  # a package may say what it is not
@@ -170,9 +169,9 @@ class Binaries:
         )
 
 
-def finding(rule: Rule, fact: Any, targets: Iterable[Concern], message: str, *, place: str = "", line: int = 0,
+def finding(rule: Rule, file: str, targets: Iterable[Concern], message: str, *, place: str = "", line: int = 0,
             severity: Severity | None = None) -> Finding:  # fmt: skip
-    return Finding(rule=rule.id, severity=severity or rule.severity, file=fact.place, place=place, line=line,
+    return Finding(rule=rule.id, severity=severity or rule.severity, file=file, place=place, line=line,
                    targets=tuple(sorted(set(targets))), message=message, advice=rule.advice.en)  # fmt: skip
 
 
@@ -201,7 +200,7 @@ def architecture(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[F
             told.add(fact.key)
             severity = "warning" if rule.severity == "blocker" and optional.search(fact.place) else None
             has = ", ".join(sorted(binaries.by_key[fact.key]))
-            yield finding(rule, fact, cpus(concerned), f"built for {has}; nothing for {_lacking(concerned)}",
+            yield finding(rule, fact.place, cpus(concerned), f"built for {has}; nothing for {_lacking(concerned)}",
                           severity=severity)  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -216,7 +215,7 @@ def objects(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Findin
         lacking = [cpu for cpu in targets.cpus.values() if module or cpu.architecture != fact.machine]
         if lacking:
             word = "a kernel module" if module else "object code"
-            yield finding(rule, fact, cpus(lacking), f"{word} for {fact.machine}")
+            yield finding(rule, fact.place, cpus(lacking), f"{word} for {fact.machine}")
 
 
 def label(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -233,7 +232,7 @@ def label(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]
         told.add(outer)
         concerned = [cpu for cpu in targets.cpus.values() if cpu.architecture == name]
         if concerned:
-            yield finding(rule, fact, cpus(concerned), f"the package says {name}, the file is for {fact.machine}")
+            yield finding(rule, fact.place, cpus(concerned), f"the package says {name}, the file is for {fact.machine}")
 
 
 def truncated(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -241,7 +240,7 @@ def truncated(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
         if fact.truncated:
             concerned = [c for c in targets.cpus.values() if fact.missing or c.architecture == fact.machine]
             told = fact.truncated if fact.missing else f"{fact.truncated} reaches beyond the end of the file"
-            yield finding(rule, fact, cpus(concerned), told, severity=None if fact.runs else "warning")
+            yield finding(rule, fact.place, cpus(concerned), told, severity=None if fact.runs else "warning")
 
 
 def x86_level(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -257,7 +256,7 @@ def x86_level(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
             if cpu.architecture == "x86_64" and (below or adds & set(cpu.features.absent)):
                 concerned.append(cpu)
         if concerned:
-            yield finding(rule, fact, cpus(concerned), f"it says that it needs x86-64-v{fact.x86_level}",
+            yield finding(rule, fact.place, cpus(concerned), f"it says that it needs x86-64-v{fact.x86_level}",
                           place=".note.gnu.property")  # fmt: skip
 
 
@@ -283,7 +282,7 @@ def extension(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
                 told += "; the file asks what the CPU has, or is chosen by it"
             elif loaded:
                 told += "; nothing here is linked with it, so it may be loaded only where the CPU has them"
-            yield finding(rule, fact, cpus(lacking), told, place=use.place,
+            yield finding(rule, fact.place, cpus(lacking), told, place=use.place,
                           severity="warning" if chosen or loaded else None)  # fmt: skip
 
 
@@ -306,7 +305,7 @@ def symbol_version(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator
             has = ", ".join(f"{one.name} has {version}" for one, version in sorted(concerned.items()))
             told = f"needs {wanted}; {has}" + (f"; the package brings its own {rule.parameters['library']}"
                                                if brought else "")  # fmt: skip
-            yield finding(rule, fact, concerned, told, place=wanted, severity="info" if brought else None)
+            yield finding(rule, fact.place, concerned, told, place=wanted, severity="info" if brought else None)
 
 
 def loongarch_world(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -314,11 +313,11 @@ def loongarch_world(rule: Rule, binaries: Binaries, targets: Targets) -> Iterato
     for fact in binaries.facts:
         if not fact.world or not fact.runs:
             continue
-        worlds = {other.world for other in binaries.facts if other.key == fact.key} if fact.world else set()
-        concerned = [Concern("os", system.os, "loongarch64") for system in targets.systems_on("loongarch64")
-                     if system.loongarch_world is not None and system.loongarch_world not in worlds]  # fmt: skip
+        there = binaries.worlds[fact.key]
+        concerned = [Concern("os", one.os, "loongarch64") for one in targets.systems_on("loongarch64")
+                     if one.loongarch_world is not None and one.loongarch_world not in there]  # fmt: skip
         if concerned:
-            yield finding(rule, fact, concerned, f"built for the {fact.world} world of LoongArch")
+            yield finding(rule, fact.place, concerned, f"built for the {fact.world} world of LoongArch")
 
 
 def page_alignment(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -334,7 +333,7 @@ def page_alignment(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator
         if concerned:
             pages = ", ".join(f"{size >> 10} KiB" for size in sorted(set(concerned.values())))
             told = f"segments are aligned to {fact.alignment >> 10} KiB; pages are of {pages}"
-            yield finding(rule, fact, concerned, told, place="program headers")
+            yield finding(rule, fact.place, concerned, told, place="program headers")
 
 
 def marker(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -350,7 +349,7 @@ def marker(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding
         concerned = [Concern("os", one.os, fact.machine) for one in targets.systems_on(fact.machine)
                      if one.page_size.get(fact.machine, 4096) > 4096]  # fmt: skip
         if concerned:
-            yield finding(rule, fact, concerned, f"contains {found!r}")
+            yield finding(rule, fact.place, concerned, f"contains {found!r}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -65,7 +65,7 @@ def known_trouble(rule: Rule, components: Iterable[Component], targets: Targets)
                          if cpu.architecture in entry["architectures"]]  # fmt: skip
             if concerned:
                 told = f"{one.name} {one.version}: {entry['told']}"
-                yield finding(rule, _At(one.file), concerned, told)
+                yield finding(rule, one.file, concerned, told)
 
 
 def formats(rule: Rule, components: Iterable[Component], targets: Targets) -> Iterator[Finding]:
@@ -81,11 +81,4 @@ def formats(rule: Rule, components: Iterable[Component], targets: Targets) -> It
             continue
         concerned = [Concern("os", system.os) for system in targets.systems.values() if system.family == family]
         if concerned:
-            yield finding(rule, _At(one.file), concerned, f"{one.name} is there as {one.kind} only")
-
-
-class _At:
-    """A place for a finding."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
+            yield finding(rule, one.file, concerned, f"{one.name} is there as {one.kind} only")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.model.definitions import Application, Rule
+from harness.model.definitions import Application
 from harness.model.finding import ScanResult, Targets
 from harness.model.plan import Definitions
-from harness.scan import Scan
 
 
 def product_files(application: Application, folder: Path, architecture: str) -> list[Path]:
@@ -20,34 +18,26 @@ def product_files(application: Application, folder: Path, architecture: str) -> 
     return [folder / name for name in dict.fromkeys((*names, *application.scan))]
 
 
-def targets_of(
-    definitions: Definitions, architecture: str = "", cells: frozenset[tuple[str, str]] | None = None
-) -> Targets:
-    """The targets of a matrix, of one architecture where it is named; ``cells``: planned pairs of system and CPU."""
+def targets_of(definitions: Definitions, architecture: str = "") -> Targets:
+    """The targets of a matrix, of one architecture where it is named."""
     return Targets(
         cpus={name: cpu for name, cpu in definitions.cpus.items() if architecture in ("", cpu.architecture)},
-        systems=definitions.systems, databases=definitions.databases, pairs=cells,
+        systems=definitions.systems, databases=definitions.databases,
     )  # fmt: skip
 
 
 @dataclass
 class Scans:
-    """Results by what was read. Cells of one architecture share them; whoever comes first reads."""
+    """Results by what was read; None: there was nothing. Cells share them: whoever comes first reads, others wait."""
 
-    _results: dict[tuple[object, ...], ScanResult] = field(default_factory=dict)
+    _results: dict[tuple[object, ...], ScanResult | None] = field(default_factory=dict)
+    _locks: dict[tuple[object, ...], threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, key: tuple[object, ...], make: Callable[[], ScanResult]) -> ScanResult:
+    def get(self, key: tuple[object, ...], make: Callable[[], ScanResult | None]) -> ScanResult | None:
         with self._lock:
+            mine = self._locks.setdefault(key, threading.Lock())
+        with mine:
             if key not in self._results:
                 self._results[key] = make()
             return self._results[key]
-
-
-def scan_files(files: list[tuple[Path, str]], rules: tuple[Rule, ...], targets: Targets) -> ScanResult:
-    """Scan files, each under the name that findings call it by."""
-    started = time.monotonic()
-    work = Scan(rules, targets)
-    for path, name in files:
-        work.add(path, name)
-    return work.result(time.monotonic() - started)

@@ -255,7 +255,7 @@ def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, reader: Rea
                      if (one.sql in rule.concerns.sql or one.database in rule.concerns.databases)
                      and _meant(fact, one, reader)]  # fmt: skip
         if concerned:
-            yield finding(rule, fact, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)
+            yield finding(rule, fact.place, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)
 
 
 def _meant(fact: SqlFact, database: Database, reader: Reader) -> bool:

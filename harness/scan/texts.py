@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import fnmatch
 import functools
 import posixpath
@@ -94,9 +95,8 @@ class Reader:
                 if starts is None:
                     starts = _starts(text)
                 line = _line(starts, match.start())
-                whole = text[
-                    starts[line - 1] : text.find("\n", match.start()) if "\n" in text[match.start() :] else None
-                ]
+                end = text.find("\n", match.start())
+                whole = text[starts[line - 1] : end if end >= 0 else None]
                 comment = _COMMENT.get(mine[0])
                 if len(whole) > LONG_LINE or (comment is not None and comment.match(whole)) or unless.search(whole):
                     continue
@@ -116,8 +116,6 @@ def _starts(text: str) -> list[int]:
 
 
 def _line(starts: list[int], at: int) -> int:
-    import bisect
-
     return bisect.bisect_right(starts, at)
 
 
@@ -163,4 +161,4 @@ def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets) -> Iterato
             continue
         severity: Severity | None = "info" if fact.guarded else None
         told = fact.excerpt + (" (inside a condition about the architecture)" if fact.guarded else "")
-        yield finding(rule, fact, mine, told, place=f"line {fact.line}", line=fact.line, severity=severity)
+        yield finding(rule, fact.place, mine, told, place=f"line {fact.line}", line=fact.line, severity=severity)

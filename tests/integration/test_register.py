@@ -98,6 +98,16 @@ def test_a_suspension_is_taken_back(issued: Issued) -> None:
     assert (status, steps["status"][:17]) == ("valid", "active by list 3 ")
 
 
+def test_a_list_is_published_again_before_it_is_stale(issued: Issued, tmp_path: Path) -> None:
+    issued.revoke("--reason", "under review", "--status", "suspended")
+    words = ("--keys", issued.signed.keys, *KEYS)
+    assert invoke("renew", "--register", issued.register, *words).exit_code == 0
+    status, steps = issued.steps()
+    assert (status, "suspended on" in steps["status"]) == ("invalid", True), "what it says stays"
+    assert json.loads(Register(issued.register).lines()[-1])["sequence"] == 3
+    assert isinstance(invoke("renew", "--register", tmp_path / "nothing", *words).exception, UsageError)
+
+
 def test_an_older_status_list_put_back_is_found(issued: Issued) -> None:
     older = Register(issued.register).status_path.read_bytes()
     issued.revoke("--reason", "withdrawn")
