@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from harness.definitions.entries import entries
 from harness.errors import HarnessError
-from harness.machines import Inventory, SshMachine
+from harness.machines import Inventory, LocalMachine, SshMachine
 from harness.model.definitions import Accelerator, Cpu, Entry, Host, Os
+from harness.model.results import Fidelity
 from harness.model.target import Fact
-from harness.provision import attest
+from harness.provision import attest, machine_of
 
 #: A host that is busier is measured by nobody (percent of all its processors, over a second).
 BUSY = 10.0
@@ -43,7 +44,7 @@ def look_at(inventory: Inventory, name: str) -> HostReport:
         UsageError: there is no such host.
     """
     host = inventory.host(name)
-    machine = SshMachine(inventory, name)
+    machine = machine_of(inventory, host)
     facts: list[Fact] = []
     trip: float | None = None
     try:
@@ -59,13 +60,13 @@ def look_at(inventory: Inventory, name: str) -> HostReport:
     return HostReport(host=name, facts=tuple(facts), round_trip_ms=trip)
 
 
-def _timed(machine: SshMachine) -> float:
+def _timed(machine: SshMachine | LocalMachine) -> float:
     started = time.monotonic()
     machine.run("true", timeout=20)
     return (time.monotonic() - started) * 1000
 
 
-def _idle(machine: SshMachine) -> Fact:
+def _idle(machine: SshMachine | LocalMachine) -> Fact:
     """Time that was not idle, of all processors (proc(5), /proc/stat)."""
     lines = [line.split()[1:] for line in machine.run(BUSY_PROBE, timeout=30).out.splitlines()]
     declared = f"below {BUSY:.0f} %"
@@ -77,7 +78,7 @@ def _idle(machine: SshMachine) -> Fact:
     return Fact(name="CPU in use", declared=declared, observed=f"{busy:.0f} %", holds=busy < BUSY, measured=True)
 
 
-def _labels(machine: SshMachine, host: Host) -> list[Fact]:
+def _labels(machine: SshMachine | LocalMachine, host: Host) -> list[Fact]:
     found: dict[str, Entry] = {}
     facts: list[Fact] = []
     for kind in KINDS:
@@ -90,7 +91,7 @@ def _labels(machine: SshMachine, host: Host) -> list[Fact]:
                               holds=False))  # fmt: skip
     cpu, system, card = found.get("cpu"), found.get("os"), found.get("accelerator")
     if isinstance(cpu, Cpu) and isinstance(system, Os):
-        facts += attest(machine, cpu, system, None, own_kernel=True).facts
+        facts += attest(machine, cpu, system, None, fidelity=Fidelity(host.fidelity), as_seen=True).facts
     if isinstance(card, Accelerator):
         done = machine.run(card.device, timeout=60)
         line = next((line.strip() for line in done.text.splitlines() if line.strip()), "nothing")

@@ -1,9 +1,9 @@
 """The pytest plugin of a cell: fixtures for suites, and a record of every test as it ends.
 
-Loaded by ``harness.runners`` with ``-p harness.pytest_plugin`` in pytest's own process. Besides pytest-testinfra's
-``host`` it offers:
+Loaded by ``harness.runners`` with ``-p harness.pytest_plugin`` in pytest's own process. It offers:
 
 =================  ==========================================================================================
+``host``           pytest-testinfra's, on the application's machine, whatever that is made of
 ``target``         the cell: axes, architecture, emulated, factor, declared application and database
 ``application``    control of the product: start, stop, restart, kill, wait_ready, log
 ``installation``   what it left on its machine: files, linked, remains, uninstall
@@ -34,9 +34,9 @@ import pytest
 
 from harness.database import CellDatabase
 from harness.errors import HarnessError, StepTimeout
-from harness.machines.engine import shared_engine
 from harness.model.context import CellContext
 from harness.product import Deployment, Installation, ProductFault
+from harness.runners.host import Host, MachineBackend
 from harness.runners.http_client import HttpClient, ResourceClient
 from harness.system.wait import wait_until
 
@@ -54,7 +54,7 @@ class _Cell:
 
     def __init__(self) -> None:
         self.context = CellContext.model_validate_json(Path(os.environ[CONTEXT]).read_text())
-        self.deployment = Deployment.of(self.context, shared_engine())
+        self.deployment = Deployment.of(self.context)
         self.limits: dict[str, float] = json.loads(os.environ.get(LIMITS, "{}"))
 
 
@@ -63,12 +63,20 @@ _notes = pytest.StashKey[dict[str, Any]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.has_plugin("pytest11.testinfra"):
+        raise pytest.UsageError("pytest-testinfra's own host would be this machine, not the cell's")
     config.stash[_cell] = _Cell()
 
 
 @pytest.fixture(scope="session")
 def target(pytestconfig: pytest.Config) -> CellContext:
     return pytestconfig.stash[_cell].context
+
+
+@pytest.fixture(scope="module")
+def host(pytestconfig: pytest.Config) -> Host:
+    """pytest-testinfra's ``host`` on the application's machine."""
+    return MachineBackend(pytestconfig.stash[_cell].deployment.machine).get_host()
 
 
 @pytest.fixture

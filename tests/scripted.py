@@ -19,11 +19,11 @@ from typing import Any
 from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running
 from harness.evidence import Journal, Workspace
 from harness.execution import cell as cell_run_module
+from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Observation, Result
-from harness.product import deployment as deployment_module
-from harness.provision import cell as cell_module
+from harness.provision import containers as containers_module
 from harness.provision.attestation import PROBE
 from harness.system.process import Completed
 
@@ -96,6 +96,13 @@ class Machine:
             exec(trouble, {"machine": self, "command": command})  # the test's own words
         return Completed(rc=0, out=ANSWER.format(now=int(time.time())) if command.startswith(PROBE) else "3.40.1\n")
 
+    @property
+    def reference(self) -> MachineReference:
+        return MachineReference(kind="container", name=self.name, container=self.container)
+
+    def processes(self) -> dict[int, str]:
+        return {}
+
     def put(self, *_: Any, **__: Any) -> None: ...
 
     def address(self, port: int) -> tuple[str, int]:
@@ -134,8 +141,7 @@ def install() -> None:
         (running, {"Engine": Engine, "BaseImages": Images, "Environments": Environments, "typesetter": lambda: None,
                    "ForkServer": lambda _: SimpleNamespace(close=lambda: None)}),
         (cell_run_module, {"run_pytest": _suite}),
-        (cell_module, {"ContainerMachine": Machine}),
-        (deployment_module, {"ContainerMachine": Machine}),
+        (containers_module, {"ContainerMachine": Machine}),
     ):  # fmt: skip
         for name, value in names.items():
             setattr(module, name, value)

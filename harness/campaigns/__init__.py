@@ -5,7 +5,7 @@ from harness.campaigns.choosing import expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
 from harness.campaigns.history import flaky_cases, record_of
 from harness.campaigns.locking import check_lock, lock_path, write_lock
-from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
+from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder, inventory_at
 from harness.campaigns.preparing import build_base_images
 from harness.campaigns.rendering import finish, latest, view_of
 from harness.campaigns.running import resume_campaign, run_campaign
@@ -29,6 +29,7 @@ __all__ = [
     "expected_target",
     "finish",
     "flaky_cases",
+    "inventory_at",
     "latest",
     "lock_path",
     "makespan",

@@ -13,10 +13,10 @@ from harness.judging import Judgement
 from harness.model.definitions import Retries
 from harness.model.plan import Cell
 from harness.model.results import Cause, Verdict
-from harness.provision import known_good
+from harness.provision import Kind
 
-#: A target is an operating system on a CPU: what the known-good probe can tell apart.
-Target = tuple[str, str]
+#: What serves, an operating system, a CPU: what the known-good probe can tell apart.
+Target = tuple[Kind, str, str]
 
 
 @dataclass
@@ -71,16 +71,19 @@ class Attempts:
         return any(found)
 
     def _targets(self, cell: Cell) -> list[Target]:
-        return [(os.os, cpu.cpu) for os, cpu in self.lab.definitions.machines(cell.axes)]
+        kind = self.lab.placement(cell).kind
+        if kind is None:
+            return []
+        return [(kind, os.os, cpu.cpu) for os, cpu in self.lab.definitions.machines(cell.axes)]
 
     def _probe(self, target: Target) -> bool:
-        os, cpu = (self.lab.definitions.systems[target[0]], self.lab.definitions.cpus[target[1]])
+        kind, os, cpu = target[0], self.lab.definitions.systems[target[1]], self.lab.definitions.cpus[target[2]]
         record = Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, "", 0)
         with self._probing, self.lab.turns.shared():
             if target in self.quarantine:
                 return True
             try:
-                known_good(self.lab.engine, self.lab.environments.images, os, cpu, self.lab.campaign, record)
+                self.lab.provisioners[kind].known_good(os, cpu, self.lab.campaign, record)
             except HarnessError as error:
                 self.quarantine[target] = error.message
                 record.event("quarantine", os=os.os, cpu=cpu.cpu, reason=error.message)

@@ -8,12 +8,11 @@ from harness.campaigns.locking import locked_plan
 from harness.campaigns.options import RunOptions
 from harness.definitions import read
 from harness.errors import UsageError
-from harness.machines import Engine
+from harness.machines import Engine, Inventory
 from harness.model.definitions import size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
-from harness.model.results import Fidelity
 from harness.planning import expand
-from harness.provision import Service, serving
+from harness.provision import Placement, resolve
 from harness.provision.architecture import host_architecture
 
 #: What one cell takes beside its containers: pytest or locust, and room for the engine.
@@ -31,12 +30,9 @@ def plan_of(folder: Path, *, locked: bool = True) -> tuple[Definitions, Plan]:
     return definitions, plan or expand(definitions)
 
 
-def expected_target(definitions: Definitions, cell: Cell) -> Service:
+def expected_target(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> Placement:
     """What will serve the cell here: of several machines the fidelity that shows least."""
-    served = [serving(cpu) for _, cpu in definitions.machines(cell.axes)]
-    kinds = [one.fidelity for one in served]
-    fidelity = None if None in kinds else Fidelity.USER_EMULATED if Fidelity.USER_EMULATED in kinds else kinds[0]
-    return Service(fidelity=fidelity, by="; database: ".join(one.by for one in served))
+    return resolve(definitions.machines(cell.axes), cell.prefer, definitions.matrix.require.fidelity, inventory)
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.definitions import parse
+from harness.errors import UsageError
+from harness.machines import Inventory
+from harness.model.definitions import Hosts
 from harness.model.plan import Cell
 from harness.model.results import Verdict
 from harness.model.view import CampaignView
@@ -24,10 +28,12 @@ class RunOptions:
     jobs: int = 0
     retry_failed: int | None = None  #: instead of what the matrix says
     only: dict[str, str] = field(default_factory=dict)
+    hosts: str = ""  #: file of the inventory; none where it is empty
 
     def plain(self) -> dict[str, Any]:
         return {"allow_expired": list(self.allow_expired), "no_cache": self.no_cache, "jobs": self.jobs,
-                "only": self.only, "retry_failed": self.retry_failed}  # fmt: skip
+                "only": self.only, "retry_failed": self.retry_failed,
+                "hosts": str(Path(self.hosts).absolute()) if self.hosts else ""}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,21 @@ class Finished:
 
     def summary(self) -> dict[str, Any]:
         return campaign_summary(self.view, self.outputs)
+
+
+def inventory_at(path: str) -> Inventory | None:
+    """The inventory of lab hosts in a file, with the keys that were confirmed beside it; None where none is named.
+
+    Raises:
+        UsageError: there is no such file.
+        DefinitionError: it is wrong.
+    """
+    if not path:
+        return None
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"no inventory at {path}", advice="name one with --hosts; its keys: docs/reference")
+    return Inventory(parse(file, Hosts), file.with_name("known_hosts"))
 
 
 def cache_folder() -> Path:

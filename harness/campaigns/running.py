@@ -16,7 +16,7 @@ from types import FrameType
 from harness.campaigns.attempts import Attempts
 from harness.campaigns.choosing import chosen, in_order, jobs_at_once, plan_of
 from harness.campaigns.estimating import expected_seconds
-from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
+from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder, inventory_at
 from harness.campaigns.rendering import finish, row_of
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
@@ -25,12 +25,21 @@ from harness.errors import Canceled, HarnessError, UsageError
 from harness.evidence import AttemptRow, CampaignRow, Recorder, Workspace
 from harness.evidence.journal import now
 from harness.execution import Lab, cases_of
-from harness.machines import Engine
+from harness.machines import Engine, qemu
 from harness.machines.engine import LABEL_CAMPAIGN
 from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions, Plan
 from harness.model.results import Cause, Observation, Result, State, Verdict
-from harness.provision import BaseImages, Environments, serving
+from harness.provision import (
+    BaseImages,
+    Containers,
+    Disks,
+    Environments,
+    Kind,
+    LabHosts,
+    Provisioner,
+    VirtualMachines,
+)
 from harness.provision.attestation import reference_seconds
 from harness.runners.pytest_runner import PRELOAD
 from harness.system.forking import ForkServer
@@ -78,7 +87,7 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
         stored = RunOptions(
             mirror=options.mirror, allow_expired=tuple(row.options["allow_expired"]),
             jobs=options.jobs or row.options["jobs"], only=row.options["only"],
-            retry_failed=row.options["retry_failed"],
+            retry_failed=row.options["retry_failed"], hosts=options.hosts or row.options.get("hosts", ""),
         )  # fmt: skip
         finished = set()
         deployment = deployment_suite()
@@ -118,11 +127,18 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     accepted |= dict.fromkeys(options.allow_expired, "--allow-expired-release")
     images = BaseImages(engine, cache_folder(), options.mirror, accepted, cancel)
     environments = Environments(engine, images, no_cache=options.no_cache, cancel=cancel, campaign=identity)
+    inventory = inventory_at(options.hosts)
+    provisioners: dict[Kind, Provisioner] = {
+        "container": Containers(engine, environments),
+        "vm": VirtualMachines(Disks(engine, environments, cache_folder() / "vms"), workspace.machines),
+    }
+    if inventory is not None:
+        provisioners["host"] = LabHosts(inventory, cancel)
     forks = ForkServer([PRELOAD])
     threading.Thread(target=_prepare, name="prepare", daemon=True).start()
     turns = Turns(cache_folder() / "locks" / "machine", cancel)
-    lab = Lab(engine=engine, environments=environments, definitions=definitions, deployment_suite=deployment,
-              campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks,
+    lab = Lab(engine=engine, provisioners=provisioners, definitions=definitions, deployment_suite=deployment,
+              campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks, inventory=inventory,
               turns=turns)  # fmt: skip
     retries = definitions.matrix.retries
     if options.retry_failed is not None:
@@ -142,7 +158,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
             attempts.run(cell)
 
     at_once = jobs_at_once(definitions, options, engine, len(chosen_cells))
-    stop = _interruptible(lambda number: _stop(number, lab, progress))
+    stop = _interruptible(lambda number: _stop(number, lab, progress, workspace.machines))
     with stop, contextlib.closing(forks), ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
         expected = expected_seconds(workspace.journal, chosen_cells)
         cells = in_order(chosen_cells, definitions, expected)
@@ -150,7 +166,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
         wanted = dict.fromkeys((os.os, cpu.architecture) for cell in cells
                                for os, cpu in definitions.machines(cell.axes)
-                               if serving(cpu).fidelity is not None)  # fmt: skip
+                               if lab.placement(cell).kind in ("container", "vm"))  # fmt: skip
         missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]
         wait([pool.submit(prepare, os, architecture) for os, architecture in missing])
         running: set[Future[None]] = {pool.submit(one, cell) for cell in cells}
@@ -175,7 +191,7 @@ def _prepare() -> None:
     typesetter()
 
 
-def _stop(number: int, lab: Lab, progress: Progress) -> None:
+def _stop(number: int, lab: Lab, progress: Progress, machines: Path) -> None:
     """Ctrl-C once: finish the steps that run. Ctrl-C again, or SIGTERM: stop now."""
     if number == signal.SIGINT and not lab.drain.is_set():
         lab.drain.set()
@@ -196,6 +212,9 @@ def _stop(number: int, lab: Lab, progress: Progress) -> None:
                 for kind, name, labels in lab.engine.ours():
                     if kind == "container" and labels.get(LABEL_CAMPAIGN) == lab.campaign:
                         lab.engine.remove_container(name)
+            for folder, state in qemu.standing(machines):
+                if state.get("campaign") == lab.campaign:
+                    qemu.end(folder)
             time.sleep(1)
 
     threading.Thread(target=remove, name="stop", daemon=True).start()

@@ -16,8 +16,10 @@ from harness.cli.shared import TABLE_WIDTH, format_option
 from harness.definitions.entries import TARGET_KINDS, entries, entry
 from harness.errors import UsageError
 from harness.evidence import Workspace
+from harness.machines.qemu import BOARDS
 from harness.model.definitions import Cpu, Entry, Os
-from harness.provision import serving
+from harness.model.results import Fidelity
+from harness.provision import by_container, by_vm, serving
 
 #: How sure a fact is -> its words.
 CERTAINTY = {
@@ -178,7 +180,7 @@ def obstacle_of(value: Entry) -> str:
     """Why no target can be made of an entry on any machine."""
     if hasattr(value, "obstacle"):
         return str(value.obstacle)
-    return "it is a label of lab hosts, which cannot be used yet"
+    return "it is a label of lab hosts"
 
 
 def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
@@ -209,17 +211,21 @@ def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
 
 def pair_of(cpu: Cpu, system: Os) -> dict[str, Any]:
     """Whether a CPU with a system can be served here, as what, and by what or why not."""
-    if system.obstacle:
-        return {"served": False, "fidelity": None, "by": system.obstacle}
-    service = serving(cpu)
-    if service.fidelity is not None and cpu.architecture not in system.architectures:
-        return {"served": False, "fidelity": None, "by": f"{system.os} has no {cpu.architecture} release"}
-    return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by}
+    container, vm = by_container(system, cpu), by_vm(system, cpu)
+    service = container if container.fidelity is not None or vm.fidelity is None else vm
+    also = vm.by if container.fidelity is not None and vm.fidelity is not None else ""
+    return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by, "also": also}
 
 
 def _served(value: Entry) -> dict[str, Any]:
     if isinstance(value, Cpu):
         service = serving(value)
+        if service.fidelity is None and value.emulation.system and value.architecture in BOARDS:
+            return {
+                "served": True,
+                "fidelity": Fidelity.SYSTEM_EMULATED,
+                "by": f"a virtual machine, qemu-system {value.emulation.system}; no container: {service.by}",
+            }
         return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by}
     obstacle = obstacle_of(value)
     how = "packages of the system"

@@ -17,7 +17,9 @@ from harness.errors import UsageError
 from harness.lab import HostReport, look_at
 from harness.machines import Inventory
 from harness.machines.inventory import fingerprint
+from harness.machines.leases import unmark
 from harness.model.definitions import Hosts
+from harness.provision import machine_of
 
 #: Hosts that are looked at side by side.
 AT_ONCE = 16
@@ -89,6 +91,22 @@ def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
         raise UsageError(f"the key of {name} was not confirmed: nothing was changed", advice="compare, and repeat")
     inventory.trust(name, key)
     click.echo(f"{name}: trusted 已确认 ({inventory.known_hosts})")
+
+
+@hosts_command.command("clean")
+@click.argument("name")
+@inventory_option
+def clean_host(name: str, path: Path) -> None:
+    """Take the mark off host NAME that a cell could not be undone on it: someone has restored it."""
+    inventory = inventory_of(path)
+    machine = machine_of(inventory, inventory.host(name))
+    try:
+        told = unmark(machine)
+    finally:
+        machine.close()
+    click.echo(f"{name}: {'was not marked / 未标记' if not told else 'the mark is gone 已清除标记; it said:'}")
+    if told:
+        click.echo("\n".join(f"  {line}" for line in told.splitlines()))
 
 
 @hosts_command.command("check")

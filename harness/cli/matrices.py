@@ -12,7 +12,15 @@ from rich.table import Table
 
 from harness import campaigns
 from harness.cli.output import print_json
-from harness.cli.shared import TABLE_WIDTH, existing, folder_argument, format_option, workspace_option
+from harness.cli.shared import (
+    TABLE_WIDTH,
+    existing,
+    folder_argument,
+    format_option,
+    hosts_option,
+    inventory_path,
+    workspace_option,
+)
 from harness.cli.starting import begin_product
 from harness.definitions import parse
 from harness.definitions.kinds import KINDS, kind_of, schema_of, write_schemas
@@ -27,7 +35,8 @@ from harness.report import render_sarif
 @format_option
 @click.option("--lock", "write", is_flag=True, help="write matrix.lock beside the matrix: campaigns then run its cells")
 @click.option("--check", is_flag=True, help="fail if matrix.lock is missing or stale")
-def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: bool) -> None:
+@hosts_option
+def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: bool, hosts: Path | None) -> None:
     """Show every cell of the matrix in FOLDER with its reason, what is covered, and what cannot be."""
     definitions, plan = campaigns.plan_of(folder, locked=False)
     if write and check:
@@ -42,7 +51,8 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
             expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells)
         except InfrastructureError as error:  # a plan can be shown without
             click.echo(f"no times from earlier runs: {error}", err=True)
-    served = {c.id: campaigns.expected_target(definitions, c) for c in plan.cells}
+    inventory = campaigns.inventory_at(inventory_path(hosts))
+    served = {c.id: campaigns.expected_target(definitions, c, inventory) for c in plan.cells}
     shown: list[dict[str, Any]] = [
         {"id": c.id, "axes": c.axes, "reason": c.reason, "target": served[c.id].by,
          "fidelity": served[c.id].fidelity, "suites": list(c.suites), "notes": list(c.notes),

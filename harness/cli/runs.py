@@ -10,7 +10,16 @@ from harness import campaigns
 from harness.campaigns import RunOptions
 from harness.cli.output import print_json
 from harness.cli.progress import progress
-from harness.cli.shared import campaign_in, end, folder_argument, format_option, pairs, workspace_option
+from harness.cli.shared import (
+    campaign_in,
+    end,
+    folder_argument,
+    format_option,
+    hosts_option,
+    inventory_path,
+    pairs,
+    workspace_option,
+)
 from harness.evidence import Workspace
 from harness.machines import Engine
 from harness.provision import clean_scratch
@@ -29,12 +38,15 @@ from harness.provision import clean_scratch
               help="only cells with this value; the others count as not tested")  # fmt: skip
 @click.option("--retry-failed", type=click.IntRange(0, 5), default=None,
               help="try a cell that failed so often again; a later pass is shown as unsteady")  # fmt: skip
+@hosts_option
 @click.pass_context
 def run_command(ctx: click.Context, folder: Path, workspace: Path, form: str, mirror: str, expired: tuple[str, ...],
-                no_cache: bool, jobs: int, only: tuple[str, ...], retry_failed: int | None) -> None:  # fmt: skip
+                no_cache: bool, jobs: int, only: tuple[str, ...], retry_failed: int | None,
+                hosts: Path | None) -> None:  # fmt: skip
     """Run the matrix in FOLDER."""
     options = RunOptions(mirror=mirror, allow_expired=expired, no_cache=no_cache, jobs=jobs, only=pairs(only),
-                         retry_failed=retry_failed)  # fmt: skip
+                         retry_failed=retry_failed, hosts=inventory_path(hosts))  # fmt: skip
+    campaigns.inventory_at(options.hosts)
     campaigns.plan_of(folder)  # a wrong definition must not leave an empty workspace behind
     with progress() as shown:
         finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown)
@@ -47,14 +59,15 @@ def run_command(ctx: click.Context, folder: Path, workspace: Path, form: str, mi
 @format_option
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the campaign began")
+@hosts_option
 @click.pass_context
-def resume_command(
-    ctx: click.Context, campaign: str | None, workspace: Path, form: str, mirror: str, jobs: int
-) -> None:
+def resume_command(ctx: click.Context, campaign: str | None, workspace: Path, form: str, mirror: str, jobs: int,
+                   hosts: Path | None) -> None:  # fmt: skip
     """Go on with CAMPAIGN (the newest where none is named): cells that were not finished are run."""
     place, identity = campaign_in(workspace, campaign)
     with progress() as shown:
-        finished = campaigns.resume_campaign(identity, place, RunOptions(mirror=mirror, jobs=jobs), shown)
+        options = RunOptions(mirror=mirror, jobs=jobs, hosts=str(hosts or ""))
+        finished = campaigns.resume_campaign(identity, place, options, shown)
     end(ctx, finished, form)
 
 

@@ -30,6 +30,10 @@ workspace_option = click.option(
     help="where runs are recorded",
 )  # fmt: skip
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+hosts_option = click.option(
+    "--hosts", "hosts", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    help="inventory of lab hosts; hosts.yaml here, where there is one",
+)  # fmt: skip
 folder_argument = click.argument("folder", type=click.Path(path_type=Path))
 
 
@@ -37,6 +41,13 @@ def label_of(cell: Cell) -> str:
     return " · ".join(cell.axes[axis] for axis in ("cpu", "os", "database")) + "".join(
         f" · {key}={value}" for key, value in cell.axes.items() if key not in ("cpu", "os", "database")
     )
+
+
+def inventory_path(given: Path | None) -> str:
+    """File of the inventory that is meant; empty where there is none."""
+    if given is not None:
+        return str(given)
+    return "hosts.yaml" if Path("hosts.yaml").is_file() else ""
 
 
 def existing(folder: Path) -> Workspace:

@@ -110,6 +110,8 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
     application_path = path.parent / matrix.application
     application = gather(lambda: parse(application_path, Application))
 
+    by_host = "host" in matrix.prefer and "prefer" in matrix.model_fields_set
+
     def load(kind: str, model: type[ModelT]) -> dict[str, ModelT]:
         """Everything of a kind that its own axis names, or an axis of a role."""
         loaded: dict[str, ModelT] = {}
@@ -132,14 +134,16 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
         if value is not None and getattr(value, axis) != name:
             faults.append(Fault(file=str(file), line=1, column=1, message=f"{axis} differs from the file's name",
                                 expected=name, found=getattr(value, axis)))  # fmt: skip
-        if obstacle := getattr(value, "obstacle", ""):
+        # A lab host may run what no image can be made of; whether there is one is seen when the cell is planned.
+        if (obstacle := getattr(value, "obstacle", "")) and not (axis in ("cpu", "os") and by_host):
             faults.append(
                 source.fault(
                     loc,
                     f"nothing can serve {axis} {name}: {obstacle}",
                     expected="an entry that can be served",
                     found=name,
-                    hint=f"write how in targets/{axis}/{name}.yaml of your own folder",
+                    hint=f"write how in targets/{axis}/{name}.yaml of your own folder"
+                    + (", or prefer: [host] in the matrix where a lab host is one" if axis in ("cpu", "os") else ""),
                 )
             )
         return {name: value} if value is not None else {}

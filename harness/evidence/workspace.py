@@ -36,6 +36,11 @@ class Workspace:
         """Names this workspace on labels of containers."""
         return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
 
+    @property
+    def machines(self) -> Path:
+        """Where virtual machines of campaigns run, a folder each."""
+        return self.root / "machines"
+
     def folder(self, campaign: str) -> Path:
         path = self.root / "campaigns" / campaign
         with disk_errors("making the campaign's folder"):

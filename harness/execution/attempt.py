@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTimeout
@@ -15,10 +15,11 @@ from harness.judging import Judgement, judge
 from harness.model.definitions import Case, Foundation, Suite
 from harness.model.finding import Finding
 from harness.model.plan import Cell, Definitions
-from harness.model.results import Cause, Observation, Result, SkipReason, State
+from harness.model.recipe import Environment
+from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.model.target import Attestation
 from harness.product import Deployment
-from harness.provision import InstallFailed
+from harness.provision import InstallFailed, Provisioner, Role
 from harness.provision.architecture import Emulator
 from harness.provision.attestation import reference_seconds
 from harness.scan.cases import covers
@@ -65,6 +66,12 @@ class Attempt:
         self.emulator: Emulator | None = None  #: of the product's machine
         self.database_emulator: Emulator | None = None
         self.attestation: list[dict[str, Any]] = []
+        self.provisioner: Provisioner  #: of what serves the cell
+        self.fidelity: Fidelity | None = None
+        self.roles: tuple[Role, ...] = ()
+        self.made_of: dict[str, Environment] = {}  #: by role
+        self.check_machines: Callable[[], None] = lambda: None
+        self.ran_before: tuple[int, ...] = ()
         self.deployment: Deployment | None = None
         self.began = time.monotonic()
         self.measured_factor = 1.0
@@ -72,7 +79,7 @@ class Attempt:
     @property
     def emulated(self) -> bool:
         """Whether any machine of the cell is: then nothing of it shows performance."""
-        return self.emulator is not None or self.database_emulator is not None
+        return self.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
 
     @property
     def beneath(self) -> set[str]:
@@ -82,7 +89,9 @@ class Attempt:
     @property
     def factor(self) -> float:
         """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
-        declared = self.cell.timeout_factor if self.emulator is not None else 1.0
+        declared = self.cell.timeout_factor if self.emulated and self.database_emulator is None else 1.0
+        if self.emulator is not None:
+            declared = self.cell.timeout_factor
         if self.database_emulator is not None:
             declared = max(declared, self.target.database_cpu.timeout_factor)
         return max(declared, min(self.measured_factor, MAX_FACTOR))
@@ -121,6 +130,7 @@ class Attempt:
     def check_cancel(self) -> None:
         if self.lab.stopping:
             raise Canceled("canceled by the operator")
+        self.check_machines()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -19,16 +19,14 @@ from harness.errors import AttestationMismatch, HarnessError, InfrastructureErro
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.lab import AttemptRecord, Lab
 from harness.judging import Judgement
-from harness.machines import ContainerMachine
 from harness.model.context import Access, CellContext
-from harness.model.definitions import Case, Cpu, Os, Rule
+from harness.model.definitions import Case, Rule
 from harness.model.finding import Finding, ScanResult, Targets, finding_record
 from harness.model.plan import Cell, LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.product import Deployment, Installation
-from harness.provision import InstallFailed, Machines, attest, provision, serving
-from harness.provision.architecture import Emulator, emulator
+from harness.provision import InstallFailed, Machines, Names, Role
 from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
@@ -51,14 +49,15 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
     with contextlib.suppress(Ended), run.ending():
         with lab.turns.shared():
             run.static()
-            images = run.environments()
+            environments = run.environments()
         with contextlib.ExitStack() as stack:
             with lab.turns.shared():
-                machines = run.provision(images, stack)
+                machines = run.provision(environments, stack)
                 stack.push(run.keep_logs_of_trouble)  # runs before the machines go
                 run.attest(machines)
-                run.static(machines, images[0])
-                deployment = run.deploy(machines, images)
+                product = run.install(machines, environments)
+                run.static(machines, product)
+                deployment = run.deploy(machines, product)
                 run.suites(deployment, when="main", runner="pytest")
             with lab.turns.alone():
                 run.suites(deployment, when="main", runner="locust")
@@ -79,54 +78,80 @@ def block_cell(lab: Lab, cell: Cell, record: AttemptRecord, reason: str) -> Judg
 class _CellRun(Attempt):
     """The stages, in order."""
 
-    def environments(self) -> tuple[Environment, Environment | None]:
-        """Images of product and database server, from the cache where they fit."""
+    def environments(self) -> dict[str, Environment | None]:
+        """What product and database server are made of, from the cache where they fit; None where they are installed
+        on the machine itself."""
         self.state(State.PROVISIONING, "environment / 环境")
         with self.step("environment"):
-            for cpu in (self.target.cpu, self.target.database_cpu):
-                service = serving(cpu)
-                if service.fidelity is None:
-                    raise AttestationMismatch(
-                        f"nothing here can serve {cpu.cpu}: {service.by}",
-                        advice="run the cell on such a host; see: harness targets check",
-                    )
-            self.emulator = emulator(self.target.cpu.architecture)
-            self.database_emulator = emulator(self.target.database_cpu.architecture)
-            self.facts["fidelity"] = (Fidelity.USER_EMULATED if self.emulated else Fidelity.CONTAINER).value
-            recipe = application_recipe(self.application, os=self.target.os.os, cpu=self.target.cpu,
-                                        folder=self.lab.definitions.application_folder)  # fmt: skip
-            if self.target.database.placement == "embedded":
-                # An embedded database is part of the product's machine, and so is its client.
-                extra = tuple(p for p in self.target.database.packages if p not in recipe.packages)
-                recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra))
-            needed = tuple(p for one in self.foundations for p in one.packages if p not in recipe.packages)
-            recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *needed))
-            started = time.monotonic()
-            try:
-                product = self.lab.environments.ensure(recipe, self.target.os, self.record)
-            except InstallFailed as failure:
+            placement = self.lab.placement(self.cell)
+            if placement.kind is None or placement.fidelity is None:
+                told = " and ".join(cpu.cpu for _, cpu in self.lab.definitions.machines(self.cell.axes))
+                raise AttestationMismatch(f"nothing here can serve {told}: {placement.by}",
+                                          advice="run the cell on such a host; see: harness targets check")  # fmt: skip
+            self.provisioner = self.lab.provisioners[placement.kind]
+            self.emulator = self.provisioner.emulator(self.target.cpu)
+            self.database_emulator = self.provisioner.emulator(self.target.database_cpu)
+            self.found_as(placement.fidelity)
+            self.roles = self.roles_of()
+            return {role.name: self.made(role, partial(self.provisioner.environment, role, self.record))
+                    for role in self.roles}  # fmt: skip
+
+    def roles_of(self) -> tuple[Role, ...]:
+        """The machines that the cell needs."""
+        target = self.target
+        recipe = application_recipe(self.application, os=target.os.os, cpu=target.cpu,
+                                    folder=self.lab.definitions.application_folder)  # fmt: skip
+        # An embedded database is part of the product's machine, and so is its client.
+        beneath = [*(target.database.packages if target.database.placement == "embedded" else ()),
+                   *(name for one in self.foundations for name in one.packages)]  # fmt: skip
+        extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
+        recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra))
+        roles = [Role(name="application", os=target.os, cpu=target.cpu, recipe=recipe, limits=self.application.limits,
+                      ports=tuple(self.application.ports.values()))]  # fmt: skip
+        if target.database.placement == "server":
+            server = database_recipe(target.database, os=target.database_os.os,
+                                     architecture=target.database_cpu.architecture)  # fmt: skip
+            roles.append(Role(name="database", os=target.database_os, cpu=target.database_cpu, recipe=server,
+                              limits=target.database.limits))  # fmt: skip
+        return tuple(roles)
+
+    def made(self, role: Role, work: Callable[[], Environment | None]) -> Environment | None:
+        """Install what a role needs, and record it."""
+        started = time.monotonic()
+        try:
+            environment = work()
+        except InstallFailed as failure:
+            if role.name == "application":
                 self.install_failed(failure, time.monotonic() - started)
-            self.observe_step("install", Result.PASS, seconds=product.seconds)
-            server = None
-            if self.target.database.placement == "server":
-                wanted = database_recipe(self.target.database, os=self.target.database_os.os,
-                                         architecture=self.target.database_cpu.architecture)  # fmt: skip
-                try:
-                    server = self.lab.environments.ensure(wanted, self.target.database_os, self.record)
-                except InstallFailed as failure:  # the lab's database, not the product under test
-                    self.blocked(f"the database could not be installed: {failure.message}")
-        made = [one for one in (product, server) if one is not None]
+            # The lab's database, not the product under test.
+            self.blocked(f"the database could not be installed: {failure.message}")
+        if environment is not None:
+            if role.name == "application":
+                self.observe_step("install", Result.PASS, seconds=environment.seconds)
+            self.made_of[role.name] = environment
+        return environment
+
+    def install(self, machines: Machines, environments: dict[str, Environment | None]) -> Environment:
+        """Install on the machines what was not installed before; gives the product's environment."""
+        for role in self.roles:
+            if environments[role.name] is None:
+                self.state(State.PROVISIONING, "install / 安装")
+                machine = machines.application if role.name == "application" else machines.database
+                with self.step("environment"):
+                    self.made(role, partial(self.provisioner.install, machine, role, self.record))
+        every = list(self.made_of.values())
+        product = self.made_of["application"]
         apart = self.beneath - set(self.application.packages)
         foundation = {name for one in self.foundations for name in one.packages} & apart
         self.facts["environment"] = {
-            "images": [one.image for one in made], "cached": all(one.cached for one in made),
+            "images": [one.image for one in every if one.image], "cached": all(one.cached for one in every),
             "packages": [vars(p) for p in product.packages if p.name not in apart],
             "foundation packages": [vars(p) for p in product.packages if p.name in foundation],
-            "database packages": [vars(p) for one in made for p in one.packages
+            "database packages": [vars(p) for one in every for p in one.packages
                                   if p.name in self.target.database.packages],
-            "notes": sorted({note for one in made for note in one.notes}),
+            "notes": sorted({note for one in every for note in one.notes}),
         }  # fmt: skip
-        return product, server
+        return product
 
     def static(self, machines: Machines | None = None, product: Environment | None = None) -> None:
         """Static scans: of what lies beside the definition before anything is made, so also where nothing can serve the
@@ -181,43 +206,53 @@ class _CellRun(Attempt):
         text = json.dumps([finding_record(one) for one in findings], ensure_ascii=False, indent=1)
         return self.record.keep(f"{suite.definition.suite.replace('/', '-')}.json", text.encode(), "application/json")
 
-    def provision(self, images: tuple[Environment, Environment | None], stack: contextlib.ExitStack) -> Machines:
+    def provision(self, environments: dict[str, Environment | None], stack: contextlib.ExitStack) -> Machines:
         with self.step("provision"):
-            product, server = images
-            return stack.enter_context(provision(
-                self.lab.engine, campaign=self.lab.campaign, attempt=str(self.record.number), short=self.cell.short,
-                cpu=self.target.cpu, database_cpu=self.target.database_cpu, application=self.application,
-                database=self.target.database, application_image=product.image,
-                database_image=server.image if server is not None else None, ledger=self.record,
-            ))  # fmt: skip
+            names = Names(campaign=self.lab.campaign, cell=self.cell.short, attempt=str(self.record.number))
+            machines = stack.enter_context(self.provisioner.machines(self.roles, environments, names, self.record))
+            if machines.fidelity is not None:
+                self.found_as(machines.fidelity)
+            self.check_machines = machines.check
+            self.ran_before = tuple(machines.application.processes()) if self.provisioner.kind != "container" else ()
+            return machines
+
+    def found_as(self, fidelity: Fidelity) -> None:
+        self.fidelity = fidelity
+        self.facts["fidelity"] = fidelity.value
 
     def attest(self, machines: Machines) -> None:
         """Declared against observed, before anything is tested; a mismatch blocks the cell."""
         self.state(State.ATTESTING, "attest / 核验")
         with self.step("attest"):
-            target = self.target
-            every: dict[str, tuple[ContainerMachine, Cpu, Os, Emulator | None]] = {
-                "application": (machines.application, target.cpu, target.os, self.emulator)
-            }
-            if machines.database is not machines.application:
-                every["database"] = (machines.database, target.database_cpu, target.database_os,
-                                     self.database_emulator)  # fmt: skip
-            with ThreadPoolExecutor(len(every)) as pool:
-                found = pool.map(lambda one: attest(*one), every.values())
-                for role, attestation in zip(every, found, strict=True):
-                    self.keep_attestation(role, attestation)
+            apart = machines.database is not machines.application
+            roles = [role for role in self.roles if role.name == "application" or apart]
+            on = [machines.application, machines.database]
+            with ThreadPoolExecutor(len(roles)) as pool:
+                found = pool.map(self.provisioner.attest, on, roles)
+                for role, attestation in zip(roles, found, strict=True):
+                    self.keep_attestation(role.name, attestation)
                     self.calibrate(attestation)
             for one in self.foundations:
                 kind = type(one).__name__.lower()
                 version = machines.application.run(one.version, timeout=60 * self.factor)
                 self.keep_attestation("application", attest_version(kind, version.text, one.declared))
 
-    def deploy(self, machines: Machines, images: tuple[Environment, Environment | None]) -> Deployment:
+    def deploy(self, machines: Machines, product: Environment) -> Deployment:
         self.state(State.DEPLOYING, "deploy / 部署")
         with self.step("deploy"):
-            context = self.context(machines, images[0])
+            context = self.context(machines, product)
             self.record.hidden[:] = context.hidden()
-            deployment = self.deployment = Deployment.of(context, self.lab.engine)
+            deployment = self.deployment = Deployment(
+                context,
+                machines.application,
+                CellDatabase(
+                    machines.database,
+                    context.database,
+                    context.access,
+                    context.factor,
+                    self.application.user if self.target.database.placement == "embedded" else "root",
+                ),
+            )
             self.start_database(deployment.database)
             for one in deploy(deployment, self.lab.deployment_suite):
                 self.observe(one)
@@ -258,20 +293,34 @@ class _CellRun(Attempt):
 
     # --- pieces ---
 
+    @property
+    def model(self) -> str | None:
+        """QEMU's model of the product's CPU, where it is emulated."""
+        if self.emulator is None:
+            return None
+        emulation = self.target.cpu.emulation
+        return emulation.user if self.emulator.kind == "qemu-user" else emulation.system
+
     def context(self, machines: Machines, product: Environment) -> CellContext:
         database = self.target.database
         embedded = database.placement == "embedded"
-        access = Access(kind=database.database, path=database.path or "") if embedded else Access(
-            kind=database.database, host="database", port=database.port or 0, password=token())  # fmt: skip
+        access = (
+            Access(kind=database.database, path=database.path or "")
+            if embedded
+            else Access(
+                kind=database.database, host=machines.database_address, port=database.port or 0, password=token()
+            )
+        )
         own = {p.name for p in product.packages} & set(self.application.packages)
         from_files = {p.name for p in product.packages if p.version} - self.beneath
         return CellContext(
             campaign=self.lab.campaign, cell=self.cell.id, attempt=self.record.number, axes=self.cell.axes,
             architecture=self.target.cpu.architecture, emulated=self.emulated,
-            qemu_cpu=self.target.cpu.emulation.user if self.emulator is not None else None, factor=self.factor,
+            qemu_cpu=self.model, factor=self.factor,
             application=self.application, database=database, access=access,
             secrets={name: token() for name in self.application.secrets},
-            application_machine=machines.application.container, database_machine=machines.database.container,
+            application_machine=machines.application.reference, database_machine=machines.database.reference,
+            ran_before=self.ran_before,
             ports={name: machines.application.address(port) for name, port in self.application.ports.items()},
             template_folder=self.lab.definitions.application_folder, installed=tuple(sorted(own | from_files)),
         )  # fmt: skip

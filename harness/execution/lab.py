@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from harness.machines import Engine
+from harness.machines import Engine, Inventory
 from harness.model.definitions import Cpu, Database, Os, Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
 from harness.model.results import Cause, Observation, State, Verdict
-from harness.provision import Environments
+from harness.provision import Kind, Placement, Provisioner, resolve
 from harness.scan.product import Scans
 from harness.system.forking import ForkServer
 from harness.system.turns import Turns
@@ -34,7 +34,7 @@ class Lab:
     """What all cells of a campaign share. ``say`` shows progress: cell, words."""
 
     engine: Engine
-    environments: Environments
+    provisioners: Mapping[Kind, Provisioner]
     definitions: Definitions
     deployment_suite: Suite
     campaign: str
@@ -44,6 +44,12 @@ class Lab:
     turns: Turns = field(default_factory=Turns)
     scans: Scans = field(default_factory=Scans)
     say: Callable[[Cell, str], None] = lambda _cell, _words: None
+    inventory: Inventory | None = None
+
+    def placement(self, cell: Cell) -> Placement:
+        """What serves a cell here."""
+        return resolve(self.definitions.machines(cell.axes), cell.prefer,
+                       self.definitions.matrix.require.fidelity, self.inventory)  # fmt: skip
 
     @property
     def stopping(self) -> bool:

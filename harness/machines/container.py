@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import posixpath
 import secrets
 import tarfile
 import time
 
 import docker.errors
+import psutil
 
 from harness.errors import InfrastructureError
+from harness.machines import posix
 from harness.machines.engine import Engine, engine_errors
+from harness.model.machine import MachineReference, Resources
 from harness.system.process import Completed
 
 #: Longest text given with the command itself; the kernel takes 128 KiB in one argument.
 INLINE = 60_000
 KILL_AFTER = 5
+#: How long a list of a container's processes is good for: making it costs the engine a tenth of a second.
+LISTED_SECONDS = 2.0
 #: A command's output beyond this is cut in the middle: a product must not fill the controller's memory.
 MAX_OUTPUT = 8_000_000
 
@@ -33,10 +40,17 @@ class ContainerMachine:
         self.engine = engine
         self.container = container
         self._name = name or container[:12]
+        self._listed = -math.inf
+        self._seen: dict[int, psutil.Process] = {}
+        self._spent: dict[int, float] = {}
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def reference(self) -> MachineReference:
+        return MachineReference(kind="container", name=self.name, container=self.container)
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         started = time.monotonic()
@@ -63,17 +77,6 @@ class ContainerMachine:
             raise InfrastructureError(f"{self.name}: the engine lost what a command printed",
                                       advice="try again; see the engine's log")  # fmt: skip
         return Completed(rc=rc, out=_text(out), err=told, seconds=time.monotonic() - started)
-
-    def start(self, command: str, *, user: str = "root") -> None:
-        """Start ``sh -c command`` and leave it running, without its output.
-
-        Raises:
-            InfrastructureError: the machine does not answer.
-        """
-        with engine_errors(f"starting a program in {self.name}"):
-            api = self.engine.client.api
-            handle = api.exec_create(self.container, ["sh", "-c", command], user=user, stdout=False, stderr=False)["Id"]
-            api.exec_start(handle, detach=True)
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         folder, name = posixpath.split(path)
@@ -126,16 +129,44 @@ class ContainerMachine:
             )
         return str(bound[0]["HostIp"]), int(bound[0]["HostPort"])
 
-    def host_processes(self) -> list[tuple[int, str]]:
-        """Process id on this machine and command line of all that runs in the container but its own waiting.
-
-        Raises:
-            InfrastructureError: the engine does not answer.
-        """
+    def processes(self) -> dict[int, str]:
+        """Ids are those of the engine's machine."""
+        if self.engine.is_podman:  # its interface has no such list for containers without a terminal
+            listed = posix.processes(self)
+            return {pid: args for pid, args in listed.items() if not _waits(args)}
         with engine_errors(f"listing the processes of {self.name}"):
             table = self.engine.client.api.top(self.container, ps_args="-eo pid,args")
-        rows = [(int(row[0]), row[1]) for row in table["Processes"] or []]
-        return [(pid, args) for pid, args in rows if not args.rstrip().endswith("sleep infinity")]
+        return {int(pid): args for pid, args in table["Processes"] or [] if not _waits(args)}
+
+    def resources(self) -> Resources | None:
+        """Of all its processes, seen from this machine; on emulated targets these are the emulator's.
+
+        None where the engine runs on another machine: its process ids mean nothing here.
+        """
+        now = time.monotonic()
+        if now - self._listed > LISTED_SECONDS:
+            pids = set() if self.engine.is_podman else set(self.processes())
+            self._listed = now
+            for pid in pids - self._seen.keys():
+                with contextlib.suppress(psutil.Error):
+                    self._seen[pid] = psutil.Process(pid)
+        memory, alive = 0.0, False
+        for pid, process in self._seen.items():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                self._spent[pid] = times.user + times.system  # of one that ended since, the last that was seen
+                memory += process.memory_info().rss / 2**20
+                alive = True
+        return Resources(cpu=sum(self._spent.values()), memory=memory) if alive else None
+
+    def close(self) -> None:
+        """Nothing is open: the engine's connection is shared."""
+
+
+def _waits(args: str) -> bool:
+    """Whether it is the container's own waiting, or what reaps its orphans."""
+    words = args.split()
+    return args.rstrip().endswith("sleep infinity") or words[:1] in (["/sbin/docker-init"], ["/run/podman-init"])
 
 
 def _text(data: bytes | None) -> str:

@@ -86,6 +86,11 @@ class Engine:
         with engine_errors("asking the Docker engine what it is"):
             return dict(self.client.info())
 
+    @functools.cached_property
+    def is_podman(self) -> bool:
+        """Whether Podman answers in Docker's place."""
+        return any("podman" in str(part.get("Name", "")).lower() for part in self.version.get("Components") or [])
+
     @property
     def memory(self) -> int:
         """Bytes of memory of the engine's machine."""

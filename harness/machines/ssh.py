@@ -17,7 +17,10 @@ from dataclasses import dataclass
 import paramiko
 
 from harness.errors import InfrastructureError
+from harness.machines import posix
 from harness.machines.inventory import CONNECT_SECONDS, Connection, HostUnreachable, Inventory
+from harness.model.definitions import Hosts
+from harness.model.machine import MachineReference, Resources
 from harness.system.process import Completed
 
 #: A lost connection is looked for so long beyond the limit of the command that was under way.
@@ -34,8 +37,10 @@ _TWICE, _CUT, _UNBEGUN, _MISSING = 199, 198, 197, 196
 class SshMachine:
     """Implements ``harness.model.machine.Machine`` over one connection, made when it is needed and made again."""
 
-    def __init__(self, inventory: Inventory, host: str) -> None:
+    def __init__(self, inventory: Inventory, host: str, mark: str = "") -> None:
         self.inventory = inventory
+        self.mark = mark  #: in the environment of every command
+        self.written: set[str] = set()  #: paths given to ``put``
         self.host = inventory.host(host)
         self._connection: Connection | None = None
         self._boot = ""  #: id of the host's boot when it was first seen
@@ -45,6 +50,22 @@ class SshMachine:
     @property
     def name(self) -> str:
         return self.host.host
+
+    @property
+    def reference(self) -> MachineReference:
+        way, at = [self.host], self.host
+        while at.jump is not None:
+            at = self.inventory.host(at.jump)
+            way.append(at)
+        return MachineReference(kind="ssh", name=self.name, hosts=Hosts(hosts=tuple(way)),
+                                known_hosts=self.inventory.known_hosts.absolute(), mark=self.mark)  # fmt: skip
+
+    def processes(self) -> dict[int, str]:
+        return posix.processes(self)
+
+    def resources(self) -> Resources | None:
+        """Of the whole host, which a cell has for itself."""
+        return posix.resources(self)
 
     def close(self) -> None:
         """Leave nothing behind, and end the connection."""
@@ -99,6 +120,7 @@ class SshMachine:
                                    advice="check /tmp and the disk of the host")  # fmt: skip
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
+        self.written.add(path)
         part = f"{posixpath.join(posixpath.dirname(path), '.')}harness-{secrets.token_hex(6)}"
         q = shlex.quote
         script = (f"mkdir -p {q(posixpath.dirname(path) or '/')} && cat >{q(part)} "
@@ -129,6 +151,8 @@ class SshMachine:
     def _begin(self, folder: str, command: str, timeout: float, user: str, size: int) -> str:
         """Shell text: note the command, run it in a session of its own, wait for it, give what it left."""
         q = shlex.quote
+        if self.mark:
+            command = f"export HARNESS_MARK={self.mark}\n{command}"
         limit = f"timeout -k {KILL_AFTER} {timeout:.1f}"
         if len(command.encode()) > INLINE:
             raise InfrastructureError(f"{self.name}: a command of {len(command)} characters is too long for one call",
@@ -143,7 +167,7 @@ class SshMachine:
         else:
             raise InfrastructureError(f"{self.name}: {self.host.user} may not act as {user}",
                                       advice="log in as root, or set sudo: true in the inventory")  # fmt: skip
-        watch = (f"trap '' HUP; echo $$ >{folder}/pid; {run} <{folder}/in >{folder}/out 2>{folder}/err; "
+        watch = (f"trap '' HUP; umask 022; echo $$ >{folder}/pid; {run} <{folder}/in >{folder}/out 2>{folder}/err; "
                  f"echo $? >{folder}/rc.part; mv {folder}/rc.part {folder}/rc")  # fmt: skip
         # An input that was cut off with the connection must not be taken for the whole.
         begun = (f"printf %s {q(command)} >{folder}/cmd && cat >{folder}/in && [ $(wc -c <{folder}/in) -eq {size} ] "
@@ -193,7 +217,7 @@ class SshMachine:
             return None
 
     def _login(self) -> Connection:
-        connection = self.inventory.connect(self.name)
+        connection = self.inventory.connect(self.host.host)
         try:
             boot = _ask(connection, "cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown", b"",
                         CONNECT_SECONDS).out.strip()  # fmt: skip

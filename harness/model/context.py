@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from harness.model.definitions import Application, Database, LoadProfile
+from harness.model.machine import MachineReference
 
 
 class Access(BaseModel):
@@ -39,8 +40,9 @@ class CellContext(BaseModel):
     database: Database
     access: Access
     secrets: dict[str, str]
-    application_machine: str  #: container id
-    database_machine: str  #: container id; the application's where the database is embedded
+    application_machine: MachineReference
+    database_machine: MachineReference  #: the application's where the database is embedded
+    ran_before: tuple[int, ...] = ()  #: processes of the application's machine before the product came
     ports: dict[str, tuple[str, int]]  #: name -> address on this machine
     template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product

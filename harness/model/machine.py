@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
 
+from pydantic import BaseModel, ConfigDict
+
+from harness.model.definitions import Hosts
 from harness.system.process import Completed
 
 
+class MachineReference(BaseModel):
+    """Enough to reach a machine of a cell from another process; travels as JSON and holds no secret.
+
+    ``ports``: port of the machine -> port of 127.0.0.1 that leads there, where they are not the same.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    kind: Literal["container", "ssh", "vm", "local"]
+    name: str
+    container: str = ""  #: id in the engine
+    hosts: Hosts | None = None  #: the host and those that lead to it
+    known_hosts: Path = Path()
+    ports: dict[int, int] = {}
+    process: int = 0  #: of the emulator, for a virtual machine
+    accelerator: str = ""  #: of a virtual machine: tcg, or kvm
+    mark: str = ""  #: put into the environment of every command on a lab host, to find what it started
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What programs of a machine have used until now: ``cpu`` in seconds since some moment, ``memory`` in MiB."""
+
+    cpu: float
+    memory: float
+
+
 class Machine(Protocol):
-    """One machine of a cell: a container now, a VM or a lab host by the same four verbs."""
+    """One machine of a cell: a container, a virtual machine, a lab host or this machine, by the same verbs."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def reference(self) -> MachineReference: ...
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         """Run ``sh -c command`` there. An exit status is never an exception.
@@ -44,4 +78,24 @@ class Machine(Protocol):
         Raises:
             InfrastructureError: the port is not published.
         """
+        ...
+
+    def processes(self) -> dict[int, str]:
+        """Process id and command line of what runs there, without the kernel's threads and what serves this call.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        ...
+
+    def resources(self) -> Resources | None:
+        """What its programs have used; None where that cannot be told from here.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what was opened to reach it. The machine itself stays."""
         ...

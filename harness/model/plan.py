@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Waiver
 
@@ -76,6 +76,7 @@ class Cell:
     reason: str
     timeout_factor: float = 1.0
     notes: tuple[str, ...] = ()
+    prefer: tuple[Literal["host", "container", "vm"], ...] = ("host", "container", "vm")
 
     @property
     def id(self) -> str:

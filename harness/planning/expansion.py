@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
-from harness.model.definitions import Matrix
+from harness.model.definitions import Cpu, Matrix, Os
 from harness.model.plan import (
     ROLE_AXES,
     SAME,
@@ -88,7 +88,8 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
     if faults:
         raise DefinitionError(_unique(faults))
     base = definitions_digest(definitions)
-    planned = [{"id": cell.id, "suites": cell.suites, "factor": cell.timeout_factor} for cell in cells]
+    planned = [{"id": cell.id, "suites": cell.suites, "factor": cell.timeout_factor, "prefer": cell.prefer}
+               for cell in cells]  # fmt: skip
     return Plan(
         matrix=matrix.matrix, cells=tuple(cells), definitions=base,
         excluded=tuple(
@@ -185,16 +186,21 @@ def _served(definitions: Definitions, space: Space, includes: list[Axes], fault:
         if not space.possible({axis: (value,) for axis, value in pair.items()}):
             continue
         system, cpu = definitions.systems[os], definitions.cpus[cpu_name]
-        if cpu.architecture not in system.architectures:
+        if _lacks(system, cpu):
             fault(("axes", "os", list(matrix.axes["os"]).index(os)),
                   f"{os} has no {cpu.architecture} release, which {cpu_name} needs",
                   expected=f"an exclude for os: {os}, cpu: {cpu_name}")  # fmt: skip
     for cell in includes:
         if all(name in cell for name in names):
             system, cpu = definitions.systems[cell["os"]], definitions.cpus[cell["cpu"]]
-            if cpu.architecture not in system.architectures:
+            if _lacks(system, cpu):
                 fault(("include", list(matrix.include).index(cell)),
                       f"{system.os} has no {cpu.architecture} release, which {cpu.cpu} needs")  # fmt: skip
+
+
+def _lacks(system: Os, cpu: Cpu) -> bool:
+    """Whether a system is known to have no release for a CPU's architecture."""
+    return bool(system.architectures) and cpu.architecture not in system.architectures
 
 
 def _chosen(matrix: Matrix, space: Space, includes: list[Axes]) -> Iterator[tuple[Axes, str]]:
@@ -221,13 +227,16 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], fault: Tell
     adjusted = set()
     for axes, reason in chosen:
         suites, factor, notes = matrix.suites, definitions.cpus[axes["cpu"]].timeout_factor, []
+        prefer = matrix.prefer
         for index, adjust in enumerate(matrix.adjust):
             if all(axes.get(key) == value for key, value in adjust.when.items()):
                 adjusted.add(index)
                 suites = adjust.set.suites if adjust.set.suites is not None else suites
                 factor = adjust.set.timeout_factor or factor
+                prefer = adjust.set.prefer or prefer
                 notes.append(adjust.because)
-        cells.append(Cell(axes=axes, suites=suites, reason=reason, timeout_factor=factor, notes=tuple(notes)))
+        cells.append(Cell(axes=axes, suites=suites, reason=reason, timeout_factor=factor, notes=tuple(notes),
+                          prefer=prefer))  # fmt: skip
     for index in set(range(len(matrix.adjust))) - adjusted:
         fault(("adjust", index), "this adjust matches no cell")
     return cells
@@ -258,7 +267,7 @@ def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
         if database.placement == "embedded":
             fault(("axes", axis), f"{database.database} is part of the product's machine and can have none of its own",
                   expected=f"an exclude for database: {database.database}, {told}")  # fmt: skip
-        elif cpu.architecture not in system.architectures:
+        elif _lacks(system, cpu):
             fault(("axes", axis), f"{system.os} has no {cpu.architecture} release for a database on {cpu.cpu}",
                   expected=f"an exclude for os: {cell.axes['os']}, {told}")  # fmt: skip
 

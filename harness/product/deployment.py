@@ -11,8 +11,9 @@ import httpx
 
 from harness.database import CellDatabase
 from harness.errors import HarnessError, StepTimeout
-from harness.machines import ContainerMachine, Engine
+from harness.machines import open_machine
 from harness.model.context import CellContext
+from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.system.wait import Deadline, wait_until
 
@@ -43,16 +44,21 @@ class Deployment:
     """Controls the product in ``machine``; made from a context in any process."""
 
     context: CellContext
-    machine: ContainerMachine
+    machine: Machine
     database: CellDatabase
     _run: str = field(default="", repr=False)  #: names the start whose end is looked for
 
     @classmethod
-    def of(cls, context: CellContext, engine: Engine) -> Deployment:
-        product = ContainerMachine(engine, context.application_machine, "application")
+    def of(cls, context: CellContext) -> Deployment:
+        """Reaches the machines that the context names.
+
+        Raises:
+            InfrastructureError: a machine cannot be reached.
+        """
+        product = open_machine(context.application_machine)
         same = context.database_machine == context.application_machine
-        server = product if same else ContainerMachine(engine, context.database_machine, "database")
-        user = context.application.user if same else "root"
+        server = product if same else open_machine(context.database_machine)
+        user = context.application.user if context.database.placement == "embedded" else "root"
         database = CellDatabase(server, context.database, context.access, context.factor, user)
         return cls(context, product, database)
 

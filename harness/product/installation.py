@@ -7,8 +7,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from harness.machines import ContainerMachine
 from harness.model.context import CellContext
+from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.product.deployment import RUN, ProductFault
 
@@ -18,7 +18,7 @@ class Installation:
     """The installed product on the application's machine of a cell."""
 
     context: CellContext
-    machine: ContainerMachine
+    machine: Machine
 
     def files(self) -> list[str]:
         """Files of the product: of its packages, its copied artifacts and its rendered templates."""
@@ -52,8 +52,9 @@ class Installation:
         return [([f for f in files if fnmatch.fnmatch(f, p.files)], p.host) for p in self.context.application.plugins]
 
     def remains(self) -> tuple[list[str], list[int]]:
-        """Processes that still run on the machine, and declared ports that still listen."""
-        processes = [args for _, args in self.machine.host_processes() if f"{RUN}/supervise.sh" not in args]
+        """Processes that still run on the machine and came after it, and declared ports that still listen."""
+        processes = [args for pid, args in self.machine.processes().items()
+                     if pid not in self.context.ran_before and f"{RUN}/supervise.sh" not in args]  # fmt: skip
         table = self.machine.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null", timeout=30).out
         listening = {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", table)}
         return processes, sorted(listening & set(self.context.application.ports.values()))

@@ -1,13 +1,20 @@
-"""Turns a declared target into machines: images, environments, networks, containers, attestation."""
+"""Turns a declared target into machines: images, environments, containers, virtual machines, lab hosts, attestation."""
 
 from harness.provision.attestation import attest
-from harness.provision.cell import Machines, known_good, provision
-from harness.provision.environments import Environments, InstallFailed
+from harness.provision.containers import Containers
+from harness.provision.disks import Disks
+from harness.provision.environments import Environments
+from harness.provision.hosts import LabHosts, machine_of
 from harness.provision.images import BaseImages, clean_scratch
+from harness.provision.installing import InstallFailed
 from harness.provision.mirror import Mirror
+from harness.provision.provisioner import Kind, Machines, Names, Provisioner, Role
+from harness.provision.resolving import Placement, by_container, by_vm, resolve
 from harness.provision.serving import Service, serving
+from harness.provision.virtual import VirtualMachines
 
 __all__ = [
-    "BaseImages", "Environments", "InstallFailed", "Machines", "Mirror", "Service", "attest", "clean_scratch",
-    "known_good", "provision", "serving",
+    "BaseImages", "Containers", "Disks", "Environments", "InstallFailed", "Kind", "LabHosts", "Machines", "Mirror",
+    "Names", "Placement", "Provisioner", "Role", "Service", "VirtualMachines", "attest", "by_container", "by_vm",
+    "clean_scratch", "machine_of", "resolve", "serving",
 ]  # fmt: skip

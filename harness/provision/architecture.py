@@ -44,11 +44,12 @@ def host_architecture() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Emulator:
-    """The interpreter the kernel uses for an architecture."""
+    """What runs programs of another architecture: the kernel's interpreter of them, or a whole machine."""
 
     path: str
     version: str
     sha256: str
+    kind: str = "qemu-user"
 
 
 def emulator(architecture: str) -> Emulator | None:

@@ -10,6 +10,7 @@ import time
 from harness.errors import InfrastructureError
 from harness.model.definitions import Cpu, Database, Os
 from harness.model.machine import Machine
+from harness.model.results import Fidelity
 from harness.model.target import Attestation, Fact
 from harness.provision.architecture import NAMES, Emulator
 from harness.provision.serving import differing_ids
@@ -30,9 +31,17 @@ sed -n 's/^MemTotal: */memory=/p' /proc/meminfo
 df -Pk / 2>/dev/null | sed -n '2s/^\S* *\S* *\S* *\(\S*\).*/disk=\1/p'
 head -n 60 /proc/cpuinfo | sed -n 's/[[:space:]]*:[[:space:]]*/=/; s/^/cpu./p'
 sed 's/^/os./; s/"//g' /etc/os-release
+{ [ -e /.dockerenv ] || [ -e /run/.containerenv ] \
+  || tr '\000' '\n' </proc/1/environ 2>/dev/null | grep -q '^container='; } \
+  && echo virt=container || { cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name \
+  /proc/device-tree/compatible /proc/device-tree/hypervisor/compatible 2>/dev/null | tr '\000' '\n' \
+  | grep -qiE 'qemu|kvm|vmware|xen|virtual|bochs|openstack|cloud|dummy-virt' && echo virt=vm; }
 t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done
 printf 'loop=%s\n' $((($(date +%s%N) - t) / 1000))
 """
+
+#: Lines of /proc/cpuinfo that name the part, by architecture.
+CPU_MODEL = ("model name", "Model Name", "CPU implementer")
 
 #: Further apart the clocks of target and controller must not be.
 CLOCK_SECONDS = 5.0
@@ -59,14 +68,16 @@ def features(architecture: str, observed: dict[str, str]) -> set[str]:
 
 
 def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None, *,
-           own_kernel: bool = False) -> Attestation:  # fmt: skip
+           fidelity: Fidelity = Fidelity.CONTAINER, as_seen: bool = False) -> Attestation:  # fmt: skip
     """Compare one machine with what its definitions declare; a mismatch is the caller's to act upon.
 
-    ``own_kernel``: it is no container, so kernel and page size are the target's own.
+    ``fidelity``: what it is said to be; kernel and page size are the target's own unless it is a container.
+    ``as_seen``: compare that with what the machine shows of itself.
 
     Raises:
         InfrastructureError: the machine cannot be asked.
     """
+    own_kernel = fidelity not in (Fidelity.CONTAINER, Fidelity.USER_EMULATED)
     started = time.time()
     done = machine.run(PROBE + _of_system(system), timeout=60)
     ended = time.time()
@@ -111,8 +122,12 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None,
     glibc = observed.get("glibc", "")
     facts.append(Fact(name="glibc", declared=system.glibc or "", observed=glibc,
                       holds=system.glibc is None or glibc == system.glibc))  # fmt: skip
+    facts.append(_virtualization(observed, cpu.architecture, fidelity, demanded=as_seen))
     seen_features = features(cpu.architecture, observed)
-    if emulated_by is None:
+    # Emulated in user mode, /proc/cpuinfo shows the CPU of the machine beneath; QEMU's models of ARM and LoongArch
+    # carry other ids than the parts that they stand for.
+    real = fidelity not in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
+    if real or (fidelity is Fidelity.SYSTEM_EMULATED and cpu.architecture == "x86_64"):
         seen_ids = {key.removeprefix("cpu."): value for key, value in observed.items() if key.startswith("cpu.")}
         wrong = {key for key, _, _ in differing_ids(cpu, seen_ids)}
         facts += [Fact(name=f"CPU {key}", declared=declared, observed=seen_ids.get(key, ""), holds=key not in wrong)
@@ -125,10 +140,11 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None,
                           observed="present" if name in seen_features else "absent"))  # fmt: skip
     recorded = {"AT_HWCAP": observed.get("hwcap", ""), "locale": observed.get("locale", ""),
                 "memory": _memory(observed), "release as printed": observed.get("release", "")}  # fmt: skip
-    if emulated_by is None:
-        recorded["CPU model"] = observed.get("cpu.model name", "") or observed.get("cpu.Model Name", "")
-    else:  # /proc/cpuinfo shows the host's CPU there and would mislead
-        recorded["emulator"] = f"qemu-user {emulated_by.version}, {cpu.emulation.user or 'default model'}"
+    if fidelity is not Fidelity.USER_EMULATED:  # /proc/cpuinfo shows the host's CPU there and would mislead
+        recorded["CPU model"] = next(filter(None, (observed.get(f"cpu.{key}", "") for key in CPU_MODEL)), "")
+    if emulated_by is not None:
+        model = cpu.emulation.user if emulated_by.kind == "qemu-user" else cpu.emulation.system
+        recorded["emulator"] = f"{emulated_by.kind} {emulated_by.version}, {model or 'default model'}"
         recorded["emulator SHA-256"] = emulated_by.sha256
     facts += [Fact(name=name, declared="", observed=value) for name, value in recorded.items() if value]
     loop = observed.get("loop", "")
@@ -140,6 +156,27 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None,
         facts.append(Fact(name="free on /", declared="", observed=f"{int(observed['disk']) / 2**20:.1f} GiB",
                           measured=True))  # fmt: skip
     return Attestation(facts=tuple(facts), loop_seconds=seconds)
+
+
+def _virtualization(observed: dict[str, str], architecture: str, fidelity: Fidelity, *, demanded: bool) -> Fact:
+    """What the machine shows of being a container, a virtual machine or emulated, against what it is said to be."""
+    shown = observed.get("virt", "")
+    family = "flags" if architecture == "x86_64" else "Features" if architecture == "aarch64" else ""
+    foreign = any(f"cpu.{key}" in observed for key in ("flags", "Features", "CPU implementer") if key != family
+                  and not (architecture == "aarch64" and key == "CPU implementer"))  # fmt: skip
+    if foreign:
+        found = "user-emulated"
+    elif "container" in shown:
+        found = "container"
+    elif "vm" in shown or " hypervisor" in f" {observed.get('cpu.flags', '')}":
+        found = "virtual machine"
+    else:
+        found = "none seen"
+    fits = {Fidelity.PHYSICAL: ("none seen",), Fidelity.CONTAINER: ("container", "virtual machine"),
+            Fidelity.KVM: ("virtual machine",), Fidelity.SYSTEM_EMULATED: ("virtual machine", "none seen"),
+            Fidelity.USER_EMULATED: ("user-emulated", "container")}  # fmt: skip
+    return Fact(name="virtualization", declared=fidelity.value if demanded else "", observed=found,
+                holds=not demanded or found in fits[fidelity])  # fmt: skip
 
 
 def _of_system(system: Os) -> str:

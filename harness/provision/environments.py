@@ -10,26 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
+import os
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import docker.types
 
-from harness.errors import DeploymentError, InfrastructureError, ProvisionError
 from harness.machines import ContainerMachine, Engine
 from harness.machines.engine import engine_errors
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
-from harness.model.recipe import Environment, PackageFact, Recipe, RecipeFile
+from harness.model.recipe import Environment, PackageFact, Recipe
 from harness.provision.architecture import NAMES, emulator, host_architecture
 from harness.provision.images import BaseImage, BaseImages
-from harness.system.process import Completed
+from harness.provision.installing import Installer, InstallFailed
 
 LABEL_MANIFEST = "harness.manifest"
 #: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
@@ -40,23 +38,8 @@ NATIVE = (
     "sort head tail basename dirname id echo true false expr install wc uniq date env sha256sum md5sum "
     "cmp diff tee "
 ).split()
-PACKAGES_DIR = "/var/cache/harness"
 MEMORY = 4 * 2**30
 SECONDS = 1800
-
-
-class Step(Protocol):
-    """Runs one logged step of an installation."""
-
-    def __call__(self, title: str, command: str, *, check: bool = True, cause: str = "product") -> Completed: ...
-
-
-class InstallFailed(DeploymentError):
-    """The packages or commands of an environment failed; ``cause`` says whose it is (``product`` for its own)."""
-
-    def __init__(self, message: str, *, step: str, log: str, cause: str, advice: str = "") -> None:
-        super().__init__(message, step=step, log=log, advice=advice)
-        self.cause = cause
 
 
 @dataclass
@@ -71,8 +54,8 @@ class Environments:
     campaign: str = "build"
     _fresh: set[str] = field(default_factory=set)
 
-    def ensure(self, recipe: Recipe, system: Os, ledger: Ledger) -> Environment:
-        """The environment of ``recipe``.
+    def ensure(self, recipe: Recipe, system: Os, ledger: Ledger, *, on: Environment | None = None) -> Environment:
+        """The environment of ``recipe``; with ``on``, what it adds to that one.
 
         Raises:
             InstallFailed: something in the recipe does not install.
@@ -80,6 +63,8 @@ class Environments:
         """
         started = time.monotonic()
         base = self.images.ensure(system, recipe.architecture, ledger)
+        if on is not None:
+            base = BaseImage(name=on.image, id=on.image, cached=True, notes=on.notes)
         key = recipe.key(base.id)
         tag = f"harness-env:{key[:24]}"
         with self.images.locked(f"env-{key[:24]}"):
@@ -98,6 +83,48 @@ class Environments:
             self._fresh.add(key)
         return self._describe(tag, key, cached=False, seconds=time.monotonic() - started)
 
+    def fetch(self, system: Os, architecture: str, packages: list[str], ledger: Ledger) -> Path:
+        """Download packages of a system, and those that a package without files of its own stands for; gives the
+        archive (tar) that holds them, which is the caller's to remove.
+
+        Raises:
+            InstallFailed: there is none of that name.
+            InfrastructureError: the engine, the mirror or the disk fails.
+        """
+        base = self.images.ensure(system, architecture, ledger)
+        foreign = architecture != host_architecture()
+        tools = self.images.native_tools(system, ledger) if foreign and self.native else None
+        mounts = _mounts(tools) if tools else None
+        debian = NAMES[architecture].debian
+        # A kernel's package may be an empty one that leads to others, over several steps.
+        script = "".join((
+            f"a='-o APT::Architecture={debian}'; mkdir /tmp/debs && cd /tmp/debs && apt-get $a -q update || exit 1\n",
+            f"todo='{' '.join(packages)}'; seen=\n",
+            'while [ -n "$todo" ]; do set -- $todo; todo=; for p; do\n',
+            'case " $seen " in *" $p "*) continue ;; esac; seen="$seen $p"; apt-get $a -q download $p || exit 1\n',
+            'todo="$todo $(apt-cache $a depends $p | ',
+            "sed -n 's/^  Depends: //; /^linux-image-/p; /^linux-binary-/p; /^linux-modules-/p')\"; done; done",
+        ))  # fmt: skip
+        out = self.images.cache / "tmp" / f"packages-{secrets.token_hex(4)}-{os.getpid()}.tar"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with self._container(base.id, NAMES[architecture].baseline, mounts, ledger, "download") as machine:
+            done = machine.run(script, timeout=SECONDS)
+            ledger.keep(f"download-{system.os}-{architecture}.log", done.text.encode())
+            if not done.ok:
+                told = done.text.strip()[-300:]
+                raise InstallFailed(
+                    f"{', '.join(packages)} could not be downloaded: {told}",
+                    step="download",
+                    log=done.text,
+                    cause="infra",
+                    advice="check the mirror",
+                )
+            with engine_errors("reading packages"), out.open("wb") as file:
+                stream, _ = self.engine.client.api.get_archive(machine.container, "/tmp/debs")  # noqa: S108
+                for chunk in stream:
+                    file.write(chunk)
+        return out
+
     def _describe(self, tag: str, key: str, *, cached: bool, seconds: float) -> Environment:
         with engine_errors(f"reading image {tag}"):
             image = self.engine.client.images.get(tag)
@@ -114,11 +141,11 @@ class Environments:
         mounts = _mounts(tools) if tools else None
         ledger.intent("image", tag)
         with self._container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
-            log: list[str] = []
+            installer = Installer(machine, recipe, cancel=self.cancel)
             try:
-                packages = _install(machine, recipe, log, self.cancel)
+                packages = installer.install()
             finally:
-                ledger.keep(f"install-{recipe.name}-{recipe.architecture}.log", "\n".join(log).encode())
+                ledger.keep(f"install-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
             notes = [*base.notes]
             if tools:
                 notes.append(f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated")
@@ -189,91 +216,3 @@ def _mounts(tools: Path) -> list[docker.types.Mount]:
 def _is_elf(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"\x7fELF"
-
-
-def _install(machine: ContainerMachine, recipe: Recipe, log: list[str], cancel: threading.Event) -> list[PackageFact]:
-    debian = NAMES[recipe.architecture].debian
-    apt = f"apt-get -q -y -o APT::Architecture={debian} -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-unsafe-io " \
-          "-o Dpkg::Options::=--force-confold --no-install-recommends"  # fmt: skip
-
-    def step(title: str, command: str, *, check: bool = True, cause: str = "product") -> Completed:
-        if cancel.is_set():
-            raise InfrastructureError("canceled while an environment was installed")
-        done = machine.run(command, timeout=SECONDS)
-        log.append(f"$ {title}  [{done.seconds:.1f} s, exit {done.rc}]\n{done.text}")
-        if check and not done.ok:
-            raise _failure(recipe, title, done, "\n".join(log), cause)
-        return done
-
-    # No init runs in a container, so maintainer scripts must not try to start services.
-    machine.put("/usr/sbin/policy-rc.d", b"#!/bin/sh\nexit 101\n", mode="0755")
-    for file in recipe.before:
-        machine.put(file.path, file.content.encode(), mode=file.mode)
-    facts: list[PackageFact] = []
-    if recipe.packages or recipe.package_files:
-        step("apt-get update", f"{apt} update", cause="infra")
-    if recipe.packages:
-        names = " ".join(recipe.packages)
-        step("download packages", f"{apt} install --download-only {names}", cause="infra")
-        files = " ".join(f"/var/cache/apt/archives/{name}_*.deb" for name in recipe.packages)
-        digests = step("digests of packages", f"sha256sum {files}", check=False).out
-        step("install packages", f"{apt} install {names}")
-        facts += _facts(machine, recipe.packages, digests)
-    for file in recipe.package_files:
-        facts.append(_install_file(machine, file, apt, step))
-    for file in recipe.copies:
-        data = file.source.read_bytes() if file.source else b""
-        machine.put(file.path, data, mode=file.mode)
-        facts.append(PackageFact(name=Path(file.path).name, version="", architecture=recipe.architecture,
-                                 sha256=file.sha256))  # fmt: skip
-    for command in recipe.commands:
-        step(command, command)
-    step("clean", "apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/harness", check=False)
-    return facts
-
-
-def _install_file(machine: ContainerMachine, file: RecipeFile, apt: str, step: Step) -> PackageFact:
-    if file.source is None:
-        raise ProvisionError(f"artifact {file.path} has no source")
-    target = f"{PACKAGES_DIR}/{file.source.name}"
-    machine.put(target, file.source.read_bytes())
-    done = step(f"dpkg -i {file.source.name}", f"dpkg -i {target}", check=False)
-    if not done.ok:
-        wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", done.text)
-        if wrong is None:
-            step("install what it depends on", f"{apt} -f install")
-        # Says what dpkg says, and fails: after -f the package may have been removed instead of completed.
-        step(f"dpkg -i {file.source.name} (again)", f"dpkg -i {target}")
-    name, version, architecture = step(
-        "read the package", f"dpkg-deb -f {target} Package Version Architecture | sed 's/^[^:]*: //' | tr '\\n' ' '"
-    ).out.split()
-    return PackageFact(name=name, version=version, architecture=architecture, sha256=file.sha256)
-
-
-def _facts(machine: ContainerMachine, names: tuple[str, ...], digests: str) -> list[PackageFact]:
-    pairs = [line.split(maxsplit=1) for line in digests.splitlines() if " " in line]
-    by_name = {Path(path).name.partition("_")[0]: digest for digest, path in pairs}
-    wanted = " ".join(names)
-    done = machine.run(f"dpkg-query -W -f '${{Package}} ${{Version}} ${{Architecture}}\\n' {wanted}", timeout=120)
-    rows = [line.split() for line in done.out.splitlines() if len(line.split()) == 3]
-    return [PackageFact(name=n, version=v, architecture=a, sha256=by_name.get(n, "")) for n, v, a in rows]
-
-
-def _failure(recipe: Recipe, title: str, done: Completed, log: str, cause: str) -> DeploymentError:
-    text = done.text
-    advice = "see the installation log in the evidence"
-    wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", text)
-    if "No space left on device" in text:
-        return InstallFailed("no space left while packages were installed", step=title, log=log, cause="infra",
-                             advice="free space on the engine's disk, then: harness resume")  # fmt: skip
-    if missing := re.search(r"(?:Unable to locate package|Package) (\S+?)(?: has no installation candidate|$)", text,
-                            re.MULTILINE):  # fmt: skip
-        return InstallFailed(f"{recipe.os} for {recipe.architecture} has no package {missing[1]}", step=title, log=log,
-                             cause="config", advice="correct `packages`, or exclude this combination")  # fmt: skip
-    if wrong is not None:
-        message = f"wrong architecture: the package is built for {wrong[1]}, the target is {wrong[2]}"
-        return InstallFailed(message, step=title, log=log, cause="product", advice="deliver a package for the target")
-    if cause == "infra":
-        advice = "check the mirror (apt-get update on this machine), then: harness resume"
-    last = " / ".join(line for line in text.splitlines() if line.strip())[-400:]
-    return InstallFailed(f"{title} failed (exit {done.rc}): {last}", step=title, log=log, cause=cause, advice=advice)

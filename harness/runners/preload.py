@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import docker.transport
-import testinfra.backend.docker
-import testinfra.plugin
+import testinfra.backend.base
+import testinfra.host
 from _pytest.config import get_config
 
 import harness.pytest_plugin

@@ -47,11 +47,19 @@ def run_pytest(suite: LocatedSuite, cases: tuple[Case, ...], context: CellContex
         where.touch(mode=0o600)  # it holds the cell's passwords
         where.write_text(context.model_dump_json(by_alias=True))
         wanted = " or ".join(case.test for case in cases)
-        plugins = ["-p", "harness.pytest_plugin", "-p", "no:cacheprovider", *_left_out(suite.folder)]
+        plugins = [
+            "-p",
+            "harness.pytest_plugin",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:pytest11.testinfra",
+            *_left_out(suite.folder),
+        ]
         argv = [
             *plugins, "-W", "ignore::pytest.PytestAssertRewriteWarning",
             "-q", "--tb=short", "--color=no", "--rootdir", str(suite.folder),
-            "--import-mode=importlib", "-k", wanted, f"--hosts=docker://{context.application_machine}",
+            "--import-mode=importlib", "-k", wanted,
             str(suite.folder),
         ]  # fmt: skip
         if not any((suite.folder / name).exists() for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")):

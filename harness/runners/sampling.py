@@ -1,4 +1,4 @@
-"""Resource use of the product's processes, sampled on this machine beside a load."""
+"""Resource use of the product's machine, sampled beside a load."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import psutil
-
 from harness.errors import HarnessError
-from harness.machines import ContainerMachine
+from harness.model.machine import Machine, Resources
 
 INTERVAL = 0.5
-REFRESH = 2.0
 
 
 @dataclass
 class Sampler:
-    """Samples CPU (percent of one core) and resident memory (MiB) of all processes of a container.
+    """Samples CPU (percent of one core) and memory (MiB) of a machine's programs.
 
-    On emulated targets these are the emulator's processes. Where the engine runs on another machine its process
-    ids mean nothing here: then nothing is sampled, and ``samples`` stays empty.
+    Where the machine cannot tell (an engine elsewhere), nothing is sampled and ``samples`` stays empty.
     """
 
-    machine: ContainerMachine
+    machine: Machine
     samples: list[tuple[float, float, float]] = field(default_factory=list)  #: seconds, CPU %, MiB
 
     def __post_init__(self) -> None:
@@ -39,33 +35,18 @@ class Sampler:
         self._thread.join(timeout=10)
 
     def _loop(self) -> None:
-        known: dict[int, psutil.Process] = {}
-        refreshed = 0.0
+        before: tuple[float, Resources] | None = None
         began = time.monotonic()
         while not self._stop.wait(INTERVAL):
+            try:
+                used = self.machine.resources()
+            except HarnessError:
+                continue
             now = time.monotonic()
-            if now - refreshed > REFRESH:
-                try:
-                    pids = {pid for pid, _ in self.machine.host_processes()}
-                except HarnessError:
-                    continue
-                refreshed = now
-                for pid in pids - known.keys():
-                    try:
-                        known[pid] = psutil.Process(pid)
-                        known[pid].cpu_percent()  # the first call only sets the mark
-                    except psutil.Error:
-                        known.pop(pid, None)
-                for pid in known.keys() - pids:
-                    del known[pid]
-            cpu = memory = 0.0
-            alive = 0
-            for process in list(known.values()):
-                try:
-                    cpu += process.cpu_percent()
-                    memory += process.memory_info().rss / 2**20
-                    alive += 1
-                except psutil.Error:
-                    continue
-            if alive:
-                self.samples.append((round(now - began, 2), round(cpu, 1), round(memory, 1)))
+            if used is None:
+                before = None
+                continue
+            if before is not None:
+                cpu = 100 * max(used.cpu - before[1].cpu, 0.0) / (now - before[0])
+                self.samples.append((round(now - began, 2), round(cpu, 1), round(used.memory, 1)))
+            before = (now, used)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -54,10 +54,21 @@ class Accelerator(Entry):
 
 
 class Host(Definition):
-    """A lab host. Secrets are named, never written: ``env:NAME`` or ``file:PATH``; with none the SSH agent is asked."""
+    """A lab host. Secrets are named, never written: ``env:NAME`` or ``file:PATH``; with none the SSH agent is asked.
+
+    With ``connection: local`` it is the machine that runs the harness.
+    """
 
     host: Name
-    address: str = Field(min_length=1)
+    connection: Literal["ssh", "local"] = "ssh"
+    fidelity: Literal["physical", "kvm", "container", "system-emulated", "user-emulated"] = Field(
+        default="physical", description="what it is; attested where it can be seen"
+    )
+    watch: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        default=("/etc", "/opt", "/usr/local", "/srv", "/var/lib"),
+        description="places whose files are compared before and after a cell; folders that are new in them are removed",
+    )
+    address: str = Field(default="", description="needed over SSH")
     port: int = Field(default=22, ge=1, le=65535)
     user: str = "root"
     key: str | None = Field(default=None, pattern=r"^(env|file):.+$", description="private key, by reference")
@@ -72,6 +83,10 @@ class Host(Definition):
     def _one_secret(self) -> Self:
         if self.key is not None and self.password is not None:
             raise ValueError("give one of key and password")
+        if self.connection == "ssh" and not self.address:
+            raise ValueError("a host over SSH needs an address")
+        if wrong := [place for place in self.watch if not place.startswith("/") or place.strip("/") == ""]:
+            raise ValueError(f"watch names folders below /, not {', '.join(wrong)}")
         return self
 
 

@@ -43,9 +43,18 @@ class Adjust(Definition):
     because: str = Field(min_length=1)
 
 
+Prefer = Annotated[
+    tuple[Literal["host", "container", "vm"], ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str),
+    Field(min_length=1),
+]
+FidelityWord = Literal["physical", "kvm", "container", "system-emulated", "user-emulated"]
+
+
 class Adjustment(Definition):
     """What an adjust may change."""
 
+    prefer: Prefer | None = None
     timeout_factor: float | None = Field(default=None, ge=1, le=100)
     suites: Annotated[tuple[str, ...] | None, BeforeValidator(listed)] = None
 
@@ -87,6 +96,14 @@ class Accept(Definition):
     because: str = Field(min_length=1)
 
 
+class Require(Definition):
+    """What a target must be; cells for which nothing of that kind is found are blocked."""
+
+    fidelity: Annotated[
+        tuple[FidelityWord, ...], BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str)
+    ] = ()
+
+
 class Matrix(Definition):
     """What to test on what."""
 
@@ -99,6 +116,10 @@ class Matrix(Definition):
     include: Annotated[tuple[dict[str, str], ...], BeforeValidator(listed)] = ()
     include_from: str | None = Field(default=None, description="CSV or XLSX beside the matrix, a row a cell")
     adjust: Annotated[tuple[Adjust, ...], BeforeValidator(listed)] = ()
+    prefer: Prefer = Field(
+        default=("host", "container", "vm"), description="what serves a cell: the first of these that can"
+    )
+    require: Require = Require()
     strategy: Strategy = Strategy()
     retries: Retries = Retries()
     waivers: str | None = Field(default=None, description="file beside the matrix with the waivers of the product")

@@ -59,7 +59,7 @@ class Cpu(Entry):
         """Why no target can be made of it, on whatever machine; empty where one can."""
         if self.architecture in BUILT:
             return ""
-        return f"no images are built for {self.architecture}: it needs a lab host, which cannot be used yet"
+        return f"no images are built for {self.architecture}: it needs a lab host"
 
 
 class Os(Entry):
@@ -85,6 +85,9 @@ class Os(Entry):
     loongarch_world: Literal["old", "new"] | None = Field(
         default=None, description="ABI of its LoongArch edition: of the vendors (old), or of upstream (new)"
     )
+    vm_kernel: dict[str, str] = Field(
+        default={}, description="architecture -> package with the kernel of a virtual machine"
+    )
     image: str = Field(default="", description="public image; never pulled unasked")
     licensed: bool = Field(default=False, description="no public image: bring an image or a host of your own")
 
@@ -94,8 +97,8 @@ class Os(Entry):
         if self.suite:
             return ""
         if self.licensed:
-            return "it is licensed and has no public image: images and hosts of your own cannot be named yet"
-        return "its images are not built here: only those of Debian's family are"
+            return "it is licensed and has no public image: it needs a lab host"
+        return "its images are not built here, only those of Debian's family are: it needs a lab host"
 
     @model_validator(mode="after")
     def _buildable(self) -> Self:

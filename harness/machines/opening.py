@@ -1,0 +1,31 @@
+"""A machine of a cell from what another process knows of it."""
+
+from __future__ import annotations
+
+from harness.errors import HarnessBug
+from harness.machines.container import ContainerMachine
+from harness.machines.engine import shared_engine
+from harness.machines.inventory import Inventory
+from harness.machines.local import LocalMachine
+from harness.machines.ssh import SshMachine
+from harness.machines.virtual import VirtualMachine
+from harness.model.machine import Machine, MachineReference
+
+
+def open_machine(reference: MachineReference) -> Machine:
+    """The machine behind a reference; nothing is connected to before it is used.
+
+    Raises:
+        InfrastructureError: it is a container, and no engine answers.
+    """
+    if reference.kind == "container":
+        return ContainerMachine(shared_engine(), reference.container, reference.name)
+    if reference.kind == "local":
+        return LocalMachine(reference.name, reference.mark)
+    if reference.hosts is None:
+        raise HarnessBug(f"{reference.name}: a machine over SSH without its host")
+    inventory = Inventory(reference.hosts, reference.known_hosts)
+    host = reference.hosts.hosts[0].host
+    if reference.kind == "vm":
+        return VirtualMachine(inventory, host, reference)
+    return SshMachine(inventory, host, reference.mark)

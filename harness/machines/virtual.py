@@ -1,0 +1,46 @@
+"""A virtual machine of ours: reached over SSH on a port of 127.0.0.1, as its emulator forwards it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+from harness.errors import InfrastructureError
+from harness.machines.inventory import Inventory
+from harness.machines.ssh import SshMachine
+from harness.model.machine import MachineReference, Resources
+
+
+class VirtualMachine(SshMachine):
+    """Implements ``harness.model.machine.Machine``; ``reference`` names ports and the emulator's process."""
+
+    def __init__(self, inventory: Inventory, host: str, reference: MachineReference) -> None:
+        super().__init__(inventory, host)
+        self._reference = reference
+
+    @property
+    def name(self) -> str:
+        return self._reference.name
+
+    @property
+    def reference(self) -> MachineReference:
+        return self._reference
+
+    @property
+    def accelerator(self) -> str:
+        return self._reference.accelerator
+
+    def address(self, port: int) -> tuple[str, int]:
+        if port not in self._reference.ports:
+            raise InfrastructureError(f"{self.name} does not publish port {port}",
+                                      advice="declare it under ports in application.yaml")  # fmt: skip
+        return "127.0.0.1", self._reference.ports[port]
+
+    def resources(self) -> Resources | None:
+        """Of the emulator: what the machine costs this one."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self._reference.process)
+            times = process.cpu_times()
+            return Resources(cpu=times.user + times.system, memory=process.memory_info().rss / 2**20)
+        return None

@@ -1,0 +1,195 @@
+"""Lab hosts, and this machine itself: leased, looked at, installed on, and put back as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from harness.errors import HarnessError, InfrastructureError
+from harness.machines import Inventory, LocalMachine, SshMachine
+from harness.machines.leases import HostBusy, HostDirty, Lease, mark_dirty
+from harness.model.definitions import Cpu, Host, Os
+from harness.model.ledger import Ledger
+from harness.model.machine import Machine
+from harness.model.recipe import Environment, Recipe
+from harness.model.results import Fidelity
+from harness.model.target import Attestation
+from harness.provision.architecture import Emulator
+from harness.provision.attestation import attest
+from harness.provision.hoststate import HostState, keep_etc, look, restore
+from harness.provision.installing import Installer, manager_of
+from harness.provision.provisioner import APPLICATION, DATABASE, Kind, Machines, Names, Role, demand, weakest
+
+#: How long a cell waits for a host that others have, as long as one of them may become free.
+PATIENCE_SECONDS = 3600.0
+ASK_SECONDS = 2.0
+
+
+def fitting(inventory: Inventory | None, os: Os, cpu: Cpu) -> list[Host]:
+    """Hosts whose labels name that system and CPU class."""
+    hosts = inventory.hosts.hosts if inventory is not None else ()
+    return [one for one in hosts if one.labels.get("os") == os.os and one.labels.get("cpu") == cpu.cpu]
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A host that a cell has for itself."""
+
+    host: Host
+    machine: SshMachine | LocalMachine
+    lease: Lease
+    before: HostState
+
+
+@dataclass
+class LabHosts:
+    """Implements ``Provisioner`` over an inventory."""
+
+    inventory: Inventory
+    cancel: threading.Event = field(default_factory=threading.Event)
+    patience: float = PATIENCE_SECONDS
+
+    @property
+    def kind(self) -> Kind:
+        return "host"
+
+    def emulator(self, cpu: Cpu) -> Emulator | None:
+        return None
+
+    def environment(self, role: Role, ledger: Ledger) -> Environment | None:
+        return None
+
+    def attest(self, machine: Machine, role: Role) -> Attestation:
+        host = self.inventory.host(machine.reference.name)
+        return attest(machine, role.cpu, role.os, None, fidelity=Fidelity(host.fidelity), as_seen=True)
+
+    def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
+        started = time.monotonic()
+        installer = Installer(machine, role.recipe, manager_of(role.os), keep=True, cancel=self.cancel)
+        try:
+            facts = installer.install()
+        finally:
+            log = "\n".join(installer.log).encode()
+            ledger.keep(f"install-{role.recipe.name}-{role.recipe.architecture}.log", log)
+        ledger.event("environment", name=role.recipe.name, host=machine.name, packages=[vars(fact) for fact in facts])
+        return Environment(image="", key=role.recipe.key("host"), cached=False, seconds=time.monotonic() - started,
+                           packages=tuple(facts), notes=(f"installed on {machine.name}",))  # fmt: skip
+
+    def known_good(self, os: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
+        role = Role(
+            name=APPLICATION, os=os, cpu=cpu, recipe=Recipe(name="none", os=os.os, architecture=cpu.architecture)
+        )
+        names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
+        with self._held(role, names, ledger, set()) as held:
+            demand(self.attest(held.machine, role))
+
+    @contextlib.contextmanager
+    def machines(self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names,
+                 ledger: Ledger) -> Iterator[Machines]:  # fmt: skip
+        """A database server gets a host of its own where another one fits, else it shares the product's."""
+        with contextlib.ExitStack() as stack:
+            taken: set[str] = set()
+            held: dict[str, _Held] = {}
+            for role in roles:
+                others = [one for one in fitting(self.inventory, role.os, role.cpu) if one.host not in taken]
+                if role.name == DATABASE and not others and held[APPLICATION].host in fitting(
+                        self.inventory, role.os, role.cpu):  # fmt: skip
+                    continue
+                found = stack.enter_context(self._held(role, names, ledger, taken))
+                held[role.name] = found
+                taken.add(found.host.host)
+            product = held[APPLICATION]
+            server = held.get(DATABASE, product)
+
+            def check() -> None:
+                for one in held.values():
+                    one.lease.check()
+
+            yield Machines(
+                application=product.machine, database=server.machine, check=check,
+                database_address="127.0.0.1" if server is product else server.host.address,
+                fidelity=weakest([Fidelity(one.host.fidelity) for one in held.values()]),
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _held(self, role: Role, names: Names, ledger: Ledger, taken: set[str]) -> Iterator[_Held]:
+        """A fitting host that is free, leased, its state noted; put back and released at the end."""
+        mark = secrets.token_hex(8)
+        host, machine, lease = self._free(role, names, taken, mark)
+        try:
+            ledger.event("lease", host=host.host, owner=lease.owner, token=lease.token)
+            before = look(machine, host)
+            keep_etc(machine)
+            ledger.intent("host", host.host)
+            ledger.created("host", host.host, mark)
+            try:
+                yield _Held(host, machine, lease, before)
+            finally:
+                self._put_back(host, machine, lease, before, mark, ledger)
+        finally:
+            lease.release()
+            lease.machine.close()
+            machine.close()
+
+    def _put_back(self, host: Host, machine: SshMachine | LocalMachine, lease: Lease, before: HostState, mark: str,
+                  ledger: Ledger) -> None:  # fmt: skip
+        """Undo what was done, or mark the host; a host that is another's now is left alone."""
+        try:
+            lease.check()
+            left = restore(machine, host, before, mark, machine.written)
+            if left:
+                ledger.keep(f"host-{host.host}-dirty.txt", "\n".join(left).encode())
+                mark_dirty(machine, "\n".join(left[:200]))
+                ledger.event("host-dirty", host=host.host, differences=len(left), first=left[:5])
+            ledger.removed("host", host.host)
+        except HarnessError as error:
+            # Nobody knows what is on it: it must not pass for clean.
+            ledger.event("host-not-restored", host=host.host, message=error.message)
+            with contextlib.suppress(HarnessError):
+                lease.check()
+                mark_dirty(machine, f"it could not be put back: {error.message}")
+
+    def _free(
+        self, role: Role, names: Names, taken: set[str], mark: str
+    ) -> tuple[Host, SshMachine | LocalMachine, Lease]:
+        """Wait for a host that fits.
+
+        Raises:
+            InfrastructureError: every one is unreachable or dirty, or stayed in use too long.
+        """
+        owner = f"{names.campaign}/{names.cell}/{names.attempt}"
+        end = time.monotonic() + self.patience
+        while True:
+            candidates = [one for one in fitting(self.inventory, role.os, role.cpu) if one.host not in taken]
+            if not candidates:
+                raise InfrastructureError(f"no host is labelled cpu: {role.cpu.cpu}, os: {role.os.os}",
+                                          advice="see: harness hosts list")  # fmt: skip
+            trouble: list[InfrastructureError] = []
+            for host in candidates:
+                machine = machine_of(self.inventory, host, mark)
+                lease = Lease(machine_of(self.inventory, host), owner)
+                try:
+                    lease.take()
+                except InfrastructureError as error:
+                    trouble.append(error)
+                    machine.close()
+                    lease.machine.close()
+                else:
+                    return host, machine, lease
+            busy = [one for one in trouble if isinstance(one, HostBusy)]
+            if not busy or time.monotonic() > end:
+                worst = next((one for one in trouble if isinstance(one, HostDirty)), trouble[0])
+                raise worst
+            if self.cancel.wait(ASK_SECONDS):
+                raise InfrastructureError("canceled while waiting for a host")
+
+
+def machine_of(inventory: Inventory, host: Host, mark: str = "") -> SshMachine | LocalMachine:
+    """A way to a host of the inventory; nothing is connected to yet."""
+    if host.connection == "local":
+        return LocalMachine(host.host, mark)
+    return SshMachine(inventory, host.host, mark)

@@ -1,0 +1,209 @@
+"""Installs a recipe on a machine: packages of its system's family, the product's own packages and files, commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import DeploymentError, InfrastructureError, ProvisionError
+from harness.model.definitions import Os
+from harness.model.machine import Machine
+from harness.model.recipe import PackageFact, Recipe, RecipeFile
+from harness.provision.architecture import NAMES
+from harness.system.process import Completed
+
+PACKAGES_DIR = "/var/cache/harness"
+SECONDS = 1800
+#: No services are started while packages are installed: the harness starts what it tests.
+POLICY = "/usr/sbin/policy-rc.d"
+
+
+class InstallFailed(DeploymentError):
+    """The packages or commands of an environment failed; ``cause`` says whose it is (``product`` for its own)."""
+
+    def __init__(self, message: str, *, step: str, log: str, cause: str, advice: str = "") -> None:
+        super().__init__(message, step=step, log=log, advice=advice)
+        self.cause = cause
+
+
+@dataclass
+class Installer:
+    """One installation on ``machine``; ``log`` holds what every step printed.
+
+    ``keep``: the machine is kept afterwards, so caches of its package manager are left alone.
+    """
+
+    machine: Machine
+    recipe: Recipe
+    manager: str = "apt"
+    keep: bool = False
+    cancel: threading.Event = field(default_factory=threading.Event)
+    log: list[str] = field(default_factory=list)
+
+    def install(self) -> list[PackageFact]:
+        """Everything, in order: files that must be there before, packages, the product's own, commands.
+
+        Raises:
+            InstallFailed: a step failed.
+            InfrastructureError: the machine does not answer, or it was canceled.
+        """
+        recipe, machine = self.recipe, self.machine
+        family = _Apt(self) if self.manager == "apt" else _Dnf(self)
+        machine.put(POLICY, b"#!/bin/sh\nexit 101\n", mode="0755")
+        for file in recipe.before:
+            machine.put(file.path, file.content.encode(), mode=file.mode)
+        facts: list[PackageFact] = []
+        if recipe.packages or recipe.package_files:
+            family.update()
+        if recipe.packages:
+            facts += family.packages(recipe.packages)
+        for file in recipe.package_files:
+            facts.append(family.file(file))
+        for file in recipe.copies:
+            data = file.source.read_bytes() if file.source else b""
+            machine.put(file.path, data, mode=file.mode)
+            facts.append(PackageFact(name=Path(file.path).name, version="", architecture=recipe.architecture,
+                                     sha256=file.sha256))  # fmt: skip
+        for command in recipe.commands:
+            self.step(command, command)
+        if self.keep:
+            self.step("clean", f"rm -rf {PACKAGES_DIR} {POLICY}", check=False)
+        else:
+            self.step("clean", f"{family.CLEAN}; rm -rf {PACKAGES_DIR}", check=False)
+        return facts
+
+    def step(self, title: str, command: str, *, check: bool = True, cause: str = "product") -> Completed:
+        """One step, logged. Raises as ``install``."""
+        if self.cancel.is_set():
+            raise InfrastructureError("canceled while an environment was installed")
+        done = self.machine.run(command, timeout=SECONDS)
+        self.log.append(f"$ {title}  [{done.seconds:.1f} s, exit {done.rc}]\n{done.text}")
+        if check and not done.ok:
+            raise self.failure(title, done, cause)
+        return done
+
+    def put(self, file: RecipeFile) -> str:
+        """Bring a package file of the product there; gives its place."""
+        if file.source is None:
+            raise ProvisionError(f"artifact {file.path} has no source")
+        target = f"{PACKAGES_DIR}/{file.source.name}"
+        self.machine.put(target, file.source.read_bytes())
+        return target
+
+    def failure(self, title: str, done: Completed, cause: str) -> DeploymentError:
+        """What a step that failed means, and whose it is."""
+        recipe, log, text = self.recipe, "\n".join(self.log), done.text
+        if "No space left on device" in text:
+            return InstallFailed("no space left while packages were installed", step=title, log=log, cause="infra",
+                                 advice="free space on the disk of engine or host, then: harness resume")  # fmt: skip
+        if missing := re.search(r"(?:Unable to locate package|Unable to find a match:|Package) (\S+?)"
+                                r"(?: has no installation candidate|$)", text, re.MULTILINE):  # fmt: skip
+            return InstallFailed(f"{recipe.os} for {recipe.architecture} has no package {missing[1]}", step=title,
+                                 log=log, cause="config",
+                                 advice="correct `packages`, or exclude this combination")  # fmt: skip
+        wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", text)
+        foreign = re.search(r"package (\S+) (?:is intended for a different architecture|does not have a compatible arch"
+                            r"itecture)|does not have a compatible architecture", text)  # fmt: skip
+        if wrong is not None:
+            return InstallFailed(
+                f"wrong architecture: the package is built for {wrong[1]}, the target is {wrong[2]}",
+                step=title,
+                log=log,
+                cause="product",
+                advice="deliver a package for the target",
+            )
+        if foreign is not None:
+            return InstallFailed(f"wrong architecture: {foreign[0]}", step=title, log=log, cause="product",
+                                 advice="deliver a package for the target")  # fmt: skip
+        advice = "see the installation log in the evidence"
+        if cause == "infra":
+            advice = "check the mirror (of the engine's machine, or of the host), then: harness resume"
+        last = " / ".join(line for line in text.splitlines() if line.strip())[-400:]
+        return InstallFailed(f"{title} failed (exit {done.rc}): {last}", step=title, log=log, cause=cause,
+                             advice=advice)  # fmt: skip
+
+
+class _Apt:
+    CLEAN = "apt-get clean; rm -rf /var/lib/apt/lists/*"
+
+    def __init__(self, installer: Installer) -> None:
+        self.by = installer
+        self.apt = (
+            "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "
+            "--no-install-recommends"
+        )
+        if not installer.keep:
+            # Native programs stand in for the target's, and nobody misses an environment that a power cut has spoiled.
+            debian = NAMES[installer.recipe.architecture].debian
+            self.apt += f" -o APT::Architecture={debian} -o Dpkg::Options::=--force-unsafe-io"
+
+    def update(self) -> None:
+        self.by.step("apt-get update", f"{self.apt} update", cause="infra")
+
+    def packages(self, names: tuple[str, ...]) -> list[PackageFact]:
+        words = " ".join(names)
+        self.by.step("download packages", f"{self.apt} install --download-only {words}", cause="infra")
+        files = " ".join(f"/var/cache/apt/archives/{name}_*.deb" for name in names)
+        digests = self.by.step("digests of packages", f"sha256sum {files}", check=False).out
+        self.by.step("install packages", f"{self.apt} install {words}")
+        pairs = [line.split(maxsplit=1) for line in digests.splitlines() if " " in line]
+        by_name = {Path(path).name.partition("_")[0]: digest for digest, path in pairs}
+        done = self.by.machine.run(f"dpkg-query -W -f '${{Package}} ${{Version}} ${{Architecture}}\\n' {words}",
+                                   timeout=120)  # fmt: skip
+        rows = [line.split() for line in done.out.splitlines() if len(line.split()) == 3]
+        return [PackageFact(name=n, version=v, architecture=a, sha256=by_name.get(n, "")) for n, v, a in rows]
+
+    def file(self, file: RecipeFile) -> PackageFact:
+        target = self.by.put(file)
+        name = Path(target).name
+        done = self.by.step(f"dpkg -i {name}", f"dpkg -i {shlex.quote(target)}", check=False)
+        if not done.ok:
+            wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", done.text)
+            if wrong is None:
+                self.by.step("install what it depends on", f"{self.apt} -f install")
+            # Says what dpkg says, and fails: after -f the package may have been removed instead of completed.
+            self.by.step(f"dpkg -i {name} (again)", f"dpkg -i {shlex.quote(target)}")
+        words = self.by.step(
+            "read the package",
+            f"dpkg-deb -f {shlex.quote(target)} Package Version Architecture | sed 's/^[^:]*: //' | tr '\\n' ' '",
+        ).out.split()
+        return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
+
+
+class _Dnf:
+    """Systems of the RPM family: dnf, or yum where that is what there is."""
+
+    CLEAN = "$(command -v dnf || echo yum) -q clean all"
+    QUERY = "%{NAME} %{VERSION}-%{RELEASE} %{ARCH}\\n"
+
+    def __init__(self, installer: Installer) -> None:
+        self.by = installer
+        self.dnf = "$(command -v dnf || echo yum) -q -y --setopt=install_weak_deps=False"
+
+    def update(self) -> None:
+        self.by.step("dnf makecache", f"{self.dnf} makecache", cause="infra")
+
+    def packages(self, names: tuple[str, ...]) -> list[PackageFact]:
+        words = " ".join(names)
+        self.by.step("download packages", f"{self.dnf} install --downloadonly {words}", cause="infra")
+        self.by.step("install packages", f"{self.dnf} install {words}")
+        done = self.by.machine.run(f"rpm -q --qf '{self.QUERY}' {words}", timeout=120)
+        rows = [line.split() for line in done.out.splitlines() if len(line.split()) == 3]
+        return [PackageFact(name=n, version=v, architecture=a) for n, v, a in rows]
+
+    def file(self, file: RecipeFile) -> PackageFact:
+        target = self.by.put(file)
+        name = Path(target).name
+        self.by.step(f"install {name}", f"{self.dnf} --nogpgcheck install {shlex.quote(target)}")
+        words = self.by.step(
+            "read the package", f"rpm -qp --nosignature --qf '{self.QUERY}' {shlex.quote(target)}"
+        ).out.split()
+        return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
+
+
+def manager_of(system: Os) -> str:
+    """``apt``, or ``dnf`` for the RPM family."""
+    return "apt" if system.family == "debian" else "dnf"

@@ -1,0 +1,127 @@
+"""What makes the machines of a cell, whatever they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from harness.errors import AttestationMismatch
+from harness.model.definitions import Cpu, Limits, Os
+from harness.model.ledger import Ledger
+from harness.model.machine import Machine
+from harness.model.recipe import Environment, Recipe
+from harness.model.results import Fidelity
+from harness.model.target import Attestation
+from harness.provision.architecture import Emulator
+
+Kind = Literal["container", "vm", "host"]
+
+APPLICATION, DATABASE = "application", "database"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """One machine that a cell needs, and what is to be installed on it."""
+
+    name: str  #: ``application`` or ``database``: by that name the other finds it
+    os: Os
+    cpu: Cpu
+    recipe: Recipe
+    limits: Limits = field(default_factory=Limits)
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Whose the machines are."""
+
+    campaign: str
+    cell: str  #: eight hex digits
+    attempt: str
+
+    @property
+    def stem(self) -> str:
+        return f"harness-{self.campaign}-{self.cell}-{self.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machines:
+    """``database`` is the application's machine where the database is embedded or shares it.
+
+    ``database_address``: by what name or address the product reaches the database. ``check`` raises where a machine
+    may not be used any more.
+    """
+
+    application: Machine
+    database: Machine
+    database_address: str = DATABASE
+    fidelity: Fidelity | None = None  #: where only the machines that were found tell it
+    check: Callable[[], None] = lambda: None
+
+
+class Provisioner(Protocol):
+    """Containers, virtual machines and lab hosts keep the same promises (tests/contract)."""
+
+    @property
+    def kind(self) -> Kind: ...
+
+    def emulator(self, cpu: Cpu) -> Emulator | None:
+        """What would run programs of ``cpu``; None where nothing is emulated.
+
+        Raises:
+            ProvisionError: it is missing.
+        """
+        ...
+
+    def environment(self, role: Role, ledger: Ledger) -> Environment | None:
+        """What a role's machine is made of, installed once and found again; None where it is installed on the machine.
+
+        Raises:
+            InstallFailed: something in the recipe does not install.
+            InfrastructureError: the engine, the mirror or the disk fails.
+        """
+        ...
+
+    def machines(self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names,
+                 ledger: Ledger) -> AbstractContextManager[Machines]:  # fmt: skip
+        """Make the machines, and leave nothing of them whatever happens; intents are journaled before the deeds.
+
+        Raises:
+            InfrastructureError: one cannot be had.
+        """
+        ...
+
+    def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
+        """Install a role's recipe on its machine, where ``environment`` gave None. Raises as that."""
+        ...
+
+    def attest(self, machine: Machine, role: Role) -> Attestation:
+        """Declared against observed. Raises as ``provision.attest``."""
+        ...
+
+    def known_good(self, os: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
+        """Run what is known to be good on a target: a bare machine of it, attested.
+
+        Raises:
+            HarnessError: the lab does not carry even that; its message says why.
+        """
+        ...
+
+
+def demand(found: Attestation) -> None:
+    """Raises:
+    AttestationMismatch: a bare target is not what was declared.
+    """
+    if found.mismatches:
+        told = "; ".join(f"{f.name}: declared {f.declared}, observed {f.observed}" for f in found.mismatches)
+        raise AttestationMismatch(f"the bare target is not what was declared: {told}",
+                                  advice="correct the definition under targets/, or the machine")  # fmt: skip
+
+
+def weakest(kinds: list[Fidelity | None]) -> Fidelity | None:
+    """Of several machines the fidelity that shows least; None where one of them cannot be had."""
+    order = list(Fidelity)
+    known = [one for one in kinds if one is not None]
+    return max(known, key=order.index) if known and len(known) == len(kinds) else None

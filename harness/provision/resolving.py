@@ -1,0 +1,80 @@
+"""*Declare what, resolve how*: what can serve a cell here, in the order that its matrix prefers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.machines import Inventory
+from harness.machines.qemu import BOARDS
+from harness.model.definitions import Cpu, Os
+from harness.model.results import Fidelity
+from harness.provision.hosts import fitting
+from harness.provision.provisioner import Kind, weakest
+from harness.provision.serving import Service, serving
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """What will serve a cell: ``kind`` and ``fidelity`` are None where nothing can, and ``by`` says why."""
+
+    kind: Kind | None
+    fidelity: Fidelity | None
+    by: str
+
+
+def by_container(os: Os, cpu: Cpu) -> Service:
+    """Whether a container serves a system on a CPU class here, as what, and why not."""
+    if os.obstacle:
+        return Service(fidelity=None, by=os.obstacle)
+    service = serving(cpu)
+    if service.fidelity is not None and cpu.architecture not in os.architectures:
+        return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
+    return service
+
+
+def by_vm(os: Os, cpu: Cpu) -> Service:
+    """Whether a virtual machine does."""
+    if os.obstacle:
+        return Service(fidelity=None, by=os.obstacle)
+    if cpu.architecture not in os.architectures:
+        return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
+    if cpu.architecture not in os.vm_kernel:
+        return Service(fidelity=None, by=f"{os.os} names no kernel of {cpu.architecture} for a virtual machine")
+    if not cpu.emulation.system:
+        return Service(fidelity=None, by="QEMU has no model of it for a virtual machine")
+    program = BOARDS[cpu.architecture][0] if cpu.architecture in BOARDS else ""
+    if not program or shutil.which(program) is None:
+        return Service(fidelity=None, by=f"{program or 'an emulator'} is not installed: make setup")
+    return Service(fidelity=Fidelity.SYSTEM_EMULATED, by=f"qemu-system {cpu.emulation.system}")
+
+
+def by_host(os: Os, cpu: Cpu, inventory: Inventory | None) -> Service:
+    """Whether a lab host does; which one is seen when it is leased."""
+    hosts = fitting(inventory, os, cpu)
+    if not hosts:
+        return Service(fidelity=None, by="no host of the inventory has these labels" if inventory else "no inventory")
+    return Service(fidelity=weakest([Fidelity(one.fidelity) for one in hosts]),
+                   by=f"host {', '.join(one.host for one in hosts)}")  # fmt: skip
+
+
+def resolve(machines: Sequence[tuple[Os, Cpu]], prefer: Sequence[Kind], accepted: Sequence[str],
+            inventory: Inventory | None) -> Placement:  # fmt: skip
+    """The first kind of ``prefer`` that serves every machine of a cell with a fidelity that is ``accepted`` (all
+    where none is named); ``machines`` has the application's first."""
+    refused = []
+    for kind in prefer:
+        served = [
+            by_host(os, cpu, inventory) if kind == "host" else by_vm(os, cpu) if kind == "vm" else by_container(os, cpu)
+            for os, cpu in machines
+        ]
+        fidelity = weakest([one.fidelity for one in served])
+        if fidelity is None:
+            reasons = dict.fromkeys(one.by for one in served if one.fidelity is None)
+            refused.append(f"{kind}: {'; '.join(reasons)}" if len(prefer) > 1 else "; ".join(reasons))
+        elif accepted and fidelity.value not in accepted:
+            refused.append(f"{kind}: it would be {fidelity.value}, required is {' or '.join(accepted)}")
+        else:
+            return Placement(kind=kind, fidelity=fidelity, by="; database: ".join(one.by for one in served))
+    return Placement(kind=None, fidelity=None, by="; ".join(refused))

@@ -1,0 +1,34 @@
+"""pytest-testinfra's host over any machine of a cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from testinfra.backend.base import BaseBackend, CommandResult
+from testinfra.host import Host
+
+from harness.model.machine import Machine
+
+__all__ = ["Host", "MachineBackend"]
+
+#: Limit of one command; that of the whole case comes first as a rule.
+SECONDS = 600.0
+
+
+class MachineBackend(BaseBackend):  # type: ignore[misc]  # it has no types
+    """Runs the commands of testinfra's modules by ``Machine.run``, so what a machine loses is the lab's trouble."""
+
+    NAME = "harness"
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(hostname=machine.name)
+        self._encoding = "utf-8"  # what a machine gives is text already
+        self.machine = machine
+
+    def run(self, command: str, *args: str, **_: Any) -> CommandResult:
+        line = self.get_command(command, *args)
+        done = self.machine.run(line, timeout=SECONDS)
+        return self.result(done.rc, self.encode(line), done.out.encode(), done.err.encode())
+
+    def get_host(self) -> Host:
+        return Host(self)
