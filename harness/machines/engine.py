@@ -65,16 +65,22 @@ def _short(error: BaseException) -> str:
 
 
 class Engine:
-    """A connection to the Docker engine, good for several threads.
+    """A connection to the Docker engine, or to Podman in its place, good for several threads.
+
+    ``address``: of its socket, where it is not the one that ``DOCKER_HOST`` names or the standard one.
 
     Raises:
         InfrastructureError: no engine answers.
     """
 
-    def __init__(self, workspace: str = "none") -> None:
+    def __init__(self, workspace: str = "none", address: str = "") -> None:
         self.workspace = workspace
-        with engine_errors("connecting to the Docker engine"):
-            self.client = docker.from_env(timeout=900, max_pool_size=64)  # asks for the version of its interface
+        with engine_errors("connecting to the Docker engine"):  # each asks for the version of its interface
+            self.client = (
+                docker.DockerClient(base_url=address, timeout=900, max_pool_size=64, version="auto")
+                if address
+                else docker.from_env(timeout=900, max_pool_size=64)
+            )
 
     @functools.cached_property
     def version(self) -> dict[str, Any]:

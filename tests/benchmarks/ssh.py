@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncssh
 
 from harness.machines import SshMachine
-from tests.contract.conftest import LabHost, inventory, lab_host
+from tests.labs import LabHost, inventory, lab_host
 
 ROUNDS = 60
 MIB = 64

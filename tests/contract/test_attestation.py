@@ -13,7 +13,7 @@ from harness.model.definitions import Cpu, Os
 from harness.model.target import Attestation
 from harness.provision import attest
 from harness.provision.architecture import emulator
-from tests.contract.conftest import container, system
+from tests.labs import container, system
 
 TARGETS = [("debian-12", "x86-64"), ("debian-12", "kunpeng-920"), ("debian-forky", "loongson-3a5000")]
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli.entry import cli
 from harness.errors import UsageError
-from tests.contract.conftest import LabHost, lab_host
+from tests.labs import LabHost, lab_host
 
 HONEST = {"cpu": "x86-64", "os": "debian-12"}
 

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.machines import ContainerMachine, Engine
-from harness.model.machine import Machine
-from tests.contract.conftest import container, over_ssh
+from harness.machines import ContainerMachine, Engine, LocalMachine, open_machine, opening
+from harness.model.machine import Machine, MachineReference
+from tests.labs import container, over_ssh, podman, virtual
 
-KINDS = [("debian-12", "x86_64"), ("debian-12", "aarch64"), ("debian-forky", "loongarch64")]
+ARCHITECTURES = {"x86_64": "debian-12", "aarch64": "debian-12", "loongarch64": "debian-forky"}
+#: Models of the virtual machines; that of x86-64 is no CPU that this machine could be.
+MODELS = {"x86_64": "hygon-c86", "aarch64": "phytium-ft2000plus", "loongarch64": "loongson-3a5000"}
+KINDS = [*((way, arch) for way in ("docker", "ssh", "vm") for arch in ARCHITECTURES), ("local", "x86_64"),
+         ("podman", "x86_64"), ("podman", "aarch64")]  # fmt: skip
 
 
-@pytest.fixture(
-    scope="module", params=[(way, *kind) for way in ("docker", "ssh") for kind in KINDS],
-    ids=[f"{way} {arch}" for way in ("docker", "ssh") for _, arch in KINDS],
-)  # fmt: skip
+@pytest.fixture(scope="module", params=KINDS, ids=[" ".join(kind) for kind in KINDS])
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    way, os, architecture = request.param
-    if way == "docker":
-        with container(os, architecture) as made:
-            yield made
-        return
-    with (
-        pytest.MonkeyPatch.context() as monkey,
-        over_ssh(os, architecture, tmp_path_factory.mktemp("ssh") / "known_hosts", monkey) as reached,
-    ):
-        yield reached
+    way, architecture = request.param
+    os, folder = ARCHITECTURES[architecture], tmp_path_factory.mktemp(way)
+    with contextlib.ExitStack() as stack:
+        if way == "docker":
+            yield stack.enter_context(container(os, architecture))
+        elif way == "podman":
+            yield stack.enter_context(container(os, architecture, engine=stack.enter_context(podman(folder))))
+        elif way == "vm":
+            yield stack.enter_context(virtual(os, MODELS[architecture], folder))
+        elif way == "local":
+            yield LocalMachine()
+        else:
+            monkey = stack.enter_context(pytest.MonkeyPatch.context())
+            yield stack.enter_context(over_ssh(os, architecture, folder / "known_hosts", monkey))
 
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[ContainerMachine]:
-    with container(*KINDS[0]) as made:
+    with container("debian-12", "x86_64") as made:
         yield made
 
 
@@ -72,6 +79,48 @@ def test_a_link_is_followed(machine: Machine) -> None:
 
 def test_commands_run_as_the_user_asked_for(machine: Machine) -> None:
     assert machine.run("id -un", user="daemon").out == "daemon\n"
+
+
+def test_files_are_made_with_the_rights_that_everybody_expects(machine: Machine) -> None:
+    done = machine.run("f=$(mktemp -u) && touch $f && stat -c %a $f; rm -f $f")
+    assert done.out == "644\n"
+
+
+def test_what_runs_is_listed_but_not_what_lists_it(machine: Machine) -> None:
+    before = machine.processes()
+    machine.run("setsid sleep 321 </dev/null >/dev/null 2>&1 &")
+    try:
+        came = {pid: args for pid, args in machine.processes().items() if pid not in before}
+        assert [args for args in came.values() if "sleep 321" in args], came
+        assert all("sleep 321" in args for args in came.values()), came
+    finally:
+        machine.run("for p in /proc/[0-9]*; do grep -qz '^321$' $p/cmdline 2>/dev/null && kill ${p#/proc/}; done")
+
+
+def test_resources_grow_with_work(machine: Machine) -> None:
+    first = machine.resources()
+    machine.run("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 0.1", timeout=120)
+    time.sleep(2.1)  # a container's processes are listed anew every two seconds
+    second = machine.resources()
+    if second is None:  # an engine that cannot tell
+        assert machine.name.startswith("harness-contract-")
+        return
+    assert second.memory > 0
+    assert first is None or second.cpu >= first.cpu
+
+
+def test_another_process_reaches_it_by_its_reference(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runners are processes of their own; what they know of a machine travels as text."""
+    text = machine.reference.model_dump_json()
+    assert "PRIVATE KEY" not in text
+    engine = getattr(machine, "engine", None)
+    if engine is not None:
+        monkeypatch.setattr(opening, "shared_engine", lambda: engine)
+    again = open_machine(MachineReference.model_validate_json(text))
+    try:
+        assert again.run("uname -m").out == machine.run("uname -m").out
+    finally:
+        again.close()
 
 
 def test_published_ports_are_on_this_machine_only(bare: ContainerMachine) -> None:

@@ -14,7 +14,7 @@ import pytest
 from harness.errors import InfrastructureError, UsageError
 from harness.machines import Engine, HostUnreachable, SshMachine
 from harness.machines.inventory import fingerprint, resolve_secret
-from tests.contract.conftest import LabHost, inventory, lab_host
+from tests.labs import LabHost, inventory, lab_host
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
-"""Real machines of every architecture, bare: only what a base image has."""
+"""Real machines of every kind and architecture: containers, hosts with a real sshd, virtual machines."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import secrets
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ import paramiko
 
 from harness.campaigns import cache_folder
 from harness.definitions import Catalogue, parse
-from harness.machines import ContainerMachine, Engine, Inventory, SshMachine
-from harness.model.definitions import Hosts, Os
+from harness.machines import ContainerMachine, Engine, Inventory, SshMachine, VirtualMachine
+from harness.model.definitions import Cpu, Hosts, Os
 from harness.model.recipe import Recipe
-from harness.provision import BaseImages, Environments
+from harness.provision import BaseImages, Disks, Environments, Names, Role, VirtualMachines
+from harness.system.wait import wait_until
 
 
 class Notes:
@@ -31,6 +33,12 @@ class Notes:
         return ""
 
 
+def cpu(name: str) -> Cpu:
+    path = Catalogue.standard().find("targets", "cpu", f"{name}.yaml")
+    assert path is not None
+    return parse(path, Cpu)
+
+
 def system(name: str) -> Os:
     path = Catalogue.standard().find("targets", "os", f"{name}.yaml")
     assert path is not None
@@ -38,9 +46,10 @@ def system(name: str) -> Os:
 
 
 @contextlib.contextmanager
-def container(os: str, architecture: str, environment: dict[str, str] | None = None) -> Iterator[ContainerMachine]:
+def container(os: str, architecture: str, environment: dict[str, str] | None = None,
+              engine: Engine | None = None) -> Iterator[ContainerMachine]:  # fmt: skip
     """A bare container, gone afterwards."""
-    engine = Engine("contract")
+    engine = engine or Engine("contract")
     images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
     base = images.ensure(system(os), architecture, Notes())
     name = f"harness-contract-{secrets.token_hex(4)}"
@@ -78,6 +87,12 @@ class LabHost:
     port: int
     alias: str = "lab"
 
+    @property
+    def address(self) -> str:
+        """Its own address, where all its ports are reached from this machine."""
+        settings = self.inside.engine.client.api.inspect_container(self.inside.container)["NetworkSettings"]
+        return str(next(iter(settings["Networks"].values()))["IPAddress"])
+
     def host_key(self) -> str:
         return " ".join(self.inside.get("/etc/ssh/ssh_host_ed25519_key.pub").decode().split()[:2])
 
@@ -93,7 +108,7 @@ class LabHost:
     def plain(self, **change: Any) -> dict[str, Any]:
         """This host as an inventory has it; its key comes from the environment."""
         return {"host": self.alias, "address": "127.0.0.1", "port": self.port, "key": "env:LAB_KEY",
-                "host_key": self.host_key(), "labels": {}, **change}  # fmt: skip
+                "host_key": self.host_key(), "labels": {}, "fidelity": "container", **change}  # fmt: skip
 
 
 def inventory(known_hosts: Path, *hosts: dict[str, Any]) -> Inventory:
@@ -117,8 +132,8 @@ def lab_host(os: str, architecture: str, *, network: str = "", alias: str = "lab
     name = f"harness-contract-{secrets.token_hex(4)}"
     container = engine.client.containers.create(
         image, ["sleep", "infinity"], name=name, hostname=alias, init=True,
-        labels=engine.labels("contract", "1", "host"), ports={"22/tcp": ("127.0.0.1", 0)}, mem_limit=256 * 2**20,
-        **options,
+        labels=engine.labels("contract", "1", "host"), ports={"22/tcp": ("127.0.0.1", 0)},
+        **{"mem_limit": 256 * 2**20, **options},
     )  # fmt: skip
     try:
         if network:
@@ -143,3 +158,43 @@ def over_ssh(os: str, architecture: str, known_hosts: Path, monkey: Any) -> Iter
         yield machine
         machine.close()
         assert lab.inside.run("ls -d /tmp/.harness-* 2>/dev/null").out == "", "something was left on the host"
+
+
+def virtual_machines(folder: Path) -> VirtualMachines:
+    engine = Engine("contract")
+    images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
+    return VirtualMachines(Disks(engine, Environments(engine, images), cache_folder() / "vms"), folder)
+
+
+def role(os: str, model: str, *, name: str = "application", **more: Any) -> Role:
+    """A machine with nothing on it but what its kind needs."""
+    value = cpu(model)
+    return Role(name=name, os=system(os), cpu=value, **more,
+                recipe=Recipe(name="bare", os=os, architecture=value.architecture))  # fmt: skip
+
+
+@contextlib.contextmanager
+def virtual(os: str, model: str, folder: Path) -> Iterator[VirtualMachine]:
+    """A virtual machine, gone afterwards."""
+    maker, wanted = virtual_machines(folder), role(os, model, ports=(8080,))
+    names = Names(campaign="contract", cell=secrets.token_hex(4), attempt="1")
+    with maker.machines((wanted,), {wanted.name: maker.environment(wanted, Notes())}, names, Notes()) as made:
+        assert isinstance(made.application, VirtualMachine)
+        yield made.application
+
+
+@contextlib.contextmanager
+def podman(folder: Path) -> Iterator[Engine]:
+    """Podman behind its own socket, with images and containers of its own; ended afterwards."""
+    socket = folder / "podman.sock"
+    process = subprocess.Popen(
+        ["podman", "--root", str(cache_folder() / "podman"), "--runroot", str(folder / "run"), "--runtime", "runc",
+         "--cgroup-manager", "cgroupfs", "--events-backend", "file", "system", "service", "--time=0", f"unix://{socket}"],
+        stdout=subprocess.DEVNULL, stderr=(folder / "podman.log").open("wb"),
+    )  # fmt: skip
+    try:
+        wait_until(socket.exists, seconds=30, what="Podman's socket")
+        yield Engine("contract", address=f"unix://{socket}")
+    finally:
+        process.terminate()
+        process.wait()
