@@ -187,11 +187,12 @@ def virtual(os: str, model: str, folder: Path) -> Iterator[VirtualMachine]:
 def podman(folder: Path) -> Iterator[Engine]:
     """Podman behind its own socket, with images and containers of its own; ended afterwards."""
     socket = folder / "podman.sock"
-    process = subprocess.Popen(
-        ["podman", "--root", str(cache_folder() / "podman"), "--runroot", str(folder / "run"), "--runtime", "runc",
-         "--cgroup-manager", "cgroupfs", "--events-backend", "file", "system", "service", "--time=0", f"unix://{socket}"],
-        stdout=subprocess.DEVNULL, stderr=(folder / "podman.log").open("wb"),
-    )  # fmt: skip
+    kept = cache_folder()
+    argv = ["podman", "--root", str(kept / "podman"), "--runroot", str(kept / "podman-run"), "--runtime", "runc",
+            "--cgroup-manager", "cgroupfs", "--events-backend", "file", "system", "service", "--time=0",
+            f"unix://{socket}"]  # fmt: skip
+    with (folder / "podman.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=log)
     try:
         wait_until(socket.exists, seconds=30, what="Podman's socket")
         yield Engine("contract", address=f"unix://{socket}")

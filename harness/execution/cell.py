@@ -25,7 +25,7 @@ from harness.model.finding import Finding, ScanResult, Targets, finding_record
 from harness.model.plan import Cell, LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
-from harness.product import Deployment, Installation
+from harness.product import Deployment, Installation, ProductFault
 from harness.provision import InstallFailed, Machines, Names, Role
 from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
@@ -53,6 +53,7 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
         with contextlib.ExitStack() as stack:
             with lab.turns.shared():
                 machines = run.provision(environments, stack)
+                stack.callback(run.stop_all)
                 stack.push(run.keep_logs_of_trouble)  # runs before the machines go
                 run.attest(machines)
                 product = run.install(machines, environments)
@@ -345,6 +346,17 @@ class _CellRun(Attempt):
         if path is not None:
             done = deployment.database.machine.run(f"tail -n 5000 '{path}'", timeout=60)
             self.record.keep("database.log", done.out.encode())
+
+    def stop_all(self) -> None:
+        """Stop product and database where their machine stays: what is stopped in order leaves nothing behind."""
+        deployment = self.deployment
+        if deployment is None or self.provisioner.kind != "host":
+            return
+        with contextlib.suppress(HarnessError, ProductFault):
+            deployment.stop()
+        with contextlib.suppress(HarnessError):
+            if not deployment.database.embedded:
+                deployment.database.stop()
 
     def keep_logs_of_trouble(self, kind: type[BaseException] | None, *_: object) -> None:
         """Early failures keep their logs too."""

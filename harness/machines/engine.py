@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ LABEL_CAMPAIGN = "harness.campaign"
 LABEL_ATTEMPT = "harness.attempt"
 LABEL_ROLE = "harness.role"
 
+#: Under Podman no container gets more open files or processes, so that it never asks for more than it may have.
+MOST = 16384
 #: What a product's machine may do as root inside its container: nothing that reaches out of it.
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
 
@@ -170,11 +173,30 @@ class Engine:
                 nano_cpus=int(cpus * 1e9), pids_limit=processes, cap_drop=["ALL"], cap_add=CAPABILITIES,
                 security_opt=["no-new-privileges"], log_config=docker.types.LogConfig(type="none"),
                 ports={f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
+                ulimits=self.ulimits(),
                 # The alias: other machines of the cell find it by its role.
                 networking_config={network: self.client.api.create_endpoint_config(aliases=[alias])},
             )  # fmt: skip
             container.start()
             return str(container.id)
+
+    def address_of(self, container: str) -> str:
+        """Its address on the cell's network.
+
+        Raises:
+            InfrastructureError: it has none.
+        """
+        with engine_errors("asking for the address of a container"):
+            networks = self.client.api.inspect_container(container)["NetworkSettings"]["Networks"]
+        return next(str(one["IPAddress"]) for one in networks.values())
+
+    def ulimits(self) -> list[docker.types.Ulimit] | None:
+        """Podman asks for more than it may have where it lacks CAP_SYS_RESOURCE; then what this process has."""
+        if not self.is_podman:
+            return None
+        known = (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
+        return [docker.types.Ulimit(name=name, soft=min(hard, MOST), hard=min(hard, MOST))
+                for name, (_, hard) in ((name, resource.getrlimit(which)) for name, which in known)]  # fmt: skip
 
     def remove_container(self, name: str) -> bool:
         """Remove it with everything that runs in it; False where there was none."""

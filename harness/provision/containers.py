@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.errors import HarnessBug, HarnessError
+from harness.errors import HarnessBug, HarnessError, InfrastructureError
 from harness.machines import ContainerMachine, Engine
 from harness.model.definitions import Cpu, Os, size_in_bytes
 from harness.model.ledger import Ledger
@@ -91,6 +91,8 @@ class Containers:
                 )  # fmt: skip
                 ledger.created("container", name, identity)
                 found[role.name] = ContainerMachine(self.engine, identity, role.name)
+            if self.engine.is_podman and len(found) > 1:
+                self._introduce(found)
             product = found[APPLICATION]
             yield Machines(application=product, database=found.get("database", product))
         finally:
@@ -105,6 +107,16 @@ class Containers:
             for problem in trouble:
                 with contextlib.suppress(HarnessError):
                     ledger.event("teardown-trouble", message=problem.message, next="harness gc")
+
+    def _introduce(self, found: Mapping[str, Machine]) -> None:
+        """Tell each machine where the others are: Podman's networks resolve names only with a plugin of theirs."""
+        addresses = {name: self.engine.address_of(machine.reference.container) for name, machine in found.items()}
+        lines = "".join(f"{address} {name}\n" for name, address in addresses.items())
+        for machine in found.values():
+            done = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
+            if not done.ok:
+                raise InfrastructureError(f"{machine.name}: /etc/hosts cannot be written: {done.text[-200:]}",
+                                          advice="see the engine's log")  # fmt: skip
 
 
 def _fidelity(cpu: Cpu) -> Fidelity:

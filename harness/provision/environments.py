@@ -8,6 +8,7 @@ Where such an installation fails it is repeated without them, so that the trick 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -128,7 +129,7 @@ class Environments:
     def _describe(self, tag: str, key: str, *, cached: bool, seconds: float) -> Environment:
         with engine_errors(f"reading image {tag}"):
             image = self.engine.client.images.get(tag)
-        manifest = json.loads(image.labels.get(LABEL_MANIFEST, "{}"))
+        manifest = json.loads(base64.b64decode(image.labels.get(LABEL_MANIFEST, "e30=")))
         return Environment(
             image=str(image.id), key=key, cached=cached, seconds=seconds,
             packages=tuple(PackageFact(**fact) for fact in manifest.get("packages", [])),
@@ -177,6 +178,7 @@ class Environments:
                     image, ["sleep", "infinity"], name=name, labels=self.engine.labels(self.campaign, name, "build"),
                     init=True, detach=True, network_mode="host", mem_limit=MEMORY, memswap_limit=MEMORY,
                     pids_limit=2048, environment=environment, mounts=mounts,
+                    ulimits=self.engine.ulimits(),
                 )  # fmt: skip
             ledger.created("container", name, str(container.id))
             yield ContainerMachine(self.engine, str(container.id), title)
@@ -189,10 +191,12 @@ class Environments:
         with engine_errors(f"committing {machine.name}"):
             api = self.engine.client.api
             api.stop(machine.container, timeout=2)
+            path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            text = base64.b64encode(json.dumps(manifest).encode()).decode()
+            # Podman heeds the changes and not the configuration, Docker both.
             made = api.commit(
                 machine.container, repository=repository or None, tag=version or None,
-                conf={"Labels": {LABEL_MANIFEST: json.dumps(manifest)},
-                      "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]},
+                changes=[f"LABEL {LABEL_MANIFEST}={text}", f"ENV {path}", "ENV LANG=C.UTF-8"],
             )  # fmt: skip
         return str(made["Id"])
 

@@ -84,8 +84,11 @@ class LabHosts:
             name=APPLICATION, os=os, cpu=cpu, recipe=Recipe(name="none", os=os.os, architecture=cpu.architecture)
         )
         names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
-        with self._held(role, names, ledger, set()) as held:
-            demand(self.attest(held.machine, role))
+        try:
+            with self._held(role, names, ledger, set(), patience=0) as held:
+                demand(self.attest(held.machine, role))
+        except HostBusy:  # it serves somebody, so there is nothing to say against it
+            ledger.event("known-good-probe-left-out", os=os.os, cpu=cpu.cpu, reason="the hosts are in use")
 
     @contextlib.contextmanager
     def machines(self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names,
@@ -116,10 +119,11 @@ class LabHosts:
             )  # fmt: skip
 
     @contextlib.contextmanager
-    def _held(self, role: Role, names: Names, ledger: Ledger, taken: set[str]) -> Iterator[_Held]:
+    def _held(self, role: Role, names: Names, ledger: Ledger, taken: set[str], *,
+              patience: float | None = None) -> Iterator[_Held]:  # fmt: skip
         """A fitting host that is free, leased, its state noted; put back and released at the end."""
         mark = secrets.token_hex(8)
-        host, machine, lease = self._free(role, names, taken, mark)
+        host, machine, lease = self._free(role, names, taken, mark, self.patience if patience is None else patience)
         try:
             ledger.event("lease", host=host.host, owner=lease.owner, token=lease.token)
             before = look(machine, host)
@@ -154,7 +158,7 @@ class LabHosts:
                 mark_dirty(machine, f"it could not be put back: {error.message}")
 
     def _free(
-        self, role: Role, names: Names, taken: set[str], mark: str
+        self, role: Role, names: Names, taken: set[str], mark: str, patience: float
     ) -> tuple[Host, SshMachine | LocalMachine, Lease]:
         """Wait for a host that fits.
 
@@ -162,7 +166,7 @@ class LabHosts:
             InfrastructureError: every one is unreachable or dirty, or stayed in use too long.
         """
         owner = f"{names.campaign}/{names.cell}/{names.attempt}"
-        end = time.monotonic() + self.patience
+        end = time.monotonic() + patience
         while True:
             candidates = [one for one in fitting(self.inventory, role.os, role.cpu) if one.host not in taken]
             if not candidates:

@@ -111,6 +111,7 @@ def restore(machine: Machine, host: Host, before: HostState, mark: str, written:
         if not now.since(before):
             break
         machine.run(_undoing(before, now, written), timeout=900)
+        _end_orphans(machine, before)
     machine.run(f"rm -f {PLACE}/etc.tar", timeout=60)
     left = look(machine, host).since(before)
     return left + [f"process new: {args}" for args in marked(machine, mark).values()]
@@ -132,6 +133,17 @@ def end_marked(machine: Machine, mark: str) -> None:
             return
         machine.run(f"kill -{signal} {pids} 2>/dev/null; n=0; while kill -0 {pids} 2>/dev/null && [ $n -lt 100 ]; "
                     "do sleep 0.1; n=$((n+1)); done", timeout=60)  # fmt: skip
+
+
+def _end_orphans(machine: Machine, before: HostState) -> None:
+    """End programs that came meanwhile and whose files are gone now: daemons that hide their environment."""
+    new = " ".join(str(pid) for pid in machine.processes() if pid not in before.processes)
+    if new:
+        machine.run(
+            f"for p in {new}; do a=$(tr '\\000' '\\n' </proc/$p/cmdline 2>/dev/null | head -n 1)\n"
+            "case $(readlink /proc/$p/exe) in *' (deleted)') kill -9 $p; continue ;; esac\n"
+            "case $a in /*) [ -e \"${a%% *}\" ] || kill -9 $p ;; esac; done; sleep 0.2", timeout=60,
+        )  # fmt: skip
 
 
 def _undoing(before: HostState, now: HostState, written: set[str]) -> str:
