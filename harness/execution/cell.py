@@ -279,7 +279,9 @@ class _CellRun(Attempt):
                 continue
             self.state(State.RUNNING, suite.definition.suite)
             with self.step(suite.definition.suite):
-                self.observe(*self.run_suite(suite, cases, deployment))
+                seen = self.run_suite(suite, cases, deployment)
+                self.check_machines()  # what was seen on a machine that is another's by now says nothing
+                self.observe(*seen)
             self.check_cancel()
 
     def run_suite(self, suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment) -> list[Observation]:

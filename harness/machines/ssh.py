@@ -60,6 +60,33 @@ class SshMachine:
         return MachineReference(kind="ssh", name=self.name, hosts=Hosts(hosts=tuple(way)),
                                 known_hosts=self.inventory.known_hosts.absolute(), mark=self.mark)  # fmt: skip
 
+    def reboot(self, seconds: float = 600) -> float:
+        """Restart the host, and wait until it can be logged into again; gives the seconds that it took.
+
+        Raises:
+            InfrastructureError: it did not go down, or did not come back in time.
+        """
+        started = time.monotonic()
+        before = self._boot_id()
+        with contextlib.suppress(InfrastructureError):  # the connection ends with it
+            self._repeated("sync; (sleep 0.2; systemctl reboot || reboot || echo b >/proc/sysrq-trigger) "
+                           "</dev/null >/dev/null 2>&1 &", b"")  # fmt: skip
+        while time.monotonic() < started + seconds:
+            time.sleep(0.5)
+            with self._lock:
+                if self._connection is not None:
+                    self._connection.close()
+                self._connection, self._boot, self._spent = None, "", []
+            with contextlib.suppress(InfrastructureError):
+                if self._boot_id() != before:
+                    return time.monotonic() - started
+        raise HostUnreachable(f"{self.name}: it was told to restart and did not come back within {seconds:.0f} s",
+                              advice="look at its console")  # fmt: skip
+
+    def _boot_id(self) -> str:
+        done = self._repeated("cat /proc/sys/kernel/random/boot_id", b"")
+        return done.out.strip()
+
     def processes(self) -> dict[int, str]:
         return posix.processes(self)
 

@@ -7,7 +7,7 @@ import contextlib
 import psutil
 
 from harness.errors import InfrastructureError
-from harness.machines.inventory import Inventory
+from harness.machines.inventory import Connection, Inventory
 from harness.machines.ssh import SshMachine
 from harness.model.machine import MachineReference, Resources
 
@@ -36,6 +36,15 @@ class VirtualMachine(SshMachine):
             raise InfrastructureError(f"{self.name} does not publish port {port}",
                                       advice="declare it under ports in application.yaml")  # fmt: skip
         return "127.0.0.1", self._reference.ports[port]
+
+    def _login(self) -> Connection:
+        """A machine whose emulator has ended does not come back, so nobody waits for it."""
+        pid = self._reference.process
+        with contextlib.suppress(psutil.Error):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return super()._login()
+        raise InfrastructureError(f"{self.name}: the virtual machine has ended (process {pid})",
+                                  advice="see its console in the evidence")  # fmt: skip
 
     def resources(self) -> Resources | None:
         """Of the emulator: what the machine costs this one."""

@@ -19,6 +19,8 @@ LEFT_OUT = (
         "ld.so.cache", "mtab", "resolv.conf", ".pwd.lock", "passwd", "group", "shadow", "gshadow", "subuid", "subgid",
         "passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")),
 )  # fmt: skip
+#: Folders of our own on a host, beside ``PLACE``.
+OWN = "/run/harness /var/log/harness /var/cache/harness"
 #: More entries than these are too many to compare file by file.
 MOST_FILES = 400_000
 
@@ -112,7 +114,7 @@ def restore(machine: Machine, host: Host, before: HostState, mark: str, written:
             break
         machine.run(_undoing(before, now, written), timeout=900)
         _end_orphans(machine, before)
-    machine.run(f"rm -f {PLACE}/etc.tar", timeout=60)
+    machine.run(f"rm -rf {PLACE}/etc.tar {OWN}", timeout=60)
     left = look(machine, host).since(before)
     return left + [f"process new: {args}" for args in marked(machine, mark).values()]
 
