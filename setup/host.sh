@@ -24,6 +24,7 @@ if [ "$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=su
 else die "installing packages needs root, and there is no sudo" "run it as root, or install sudo"; fi
 
 lacks() { ! dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+vm_version() { qemu-system-loongarch64 --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1; }
 qemu_version() { qemu-loongarch64-static --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1; }
 
 need='' newer=''
@@ -40,6 +41,8 @@ want libharfbuzz-subset0 "small PDF files: only the glyphs used are embedded"
 want fonts-noto-cjk "Chinese text in certificates"
 want fonts-noto-core "Latin text in certificates"
 command -v openssl >/dev/null || want openssl "SM2 signatures"
+command -v mke2fs >/dev/null || want e2fsprogs "disks of virtual machines"
+command -v depmod >/dev/null || want kmod "kernels of virtual machines"
 want procps "processes of containers are listed with ps"
 if [ -n "$tests" ]; then
     command -v chromium >/dev/null || want chromium "the tests open the report in a browser"
@@ -50,13 +53,19 @@ if [ -n "$tests" ]; then
     command -v rpmbuild >/dev/null || want rpm "the tests scan packages"
     command -v readelf >/dev/null || want binutils "the scan is compared with readelf"
     command -v file >/dev/null || want file "the scan is measured beside file"
+    command -v podman >/dev/null || want podman "the tests run containers with it too"
+    command -v runc >/dev/null || want runc "Podman's runtime"
+    command -v catatonit >/dev/null || want catatonit "the first process of Podman's containers"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
 fi
 want debian-archive-keyring "verifying the packages of the target images"
-for package in qemu-user-static mmdebstrap; do
+for package in qemu-user-static mmdebstrap qemu-system-x86 qemu-system-arm qemu-system-misc qemu-utils; do
     case $package in
         mmdebstrap) command -v mmdebstrap >/dev/null && continue
             say "missing: mmdebstrap (target images are built from packages)" ;;
+        qemu-system-*|qemu-utils) v=$(vm_version)
+            if [ "${v:-0}" -ge 9 ] && ! lacks "$package"; then continue; fi
+            say "missing: $package 9 or newer (virtual machines)" ;;
         qemu-user-static) v=$(qemu_version); [ "${v:-0}" -ge 9 ] && continue
             say "missing: qemu-user-static 9 or newer (ARM and LoongArch programs; found: ${v:-none})" ;;
     esac

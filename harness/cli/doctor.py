@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from harness import campaigns
 from harness.errors import HarnessError
 from harness.machines import Engine
+from harness.machines.qemu import BOARDS
 from harness.provision import Mirror
 from harness.provision.architecture import NAMES, emulator
+from harness.provision.virtual import system_emulator
 
 ENOUGH = 6 * 2**30
 
@@ -26,7 +28,14 @@ class Check:
 
 def check() -> list[Check]:
     """Look at everything; never raises for what is missing."""
-    return [_engine(), *(_emulation(name) for name in NAMES), _mmdebstrap(), _mirror(), _disk()]
+    return [
+        _engine(),
+        *(_emulation(name) for name in NAMES),
+        *map(_machines, BOARDS),
+        _mmdebstrap(),
+        _mirror(),
+        _disk(),
+    ]
 
 
 def _engine() -> Check:
@@ -46,6 +55,14 @@ def _emulation(architecture: str) -> Check:
     return Check(
         name=f"running {architecture}", ok=True, found=f"qemu-user {by.version}" if by is not None else "natively"
     )
+
+
+def _machines(architecture: str) -> Check:
+    name = f"virtual machines of {architecture}"
+    try:
+        return Check(name=name, ok=True, found=f"QEMU {system_emulator(BOARDS[architecture][0]).version}")
+    except HarnessError as error:
+        return Check(name=name, ok=False, found=error.message, advice=error.advice)
 
 
 def _mmdebstrap() -> Check:

@@ -255,6 +255,10 @@ class _CellRun(Attempt):
                 ),
             )
             self.start_database(deployment.database)
+            if self.provisioner.kind == "host" and machines.database is machines.application:
+                # A server that shares the product's machine is none of what the product must not leave behind.
+                before = tuple(machines.application.processes())
+                deployment.context = context.model_copy(update={"ran_before": before})
             for one in deploy(deployment, self.lab.deployment_suite):
                 self.observe(one)
                 if one.result is Result.ERROR:

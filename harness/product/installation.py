@@ -53,11 +53,37 @@ class Installation:
 
     def remains(self) -> tuple[list[str], list[int]]:
         """Processes that still run on the machine and came after it, and declared ports that still listen."""
-        processes = [args for pid, args in self.machine.processes().items()
-                     if pid not in self.context.ran_before and f"{RUN}/supervise.sh" not in args]  # fmt: skip
+        new = {pid: args for pid, args in self.machine.processes().items()
+               if pid not in self.context.ran_before and f"{RUN}/supervise.sh" not in args}  # fmt: skip
+        shared = self.context.database_machine == self.context.application_machine
+        server = self.context.database.placement == "server"
+        foreign = self._of_others(new) if shared and server else set()
+        processes = [args for pid, args in new.items() if pid not in foreign]
         table = self.machine.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null", timeout=30).out
         listening = {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", table)}
         return processes, sorted(listening & set(self.context.application.ports.values()))
+
+    def _of_others(self, processes: dict[int, str]) -> set[int]:
+        """Processes of a database server that shares the machine: of a program that belongs to no package of the
+        product, and all that such a program, or one that ran before the product came, has started."""
+        if not processes:
+            return set()
+        pids, programs = " ".join(map(str, processes)), {args.split()[0] for args in processes.values() if args}
+        paths = " ".join(shlex.quote(program) for program in sorted(programs) if program.startswith("/"))
+        done = self.machine.run(
+            f"for p in {pids}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "
+            "q=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$q/status 2>/dev/null); printf ' %s' $q; done; echo; done\n"
+            f"for f in {paths}; do o=$(dpkg-query -S $f 2>/dev/null || rpm -qf --qf '%{{NAME}}: ' $f 2>/dev/null) "
+            '&& echo "= $f ${o%%:*}"; done',
+            timeout=60,
+        )
+        lines = [line.split() for line in done.out.splitlines()]
+        owners = {words[1]: words[2] for words in lines if words[:1] == ["="] and len(words) == 3}
+        others = {path for path, package in owners.items() if package not in self.context.installed}
+        roots = {pid for pid, args in processes.items() if args.split()[0] in others}
+        roots |= set(self.context.ran_before) - {1}
+        chains = [[int(word) for word in words] for words in lines if words and words[0] != "="]
+        return {chain[0] for chain in chains if roots & set(chain)}
 
     def uninstall(self) -> str:
         """Run the declared removal; gives its output.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -199,3 +200,28 @@ def test_it_answers(application, target):
     assert [one["verdict"] for one in cell["attempts"]] == ["inconclusive", "conformant"]
     assert cell["attempts"][0]["cause"] == "infra"
     assert not list((tmp_path / ".harness" / "machines").glob("*"))
+
+
+def test_the_powerdns_matrix_on_all_kinds_of_machines(harness: Run, tmp_path: Path, hosts: Path, lab: LabHost) -> None:
+    """A lab host, a virtual machine, a container, and a cell whose database is on another architecture."""
+    folder = tmp_path / "powerdns"
+    shutil.copytree(Path(__file__).parents[2] / "matrices" / "powerdns", folder)
+    matrix = yaml.safe_load((folder / "matrix.yaml").read_text())
+    del matrix["exclude"]
+    cells_of = [("x86-64", "postgresql", "same"), ("hygon-c86", "sqlite", "same"), ("kunpeng-920", "sqlite", "same"),
+                ("x86-64", "mariadb", "kunpeng-920")]  # fmt: skip
+    matrix["axes"] = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["postgresql"], "database_cpu": ["same"]}
+    matrix["include"] = [{"os": "debian-12", "cpu": cpu, "database": database, "database_cpu": other}
+                         for cpu, database, other in cells_of[1:]]  # fmt: skip
+    matrix["suites"] = ["compat/lifecycle", "compat/http", "compat/database"]
+    (folder / "matrix.yaml").write_text(yaml.safe_dump(matrix, allow_unicode=True))
+    ran = harness("run", folder, "--format", "json", timeout=1500)
+    assert ran.code == 0, ran.err
+    record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
+    found = {(c["axes"]["cpu"], c["axes"]["database"], c["axes"]["database_cpu"]): c for c in record["cells"]}
+    assert {key: cell["verdict"] for key, cell in found.items()} == dict.fromkeys(cells_of, "conformant")
+    assert [found[key]["fidelity"] for key in cells_of] == [
+        "container", "system-emulated", "user-emulated", "user-emulated"]  # fmt: skip
+    assert "installed on lab" in found[cells_of[0]]["notes"]
+    assert {package["name"] for package in found[cells_of[0]]["packages"]} >= {"pdns-server", "pdns-backend-pgsql"}
+    assert lab.inside.run(f"ls {PLACE}").out.split() == []
