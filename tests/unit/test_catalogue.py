@@ -17,6 +17,7 @@ from harness.definitions.entries import TARGET_KINDS, entries, entry
 from harness.errors import DefinitionError, UsageError
 from harness.model.definitions import Cpu, Os
 from harness.model.results import Fidelity
+from harness.provision import by_vm
 from harness.provision.serving import host_ids, serving
 from tests.unit.conftest import MatrixFolder
 
@@ -149,7 +150,8 @@ def test_check_tells_each_pair_and_why_not() -> None:
         assert isinstance(system, Os)
         assert isinstance(one, Cpu)
         expected = not system.obstacle and one.architecture in system.architectures
-        assert pair["served"] == (expected and serving(one).fidelity is not None)
+        machine = expected and by_vm(system, one).fidelity is not None
+        assert pair["served"] == (expected and (serving(one).fidelity is not None or machine))
         assert pair["by"]
     assert by["loongson-3a5000", "debian-12"]["by"] == "debian-12 has no loongarch64 release"
     assert ask("check", "dameng-dm8") == (3, {"pairs": [], "targets": [{
