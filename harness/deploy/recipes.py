@@ -20,6 +20,7 @@ def application_recipe(application: Application, *, os: str, cpu: Cpu, folder: P
         name=application.application, os=os, architecture=cpu.architecture, packages=application.packages,
         package_files=tuple(_file(a, folder) for a in fitting if a.install == "package"),
         copies=tuple(_file(a, folder) for a in fitting if a.install == "copy"),
+        archives=tuple(_file(a, folder) for a in fitting if a.install == "archive"),
         commands=application.setup, cpu=cpu.emulation.user if fitting else None,
     )  # fmt: skip
 
@@ -33,5 +34,5 @@ def database_recipe(database: Database, *, os: str, architecture: str) -> Recipe
 
 def _file(artifact: Artifact, folder: Path) -> RecipeFile:
     source = folder / artifact.path
-    return RecipeFile(path=artifact.to or source.name, mode=artifact.mode, source=source,
+    return RecipeFile(path=artifact.to or source.name, mode=artifact.mode, source=source, strip=artifact.strip,
                       sha256=hashlib.sha256(source.read_bytes()).hexdigest())  # fmt: skip

@@ -20,6 +20,7 @@ class RecipeFile:
     content: str = ""
     source: Path | None = None
     sha256: str = ""  #: of ``source``
+    strip: int = 0  #: leading folders of an archive that are left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Recipe:
     packages: tuple[str, ...] = ()
     package_files: tuple[RecipeFile, ...] = ()
     copies: tuple[RecipeFile, ...] = ()
+    archives: tuple[RecipeFile, ...] = ()  #: unpacked into the folder ``path``
     commands: tuple[str, ...] = ()
     cpu: str | None = None
 
@@ -43,11 +45,11 @@ class Recipe:
         """SHA-256 (hex) over the base image and everything that goes in."""
 
         def files(group: tuple[RecipeFile, ...]) -> list[list[str]]:
-            return [[f.path, f.mode, f.content, f.sha256] for f in group]
+            return [[f.path, f.mode, f.content, f.sha256, str(f.strip)] for f in group]
 
         return digest_of([
             REVISION, base_digest, self.os, self.architecture, files(self.before), list(self.packages),
-            files(self.package_files), files(self.copies), list(self.commands), self.cpu,
+            files(self.package_files), files(self.copies), files(self.archives), list(self.commands), self.cpu,
         ])  # fmt: skip
 
 

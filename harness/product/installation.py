@@ -22,7 +22,12 @@ class Installation:
 
     def files(self) -> list[str]:
         """Files of the product: of its packages, its copied artifacts and its rendered templates."""
-        own = [a.to for a in self.context.application.artifacts if a.to]
+        artifacts = self.context.application.artifacts
+        own = [a.to for a in artifacts if a.to and a.install == "copy"]
+        folders = " ".join(shlex.quote(a.to) for a in artifacts if a.to and a.install == "archive")
+        if folders:
+            found = self.machine.run(f"find {folders} -type f -o -type l", timeout=60 * self.context.factor)
+            own += found.out.splitlines()
         own += [t.path for t in self.context.application.templates]
         if self.context.installed:
             names = " ".join(shlex.quote(name) for name in self.context.installed)

@@ -13,6 +13,7 @@ from harness.model.definitions import Os
 from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.architecture import NAMES
+from harness.provision.archives import UnfitArchive, plain_tar
 from harness.system.process import Completed
 
 PACKAGES_DIR = "/var/cache/harness"
@@ -67,6 +68,10 @@ class Installer:
             machine.put(file.path, data, mode=file.mode)
             facts.append(PackageFact(name=Path(file.path).name, version="", architecture=recipe.architecture,
                                      sha256=file.sha256))  # fmt: skip
+        for file in recipe.archives:
+            self._unpack(file)
+            facts.append(PackageFact(name=file.source.name if file.source else file.path, version="",
+                                     architecture=recipe.architecture, sha256=file.sha256))  # fmt: skip
         for command in recipe.commands:
             self.step(command, command)
         if self.keep:
@@ -84,6 +89,19 @@ class Installer:
         if check and not done.ok:
             raise self.failure(title, done, cause)
         return done
+
+    def _unpack(self, file: RecipeFile) -> None:
+        if file.source is None:
+            raise ProvisionError(f"artifact {file.path} has no source")
+        title, there = f"unpack {file.source.name}", f"{PACKAGES_DIR}/archive.tar"
+        try:
+            data = plain_tar(file.source, file.strip)
+        except UnfitArchive as error:
+            raise InstallFailed(error.message, step=title, log="\n".join(self.log), cause="product",
+                                advice=error.advice) from error  # fmt: skip
+        self.machine.put(there, data)
+        folder = shlex.quote(file.path)
+        self.step(title, f"mkdir -p {folder} && tar -xf {there} -C {folder} --no-same-owner && rm {there}")
 
     def put(self, file: RecipeFile) -> str:
         """Bring a package file of the product there; gives its place."""

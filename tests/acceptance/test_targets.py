@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import shutil
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
@@ -63,9 +65,15 @@ def state(lab: LabHost) -> str:
 def test_one_campaign_on_containers_virtual_machines_and_hosts(harness: Run, tmp_path: Path, hosts: Path,
                                                                lab: LabHost) -> None:  # fmt: skip
     """The same application.yaml on all; a database server beside it on each."""
+    site = {**WEB, "artifacts": [{"path": "site.tgz", "install": "archive", "to": "/opt/site", "strip": 1}],
+            "setup": ["mkdir -p /srv && ln -s /opt/site/www /srv/www"]}  # fmt: skip
     folder = product(
-        tmp_path / "p", WEB, cpu=["x86-64", "hygon-c86", "phytium-ft2000plus"], database=["postgresql"], check=CHECK,
+        tmp_path / "p", site, cpu=["x86-64", "hygon-c86", "phytium-ft2000plus"], database=["postgresql"], check=CHECK,
     )  # fmt: skip
+    with tarfile.open(folder / "site.tgz", "w:gz") as tar:
+        entry_of = tarfile.TarInfo("site-1.0/www/health")
+        entry_of.size = 5
+        tar.addfile(entry_of, io.BytesIO(b"good\n"))
     before = state(lab)
     plan = harness("plan", folder, "--format", "json")
     shown = {cell["axes"]["cpu"]: (cell["fidelity"], cell["target"]) for cell in plan.json["cells"]}
@@ -85,7 +93,7 @@ def test_one_campaign_on_containers_virtual_machines_and_hosts(harness: Run, tmp
     assert facts["x86-64"]["application", "virtualization"]["declared"] == "container"
     assert facts["hygon-c86"]["database", "database version"]["holds"]
     assert "installed on lab" in found["x86-64"]["notes"]
-    assert {package["name"] for package in found["x86-64"]["packages"]} == {"busybox"}
+    assert {package["name"] for package in found["x86-64"]["packages"]} == {"busybox", "site.tgz"}
     assert state(lab) == before, "the host is as it was"
     assert lab.inside.run(f"ls {PLACE}").out.split() == [], "and holds no lease"
     assert not list((tmp_path / ".harness" / "machines").glob("*")), "no virtual machine is left"

@@ -23,14 +23,19 @@ class Artifact(Definition):
 
     path: str
     architecture: Architecture | Literal["all"] = "all"
-    install: Literal["package", "copy"] = "package"
-    to: str | None = Field(default=None, description="where a copied file goes")
+    install: Literal["package", "copy", "archive"] = "package"
+    to: str | None = Field(default=None, description="where a copied file goes, or the folder of an archive's files")
+    strip: int = Field(default=0, ge=0, le=16, description="leading folders of an archive that are left out")
     mode: Mode = "0755"
 
     @model_validator(mode="after")
     def _target(self) -> Self:
-        if (self.install == "copy") != (self.to is not None):
-            raise ValueError("`to` belongs to `install: copy`, and only there")
+        if (self.install != "package") != (self.to is not None):
+            raise ValueError("`to` belongs to `install: copy` and `install: archive`, and only there")
+        if self.to is not None and not self.to.startswith("/"):
+            raise ValueError("`to` begins with /")
+        if self.strip and self.install != "archive":
+            raise ValueError("`strip` belongs to `install: archive`, and only there")
         return self
 
 
