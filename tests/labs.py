@@ -123,11 +123,12 @@ def new_key() -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def lab_host(os: str, architecture: str, *, network: str = "", alias: str = "lab", **options: Any) -> Iterator[LabHost]:
+def lab_host(os: str, architecture: str, *, network: str = "", alias: str = "lab", packages: tuple[str, ...] = (),
+             **options: Any) -> Iterator[LabHost]:  # fmt: skip
     """A lab host, gone afterwards. Not as the harness makes containers: a host is less restricted."""
     engine = Engine("contract")
     images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
-    recipe = Recipe(name="lab host", os=os, architecture=architecture, packages=("openssh-server", "sudo"))
+    recipe = Recipe(name="lab host", os=os, architecture=architecture, packages=("openssh-server", "sudo", *packages))
     image = Environments(engine, images).ensure(recipe, system(os), Notes()).image
     name = f"harness-contract-{secrets.token_hex(4)}"
     container = engine.client.containers.create(

@@ -68,15 +68,17 @@ def features(architecture: str, observed: dict[str, str]) -> set[str]:
 
 
 def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None, *,
-           fidelity: Fidelity = Fidelity.CONTAINER, as_seen: bool = False) -> Attestation:  # fmt: skip
+           fidelity: Fidelity | None = None, as_seen: bool = False) -> Attestation:  # fmt: skip
     """Compare one machine with what its definitions declare; a mismatch is the caller's to act upon.
 
-    ``fidelity``: what it is said to be; kernel and page size are the target's own unless it is a container.
+    ``fidelity``: what it is said to be, a container where nothing is said, whose kernel and page size are not its own.
     ``as_seen``: compare that with what the machine shows of itself.
 
     Raises:
         InfrastructureError: the machine cannot be asked.
     """
+    if fidelity is None:
+        fidelity = Fidelity.CONTAINER if emulated_by is None else Fidelity.USER_EMULATED
     own_kernel = fidelity not in (Fidelity.CONTAINER, Fidelity.USER_EMULATED)
     started = time.time()
     done = machine.run(PROBE + _of_system(system), timeout=60)

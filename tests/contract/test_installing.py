@@ -1,0 +1,99 @@
+"""Recipes on machines of the RPM family: dnf for real, from a repository of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.machines import ContainerMachine
+from harness.model.recipe import Recipe, RecipeFile
+from harness.provision import InstallFailed
+from harness.provision.installing import Installer
+from tests.labs import lab_host
+
+SPEC = """\
+Name: seeded-{name}
+Version: 1.0
+Release: 1
+Summary: seeded
+License: none
+{more}
+%description
+seeded
+%install
+mkdir -p %{{buildroot}}/opt/{name}
+echo {name} >%{{buildroot}}/opt/{name}/file
+%files
+/opt/{name}
+"""
+
+
+def rpm(folder: Path, name: str, arch: str = "noarch", more: str = "") -> Path:
+    spec = folder / f"{name}.spec"
+    spec.write_text(SPEC.format(name=name, more=more if arch != "noarch" else f"BuildArch: noarch\n{more}"))
+    argv = [
+        "rpmbuild",
+        "-bb",
+        "--quiet",
+        "--define",
+        f"_topdir {folder}/top",
+        "--define",
+        "debug_package %{nil}",
+        "--define",
+        "__os_install_post %{nil}",
+        "--target",
+        arch,
+        str(spec),
+    ]
+    subprocess.run(argv, check=True, capture_output=True)
+    (path,) = (folder / "top" / "RPMS" / arch).glob(f"seeded-{name}-*.rpm")
+    return path
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerMachine]:
+    """A host with dnf and a repository of two packages, one of which needs the other."""
+    folder = tmp_path_factory.mktemp("rpm")
+    with lab_host("debian-12", "x86_64", packages=("dnf", "createrepo-c", "rpm"), mem_limit=1 << 30) as lab:
+        machine = lab.inside
+        for path in (rpm(folder, "lib"), rpm(folder, "app", more="Requires: seeded-lib")):
+            machine.put(f"/opt/repo/{path.name}", path.read_bytes())
+        machine.put("/etc/yum.repos.d/own.repo", b"[own]\nname=own\nbaseurl=file:///opt/repo\nenabled=1\ngpgcheck=0\n")
+        done = machine.run("createrepo_c -q /opt/repo", timeout=120)
+        assert done.ok, done.text
+        yield machine
+
+
+def recipe(*packages: str, file: Path | None = None) -> Recipe:
+    files = (RecipeFile(path=file.name, source=file, sha256="0" * 64),) if file is not None else ()
+    return Recipe(name="seeded", os="openeuler-22.03", architecture="x86_64", packages=packages, package_files=files)
+
+
+def test_packages_come_with_what_they_need(host: ContainerMachine) -> None:
+    (fact,) = Installer(host, recipe("seeded-app"), "dnf", keep=True).install()
+    assert (fact.name, fact.version, fact.architecture) == ("seeded-app", "1.0-1", "noarch")
+    assert host.get("/opt/lib/file") == b"lib\n"
+    host.run("rpm -e seeded-app seeded-lib")
+
+
+def test_a_package_of_the_product_itself(host: ContainerMachine, tmp_path: Path) -> None:
+    (fact,) = Installer(host, recipe(file=rpm(tmp_path, "own", more="Requires: seeded-lib")), "dnf").install()
+    assert (fact.name, fact.version) == ("seeded-own", "1.0-1")
+    assert host.get("/opt/own/file") == b"own\n"
+
+
+def test_a_package_that_is_not_there_is_a_matter_of_the_definition(host: ContainerMachine) -> None:
+    with pytest.raises(InstallFailed) as error:
+        Installer(host, recipe("seeded-nothing"), "dnf", keep=True).install()
+    assert error.value.cause == "config"
+    assert "has no package seeded-nothing" in error.value.message
+
+
+def test_a_package_of_another_architecture_is_the_products(host: ContainerMachine, tmp_path: Path) -> None:
+    with pytest.raises(InstallFailed) as error:
+        Installer(host, recipe(file=rpm(tmp_path, "foreign", "aarch64")), "dnf", keep=True).install()
+    assert error.value.cause == "product"
+    assert "architecture" in error.value.message
