@@ -89,7 +89,12 @@ if [ -n "$need" ]; then
     apt install --no-install-recommends $need >/dev/null || die "apt-get could not install:$need" "see its message above"
 fi
 if [ -n "$newer" ]; then
-    candidate=$(apt-cache policy qemu-user-static | sed -n 's/.*Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
+    candidate=99 # the oldest version of QEMU that apt would take
+    for package in $newer qemu-user-static; do
+        case $package in qemu-*) ;; *) continue ;; esac
+        v=$(apt-cache policy "$package" | sed -n 's/.*Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
+        [ "${v:-0}" -ge "$candidate" ] || candidate=${v:-0}
+    done
     from=
     if [ "${candidate:-0}" -lt 9 ]; then
         set -- $(debian_source)
