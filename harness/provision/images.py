@@ -242,6 +242,14 @@ def clean_scratch(cache: Path) -> list[str]:
         else:
             continue
         removed.append(path.name)
+    for path in sorted((cache / "vms").glob("*/.*")):  # disks, kernels and snapshots that were not finished
+        owner = re.match(r"\.[0-9a-f]+-(\d+)", path.name)
+        if owner is not None and not Path(f"/proc/{owner[1]}").exists():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            removed.append(path.name)
     return removed
 
 

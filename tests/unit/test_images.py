@@ -96,3 +96,14 @@ def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> Non
     assert living.exists()
     assert other.exists()
     assert clean_scratch(tmp_path / "nothing") == []
+
+
+def test_what_killed_makers_of_virtual_machines_left_is_removed(tmp_path: Path) -> None:
+    gone = [tmp_path / "vms" / name for name in ("disks/.0af-4194305-77", "snapshots/.0af-4194305.qcow2")]
+    kept = [tmp_path / "vms" / name for name in (f"disks/.0af-{os.getpid()}-77", "snapshots/0af.qcow2")]
+    for path in (*gone, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if path.parent.name == "disks" else path.touch()
+    assert set(clean_scratch(tmp_path)) == {path.name for path in gone}
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in kept)
