@@ -43,7 +43,7 @@ os.VERSION_ID=12
 class Engine:
     """Containers and networks as files of ``$SCRIPTED``."""
 
-    memory, cpus, version, info = 8 << 30, 2, {"Version": "scripted"}, {}
+    memory, cpus, version, info, is_podman = 8 << 30, 2, {"Version": "scripted"}, {}, False
 
     def __init__(self, workspace: str = "none") -> None:
         self.workspace = workspace

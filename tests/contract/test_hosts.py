@@ -119,7 +119,8 @@ def test_trust_is_given_by_hand_or_by_fingerprint(place: Path, lab: LabHost) -> 
 def test_a_key_that_changed_is_not_trusted_by_the_way(place: Path, lab: LabHost) -> None:
     write(place, lab.plain(labels=HONEST, host_key=None))
     assert ask(place, "trust", "lab", answer="y\n").exit_code == 0
-    lab.inside.run("rm /etc/ssh/ssh_host_*; kill $(cat /run/sshd.pid)")
+    ended = "p=$(cat /run/sshd.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.1; done"
+    lab.inside.run(f"rm /etc/ssh/ssh_host_*; {ended}")
     lab.start_sshd()
     code, reports = check(place)
     assert code == 3
