@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import shutil
+import subprocess
 import tarfile
 import threading
 import time
@@ -17,7 +18,8 @@ import pytest
 import yaml
 
 from harness.machines.leases import PLACE, Lease
-from tests.conftest import Run
+from harness.system.wait import wait_until
+from tests.conftest import Run, command
 from tests.labs import LabHost, lab_host
 from tests.products import WEB, product
 
@@ -233,3 +235,22 @@ def test_the_powerdns_matrix_on_all_kinds_of_machines(harness: Run, tmp_path: Pa
     assert "installed on lab" in found[cells_of[0]]["notes"]
     assert {package["name"] for package in found[cells_of[0]]["packages"]} >= {"pdns-server", "pdns-backend-pgsql"}
     assert lab.inside.run(f"ls {PLACE}").out.split() == []
+
+
+def test_a_killed_run_leaves_no_virtual_machine_running(tmp_path: Path) -> None:
+    """kill -9 of the harness ends its emulators; what is left of them on the disk, `gc` removes."""
+    slow = "import time\n\n\ndef test_slow(application):\n    time.sleep(60)\n"
+    folder = product(tmp_path / "p", WEB, cpu=["hygon-c86"], check=slow)
+    process = subprocess.Popen(command("run", str(folder)), cwd=tmp_path, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)  # fmt: skip
+    machines = tmp_path / ".harness" / "machines"
+    try:
+        wait_until(lambda: any(machines.glob("harness-*/pid")), seconds=120, what="a virtual machine")
+        (pid,) = (int(path.read_text()) for path in machines.glob("harness-*/pid"))
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), seconds=20, what="the emulator's end")
+    done = subprocess.run(command("gc", "--format", "json"), cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert any(name.startswith("vm harness-") for name in json.loads(done.stdout)["removed"])
+    assert not list(machines.iterdir())
