@@ -80,12 +80,14 @@ def test_a_waiver_makes_it_conditional_and_reaches_the_certificate(harness: Run,
 
 
 def test_a_cell_that_nothing_can_serve_has_its_static_results(harness: Run, tmp_path: Path) -> None:
-    """A Hygon class on a machine of another vendor: blocked, but what is wrong with the files is known."""
+    """A class of another vendor that QEMU has no model of: blocked, but what is wrong with the files is known."""
     shipped = yaml.safe_load((Path(__file__).parents[2] / "targets/cpu/hygon-c86.yaml").read_text())
     folder = tmp_path / "targets" / "cpu"
     folder.mkdir(parents=True)
     (folder / "other.yaml").write_text(
-        yaml.safe_dump({**shipped, "cpu": "other", "ids": {"vendor_id": "NoSuchVendor"}}, allow_unicode=True)
+        yaml.safe_dump(
+            {**shipped, "cpu": "other", "ids": {"vendor_id": "NoSuchVendor"}, "emulation": {}}, allow_unicode=True
+        )
     )
     root = product(tmp_path / "p", {**CARRIED, "artifacts": [CARRIED["artifacts"][1]]}, cpu=["other"], suites=SUITES)
     (root / "tool-x86").write_bytes(elf(machine="x86_64", kind="executable", code="62f1f54858c2" * 3 + "c3"))
