@@ -21,6 +21,8 @@ LEFT_OUT = (
 )  # fmt: skip
 #: Folders of our own on a host, beside ``PLACE``.
 OWN = "/run/harness /var/log/harness /var/cache/harness"
+#: Of these only what folders are in them: a log of an account that is gone stops the next one of that name.
+FOLDERS = "/var/log /var/cache /var/spool"
 #: More entries than these are too many to compare file by file.
 MOST_FILES = 400_000
 
@@ -36,6 +38,8 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local remote stat
 echo '== files'
 for d in PLACES; do [ ! -d "$d" ] || find "$d" -xdev \( SKIPPED \) -prune -o \
   -type d -printf '%p/ - %m %U\n' -o \( -type f -o -type l \) -printf '%p %s %m %U\n'; done 2>/dev/null | head -n MOST
+find FOLDERS -xdev -mindepth 1 -maxdepth 1 -type d -printf '%p/ - - -\n' 2>/dev/null
+true
 """
 
 
@@ -71,6 +75,7 @@ def look(machine: Machine, host: Host) -> HostState:
     skipped = " -o ".join(f"-path {shlex.quote(path)}" for path in LEFT_OUT)
     places = " ".join(shlex.quote(place) for place in host.watch)
     script = _LOOK.replace("SKIPPED", skipped).replace("PLACES", places).replace("MOST", str(MOST_FILES))
+    script = script.replace("FOLDERS", FOLDERS)
     done = machine.run(script, timeout=300)
     groups: dict[str, set[str]] = {}
     lines: set[str] = set()
