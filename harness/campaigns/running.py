@@ -133,7 +133,9 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
         "vm": VirtualMachines(Disks(engine, environments, cache_folder() / "vms"), workspace.machines),
     }
     if inventory is not None:
-        provisioners["host"] = LabHosts(inventory, cancel)
+        provisioners["host"] = LabHosts(
+            inventory, cancel, keep=(workspace.root, cache_folder(), definitions.folder.resolve())
+        )
     forks = ForkServer([PRELOAD])
     threading.Thread(target=_prepare, name="prepare", daemon=True).start()
     turns = Turns(cache_folder() / "locks" / "machine", cancel)

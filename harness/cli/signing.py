@@ -31,6 +31,8 @@ def standard_folder() -> Path:
 
 keys_option = click.option("--keys", "folder", type=click.Path(path_type=Path, file_okay=False), default=None,
                            help="folder of the keys  [default: ~/.config/xinchuang-harness/keys]")  # fmt: skip
+register_option = click.option("--register", "register", type=click.Path(path_type=Path, file_okay=False),
+                               required=True, help="public register of the issuer")  # fmt: skip
 passphrase_option = click.option("--passphrase", default="env:HARNESS_PASSPHRASE", show_default=True,
                                  metavar="REFERENCE", help="env:NAME or file:PATH, never the words")  # fmt: skip
 
@@ -107,13 +109,7 @@ def certify_command(campaign: str | None, names: tuple[str, ...], register: Path
 
 @click.command("revoke")
 @click.argument("number")
-@click.option(
-    "--register",
-    "register",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="public register of the issuer",
-)
+@register_option
 @click.option(
     "--status",
     "state",
@@ -141,13 +137,7 @@ def revoke_command(number: str, register: Path, state: State, reason: str, by: s
 
 
 @click.command("renew")
-@click.option(
-    "--register",
-    "register",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="public register of the issuer",
-)
+@register_option
 @click.option("--key", "names", multiple=True, required=True, help="name of a key; one must be Ed25519")
 @keys_option
 @passphrase_option

@@ -89,9 +89,8 @@ class Attempt:
     @property
     def factor(self) -> float:
         """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
-        declared = self.cell.timeout_factor if self.emulated and self.database_emulator is None else 1.0
-        if self.emulator is not None:
-            declared = self.cell.timeout_factor
+        product = self.emulator is not None or (self.emulated and self.database_emulator is None)
+        declared = self.cell.timeout_factor if product else 1.0
         if self.database_emulator is not None:
             declared = max(declared, self.target.database_cpu.timeout_factor)
         return max(declared, min(self.measured_factor, MAX_FACTOR))

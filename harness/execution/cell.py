@@ -174,7 +174,8 @@ class _CellRun(Attempt):
                 else:
                     assert machines is not None
                     assert product is not None
-                    key = (suite.digest, product.image)
+                    # What is installed on a lab host comes from its own repositories: it is nobody else's.
+                    key = (suite.digest, product.image or self.cell.id)
                     make = partial(self.scan_installed, machines, product, rules, targets)
                 result = self.lab.scans.get(key, make)
                 mine = () if result is None else tuple(concerning(result, self.cell.axes, architecture))
@@ -243,17 +244,7 @@ class _CellRun(Attempt):
         with self.step("deploy"):
             context = self.context(machines, product)
             self.record.hidden[:] = context.hidden()
-            deployment = self.deployment = Deployment(
-                context,
-                machines.application,
-                CellDatabase(
-                    machines.database,
-                    context.database,
-                    context.access,
-                    context.factor,
-                    self.application.user if self.target.database.placement == "embedded" else "root",
-                ),
-            )
+            deployment = self.deployment = Deployment.on(context, machines.application, machines.database)
             self.start_database(deployment.database)
             if self.provisioner.kind == "host" and machines.database is machines.application:
                 # A server that shares the product's machine is none of what the product must not leave behind.
@@ -357,6 +348,10 @@ class _CellRun(Attempt):
         """Stop product and database where their machine stays: what is stopped in order leaves nothing behind."""
         deployment = self.deployment
         if deployment is None or self.provisioner.kind != "host":
+            return
+        try:
+            self.check_machines()
+        except HarnessError:  # it is another's now, and so is what runs there
             return
         with contextlib.suppress(HarnessError, ProductFault):
             deployment.stop()

@@ -27,11 +27,11 @@ _LOCKED = f"umask 022; mkdir -p {PLACE} && cd {PLACE} || exit 1; now=$(date +%s)
 _TAKE = (
     _LOCKED
     + """
-[ ! -s dirty ] || { cat dirty; exit 12; }
 if [ -s lease ]; then read -r token until owner <lease
   [ "$until" -lt "$now" ] || { echo "$owner, for $((until - now)) s more"; exit 11; }
   echo "expired: $owner" >&2
 fi
+[ ! -s dirty ] || { cat dirty; exit 12; }
 printf '%s %s %s\\n' TOKEN $((now + SECONDS)) OWNER >.lease.new && mv -f .lease.new lease
 """
 )

@@ -9,13 +9,13 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InfrastructureError
+from harness.system.process import background
 
 #: Printed by the guest on its console when its SSH server is about to start.
 READY = "HARNESS-READY"
@@ -82,11 +82,7 @@ class Qemu:
         (folder / STATE).write_text(json.dumps({"name": name, **(owner or {})}))
         # The monitor's path must be short (unix(7): 108 bytes), so all paths are relative to the folder.
         self._log = (folder / "qemu.log").open("ab")
-        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        self.process = subprocess.Popen(
-            [*guard, *self._arguments(boot, link, restore)], cwd=folder, stdin=subprocess.DEVNULL, stdout=self._log,
-            stderr=self._log, start_new_session=True,
-        )  # fmt: skip
+        self.process = background(self._arguments(boot, link, restore), cwd=folder, log=self._log)
         (folder / "pid").write_text(str(self.process.pid))
 
     def _arguments(self, boot: Boot, link: tuple[str, str] | None, restore: str) -> list[str]:

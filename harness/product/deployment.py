@@ -57,7 +57,11 @@ class Deployment:
         """
         product = open_machine(context.application_machine)
         same = context.database_machine == context.application_machine
-        server = product if same else open_machine(context.database_machine)
+        return cls.on(context, product, product if same else open_machine(context.database_machine))
+
+    @classmethod
+    def on(cls, context: CellContext, product: Machine, server: Machine) -> Deployment:
+        """On machines that are reached already; ``server`` is the product's where the database shares it."""
         user = context.application.user if context.database.placement == "embedded" else "root"
         database = CellDatabase(server, context.database, context.access, context.factor, user)
         return cls(context, product, database)

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.errors import HarnessError, InfrastructureError
 from harness.machines import Inventory, LocalMachine, SshMachine
-from harness.machines.leases import HostBusy, HostDirty, Lease, mark_dirty
+from harness.machines.leases import HostBusy, HostDirty, Lease, mark_dirty, unmark
 from harness.model.definitions import Cpu, Host, Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
@@ -52,6 +53,7 @@ class LabHosts:
     inventory: Inventory
     cancel: threading.Event = field(default_factory=threading.Event)
     patience: float = PATIENCE_SECONDS
+    keep: tuple[Path, ...] = ()  #: the harness's own folders: a host may be the machine that it runs on
 
     @property
     def kind(self) -> Kind:
@@ -93,16 +95,23 @@ class LabHosts:
     @contextlib.contextmanager
     def machines(self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names,
                  ledger: Ledger) -> Iterator[Machines]:  # fmt: skip
-        """A database server gets a host of its own where another one fits, else it shares the product's."""
+        """A database server gets a host of its own where another that fits is free, else it shares the product's.
+
+        Hosts of different kinds are taken in one order by every cell, and nobody waits for a second one of a kind: so
+        no two cells wait for each other.
+        """
         with contextlib.ExitStack() as stack:
             taken: set[str] = set()
             held: dict[str, _Held] = {}
-            for role in roles:
-                others = [one for one in fitting(self.inventory, role.os, role.cpu) if one.host not in taken]
-                if role.name == DATABASE and not others and held[APPLICATION].host in fitting(
-                        self.inventory, role.os, role.cpu):  # fmt: skip
+            for role in sorted(roles, key=lambda one: (one.os.os, one.cpu.cpu, one.name != APPLICATION)):
+                fit = fitting(self.inventory, role.os, role.cpu)
+                shares = APPLICATION in held and held[APPLICATION].host in fit
+                try:
+                    found = stack.enter_context(self._held(role, names, ledger, taken, patience=0 if shares else None))
+                except InfrastructureError:
+                    if not shares:
+                        raise
                     continue
-                found = stack.enter_context(self._held(role, names, ledger, taken))
                 held[role.name] = found
                 taken.add(found.host.host)
             product = held[APPLICATION]
@@ -126,9 +135,11 @@ class LabHosts:
         host, machine, lease = self._free(role, names, taken, mark, self.patience if patience is None else patience)
         try:
             ledger.event("lease", host=host.host, owner=lease.owner, token=lease.token)
-            before = look(machine, host)
+            before = look(machine, host, self.keep)
             keep_etc(machine)
             ledger.intent("host", host.host)
+            # Whatever ends this run: a host that was not put back must not pass for clean.
+            mark_dirty(machine, f"{lease.owner} worked here, and did not end in order")
             ledger.created("host", host.host, mark)
             try:
                 yield _Held(host, machine, lease, before)
@@ -144,18 +155,16 @@ class LabHosts:
         """Undo what was done, or mark the host; a host that is another's now is left alone."""
         try:
             lease.check()
-            left = restore(machine, host, before, mark, machine.written)
+            left = restore(machine, host, before, mark, machine.written, self.keep)
             if left:
                 ledger.keep(f"host-{host.host}-dirty.txt", "\n".join(left).encode())
                 mark_dirty(machine, "\n".join(left[:200]))
                 ledger.event("host-dirty", host=host.host, differences=len(left), first=left[:5])
+            else:
+                unmark(machine)
             ledger.removed("host", host.host)
-        except HarnessError as error:
-            # Nobody knows what is on it: it must not pass for clean.
+        except HarnessError as error:  # the mark stays: nobody knows what is on it
             ledger.event("host-not-restored", host=host.host, message=error.message)
-            with contextlib.suppress(HarnessError):
-                lease.check()
-                mark_dirty(machine, f"it could not be put back: {error.message}")
 
     def _free(
         self, role: Role, names: Names, taken: set[str], mark: str, patience: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.errors import InfrastructureError
 from harness.machines.leases import PLACE
@@ -15,7 +16,7 @@ LEFT_OUT = (
     PLACE, *(f"/var/lib/{name}" for name in (
         "docker", "containers", "containerd", "dpkg", "apt", "rpm", "dnf", "systemd", "ucf", "pam", "debconf", "sudo",
         "NetworkManager", "dhcp")),
-    "/root/.ssh", *(f"/etc/{name}" for name in (
+    *(f"/etc/{name}" for name in (
         "ld.so.cache", "mtab", "resolv.conf", ".pwd.lock", "passwd", "group", "shadow", "gshadow", "subuid", "subgid",
         "passwd-", "group-", "shadow-", "gshadow-", "subuid-", "subgid-")),
 )  # fmt: skip
@@ -51,9 +52,8 @@ class HostState:
     users: frozenset[str]
     groups: frozenset[str]
     ports: frozenset[str]
-    files: frozenset[
-        str
-    ]  #: ``path size mode owner`` (no time: writing the same again changes nothing); folders end in /
+    #: ``path size mode owner`` (no time: writing the same again changes nothing); folders end in /
+    files: frozenset[str]
     processes: dict[int, str]
 
     def since(self, before: HostState) -> list[str]:
@@ -66,13 +66,13 @@ class HostState:
         return told
 
 
-def look(machine: Machine, host: Host) -> HostState:
-    """The state of a host now.
+def look(machine: Machine, host: Host, keep: tuple[Path, ...] = ()) -> HostState:
+    """The state of a host now; what lies in ``keep`` is none of it.
 
     Raises:
         InfrastructureError: it cannot be asked, or holds too many files.
     """
-    skipped = " -o ".join(f"-path {shlex.quote(path)}" for path in LEFT_OUT)
+    skipped = " -o ".join(f"-path {shlex.quote(path)}" for path in (*LEFT_OUT, *map(str, keep)))
     places = " ".join(shlex.quote(place) for place in host.watch)
     script = _LOOK.replace("SKIPPED", skipped).replace("PLACES", places).replace("MOST", str(MOST_FILES))
     script = script.replace("FOLDERS", FOLDERS)
@@ -105,7 +105,8 @@ def keep_etc(machine: Machine) -> None:
                                   advice="check the host's disk")  # fmt: skip
 
 
-def restore(machine: Machine, host: Host, before: HostState, mark: str, written: set[str]) -> list[str]:
+def restore(machine: Machine, host: Host, before: HostState, mark: str, written: set[str],
+            keep: tuple[Path, ...] = ()) -> list[str]:  # fmt: skip
     """Undo what a cell did: end what it started, remove what it installed, the files that it wrote (``written``) and
     the folders that it made, put back /etc; gives what is still not as before. Other files are nobody's to remove.
 
@@ -114,13 +115,13 @@ def restore(machine: Machine, host: Host, before: HostState, mark: str, written:
     """
     end_marked(machine, mark)
     for _ in range(2):  # what was removed may have been all that kept something else from being removed
-        now = look(machine, host)
+        now = look(machine, host, keep)
         if not now.since(before):
             break
         machine.run(_undoing(before, now, written), timeout=900)
         _end_orphans(machine, before)
     machine.run(f"rm -rf {PLACE}/etc.tar {OWN}", timeout=60)
-    left = look(machine, host).since(before)
+    left = look(machine, host, keep).since(before)
     return left + [f"process new: {args}" for args in marked(machine, mark).values()]
 
 

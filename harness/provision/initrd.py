@@ -24,11 +24,11 @@ INIT = """#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev; /bin/busybox mount -t proc proc /proc
 while read m; do /bin/busybox insmod /lib/m/$m; done </order
 n=0; while [ ! -b /dev/vda ] && [ $n -lt 400 ]; do /bin/busybox usleep 25000; n=$((n+1)); done
-/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /root || { echo HARNESS-NO-ROOT; /bin/busybox poweroff -f; }
+/bin/busybox mount -t ext4 -o rw,noatime /dev/vda /new || { echo HARNESS-NO-ROOT; /bin/busybox poweroff -f; }
 init=/sbin/init
 for a in $(/bin/busybox cat /proc/cmdline); do case $a in init=*) init=${a#init=};; esac; done
-/bin/busybox mount --move /dev /root/dev; /bin/busybox umount /proc
-exec /bin/busybox switch_root /root $init
+/bin/busybox mount --move /dev /new/dev; /bin/busybox umount /proc
+exec /bin/busybox switch_root /new $init
 """
 
 
@@ -39,7 +39,7 @@ def make_initrd(modules: Path, busybox: Path) -> bytes:
         ProvisionError: a module that is named there is missing.
     """
     archive = _Archive()
-    for name in ("bin", "lib", "lib/m", "dev", "proc", "sys", "root"):
+    for name in ("bin", "lib", "lib/m", "dev", "proc", "sys", "new"):
         archive.add(name, 0o40755)
     archive.add("dev/console", 0o20600, device=(5, 1))
     archive.add("bin/busybox", 0o100755, busybox.read_bytes())

@@ -122,20 +122,20 @@ class VirtualMachines:
 
             def start(role: Role) -> VirtualMachine:
                 other = next((f"{stem}-{one.name}" for one in roles if one.name != role.name), "")
-                disk, shape = prepared[role.name]
-                return stack.enter_context(self.started(
-                    f"{stem}-{role.name}", role.name, disk, shape, ports=role.ports, other=other,
+                disk, shape, snapshot = prepared[role.name]
+                return stack.enter_context(self._started(
+                    f"{stem}-{role.name}", role.name, disk, shape, snapshot, ports=role.ports, other=other,
                     owner={"campaign": names.campaign}, ledger=ledger,
                 ))  # fmt: skip
 
             found = {role.name: start(role) for role in roles}
             product = found[APPLICATION]
-            kvm = all(shape.accelerator == "kvm" for _, shape in prepared.values())
+            kvm = all(shape.accelerator == "kvm" for _, shape, _ in prepared.values())
             yield Machines(application=product, database=found.get("database", product),
                            fidelity=Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED)  # fmt: skip
 
-    def _prepared(self, role: Role, environment: Environment | None, ledger: Ledger) -> tuple[Disk, Shape]:
-        """Disk and shape of a role's machine, with its snapshot made."""
+    def _prepared(self, role: Role, environment: Environment | None, ledger: Ledger) -> tuple[Disk, Shape, Path]:
+        """Disk and shape of a role's machine, and its snapshot."""
         if environment is None:
             raise HarnessBug(f"no environment for {role.name}")
         disk = self.disks.ensure(environment.image, role.os, role.cpu.architecture, ledger)
@@ -143,8 +143,7 @@ class VirtualMachines:
         shape = shape_of(role.cpu, memory, self.accelerator(role.cpu, disk))
         if not shape.model:
             raise ProvisionError(f"QEMU has no model of {role.cpu.cpu}", advice="see: harness targets check")
-        self.snapshot(disk, shape, ledger)
-        return disk, shape
+        return disk, shape, self.snapshot(disk, shape, ledger)
 
     def accelerator(self, cpu: Cpu, disk: Disk) -> str:
         """KVM only where a trial boot with it comes to its end: a device node proves nothing."""
@@ -288,14 +287,13 @@ class VirtualMachines:
                 return machine
 
     @contextlib.contextmanager
-    def started(self, name: str, role: str, disk: Disk, shape: Shape, *, ports: tuple[int, ...], other: str,
-                owner: dict[str, str], ledger: Ledger) -> Iterator[VirtualMachine]:  # fmt: skip
+    def _started(self, name: str, role: str, disk: Disk, shape: Shape, snapshot: Path, *, ports: tuple[int, ...],
+                 other: str, owner: dict[str, str], ledger: Ledger) -> Iterator[VirtualMachine]:  # fmt: skip
         """A machine of a cell, restored from its snapshot; ``other`` is the name of the cell's other machine, or none.
 
         Raises:
             InfrastructureError: it does not come up.
         """
-        snapshot = self.snapshot(disk, shape, ledger)
         ledger.intent("vm", name)
         link = (f"{name}/link", f"{other}/link") if other else None
         place = self.folder / name

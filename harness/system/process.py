@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
 
@@ -58,11 +59,9 @@ def run(
     """
     if shutil.which(argv[0]) is None:
         raise InfrastructureError(f"program not found: {argv[0]}", advice="install it, or run: make setup")
-    # A killed harness must not leave programs behind; setpriv is part of util-linux.
-    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     started = time.monotonic()
     process = subprocess.Popen(
-        [*guard, *argv],
+        [*_guard(), *argv],
         stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -96,6 +95,17 @@ def run(
         err=err.decode(errors="replace"),
         seconds=time.monotonic() - started,
     )
+
+
+def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
+    """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``."""
+    return subprocess.Popen([*_guard(), *argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                            start_new_session=True)  # fmt: skip
+
+
+def _guard() -> list[str]:
+    """A killed harness must not leave programs behind; setpriv is part of util-linux."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def kill_group(pid: int) -> None:

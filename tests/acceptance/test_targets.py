@@ -137,6 +137,28 @@ def test_what_cannot_be_undone_marks_the_host(harness: Run, tmp_path: Path, host
     harness("hosts", "clean", "lab")
 
 
+def test_a_run_that_is_killed_leaves_no_host_that_passes_for_clean(tmp_path: Path, hosts: Path, lab: LabHost,
+                                                                   harness: Run) -> None:  # fmt: skip
+    """kill -9 in the middle of a cell on a host: what it installed is still there, and nobody tests on top of it."""
+    slow = "import time\n\n\ndef test_slow(application):\n    time.sleep(60)\n"
+    folder = product(tmp_path / "p", WEB, check=slow)
+    process = subprocess.Popen(command("run", str(folder)), cwd=tmp_path, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        wait_until(lambda: lab.inside.run("test -s /run/harness/app.pid").ok, seconds=60, what="a running product")
+    finally:
+        process.kill()
+        process.wait()
+    lab.inside.run(f"sed -i 's/ [0-9]* / 1 /' {PLACE}/lease")  # as if three minutes had passed
+    again = harness("run", product(tmp_path / "q", WEB), "--format", "json")
+    assert again.code == 3, again.err
+    (cell,) = cells(again).values()
+    assert "did not end in order" in cell["message"]
+    lab.inside.run("kill $(cat /run/harness/app.pid); dpkg --purge busybox sqlite3 libsqlite3-0 libreadline8 "
+                   f"readline-common; rm -rf /srv/www /run/harness /var/log/harness {PLACE}/lease")  # fmt: skip
+    assert harness("hosts", "clean", "lab").code == 0
+
+
 def test_a_host_that_is_in_use_is_waited_for(harness: Run, tmp_path: Path, hosts: Path, lab: LabHost) -> None:
     lease = Lease(lab.inside, "another/campaign")
     lease.take()
@@ -182,6 +204,7 @@ def test_a_lease_that_is_lost_ends_the_cell(harness: Run, tmp_path: Path, hosts:
         assert (cell["verdict"], cell["cause"]) == ("inconclusive", "infra")
         assert "somebody/else" in cell["message"]
         assert "busybox" in lab.inside.run("dpkg-query -W busybox").out, "what is another's was not touched"
+        assert lab.inside.run("kill -0 $(cat /run/harness/app.pid)").ok, "nor what runs there"
     finally:
         with contextlib.suppress(Exception):
             lab.inside.run(f"rm -f {PLACE}/lease {PLACE}/dirty {PLACE}/etc.tar; dpkg --purge busybox sqlite3; "
