@@ -22,6 +22,7 @@ LEFT_OUT = (
 )  # fmt: skip
 #: Folders of our own on a host, beside ``PLACE``.
 OWN = "/run/harness /var/log/harness /var/cache/harness"
+_OWN_LINES = tuple(f"{folder}/ " for folder in OWN.split())
 #: Of these only what folders are in them: a log of an account that is gone stops the next one of that name.
 FOLDERS = "/var/log /var/cache /var/spool"
 #: More entries than these are too many to compare file by file.
@@ -82,7 +83,7 @@ def look(machine: Machine, host: Host, keep: tuple[Path, ...] = ()) -> HostState
     for line in done.out.splitlines():
         if line.startswith("== "):
             lines = groups.setdefault(line[3:], set())
-        elif line:
+        elif line and not line.startswith(_OWN_LINES):
             lines.add(line)
     if not done.ok or set(groups) != {"packages", "users", "groups", "ports", "files"} or not groups["packages"]:
         raise InfrastructureError(f"{machine.name}: its state cannot be read: {done.err.strip()[-300:]}",
