@@ -28,13 +28,13 @@ WEB: dict[str, Any] = {
 
 
 def product(root: Path, application: dict[str, Any], *, cpu: list[str] | None = None, os: str = "debian-12",
-            database: list[str] | None = None, suites: list[str] | None = None, check: str = CHECK,
-            **matrix: Any) -> Path:  # fmt: skip
+            database: list[str] | None = None, axes: dict[str, list[str]] | None = None,
+            suites: list[str] | None = None, check: str = CHECK, **matrix: Any) -> Path:  # fmt: skip
     """A folder with application.yaml, matrix.yaml and a suite ``checks`` of one file."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "application.yaml").write_text(yaml.safe_dump(application, allow_unicode=True, sort_keys=False))
     value = {"matrix": application["application"],
-             "axes": {"os": [os], "cpu": cpu or ["x86-64"], "database": database or ["sqlite"]},
+             "axes": {"os": [os], "cpu": cpu or ["x86-64"], "database": database or ["sqlite"], **(axes or {})},
              "suites": suites or ["checks"], **matrix}  # fmt: skip
     (root / "matrix.yaml").write_text(yaml.safe_dump(value, allow_unicode=True, sort_keys=False))
     (root / "checks").mkdir(exist_ok=True)
@@ -91,3 +91,73 @@ def lse_program() -> bytes:
                       64, 56, 1, 64, 0, 0)  # fmt: skip
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
     return elf + segment + code
+
+
+def notes(folder: Path, version: str, *, data: str = "/var/lib/notes", said: str = "") -> Path:
+    """A Debian package of a small server that keeps notes in files below ``data``, with a systemd unit.
+
+    ``said``: the version that it prints, where that is to be another one than its own.
+    """
+    tree = folder / f"notes-{version}"
+    files = {
+        "DEBIAN/control": f"Package: notes\nVersion: {version}\nArchitecture: all\nDepends: busybox\n"
+                          "Maintainer: Test <test@example.invalid>\nDescription: notes\n",
+        "opt/notes/www/health": "good\n",
+        "opt/notes/version": f"#!/bin/sh\necho notes {said or version}\n",
+        "opt/notes/www/cgi-bin/note": NOTE.format(data=data),
+        "lib/systemd/system/notes.service": "[Unit]\nDescription=Notes\n[Service]\nRestart=always\n"
+                                            "ExecStart=/bin/busybox httpd -f -p 8080 -h /opt/notes/www\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+        (tree / name).chmod(0o755 if text.startswith("#!") else 0o644)
+    path = folder / f"notes_{version}_all.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(path)], check=True, capture_output=True)
+    return path
+
+
+#: CGI (RFC 3875): /cgi-bin/note/ACTION/KEY, because busybox's web server knows GET and POST alone.
+NOTE = """#!/bin/sh
+action=${{PATH_INFO#/}}; key=${{action#*/}}; action=${{action%%/*}}; f={data}/$key
+mkdir -p {data}
+case $action in
+  put) head -c "$CONTENT_LENGTH" >"$f" ;;
+  drop) rm -f "$f" ;;
+  get) [ -e "$f" ] || {{ printf 'Status: 404 Not Found\\r\\n\\r\\n'; exit; }} ;;
+esac
+printf 'Content-Type: application/json\\r\\n\\r\\n'
+[ ! -e "$f" ] || cat "$f"
+"""
+
+NOTES: dict[str, Any] = {
+    "application": "notes",
+    "name": {"zh": "便笺", "en": "Notes"},
+    "vendor": "Example",
+    "version": "2.0",
+    "version_command": "/opt/notes/version",
+    "packages": ["busybox"],
+    "artifacts": [{"path": "notes_2.0_all.deb"}],
+    "start": "busybox httpd -f -p 8080 -h /opt/notes/www",
+    "ready": {"path": "/health", "seconds": 20},
+    "uninstall": ["dpkg --purge notes busybox"],
+    "ports": {"web": 8080},
+    "http": {
+        "port": "web",
+        "resource": {
+            "key": "n{{ n }}",
+            "create": {"method": "POST", "path": "/cgi-bin/note/put/{{ key }}", "body": {"text": "{{ text }}"}},
+            "read": {"method": "GET", "path": "/cgi-bin/note/get/{{ key }}"},
+            "update": {"method": "POST", "path": "/cgi-bin/note/put/{{ key }}", "body": {"text": "{{ text }}"}},
+            "delete": {"method": "POST", "path": "/cgi-bin/note/drop/{{ key }}"},
+            "stored": "SELECT '{{ key }}'",
+        },
+    },
+    "limits": {"memory": "128m", "cpus": 1, "processes": 64},
+}
+#: How version 1.0 was otherwise, and what its data needs on the way.
+FORMER: dict[str, Any] = {
+    "set": {"version": "1.0", "artifacts": [{"path": "notes_1.0_all.deb"}]},
+    "upgrade": ["mv /var/lib/notes /var/lib/notes2"],
+    "rollback": ["mv /var/lib/notes2 /var/lib/notes"],
+}

@@ -32,7 +32,8 @@ def plan_of(folder: Path, *, locked: bool = True) -> tuple[Definitions, Plan]:
 
 def expected_target(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> Placement:
     """What will serve the cell here: of several machines the fidelity that shows least."""
-    return resolve(definitions.machines(cell.axes), cell.prefer, definitions.matrix.require.fidelity, inventory)
+    return resolve(definitions.machines(cell.axes), cell.prefer, definitions.matrix.require.fidelity, inventory,
+                   definitions.application_of(cell.axes).needs)  # fmt: skip
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:

@@ -38,7 +38,7 @@ from harness.model.definitions import (
     Text,
     Waivers,
 )
-from harness.model.plan import ROLE_AXES, SAME, Definitions, LocatedSuite, digest_of
+from harness.model.plan import FRESH, ROLE_AXES, SAME, UPGRADE, Definitions, LocatedSuite, digest_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -168,6 +168,11 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
             suites[name] = located
     if application is not None:
         faults += _missing_files(application, application_path)
+        for i, name in enumerate(matrix.axes.get(UPGRADE, ())):
+            if name != FRESH and name not in application.former:
+                known = [FRESH, *application.former]
+                faults.append(source.fault(("axes", UPGRADE, i), "the application names no such former version",
+                                           expected=f"one of {', '.join(known)}", found=name))  # fmt: skip
     if faults or application is None:
         raise DefinitionError(faults)
     return Definitions(
@@ -301,7 +306,11 @@ def _folder_digest(folder: Path) -> str:
 
 
 def _file_digests(application: Application, folder: Path) -> dict[str, str]:
-    names = [t.template for t in application.templates] + [a.path for a in application.artifacts]
+    names = [name for _, name in _named_files(application)]
+    for playbook in application.playbooks:  # a playbook of its own folder may use whatever lies there
+        beside = (folder / playbook.playbook).parent
+        if beside.resolve() != folder.resolve():
+            names += [str(path.relative_to(folder)) for path in sorted(beside.rglob("*")) if path.is_file()]
     for one in application.scan:
         found = [folder / one] if (folder / one).is_file() else sorted((folder / one).rglob("*"))
         names += [str(path.relative_to(folder)) for path in found if path.is_file() and not path.is_symlink()]
@@ -309,13 +318,27 @@ def _file_digests(application: Application, folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
 
 
+def _named_files(application: Application) -> list[tuple[Loc, str]]:
+    """Files that the application and its former versions are made of, and where they are named."""
+    named: list[tuple[Loc, str]] = []
+    versions: list[tuple[Loc, Application]] = [((), application)]
+    versions += [(("former", name, "set"), application.before(name)) for name in application.former]
+    for place, one in versions:
+        named += [((*place, "templates", i, "template"), t.template) for i, t in enumerate(one.templates)]
+        named += [((*place, "artifacts", i, "path"), a.path) for i, a in enumerate(one.artifacts)]
+        named += [((*place, "playbooks", i, "playbook"), p.playbook) for i, p in enumerate(one.playbooks)]
+    return list({name: (loc, name) for loc, name in reversed(named)}.values())[::-1]
+
+
 def _missing_files(application: Application, path: Path) -> list[Fault]:
     source = read_source(path)
     faults = []
-    named: list[tuple[Loc, str]] = [
-        (("templates", i, "template"), t.template) for i, t in enumerate(application.templates)
-    ]
-    named += [(("artifacts", i, "path"), a.path) for i, a in enumerate(application.artifacts)]
+    try:
+        named = _named_files(application)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return [source.fault(("former",), f"a former version is no valid application: {first['msg']}",
+                             found=".".join(str(part) for part in first["loc"]))]  # fmt: skip
     named += [(("scan", i), path) for i, path in enumerate(application.scan)]
     root = path.parent.resolve()
     for loc, name in named:

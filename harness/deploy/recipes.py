@@ -21,6 +21,7 @@ def application_recipe(application: Application, *, os: str, cpu: Cpu, folder: P
         package_files=tuple(_file(a, folder) for a in fitting if a.install == "package"),
         copies=tuple(_file(a, folder) for a in fitting if a.install == "copy"),
         archives=tuple(_file(a, folder) for a in fitting if a.install == "archive"),
+        images=tuple(_file(a, folder) for a in fitting if a.install == "image"),
         commands=application.setup, cpu=cpu.emulation.user if fitting else None,
     )  # fmt: skip
 

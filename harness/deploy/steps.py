@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.database import QueryFailed
+from harness.deploy.playbooks import run_playbook
 from harness.errors import StepTimeout
 from harness.model.definitions import Suite
 from harness.model.results import Cause, Measurement, Observation, Result
@@ -15,21 +16,27 @@ from harness.product import Deployment, ProductFault
 from harness.system.process import Completed
 from harness.system.wait import wait_until
 
+Step = Callable[[Deployment], float | None]
+#: Of a product that is installed anew.
+STEPS = ("configure", "schema", "start", "ready")
 
-def deploy(deployment: Deployment, suite: Suite) -> Iterator[Observation]:
+
+def deploy(deployment: Deployment, suite: Suite, steps: Sequence[str] = STEPS,
+           further: Mapping[str, Step] | None = None) -> Iterator[Observation]:  # fmt: skip
     """Configure, make the schema, start, wait: one observation a step, and an end at the first that fails.
 
-    ``suite`` is the deployment suite of the catalogue; its cases name the steps by ``test``.
+    ``suite`` is the deployment suite of the catalogue; its cases name the steps by ``test``. ``further`` are steps
+    beside those known here; a step gives what it measured in seconds, if anything.
 
     Raises:
         InfrastructureError: a machine or the database server fails; nothing is known of the product then.
         DefinitionError: a template of the product is wrong.
     """
-    steps: list[tuple[str, Callable[[Deployment], float | None]]] = [
-        ("configure", _configure), ("schema", _schema), ("start", _start), ("ready", lambda d: d.wait_ready()),
-    ]  # fmt: skip
+    known: dict[str, Step] = {"configure": configure, "schema": _schema, "start": start,
+                              "ready": lambda d: d.wait_ready(), **(further or {})}  # fmt: skip
     cases = {case.test: case for case in suite.cases}
-    for name, work in steps:
+    for name in steps:
+        work = known[name]
         started = time.monotonic()
         base: dict[str, Any] = {"case": cases[name].id, "suite": suite.suite}
         try:
@@ -48,7 +55,13 @@ def deploy(deployment: Deployment, suite: Suite) -> Iterator[Observation]:
         yield Observation(**base, result=Result.PASS, seconds=spent, measurements=measured)
 
 
-def _configure(deployment: Deployment) -> None:
+def configure(deployment: Deployment) -> None:
+    """Write the templates, run the playbooks, and what starts the product.
+
+    Raises:
+        ProductFault: a playbook fails.
+        InfrastructureError: the machine does not answer.
+    """
     context = deployment.context
     values = context.values()
     folder = context.template_folder
@@ -56,6 +69,8 @@ def _configure(deployment: Deployment) -> None:
         source = (folder / template.template).read_text(encoding="utf-8")
         text = render(source, values, where=str(folder / template.template))
         deployment.machine.put(template.path, text.encode(), mode=template.mode, owner=template.owner)
+    for playbook in context.application.playbooks:
+        run_playbook(deployment, playbook)
     deployment.install_control()
 
 
@@ -94,7 +109,13 @@ def _demand(done: Completed, command: str) -> None:
                            f"建表命令失败（状态码 {done.rc}）：{command[:80]}", done.text[-1500:])  # fmt: skip
 
 
-def _start(deployment: Deployment) -> None:
+def start(deployment: Deployment) -> None:
+    """Start the product and wait for its process.
+
+    Raises:
+        ProductFault: none appears.
+        InfrastructureError: the machine does not answer.
+    """
     if deployment.start():
         return
 

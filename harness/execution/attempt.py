@@ -7,14 +7,14 @@ import datetime
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTimeout
 from harness.execution.lab import AttemptRecord, CellTarget, Lab
 from harness.judging import Judgement, judge
 from harness.model.definitions import Case, Foundation, Suite
 from harness.model.finding import Finding
-from harness.model.plan import Cell, Definitions
+from harness.model.plan import FRESH, UPGRADE, Cell, Definitions
 from harness.model.recipe import Environment
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.model.target import Attestation
@@ -38,7 +38,8 @@ class Ended(Exception):
 
 def cases_of(definitions: Definitions, deployment_suite: Suite, cell: Cell) -> list[tuple[str, Case]]:
     """Every case of a cell with the suite that it belongs to."""
-    cases = [(deployment_suite.suite, case) for case in deployment_suite.cases]
+    upgrades = cell.axes.get(UPGRADE, FRESH) != FRESH
+    cases = [(deployment_suite.suite, case) for case in deployment_suite.cases if upgrades or case.when != "upgrade"]
     suites = [definitions.suites[name].definition for name in cell.suites]
     return cases + [(suite.suite, case) for suite in suites for case in suite.cases]
 
@@ -53,7 +54,10 @@ class Attempt:
                                                   definitions.database_machine(cell.axes))  # fmt: skip
         self.target = CellTarget(cpu=cpu, os=os, database=definitions.databases[cell.axes["database"]],
                                  database_cpu=database_cpu, database_os=database_os)  # fmt: skip
-        self.application = definitions.application.for_axes(cell.axes, self.target.cpu.architecture)
+        self.application = definitions.application_of(cell.axes)
+        name = cell.axes.get(UPGRADE, FRESH)
+        #: The version that is installed first and then upgraded; None where the product is installed anew.
+        self.former = None if name == FRESH else self.application.before(name)
         self.suites_of_cell = [definitions.suites[name] for name in cell.suites]
         self.cases = cases_of(definitions, lab.deployment_suite, cell)
         self.seen: dict[tuple[str, str], Observation] = {}
@@ -177,6 +181,12 @@ class Attempt:
         """The lab is not fit: nothing is known of the product."""
         self.observe_step("database", Result.ERROR, cause=Cause.INFRA, detail=detail)
         raise Ended(Result.MISS, Cause.INFRA, None, detail)
+
+    def no_former(self, detail: str) -> NoReturn:
+        """The version to upgrade from does not serve on this target: nothing is known of the upgrade."""
+        version = self.former.version if self.former is not None else ""
+        raise Ended(Result.MISS, Cause.CONFIG, None, f"the former version {version} does not serve here, so nothing "
+                    f"can be upgraded: {detail[:1500]}")  # fmt: skip
 
     def install_failed(self, failure: InstallFailed, seconds: float) -> None:
         if self.lab.cancel.is_set():

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,15 +18,16 @@ from harness.deploy import application_recipe, database_recipe, deploy
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.lab import AttemptRecord, Lab
+from harness.execution.upgrading import Upgrade
 from harness.judging import Judgement
 from harness.model.context import Access, CellContext
-from harness.model.definitions import Case, Rule
+from harness.model.definitions import Application, Case, Rule
 from harness.model.finding import Finding, ScanResult, Targets, finding_record
-from harness.model.plan import Cell, LocatedSuite
-from harness.model.recipe import Environment
+from harness.model.plan import UPGRADE, Cell, LocatedSuite
+from harness.model.recipe import Environment, Recipe
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.product import Deployment, Installation, ProductFault
-from harness.provision import InstallFailed, Machines, Names, Role
+from harness.provision import InstallFailed, Machines, Names, Role, install_over
 from harness.provision.attestation import attest_database, attest_version
 from harness.runners.locust_runner import run_locust
 from harness.runners.pytest_runner import run_pytest
@@ -100,15 +101,15 @@ class _CellRun(Attempt):
     def roles_of(self) -> tuple[Role, ...]:
         """The machines that the cell needs."""
         target = self.target
-        recipe = application_recipe(self.application, os=target.os.os, cpu=target.cpu,
-                                    folder=self.lab.definitions.application_folder)  # fmt: skip
+        recipe = self.recipe_of(self.former or self.application)
         # An embedded database is part of the product's machine, and so is its client.
         beneath = [*(target.database.packages if target.database.placement == "embedded" else ()),
                    *(name for one in self.foundations for name in one.packages)]  # fmt: skip
         extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
         recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra))
         roles = [Role(name="application", os=target.os, cpu=target.cpu, recipe=recipe, limits=self.application.limits,
-                      ports=tuple(self.application.ports.values()))]  # fmt: skip
+                      ports=tuple(self.application.ports.values()),
+                      systemd=self.application.service is not None)]  # fmt: skip
         if target.database.placement == "server":
             server = database_recipe(target.database, os=target.database_os.os,
                                      architecture=target.database_cpu.architecture)  # fmt: skip
@@ -116,18 +117,25 @@ class _CellRun(Attempt):
                               limits=target.database.limits))  # fmt: skip
         return tuple(roles)
 
+    def recipe_of(self, application: Application) -> Recipe:
+        target = self.target
+        return application_recipe(application, os=target.os.os, cpu=target.cpu,
+                                  folder=self.lab.definitions.application_folder)  # fmt: skip
+
     def made(self, role: Role, work: Callable[[], Environment | None]) -> Environment | None:
         """Install what a role needs, and record it."""
         started = time.monotonic()
         try:
             environment = work()
         except InstallFailed as failure:
+            if role.name == "application" and self.former is not None:
+                self.no_former(failure.message)
             if role.name == "application":
                 self.install_failed(failure, time.monotonic() - started)
             # The lab's database, not the product under test.
             self.blocked(f"the database could not be installed: {failure.message}")
         if environment is not None:
-            if role.name == "application":
+            if role.name == "application" and self.former is None:
                 self.observe_step("install", Result.PASS, seconds=environment.seconds)
             self.made_of[role.name] = environment
         return environment
@@ -250,19 +258,73 @@ class _CellRun(Attempt):
                 # A server that shares the product's machine is none of what the product must not leave behind.
                 before = tuple(machines.application.processes())
                 deployment.context = context.model_copy(update={"ran_before": before})
-            for one in deploy(deployment, self.lab.deployment_suite):
-                self.observe(one)
-                if one.result is Result.ERROR:
-                    raise Ended(Result.MISS, one.cause, None, one.detail)
-                if one.result is not Result.PASS:
-                    detail = f"depends on {one.case}, which failed"
-                    raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, detail)
-                self.check_cancel()
+            if self.former is None:
+                self.follow(deploy(deployment, self.lab.deployment_suite))
+            else:
+                self.upgrade(self.former, deployment)
             if self.application.version_command:
                 done = deployment.machine.run(self.application.version_command, timeout=60)
                 self.facts["version"] = done.out.strip()
         self.facts["seconds"]["deployed"] = round(time.monotonic() - self.began, 2)
         return deployment
+
+    def follow(self, steps: Iterable[Observation]) -> None:
+        """Record the steps of a deployment; the first that does not pass ends the cell."""
+        for one in steps:
+            self.observe(one)
+            if one.result is Result.ERROR:
+                raise Ended(Result.MISS, one.cause, None, one.detail)
+            if one.result is not Result.PASS:
+                detail = f"depends on {one.case}, which failed"
+                raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, detail)
+            self.check_cancel()
+
+    def upgrade(self, former: Application, deployment: Deployment) -> None:
+        """Deploy the former version, fill it, upgrade it to the one under test, and look what became of it."""
+        suite, how = self.lab.deployment_suite, self.application.former[self.cell.axes[UPGRADE]]
+        controls = {self.application.version: deployment}
+
+        def control(of: Application) -> Deployment:
+            if of.version not in controls:
+                context = deployment.context.model_copy(update={"application": of})
+                controls[of.version] = Deployment.on(context, deployment.machine, deployment.database.machine)
+            return controls[of.version]
+
+        def install(of: Application, downgrade: bool) -> None:
+            recipe = self.recipe_of(of)  # packages of the system that both versions need are there
+            more = () if of is former else tuple(name for name in recipe.packages if name not in former.packages)
+            facts = install_over(deployment.machine, dataclasses.replace(recipe, packages=more), self.target.os,
+                                 self.record, downgrade=downgrade, cancel=self.lab.cancel)  # fmt: skip
+            self.record.event("installed-over", version=of.version, packages=[vars(fact) for fact in facts])
+
+        before = control(former)
+        for one in deploy(before, suite):
+            if one.result is not Result.PASS:
+                self.no_former(f"{one.case}: {one.detail}")
+        steps = Upgrade(former, self.application, how, install, control)
+        try:
+            steps.fill()
+            before.stop()
+        except ProductFault as fault:
+            self.no_former(str(fault))
+        started = time.monotonic()
+        try:
+            install(self.application, False)
+        except InstallFailed as failure:
+            self.install_failed(failure, time.monotonic() - started)
+        self.observe_step("install", Result.PASS, seconds=time.monotonic() - started)
+        self.observe_step("schema", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
+                          detail=f"the tables are those of version {former.version}")  # fmt: skip
+        order = ["upgrade", "start", "ready", "kept"]
+        if how.rollback is None:
+            self.observe_step("rollback", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
+                              detail="the application declares no rollback")  # fmt: skip
+        else:
+            order.append("rollback")
+        self.observe_step("configure", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
+                          detail="part of the upgrade")  # fmt: skip
+        self.follow(deploy(deployment, suite, order, {"upgrade": steps.upgrade, "kept": steps.kept,
+                                                      "rollback": steps.back_and_forth}))  # fmt: skip
 
     def suites(self, deployment: Deployment, *, when: str, runner: str) -> None:
         """Run those suites of the cell that this runner serves; cases of ``when`` only."""
@@ -355,6 +417,8 @@ class _CellRun(Attempt):
             return
         with contextlib.suppress(HarnessError, ProductFault):
             deployment.stop()
+        with contextlib.suppress(HarnessError):
+            deployment.remove_control()
         with contextlib.suppress(HarnessError):
             if not deployment.database.embedded:
                 deployment.database.stop()

@@ -49,7 +49,8 @@ class Lab:
     def placement(self, cell: Cell) -> Placement:
         """What serves a cell here."""
         return resolve(self.definitions.machines(cell.axes), cell.prefer,
-                       self.definitions.matrix.require.fidelity, self.inventory)  # fmt: skip
+                       self.definitions.matrix.require.fidelity, self.inventory,
+                       self.definitions.application_of(cell.axes).needs)  # fmt: skip
 
     @property
     def stopping(self) -> bool:

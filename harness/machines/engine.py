@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import resource
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,6 +141,38 @@ class Engine:
         with engine_errors(f"loading image {path.name}"), path.open("rb") as file:
             self.client.images.load(file)
 
+    def vendor_images(self, path: Path) -> list[tuple[str, str, str]]:
+        """Read a vendor's archive of images; gives id and architecture of each, and what of a shell it lacks.
+
+        Raises:
+            InfrastructureError: the engine refuses it.
+        """
+        with engine_errors(f"loading {path.name}"), path.open("rb") as file:
+            found = self.client.images.load(file)
+        return [(str(one.id), str(one.attrs.get("Architecture", "")), self._lacks(str(one.id))) for one in found]
+
+    def _lacks(self, image: str) -> str:
+        """A program that every machine must have and an image has not; empty where it has all."""
+        name = f"harness-look-{secrets.token_hex(6)}"
+        try:
+            with engine_errors("looking into an image"):
+                container = self.client.containers.create(image, ["true"], name=name,
+                                                          labels=self.labels("build", name, "look"))  # fmt: skip
+                for places in (("/bin/sh", "/usr/bin/sh"), ("/usr/bin/timeout", "/bin/timeout")):
+                    if not any(self._holds(container, place) for place in places):
+                        return places[0].rpartition("/")[2]
+        finally:
+            self.remove_container(name)
+        return ""
+
+    @staticmethod
+    def _holds(container: Any, path: str) -> bool:
+        try:
+            container.get_archive(path)
+        except docker.errors.NotFound:
+            return False
+        return True
+
     def labels(self, campaign: str, attempt: str, role: str) -> dict[str, str]:
         return {LABEL: "1", LABEL_WORKSPACE: self.workspace, LABEL_CAMPAIGN: campaign, LABEL_ATTEMPT: attempt,
                 LABEL_ROLE: role}  # fmt: skip
@@ -168,8 +201,9 @@ class Engine:
             raise ProvisionError(f"image {image} is missing", advice="repeat the run: it is built again")
         with engine_errors(f"creating container {name}"):
             container = self.client.containers.create(
-                image, ["sleep", "infinity"], name=name, hostname=alias, labels=labels, init=True, detach=True,
-                network=network, environment=environment, mem_limit=memory, memswap_limit=memory,
+                image, name=name, hostname=alias, **self.waiting(image),
+                labels=labels, init=True, detach=True, network=network, environment=environment,
+                mem_limit=memory, memswap_limit=memory,
                 nano_cpus=int(cpus * 1e9), pids_limit=processes, cap_drop=["ALL"], cap_add=CAPABILITIES,
                 security_opt=["no-new-privileges"], log_config=docker.types.LogConfig(type="none"),
                 ports={f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
@@ -179,6 +213,18 @@ class Engine:
             )  # fmt: skip
             container.start()
             return str(container.id)
+
+    def waiting(self, image: str) -> dict[str, Any]:
+        """Options of a container that only waits; the entry point and the user of a vendor's image are left out.
+
+        Raises:
+            InfrastructureError: there is no such image.
+        """
+        with engine_errors(f"looking at image {image}"):
+            config = self.client.images.get(image).attrs.get("Config") or {}
+        if not config.get("Entrypoint") and not config.get("User"):
+            return {"command": ["sleep", "infinity"]}
+        return {"command": ["infinity"], "entrypoint": ["sleep"], "user": "0:0"}
 
     def address_of(self, container: str) -> str:
         """Its address on the cell's network.

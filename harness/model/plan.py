@@ -22,6 +22,8 @@ def digest_of(value: Any) -> str:
 ROLE_AXES = {"database_os": "os", "database_cpu": "cpu"}
 #: Value of a role axis: what the application is on.
 SAME = "same"
+#: Axis of the version that is upgraded, and its value where the product is installed anew.
+UPGRADE, FRESH = "upgrade_from", "none"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Definitions:
         """What a cell with these axes runs its database on: the same, where no role axis says otherwise."""
         os, cpu = (axes.get(role, SAME) for role in ROLE_AXES)
         return self.systems[axes["os"] if os == SAME else os], self.cpus[axes["cpu"] if cpu == SAME else cpu]
+
+    def application_of(self, axes: Mapping[str, str]) -> Application:
+        """The product as it is on a cell with these axes."""
+        os, cpu = self.application_machine(axes)
+        return self.application.for_axes(dict(axes), cpu.architecture, os.family)
 
     def machines(self, axes: Mapping[str, str]) -> list[tuple[Os, Cpu]]:
         """The different machines of a cell, the application's first."""

@@ -38,6 +38,7 @@ class Recipe:
     package_files: tuple[RecipeFile, ...] = ()
     copies: tuple[RecipeFile, ...] = ()
     archives: tuple[RecipeFile, ...] = ()  #: unpacked into the folder ``path``
+    images: tuple[RecipeFile, ...] = ()  #: archives of container images: what it is made of, or loaded on a host
     commands: tuple[str, ...] = ()
     cpu: str | None = None
 
@@ -50,6 +51,7 @@ class Recipe:
         return digest_of([
             REVISION, base_digest, self.os, self.architecture, files(self.before), list(self.packages),
             files(self.package_files), files(self.copies), files(self.archives), list(self.commands), self.cpu,
+            *([files(self.images)] if self.images else []),
         ])  # fmt: skip
 
 

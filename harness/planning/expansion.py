@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
 from harness.model.definitions import Cpu, Matrix, Os
 from harness.model.plan import (
+    FRESH,
     ROLE_AXES,
     SAME,
+    UPGRADE,
     Cell,
     Coverage,
     Definitions,
@@ -243,10 +245,12 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], fault: Tell
 
 
 def _applications(definitions: Definitions, cells: list[Cell], faults: list[Fault]) -> None:
-    """Its variants must make a valid application on every cell."""
+    """Its variants must make a valid application on every cell, and so must the version that it is upgraded from."""
     for cell in cells:
         try:
-            definitions.application.for_axes(cell.axes, definitions.cpus[cell.axes["cpu"]].architecture)
+            application = definitions.application_of(cell.axes)
+            if (name := cell.axes.get(UPGRADE, FRESH)) != FRESH and name in application.former:
+                application.before(name)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 from dataclasses import dataclass, field
 
 import httpx
@@ -15,28 +14,11 @@ from harness.machines import open_machine
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
+from harness.product.controls import Control, control_of
+from harness.product.fault import ProductFault
 from harness.system.wait import Deadline, wait_until
 
-RUN = "/run/harness"
-LOG = "/var/log/harness/app.log"
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
-
-
-def _end(seconds: float) -> str:
-    """Shell text that waits for the end of the present start and prints its status."""
-    return (f"e={RUN}/app.exit.$(cat {RUN}/app.run); n=0; "
-            f"while [ ! -s $e ] && [ $n -lt {int(seconds * 10)} ]; do sleep 0.1; n=$((n+1)); done; cat $e")  # fmt: skip
-
-
-class ProductFault(Exception):
-    """The product itself did not do what it must: an observation, not an error of the harness.
-
-    ``zh`` and ``en`` say what happened; ``log`` is the tail of the product's own output.
-    """
-
-    def __init__(self, en: str, zh: str, log: str = "") -> None:
-        super().__init__(f"{en} / {zh}")
-        self.en, self.zh, self.log = en, zh, log
 
 
 @dataclass
@@ -46,7 +28,7 @@ class Deployment:
     context: CellContext
     machine: Machine
     database: CellDatabase
-    _run: str = field(default="", repr=False)  #: names the start whose end is looked for
+    _control: Control | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, context: CellContext) -> Deployment:
@@ -80,80 +62,45 @@ class Deployment:
         given = http.headers if http is not None else {}
         return {key: render(value, self.context.values(), where="http.headers") for key, value in given.items()}
 
+    @property
+    def control(self) -> Control:
+        """The way the product is started and watched; asked of the machine once."""
+        if self._control is None:
+            self._control = control_of(self.context, self.machine)
+        return self._control
+
     def install_control(self) -> None:
-        """Write the scripts that start and watch the product.
+        """Write what starts and watches the product.
 
         Raises:
+            ProductFault: the installed product lacks what it is started by.
             InfrastructureError: the machine does not answer.
         """
-        if not self._own_control:
-            self.machine.run(self._control(), timeout=60)
-
-    @property
-    def _own_control(self) -> bool:
-        """Whether the product's user may write the scripts itself, with the command that starts it."""
-        return self.context.application.user == "root"
-
-    def _control(self) -> str:
-        """Shell text that writes the scripts."""
-        application = self.context.application
-        values = self.context.values()
-        command = render(application.start, values, where="start").strip()
-        exports = "".join(
-            f"export {name}='{render(value, values, where='environment')}'\n"
-            for name, value in application.environment.items()
-        )
-        # The inner shell becomes the product, so its pid is the product's; the outer one notes how it ended.
-        # Each start has a name, so that the end of an earlier one is never taken for its own.
-        start = f"{exports}echo $$ >{RUN}/app.pid\nexec {command}\n"
-        supervise = (
-            f'echo "--- start $1" >>{LOG}\nsh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit.$1\n'
-        )
-        return (
-            f"mkdir -p {RUN} /var/log/harness && touch {LOG} && chown '{application.user}' {RUN} {LOG}\n"
-            f"cat >{RUN}/start.sh <<'HARNESS_START'\n{start}HARNESS_START\n"
-            f"cat >{RUN}/supervise.sh <<'HARNESS_START'\n{supervise}HARNESS_START\n"
-        )
+        self.control.install()
 
     def start(self) -> bool:
-        """Start the product; whether its process is there within the first second.
-
-        Raises:
-            InfrastructureError: the machine does not answer.
-        """
-        self._run = secrets.token_hex(4)
-        # One command for all of it, because each costs the engine a twentieth of a second, and an emulated one more.
-        done = self.machine.run(
-            f"{self._control() if self._own_control else ''}"
-            f"rm -f {RUN}/app.pid; echo {self._run} >{RUN}/app.run\n"
-            f"setsid sh {RUN}/supervise.sh {self._run} </dev/null >/dev/null 2>&1 &\n"
-            f"n=0; while [ ! -s {RUN}/app.pid ] && [ $n -lt 50 ]; do sleep 0.02; n=$((n+1)); done\n"
-            f"kill -0 $(cat {RUN}/app.pid) 2>/dev/null",
-            timeout=30 * self.context.factor, user=self.context.application.user,
-        )  # fmt: skip
-        return done.ok
+        """Start the product; whether its process is there within the first second. Raises as ``install_control``."""
+        return self.control.start()
 
     def exit_code(self) -> int | None:
         """How the product ended, None while it runs (or was never started)."""
-        # Another process may have started it since; and our own start may not have been noted yet.
-        own = self._run or "none"
-        pending = f'[ "$r" != {own} ] && [ {own} != none ] && [ ! -e {RUN}/app.exit.{own} ]'
-        done = self.machine.run(f"r=$(cat {RUN}/app.run); {pending} || cat {RUN}/app.exit.$r 2>/dev/null", timeout=30)
-        text = done.out.strip()
-        return int(text) if text.isdigit() else None
+        return self.control.exit_code()
 
     def pid(self) -> int:
         """Its process id inside the machine; 0 where there is none."""
-        text = self.machine.run(f"cat {RUN}/app.pid 2>/dev/null", timeout=30).out.strip()
-        return int(text) if text.isdigit() else 0
+        return self.control.pid()
 
     def running(self) -> bool:
         """Whether its process is there."""
-        return self.machine.run(f"kill -0 $(cat {RUN}/app.pid) 2>/dev/null", timeout=30).ok
+        return self.control.running()
 
     def log(self, lines: int = 40) -> str:
         """Tail of the product's output."""
-        return self.machine.run(f"tail -n {lines} {LOG} 2>/dev/null", timeout=30).out
+        return self.control.log(lines)
+
+    def remove_control(self) -> None:
+        """Take away what the harness put beside the product to start it."""
+        self.control.remove()
 
     def is_ready(self) -> bool:
         """Whether it serves now, by the declared readiness."""
@@ -211,14 +158,11 @@ class Deployment:
         """
         application = self.context.application
         limit = application.stop_seconds * self.context.factor
-        done = self.machine.run(
-            f"kill -{application.stop} $(cat {RUN}/app.pid) 2>/dev/null; {_end(limit)}",
-            timeout=limit * 3 + 30,
-        )
-        if not done.out.strip().isdigit():
+        seconds, code = self.control.stop(limit)
+        if code is None:
             raise ProductFault(f"it did not stop within {limit:.0f} s after SIG{application.stop}",
                                f"收到 SIG{application.stop} 后 {limit:.0f} 秒内未停止", self.log())  # fmt: skip
-        return done.seconds, int(done.out.strip())
+        return seconds, code
 
     def restart(self) -> float:
         """Stop, start, wait; gives the seconds until it served again. Raises as those."""
@@ -232,11 +176,7 @@ class Deployment:
         Raises:
             ProductFault: something of it outlives SIGKILL.
         """
-        done = self.machine.run(
-            f"kill -9 $(cat {RUN}/app.pid); {_end(10)}",
-            timeout=60,
-        )
-        if not done.ok:
+        if not self.control.kill():
             raise ProductFault("it outlived SIGKILL", "SIGKILL 后进程仍存在", self.log())
 
     def healthy_lab(self) -> str:

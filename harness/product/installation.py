@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
-from harness.product.deployment import RUN, ProductFault
+from harness.product.controls import RUN
+from harness.product.fault import ProductFault
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ REVISION = 1
 FREE = 2048
 #: What a virtual machine needs beside the environment: a way in, and its network.
 PACKAGES = ("openssh-server", "iproute2")
+#: And where services are started by systemd.
+SYSTEMD_PACKAGES = ("systemd", "systemd-sysv", "dbus")
 FIRMWARE = {"loongarch64": ("qemu-efi-loongarch64", "usr/share/qemu-efi-loongarch64/QEMU_EFI.fd")}
 
 FIRST = f"""#!/bin/sh
@@ -50,6 +52,24 @@ echo {READY} $(cat /proc/uptime)
 # The shell reaps orphans while it waits; nothing else is left to do.
 while :; do sleep 1000000; done
 """
+#: As ``FIRST``, for a machine whose first program is systemd: it reaches ``harness.target`` and no further, so that no
+#: service of a product runs before it is configured. Units as of systemd.unit(5).
+NETWORK = f"""#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2
+mkdir -p /run/sshd
+/usr/sbin/sshd
+echo {READY} $(cat /proc/uptime) >/dev/console
+"""
+UNITS = {
+    "harness.target": "[Unit]\nRequires=basic.target harness.service\nAfter=basic.target harness.service\n"
+                      "AllowIsolate=yes\n",
+    "harness.service": "[Unit]\nAfter=basic.target\n[Service]\nType=forking\nExecStart=/usr/sbin/harness-network\n"
+                       "KillMode=process\nTimeoutStartSec=infinity\n",
+    "ssh.service": "", "ssh.socket": "", "systemd-networkd.service": "", "systemd-timesyncd.service": "",
+    "getty.target": "", "systemd-networkd.socket": "", "apt-daily.timer": "", "apt-daily-upgrade.timer": "",
+    "dpkg-db-backup.timer": "", "fstrim.timer": "", "e2scrub_all.timer": "", "systemd-tmpfiles-clean.timer": "",
+}  # fmt: skip
 SSHD = """HostKey /etc/ssh/ssh_host_ed25519_key
 PermitRootLogin prohibit-password
 PasswordAuthentication no
@@ -88,8 +108,8 @@ class Disks:
                 _write(path, _new_key()[0].encode(), 0o600)
         return path
 
-    def ensure(self, image: str, system: Os, architecture: str, ledger: Ledger) -> Disk:
-        """The disk of an environment's image, which has ``PACKAGES``.
+    def ensure(self, image: str, system: Os, architecture: str, ledger: Ledger, *, systemd: bool = False) -> Disk:
+        """The disk of an environment's image, which has ``PACKAGES``, and ``SYSTEMD_PACKAGES`` with ``systemd``.
 
         Raises:
             ProvisionError: the system has no kernel for it, programs or rights are missing, or the disk is full.
@@ -99,7 +119,8 @@ class Disks:
             raise ProvisionError(f"{system.os} names no kernel for a virtual machine of {architecture}",
                                  advice=f"name its package under vm_kernel in targets/os/{system.os}.yaml")  # fmt: skip
         kernel = self._kernel(system, architecture, package, ledger)
-        key = digest_of([REVISION, image, kernel.name, FIRST, SSHD, FREE])[:24]
+        first: list[object] = [NETWORK, UNITS] if systemd else [FIRST]
+        key = digest_of([REVISION, image, kernel.name, *first, SSHD, FREE])[:24]
         final = self.folder / "disks" / key
         with self.environments.images.locked(f"disk-{key}"):
             if not (final / "disk.raw").is_file():
@@ -107,14 +128,15 @@ class Disks:
                     raise ProvisionError("making the disk of a virtual machine needs root: owners of files are kept",
                                          advice="run it as root, or take containers: prefer [container]")  # fmt: skip
                 ledger.intent("disk", key)
-                self._make(image, kernel, final)
+                self._make(image, kernel, final, systemd)
                 ledger.created("disk", key, str(final))
         boot = Boot(kernel=kernel / "vmlinuz", initrd=kernel / "initrd",
-                    firmware=kernel / "firmware" if architecture in FIRMWARE else None)  # fmt: skip
+                    firmware=kernel / "firmware" if architecture in FIRMWARE else None,
+                    **({"init": "/lib/systemd/systemd systemd.unit=harness.target"} if systemd else {}))  # fmt: skip
         return Disk(key=key, image=final / "disk.raw", boot=boot, kernel=(kernel / "version").read_text(),
                     host_key=(final / "host_key.pub").read_text().strip())  # fmt: skip
 
-    def _make(self, image: str, kernel: Path, final: Path) -> None:
+    def _make(self, image: str, kernel: Path, final: Path, systemd: bool) -> None:
         part = final.with_name(f".{final.name}-{os.getpid()}-{secrets.token_hex(3)}")
         root = part / "root"
         root.mkdir(parents=True, mode=0o700)
@@ -125,6 +147,8 @@ class Disks:
             modules.mkdir(parents=True, exist_ok=True)
             shutil.copytree(kernel / "modules", modules / version, symlinks=True, dirs_exist_ok=True)
             host_key = _furnish(root, self.identity)
+            if systemd:
+                _furnish_systemd(root)
             _write(part / "host_key.pub", f"{host_key}\n".encode(), 0o644)
             used = sum(f.lstat().st_size for f in root.rglob("*") if not f.is_symlink() and f.is_file()) // 2**20
             raw = part / "disk.raw"
@@ -232,6 +256,22 @@ def _furnish(root: Path, identity: Path) -> str:
     (root / "root/.ssh").chmod(0o700)
     (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
     return public
+
+
+def _furnish_systemd(root: Path) -> None:
+    """Put in the units that bring up network and way in; services that nobody asked for stay out."""
+    program = root / "usr/sbin/harness-network"
+    _write(program, NETWORK.encode(), 0o755)
+    folder = root / "etc/systemd/system"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in UNITS.items():
+        unit = folder / name
+        unit.unlink(missing_ok=True)
+        if text:
+            _write(unit, text.encode(), 0o644)
+        else:
+            unit.symlink_to("/dev/null")  # masked
+    _write(root / "etc/machine-id", b"uninitialized\n", 0o444)
 
 
 def _new_key() -> tuple[str, str]:

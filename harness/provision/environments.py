@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import json
 import os
 import secrets
@@ -28,7 +29,7 @@ from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, PackageFact, Recipe
 from harness.provision.architecture import NAMES, emulator, host_architecture
 from harness.provision.images import BaseImage, BaseImages
-from harness.provision.installing import Installer, InstallFailed
+from harness.provision.installing import Installer, InstallFailed, manager_of
 
 LABEL_MANIFEST = "harness.manifest"
 #: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
@@ -63,9 +64,13 @@ class Environments:
             InfrastructureError: the engine, the mirror or the disk fails.
         """
         started = time.monotonic()
-        base = self.images.ensure(system, recipe.architecture, ledger)
         if on is not None:
             base = BaseImage(name=on.image, id=on.image, cached=True, notes=on.notes)
+        elif recipe.images:
+            base = self._of_vendor(recipe, ledger)
+            recipe = dataclasses.replace(recipe, images=())
+        else:
+            base = self.images.ensure(system, recipe.architecture, ledger)
         key = recipe.key(base.id)
         tag = f"harness-env:{key[:24]}"
         with self.images.locked(f"env-{key[:24]}"):
@@ -75,12 +80,12 @@ class Environments:
             foreign = recipe.architecture != host_architecture()
             tools = self.images.native_tools(system, ledger) if foreign and self.native else None
             try:
-                self._build(recipe, base, tag, tools, ledger)
+                self._build(recipe, base, tag, tools, manager_of(system), ledger)
             except InstallFailed:
                 if tools is None:
                     raise
                 ledger.event("native-tools-given-up", environment=recipe.name, image=tag)
-                self._build(recipe, base, tag, None, ledger)
+                self._build(recipe, base, tag, None, manager_of(system), ledger)
             self._fresh.add(key)
         return self._describe(tag, key, cached=False, seconds=time.monotonic() - started)
 
@@ -126,6 +131,37 @@ class Environments:
                     file.write(chunk)
         return out
 
+    def _of_vendor(self, recipe: Recipe, ledger: Ledger) -> BaseImage:
+        """The one image of the vendor's archive.
+
+        Raises:
+            InstallFailed: the archive holds none or several, or one of another architecture.
+        """
+        file = recipe.images[0]
+        title = f"load {file.source.name if file.source else file.path}"
+
+        def failed(message: str, advice: str) -> InstallFailed:
+            return InstallFailed(message, step=title, log=message, cause="product", advice=advice)
+
+        if len(recipe.images) > 1 or file.source is None:
+            raise failed("several archives of images, and no compose file that says what they are for",
+                         "deliver one image for the target's architecture, or name the compose file")  # fmt: skip
+        found = self.engine.vendor_images(file.source)
+        if len(found) != 1:
+            raise failed(f"{file.source.name} holds {len(found)} container images, expected one",
+                         "write it with: docker save NAME -o FILE")  # fmt: skip
+        identity, architecture, lacking = found[0]
+        ledger.event("vendor-image", file=file.source.name, sha256=file.sha256, image=identity)
+        wanted = NAMES[recipe.architecture].docker
+        if architecture != wanted:
+            raise failed(f"wrong architecture: the image is built for {architecture}, the target is {wanted}",
+                         "deliver an image for the target")  # fmt: skip
+        if lacking:
+            raise failed(f"the image has no {lacking}: nothing on it can be looked at or started by a suite",
+                         "deliver one with a shell and coreutils, or a compose file for a lab host")  # fmt: skip
+        return BaseImage(name=file.source.name, id=identity, cached=True,
+                         notes=(f"made of the vendor's image {file.source.name}",))  # fmt: skip
+
     def _describe(self, tag: str, key: str, *, cached: bool, seconds: float) -> Environment:
         with engine_errors(f"reading image {tag}"):
             image = self.engine.client.images.get(tag)
@@ -136,13 +172,14 @@ class Environments:
             notes=tuple(manifest.get("notes", [])),
         )  # fmt: skip
 
-    def _build(self, recipe: Recipe, base: BaseImage, tag: str, tools: Path | None, ledger: Ledger) -> None:
+    def _build(self, recipe: Recipe, base: BaseImage, tag: str, tools: Path | None, manager: str,
+               ledger: Ledger) -> None:  # fmt: skip
         model = recipe.cpu or NAMES[recipe.architecture].baseline
         emulator(recipe.architecture)
         mounts = _mounts(tools) if tools else None
         ledger.intent("image", tag)
         with self._container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
-            installer = Installer(machine, recipe, cancel=self.cancel)
+            installer = Installer(machine, recipe, manager, cancel=self.cancel)
             try:
                 packages = installer.install()
             finally:
@@ -175,8 +212,9 @@ class Environments:
         try:
             with engine_errors(f"creating {name}"):
                 container = self.engine.client.containers.run(
-                    image, ["sleep", "infinity"], name=name, labels=self.engine.labels(self.campaign, name, "build"),
-                    init=True, detach=True, network_mode="host", mem_limit=MEMORY, memswap_limit=MEMORY,
+                    image, name=name, **self.engine.waiting(image),
+                    labels=self.engine.labels(self.campaign, name, "build"), init=True, detach=True,
+                    network_mode="host", mem_limit=MEMORY, memswap_limit=MEMORY,
                     pids_limit=2048, environment=environment, mounts=mounts,
                     ulimits=self.engine.ulimits(),
                 )  # fmt: skip

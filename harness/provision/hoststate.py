@@ -10,6 +10,7 @@ from harness.errors import InfrastructureError
 from harness.machines.leases import PLACE
 from harness.model.definitions import Host
 from harness.model.machine import Machine
+from harness.provision.installing import LOADED
 
 #: Files that change by themselves, or that only say what is compared as packages and accounts anyway.
 LEFT_OUT = (
@@ -115,6 +116,7 @@ def restore(machine: Machine, host: Host, before: HostState, mark: str, written:
         InfrastructureError: the host does not answer.
     """
     end_marked(machine, mark)
+    machine.run(f"[ ! -s {LOADED} ] || $(command -v docker || command -v podman) rmi -f $(cat {LOADED})", timeout=300)
     for _ in range(2):  # what was removed may have been all that kept something else from being removed
         now = look(machine, host, keep)
         if not now.since(before):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.errors import DeploymentError, InfrastructureError, ProvisionError
 from harness.model.definitions import Os
+from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.architecture import NAMES
@@ -17,6 +18,8 @@ from harness.provision.archives import UnfitArchive, plain_tar
 from harness.system.process import Completed
 
 PACKAGES_DIR = "/var/cache/harness"
+#: On a host: ids of container images that were loaded for the cell and were not there before.
+LOADED = "/run/harness/images"
 SECONDS = 1800
 #: No services are started while packages are installed: the harness starts what it tests.
 POLICY = "/usr/sbin/policy-rc.d"
@@ -41,6 +44,8 @@ class Installer:
     recipe: Recipe
     manager: str = "apt"
     keep: bool = False
+    over: bool = False  #: another version is there: nothing is fetched that it did not need too
+    downgrade: bool = False  #: that is a later one
     cancel: threading.Event = field(default_factory=threading.Event)
     log: list[str] = field(default_factory=list)
 
@@ -57,7 +62,7 @@ class Installer:
         for file in recipe.before:
             machine.put(file.path, file.content.encode(), mode=file.mode)
         facts: list[PackageFact] = []
-        if recipe.packages or recipe.package_files:
+        if recipe.packages or (recipe.package_files and not self.over):
             family.update()
         if recipe.packages:
             facts += family.packages(recipe.packages)
@@ -72,6 +77,8 @@ class Installer:
             self._unpack(file)
             facts.append(PackageFact(name=file.source.name if file.source else file.path, version="",
                                      architecture=recipe.architecture, sha256=file.sha256))  # fmt: skip
+        for file in recipe.images:
+            facts.append(self._load(file))
         for command in recipe.commands:
             self.step(command, command)
         if self.keep:
@@ -102,6 +109,23 @@ class Installer:
         self.machine.put(there, data)
         folder = shlex.quote(file.path)
         self.step(title, f"mkdir -p {folder} && tar -xf {there} -C {folder} --no-same-owner && rm {there}")
+
+    def _load(self, file: RecipeFile) -> PackageFact:
+        """Load container images of the vendor into the machine's own engine."""
+        there = self.put(file)
+        name = Path(there).name
+        found = self.step("find a container engine", "command -v docker || command -v podman", check=False)
+        engine = found.out.strip()
+        if not engine:
+            raise InstallFailed("the machine has no container engine for the images of the product",
+                                step=f"load {name}", log="\n".join(self.log), cause="config",
+                                advice="take a host with docker or podman")  # fmt: skip
+        known = f"{engine} images -q --no-trunc | sort -u"
+        path = shlex.quote(there)
+        self.step(f"load {name}",
+                  f"mkdir -p {LOADED.rpartition('/')[0]} && {known} >{LOADED}.before && {engine} load -i {path} "
+                  f"&& rm {path} && {known} | comm -13 {LOADED}.before - >>{LOADED}")  # fmt: skip
+        return PackageFact(name=name, version="", architecture=self.recipe.architecture, sha256=file.sha256)
 
     def put(self, file: RecipeFile) -> str:
         """Bring a package file of the product there; gives its place."""
@@ -215,11 +239,23 @@ class _Dnf:
     def file(self, file: RecipeFile) -> PackageFact:
         target = self.by.put(file)
         name = Path(target).name
-        self.by.step(f"install {name}", f"{self.dnf} --nogpgcheck install {shlex.quote(target)}")
+        verb = "downgrade" if self.by.downgrade else "install"
+        self.by.step(f"{verb} {name}", f"{self.dnf} --nogpgcheck {verb} {shlex.quote(target)}")
         words = self.by.step(
             "read the package", f"rpm -qp --nosignature --qf '{self.QUERY}' {shlex.quote(target)}"
         ).out.split()
         return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
+
+
+def install_over(machine: Machine, recipe: Recipe, system: Os, ledger: Ledger, *, downgrade: bool,
+                 cancel: threading.Event) -> list[PackageFact]:  # fmt: skip
+    """Install a version of the product over another one. Raises as ``Installer.install``."""
+    installer = Installer(machine, recipe, manager_of(system), keep=True, over=True, downgrade=downgrade, cancel=cancel)
+    try:
+        return installer.install()
+    finally:
+        way = "downgrade" if downgrade else "upgrade"
+        ledger.keep(f"{way}-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
 
 
 def manager_of(system: Os) -> str:

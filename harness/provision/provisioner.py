@@ -31,6 +31,7 @@ class Role:
     recipe: Recipe
     limits: Limits = field(default_factory=Limits)
     ports: tuple[int, ...] = ()
+    systemd: bool = False  #: a virtual machine of it is started by systemd
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from harness.machines import Inventory
 from harness.machines.qemu import BOARDS
-from harness.model.definitions import Cpu, Os
+from harness.model.definitions import Cpu, Needs, Os
 from harness.model.results import Fidelity
 from harness.provision.hosts import fitting
 from harness.provision.provisioner import Kind, weakest
 from harness.provision.serving import Service, serving
+
+NOTHING = Needs()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,12 @@ class Placement:
     by: str
 
 
-def by_container(os: Os, cpu: Cpu) -> Service:
+def by_container(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
     """Whether a container serves a system on a CPU class here, as what, and why not."""
+    if needs.systemd:
+        return Service(fidelity=None, by="the product is started by systemd alone, and no container here runs it")
+    if needs.engine:
+        return Service(fidelity=None, by="a compose file needs a machine with an engine of its own: a lab host")
     if os.obstacle:
         return Service(fidelity=None, by=os.obstacle)
     service = serving(cpu)
@@ -34,8 +40,10 @@ def by_container(os: Os, cpu: Cpu) -> Service:
     return service
 
 
-def by_vm(os: Os, cpu: Cpu) -> Service:
+def by_vm(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
     """Whether a virtual machine does."""
+    if needs.engine:
+        return Service(fidelity=None, by="a compose file needs a machine with an engine of its own: a lab host")
     if os.obstacle:
         return Service(fidelity=None, by=os.obstacle)
     if cpu.architecture not in os.architectures:
@@ -50,8 +58,10 @@ def by_vm(os: Os, cpu: Cpu) -> Service:
     return Service(fidelity=Fidelity.SYSTEM_EMULATED, by=f"qemu-system {cpu.emulation.system}")
 
 
-def by_host(os: Os, cpu: Cpu, inventory: Inventory | None) -> Service:
+def by_host(os: Os, cpu: Cpu, inventory: Inventory | None, needs: Needs = NOTHING) -> Service:
     """Whether a lab host does; which one is seen when it is leased."""
+    if needs.container:
+        return Service(fidelity=None, by="an image of the vendor runs on a host with a compose file only")
     hosts = fitting(inventory, os, cpu)
     if not hosts:
         return Service(fidelity=None, by="no host of the inventory has these labels" if inventory else "no inventory")
@@ -60,14 +70,18 @@ def by_host(os: Os, cpu: Cpu, inventory: Inventory | None) -> Service:
 
 
 def resolve(machines: Sequence[tuple[Os, Cpu]], prefer: Sequence[Kind], accepted: Sequence[str],
-            inventory: Inventory | None) -> Placement:  # fmt: skip
+            inventory: Inventory | None, needs: Needs = NOTHING) -> Placement:  # fmt: skip
     """The first kind of ``prefer`` that serves every machine of a cell with a fidelity that is ``accepted`` (all
-    where none is named); ``machines`` has the application's first."""
+    where none is named); ``machines`` has the application's first, and ``needs`` is what that must have."""
     refused = []
     for kind in prefer:
         served = [
-            by_host(os, cpu, inventory) if kind == "host" else by_vm(os, cpu) if kind == "vm" else by_container(os, cpu)
-            for os, cpu in machines
+            by_host(os, cpu, inventory, asked)
+            if kind == "host"
+            else by_vm(os, cpu, asked)
+            if kind == "vm"
+            else by_container(os, cpu, asked)
+            for (os, cpu), asked in zip(machines, [needs, *[NOTHING] * len(machines)], strict=False)
         ]
         fidelity = weakest([one.fidelity for one in served])
         if fidelity is None:

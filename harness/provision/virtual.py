@@ -27,7 +27,7 @@ from harness.model.results import Fidelity
 from harness.model.target import Attestation
 from harness.provision.architecture import Emulator, host_architecture
 from harness.provision.attestation import attest
-from harness.provision.disks import PACKAGES, Disk, Disks
+from harness.provision.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
 from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand
 from harness.system.process import run
 
@@ -92,7 +92,7 @@ class VirtualMachines:
         recipe, environments = role.recipe, self.disks.environments
         installed = environments.ensure(recipe, role.os, ledger)
         more = Recipe(name=f"{recipe.name} for a virtual machine", os=recipe.os, architecture=recipe.architecture,
-                      packages=PACKAGES)  # fmt: skip
+                      packages=(*PACKAGES, *(SYSTEMD_PACKAGES if role.systemd else ())))  # fmt: skip
         whole = environments.ensure(more, role.os, ledger, on=installed)
         return dataclasses.replace(whole, packages=installed.packages, cached=installed.cached and whole.cached,
                                    seconds=installed.seconds + whole.seconds)  # fmt: skip
@@ -138,7 +138,7 @@ class VirtualMachines:
         """Disk and shape of a role's machine, and its snapshot."""
         if environment is None:
             raise HarnessBug(f"no environment for {role.name}")
-        disk = self.disks.ensure(environment.image, role.os, role.cpu.architecture, ledger)
+        disk = self.disks.ensure(environment.image, role.os, role.cpu.architecture, ledger, systemd=role.systemd)
         memory = size_in_bytes(role.limits.memory) // 2**20 + OWN_MEMORY
         shape = shape_of(role.cpu, memory, self.accelerator(role.cpu, disk))
         if not shape.model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -23,14 +24,16 @@ class Artifact(Definition):
 
     path: str
     architecture: Architecture | Literal["all"] = "all"
-    install: Literal["package", "copy", "archive"] = "package"
+    install: Literal["package", "copy", "archive", "image"] = Field(
+        default="package", description="image: an archive of container images, as `docker save` writes it"
+    )
     to: str | None = Field(default=None, description="where a copied file goes, or the folder of an archive's files")
     strip: int = Field(default=0, ge=0, le=16, description="leading folders of an archive that are left out")
     mode: Mode = "0755"
 
     @model_validator(mode="after")
     def _target(self) -> Self:
-        if (self.install != "package") != (self.to is not None):
+        if (self.install in ("copy", "archive")) != (self.to is not None):
             raise ValueError("`to` belongs to `install: copy` and `install: archive`, and only there")
         if self.to is not None and not self.to.startswith("/"):
             raise ValueError("`to` begins with /")
@@ -46,6 +49,40 @@ class Template(Definition):
     path: str = Field(pattern=r"^/")
     mode: Mode = "0644"
     owner: str = "root:root"
+
+
+class ComposeFile(Definition):
+    """A compose file of the vendor, on a machine that has an engine."""
+
+    file: str = Field(pattern=r"^/", description="its path there; an artifact or a template of that path brings it")
+    service: str = Field(pattern=r"^[a-zA-Z0-9._-]+$", description="the service that is watched as the product")
+
+
+class Playbook(Definition):
+    """A playbook of the vendor beside application.yaml, which configures the installed product."""
+
+    playbook: str
+    variables: dict[str, str] = Field(default={}, description="values are templates")
+
+
+class Former(Definition):
+    """An earlier version of the product, from which it can be upgraded."""
+
+    set: dict[str, Any] = Field(description="keys of the application that were otherwise then; at least version")
+    upgrade: Strings = Field(
+        default=(), description="templates; run after the new files have come, before the new version starts"
+    )
+    rollback: Strings | None = Field(
+        default=None, description="the same, after the former files are back; none: the product cannot go back"
+    )
+
+    @model_validator(mode="after")
+    def _versioned(self) -> Self:
+        if "version" not in self.set:
+            raise ValueError("a former version names its version")
+        if wrong := sorted({"former", "variants", "application"} & self.set.keys()):
+            raise ValueError(f"a former version cannot set {', '.join(wrong)}")
+        return self
 
 
 class Request(Definition):
@@ -140,7 +177,16 @@ class Application(Definition):
     )
     environment: dict[str, str] = Field(default={}, description="of the running product")
     secrets: Strings = Field(default=(), description="names; each cell gets fresh values")
-    start: str = Field(description="runs in the foreground under supervision")
+    playbooks: Annotated[tuple[Playbook, ...], BeforeValidator(listed)] = Field(
+        default=(), description="run with ansible-playbook once the templates are written; extra `ansible`"
+    )
+    start: str | None = Field(default=None, description="runs in the foreground under supervision")
+    service: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9:_.@-]+\.service$",
+        description="unit by which systemd starts it where one runs; without `start` it needs such a machine",
+    )
+    compose: ComposeFile | None = None
     user: str = "root"
     ready: Readiness
     stop: Literal["TERM", "INT", "QUIT"] = "TERM"
@@ -151,7 +197,28 @@ class Application(Definition):
     plugins: Annotated[tuple[Plugins, ...], BeforeValidator(listed)] = ()
     limits: Limits = Limits()
     parameters: dict[str, str] = Field(default={}, description="free values for the templates")
+    former: dict[str, Former] = Field(
+        default={}, description="earlier versions, by the name that the axis upgrade_from uses"
+    )
     variants: Annotated[tuple[Variant, ...], BeforeValidator(listed)] = ()
+
+    @model_validator(mode="after")
+    def _started(self) -> Self:
+        if self.compose is None and self.start is None and self.service is None:
+            raise ValueError("give `start`, `service` or `compose`: how is it started?")
+        if self.compose is not None and (self.start is not None or self.service is not None):
+            raise ValueError("with `compose` there is neither `start` nor `service`")
+        for name, one in self.former.items():
+            if unknown := sorted(one.set.keys() - {f.alias or n for n, f in type(self).model_fields.items()}):
+                raise ValueError(f"former version {name}: the application has no key {', '.join(unknown)}")
+        return self
+
+    @property
+    def needs(self) -> Needs:
+        """What only some machines have."""
+        image = any(one.install == "image" for one in self.artifacts)
+        return Needs(systemd=self.start is None and self.service is not None, engine=self.compose is not None,
+                     container=image and self.compose is None)  # fmt: skip
 
     @model_validator(mode="after")
     def _ports(self) -> Self:
@@ -161,14 +228,31 @@ class Application(Definition):
             raise ValueError("ready.path needs an http section")
         return self
 
-    def for_axes(self, axes: dict[str, str], architecture: str) -> Application:
-        """The application as it is on one cell: every variant whose ``when`` holds is laid over it, in order."""
-        facts = {**axes, "architecture": architecture}
+    def for_axes(self, axes: dict[str, str], architecture: str, family: str = "") -> Application:
+        """The application as it is on one cell: every variant whose ``when`` holds is laid over it, in order.
+
+        Beside the axes ``when`` knows the machine's ``architecture`` and the ``family`` of its system's packages.
+        """
+        facts = {**axes, "architecture": architecture, "family": family}
         values = self.model_dump(by_alias=True, exclude={"variants"})
         for variant in self.variants:
             if all(facts.get(key) == value for key, value in variant.when.items()):
                 values |= variant.set
         return Application.model_validate(values)
+
+    def before(self, name: str) -> Application:
+        """The former version ``name``, as it was on the same cell."""
+        values = self.model_dump(by_alias=True, exclude={"variants", "former"})
+        return Application.model_validate(values | self.former[name].set)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What of a machine a product cannot do without: systemd, a container engine, or to be made of an image."""
+
+    systemd: bool = False
+    engine: bool = False
+    container: bool = False
 
 
 class Variant(Definition):

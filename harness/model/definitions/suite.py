@@ -26,7 +26,9 @@ class Case(Definition):
     clause: str = Field(description="clause of GB/T 25000.51-2016")
     blocker: bool
     certifies_emulated: bool = Field(default=True, description="false: recorded, but certifies nothing")
-    when: Literal["main", "end"] = Field(default="main", description="end: after all suites, may destroy")
+    when: Literal["main", "end", "upgrade"] = Field(
+        default="main", description="end: after all suites, may destroy; upgrade: on cells that upgrade, by deployment"
+    )
     seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
     absolute: bool = Field(default=False, description="the limit is not scaled: it is part of what is demanded")
 

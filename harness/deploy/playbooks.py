@@ -1,0 +1,88 @@
+"""A vendor's Ansible playbook, run on a cell's machine through the harness's own connection to it.
+
+ansible-core is GPL, so it is an extra and a program of its own here: nothing of it is imported by the harness. The one
+file that Ansible imports is ``ansible/harness_machine.py``, a connection plugin.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.errors import DefinitionError, Fault, StepTimeout
+from harness.model.definitions import Playbook
+from harness.model.templating import render
+from harness.product import Deployment, ProductFault
+from harness.system.process import run
+
+SECONDS = 1800.0
+PLUGINS = Path(__file__).parent / "ansible"
+#: Name of the machine in the inventory, and of the groups that a playbook may have its hosts in.
+HOST = "application"
+
+
+def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
+    """Run one playbook.
+
+    Raises:
+        ProductFault: a task of it fails.
+        DefinitionError: ansible-core is not installed here.
+        InfrastructureError: the machine does not answer.
+    """
+    context = deployment.context
+    file = context.template_folder / playbook.playbook
+    program = _program()
+    if program is None:
+        fault = Fault(file=str(context.template_folder / "application.yaml"), line=1, column=1,
+                      message="it has playbooks, and ansible-playbook is not installed here",
+                      expected="pip install 'xinchuang-harness[ansible]'", found=playbook.playbook)  # fmt: skip
+        raise DefinitionError([fault])
+    values = context.values()
+    variables = {name: render(value, values, where="playbooks") for name, value in playbook.variables.items()}
+    with tempfile.TemporaryDirectory(prefix="harness-ansible-") as place:
+        folder = Path(place)
+        (folder / "machine.json").write_text(deployment.machine.reference.model_dump_json())
+        # Values may hold secrets: a file of our own, not the command line.
+        (folder / "variables.json").write_text(json.dumps(variables))
+        (folder / "inventory.json").write_text(json.dumps({"all": {"hosts": {HOST: {
+            "ansible_connection": "harness_machine", "ansible_python_interpreter": "/usr/bin/python3",
+        }}}}))  # fmt: skip
+        environment = {
+            "ANSIBLE_CONNECTION_PLUGINS": str(PLUGINS), "HARNESS_MACHINE": str(folder / "machine.json"),
+            "ANSIBLE_LOCAL_TEMP": place, "ANSIBLE_HOME": place, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_RETRY_FILES_ENABLED": "0", "ANSIBLE_HOST_KEY_CHECKING": "1", "ANSIBLE_PIPELINING": "0",
+            "ANSIBLE_REMOTE_TEMP": "/tmp/.harness-ansible", "ANSIBLE_DEPRECATION_WARNINGS": "0",  # noqa: S108
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "LC_ALL": "C.UTF-8",
+        }  # fmt: skip
+        argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]
+        try:
+            done = run(argv, timeout=SECONDS * context.factor, env=environment, cwd=file.parent)
+        except StepTimeout as error:
+            raise ProductFault(f"the playbook {playbook.playbook} did not end: {error.message}",
+                               f"playbook {playbook.playbook} 未在限时内结束") from error  # fmt: skip
+        deployment.machine.run("rm -rf /tmp/.harness-ansible", timeout=60)
+    if "HARNESS-INFRASTRUCTURE" in done.text:
+        # Ansible calls it unreachable; asked again, the machine itself says what is wrong.
+        deployment.machine.run("true", timeout=30)
+    if not done.ok or not re.search(r"^PLAY RECAP", done.out, re.MULTILINE):
+        raise ProductFault(f"the playbook {playbook.playbook} failed (exit {done.rc}): {_told(done.text)}",
+                           f"playbook {playbook.playbook} 执行失败（状态码 {done.rc}）", done.text[-2500:])  # fmt: skip
+    if re.search(r"no hosts matched", done.text):
+        raise ProductFault(f"the playbook {playbook.playbook} has no play for the host {HOST}: nothing was done",
+                           f"playbook {playbook.playbook} 没有针对主机 {HOST} 的任务", done.text[-800:])  # fmt: skip
+
+
+def _program() -> str | None:
+    """Beside this Python first: that is where the extra puts it."""
+    beside = Path(sys.executable).parent / "ansible-playbook"
+    return str(beside) if beside.is_file() else shutil.which("ansible-playbook")
+
+
+def _told(text: str) -> str:
+    lines = [line for line in text.splitlines() if re.match(r"(fatal|failed|ERROR)", line)]
+    return (lines or text.strip().splitlines()[-1:] or [""])[0][:400]
