@@ -32,12 +32,12 @@ from typing import Any
 
 import pytest
 
-from harness.database import CellDatabase
 from harness.errors import HarnessError, StepTimeout
 from harness.model.context import CellContext
 from harness.product import Deployment, Installation, ProductFault
 from harness.runners.host import Host, MachineBackend
 from harness.runners.http_client import HttpClient, ResourceClient
+from harness.servers import CellDatabase
 from harness.system.wait import wait_until
 
 CONTEXT = "HARNESS_CONTEXT"

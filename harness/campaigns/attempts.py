@@ -74,7 +74,7 @@ class Attempts:
         kind = self.lab.placement(cell).kind
         if kind is None:
             return []
-        return [(kind, os.os, cpu.cpu) for os, cpu in self.lab.definitions.machines(cell.axes)]
+        return [(kind, os.os, cpu.cpu) for os, cpu in self.lab.definitions.machines(cell.axes).values()]
 
     def _probe(self, target: Target) -> bool:
         kind, os, cpu = target[0], self.lab.definitions.systems[target[1]], self.lab.definitions.cpus[target[2]]

@@ -163,7 +163,7 @@ def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, ou
     wanted = {
         bases.name_of(os, cpu.architecture)
         for cell in row.plan["cells"]
-        for os, cpu in definitions.machines(cell["axes"])
+        for os, cpu in definitions.machines(cell["axes"]).values()
     }
     ids = {
         image

@@ -167,7 +167,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
         progress.begin(cells, expected, at_once)
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
         wanted = dict.fromkeys((os.os, cpu.architecture) for cell in cells
-                               for os, cpu in definitions.machines(cell.axes)
+                               for os, cpu in definitions.machines(cell.axes).values()
                                if lab.placement(cell).kind in ("container", "vm"))  # fmt: skip
         missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]
         wait([pool.submit(prepare, os, architecture) for os, architecture in missing])

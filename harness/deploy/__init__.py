@@ -1,6 +1,6 @@
 """Deploys a product: recipes of its environments, and the steps on a cell's machines."""
 
-from harness.deploy.recipes import application_recipe, database_recipe
+from harness.deploy.recipes import application_recipe, server_recipe
 from harness.deploy.steps import configure, deploy, start
 
-__all__ = ["application_recipe", "configure", "database_recipe", "deploy", "start"]
+__all__ = ["application_recipe", "configure", "deploy", "server_recipe", "start"]

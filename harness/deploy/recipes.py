@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.model.definitions import Application, Artifact, Cpu, Database
+from harness.model.definitions import Application, Artifact, Cpu, Database, Middleware
 from harness.model.recipe import Recipe, RecipeFile
 
 
@@ -26,11 +26,12 @@ def application_recipe(application: Application, *, os: str, cpu: Cpu, folder: P
     )  # fmt: skip
 
 
-def database_recipe(database: Database, *, os: str, architecture: str) -> Recipe:
-    """The environment of a database server."""
-    before = tuple(RecipeFile(path=f.path, content=f.content, mode=f.mode) for f in database.before_install)
-    return Recipe(name=database.database, os=os, architecture=architecture, before=before,
-                  packages=database.packages, commands=database.setup)  # fmt: skip
+def server_recipe(server: Database | Middleware, *, os: str, architecture: str) -> Recipe:
+    """The environment of a server of the lab."""
+    named, files = (server.database, server.before_install) if isinstance(server, Database) else (server.middleware, ())
+    before = tuple(RecipeFile(path=f.path, content=f.content, mode=f.mode) for f in files)
+    return Recipe(name=named, os=os, architecture=architecture, before=before,
+                  packages=server.packages, commands=server.setup)  # fmt: skip
 
 
 def _file(artifact: Artifact, folder: Path) -> RecipeFile:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.database import QueryFailed
 from harness.deploy.playbooks import run_playbook
 from harness.errors import StepTimeout
 from harness.model.definitions import Suite
 from harness.model.results import Cause, Measurement, Observation, Result
 from harness.model.templating import render
 from harness.product import Deployment, ProductFault
+from harness.servers import QueryFailed
 from harness.system.process import Completed
 from harness.system.wait import wait_until
 

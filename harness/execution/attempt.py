@@ -50,10 +50,16 @@ class Attempt:
     def __init__(self, lab: Lab, cell: Cell, record: AttemptRecord) -> None:
         self.lab, self.cell, self.record = lab, cell, record
         definitions = lab.definitions
-        (os, cpu), (database_os, database_cpu) = (definitions.application_machine(cell.axes),
-                                                  definitions.database_machine(cell.axes))  # fmt: skip
-        self.target = CellTarget(cpu=cpu, os=os, database=definitions.databases[cell.axes["database"]],
-                                 database_cpu=database_cpu, database_os=database_os)  # fmt: skip
+        os, cpu = definitions.application_machine(cell.axes)
+        middleware = definitions.middlewares.get(cell.axes.get("middleware", ""))
+        served = middleware if middleware is not None and middleware.placement == "server" else None
+        database = definitions.databases[cell.axes["database"]]
+        self.target = CellTarget(
+            cpu=cpu, os=os, database=database, middleware=served,
+            servers={role: definitions.server_machine(role, cell.axes)
+                     for role, one in (("database", database), ("middleware", served))
+                     if one is not None and one.placement == "server"},
+        )  # fmt: skip
         self.application = definitions.application_of(cell.axes)
         name = cell.axes.get(UPGRADE, FRESH)
         #: The version that is installed first and then upgraded; None where the product is installed anew.
@@ -61,14 +67,13 @@ class Attempt:
         self.suites_of_cell = [definitions.suites[name] for name in cell.suites]
         self.cases = cases_of(definitions, lab.deployment_suite, cell)
         self.seen: dict[tuple[str, str], Observation] = {}
-        found = (definitions.runtimes.get(cell.axes.get("runtime", "")),
-                 definitions.middlewares.get(cell.axes.get("middleware", "")))  # fmt: skip
+        found = (definitions.runtimes.get(cell.axes.get("runtime", "")), middleware if served is None else None)
         #: Runtime and middleware: installed beside the product, attested before it is deployed.
         self.foundations: list[Foundation] = [one for one in found if one is not None]
         self.found: tuple[Finding, ...] = ()  #: of static scans, on this cell
         self.facts: dict[str, Any] = {"seconds": {}, "notes": list(cell.notes)}
         self.emulator: Emulator | None = None  #: of the product's machine
-        self.database_emulator: Emulator | None = None
+        self.server_emulators: dict[str, Emulator | None] = {}
         self.attestation: list[dict[str, Any]] = []
         self.provisioner: Provisioner  #: of what serves the cell
         self.fidelity: Fidelity | None = None
@@ -93,10 +98,10 @@ class Attempt:
     @property
     def factor(self) -> float:
         """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
-        product = self.emulator is not None or (self.emulated and self.database_emulator is None)
+        emulated = [role for role, by in self.server_emulators.items() if by is not None]
+        product = self.emulator is not None or (self.emulated and not emulated)
         declared = self.cell.timeout_factor if product else 1.0
-        if self.database_emulator is not None:
-            declared = max(declared, self.target.database_cpu.timeout_factor)
+        declared = max([declared, *(self.target.servers[role][1].timeout_factor for role in emulated)])
         return max(declared, min(self.measured_factor, MAX_FACTOR))
 
     # --- recording ---
@@ -216,7 +221,7 @@ class Attempt:
         ]
         self.facts["seconds"]["total"] = round(time.monotonic() - self.began, 2)
         self.facts["attestation"] = self.attestation
-        by = self.emulator or self.database_emulator
+        by = next((one for one in (self.emulator, *self.server_emulators.values()) if one is not None), None)
         if by is not None:
             self.facts["emulator"] = vars(by)
         self.record.finish(judgement.verdict, judgement.cause, judgement.message, self.facts)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from harness.database import CellDatabase
 from harness.definitions import rules_of
-from harness.deploy import application_recipe, database_recipe, deploy
+from harness.deploy import application_recipe, deploy, server_recipe
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.lab import AttemptRecord, Lab
@@ -87,12 +87,13 @@ class _CellRun(Attempt):
         with self.step("environment"):
             placement = self.lab.placement(self.cell)
             if placement.kind is None or placement.fidelity is None:
-                told = " and ".join(cpu.cpu for _, cpu in self.lab.definitions.machines(self.cell.axes))
+                told = " and ".join(cpu.cpu for _, cpu in self.lab.definitions.machines(self.cell.axes).values())
                 raise AttestationMismatch(f"nothing here can serve {told}: {placement.by}",
                                           advice="run the cell on such a host; see: harness targets check")  # fmt: skip
             self.provisioner = self.lab.provisioners[placement.kind]
             self.emulator = self.provisioner.emulator(self.target.cpu)
-            self.database_emulator = self.provisioner.emulator(self.target.database_cpu)
+            self.server_emulators = {role: self.provisioner.emulator(cpu)
+                                     for role, (_, cpu) in self.target.servers.items()}  # fmt: skip
             self.found_as(placement.fidelity)
             self.roles = self.roles_of()
             return {role.name: self.made(role, partial(self.provisioner.environment, role, self.record))
@@ -110,11 +111,11 @@ class _CellRun(Attempt):
         roles = [Role(name="application", os=target.os, cpu=target.cpu, recipe=recipe, limits=self.application.limits,
                       ports=tuple(self.application.ports.values()),
                       systemd=self.application.service is not None)]  # fmt: skip
-        if target.database.placement == "server":
-            server = database_recipe(target.database, os=target.database_os.os,
-                                     architecture=target.database_cpu.architecture)  # fmt: skip
-            roles.append(Role(name="database", os=target.database_os, cpu=target.database_cpu, recipe=server,
-                              limits=target.database.limits))  # fmt: skip
+        for name, (system, cpu) in target.servers.items():
+            server = target.middleware if name == "middleware" else target.database
+            assert server is not None
+            roles.append(Role(name=name, os=system, cpu=cpu, limits=server.limits,
+                              recipe=server_recipe(server, os=system.os, architecture=cpu.architecture)))  # fmt: skip
         return tuple(roles)
 
     def recipe_of(self, application: Application) -> Recipe:
@@ -132,8 +133,8 @@ class _CellRun(Attempt):
                 self.no_former(failure.message)
             if role.name == "application":
                 self.install_failed(failure, time.monotonic() - started)
-            # The lab's database, not the product under test.
-            self.blocked(f"the database could not be installed: {failure.message}")
+            # A server of the lab, not the product under test.
+            self.blocked(f"the {role.name} could not be installed: {failure.message}")
         if environment is not None:
             if role.name == "application" and self.former is None:
                 self.observe_step("install", Result.PASS, seconds=environment.seconds)
@@ -145,7 +146,7 @@ class _CellRun(Attempt):
         for role in self.roles:
             if environments[role.name] is None:
                 self.state(State.PROVISIONING, "install / 安装")
-                machine = machines.application if role.name == "application" else machines.database
+                machine = machines.on(role.name)
                 with self.step("environment"):
                     self.made(role, partial(self.provisioner.install, machine, role, self.record))
         every = list(self.made_of.values())
@@ -234,9 +235,8 @@ class _CellRun(Attempt):
         """Declared against observed, before anything is tested; a mismatch blocks the cell."""
         self.state(State.ATTESTING, "attest / 核验")
         with self.step("attest"):
-            apart = machines.database is not machines.application
-            roles = [role for role in self.roles if role.name == "application" or apart]
-            on = [machines.application, machines.database]
+            roles = [role for role in self.roles if role.name in machines.of]
+            on = [machines.on(role.name) for role in roles]
             with ThreadPoolExecutor(len(roles)) as pool:
                 found = pool.map(self.provisioner.attest, on, roles)
                 for role, attestation in zip(roles, found, strict=True):
@@ -252,9 +252,10 @@ class _CellRun(Attempt):
         with self.step("deploy"):
             context = self.context(machines, product)
             self.record.hidden[:] = context.hidden()
-            deployment = self.deployment = Deployment.on(context, machines.application, machines.database)
-            self.start_database(deployment.database)
-            if self.provisioner.kind == "host" and machines.database is machines.application:
+            deployment = self.deployment = Deployment.on(
+                context, machines.application, machines.on("database"), machines.on("middleware"))  # fmt: skip
+            self.start_servers(deployment)
+            if self.provisioner.kind == "host" and len(machines.of) < len(self.roles):
                 # A server that shares the product's machine is none of what the product must not leave behind.
                 before = tuple(machines.application.processes())
                 deployment.context = context.model_copy(update={"ran_before": before})
@@ -287,7 +288,8 @@ class _CellRun(Attempt):
         def control(of: Application) -> Deployment:
             if of.version not in controls:
                 context = deployment.context.model_copy(update={"application": of})
-                controls[of.version] = Deployment.on(context, deployment.machine, deployment.database.machine)
+                made = Deployment.on(context, deployment.machine, deployment.database.machine)
+                controls[of.version] = dataclasses.replace(made, middleware=deployment.middleware)
             return controls[of.version]
 
         def install(of: Application, downgrade: bool) -> None:
@@ -368,7 +370,7 @@ class _CellRun(Attempt):
             Access(kind=database.database, path=database.path or "")
             if embedded
             else Access(
-                kind=database.database, host=machines.database_address, port=database.port or 0, password=token()
+                kind=database.database, host=machines.address("database"), port=database.port or 0, password=token()
             )
         )
         own = {p.name for p in product.packages} & set(self.application.packages)
@@ -379,15 +381,32 @@ class _CellRun(Attempt):
             qemu_cpu=self.model, factor=self.factor,
             application=self.application, database=database, access=access,
             secrets={name: token() for name in self.application.secrets},
-            application_machine=machines.application.reference, database_machine=machines.database.reference,
+            application_machine=machines.application.reference, database_machine=machines.on("database").reference,
+            **self.broker(machines),
             ran_before=self.ran_before,
             ports={name: machines.application.address(port) for name, port in self.application.ports.items()},
             template_folder=self.lab.definitions.application_folder, installed=tuple(sorted(own | from_files)),
         )  # fmt: skip
 
-    def start_database(self, database: CellDatabase) -> None:
+    def broker(self, machines: Machines) -> dict[str, Any]:
+        """What the context says of middleware that is a server."""
+        found = self.target.middleware
+        if found is None:
+            return {}
+        access = Access(kind=found.middleware, host=machines.address("middleware"), port=found.port or 0,
+                        password=token())  # fmt: skip
+        return {"middleware": found, "middleware_access": access,
+                "middleware_machine": machines.on("middleware").reference}  # fmt: skip
+
+    def start_servers(self, deployment: Deployment) -> None:
+        """Start database and middleware, and look what they are."""
         started = time.monotonic()
+        database, middleware = deployment.database, deployment.middleware
         try:
+            if middleware is not None:
+                middleware.start()
+                self.keep_attestation("middleware", attest_version("middleware", middleware.version(),
+                                                                   middleware.definition.declared))  # fmt: skip
             database.start()
             if not database.embedded:
                 database.create()
@@ -401,10 +420,10 @@ class _CellRun(Attempt):
 
     def keep_logs(self, deployment: Deployment) -> None:
         self.record.keep("application.log", deployment.log(5000).encode())
-        path = self.target.database.log
-        if path is not None:
-            done = deployment.database.machine.run(f"tail -n 5000 '{path}'", timeout=60)
-            self.record.keep("database.log", done.out.encode())
+        for role, server in (("database", deployment.database), ("middleware", deployment.middleware)):
+            if server is not None and server.definition.log is not None:
+                done = server.machine.run(f"tail -n 5000 '{server.definition.log}'", timeout=60)
+                self.record.keep(f"{role}.log", done.out.encode())
 
     def stop_all(self) -> None:
         """Stop product and database where their machine stays: what is stopped in order leaves nothing behind."""
@@ -419,9 +438,10 @@ class _CellRun(Attempt):
             deployment.stop()
         with contextlib.suppress(HarnessError):
             deployment.remove_control()
-        with contextlib.suppress(HarnessError):
-            if not deployment.database.embedded:
-                deployment.database.stop()
+        for server in (deployment.database, deployment.middleware):
+            with contextlib.suppress(HarnessError):
+                if server is not None and not server.embedded:
+                    server.stop()
 
     def keep_logs_of_trouble(self, kind: type[BaseException] | None, *_: object) -> None:
         """Early failures keep their logs too."""

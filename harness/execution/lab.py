@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.machines import Engine, Inventory
-from harness.model.definitions import Cpu, Database, Os, Suite
+from harness.model.definitions import Cpu, Database, Middleware, Os, Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
 from harness.model.results import Cause, Observation, State, Verdict
@@ -59,10 +59,10 @@ class Lab:
 
 @dataclass(frozen=True, kw_only=True)
 class CellTarget:
-    """The definitions behind a cell's axes; a database server may be on another system and CPU."""
+    """The definitions behind a cell's axes; ``servers`` have the system and CPU of each by role."""
 
     cpu: Cpu
     os: Os
     database: Database
-    database_cpu: Cpu
-    database_os: Os
+    middleware: Middleware | None  #: where it is a server
+    servers: Mapping[str, tuple[Os, Cpu]]

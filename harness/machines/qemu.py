@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ from harness.system.process import background
 READY = "HARNESS-READY"
 _NO_ROOT = "HARNESS-NO-ROOT"
 STATE = "qemu.json"  #: in a machine's folder: who it belongs to
+
+#: A cable to another machine, as the names of this machine's socket and of the other's in the parent of their folders;
+#: None where it ends nowhere.
+Link = tuple[str, str] | None
+#: Network cards for such cables.
+CARDS = 2
 
 #: Machine, firmware and console by architecture.
 BOARDS = {
@@ -68,12 +75,12 @@ class Boot:
 class Qemu:
     """A running QEMU in ``folder``, whose ``disk.qcow2`` it uses.
 
-    ``ports``: port of the guest -> port of 127.0.0.1. ``link``: names of this machine's and the other's socket on the
-    cell's own network, in ``folder``'s parent. The process ends with the thread that started it.
+    ``ports``: port of the guest -> port of 127.0.0.1. ``links``: cables to other machines of the cell. The process
+    ends with the thread that started it.
     """
 
     def __init__(self, folder: Path, name: str, shape: Shape, boot: Boot, ports: dict[int, int],
-                 link: tuple[str, str] | None = None, *, owner: dict[str, str] | None = None,
+                 links: Sequence[Link] = (), *, owner: dict[str, str] | None = None,
                  restore: str = "") -> None:  # fmt: skip
         if shutil.which(shape.program) is None:
             raise InfrastructureError(f"{shape.program} is missing: no virtual machine of {shape.architecture}",
@@ -82,10 +89,10 @@ class Qemu:
         (folder / STATE).write_text(json.dumps({"name": name, **(owner or {})}))
         # The monitor's path must be short (unix(7): 108 bytes), so all paths are relative to the folder.
         self._log = (folder / "qemu.log").open("ab")
-        self.process = background(self._arguments(boot, link, restore), cwd=folder, log=self._log)
+        self.process = background(self._arguments(boot, links, restore), cwd=folder, log=self._log)
         (folder / "pid").write_text(str(self.process.pid))
 
-    def _arguments(self, boot: Boot, link: tuple[str, str] | None, restore: str) -> list[str]:
+    def _arguments(self, boot: Boot, links: Sequence[Link], restore: str) -> list[str]:
         shape = self.shape
         program, machine, console = BOARDS[shape.architecture]
         forward = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for there, here in self.ports.items())
@@ -98,8 +105,7 @@ class Qemu:
             # Nothing of the guest reaches out: what it offers is forwarded from 127.0.0.1.
             "-netdev", f"user,id=n0,restrict=on{forward}",
             "-device", "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:01",
-            "-netdev", _link(link), "-device", "virtio-net-pci,netdev=n1,romfile=,mac=52:54:00:00:00:02",
-            "-device", "virtio-rng-pci",
+            *_cables(links), "-device", "virtio-rng-pci",
             "-kernel", str(boot.kernel), "-initrd", str(boot.initrd),
             "-append", f"console={console} net.ifnames=0 root=/dev/vda rw init={boot.init} panic=-1 quiet nowatchdog",
         ]  # fmt: skip
@@ -172,12 +178,19 @@ class Qemu:
         self._log.close()
 
 
-def _link(link: tuple[str, str] | None) -> str:
-    """The cell's own network: a cable to the other machine, or one that ends nowhere."""
-    if link is None:
-        return "hubport,id=n1,hubid=1"
-    own, other = link
-    return f"dgram,id=n1,local.type=unix,local.path=../{own},remote.type=unix,remote.path=../{other}"
+def _cables(links: Sequence[Link]) -> list[str]:
+    """The cell's own network. A machine has the same cards whatever they lead to, or no snapshot of it could be
+    restored."""
+    argv = []
+    for number in range(1, CARDS + 1):
+        link = links[number - 1] if number <= len(links) else None
+        end = f"hubport,id=n{number},hubid={number}"
+        if link is not None:
+            own, other = link
+            end = f"dgram,id=n{number},local.type=unix,local.path=../{own},remote.type=unix,remote.path=../{other}"
+        card = f"virtio-net-pci,netdev=n{number},romfile=,mac=52:54:00:00:00:{number + 1:02x}"
+        argv += ["-netdev", end, "-device", card]
+    return argv
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.model.definitions import Application, Database, LoadProfile
+from harness.model.definitions import Application, Database, LoadProfile, Middleware
 from harness.model.machine import MachineReference
 
 
@@ -42,6 +42,9 @@ class CellContext(BaseModel):
     secrets: dict[str, str]
     application_machine: MachineReference
     database_machine: MachineReference  #: the application's where the database is embedded
+    middleware: Middleware | None = None  #: where it is a server
+    middleware_access: Access | None = None
+    middleware_machine: MachineReference | None = None
     ran_before: tuple[int, ...] = ()  #: processes of the application's machine before the product came
     ports: dict[str, tuple[str, int]]  #: name -> address on this machine
     template_folder: Path  #: folder of application.yaml
@@ -49,9 +52,10 @@ class CellContext(BaseModel):
     profile: LoadProfile | None = None
 
     def values(self) -> dict[str, Any]:
-        """What templates of the product see: ``db``, ``ports``, ``secrets``, ``params``, ``cell``."""
+        """What templates of the product see: ``db``, ``middleware``, ``ports``, ``secrets``, ``params``, ``cell``."""
         return {
             "db": self.access.model_dump(),
+            "middleware": self.middleware_access.model_dump() if self.middleware_access is not None else {},
             "ports": self.application.ports,
             "secrets": self.secrets,
             "params": self.application.parameters,
@@ -60,4 +64,5 @@ class CellContext(BaseModel):
 
     def hidden(self) -> list[str]:
         """Secrets that no log may show."""
-        return [self.access.password, *self.secrets.values()]
+        servers = [one for one in (self.access, self.middleware_access) if one is not None]
+        return [*(one.password for one in servers), *self.secrets.values()]

@@ -18,8 +18,10 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-#: Axes of a database server's own machine -> the kind of target that their values name.
-ROLE_AXES = {"database_os": "os", "database_cpu": "cpu"}
+#: Roles of the machines that a server of the lab may have for itself.
+ROLES = ("database", "middleware")
+#: Axes of such a machine -> the kind of target that their values name.
+ROLE_AXES = {f"{role}_{kind}": kind for role in ROLES for kind in ("os", "cpu")}
 #: Value of a role axis: what the application is on.
 SAME = "same"
 #: Axis of the version that is upgraded, and its value where the product is installed anew.
@@ -58,9 +60,10 @@ class Definitions:
         """What a cell with these axes runs its product on."""
         return self.systems[axes["os"]], self.cpus[axes["cpu"]]
 
-    def database_machine(self, axes: Mapping[str, str]) -> tuple[Os, Cpu]:
-        """What a cell with these axes runs its database on: the same, where no role axis says otherwise."""
-        os, cpu = (axes.get(role, SAME) for role in ROLE_AXES)
+    def server_machine(self, role: str, axes: Mapping[str, str]) -> tuple[Os, Cpu]:
+        """What a cell with these axes runs its database or middleware on: the same, where no role axis says
+        otherwise."""
+        os, cpu = (axes.get(f"{role}_{kind}", SAME) for kind in ("os", "cpu"))
         return self.systems[axes["os"] if os == SAME else os], self.cpus[axes["cpu"] if cpu == SAME else cpu]
 
     def application_of(self, axes: Mapping[str, str]) -> Application:
@@ -68,10 +71,20 @@ class Definitions:
         os, cpu = self.application_machine(axes)
         return self.application.for_axes(dict(axes), cpu.architecture, os.family)
 
-    def machines(self, axes: Mapping[str, str]) -> list[tuple[Os, Cpu]]:
-        """The different machines of a cell, the application's first."""
-        own, other = self.application_machine(axes), self.database_machine(axes)
-        return [own] if (other[0].os, other[1].cpu) == (own[0].os, own[1].cpu) else [own, other]
+    def machines(self, axes: Mapping[str, str]) -> dict[str, tuple[Os, Cpu]]:
+        """The different machines of a cell by role, the application's first."""
+        found = {"application": self.application_machine(axes)}
+        for role in ROLES:
+            os, cpu = self.server_machine(role, axes)
+            if (os.os, cpu.cpu) not in [(one.os, other.cpu) for one, other in found.values()]:
+                found[role] = (os, cpu)
+        return found
+
+    def server(self, role: str, axes: Mapping[str, str]) -> Database | Middleware | None:
+        """What is behind a role of a cell with these axes; None where there is none."""
+        if role == "database":
+            return self.databases[axes["database"]]
+        return self.middlewares.get(axes.get("middleware", ""))
 
 
 @dataclass(frozen=True, kw_only=True)

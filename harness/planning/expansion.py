@@ -13,7 +13,7 @@ from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
 from harness.model.definitions import Cpu, Matrix, Os
 from harness.model.plan import (
     FRESH,
-    ROLE_AXES,
+    ROLES,
     SAME,
     UPGRADE,
     Cell,
@@ -260,19 +260,24 @@ def _applications(definitions: Definitions, cells: list[Cell], faults: list[Faul
 
 
 def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
-    """A machine of its own is for a database server, and must exist."""
-    for cell in cells:
-        apart = {axis: value for axis, value in cell.axes.items() if axis in ROLE_AXES and value != SAME}
+    """A machine of its own is for a server, and must exist."""
+    for cell, role in itertools.product(cells, ROLES):
+        axes = (f"{role}_os", f"{role}_cpu")
+        apart = {axis: cell.axes[axis] for axis in axes if cell.axes.get(axis, SAME) != SAME}
         if not apart:
             continue
         axis, told = next(iter(apart)), ", ".join(f"{axis}: {value}" for axis, value in apart.items())
-        database = definitions.databases[cell.axes["database"]]
-        system, cpu = definitions.database_machine(cell.axes)
-        if database.placement == "embedded":
-            fault(("axes", axis), f"{database.database} is part of the product's machine and can have none of its own",
-                  expected=f"an exclude for database: {database.database}, {told}")  # fmt: skip
+        server = definitions.server(role, cell.axes)
+        system, cpu = definitions.server_machine(role, cell.axes)
+        if server is None:
+            fault(("axes", axis), f"a machine for {role}, and the matrix has no axis {role}",
+                  expected=f"an axis {role}, or no {axis}")  # fmt: skip
+        elif server.placement != "server":
+            name = cell.axes[role]
+            fault(("axes", axis), f"{name} is part of the product's machine and can have none of its own",
+                  expected=f"an exclude for {role}: {name}, {told}")  # fmt: skip
         elif _lacks(system, cpu):
-            fault(("axes", axis), f"{system.os} has no {cpu.architecture} release for a database on {cpu.cpu}",
+            fault(("axes", axis), f"{system.os} has no {cpu.architecture} release for a {role} on {cpu.cpu}",
                   expected=f"an exclude for os: {cell.axes['os']}, {told}")  # fmt: skip
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from harness.database import CellDatabase
 from harness.errors import HarnessError, StepTimeout
 from harness.machines import open_machine
 from harness.model.context import CellContext
-from harness.model.machine import Machine
+from harness.model.machine import Machine, MachineReference
 from harness.model.templating import render
 from harness.product.controls import Control, control_of
 from harness.product.fault import ProductFault
+from harness.servers import CellDatabase, CellServer
 from harness.system.wait import Deadline, wait_until
 
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
@@ -28,6 +28,7 @@ class Deployment:
     context: CellContext
     machine: Machine
     database: CellDatabase
+    middleware: CellServer | None = None
     _control: Control | None = field(default=None, repr=False)
 
     @classmethod
@@ -38,15 +39,24 @@ class Deployment:
             InfrastructureError: a machine cannot be reached.
         """
         product = open_machine(context.application_machine)
-        same = context.database_machine == context.application_machine
-        return cls.on(context, product, product if same else open_machine(context.database_machine))
+
+        def reached(reference: MachineReference) -> Machine:
+            return product if reference == context.application_machine else open_machine(reference)
+
+        broker = context.middleware_machine
+        return cls.on(context, product, reached(context.database_machine),
+                      reached(broker) if broker is not None else None)  # fmt: skip
 
     @classmethod
-    def on(cls, context: CellContext, product: Machine, server: Machine) -> Deployment:
-        """On machines that are reached already; ``server`` is the product's where the database shares it."""
+    def on(cls, context: CellContext, product: Machine, server: Machine, broker: Machine | None = None) -> Deployment:
+        """On machines that are reached already; ``server`` is the database's and ``broker`` the middleware's, which
+        may be the product's."""
         user = context.application.user if context.database.placement == "embedded" else "root"
         database = CellDatabase(server, context.database, context.access, context.factor, user)
-        return cls(context, product, database)
+        middleware = None
+        if broker is not None and context.middleware is not None and context.middleware_access is not None:
+            middleware = CellServer(broker, context.middleware, context.middleware_access, context.factor)
+        return cls(context, product, database, middleware)
 
     def url(self, path: str = "") -> str:
         """Where the product's HTTP interface answers on this machine."""
@@ -186,6 +196,8 @@ class Deployment:
                 return "a known-good command fails on the application's machine"
             if not self.database.ready():
                 return f"the database {self.context.database.database} does not answer"
+            if self.middleware is not None and not self.middleware.ready():
+                return f"the middleware {self.middleware.name} does not answer"
         except HarnessError as error:
             return error.message
         return ""

@@ -61,9 +61,11 @@ class Installation:
         """Processes that still run on the machine and came after it, and declared ports that still listen."""
         new = {pid: args for pid, args in self.machine.processes().items()
                if pid not in self.context.ran_before and f"{RUN}/supervise.sh" not in args}  # fmt: skip
-        shared = self.context.database_machine == self.context.application_machine
-        server = self.context.database.placement == "server"
-        foreign = self._of_others(new) if shared and server else set()
+        context = self.context
+        own = context.application_machine
+        shared = (context.database.placement == "server" and context.database_machine == own) \
+            or context.middleware_machine == own  # fmt: skip
+        foreign = self._of_others(new) if shared else set()
         processes = [args for pid, args in new.items() if pid not in foreign]
         table = self.machine.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null", timeout=30).out
         listening = {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", table)}

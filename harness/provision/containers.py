@@ -18,7 +18,7 @@ from harness.model.target import Attestation
 from harness.provision.architecture import Emulator, emulator, host_architecture
 from harness.provision.attestation import attest
 from harness.provision.environments import Environments
-from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand
+from harness.provision.provisioner import Kind, Machines, Names, Role, demand
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ class Containers:
                 found[role.name] = ContainerMachine(self.engine, identity, role.name)
             if self.engine.is_podman and len(found) > 1:
                 self._introduce(found)
-            product = found[APPLICATION]
-            yield Machines(application=product, database=found.get("database", product))
+            yield Machines(of=found)
         finally:
             trouble: list[HarnessError] = []
             for kind, name in reversed(made):

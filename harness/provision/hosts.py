@@ -23,7 +23,7 @@ from harness.provision.architecture import Emulator
 from harness.provision.attestation import attest
 from harness.provision.hoststate import HostState, keep_etc, look, restore
 from harness.provision.installing import Installer, manager_of
-from harness.provision.provisioner import APPLICATION, DATABASE, Kind, Machines, Names, Role, demand, weakest
+from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand, weakest
 
 #: How long a cell waits for a host that others have, as long as one of them may become free.
 PATIENCE_SECONDS = 3600.0
@@ -95,7 +95,7 @@ class LabHosts:
     @contextlib.contextmanager
     def machines(self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names,
                  ledger: Ledger) -> Iterator[Machines]:  # fmt: skip
-        """A database server gets a host of its own where another that fits is free, else it shares the product's.
+        """A server gets a host of its own where another that fits is free, else it shares the product's.
 
         Hosts of different kinds are taken in one order by every cell, and nobody waits for a second one of a kind: so
         no two cells wait for each other.
@@ -114,16 +114,15 @@ class LabHosts:
                     continue
                 held[role.name] = found
                 taken.add(found.host.host)
-            product = held[APPLICATION]
-            server = held.get(DATABASE, product)
 
             def check() -> None:
                 for one in held.values():
                     one.lease.check()
 
             yield Machines(
-                application=product.machine, database=server.machine, check=check,
-                database_address="127.0.0.1" if server is product else server.host.address,
+                of={name: one.machine for name, one in held.items()}, check=check,
+                addresses={one.name: held[one.name].host.address if one.name in held else "127.0.0.1"
+                           for one in roles if one.name != APPLICATION},
                 fidelity=weakest([Fidelity(one.host.fidelity) for one in held.values()]),
             )  # fmt: skip
 

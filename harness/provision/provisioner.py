@@ -18,14 +18,14 @@ from harness.provision.architecture import Emulator
 
 Kind = Literal["container", "vm", "host"]
 
-APPLICATION, DATABASE = "application", "database"
+APPLICATION = "application"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
     """One machine that a cell needs, and what is to be installed on it."""
 
-    name: str  #: ``application`` or ``database``: by that name the other finds it
+    name: str  #: ``application``, ``database``, ``middleware``: by that name the others find it
     os: Os
     cpu: Cpu
     recipe: Recipe
@@ -49,17 +49,28 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Machines:
-    """``database`` is the application's machine where the database is embedded or shares it.
+    """By role; a role that has none of its own is on the application's.
 
-    ``database_address``: by what name or address the product reaches the database. ``check`` raises where a machine
-    may not be used any more.
+    ``addresses``: by what name or address the product reaches a role, where that is not the role's name. ``check``
+    raises where a machine may not be used any more.
     """
 
-    application: Machine
-    database: Machine
-    database_address: str = DATABASE
+    of: Mapping[str, Machine]
+    addresses: Mapping[str, str] = field(default_factory=dict)
     fidelity: Fidelity | None = None  #: where only the machines that were found tell it
     check: Callable[[], None] = lambda: None
+
+    @property
+    def application(self) -> Machine:
+        return self.of[APPLICATION]
+
+    def on(self, role: str) -> Machine:
+        """The machine of a role."""
+        return self.of.get(role, self.application)
+
+    def address(self, role: str) -> str:
+        """By what the product reaches a role."""
+        return self.addresses.get(role, role)
 
 
 class Provisioner(Protocol):

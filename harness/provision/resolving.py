@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.machines import Inventory
@@ -69,10 +69,10 @@ def by_host(os: Os, cpu: Cpu, inventory: Inventory | None, needs: Needs = NOTHIN
                    by=f"host {', '.join(one.host for one in hosts)}")  # fmt: skip
 
 
-def resolve(machines: Sequence[tuple[Os, Cpu]], prefer: Sequence[Kind], accepted: Sequence[str],
+def resolve(machines: Mapping[str, tuple[Os, Cpu]], prefer: Sequence[Kind], accepted: Sequence[str],
             inventory: Inventory | None, needs: Needs = NOTHING) -> Placement:  # fmt: skip
     """The first kind of ``prefer`` that serves every machine of a cell with a fidelity that is ``accepted`` (all
-    where none is named); ``machines`` has the application's first, and ``needs`` is what that must have."""
+    where none is named); ``machines`` by role has the application's first, and ``needs`` is what that must have."""
     refused = []
     for kind in prefer:
         served = [
@@ -81,7 +81,7 @@ def resolve(machines: Sequence[tuple[Os, Cpu]], prefer: Sequence[Kind], accepted
             else by_vm(os, cpu, asked)
             if kind == "vm"
             else by_container(os, cpu, asked)
-            for (os, cpu), asked in zip(machines, [needs, *[NOTHING] * len(machines)], strict=False)
+            for (os, cpu), asked in zip(machines.values(), [needs, *[NOTHING] * len(machines)], strict=False)
         ]
         fidelity = weakest([one.fidelity for one in served])
         if fidelity is None:
@@ -90,5 +90,12 @@ def resolve(machines: Sequence[tuple[Os, Cpu]], prefer: Sequence[Kind], accepted
         elif accepted and fidelity.value not in accepted:
             refused.append(f"{kind}: it would be {fidelity.value}, required is {' or '.join(accepted)}")
         else:
-            return Placement(kind=kind, fidelity=fidelity, by="; database: ".join(one.by for one in served))
+            return Placement(
+                kind=kind,
+                fidelity=fidelity,
+                by="; ".join(
+                    one.by if number == 0 else f"{role}: {one.by}"
+                    for number, (role, one) in enumerate(zip(machines, served, strict=True))
+                ),
+            )
     return Placement(kind=None, fidelity=None, by="; ".join(refused))

@@ -11,13 +11,13 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessBug, HarnessError, InfrastructureError, ProvisionError
 from harness.machines import Inventory, VirtualMachine
-from harness.machines.qemu import Qemu, Shape, free_port
+from harness.machines.qemu import Link, Qemu, Shape, free_port
 from harness.model.definitions import Cpu, Host, Hosts, Os, size_in_bytes
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine, MachineReference
@@ -32,7 +32,7 @@ from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Ro
 from harness.system.process import run
 
 #: Raised when the way snapshots are made changes.
-REVISION = 1
+REVISION = 2
 SNAPSHOT = "ready"
 BOOT_SECONDS = 180.0
 #: A trial boot with KVM that takes longer proves nothing.
@@ -45,8 +45,9 @@ PROOF_SECONDS = 15.0
 MOMENTS = 8
 #: What kernel and services of the machine itself take, in MiB, beside what the product may use.
 OWN_MEMORY = 192
-#: Addresses of the machines of one cell on its own network.
-ADDRESSES = {"application": "10.77.0.1", "database": "10.77.0.2"}
+#: Servers of a cell by the number of the cable that leads from the product's machine to each: its own end of cable n
+#: is 10.77.n.1, and the server's 10.77.n.2.
+CABLES = ("database", "middleware")
 
 
 @functools.cache
@@ -121,17 +122,16 @@ class VirtualMachines:
         with contextlib.ExitStack() as stack:
 
             def start(role: Role) -> VirtualMachine:
-                other = next((f"{stem}-{one.name}" for one in roles if one.name != role.name), "")
                 disk, shape, snapshot = prepared[role.name]
                 return stack.enter_context(self._started(
-                    f"{stem}-{role.name}", role.name, disk, shape, snapshot, ports=role.ports, other=other,
+                    f"{stem}-{role.name}", role.name, disk, shape, snapshot, ports=role.ports,
+                    links=_links(stem, role.name, [one.name for one in roles]),
                     owner={"campaign": names.campaign}, ledger=ledger,
                 ))  # fmt: skip
 
             found = {role.name: start(role) for role in roles}
-            product = found[APPLICATION]
             kvm = all(shape.accelerator == "kvm" for _, shape, _ in prepared.values())
-            yield Machines(application=product, database=found.get("database", product),
+            yield Machines(of=found,
                            fidelity=Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED)  # fmt: skip
 
     def _prepared(self, role: Role, environment: Environment | None, ledger: Ledger) -> tuple[Disk, Shape, Path]:
@@ -231,7 +231,7 @@ class VirtualMachines:
 
     def _prove(self, disk: Disk, shape: Shape, snapshot: Path) -> None:
         place = self.folder / f"proof-{os.getpid()}-{secrets.token_hex(4)}"
-        with self._restored(place, place.name, disk, shape, snapshot, (), None, {}, PROOF_SECONDS) as machine:
+        with self._restored(place, place.name, disk, shape, snapshot, (), (), {}, PROOF_SECONDS) as machine:
             done = machine.run("sleep 0.2; test -w /root", timeout=PROOF_SECONDS)
             if not done.ok:
                 raise InfrastructureError(f"a snapshot of {shape.architecture} cannot be restored: {done.text[-200:]}",
@@ -239,14 +239,14 @@ class VirtualMachines:
 
     @contextlib.contextmanager
     def _restored(self, place: Path, name: str, disk: Disk, shape: Shape, snapshot: Path, ports: tuple[int, ...],
-                  link: tuple[str, str] | None, owner: dict[str, str],
+                  links: Sequence[Link], owner: dict[str, str],
                   seconds: float = RESTORE_SECONDS) -> Iterator[VirtualMachine]:  # fmt: skip
         place.mkdir(parents=True, mode=0o700)
         qemu = machine = None
         try:
             _copy(snapshot, place / "disk.qcow2")
             forwarded = {22: free_port(), **{port: free_port() for port in ports}}
-            qemu = Qemu(place, name, shape, disk.boot, forwarded, link, owner=owner, restore=SNAPSHOT)
+            qemu = Qemu(place, name, shape, disk.boot, forwarded, links, owner=owner, restore=SNAPSHOT)
             machine = self._login(qemu, disk, seconds)
             yield machine
         finally:
@@ -288,17 +288,16 @@ class VirtualMachines:
 
     @contextlib.contextmanager
     def _started(self, name: str, role: str, disk: Disk, shape: Shape, snapshot: Path, *, ports: tuple[int, ...],
-                 other: str, owner: dict[str, str], ledger: Ledger) -> Iterator[VirtualMachine]:  # fmt: skip
-        """A machine of a cell, restored from its snapshot; ``other`` is the name of the cell's other machine, or none.
+                 links: Sequence[Link], owner: dict[str, str], ledger: Ledger) -> Iterator[VirtualMachine]:  # fmt: skip
+        """A machine of a cell, restored from its snapshot.
 
         Raises:
             InfrastructureError: it does not come up.
         """
         ledger.intent("vm", name)
-        link = (f"{name}/link", f"{other}/link") if other else None
         place = self.folder / name
         try:
-            with self._restored(place, name, disk, shape, snapshot, ports, link, owner) as machine:
+            with self._restored(place, name, disk, shape, snapshot, ports, links, owner) as machine:
                 ledger.created("vm", name, str(machine.reference.process))
                 self._settle(machine, role)
                 try:
@@ -311,15 +310,39 @@ class VirtualMachines:
 
     def _settle(self, machine: VirtualMachine, role: str) -> None:
         """What a machine that was asleep must be told: the time, other random numbers, who it is in this cell."""
-        hosts = "\\n".join(f"{address} {name}" for name, address in ADDRESSES.items())
+        hosts, cables = "\\n".join(_hosts(role)), "; ".join(_cables(role))
         done = machine.run(
             f"date -u -s @{time.time():.3f} >/dev/null && cat >/dev/urandom && hostname {role} && "
-            f"printf '{hosts}\\n' >>/etc/hosts && ip link set eth1 up && ip addr add {ADDRESSES[role]}/24 dev eth1",
+            f"printf '{hosts}\\n' >>/etc/hosts && {{ {cables}; }}",
             stdin=secrets.token_hex(64), timeout=RESTORE_SECONDS,
         )  # fmt: skip
         if not done.ok:
             raise InfrastructureError(f"{machine.name}: it could not be set up: {done.text.strip()[-300:]}",
                                       advice="see console.log in the evidence")  # fmt: skip
+
+
+def _links(stem: str, role: str, roles: Sequence[str]) -> list[Link]:
+    """The sockets of a machine's cables: one to each server from the product's machine, one to that from a server."""
+    if role != APPLICATION:
+        return [(f"{stem}-{role}/link-{role}", f"{stem}-{APPLICATION}/link-{role}") if one == role else None
+                for one in CABLES]  # fmt: skip
+    return [(f"{stem}-{role}/link-{one}", f"{stem}-{one}/link-{one}") if one in roles else None for one in CABLES]
+
+
+def _hosts(role: str) -> list[str]:
+    """Lines of /etc/hosts: servers see the product's machine, and it sees them."""
+    if role == APPLICATION:
+        return [f"10.77.{n}.1 {APPLICATION}" for n, _ in enumerate(CABLES)][:1] + [
+            f"10.77.{n}.2 {name}" for n, name in enumerate(CABLES)]  # fmt: skip
+    n = CABLES.index(role)
+    return [f"10.77.{n}.1 {APPLICATION}", f"10.77.{n}.2 {role}"]
+
+
+def _cables(role: str) -> list[str]:
+    """Commands that bring up a machine's ends."""
+    end = 1 if role == APPLICATION else 2
+    return [f"ip link set eth{n + 1} up && ip addr add 10.77.{n}.{end}/24 dev eth{n + 1}"
+            for n, name in enumerate(CABLES) if role in (APPLICATION, name)]  # fmt: skip
 
 
 def _overlay(disk: Disk, place: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from harness.judging import counts, overall
 from harness.model.definitions import Case, Text
 from harness.model.ledger import MEDIA_LOAD
-from harness.model.plan import SAME
+from harness.model.plan import ROLES, SAME
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
 
@@ -94,8 +94,8 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
 
 def _limits(axes: dict[str, str], plan: dict[str, Any]) -> tuple[Text, ...]:
     """What the emulated machines of a cell cannot show."""
-    other = axes.get("database_cpu", SAME)
-    cpus = [plan["cpus"][name] for name in dict.fromkeys((axes["cpu"], axes["cpu"] if other == SAME else other))]
+    others = [name for role in ROLES if (name := axes.get(f"{role}_cpu", SAME)) != SAME]
+    cpus = [plan["cpus"][name] for name in dict.fromkeys((axes["cpu"], *others))]
     return tuple(dict.fromkeys(Text(**limit) for cpu in cpus for limit in cpu["emulation"]["limits"]))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Run
 from tests.products import WEB, product
 
@@ -45,3 +47,35 @@ def test_an_x86_product_with_its_database_on_arm(harness: Run, tmp_path: Path) -
     assert "neoverse-n1" in facts["database", "emulator"]
     assert {package["architecture"] for package in cell["database_packages"]} <= {"arm64", "all"}
     assert any("64K" in limit["en"] for limit in cell["limits"]), "what the emulated machine cannot show is told"
+
+
+CACHE = """\
+def test_each_has_a_machine_of_its_own(host, target):
+    assert host.run("getent hosts database middleware").rc == 0
+    assert host.run("command -v redis-server").rc != 0, "the product's machine has no server of it"
+
+
+def test_the_product_reaches_it(host):
+    word = host.check_output("sed -n 's/^redis //p' /etc/tiny-web.conf")
+    address, port, password = word.split()
+    said = "\\\\r\\\\n".join([f"AUTH {password}", "SET k 适配", "GET k", "QUIT", ""])
+    assert "适配" in host.check_output(f"printf '{said}' | busybox nc -w 10 {address} {port}")
+"""
+
+
+@pytest.mark.parametrize(("cpu", "others"), [("x86-64", "kunpeng-920"), ("hygon-c86", "same")])
+def test_database_and_middleware_on_machines_of_their_own(harness: Run, tmp_path: Path, cpu: str, others: str) -> None:
+    """Three machines: containers of two architectures, and virtual machines with a cable to each server."""
+    web = {**WEB, "templates": [{"template": "web.conf", "path": "/etc/tiny-web.conf", "mode": "0600"}]}
+    axes = {"middleware": ["redis"], "middleware_cpu": [others], "database_cpu": [others]}
+    folder = product(tmp_path / "p", web, cpu=[cpu], database=["postgresql"], axes=axes, check=CACHE)
+    (folder / "web.conf").write_text("redis {{ middleware.host }} {{ middleware.port }} {{ middleware.password }}\n")
+    ran = harness("run", folder, "--format", "json")
+    assert ran.code == 0, ran.err
+    record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
+    (cell,) = record["cells"]
+    facts = {(fact["machine"], fact["name"]): fact["observed"] for fact in cell["attestation"]}
+    assert facts["middleware", "middleware version"].startswith("Redis server v=")
+    assert facts["middleware", "architecture"] == ("aarch64" if others == "kunpeng-920" else "x86_64")
+    stored = "".join(path.read_text(errors="replace") for path in (tmp_path / ".harness").rglob("*") if path.is_file())
+    assert "requirepass" not in stored, "no secret of the middleware is kept"

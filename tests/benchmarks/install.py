@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from harness.campaigns import cache_folder, plan_of
-from harness.deploy import application_recipe, database_recipe
+from harness.deploy import application_recipe, server_recipe
 from harness.evidence import Recorder, Workspace
 from harness.machines import Engine
 from harness.model.recipe import Recipe
@@ -29,7 +29,7 @@ def main() -> None:
             application = definitions.application.for_axes({"os": os}, architecture)
             recipes: list[Recipe] = [application_recipe(application, os=os, cpu=definitions.cpus[cpu],
                                                         folder=definitions.application_folder)]  # fmt: skip
-            recipes += [database_recipe(d, os=os, architecture=architecture) for d in definitions.databases.values()
+            recipes += [server_recipe(d, os=os, architecture=architecture) for d in definitions.databases.values()
                         if d.placement == "server"]  # fmt: skip
             totals = [0.0, 0.0]
             for recipe in recipes:

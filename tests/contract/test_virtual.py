@@ -71,7 +71,7 @@ def test_machines_of_a_cell_see_each_other_and_differ(tmp_path: Path) -> None:
     roles = (role("debian-12", "hygon-c86"), role("debian-12", "hygon-c86", name="database"))
     environments = {one.name: maker.environment(one, Notes()) for one in roles}
     with maker.machines(roles, environments, Names(campaign="c", cell="two", attempt="1"), Notes()) as made:
-        first, second = made.application, made.database
+        first, second = made.application, made.on("database")
         seen = first.run("ping -c 1 -W 5 database || bash -c '</dev/tcp/database/22 && echo open'", timeout=30)
         assert seen.ok, seen.text
         assert second.run("bash -c '</dev/tcp/application/22'", timeout=30).ok

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from harness.campaigns import cache_folder
-from harness.database import CellDatabase, QueryFailed
 from harness.definitions import Catalogue, parse
-from harness.deploy import database_recipe
+from harness.deploy import server_recipe
 from harness.evidence import Journal, Recorder, Workspace
 from harness.machines import ContainerMachine, Engine
 from harness.model.context import Access
 from harness.model.definitions import Database, Os
 from harness.model.recipe import Recipe
 from harness.provision import BaseImages, Environments, InstallFailed
+from harness.servers import CellDatabase, QueryFailed
 
 RARE = "𠀀𠮷𪚥𫓧𬱖𬺰𰻝"
 
@@ -114,7 +114,7 @@ def test_intent_comes_before_making(recorder: Recorder) -> None:
 def test_every_database_starts_keeps_and_tells(recorder: Recorder, name: str) -> None:
     declared: Database = definition("database", name, Database)
     maker = environments()
-    recipe = database_recipe(declared, os="debian-12", architecture="x86_64")
+    recipe = server_recipe(declared, os="debian-12", architecture="x86_64")
     made = maker.ensure(recipe, definition("os", "debian-12", Os), recorder)
     engine = maker.engine
     network = f"harness-integration-{name}"

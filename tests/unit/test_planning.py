@@ -129,7 +129,7 @@ def test_a_database_machine_is_that_of_its_axes(folder: Any) -> None:
                                   "database_cpu": ["same", "loongson-3a5000"]})  # fmt: skip
     definitions = read(folder.root)
     machines = {cell.axes["database_cpu"]: definitions.machines(cell.axes) for cell in expand(definitions).cells}
-    named = {key: [(os.os, cpu.cpu) for os, cpu in value] for key, value in machines.items()}
+    named = {key: [(os.os, cpu.cpu) for os, cpu in value.values()] for key, value in machines.items()}
     assert named == {
         "same": [("debian-12", "x86-64"), ("debian-forky", "x86-64")],
         "loongson-3a5000": [("debian-12", "x86-64"), ("debian-forky", "loongson-3a5000")],

@@ -42,7 +42,7 @@ KUNPENG = {"cpu": "kunpeng-920", "os": "debian-12"}
 
 def test_the_first_kind_that_serves_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolving, "by_vm", lambda *_: Service(fidelity=Fidelity.SYSTEM_EMULATED, by="a machine"))
-    one = [target("debian-12", "kunpeng-920")]
+    one = {"application": target("debian-12", "kunpeng-920")}
     assert resolve(one, EVERY, (), inventory(KUNPENG)).by == "host h0"
     assert resolve(one, EVERY, (), inventory({"cpu": "other", "os": "debian-12"})).kind == "container"
     assert resolve(one, ("vm", "container"), (), None).kind == "vm"
@@ -51,22 +51,22 @@ def test_the_first_kind_that_serves_wins(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_is_required_and_not_there_is_told() -> None:
-    found = resolve([target("debian-12", "kunpeng-920")], EVERY, ("kvm",), inventory(KUNPENG))
+    found = resolve({"application": target("debian-12", "kunpeng-920")}, EVERY, ("kvm",), inventory(KUNPENG))
     assert found.kind is None
     assert "host: it would be physical, required is kvm" in found.by
-    licensed = resolve([target("kylin-v10-sp3", "kunpeng-920")], EVERY, (), None)
+    licensed = resolve({"application": target("kylin-v10-sp3", "kunpeng-920")}, EVERY, (), None)
     assert licensed.kind is None
     assert "it is licensed and has no public image" in licensed.by
 
 
 def test_a_licensed_system_is_served_by_a_host() -> None:
     hosts = inventory({"cpu": "kunpeng-920", "os": "kylin-v10-sp3"}, fidelity="kvm")
-    found = resolve([target("kylin-v10-sp3", "kunpeng-920")], ("host",), (), hosts)
+    found = resolve({"application": target("kylin-v10-sp3", "kunpeng-920")}, ("host",), (), hosts)
     assert (found.kind, found.fidelity) == ("host", Fidelity.KVM)
 
 
 def test_every_machine_of_a_cell_must_be_served() -> None:
-    both = [target("debian-12", "kunpeng-920"), target("kylin-v10-sp3", "kunpeng-920")]
+    both = {"application": target("debian-12", "kunpeng-920"), "database": target("kylin-v10-sp3", "kunpeng-920")}
     assert resolve(both, EVERY, (), inventory(KUNPENG)).kind is None
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import Architecture, Definition, Entry, Name, Strings, listed
+from harness.model.definitions.target import Limits
 
 
 class Foundation(Entry):
@@ -38,12 +39,34 @@ class Runtime(Foundation):
 
 
 class Middleware(Foundation):
-    """An application server or the like that the product runs in: its packages join the product's environment."""
+    """Middleware: an application server that the product runs in, whose packages join the product's environment, or
+    a server on a machine of its own (a cache, a broker), which the product reaches over the network.
+
+    Commands of a server are templates with ``middleware`` (host, port, user, password) and run on its machine.
+    """
 
     middleware: Name
+    placement: Literal["beneath", "server"] = Field(default="beneath", description="server: a machine of its own")
+    port: int | None = Field(default=None, ge=1, le=65535, description="of a server")
+    setup: Strings = Field(default=(), description="once, after the packages; part of the cached environment")
+    start: str | None = None
+    stop: str | None = None
+    ready: str | None = None
+    log: str | None = Field(default=None, description="file that is kept as evidence")
+    limits: Limits = Limits()
+    start_seconds: float = Field(default=60, gt=0)
     ports: dict[str, int] = Field(default={}, description="by what they are for, as installed")
     licence_file: str = ""
     jdk: str = Field(default="", description="oldest Java that it runs on")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        lacking = [key for key in ("port", "start", "stop", "ready") if getattr(self, key) is None]
+        if self.placement == "server" and self.packages and lacking:
+            raise ValueError(f"middleware that is a server needs {', '.join(lacking)}")
+        if self.placement == "beneath" and (self.setup or len(lacking) < 4):
+            raise ValueError("port, setup, start, stop, ready belong to `placement: server`")
+        return self
 
 
 class Accelerator(Entry):

@@ -1,4 +1,4 @@
-"""The database of a cell, reached with its own client inside its own machine."""
+"""Servers of the lab beside the product: its database and its middleware, each controlled inside its own machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import InfrastructureError, StepTimeout
 from harness.model.context import Access
-from harness.model.definitions import Database
+from harness.model.definitions import Database, Middleware
 from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.system.process import Completed
@@ -19,22 +19,28 @@ class QueryFailed(Exception):
 
 
 @dataclass
-class CellDatabase:
-    """``machine`` is the database's own, or the application's where ``definition`` is embedded."""
+class CellServer:
+    """A server on ``machine``; ``access`` is how the product reaches it."""
 
     machine: Machine
-    definition: Database
+    definition: Database | Middleware
     access: Access
     factor: float = 1.0
     user: str = field(default="root")
 
     @property
+    def name(self) -> str:
+        return self.access.kind
+
+    @property
     def embedded(self) -> bool:
-        return self.definition.placement == "embedded"
+        """Whether it is a part of the product's machine, with nothing to start."""
+        return self.definition.placement != "server"
 
     def _render(self, command: str) -> str:
-        values: dict[str, Any] = {"db": self.access.model_dump()}
-        return render(command, values, where=f"targets/database/{self.definition.database}.yaml")
+        kind, word = ("database", "db") if isinstance(self.definition, Database) else ("middleware", "middleware")
+        values: dict[str, Any] = {word: self.access.model_dump()}
+        return render(command, values, where=f"targets/{kind}/{self.name}.yaml")
 
     def _command(self, command: str | None, seconds: float) -> Completed:
         if not command:
@@ -52,16 +58,15 @@ class CellDatabase:
         done = self._command(self.definition.start, self.definition.start_seconds)
         if not done.ok:
             raise InfrastructureError(
-                f"{self.definition.database} did not start (exit {done.rc}): {done.text[-600:]}",
-                advice="the database is part of the lab: see its log, then: harness resume",
+                f"{self.name} did not start (exit {done.rc}): {done.text[-600:]}",
+                advice="it is part of the lab: see its log, then: harness resume",
             )
         try:
-            wait_until(self.ready, seconds=self.definition.start_seconds * self.factor,
-                       what=f"{self.definition.database} answers")  # fmt: skip
+            wait_until(self.ready, seconds=self.definition.start_seconds * self.factor, what=f"{self.name} answers")
         except StepTimeout as error:
             raise InfrastructureError(
-                f"{self.definition.database} does not answer: {error.message}",
-                advice="the database is part of the lab: see its log, then: harness resume",
+                f"{self.name} does not answer: {error.message}",
+                advice="it is part of the lab: see its log, then: harness resume",
             ) from error
 
     def stop(self) -> None:
@@ -72,7 +77,7 @@ class CellDatabase:
         """
         done = self._command(self.definition.stop, 60)
         if not done.ok:
-            raise InfrastructureError(f"{self.definition.database} did not stop: {done.text[-600:]}")
+            raise InfrastructureError(f"{self.name} did not stop: {done.text[-600:]}")
 
     def restart(self) -> None:
         """Stop, start, wait. Raises as those two."""
@@ -83,6 +88,18 @@ class CellDatabase:
         """Whether it answers now."""
         return self.embedded or self._command(self.definition.ready, 20).ok
 
+    def version(self) -> str:
+        """What it says of its own version; empty where it does not answer."""
+        done = self._command(self.definition.version, 30)
+        return done.out.strip() if done.ok else ""
+
+
+@dataclass
+class CellDatabase(CellServer):
+    """The database; its machine is the application's where it is embedded."""
+
+    definition: Database
+
     def create(self) -> None:
         """Make the cell's own user and database.
 
@@ -92,8 +109,8 @@ class CellDatabase:
         done = self._command(self.definition.create, 60)
         if not done.ok:
             raise InfrastructureError(
-                f"{self.definition.database}: the cell's database could not be made: {done.text[-600:]}",
-                advice=f"check `create` in targets/database/{self.definition.database}.yaml",
+                f"{self.name}: the cell's database could not be made: {done.text[-600:]}",
+                advice=f"check `create` in targets/database/{self.name}.yaml",
             )
 
     def query(self, sql: str) -> list[list[str]]:
@@ -106,13 +123,8 @@ class CellDatabase:
         command = self._render(self.definition.query)
         done = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
         if not done.ok:
-            raise QueryFailed(f"{self.definition.database}: {done.text[-800:]}")
+            raise QueryFailed(f"{self.name}: {done.text[-800:]}")
         return [line.split("\t") for line in done.out.splitlines()]
-
-    def version(self) -> str:
-        """What it says of its own version; empty where it does not answer."""
-        done = self._command(self.definition.version, 30)
-        return done.out.strip() if done.ok else ""
 
     def settings(self) -> dict[str, str]:
         """Observed settings by name."""
