@@ -12,6 +12,7 @@ from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.product.controls import RUN
 from harness.product.fault import ProductFault
+from harness.product.packages import PackageState, files_of, state_of
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Installation:
             own += found.out.splitlines()
         own += [t.path for t in self.context.application.templates]
         if self.context.installed:
-            names = " ".join(shlex.quote(name) for name in self.context.installed)
-            listed = self.machine.run(f"dpkg-query -L {names}", timeout=60 * self.context.factor).out.splitlines()
-            own += self.existing([path for path in listed if path.startswith("/")])
+            own += self.existing(files_of(self.machine, self.context.installed, seconds=60 * self.context.factor))
         return sorted(set(own))
+
+    def packages(self) -> PackageState:
+        """What the package manager says of the product's packages."""
+        return state_of(self.machine, self.context.installed, seconds=60 * self.context.factor)
 
     def existing(self, paths: list[str]) -> list[str]:
         """Those of ``paths`` that are files (or links) now."""

@@ -10,6 +10,7 @@ import pytest
 
 from harness.machines import ContainerMachine
 from harness.model.recipe import Recipe, RecipeFile
+from harness.product.packages import files_of, state_of
 from harness.provision import InstallFailed
 from harness.provision.installing import Installer
 from tests.labs import lab_host
@@ -97,3 +98,26 @@ def test_a_package_of_another_architecture_is_the_products(host: ContainerMachin
         Installer(host, recipe(file=rpm(tmp_path, "foreign", "aarch64")), "dnf", keep=True).install()
     assert error.value.cause == "product"
     assert "architecture" in error.value.message
+
+
+def test_what_rpm_knows_of_a_product_is_asked_of_rpm(host: ContainerMachine) -> None:
+    """The host knows dpkg too, as a system of this family does not: what dpkg does not know, rpm is asked for."""
+    Installer(host, recipe("seeded-app"), "dnf", keep=True).install()
+    assert "/opt/app/file" in files_of(host, ["seeded-app"], seconds=60)
+    whole = state_of(host, ["seeded-app"], seconds=60)
+    assert (whole.listed, whole.incomplete, whole.changed) == ("ii  seeded-app 1.0-1\n", (), ())
+    host.run("echo changed >/opt/app/file")
+    (difference,) = state_of(host, ["seeded-app"], seconds=60).changed
+    assert difference[1] == "/opt/app/file"
+    host.run("rpm -e seeded-app")
+    assert state_of(host, ["seeded-app"], seconds=60).incomplete, "it is told that it is not there"
+
+
+def test_what_dpkg_knows_of_a_product(host: ContainerMachine) -> None:
+    whole = state_of(host, ["dash"], seconds=60)
+    assert whole.listed.startswith("ii  dash ")
+    assert (whole.incomplete, whole.changed) == ((), ())
+    assert "/bin/dash" in files_of(host, ["dash"], seconds=60) or "/usr/bin/dash" in files_of(
+        host, ["dash"], seconds=60
+    )
+    assert state_of(host, ["not-there"], seconds=60).incomplete
