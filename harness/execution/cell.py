@@ -149,6 +149,11 @@ class _CellRun(Attempt):
                 machine = machines.on(role.name)
                 with self.step("environment"):
                     self.made(role, partial(self.provisioner.install, machine, role, self.record))
+        self.record_environment()
+        return self.made_of["application"]
+
+    def record_environment(self) -> None:
+        """Put into the record what product and servers are made of."""
         every = list(self.made_of.values())
         product = self.made_of["application"]
         apart = self.beneath - set(self.application.packages)
@@ -161,7 +166,6 @@ class _CellRun(Attempt):
                                   if p.name in self.target.database.packages],
             "notes": sorted({note for one in every for note in one.notes}),
         }  # fmt: skip
-        return product
 
     def static(self, machines: Machines | None = None, product: Environment | None = None) -> None:
         """Static scans: of what lies beside the definition before anything is made, so also where nothing can serve the
@@ -283,14 +287,14 @@ class _CellRun(Attempt):
     def upgrade(self, former: Application, deployment: Deployment) -> None:
         """Deploy the former version, fill it, upgrade it to the one under test, and look what became of it."""
         suite, how = self.lab.deployment_suite, self.application.former[self.cell.axes[UPGRADE]]
-        controls = {self.application.version: deployment}
+        controls = {False: deployment}
 
         def control(of: Application) -> Deployment:
-            if of.version not in controls:
+            if (of is former) not in controls:
                 context = deployment.context.model_copy(update={"application": of})
                 made = Deployment.on(context, deployment.machine, deployment.database.machine)
-                controls[of.version] = dataclasses.replace(made, middleware=deployment.middleware)
-            return controls[of.version]
+                controls[of is former] = dataclasses.replace(made, middleware=deployment.middleware)
+            return controls[of is former]
 
         def install(of: Application, downgrade: bool) -> None:
             recipe = self.recipe_of(of)  # packages of the system that both versions need are there
@@ -298,6 +302,15 @@ class _CellRun(Attempt):
             facts = install_over(deployment.machine, dataclasses.replace(recipe, packages=more), self.target.os,
                                  self.record, downgrade=downgrade, cancel=self.lab.cancel)  # fmt: skip
             self.record.event("installed-over", version=of.version, packages=[vars(fact) for fact in facts])
+            if of is not former:  # what is tested, and what report and certificate name
+                kept = tuple(fact for fact in self.made_of["application"].packages if fact.name in self.beneath
+                             or fact.name in of.packages)  # fmt: skip
+                replaced = {fact.name for fact in facts}
+                made = dataclasses.replace(self.made_of["application"], packages=(
+                    *(fact for fact in kept if fact.name not in replaced), *facts))  # fmt: skip
+                self.made_of["application"] = made
+                self.record_environment()
+                deployment.context = deployment.context.model_copy(update={"installed": self.installed_of(made)})
 
         before = control(former)
         for one in deploy(before, suite):
@@ -373,8 +386,6 @@ class _CellRun(Attempt):
                 kind=database.database, host=machines.address("database"), port=database.port or 0, password=token()
             )
         )
-        own = {p.name for p in product.packages} & set(self.application.packages)
-        from_files = {p.name for p in product.packages if p.version} - self.beneath
         return CellContext(
             campaign=self.lab.campaign, cell=self.cell.id, attempt=self.record.number, axes=self.cell.axes,
             architecture=self.target.cpu.architecture, emulated=self.emulated,
@@ -385,8 +396,14 @@ class _CellRun(Attempt):
             **self.broker(machines),
             ran_before=self.ran_before,
             ports={name: machines.application.address(port) for name, port in self.application.ports.items()},
-            template_folder=self.lab.definitions.application_folder, installed=tuple(sorted(own | from_files)),
+            template_folder=self.lab.definitions.application_folder, installed=self.installed_of(product),
         )  # fmt: skip
+
+    def installed_of(self, product: Environment) -> tuple[str, ...]:
+        """Names of the product's own packages."""
+        own = {p.name for p in product.packages} & set(self.application.packages)
+        from_files = {p.name for p in product.packages if p.version} - self.beneath
+        return tuple(sorted(own | from_files))
 
     def broker(self, machines: Machines) -> dict[str, Any]:
         """What the context says of middleware that is a server."""

@@ -43,6 +43,8 @@ def test_an_upgrade_keeps_data_and_the_way_back_too(harness: Run, tmp_path: Path
     assert ran.code == 0, ran.err
     found = cell(ran)
     assert found["version"].endswith("2.0")
+    assert {(one["name"], one["version"]) for one in found["packages"] if one["name"] == "notes"} == {("notes", "2.0")}
+    assert {one["name"] for one in found["packages"]} == {"busybox", "notes"}
     assert results(found) == {"DEP-1": "pass", "DEP-2": "pass", "DEP-3": "skip", "DEP-4": "skip",
                               **{f"DEP-{n}": "pass" for n in range(5, 10)}}  # fmt: skip
 
