@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
 from dataclasses import dataclass
@@ -14,10 +13,8 @@ from harness.model.definitions import Accelerator, Cpu, Entry, Host, Os
 from harness.model.results import Fidelity
 from harness.model.target import Fact
 from harness.provision import attest, machine_of
+from harness.provision.idle import idle_facts
 
-#: A host that is busier is measured by nobody (percent of all its processors, over a second).
-BUSY = 10.0
-BUSY_PROBE = "head -n 1 /proc/stat; sleep 1; head -n 1 /proc/stat"
 #: Labels whose values name entries of the catalogue.
 KINDS = ("cpu", "os", "accelerator")
 
@@ -50,7 +47,7 @@ def look_at(inventory: Inventory, name: str) -> HostReport:
     try:
         machine.run("true", timeout=20)
         trip = statistics.median(_timed(machine) for _ in range(3))
-        facts.append(_idle(machine))
+        facts += idle_facts(machine, Fidelity(host.fidelity))
         facts += _labels(machine, host)
     except HarnessError as error:
         return HostReport(host=name, facts=tuple(facts), round_trip_ms=trip, trouble=error.message,
@@ -64,18 +61,6 @@ def _timed(machine: SshMachine | LocalMachine) -> float:
     started = time.monotonic()
     machine.run("true", timeout=20)
     return (time.monotonic() - started) * 1000
-
-
-def _idle(machine: SshMachine | LocalMachine) -> Fact:
-    """Time that was not idle, of all processors (proc(5), /proc/stat)."""
-    lines = [line.split()[1:] for line in machine.run(BUSY_PROBE, timeout=30).out.splitlines()]
-    declared = f"below {BUSY:.0f} %"
-    if len(lines) != 2 or not all(re.fullmatch(r"\d+", word) for line in lines for word in line):
-        return Fact(name="CPU in use", declared=declared, observed="not told", holds=False, measured=True)
-    before, after = ([int(word) for word in line] for line in lines)
-    spent = [late - early for early, late in zip(before, after, strict=True)][:8]  # guest time is in user time
-    busy = 100 * (1 - (spent[3] + spent[4]) / max(sum(spent), 1))
-    return Fact(name="CPU in use", declared=declared, observed=f"{busy:.0f} %", holds=busy < BUSY, measured=True)
 
 
 def _labels(machine: SshMachine | LocalMachine, host: Host) -> list[Fact]:

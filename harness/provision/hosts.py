@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 import threading
 import time
@@ -18,16 +19,19 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
-from harness.model.target import Attestation
+from harness.model.target import Attestation, Fact
 from harness.provision.architecture import Emulator
 from harness.provision.attestation import attest
 from harness.provision.hoststate import HostState, keep_etc, look, restore
+from harness.provision.idle import DEMANDED, idle_facts
 from harness.provision.installing import Installer, manager_of
 from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand, weakest
 
 #: How long a cell waits for a host that others have, as long as one of them may become free.
 PATIENCE_SECONDS = 3600.0
 ASK_SECONDS = 2.0
+#: A host that is busy may have only just begun to rest.
+IDLE_SECONDS = 10.0
 
 
 def fitting(inventory: Inventory | None, os: Os, cpu: Cpu) -> list[Host]:
@@ -66,8 +70,29 @@ class LabHosts:
         return None
 
     def attest(self, machine: Machine, role: Role) -> Attestation:
-        host = self.inventory.host(machine.reference.name)
-        return attest(machine, role.cpu, role.os, None, fidelity=Fidelity(host.fidelity), as_seen=True)
+        fidelity = Fidelity(self.inventory.host(machine.reference.name).fidelity)
+        found = attest(machine, role.cpu, role.os, None, fidelity=fidelity, as_seen=True)
+        if found.mismatches:  # it is another host than was declared: whether that is idle is of no interest
+            return found
+        return dataclasses.replace(found, facts=(*found.facts, *self._idle(machine, fidelity)))
+
+    def _idle(self, machine: Machine, fidelity: Fidelity) -> list[Fact]:
+        """Use of the host before anything is tested on it.
+
+        Raises:
+            InfrastructureError: it is busy, and stays so.
+        """
+        for wait in (IDLE_SECONDS, IDLE_SECONDS, None):
+            facts = idle_facts(machine, fidelity)
+            if fidelity not in DEMANDED:
+                return [dataclasses.replace(fact, declared="", holds=True) for fact in facts]
+            busy = [f"{fact.name}: {fact.observed}, {fact.declared} is demanded" for fact in facts if not fact.holds]
+            if not busy:
+                return facts
+            if wait is not None:
+                self.cancel.wait(wait)
+        raise InfrastructureError(f"{machine.name} is not idle: {'; '.join(busy)}",
+                                  advice="see what runs there; harness hosts check shows the figures")  # fmt: skip
 
     def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
         started = time.monotonic()

@@ -11,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.definitions import Catalogue, parse
+from harness.errors import InfrastructureError
 from harness.machines import Inventory, posix
 from harness.model.definitions import Cpu, Hosts, Os
+from harness.model.machine import MachineReference
 from harness.model.results import Fidelity
-from harness.provision import resolve, resolving
+from harness.model.target import Fact
+from harness.provision import hosts, resolve, resolving
 from harness.provision.hoststate import HostState
+from harness.provision.idle import idle_facts
 from harness.provision.initrd import in_order, make_initrd
 from harness.provision.provisioner import weakest
 from harness.provision.serving import Service
@@ -150,3 +154,45 @@ def test_what_serves_a_listing_is_not_in_it() -> None:
              "70 61 sh cmd\n71 70 tr a b\n90 1 product --serve two words\n91 90 worker\n")  # fmt: skip
     assert posix.processes(Told(table)) == {1: "/sbin/init", 90: "product --serve two words",  # type: ignore[arg-type]
                                             91: "worker"}  # fmt: skip
+
+
+class Telling:
+    """A machine that gives one answer after another, and the last for ever."""
+
+    name = "h0"
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.reference = MachineReference(kind="ssh", name="h0")
+
+    def run(self, command: str, **_: Any) -> Completed:
+        return Completed(rc=0, out=self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+
+
+def use(cpu: int = 2, disk: int = 1, memory: int = 3) -> str:
+    """What the probe prints on a machine with this use, in percent, over a second."""
+    return (f"at 1000000000\ncpu 0 0 0 0 0 0 0 0 0 0\ndisk sda 0\ndisk sdb 7\nat 2000000000\n"
+            f"cpu {cpu} 0 0 {100 - cpu} 0 0 0 0 0 0\ndisk sda {disk * 10}\ndisk sdb 7\n"
+            f"MemTotal 1000 kB\nMemAvailable {1000 - memory * 10} kB\n")  # fmt: skip
+
+
+def shown(facts: list[Fact]) -> dict[str, tuple[str, bool]]:
+    return {fact.name: (fact.observed, fact.holds) for fact in facts}
+
+
+def test_use_of_a_machine_is_measured() -> None:
+    found = shown(idle_facts(Telling(use(40, 30, 20)), Fidelity.PHYSICAL))
+    assert found == {"CPU in use": ("40 %", False), "memory in use": ("20 %", False), "disk in use": ("30 %", False)}
+    assert all(holds for _, holds in shown(idle_facts(Telling(use()), Fidelity.PHYSICAL)).values())
+    shared = shown(idle_facts(Telling(use(2, 30, 20)), Fidelity.CONTAINER))
+    assert all(holds for _, holds in shared.values()), "of a container they are only recorded"
+    assert shown(idle_facts(Telling("nonsense\n"), Fidelity.KVM))["CPU in use"] == ("not told", False)
+
+
+def test_a_busy_host_is_waited_for_and_then_the_labs_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "IDLE_SECONDS", 0.001)
+    lab = hosts.LabHosts(inventory(KUNPENG))
+    assert shown(lab._idle(Telling(use(60), use(3)), Fidelity.PHYSICAL))["CPU in use"] == ("3 %", True)
+    with pytest.raises(InfrastructureError, match="h0 is not idle: disk in use: 30 %, below 5 % is demanded"):
+        lab._idle(Telling(use(disk=30)), Fidelity.PHYSICAL)
+    assert lab._idle(Telling(use(60)), Fidelity.CONTAINER)[0].declared == ""
