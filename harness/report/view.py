@@ -9,7 +9,7 @@ from typing import Any
 from harness.judging import counts, overall
 from harness.model.definitions import Case, Text
 from harness.model.ledger import MEDIA_LOAD
-from harness.model.plan import ROLES, SAME
+from harness.model.plan import FRESH, ROLES, SAME, UPGRADE
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
 
@@ -57,6 +57,7 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
     fidelity = Fidelity(facts["fidelity"]) if "fidelity" in facts else None
     emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
     seen = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
+    upgrades = axes.get(UPGRADE, FRESH) != FRESH
     cases = tuple(
         _case(
             suite["suite"],
@@ -68,6 +69,7 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
         )
         for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
         for case in suite["cases"]
+        if upgrades or case["when"] != "upgrade"
     )
     environment = facts.get("environment", {})
     text = {f.name: read(f.sha256).decode(errors="replace") for f in kept if f.name.endswith(".log")}
