@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.errors import DefinitionError, Fault, StepTimeout
+from harness.errors import DefinitionError, Fault, InfrastructureError, StepTimeout
 from harness.model.definitions import Playbook
 from harness.model.templating import render
 from harness.product import Deployment, ProductFault
@@ -67,8 +67,8 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
                                f"playbook {playbook.playbook} 未在限时内结束") from error  # fmt: skip
         deployment.machine.run("rm -rf /tmp/.harness-ansible", timeout=60)
     if "HARNESS-INFRASTRUCTURE" in done.text:
-        # Ansible calls it unreachable; asked again, the machine itself says what is wrong.
-        deployment.machine.run("true", timeout=30)
+        raise InfrastructureError(f"{deployment.machine.name} did not answer while {playbook.playbook} ran",
+                                  advice="see the logs of the cell, then: harness resume")  # fmt: skip
     if not done.ok or not re.search(r"^PLAY RECAP", done.out, re.MULTILINE):
         raise ProductFault(f"the playbook {playbook.playbook} failed (exit {done.rc}): {_told(done.text)}",
                            f"playbook {playbook.playbook} 执行失败（状态码 {done.rc}）", done.text[-2500:])  # fmt: skip

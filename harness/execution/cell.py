@@ -330,7 +330,12 @@ class _CellRun(Attempt):
         self.observe_step("install", Result.PASS, seconds=time.monotonic() - started)
         self.observe_step("schema", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
                           detail=f"the tables are those of version {former.version}")  # fmt: skip
-        order = ["upgrade", "start", "ready", "kept"]
+        order = ["upgrade", "start", "ready"]
+        if steps.keys:
+            order.append("kept")
+        else:
+            self.observe_step("kept", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
+                              detail="the application declares no http.resource, so no data was looked at")  # fmt: skip
         if how.rollback is None:
             self.observe_step("rollback", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
                               detail="the application declares no rollback")  # fmt: skip

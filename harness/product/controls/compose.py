@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from dataclasses import dataclass
 
-from harness.errors import HarnessError
+from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.model.context import CellContext
 from harness.model.definitions import ComposeFile
 from harness.model.machine import Machine
@@ -38,15 +39,15 @@ class Compose:
             raise ProductFault(f"the installed product has no {self.file.file}",
                                f"安装后的产品缺少 {self.file.file}")  # fmt: skip
         done = self._compose("config -q", timeout=120)
-        if done is None or not done.ok:
-            told = done.text.strip()[-600:] if done is not None else "no compose"
+        if not done.ok:
+            told = done.text.strip()[-600:]
             raise ProductFault(f"{self.file.file} is no compose file that is understood here: {told}",
                                f"{self.file.file} 无法被 compose 解析", told)  # fmt: skip
 
     def start(self) -> bool:
         done = self._compose("up -d", timeout=UP_SECONDS * self.context.factor)
-        if done is None or not done.ok:
-            told = done.text.strip()[-600:] if done is not None else ""
+        if not done.ok:
+            told = done.text.strip()[-600:]
             raise ProductFault(f"compose does not start {self.file.service}: {told[-300:]}",
                                f"compose 无法启动 {self.file.service}", told)  # fmt: skip
         return self.running()
@@ -62,14 +63,13 @@ class Compose:
         return self._state()[0] == "running"
 
     def log(self, lines: int) -> str:
-        done = self._compose(f"logs --no-color --tail {lines}", timeout=60)
-        return done.out if done is not None else ""
+        return self._compose(f"logs --no-color --tail {lines}", timeout=60).out
 
     def stop(self, seconds: float) -> tuple[float, int | None]:
         done = self._compose(f"stop -t {max(1, int(seconds))}", timeout=seconds * 3 + 60)
         code = self.exit_code()
         # The engine kills what does not end in time, and 137 tells.
-        return (done.seconds if done is not None else 0.0), None if code == 137 else code
+        return done.seconds, None if code == 137 else code
 
     def kill(self) -> bool:
         self._compose("kill -s SIGKILL", timeout=60)
@@ -79,13 +79,22 @@ class Compose:
         with contextlib.suppress(HarnessError):
             self._compose("down -v --remove-orphans", timeout=120)
 
-    def _compose(self, words: str, *, timeout: float) -> Completed | None:
+    def _compose(self, words: str, *, timeout: float) -> Completed:
+        """Raises:
+        AttestationMismatch: the machine has no compose: that is none of the product's faults.
+        InfrastructureError: its engine does not answer.
+        """
         if not self._words:
             self._words = self.machine.run(_FIND, timeout=60).out.strip()
         if not self._words:
-            return None
-        return self.machine.run(f"{self._words} -p {self.project} -f {shlex.quote(self.file.file)} {words}",
+            raise AttestationMismatch(f"{self.machine.name} has no container engine with compose",
+                                      advice="install docker compose (or podman-compose) on the host")  # fmt: skip
+        done = self.machine.run(f"{self._words} -p {self.project} -f {shlex.quote(self.file.file)} {words}",
                                 timeout=timeout)  # fmt: skip
+        if not done.ok and re.search(r"[Cc]annot connect to the Docker daemon|Couldn't connect to Docker", done.text):
+            raise InfrastructureError(f"{self.machine.name}: its container engine does not answer",
+                                      advice="start the engine on the host, then: harness resume")  # fmt: skip
+        return done
 
     def _state(self) -> tuple[str, int, int]:
         """State of the service's container, its exit status and process id."""

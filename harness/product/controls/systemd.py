@@ -77,7 +77,6 @@ class Systemd:
         return seen.get("ActiveState") in ("active", "activating", "reloading") and seen.get("MainPID", "0") != "0"
 
     def log(self, lines: int) -> str:
-        # The journal is asked through systemctl where journalctl shows nothing: without persistent storage both do.
         return self.machine.run(f"journalctl -u {shlex.quote(self.unit)} -n {lines} --no-pager -o cat 2>/dev/null",
                                 timeout=60 * self.context.factor).out  # fmt: skip
 
