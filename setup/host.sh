@@ -56,6 +56,7 @@ if [ -n "$tests" ]; then
     command -v podman >/dev/null || want podman "the tests run containers with it too"
     command -v runc >/dev/null || want runc "Podman's runtime"
     command -v catatonit >/dev/null || want catatonit "the first process of Podman's containers"
+    command -v docker-registry >/dev/null || want docker-registry "the tests pull images from a registry of their own"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
 fi
 want debian-archive-keyring "verifying the packages of the target images"

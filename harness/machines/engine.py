@@ -15,7 +15,7 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from harness.errors import InfrastructureError, ProvisionError
+from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -172,6 +172,36 @@ class Engine:
         except docker.errors.NotFound:
             return False
         return True
+
+    def pull(self, reference: str, architecture: str, tag: str) -> str:
+        """Pull ``NAME@sha256:…`` (the engine compares what comes with the digest), and name it ``tag``; gives its id.
+
+        Logins are those that ``docker login`` has kept.
+
+        Raises:
+            ProvisionError: the registry does not answer, refuses, or has no such image.
+            AttestationMismatch: the image is of another architecture (the engine's name), or has no shell.
+        """
+        name, _, digest = reference.partition("@")
+        try:
+            with engine_errors(f"pulling {reference}"):
+                image = self.client.images.pull(name, tag=digest, platform=f"linux/{architecture}")
+        except InfrastructureError as error:
+            raise ProvisionError(
+                error.message,
+                advice="check the registry (docker pull says more), the login (docker login), and "
+                "`pulled` in the system's definition; then: harness resume",
+            ) from error
+        found = str(image.attrs.get("Architecture", ""))
+        if found != architecture:
+            raise AttestationMismatch(f"{reference} is an image for {found}, declared is {architecture}",
+                                      advice="correct `pulled` in the system's definition")  # fmt: skip
+        if lacking := self._lacks(str(image.id)):
+            raise AttestationMismatch(f"{reference} has no {lacking}: no machine can be made of it",
+                                      advice="name an image with a shell and coreutils")  # fmt: skip
+        with engine_errors(f"naming {reference}"):
+            image.tag(tag)
+        return str(image.id)
 
     def labels(self, campaign: str, attempt: str, role: str) -> dict[str, str]:
         return {LABEL: "1", LABEL_WORKSPACE: self.workspace, LABEL_CAMPAIGN: campaign, LABEL_ATTEMPT: attempt,

@@ -27,7 +27,8 @@ from harness.system.process import Completed
 GRACE_SECONDS = 60.0
 KILL_AFTER = 5
 MAX_OUTPUT = 8_000_000
-PIECE = 1 << 18
+PIECE = 1 << 16
+BULK, MOUTHFUL = 1 << 15, 1 << 22
 INLINE = 60_000
 
 # Statuses of our own scripts; that of the command itself comes in the last line of the error output.
@@ -324,8 +325,10 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> _Answer:
     reader = threading.Thread(target=read_errors, name="ssh-errors", daemon=True)
     reader.start()
     chunks: list[bytes] = []
-    while chunk := channel.recv(65536):
+    while chunk := channel.recv(MOUTHFUL):
         chunks.append(chunk)
+        if len(chunk) >= BULK:  # more is on its way: the connection's thread reads it faster while nobody waits for it
+            time.sleep(0.001)
     reader.join()
     sender.join()
     rc = channel.recv_exit_status()

@@ -1,8 +1,9 @@
-"""Base images of operating systems, built from signed packages and loaded into the engine."""
+"""Base images of operating systems: built from signed packages, or pulled from a registry by their digest."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import io
@@ -30,6 +31,7 @@ from harness.system.process import Completed, run
 #: Raised when the way base images are made changes.
 REVISION = 3
 LABEL_NOTES = "harness.notes"
+PULLED = "pulled by digest: {}"
 BUILD_SECONDS = 1800
 
 
@@ -70,20 +72,28 @@ class BaseImages:
             self.native_tools(system, ledger)
 
     def ensure(self, system: Os, architecture: str, ledger: Ledger) -> BaseImage:
-        """The base image of a system for an architecture; built with mmdebstrap where it is missing.
+        """The base image of a system for an architecture; where it is missing, pulled if a registry has it, and
+        otherwise built with mmdebstrap.
 
         Raises:
-            ProvisionError: the packages cannot be fetched, verified or unpacked.
+            ProvisionError: the packages cannot be fetched, verified or unpacked; the registry does not give the image.
+            AttestationMismatch: the image is of another architecture, or no machine can be made of it.
         """
         names = NAMES[architecture]
         tag = self.name_of(system, architecture)
         key = tag.rpartition("-")[2]
         with self.locked(f"base-{key}"):
             if (found := self._find(tag)) is not None:
-                return found
+                reference = system.image_of(architecture)
+                return dataclasses.replace(found, notes=(PULLED.format(reference),)) if reference else found
             if key in self._broken:  # the first error is told again; nobody waits for the same failure twice
                 raise self._broken[key]
             ledger.intent("image", tag)
+            if reference := system.image_of(architecture):
+                identity = self.engine.pull(reference, names.docker, tag)
+                ledger.created("image", tag, identity)
+                ledger.event("pulled", os=system.os, architecture=architecture, reference=reference, image=identity)
+                return BaseImage(name=tag, id=identity, cached=False, notes=(PULLED.format(reference),))
             notes, layer = self._bootstrap(
                 system, names.debian, self.cache / "tmp" / f"{key}-{os.getpid()}.tar", ledger
             )
@@ -107,7 +117,7 @@ class BaseImages:
             ProvisionError: as ``ensure``.
         """
         host = host_architecture()
-        if host not in system.architectures:
+        if host not in system.architectures or not system.suite:
             return None
         key = digest_of([REVISION, "native", system.suite, host])[:12]
         final = self.cache / "native" / key
@@ -139,7 +149,9 @@ class BaseImages:
     def name_of(self, system: Os, architecture: str) -> str:
         """Name of a base image, made or not."""
         debian = NAMES[architecture].debian
-        key = digest_of([REVISION, system.suite, system.family, debian])[:12]
+        pulled = system.image_of(architecture)
+        made_of = [pulled] if pulled else [system.suite, system.family]
+        key = digest_of([REVISION, *made_of, debian])[:12]
         return f"harness-base:{system.os}-{debian}-{key}"
 
     def _find(self, tag: str) -> BaseImage | None:

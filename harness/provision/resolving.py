@@ -35,7 +35,11 @@ def by_container(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
     if os.obstacle:
         return Service(fidelity=None, by=os.obstacle)
     service = serving(cpu)
-    if service.fidelity is not None and cpu.architecture not in os.architectures:
+    if service.fidelity is None or cpu.architecture in os.pulled:
+        return service
+    if not os.suite:
+        return Service(fidelity=None, by=f"{os.os} names no image of {cpu.architecture} in a registry (pulled)")
+    if cpu.architecture not in os.architectures:
         return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
     return service
 
@@ -46,6 +50,8 @@ def by_vm(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
         return Service(fidelity=None, by="a compose file needs a machine with an engine of its own: a lab host")
     if os.obstacle:
         return Service(fidelity=None, by=os.obstacle)
+    if not os.suite:
+        return Service(fidelity=None, by="virtual machines are made of systems that are built here, not of images")
     if cpu.architecture not in os.architectures:
         return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
     if cpu.architecture not in os.vm_kernel:

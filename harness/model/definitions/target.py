@@ -89,16 +89,24 @@ class Os(Entry):
         default={}, description="architecture -> package with the kernel of a virtual machine"
     )
     image: str = Field(default="", description="public image; never pulled unasked")
+    pulled: dict[Architecture, Annotated[str, Field(pattern=r"^[^@\s]+/[^@\s]+@sha256:[0-9a-f]{64}$")]] = Field(
+        default={}, description="architecture -> REGISTRY/NAME@sha256:DIGEST of an image that containers are made of"
+    )
     licensed: bool = Field(default=False, description="no public image: bring an image or a host of your own")
+
+    def image_of(self, architecture: str) -> str:
+        """Reference of the image that is pulled for an architecture; empty where none is named."""
+        return next((reference for name, reference in self.pulled.items() if name == architecture), "")
 
     @property
     def obstacle(self) -> str:
         """Why no target can be made of it here; empty where one can."""
-        if self.suite:
+        if self.suite or self.pulled:
             return ""
         if self.licensed:
-            return "it is licensed and has no public image: it needs a lab host"
-        return "its images are not built here, only those of Debian's family are: it needs a lab host"
+            return "it is licensed and has no public image: it needs a lab host, or an image of yours (pulled)"
+        return ("its images are not built here, only those of Debian's family are: it needs a lab host, or an image in "
+                "a registry (pulled)")  # fmt: skip
 
     @model_validator(mode="after")
     def _buildable(self) -> Self:
