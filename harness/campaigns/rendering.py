@@ -9,7 +9,7 @@ import shutil
 from harness.campaigns.options import Finished, Progress
 from harness.certify import ENVELOPES, Signing, render_certificate, why_not
 from harness.certify.register import PROOF
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.evidence import CampaignRow, Journal, Workspace
 from harness.evidence.store import disk_errors

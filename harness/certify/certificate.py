@@ -1,94 +1,168 @@
-"""The certificate: refused unless every planned cell passed, and never more than the fidelity allows."""
+"""The certificate as PDF: what stands on it, typeset."""
 
 from __future__ import annotations
 
 import datetime
-import functools
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import segno
-from markupsafe import Markup
 
 from harness.certify.keys import PublicKey
-from harness.definitions import parse
-from harness.definitions.presentation import Presentation
-from harness.errors import DefinitionError, Fault
-from harness.model.definitions import IssuerProfile
-from harness.model.results import Fidelity, Verdict
-from harness.model.view import CampaignView
+from harness.certify.policy import NOTHING, Kind, uncertified
+from harness.certify.statement import Issue
+from harness.model.definitions import Commission, IssuerProfile
+from harness.model.results import Fidelity, Result, Verdict
+from harness.model.view import CampaignView, CellView
+from harness.presentation import Presentation, Wording
+from harness.presentation.typesetting import Place, typeset
 
-if TYPE_CHECKING:
-    import weasyprint
-
-#: The only profile of this version.
-PROFILE = "self-test"
+TEMPLATE = "certificate.typ"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
-    """What the document may be called."""
+class Signature:
+    """What of signatures a document shows. ``code``: text of its QR code; ``statement``: SHA-256 of what is signed."""
 
-    zh: str
-    en: str
-    pre: bool  #: not every cell has a fidelity that the issuer's policy accepts
-    conditional: bool  #: some cells passed only because of waivers
+    keys: tuple[PublicKey, ...] = ()
+    sealed: bool = False
+    code: str = ""
+    statement: str = ""
 
-
-ADAPTATION = Kind(zh="适配证书", en="Certificate of Adaptation", pre=False, conditional=False)
-PRE_ADAPTATION = Kind(zh="预适配证书", en="Certificate of Pre-adaptation", pre=True, conditional=False)
-
-
-@functools.cache
-def typesetter() -> Callable[..., weasyprint.HTML]:
-    """WeasyPrint, imported when it is wanted: with its fonts and libraries it takes most of a second.
-
-    A campaign calls this while its first cells wait for the engine.
-    """
-    from weasyprint import HTML
-
-    return cast("Callable[..., weasyprint.HTML]", HTML)
+    def state(self, profile: IssuerProfile) -> str:
+        """``sealed``, ``signed`` (beside it), ``draft`` where the issuer signs what it issues, else ``unsigned``."""
+        if self.sealed:
+            return "sealed"
+        return "signed" if self.keys else "draft" if profile.signed else "unsigned"
 
 
-def why_not(view: CampaignView) -> str:
-    """Why no certificate may be issued, in one sentence; empty where one may."""
-    if view.interrupted:
-        return "the campaign was interrupted / 任务被中断"
-    bad = [cell for cell in view.cells if cell.verdict not in (Verdict.CONFORMANT, Verdict.CONDITIONAL)]
-    if not view.cells:
-        return "the plan has no cell / 计划中没有单元"
-    if bad:
-        words = sorted({cell.verdict.value for cell in bad})
-        return (f"{len(bad)} of {len(view.cells)} planned cells are {', '.join(words)} / "
-                f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过")  # fmt: skip
-    return ""
-
-
-def kind_of(view: CampaignView, profile: IssuerProfile) -> Kind:
-    """Adaptation only where the fidelity of every cell is one that the issuer's policy accepts; waivers show in it."""
-    fidelities = {cell.fidelity for cell in view.cells}
-    plain = ADAPTATION if fidelities <= set(profile.adaptation) else PRE_ADAPTATION
-    if not any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells):
-        return plain
-    return replace(plain, zh=f"{plain.zh}（带条件）", en=f"{plain.en} (conditional)", conditional=True)
-
-
-def profile_of(presentation: Presentation) -> IssuerProfile:
-    """The issuer's profile.
+def render_certificate(view: CampaignView, presentation: Presentation, profile: IssuerProfile, kind: Kind,
+                       issue: Issue, digests: Mapping[str, str], *, commission: Commission = NOTHING,
+                       signature: Signature | None = None) -> tuple[bytes, dict[str, Place]]:  # fmt: skip
+    """The certificate, and where its seal goes. ``digests``: SHA-256 of ``report`` (PDF), ``html`` and ``json``.
 
     Raises:
-        DefinitionError: it is wrong, or claims what this version cannot do.
+        DefinitionError: a template, a picture or the wording is faulty.
+        InfrastructureError: a font is missing.
     """
-    path = presentation.path(f"issuers/{PROFILE}.yaml")
-    profile = parse(path, IssuerProfile)
-    if profile.signed:
-        raise DefinitionError([
-            Fault(file=str(path), line=1, column=1, message="this version cannot sign a certificate",
-                  expected="signed: false", found="signed: true")
-        ])  # fmt: skip
-    return profile
+    signature = signature or Signature()
+    picture = io.BytesIO()
+    segno.make(signature.code or f"XC-RECORD:{issue.number}:{digests['json']}", error="m", micro=False).save(
+        picture, kind="svg", xmldecl=False, svgns=True, border=0
+    )
+    files = {"qr.svg": picture.getvalue()}
+    if profile.logo:
+        files[profile.logo] = presentation.path(profile.logo).read_bytes()
+    data = face(view, presentation.wording(), profile, kind, issue, digests, commission, signature)
+    moment = int(datetime.datetime.fromisoformat(issue.issued).timestamp())
+    return typeset(presentation, TEMPLATE, data, files, moment=moment)
+
+
+def face(view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind, issue: Issue,
+         digests: Mapping[str, str], commission: Commission, signature: Signature) -> dict[str, Any]:  # fmt: skip
+    """Everything that stands on the certificate, as the template reads it."""
+    state = signature.state(profile)
+    return {
+        "kind": {"zh": kind.zh, "en": kind.en, "pre": kind.pre, "conditional": kind.conditional}, "state": state,
+        "number": issue.number, "report_number": issue.report_number, "issued": issue.issued[:10],
+        "valid_until": issue.valid_until, "tested": _days(view), "versions": "、".join(versions(view)),
+        "issuer": {"name": profile.name.model_dump()}, "logo": profile.logo,
+        "product": view.application["name"], "vendor": view.application["vendor"],
+        "applicant": (commission.applicant or profile.applicant).model_dump(),
+        "people": {"approver": commission.approver}, "standing": words.pair("standing", state),
+        "marks": [one.model_dump() for one in profile.accreditation or ()],
+        "lead": words.pair("conclusion", "lead"), "conclusion": conclusion(view, words, profile, kind, commission),
+        "platforms": [platform(cell, words, profile) for cell in view.cells],
+        "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
+        "excluded": [{"count": one["count"], "because": one["because"]} for one in view.excluded],
+        "sampled": view.strategy != "full",
+        "inherits": [one.model_dump() for one in commission.inherits], "limits": limits(view, profile, commission),
+        "packages": [{key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")}
+                     for p in view.packages],
+        "suites": [{"name": s["suite"], "title": s["title"], "version": s["version"], "method": s.get("method") or "—",
+                    "cases": len(s["cases"])} for s in view.suites],
+        "records": _records(view, digests), "keys": [{"algorithm": k.algorithm, "keyid": k.keyid}
+                                                     for k in signature.keys],
+        "url": signature.code.partition("#")[0] if signature.code.startswith("http") else "",
+        "proof": bool(signature.code), "statement_sha256": signature.statement or digests["json"],
+    }  # fmt: skip
+
+
+def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str, Any]:
+    """A row: a cell with what it is made of, and what was shown on it."""
+    declared = [fact for fact in cell.attestation if fact["declared"]]
+    static = sum(1 for c in cell.cases if c.result is Result.PASS and c.fidelity is Fidelity.STATIC)
+    return {
+        "cpu": cell.names["cpu"].model_dump(), "os": cell.names["os"].model_dump(),
+        "isa": " ".join(one for one in (cell.architecture, cell.isa_level) if one),
+        "server": cell.fact("server model"), "kernel": cell.fact("kernel"),
+        "database": " ".join(one for one in (cell.names["database"].zh, cell.database_version) if one),
+        "further": [f"{k}: {v}" for k, v in cell.axes.items() if k not in ("cpu", "os", "database")],
+        "version": cell.version, "fidelity": words.pair("fidelity", cell.fidelity or "—"),
+        "emulator": cell.fact("emulator"),
+        "attested": f"{sum(1 for one in declared if one['holds'])}/{len(declared)}",
+        "passed": cell.count(Result.PASS) - static, "static": static, "skipped": cell.count(Result.SKIP),
+        "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
+        "uncertified": [words.pair("characteristic", one) for one in uncertified(cell, profile)],
+    }  # fmt: skip
+
+
+def conclusion(view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind,
+               commission: Commission) -> dict[str, str]:  # fmt: skip
+    """The sentences that say what was found, and what it is worth."""
+    waived = sum(1 for cell in view.cells if cell.verdict is Verdict.CONDITIONAL)
+    emulated = sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED))
+    numbers: dict[str, Any] = {
+        "planned": len(view.cells), "passed": len(view.cells) - waived, "waived": waived, "emulated": emulated,
+        "containers": sum(1 for c in view.cells if c.fidelity is Fidelity.CONTAINER),
+        "inherited": len(commission.inherits),
+    }  # fmt: skip
+    wanted = ["conditional" if kind.conditional else "all"]
+    wanted += ["pre"] * kind.pre + ["inherited"] * bool(commission.inherits)
+    parts = [words.sentence("conclusion", word, **numbers) for word in wanted]
+    if commission.amends is not None:
+        because = commission.amends.because
+        zh, en = (words.sentence("conclusion", "amends", number=commission.amends.number, because=told)
+                  for told in (because.zh, because.en))  # fmt: skip
+        parts.append({"zh": zh["zh"], "en": en["en"]})
+    if profile.conclusion is not None:
+        parts.append(profile.conclusion.model_dump())
+    parts.append(
+        {"zh": f"{profile.validity.zh}。", "en": f"{profile.validity.en[:1].upper()}{profile.validity.en[1:]}."}
+    )
+    return {"zh": "".join(one["zh"] for one in parts), "en": " ".join(one["en"] for one in parts)}
+
+
+def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -> list[dict[str, str]]:
+    """What whoever relies on it must know."""
+    found = [one.model_dump() for cell in view.cells for one in cell.limits]
+    found += [{"zh": note, "en": note} for note in view.accepted]
+    for cell in view.cells:
+        name = " · ".join(cell.axes.values())
+        for one in cell.waived:
+            found.append({
+                "zh": f"豁免：{name} {one['case']}：{one['because']}（{one['approved_by']} 批准，依据 {one['evidence']}，"
+                      f"有效至 {one['expires']}）。",
+                "en": f"Waived, approved by {one['approved_by']}, until {one['expires']}.",
+            })  # fmt: skip
+        if cell.unsteady:
+            found.append({"zh": f"不稳定：{name} 第 {len(cell.attempts)} 次执行才通过。",
+                          "en": f"Unsteady: passed only at attempt {len(cell.attempts)}."})  # fmt: skip
+    found += [{"zh": f"静态扫描 {case.id} {case.title.zh}（{number} 个单元）。",
+               "en": f"Static scan: {case.title.en}, in {number} cells; noted, see the report."}
+              for case, number in view.noted]  # fmt: skip
+    found += [one.model_dump() for one in commission.deviations]
+    found.append({"zh": "结果仅与所测样品有关；未经出具方同意不得部分复制。",
+                  "en": "The results relate only to the items tested; not to be reproduced in part without the issuer's "
+                        "approval."})  # fmt: skip
+    return [dict(one) for one in dict.fromkeys(tuple(one.items()) for one in found)]
+
+
+def versions(view: CampaignView) -> Sequence[str]:
+    """Of the product, as they were seen; as declared where nothing was."""
+    return sorted({cell.version for cell in view.cells if cell.version}) or [str(view.application["version"])]
 
 
 def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:
@@ -96,30 +170,18 @@ def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:
     return (issued + datetime.timedelta(days=profile.valid_days)).isoformat() if profile.valid_days else None
 
 
-def render_certificate(view: CampaignView, presentation: Presentation, report_sha256: str, record_sha256: str,
-                       keys: Sequence[PublicKey] = ()) -> bytes:  # fmt: skip
-    """The certificate as PDF. ``report_sha256`` and ``record_sha256`` name the HTML report and the JSON record;
-    ``keys`` are those that will sign a statement about it, beside it.
-
-    Raises:
-        ValueError: ``why_not`` gives a reason.
-        DefinitionError: the issuer's profile is wrong, or claims what this version cannot do.
-    """
-    reason = why_not(view)
-    if reason:
-        raise ValueError(reason)
-    profile = profile_of(presentation)
-    number = profile.number.replace("{campaign}", view.id)
-    today = datetime.datetime.now(datetime.UTC).date()
-    code = segno.make(f"XC-RECORD:{number}:{record_sha256}", error="m")
-    picture = io.BytesIO()
-    code.save(picture, kind="svg", xmldecl=False, svgns=True, border=0, unit="mm", scale=0.55)
-    html = presentation.render(
-        "certificate.html.j2",
-        view=view, profile=profile, kind=kind_of(view, profile), number=number, report_sha256=report_sha256,
-        record_sha256=record_sha256, qr=Markup(picture.getvalue().decode()),  # noqa: S704  # made by segno
-        keys=keys, issued=today.isoformat(), valid_until=last_day(profile, today),
-        emulated=sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)),
+def _records(view: CampaignView, digests: Mapping[str, str]) -> list[dict[str, Any]]:
+    tools = ", ".join(f"{name} {number}" for name, number in view.conditions.get("tools", {}).items())
+    rows = (
+        ("任务编号", "campaign", view.id), ("报告摘要", "report SHA-256", digests["report"]),
+        ("网页报告摘要", "HTML report SHA-256", digests["html"]), ("记录摘要", "record SHA-256", digests["json"]),
+        ("计划摘要", "plan SHA-256", view.plan_digest), ("日志链", "journal head", view.journal_head),
+        ("工具", "tools", f"harness {view.conditions.get('harness', '')}, {tools}, "
+                        f"Docker {view.conditions.get('engine', '')}"),
     )  # fmt: skip
-    pdf: bytes = typesetter()(string=html).write_pdf()
-    return pdf
+    return [{"name": {"zh": zh, "en": en}, "value": value} for zh, en, value in rows]
+
+
+def _days(view: CampaignView) -> str:
+    first, last = view.created[:10], view.finished[:10]
+    return first if last in ("", first) else f"{first} – {last}"

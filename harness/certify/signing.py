@@ -11,7 +11,7 @@ from harness.certify.dsse import PAYLOAD_TYPE, Envelope, Signature
 from harness.certify.keys import KeyStore, PublicKey, trusted
 from harness.certify.statement import Issue, statements
 from harness.certify.tree import Checkpoint
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.model.view import CampaignView
 

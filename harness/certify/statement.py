@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.certify.policy import uncertified
+from harness.model.definitions import Commission, IssuerProfile
 from harness.model.results import Result, Verdict
 from harness.model.view import CampaignView
 
@@ -24,23 +26,27 @@ KINDS = {TEST_RESULT: "test_result", ADAPTATION: "adaptation"}
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """Of a certificate: its number, who issues it, when (ISO 8601, UTC), its last day if it has one."""
+    """Of a certificate: its number and that of its report, who issues it, when (ISO 8601, UTC), its last day if it has
+    one, and what it is called."""
 
     number: str
+    report_number: str
     issuer: str
     issued: str
     valid_until: str | None
+    type: str
 
 
-def statements(view: CampaignView, files: Mapping[str, str], issue: Issue) -> dict[str, bytes]:
-    """Canonical JSON of each statement by its output. ``files``: name -> SHA-256 of what was rendered."""
+def statements(view: CampaignView, files: Mapping[str, str], adaptation: Mapping[str, Any]) -> dict[str, bytes]:
+    """Canonical JSON of each statement by its output. ``files``: name -> SHA-256 of what was rendered;
+    ``adaptation``: the predicate, made before the certificate, which carries its digest."""
     subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())]
     subjects += [
         {"name": f"package/{p['name']}@{p['version']} ({p['architecture']})", "digest": {"sha256": p["sha256"]}}
         for p in view.packages
         if p.get("sha256")
     ]
-    predicates = {TEST_RESULT: _test_result(view), ADAPTATION: _adaptation(view, issue)}
+    predicates = {TEST_RESULT: _test_result(view), ADAPTATION: adaptation}
     return {
         KINDS[kind]: canonical({"_type": STATEMENT, "subject": subjects, "predicateType": kind, "predicate": value})
         for kind, value in predicates.items()
@@ -72,7 +78,8 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
     return {"result": result, "configuration": configuration, **names}
 
 
-def _adaptation(view: CampaignView, issue: Issue) -> dict[str, Any]:
+def adaptation(view: CampaignView, issue: Issue, profile: IssuerProfile, commission: Commission) -> dict[str, Any]:
+    """The predicate: what a certificate says, for machines."""
     application = view.application
     return {
         **vars(issue), "campaign": view.id, "verdict": view.verdict.value,
@@ -82,9 +89,10 @@ def _adaptation(view: CampaignView, issue: Issue) -> dict[str, Any]:
             {"cell": cell.id, "axes": cell.axes, "architecture": cell.architecture, "isa": cell.isa_level,
              "fidelity": cell.fidelity.value if cell.fidelity is not None else None, "verdict": cell.verdict.value,
              "version": cell.version, "cases": {result.value: cell.count(result) for result in Result},
-             "waivers": list(cell.waived)}
+             "waivers": list(cell.waived), "uncertified": list(uncertified(cell, profile))}
             for cell in view.cells
         ],
         "coverage": view.coverage, "excluded": list(view.excluded), "plan": view.plan_digest,
-        "journal": view.journal_head, "harness": view.conditions.get("harness", ""),
+        "journal": view.journal_head, "policy": profile.issuer, "commission": commission.model_dump(mode="json"),
+        "harness": view.conditions.get("harness", ""),
     }  # fmt: skip

@@ -22,7 +22,7 @@ from harness.cli.shared import (
     print_table,
     workspace_option,
 )
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.model.results import Verdict
 from harness.report.spreadsheet import compatibility_list, render_xlsx

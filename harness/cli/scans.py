@@ -15,7 +15,7 @@ from rich.console import Console
 from harness.cli.output import escape, print_json
 from harness.definitions import Catalogue, parse, read, rules_of
 from harness.definitions.entries import entries
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.model.definitions import Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from harness.model.definitions import (
     Accelerator,
     Application,
+    Commission,
     Cpu,
     Database,
     Hosts,
@@ -31,7 +32,7 @@ from harness.model.definitions import (
 KINDS: dict[str, type[BaseModel]] = {
     "application": Application, "matrix": Matrix, "suite": Suite, "profile": LoadProfile, "cpu": Cpu, "os": Os,
     "database": Database, "middleware": Middleware, "runtime": Runtime, "accelerator": Accelerator, "hosts": Hosts,
-    "waivers": Waivers, "policy": Policy, "issuer": IssuerProfile, "wording": WordingFile,
+    "waivers": Waivers, "policy": Policy, "issuer": IssuerProfile, "commission": Commission, "wording": WordingFile,
     "rules": Rules,
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import harness.report.charts as charts
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.model.view import CampaignView
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.definitions.presentation import Wording
+from harness.presentation import Wording
 from harness.model.results import Result
 from harness.model.view import CampaignView
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness import __version__
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.model.definitions import Rule, Waiver
 from harness.model.finding import Component, Finding, ScanResult, finding_record
 from harness.report.sarif import SCHEMA

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from harness.definitions.presentation import Wording
+from harness.presentation import Wording
 from harness.model.results import Result
 from harness.model.view import CampaignView, CaseView, CellView
 

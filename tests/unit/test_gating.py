@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from harness.cli.entry import cli
 from harness.definitions import read
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.errors import DefinitionError, UsageError
 from harness.gating import CampaignRecord, compare, decide
 from harness.judging import judge

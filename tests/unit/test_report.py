@@ -19,7 +19,7 @@ from harness.campaigns.snapshot import snapshot as snapshot_of
 from harness.certify import render_certificate, why_not
 from harness.certify.certificate import ADAPTATION, PRE_ADAPTATION, kind_of
 from harness.definitions import parse
-from harness.definitions.presentation import Presentation
+from harness.presentation import Presentation
 from harness.errors import DefinitionError
 from harness.evidence import AttemptRow, CampaignRow
 from harness.model.definitions import IssuerProfile

@@ -22,7 +22,7 @@ from harness.model.definitions.application import (
 )
 from harness.model.definitions.base import Bilingual, Definition, Entry, SqlFamily, Strings, Text, size_in_bytes
 from harness.model.definitions.gate import Policy, Waiver, Waivers
-from harness.model.definitions.issuer import IssuerProfile
+from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
@@ -40,6 +40,7 @@ __all__ = [
     "Bilingual",
     "Case",
     "ComposeFile",
+    "Commission",
     "Concerns",
     "Cpu",
     "Database",

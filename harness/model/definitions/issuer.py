@@ -1,30 +1,127 @@
-"""Issuer profiles: who issues, numbers, wording, and the policy on fidelity."""
+"""Issuer profiles (who issues, numbers, wording, policy) and commissions (who asked, who tested, what is particular)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import datetime
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Bilingual, Definition
+from harness.model.definitions.base import Bilingual, Definition, Name, listed
 from harness.model.results import Fidelity
+
+ISO_DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 def _fidelities(value: object) -> object:
     return tuple(Fidelity(word) for word in value) if isinstance(value, list) else value
 
 
+def _day(value: Any) -> Any:
+    """YAML reads a date where one is written; it is kept as the text that it was."""
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
+Fidelities = Annotated[tuple[Fidelity, ...], BeforeValidator(_fidelities, json_schema_input_type=list[Fidelity])]
+Day = Annotated[str, BeforeValidator(_day, json_schema_input_type=str), Field(pattern=ISO_DAY)]
+Texts = Annotated[tuple[Bilingual, ...], BeforeValidator(listed)]
+
+
+class Mark(Definition):
+    """A mark that only accredited laboratories may print, with the number of the accreditation."""
+
+    mark: Literal["CNAS", "CMA", "ilac-MRA"]
+    number: str = Field(min_length=1)
+
+
+class Titles(Definition):
+    """What the two kinds of certificate are called."""
+
+    adaptation: Bilingual = Field(default={"zh": "适配证书", "en": "Certificate of Adaptation"}, validate_default=True)
+    pre_adaptation: Bilingual = Field(
+        default={"zh": "预适配证书", "en": "Certificate of Pre-adaptation"}, validate_default=True
+    )
+
+
 class IssuerProfile(Definition):
     """One file of ``reports/issuers``."""
 
-    issuer: str
+    issuer: Name
     name: Bilingual
-    applicant: Bilingual
-    number: str = Field(description="number of a certificate; {campaign} stands for the campaign's id")
-    adaptation: Annotated[tuple[Fidelity, ...], BeforeValidator(_fidelities, json_schema_input_type=list[Fidelity])]
+    address: Bilingual | None = None
+    contact: str = ""
+    applicant: Bilingual = Field(description="where no commission names one")
+    number: str = Field(description="of a certificate; {campaign} stands for the campaign's id, {year} for the year")
+    report_number: str = Field(default="XR-{campaign}", description="of a report, with the same words")
+    titles: Titles = Titles()
+    adaptation: Fidelities = Field(description="fidelities that lead to an adaptation certificate; others to a 预适配")
+    pre_adaptation: bool = Field(default=True, description="false: nothing is issued for other fidelities")
+    conditional: bool = Field(default=True, description="false: nothing is issued where failures were waived")
+    inheritance: bool = Field(default=False, description="whether results of earlier certificates may be taken over")
+    certifies: dict[str, Fidelities] = Field(
+        default={},
+        description="quality characteristic -> fidelities on which it is certified; recorded only on all others",
+    )
     validity: Bilingual
     valid_days: int | None = Field(
         default=None, ge=1, le=36500, description="days from its issue; none: bound to the product's versions alone"
     )
-    signed: bool = Field(description="must be false: this version cannot sign")
-    accreditation: str | None = Field(description="CNAS or CMA number; without one no such mark is printed")
+    decision_rule: Bilingual | None = None
+    conclusion: Bilingual | None = Field(default=None, description="sentence that follows what was found")
+    signed: bool = Field(description="true: what is not signed is a draft, and marked as one")
+    accreditation: Annotated[tuple[Mark, ...] | None, BeforeValidator(listed)] = Field(
+        description="marks with their numbers; without a number no mark is printed"
+    )
+    logo: str = Field(default="", pattern=r"^([A-Za-z0-9._-]+\.(svg|png|jpg))?$", description="file in reports/")
+    seal: str = Field(
+        default="", pattern=r"^([A-Za-z0-9._-]+\.(svg|png|jpg))?$", description="file in reports/; drawn where none is"
+    )
+    timestamp: str = Field(default="", pattern=r"^(https?://.+)?$", description="time-stamping authority (RFC 3161)")
+    verification: str = Field(
+        default="", pattern=r"^(https?://[^#]+)?$", description="address that the QR code leads to; {number} in it"
+    )
+
+
+class Amendment(Definition):
+    """The certificate that this one replaces, and why."""
+
+    number: str = Field(min_length=1)
+    because: Bilingual
+
+
+class Inheritance(Definition):
+    """A result of another certificate that is taken over for a platform that was not tested here."""
+
+    platform: Bilingual
+    certificate: str = Field(min_length=1, description="number of the certificate that it comes from")
+    report: str = Field(min_length=1, description="number of the report behind it")
+    report_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    because: Bilingual = Field(description="why what was shown there holds here")
+    reviewed_by: str = Field(min_length=1)
+
+
+class Commission(Definition):
+    """``commission.yaml``: what people know of a test and no machine sees."""
+
+    applicant: Bilingual | None = None
+    contact: str = ""
+    received: Day | None = Field(default=None, description="day on which the item came")
+    state: Bilingual | None = Field(default=None, description="of the item when it came")
+    place: Bilingual | None = Field(default=None, description="of the activity: laboratory, on site, remote")
+    sampling: Bilingual | None = None
+    deviations: Texts = Field(default=(), description="from the methods")
+    external: Texts = Field(default=(), description="results of external providers")
+    opinions: Texts = Field(default=(), description="opinions and interpretations, shown as such")
+    uncertainty: Bilingual | None = None
+    tester: str = ""
+    reviewer: str = ""
+    approver: str = Field(default="", description="who authorises report and certificate")
+    amends: Amendment | None = None
+    inherits: Annotated[tuple[Inheritance, ...], BeforeValidator(listed)] = ()
+
+    @model_validator(mode="after")
+    def _different_people(self) -> Self:
+        people = [one for one in (self.tester, self.reviewer, self.approver) if one]
+        if len(set(people)) != len(people):
+            raise ValueError("tester, reviewer and approver are different people")
+        return self

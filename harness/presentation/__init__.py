@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.sandbox import SandboxedEnvironment
 
 from harness.definitions import Catalogue, parse
 from harness.errors import DefinitionError, Fault
@@ -28,6 +29,25 @@ class Wording:
 
     def en(self, group: str, word: Any) -> str:
         return self(group, word)[1]
+
+    def sentence(self, group: str, word: str, **values: Any) -> dict[str, str]:
+        """Both languages of a sentence, with ``values`` in the place of the words in braces.
+
+        Raises:
+            DefinitionError: it names a word that is not among the values.
+        """
+        try:
+            zh, en = (text.format(**values) for text in self(group, word))
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise DefinitionError([
+                Fault(file="wording.yaml", line=1, column=1, message=f"{group}.{word} cannot be filled in: {error}",
+                      expected=f"words in braces among {', '.join(values) or 'none'}")
+            ]) from error  # fmt: skip
+        return {"zh": zh, "en": en}
+
+    def pair(self, group: str, word: Any) -> dict[str, str]:
+        zh, en = self(group, word)
+        return {"zh": zh, "en": en}
 
     def both(self, group: str, word: Any) -> str:
         zh, en = self(group, word)
@@ -74,7 +94,7 @@ class Presentation:
         Raises:
             DefinitionError: the template is missing or faulty.
         """
-        environment = jinja2.Environment(
+        environment = SandboxedEnvironment(
             loader=jinja2.FileSystemLoader(self.folders), autoescape=True, undefined=jinja2.StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )  # fmt: skip

@@ -1,0 +1,116 @@
+"""What an issuer's policy makes of a campaign: which certificate, or why none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.model.definitions import Commission, IssuerProfile, Text
+from harness.model.results import Result, Verdict
+from harness.model.view import CampaignView, CellView
+
+#: So many cells are named in a refusal; the report has all.
+NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What the document may be called."""
+
+    zh: str
+    en: str
+    pre: bool  #: not every cell has a fidelity that the issuer's policy accepts
+    conditional: bool  #: some cells passed only because of waivers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """``kind`` is None where ``refusals`` say why nothing is issued."""
+
+    kind: Kind | None
+    refusals: tuple[Text, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The refusals in one text, both languages; empty where there is none."""
+        return "; ".join(f"{one.en} / {one.zh}" for one in self.refusals)
+
+
+NOTHING = Commission()
+
+
+def decide(view: CampaignView, profile: IssuerProfile, commission: Commission = NOTHING) -> Decision:
+    """Which certificate a campaign leads to. Every reason against one is told, not the first alone."""
+    refusals = [*_of_results(view), *_of_policy(view, profile, commission)]
+    if refusals:
+        return Decision(kind=None, refusals=tuple(refusals))
+    pre = not all(cell.fidelity in profile.adaptation for cell in view.cells)
+    conditional = any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells)
+    title = profile.titles.pre_adaptation if pre else profile.titles.adaptation
+    return Decision(kind=Kind(
+        zh=f"{title.zh}（带条件）" if conditional else title.zh,
+        en=f"{title.en} (conditional)" if conditional else title.en, pre=pre, conditional=conditional,
+    ))  # fmt: skip
+
+
+def _of_results(view: CampaignView) -> list[Text]:
+    found = []
+    if view.interrupted:
+        found.append(Text(zh="任务被中断", en="the campaign was interrupted"))
+    if not view.cells:
+        return [*found, Text(zh="计划中没有单元", en="the plan has no cell")]
+    bad = [cell for cell in view.cells if cell.verdict not in (Verdict.CONFORMANT, Verdict.CONDITIONAL)]
+    if bad:
+        words = sorted({cell.verdict.value for cell in bad})
+        named = "; ".join(f"{_name(cell)}: {_why(cell)}" for cell in bad[:NAMED])
+        more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        found.append(Text(
+            zh=f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过",
+            en=f"{len(bad)} of {len(view.cells)} planned cells are {', '.join(words)} ({named}{more})",
+        ))  # fmt: skip
+    return found
+
+
+def _of_policy(view: CampaignView, profile: IssuerProfile, commission: Commission) -> list[Text]:
+    found = []
+    weak = [cell for cell in view.cells if cell.fidelity not in profile.adaptation]
+    if weak and not profile.pre_adaptation:
+        seen = _words(cell.fidelity.value if cell.fidelity is not None else "unknown" for cell in weak)
+        found.append(Text(
+            zh=f"{profile.name.zh}不为 {seen} 目标出具证书，涉及 {len(weak)} 个单元",
+            en=f"{profile.name.en} issues nothing for targets that are {seen}: {len(weak)} cells, "
+               f"{_words(map(_name, weak[:NAMED]))}",
+        ))  # fmt: skip
+    waived = [cell for cell in view.cells if cell.verdict is Verdict.CONDITIONAL]
+    if waived and not profile.conditional:
+        found.append(Text(
+            zh=f"{profile.name.zh}不为带豁免的结果出具证书，涉及 {len(waived)} 个单元",
+            en=f"{profile.name.en} issues nothing for results with waivers: {_words(map(_name, waived[:NAMED]))}",
+        ))  # fmt: skip
+    if commission.inherits and not profile.inheritance:
+        found.append(Text(zh=f"{profile.name.zh}不接受继承的结果",
+                          en=f"{profile.name.en} takes no results over from other certificates"))  # fmt: skip
+    if profile.signed and not (commission.tester and commission.reviewer and commission.approver):
+        found.append(Text(zh="委托单未写明测试、审核与批准人员",
+                          en="the commission names no tester, reviewer and approver (commission.yaml)"))  # fmt: skip
+    return found
+
+
+def uncertified(cell: CellView, profile: IssuerProfile) -> tuple[str, ...]:
+    """Quality characteristics of which this cell has results that the policy does not certify at its fidelity."""
+    seen = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.PASS}
+    return tuple(
+        sorted(one for one in seen if one in profile.certifies and cell.fidelity not in profile.certifies[one])
+    )
+
+
+def _name(cell: CellView) -> str:
+    return " × ".join(cell.axes.values())
+
+
+def _why(cell: CellView) -> str:
+    return (cell.message or cell.verdict.value).splitlines()[0][:120]
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))

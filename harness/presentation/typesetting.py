@@ -1,0 +1,90 @@
+"""PDF by Typst: a template of ``reports/`` with its data as JSON; the same content always gives the same bytes.
+
+A template reads ``data.json`` and the files that are handed over with it, and nothing outside of its folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from harness.errors import DefinitionError, Fault, InfrastructureError
+from harness.presentation import Presentation
+
+#: Without them Chinese text, or the shapes of titles, would be missing from a certificate.
+FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "Noto Sans", "Noto Serif", "Noto Sans Mono")
+#: What a template may use beside its own text.
+KINDS = (".typ", ".svg", ".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a template wants something on a page: ``page`` counts from 1; millimetres from the top left corner."""
+
+    page: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@functools.cache
+def fonts() -> typst.Fonts:
+    """Every font of this machine, looked for once.
+
+    Raises:
+        InfrastructureError: one that documents need is missing.
+    """
+    found = typst.Fonts()
+    known = set(found.families())
+    if missing := [name for name in FONTS if name not in known]:
+        raise InfrastructureError(f"fonts are missing: {', '.join(missing)}",
+                                  advice="make setup (packages fonts-noto-cjk, fonts-noto-core)")  # fmt: skip
+    return found
+
+
+def typeset(presentation: Presentation, template: str, data: Mapping[str, Any],
+            files: Mapping[str, bytes] | None = None, *, moment: int = 0) -> tuple[bytes, dict[str, Place]]:  # fmt: skip
+    """PDF of a template, and the places that it names with ``<place>`` (name -> place).
+
+    ``moment``: seconds since 1970 that the document gives as its time.
+
+    Raises:
+        DefinitionError: the template is missing or faulty.
+        InfrastructureError: a font is missing.
+    """
+    path = presentation.path(template)
+    known = fonts()
+    with tempfile.TemporaryDirectory(prefix="harness-typeset-") as scratch:
+        root = Path(scratch)
+        for folder in reversed(presentation.folders):  # a center's own file is laid over the shipped one
+            for file in sorted(folder.glob("*")) if folder.is_dir() else []:
+                if file.suffix in KINDS and file.is_file():
+                    (root / file.name).write_bytes(file.read_bytes())
+        for name, content in (files or {}).items():
+            (root / name).write_bytes(content)
+        (root / "data.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        try:
+            compiler = typst.Compiler(
+                root / template,
+                root=root,
+                font_paths=known,
+                package_path=root / "none",
+                package_cache_path=root / "none",
+            )
+            pdf = compiler.compile(format="pdf", timestamp=moment)
+            places = json.loads(compiler.query("<place>", field="value"))
+        except (typst.TypstError, RuntimeError) as error:
+            told = str(error).replace(scratch, "").strip() or "it cannot be typeset"
+            raise DefinitionError([
+                Fault(file=str(path), line=1, column=1, message=f"template fault: {told}")
+            ]) from error  # fmt: skip
+    assert isinstance(pdf, bytes)
+    return pdf, {one.pop("name"): Place(**one) for one in places}
