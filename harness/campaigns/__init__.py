@@ -4,6 +4,7 @@ from harness.campaigns.bundling import Replayed, bundle, replay
 from harness.campaigns.choosing import expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
 from harness.campaigns.history import flaky_cases, record_of
+from harness.campaigns.issuing import Office
 from harness.campaigns.locking import check_lock, lock_path, write_lock
 from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder, inventory_at
 from harness.campaigns.preparing import build_base_images
@@ -15,6 +16,7 @@ from harness.campaigns.watching import cancel, evidence_of, status_of
 
 __all__ = [
     "Finished",
+    "Office",
     "Progress",
     "Replayed",
     "RunOptions",

@@ -1,4 +1,4 @@
-"""Renders what is recorded: record, JUnit, report, and a certificate where one may be issued."""
+"""Renders what is recorded: record, JUnit, reports, and a certificate where one may be issued."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import hashlib
 import json
 import shutil
 
+from harness.campaigns.issuing import Office, Papers
 from harness.campaigns.options import Finished, Progress
-from harness.certify import ENVELOPES, Signing, render_certificate, why_not
+from harness.certify import ENVELOPES, Signing
 from harness.certify.register import PROOF
-from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.evidence import CampaignRow, Journal, Workspace
 from harness.evidence.store import disk_errors
 from harness.model.view import CampaignView
+from harness.presentation import Presentation
 from harness.report import build_view, full_record, render_html, render_junit, render_markdown
 
 #: Kind of an output -> its file in the campaign's folder.
 OUTPUTS = {
     "json": "campaign.json", "junit": "junit.xml", "html": "report.html", "markdown": "summary.md",
-    "certificate": "certificate.pdf",
+    "report": "report.pdf", "certificate": "certificate.pdf",
 }  # fmt: skip
 #: Checks a signed result with openssl alone; goes beside it.
 VERIFIER = "verify.sh"
 #: What of these a signature speaks of.
-SIGNED = ("json", "html", "certificate")
+SIGNED = ("json", "html", "report", "certificate")
 
 
 def finish(
@@ -35,16 +36,19 @@ def finish(
     close: bool,
     interrupted: bool = False,
     signing: Signing | None = None,
+    office: Office | None = None,
 ) -> Finished:
     """Render what is recorded; with ``close`` the verdict goes into the journal, with ``signing`` it is signed.
 
     Raises:
         UsageError: there is no such campaign.
+        DefinitionError: the issuer's profile, a template or the wording is wrong.
         InfrastructureError: the outputs cannot be written.
     """
     view = view_of(identity, workspace)
     folder = workspace.folder(identity)
     presentation = Presentation.standard()
+    papers = Papers.of(view, presentation, office or Office(), signing)
     outputs: dict[str, str] = {}
     digests: dict[str, str] = {}
 
@@ -58,28 +62,29 @@ def finish(
         digests[kind] = hashlib.sha256(data).hexdigest()
         return digests[kind]
 
+    refused = papers.decision.kind is None
     record = json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode()
     write("json", record)
     write("junit", render_junit(view))
     write("markdown", render_markdown(view, presentation.wording()).encode())
-    report_digest = write("html", render_html(view, presentation))
-    refusal = why_not(view)
-    for name in (*ENVELOPES.values(), PROOF, *((OUTPUTS["certificate"],) if refusal else ())):
+    write("html", render_html(view, presentation))
+    for name in (*ENVELOPES.values(), PROOF, *((OUTPUTS["certificate"],) if refused else ())):
         (folder / name).unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
-    if not refusal:
-        progress.note("rendering the certificate")
-        keys = signing.keys if signing is not None else ()
-        write("certificate", render_certificate(view, presentation, report_digest, digests["json"], keys))
+    progress.note("rendering the report" if refused else "rendering the report and the certificate")
+    write("report", papers.report(digests))
+    if not refused:
+        predicate = papers.predicate()
+        write("certificate", papers.certificate(predicate, digests))
         if signing is not None:
             files = {OUTPUTS[kind]: digests[kind] for kind in SIGNED}
-            for kind, text in signing.envelopes(view, presentation, files).items():
+            for kind, text in signing.envelopes(view, files, predicate).items():
                 write(kind, text)
             shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
     if close:
         workspace.journal.close_campaign(identity, view.verdict, digests)
     else:
         workspace.journal.event("campaign-rendered", {"outputs": digests}, identity)
-    return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=refusal)
+    return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.told)
 
 
 def view_of(identity: str, workspace: Workspace) -> CampaignView:

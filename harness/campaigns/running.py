@@ -20,7 +20,6 @@ from harness.campaigns.options import Finished, Progress, RunOptions, cache_fold
 from harness.campaigns.rendering import finish, row_of
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
-from harness.certify import typesetter
 from harness.errors import Canceled, HarnessError, UsageError
 from harness.evidence import AttemptRow, CampaignRow, Recorder, Workspace
 from harness.evidence.journal import now
@@ -30,6 +29,7 @@ from harness.machines.engine import LABEL_CAMPAIGN
 from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions, Plan
 from harness.model.results import Cause, Observation, Result, State, Verdict
+from harness.presentation.typesetting import fonts
 from harness.provision import (
     BaseImages,
     Containers,
@@ -190,7 +190,7 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
 def _prepare() -> None:
     """What every campaign needs later, done while its first cells wait for the engine."""
     reference_seconds()
-    typesetter()
+    fonts()
 
 
 def _stop(number: int, lab: Lab, progress: Progress, machines: Path) -> None:

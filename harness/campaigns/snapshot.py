@@ -46,7 +46,7 @@ def snapshot(definitions: Definitions, plan: Plan, deployment: Suite) -> dict[st
 
 def conditions(engine: Engine) -> dict[str, Any]:
     """Test conditions: the controller, the engine, the tools with their versions."""
-    tools = {name: version(name) for name in ("pytest", "pytest-testinfra", "locust", "docker", "weasyprint")}
+    tools = {name: version(name) for name in ("pytest", "pytest-testinfra", "locust", "docker", "typst", "pyhanko")}
     return {
         "harness": __version__, "python": platform.python_version(), "tools": tools,
         "engine": engine.version.get("Version", ""), "kernel": platform.release(), "machine": platform.machine(),

@@ -6,17 +6,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from harness.campaigns.issuing import Office, Papers
 from harness.campaigns.options import Finished, Progress
 from harness.campaigns.rendering import OUTPUTS, finish, row_of, view_of
-from harness.certify import ENVELOPES, Signing, why_not
+from harness.certify import ENVELOPES, Signing
 from harness.certify.dsse import Envelope
-from harness.certify.register import PROOF, Register
+from harness.certify.register import PROOF, Register, one_line
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace, broken_at, differences
+from harness.presentation import Presentation
 
 
 def certify(identity: str, workspace: Workspace, signing: Signing, progress: Progress,
-            register: Register | None = None) -> Finished:  # fmt: skip
+            register: Register | None = None, office: Office | None = None) -> Finished:  # fmt: skip
     """Render a campaign again and sign what it says; with ``register`` enter it into the issuer's log.
 
     Raises:
@@ -30,16 +32,25 @@ def certify(identity: str, workspace: Workspace, signing: Signing, progress: Pro
         told = "; ".join(f"{step.name}: {step.detail}" for step in bad)
         raise UsageError(f"the workspace is not what was recorded, and nothing of it is signed: {told}",
                          advice="run the campaign again")  # fmt: skip
-    if refusal := why_not(view_of(identity, workspace)):
-        raise UsageError(f"no certificate may be issued for campaign {identity}: {refusal}",
+    office = office or Office()
+    papers = Papers.of(view_of(identity, workspace), Presentation.standard(), office, signing)
+    if papers.decision.kind is None:
+        raise UsageError(f"no certificate may be issued for campaign {identity}: {papers.decision.told}",
                          advice="see: harness show")  # fmt: skip
+    amends = office.commission.amends
     if register is not None:
         _ = signing.log_key  # before anything is rendered
-    finished = finish(identity, workspace, progress, close=False, signing=signing)
+        if amends is not None and not register.knows(amends.number):
+            raise UsageError(f"the register knows no certificate {amends.number}, which this one would replace",
+                             advice="correct `amends` in the commission")  # fmt: skip
+    finished = finish(identity, workspace, progress, close=False, signing=signing, office=office)
     if register is not None:
         folder = workspace.folder(identity)
         envelope = (folder / ENVELOPES["adaptation"]).read_bytes()
         number = json.loads(Envelope.read(envelope.decode()).payload)["predicate"]["number"]
+        if amends is not None:
+            because = one_line(amends.because.en)
+            register.set_state(amends.number, "superseded", because, number, signing)
         proof = register.enter(number, envelope, signing)
         (folder / PROOF).write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return finished

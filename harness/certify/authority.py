@@ -6,6 +6,7 @@ A test authority is made here, by nobody's leave: its names say so, and no reade
 from __future__ import annotations
 
 import datetime
+import itertools
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -16,7 +17,8 @@ from harness.certify.keys import KeyStore, PublicKey
 from harness.errors import UsageError
 
 #: Stands in the subject of everything that a test authority makes.
-MARK = "TEST ONLY - not an accredited authority 仅供测试"
+MARK = "TEST 仅供测试"
+WARNING = "TEST ONLY - not an accredited authority"
 DAYS = 825
 
 
@@ -51,7 +53,7 @@ def install(store: KeyStore, name: str, chain: bytes) -> x509.Certificate:
     if certificates[0].not_valid_after_utc < datetime.datetime.now(datetime.UTC):
         raise UsageError(f"the certificate of {name} was over on {certificates[0].not_valid_after_utc:%Y-%m-%d}",
                          advice="get a newer one")  # fmt: skip
-    for one, above in zip(certificates, certificates[1:], strict=False):
+    for one, above in itertools.pairwise(certificates):
         try:
             one.verify_directly_issued_by(above)
         except Exception as error:  # of several kinds, by what is wrong
@@ -68,7 +70,7 @@ def make_test_authority(store: KeyStore, name: str, passphrase: str) -> PublicKe
     """
     public = store.make(name, "ecdsa-p256", passphrase)
     key = store.private(name, passphrase)
-    subject = _name(f"{name} {MARK}", "xinchuang-harness TEST")
+    subject = _name(f"{name} {MARK}", "xinchuang-harness", WARNING)
     certificate = (
         _builder(subject, subject, key.public_key(), 3650)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -96,7 +98,7 @@ def certify_with(store: KeyStore, authority: str, name: str, passphrase: str, co
         raise UsageError(f"{name} is no P-256 key: PDF files are signed with one",
                          advice="make one with: harness keys new NAME --algorithm ecdsa-p256")  # fmt: skip
     certificate = (
-        _builder(_name(f"{common} {MARK}", organisation), issuer.subject, own, DAYS)
+        _builder(_name(f"{common} {MARK}", organisation, WARNING), issuer.subject, own, DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
@@ -107,11 +109,26 @@ def certify_with(store: KeyStore, authority: str, name: str, passphrase: str, co
     store.keep_chain(name, certificate.public_bytes(serialization.Encoding.PEM) + above)
 
 
-def _name(common: str, organisation: str) -> x509.Name:
+def subjects(chain: bytes) -> list[dict[str, str]]:
+    """Of each certificate: ``subject``, and the days ``from`` and ``to``."""
+    if not chain:
+        return []
+    return [
+        {
+            "subject": one.subject.rfc4514_string(),
+            "from": f"{one.not_valid_before_utc:%Y-%m-%d}",
+            "to": f"{one.not_valid_after_utc:%Y-%m-%d}",
+        }
+        for one in x509.load_pem_x509_certificates(chain)
+    ]
+
+
+def _name(common: str, organisation: str, unit: str = "") -> x509.Name:
     if not 0 < len(common) <= 64 or not 0 < len(organisation) <= 64:
         raise UsageError("a name in a certificate has 1 to 64 characters", advice="give a shorter one")
     return x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "CN"),
                       x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+                      *([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []),
                       x509.NameAttribute(NameOID.COMMON_NAME, common)])  # fmt: skip
 
 

@@ -100,7 +100,7 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
         "server": cell.fact("server model"), "kernel": cell.fact("kernel"),
         "database": " ".join(one for one in (cell.names["database"].zh, cell.database_version) if one),
         "further": [f"{k}: {v}" for k, v in cell.axes.items() if k not in ("cpu", "os", "database")],
-        "version": cell.version, "fidelity": words.pair("fidelity", cell.fidelity or "—"),
+        "version": cell.version, "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity),
         "emulator": cell.fact("emulator"),
         "attested": f"{sum(1 for one in declared if one['holds'])}/{len(declared)}",
         "passed": cell.count(Result.PASS) - static, "static": static, "skipped": cell.count(Result.SKIP),
@@ -143,8 +143,8 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
         name = " · ".join(cell.axes.values())
         for one in cell.waived:
             found.append({
-                "zh": f"豁免：{name} {one['case']}：{one['because']}（{one['approved_by']} 批准，依据 {one['evidence']}，"
-                      f"有效至 {one['expires']}）。",
+                "zh": f"豁免：{name} {one['case']}：{one['because']}（{one['approved_by']} 批准，"
+                      f"依据 {one['evidence']}，有效至 {one['expires']}）。",
                 "en": f"Waived, approved by {one['approved_by']}, until {one['expires']}.",
             })  # fmt: skip
         if cell.unsteady:
@@ -155,8 +155,8 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
               for case, number in view.noted]  # fmt: skip
     found += [one.model_dump() for one in commission.deviations]
     found.append({"zh": "结果仅与所测样品有关；未经出具方同意不得部分复制。",
-                  "en": "The results relate only to the items tested; not to be reproduced in part without the issuer's "
-                        "approval."})  # fmt: skip
+                  "en": "The results relate only to the items tested; not to be reproduced in part without the "
+                        "issuer's approval."})  # fmt: skip
     return [dict(one) for one in dict.fromkeys(tuple(one.items()) for one in found)]
 
 

@@ -8,6 +8,7 @@ Usage::
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -15,19 +16,57 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.certify.code import check_code
 from harness.certify.dsse import PAYLOAD_TYPE, Envelope, NoEnvelope
+from harness.certify.fetching import fetch
 from harness.certify.keys import PublicKey
 from harness.certify.logs import check_log
+from harness.certify.pades import check_pdf
+from harness.certify.register import PROOF
 from harness.certify.signing import ENVELOPES
-from harness.certify.statement import KINDS, STATEMENT
+from harness.certify.statement import KINDS, STATEMENT, canonical
 from harness.certify.steps import CheckStep, Status, status_of
 
-__all__ = ["CheckStep", "Status", "check", "status_of"]
+__all__ = ["CheckStep", "Status", "check", "check_published", "status_of"]
+
+
+def check_published(address: str, keys: Sequence[PublicKey], scratch: Path, *, register: Path | None = None,
+                    memory: Path | None = None, now: datetime.datetime | None = None) -> list[CheckStep]:  # fmt: skip
+    """Check what is published at an address; a proof in its fragment (a QR code's) is checked first, and must be of the
+    same certificate. ``scratch``: an empty folder.
+
+    Raises:
+        InfrastructureError: the server does not answer.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    steps: list[CheckStep] = []
+    fetch(address, (*ENVELOPES.values(), PROOF), scratch)
+    names = set()
+    for envelope in ENVELOPES.values():
+        with contextlib.suppress(OSError, NoEnvelope, ValueError, KeyError, TypeError):
+            said = json.loads(Envelope.read((scratch / envelope).read_text(encoding="utf-8")).payload)
+            names |= {str(one["name"]) for one in said["subject"]}
+    fetch(
+        address, sorted(name for name in names if not name.startswith("package/") and Path(name).name == name), scratch
+    )
+    seen = check(scratch, keys, register=register, memory=memory, now=now)
+    if "#" in address:
+        steps += check_code(address, keys, _predicate(scratch), now.date())
+    return [*steps, *seen]
+
+
+def _predicate(folder: Path) -> bytes | None:
+    """Canonical bytes of the adaptation's predicate; whether it is signed says ``check``."""
+    try:
+        text = (folder / ENVELOPES["adaptation"]).read_text(encoding="utf-8")
+        return canonical(json.loads(Envelope.read(text).payload)["predicate"])
+    except (OSError, NoEnvelope, ValueError, KeyError, TypeError):
+        return None
 
 
 def check(place: Path, keys: Sequence[PublicKey], *, register: Path | None = None, memory: Path | None = None,
           now: datetime.datetime | None = None) -> list[CheckStep]:  # fmt: skip
-    """Check a folder with envelopes and what they speak of, or one envelope beside its files.
+    """Check a folder with envelopes and what they speak of, one envelope beside its files, or one of these files.
 
     ``register``: the issuer's public register, for whether the certificate was revoked since. ``memory``: a file that
     keeps what was seen of registers, so that one that goes back or forks is found at the next check.
@@ -36,6 +75,8 @@ def check(place: Path, keys: Sequence[PublicKey], *, register: Path | None = Non
     folder = place if place.is_dir() else place.parent
     files = [place] if place.name.endswith(".dsse.json") else [folder / name for name in ENVELOPES.values()]
     steps: list[CheckStep] = []
+    if place.is_file() and place.suffix == ".pdf" and not any(file.is_file() for file in files):
+        steps += check_pdf(place.name, place.read_bytes(), keys)
     seen: dict[str, Any] = {}
     for file in files:
         if not file.is_file():
@@ -53,6 +94,14 @@ def check(place: Path, keys: Sequence[PublicKey], *, register: Path | None = Non
         )
     for statement in list(seen.values())[:1]:
         steps += _subjects(statement, folder)
+        subjects = [str(one["name"]) for one in statement["subject"]]
+        if place.is_file() and place not in files and place.name not in subjects:
+            steps.append(
+                CheckStep(name=place.name, status=Status.INVALID, detail="nothing that is signed speaks of it")
+            )
+        for name in subjects:
+            if name.endswith(".pdf") and Path(name).name == name and (folder / name).is_file():
+                steps += check_pdf(name, (folder / name).read_bytes(), keys)
     said = seen.get(ENVELOPES["adaptation"])
     if said is not None:
         try:

@@ -1,8 +1,8 @@
 """The text of a certificate's QR code: an address with a proof in its fragment, which never reaches a server.
 
-``URL#1.NUMBER.DIGEST.ISSUED.UNTIL.SIGNATURE``: the certificate's number, SHA-256 of its predicate (``adaptation`` of the
-in-toto statement beside it), days since 1970-01-01 of its issue and of its last day (empty where it has none), and one
-Ed25519 or ECDSA P-256 signature of 64 bytes; binary parts in base64url without padding (RFC 4648, 5).
+``URL#1.NUMBER.DIGEST.ISSUED.UNTIL.SIGNATURE``: the certificate's number, SHA-256 of its predicate (``adaptation`` of
+the in-toto statement beside it), days since 1970-01-01 of its issue and of its last day (empty where it has none), and
+one Ed25519 or ECDSA P-256 signature of 64 bytes; binary parts in base64url without padding (RFC 4648, 5).
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def read_proof(text: str) -> Proof:
 
 
 def check_code(text: str, keys: Sequence[PublicKey], predicate: bytes | None, today: datetime.date) -> list[CheckStep]:
-    """Steps over a code's text; with ``predicate``, canonical bytes of the one beside it, whether they belong together."""
+    """Steps over a code's text; with ``predicate`` (canonical bytes of the one beside it), whether both belong
+    together."""
     try:
         proof = read_proof(text)
     except NoProof as error:
@@ -103,8 +104,8 @@ def check_code(text: str, keys: Sequence[PublicKey], predicate: bytes | None, to
         steps.append(CheckStep(name="validity", status=Status.INVALID, detail=f"expired on {proof.until}"))
     if predicate is not None:
         same = hashlib.sha256(predicate).hexdigest() == proof.sha256
-        steps.append(CheckStep(name="code and statement", status=Status.VALID if same else Status.INVALID,
-                               detail="the same certificate" if same else "they are of different certificates"))  # fmt: skip
+        told = "the same certificate" if same else "they are of different certificates"
+        steps.append(CheckStep(name="code and statement", status=Status.VALID if same else Status.INVALID, detail=told))
     return steps
 
 

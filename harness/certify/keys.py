@@ -171,6 +171,11 @@ class KeyStore:
         """Put the private half out of use: what it signed can still be checked."""
         (self.folder / f"{name}.pem").rename(self.folder / f"{name}.retired.pem")
 
+    def state(self, name: str) -> str:
+        """``here``, ``token``, ``retired``, or ``public`` where only the public half is."""
+        ends = (("here", ".pem"), ("token", ".token.yaml"), ("retired", ".retired.pem"))
+        return next((word for word, end in ends if (self.folder / f"{name}{end}").is_file()), "public")
+
     def _free(self, name: str) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name) or name.endswith(
             (".pub", ".crt", ".retired", ".token")

@@ -29,6 +29,8 @@ STATES: tuple[State, ...] = ("active", "suspended", "revoked", "superseded")
 STATUS_TYPE = "application/vnd.xinchuang.status+json"
 STATUS = "https://xinchuang-harness/status/v1"
 PROOF = "log-proof.json"
+#: What is published of a register.
+REGISTER_FILES = ("entries.jsonl", "checkpoint", "status.dsse.json")
 #: A list is stale after so many days: who gets no newer one by then cannot tell what holds.
 FRESH_DAYS = 30
 
@@ -66,6 +68,10 @@ class Register:
         if data and not data.endswith(b"\n"):
             raise UsageError(f"{self.entries_path} is cut off", advice="get it again, or restore it from a backup")
         return data.split(b"\n")[:-1]
+
+    def knows(self, number: str) -> bool:
+        """Whether a certificate of that number was entered."""
+        return self.entries_path.exists() and any(json.loads(line).get("number") == number for line in self.lines())
 
     # --- writing ---
 
@@ -111,7 +117,7 @@ class Register:
         if not reason.strip() or any(c in '"\\' or ord(c) < 32 for c in reason + by):
             raise UsageError("a reason is one line, without quotation marks and backslashes", advice="give another one")
         with self._alone():
-            if not any(json.loads(line).get("number") == number for line in self.lines()):
+            if not self.knows(number):
                 raise UsageError(f"the register knows no certificate {number}", advice=f"see: {self.entries_path}")
             said = json.loads(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
             kept = [one for one in said["entries"] if one["number"] != number]
@@ -166,6 +172,11 @@ def _goes_on(lines: list[bytes], note: str, folder: Path) -> None:
     if checkpoint.size > len(lines) or root(lines[: checkpoint.size]) != checkpoint.root:
         raise UsageError(f"the entries of {folder} are not those of its checkpoint: nothing is signed over them",
                          advice="restore the register from a backup")  # fmt: skip
+
+
+def one_line(text: str) -> str:
+    """A text as a reason may be: one line, without quotation marks and backslashes."""
+    return " ".join("".join(" " if c in '"\\' or ord(c) < 32 else c for c in text).split())
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from harness.certify.certificate import last_day, profile_of
+from harness.certify.code import Proof, compact
 from harness.certify.dsse import PAYLOAD_TYPE, Envelope, Signature
-from harness.certify.keys import KeyStore, PublicKey, trusted
+from harness.certify.keys import KeyStore, PublicKey
 from harness.certify.statement import Issue, statements
 from harness.certify.tree import Checkpoint
-from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.model.view import CampaignView
 
@@ -34,7 +34,7 @@ class Signing:
         Raises:
             UsageError: there is no such key.
         """
-        return tuple(one for name in self.names for one in trusted([self.store.folder / f"{name}.pub.pem"]))
+        return tuple(self.store.one(name) for name in self.names)
 
     def check(self) -> None:
         """Sign something, so that a wrong passphrase is told before anything is rendered.
@@ -46,13 +46,28 @@ class Signing:
         for name in self.names:
             self.store.sign(name, self.passphrase, b"")
 
-    def envelopes(self, view: CampaignView, presentation: Presentation, files: Mapping[str, str]) -> dict[str, bytes]:
+    def envelopes(self, view: CampaignView, files: Mapping[str, str], adaptation: Mapping[str, Any]
+                  ) -> dict[str, bytes]:  # fmt: skip
         """Text of the envelope of each statement; ``files``: name -> SHA-256 of what they speak of."""
-        profile = profile_of(presentation)
-        now = datetime.datetime.now(datetime.UTC)
-        issue = Issue(number=profile.number.replace("{campaign}", view.id), issuer=profile.name.en,
-                      issued=now.isoformat(timespec="seconds"), valid_until=last_day(profile, now.date()))  # fmt: skip
-        return {kind: self.sign(payload).text().encode() for kind, payload in statements(view, files, issue).items()}
+        return {kind: self.sign(payload).text().encode()
+                for kind, payload in statements(view, files, adaptation).items()}  # fmt: skip
+
+    def code(self, issue: Issue, sha256: str, address: str) -> str:
+        """Text of the QR code of a certificate whose predicate has that SHA-256; empty where no key can sign one: it
+        takes Ed25519 or P-256."""
+        key = next((one for one in self.keys if one.algorithm in ("ed25519", "ecdsa-p256")), None)
+        if key is None:
+            return ""
+        until = datetime.date.fromisoformat(issue.valid_until) if issue.valid_until is not None else None
+        bare = Proof(number=issue.number, sha256=sha256, until=until,
+                     issued=datetime.datetime.fromisoformat(issue.issued).date())  # fmt: skip
+        _, signature = self.store.sign(key.name, self.passphrase, bare.message)
+        return replace(bare, signature=compact(key, signature)).text(address)
+
+    @property
+    def pdf_key(self) -> str:
+        """Name of the key that signs PDF files: the first with an X.509 certificate; empty where none has one."""
+        return next((name for name in self.names if self.store.chain(name)), "")
 
     def sign(self, payload: bytes, payload_type: str = PAYLOAD_TYPE) -> Envelope:
         """An envelope with a signature by each key."""

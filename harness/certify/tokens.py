@@ -1,4 +1,4 @@
-"""Keys that never leave a token (PKCS #11: a smart card, an HSM, SoftHSM); python-pkcs11 comes with the extra ``token``."""
+"""Keys that never leave a token (PKCS #11: a smart card, an HSM, SoftHSM); the extra ``token`` brings python-pkcs11."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def public_of(key: TokenKey, pin: str) -> bytes:
         from pkcs11 import KeyType, ObjectClass
         from pkcs11.util.ec import encode_ec_public_key
 
-        found = session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=key.label)
+        found: Any = session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=key.label)
         if found.key_type is not KeyType.EC:
             raise UsageError(f"{key.label!r} is no P-256 key", advice="make one on the token")
         return bytes(encode_ec_public_key(found))

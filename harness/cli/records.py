@@ -10,21 +10,23 @@ import click
 from rich.console import Console
 
 from harness import campaigns
-from harness.campaigns import Finished
+from harness.campaigns import Finished, Office
 from harness.cli.output import error_console, print_json
 from harness.cli.progress import progress
 from harness.cli.shared import (
     VERDICTS,
     campaign_in,
+    commission_option,
     existing,
     format_option,
+    issuer_option,
     print_outputs,
     print_table,
     workspace_option,
 )
-from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.model.results import Verdict
+from harness.presentation import Presentation
 from harness.report.spreadsheet import compatibility_list, render_xlsx
 
 
@@ -63,13 +65,15 @@ def show_command(campaign: str | None, workspace: Path, form: str) -> None:
 
 @click.command("report")
 @click.argument("campaign", required=False)
+@issuer_option
+@commission_option
 @workspace_option
 @format_option
-def report_command(campaign: str | None, workspace: Path, form: str) -> None:
-    """Render the reports of CAMPAIGN again from its records."""
+def report_command(campaign: str | None, issuer: str, commission: Path | None, workspace: Path, form: str) -> None:
+    """Render the reports of CAMPAIGN again from its records, unsigned: a draft of what an issuer would sign."""
     place, identity = campaign_in(workspace, campaign)
     with progress() as shown:
-        finished = campaigns.finish(identity, place, shown, close=False)
+        finished = campaigns.finish(identity, place, shown, close=False, office=Office.of(issuer, commission))
     if form == "json":
         print_json(finished.summary())
     else:

@@ -15,11 +15,11 @@ from rich.console import Console
 from harness.cli.output import escape, print_json
 from harness.definitions import Catalogue, parse, read, rules_of
 from harness.definitions.entries import entries
-from harness.presentation import Presentation
 from harness.errors import UsageError
 from harness.model.definitions import Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
 from harness.model.plan import Definitions
+from harness.presentation import Presentation
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.scan import scan
 from harness.scan.cases import split

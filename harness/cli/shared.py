@@ -34,6 +34,12 @@ hosts_option = click.option(
     "--hosts", "hosts", type=click.Path(path_type=Path, dir_okay=False), default=None,
     help="inventory of lab hosts; hosts.yaml here, where there is one",
 )  # fmt: skip
+issuer_option = click.option("--issuer", default="self-test", show_default=True, metavar="NAME",
+                             help="profile of who issues: reports/issuers/NAME.yaml")  # fmt: skip
+commission_option = click.option(
+    "--commission", "commission", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    help="commission.yaml: applicant, people, deviations, what is amended or inherited",
+)  # fmt: skip
 folder_argument = click.argument("folder", type=click.Path(path_type=Path))
 
 
@@ -112,7 +118,8 @@ def print_outputs(finished: Finished, console: Console) -> None:
     zh, colour = VERDICTS[finished.view.verdict]
     console.print(f"结论 verdict: [{colour}]{zh} {finished.view.verdict.value}[/{colour}]")
     for kind, words in (
-        ("html", "报告 report"),
+        ("report", "报告 report"),
+        ("html", "网页报告 HTML report"),
         ("certificate", "证书 certificate"),
         ("junit", "JUnit"),
         ("json", "记录 record"),

@@ -29,8 +29,11 @@ class CaseView:
 
     suite: str
     id: str
+    test: str
     title: Text
     purpose: Text | None
+    preconditions: Text | None
+    steps: Text | None
     expected: Text | None
     characteristic: str
     clause: str

@@ -79,14 +79,18 @@ class Presentation:
         ])  # fmt: skip
 
     def wording(self) -> Wording:
-        """The words of ``wording.yaml``.
+        """The words of every ``wording.yaml``: a center's file needs only those that it changes.
 
         Raises:
-            DefinitionError: it is missing or not in shape.
+            DefinitionError: there is none, or one is not in shape.
         """
-        groups = parse(self.path("wording.yaml"), WordingFile).root
-        return Wording({group: {word: (text.zh, text.en) for word, text in words.items()}
-                        for group, words in groups.items()})  # fmt: skip
+        self.path("wording.yaml")
+        known: dict[str, dict[str, tuple[str, str]]] = {}
+        for folder in reversed(self.folders):
+            if (path := folder / "wording.yaml").is_file():
+                for group, words in parse(path, WordingFile).root.items():
+                    known.setdefault(group, {}).update({word: (text.zh, text.en) for word, text in words.items()})
+        return Wording(known)
 
     def render(self, template: str, **values: Any) -> str:
         """Render a template; ``w`` is the wording.

@@ -19,7 +19,7 @@ from harness.errors import DefinitionError, Fault, InfrastructureError
 from harness.presentation import Presentation
 
 #: Without them Chinese text, or the shapes of titles, would be missing from a certificate.
-FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "Noto Sans", "Noto Serif", "Noto Sans Mono")
+FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "Noto Sans", "Noto Serif")
 #: What a template may use beside its own text.
 KINDS = (".typ", ".svg", ".png", ".jpg", ".jpeg")
 
@@ -50,8 +50,14 @@ def fonts() -> typst.Fonts:
     return found
 
 
-def typeset(presentation: Presentation, template: str, data: Mapping[str, Any],
-            files: Mapping[str, bytes] | None = None, *, moment: int = 0) -> tuple[bytes, dict[str, Place]]:  # fmt: skip
+def typeset(
+    presentation: Presentation,
+    template: str,
+    data: Mapping[str, Any],
+    files: Mapping[str, bytes] | None = None,
+    *,
+    moment: int = 0,
+) -> tuple[bytes, dict[str, Place]]:
     """PDF of a template, and the places that it names with ``<place>`` (name -> place).
 
     ``moment``: seconds since 1970 that the document gives as its time.

@@ -105,11 +105,11 @@ def latency(load: dict[str, Any], threshold: float | None) -> Markup:
     return _svg(560, 190, parts)
 
 
-def resources(load: dict[str, Any]) -> Markup:
+def resources(load: dict[str, Any]) -> list[Markup]:
     """CPU (percent of one core) and resident memory (MiB) of the product's processes over time (s)."""
     samples = load.get("resources") or []
     if len(samples) < 2:
-        return Markup("")
+        return []
     span = samples[-1][0] or 1.0
     charts = []
     for index, unit, colour in ((1, "% CPU", "#3b6ea5"), (2, "MiB", "#2e7d4f")):
@@ -118,7 +118,7 @@ def resources(load: dict[str, Any]) -> Markup:
         parts = _axes(span, high, unit)
         parts.append(f"<polyline points='{line}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
         charts.append(_svg(560, 190, parts))
-    return Markup("").join(charts)
+    return charts
 
 
 def results_bar(cell: CellView) -> Markup:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import harness.report.charts as charts
-from harness.presentation import Presentation
 from harness.model.view import CampaignView
+from harness.presentation import Presentation
 
 
 def render_html(view: CampaignView, presentation: Presentation) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from harness.presentation import Wording
 from harness.model.results import Result
 from harness.model.view import CampaignView
+from harness.presentation import Wording
 
 
 def render_markdown(view: CampaignView, words: Wording) -> str:

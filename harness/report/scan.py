@@ -10,9 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from harness import __version__
-from harness.presentation import Presentation
 from harness.model.definitions import Rule, Waiver
 from harness.model.finding import Component, Finding, ScanResult, finding_record
+from harness.presentation import Presentation
 from harness.report.sarif import SCHEMA
 
 _LEVELS = {"blocker": "error", "warning": "warning", "info": "note"}

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from harness.presentation import Wording
 from harness.model.results import Result
 from harness.model.view import CampaignView, CaseView, CellView
+from harness.presentation import Wording
 
 #: Characters that no cell of a workbook can carry.
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

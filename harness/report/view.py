@@ -106,7 +106,8 @@ def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView
     one = seen or Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.CANCELED,
                               detail="not recorded: the attempt did not get here")  # fmt: skip
     return CaseView(
-        suite=suite, id=case.id, title=case.title, purpose=case.purpose, expected=case.expected,
+        suite=suite, id=case.id, test=case.test, title=case.title, purpose=case.purpose,
+        preconditions=case.preconditions, steps=case.steps, expected=case.expected,
         characteristic=case.characteristic, clause=case.clause, blocker=case.blocker,
         decides=counts(case, emulated=emulated), fidelity=fidelity, result=one.result, cause=one.cause,
         skip_reason=one.skip_reason,

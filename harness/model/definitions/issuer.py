@@ -1,4 +1,4 @@
-"""Issuer profiles (who issues, numbers, wording, policy) and commissions (who asked, who tested, what is particular)."""
+"""Issuer profiles (who issues, numbers, wording, policy), commissions (who asked, who tested, what is particular)."""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ class Case(Definition):
     test: str = Field(description="name of the test function, or of the load criterion")
     title: Bilingual
     purpose: Bilingual | None = None
+    preconditions: Bilingual | None = Field(default=None, description="where they are more than a deployed product")
+    steps: Bilingual | None = Field(default=None, description="what is done, for reports; the test itself is the law")
     expected: Bilingual | None = None
     characteristic: str = Field(pattern=r"^[a-z_]+(/[a-z_]+)?$", description="GB/T 25000.10-2016")
     clause: str = Field(description="clause of GB/T 25000.51-2016")

@@ -1,0 +1,172 @@
+"""Signatures in PDF files: PAdES (ETSI EN 319 142-1), baseline B, or T where a time-stamping authority is configured.
+
+The signature is a certification (ISO 32000-2, 12.8.4) that permits no change; its appearance is the issuer's seal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asn1crypto import algos, pem
+from asn1crypto import x509 as asn1_x509
+from pyhanko import stamp
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.pdf_utils.layout import AxisAlignment, Margins, SimpleBoxLayoutRule
+from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign import fields, signers, timestamps
+from pyhanko.sign.validation import validate_pdf_signature
+from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
+from pyhanko.sign.validation.status import SignatureCoverageLevel
+from pyhanko_certvalidator import ValidationContext
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from harness.certify.keys import KeyStore, PublicKey
+from harness.certify.steps import CheckStep, Status
+from harness.errors import InfrastructureError, UsageError
+from harness.presentation.typesetting import Place
+
+FIELD = "Issuer"
+#: Millimetres of an A4 page's height, by which places are turned round: PDF counts from below.
+POINTS = 72 / 25.4
+TSA_SECONDS = 20
+
+logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what matters is raised or told in steps
+logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)
+
+
+class _StoredKey(signers.Signer):
+    """A key of a ``KeyStore``, wherever it lies."""
+
+    def __init__(self, store: KeyStore, name: str, passphrase: str, chain: list[asn1_x509.Certificate]) -> None:
+        registry = SimpleCertificateStore()  # type: ignore[no-untyped-call]
+        registry.register_multiple(chain)
+        super().__init__(
+            signing_cert=chain[0],
+            cert_registry=registry,
+            signature_mechanism=algos.SignedDigestAlgorithm({"algorithm": "sha256_ecdsa"}),
+        )
+        self._sign: Callable[[bytes], bytes] = lambda data: store.sign(name, passphrase, data)[1]
+
+    async def async_sign_raw(self, data: bytes, digest_algorithm: str, dry_run: bool = False) -> bytes:
+        return bytes(72) if dry_run else self._sign(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PdfSigning:
+    """Signs PDF files with a P-256 key that has a certificate.
+
+    ``timestamp``: URL of an RFC 3161 authority, or empty.
+    """
+
+    store: KeyStore
+    name: str
+    passphrase: str
+    timestamp: str = ""
+
+    def sign(self, pdf: bytes, seal: bytes, place: Place, *, reason: str, height: float) -> bytes:
+        """The file with a signature that shows ``seal`` (PDF of one page) at ``place``; ``height`` of the page in mm.
+
+        Raises:
+            UsageError: the key has no certificate, or cannot be opened.
+            InfrastructureError: the time-stamping authority does not answer, or not as it must.
+        """
+        chain = _certificates(self.store.chain(self.name))
+        if not chain:
+            raise UsageError(f"the key {self.name} has no X.509 certificate",
+                             advice="see: harness keys request, harness keys install")  # fmt: skip
+        left, top = place.x * POINTS, (height - place.y) * POINTS
+        box = (round(left), round(top - place.height * POINTS), round(left + place.width * POINTS), round(top))
+        stamper = timestamps.HTTPTimeStamper(self.timestamp, timeout=TSA_SECONDS) if self.timestamp else None
+        with tempfile.TemporaryDirectory() as scratch, _errors(self.timestamp):
+            signer = signers.PdfSigner(
+                signers.PdfSignatureMetadata(
+                    field_name=FIELD, md_algorithm="sha256", subfilter=fields.SigSeedSubFilter.PADES, certify=True,
+                    docmdp_permissions=fields.MDPPerm.NO_CHANGES, reason=reason,
+                ),
+                signer=_StoredKey(self.store, self.name, self.passphrase, chain), timestamper=stamper,
+                stamp_style=_style(seal, Path(scratch)),
+                new_field_spec=fields.SigFieldSpec(FIELD, on_page=place.page - 1, box=box),
+            )  # fmt: skip
+            out = signer.sign_pdf(IncrementalPdfFileWriter(io.BytesIO(pdf)))
+        return bytes(out.getbuffer())
+
+
+def signer_of(pdf: bytes) -> tuple[EmbeddedPdfSignature, bytes] | None:
+    """The issuer's signature in a file, and SubjectPublicKeyInfo (DER) of who made it; None where there is none.
+
+    Raises:
+        NoPdf: it cannot be read.
+    """
+    try:
+        found = [one for one in PdfFileReader(io.BytesIO(pdf)).embedded_signatures if one.field_name == FIELD]
+        return (found[0], found[0].signer_cert.public_key.dump()) if found else None
+    except Exception as error:  # of any kind: the file may be anything
+        raise NoPdf(f"{type(error).__name__}: {error}") from error
+
+
+class NoPdf(Exception):
+    """It is no PDF file that can be read; the message says why."""
+
+
+def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckStep]:
+    """Whether the signature in a PDF file holds; no step where it has none and needs none."""
+
+    def step(status: Status, detail: str) -> CheckStep:
+        return CheckStep(name=f"signature in {name}", status=status, detail=detail)
+
+    try:
+        found = signer_of(pdf)
+    except NoPdf as error:
+        return [step(Status.INVALID, str(error))]
+    if found is None:
+        return []
+    signature, spki = found
+    key = next((one for one in keys if one.spki == spki), None)
+    subject = signature.signer_cert.subject.native.get("common_name", "?")
+    roots = [signature.signer_cert, *signature.other_embedded_certs]
+    try:
+        # Whose key it is says our list of trusted keys; the chain is for readers that know authorities.
+        seen = validate_pdf_signature(signature, ValidationContext(trust_roots=roots, allow_fetching=False))
+    except Exception as error:  # noqa: BLE001  # of any kind: the file may be anything
+        return [step(Status.INVALID, f"{type(error).__name__}: {error}")]
+    whole = seen.coverage is SignatureCoverageLevel.ENTIRE_FILE
+    if not (seen.intact and seen.valid and whole and seen.docmdp_ok):
+        return [step(Status.INVALID, f"{subject}: " + ("it does not hold" if whole else "something was added to it"))]
+    stamped = seen.timestamp_validity
+    if stamped is not None and not (stamped.intact and stamped.valid):
+        return [step(Status.INVALID, f"{subject}: its time stamp does not hold")]
+    when = f", time stamp of {stamped.timestamp:%Y-%m-%d %H:%M:%S %Z}" if stamped is not None else ""
+    if key is None:
+        return [step(Status.COULD_NOT_CHECK, f"by {subject}, whose key is not trusted here{when}")]
+    return [step(Status.VALID, f"PAdES by {key.name} ({subject}){when}")]
+
+
+def _style(seal: bytes, scratch: Path) -> stamp.StaticStampStyle:
+    file = scratch / "seal.pdf"
+    file.write_bytes(seal)
+    layout = SimpleBoxLayoutRule(x_align=AxisAlignment.ALIGN_MID, y_align=AxisAlignment.ALIGN_MID,
+                                 margins=Margins(0, 0, 0, 0))  # fmt: skip
+    return stamp.StaticStampStyle.from_pdf_file(str(file), background_layout=layout, border_width=0)
+
+
+@contextlib.contextmanager
+def _errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (timestamps.TimestampRequestError, OSError) as error:
+        raise InfrastructureError(
+            f"the time-stamping authority {url} does not answer as it must: {error}",
+            advice="try again later, or correct `timestamp` in the issuer's profile",
+        ) from error
+
+
+def _certificates(chain: bytes) -> list[asn1_x509.Certificate]:
+    if not chain:
+        return []
+    return [asn1_x509.Certificate.load(der) for _, _, der in pem.unarmor(chain, multiple=True)]

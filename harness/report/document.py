@@ -1,0 +1,274 @@
+"""The full report as PDF, after ISO/IEC 17025:2017, 7.8.2.1."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import harness.report.charts as charts
+from harness.model.definitions import Commission, IssuerProfile, Text
+from harness.model.results import Fidelity, Result
+from harness.model.view import CampaignView, CaseView, CellView
+from harness.presentation import Presentation, Wording
+from harness.presentation.typesetting import Place, typeset
+
+TEMPLATE = "report.typ"
+TITLE = Text(zh="信创适配测试报告", en="Adaptation test report")
+NONE = Text(zh="无", en="none")
+#: What comes before a case, and what is done, where its suite says nothing of its own.
+BEFORE = {
+    "deployment": Text(zh="目标已核验", en="the target is attested"),
+    "scan": Text(zh="样品的文件可读，未运行", en="files of the item are read, nothing runs"),
+    "": Text(zh="目标已核验，产品已部署就绪", en="the target is attested, the product deployed and ready"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issuing:
+    """Of a report: its number, when it is issued (ISO 8601, UTC), who issues it, and what policy makes of the results
+    (``conclusion``: sentences)."""
+
+    number: str
+    issued: str
+    profile: IssuerProfile
+    commission: Commission = field(default_factory=Commission)
+    state: str = "unsigned"  #: sealed, signed, draft or unsigned
+    conclusion: Sequence[Text] = field(default_factory=tuple)
+
+
+def render_document(view: CampaignView, presentation: Presentation, issuing: Issuing, digests: Mapping[str, str]
+                    ) -> tuple[bytes, dict[str, Place]]:  # fmt: skip
+    """The report, and where its seal goes. ``digests``: SHA-256 of ``json`` and ``html``.
+
+    Raises:
+        DefinitionError: a template, a picture or the wording is faulty.
+        InfrastructureError: a font is missing.
+    """
+    files = {"matrix.svg": str(charts.matrix(view, linked=False)).encode()}
+    for cell in view.cells:
+        files[f"steps-{cell.short}.svg"] = str(charts.steps(cell)).encode()
+        if cell.load is not None:
+            files[f"latency-{cell.short}.svg"] = str(charts.latency(cell.load, cell.load.get("threshold"))).encode()
+            for number, one in enumerate(charts.resources(cell.load)):
+                files[f"resources-{cell.short}-{number}.svg"] = str(one).encode()
+    if issuing.profile.logo:
+        files[issuing.profile.logo] = presentation.path(issuing.profile.logo).read_bytes()
+    data = content(view, presentation.wording(), issuing, digests)
+    moment = int(datetime.datetime.fromisoformat(issuing.issued).timestamp())
+    return typeset(presentation, TEMPLATE, data, files, moment=moment)
+
+
+def content(view: CampaignView, words: Wording, issuing: Issuing, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that stands in the report, as the template reads it."""
+    profile, commission = issuing.profile, issuing.commission
+    runners = {suite["suite"]: suite["runner"] for suite in view.suites}
+    return {
+        "title": TITLE.model_dump(), "number": issuing.number, "state": issuing.state, "logo": profile.logo,
+        "issuer": {"name": profile.name.model_dump()}, "product": view.application["name"],
+        "standing": words.pair("standing", issuing.state), "standing-short": words.pair("stamp", issuing.state),
+        "verdict": {"word": view.verdict.value, **words.pair("verdict", view.verdict)},
+        "conclusion": [one.model_dump() for one in issuing.conclusion],
+        "cover": _cover(view, issuing), "general": _general(view, issuing), "statements": _statements(words, issuing),
+        "people": [{"role": {"zh": zh, "en": en}, "name": name} for zh, en, name in (
+            ("测试", "tested by", commission.tester), ("审核", "reviewed by", commission.reviewer),
+            ("批准", "authorised by", commission.approver))],
+        "amends": None if commission.amends is None else commission.amends.model_dump(),
+        "packages": [{key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")}
+                     for p in view.packages],
+        "suites": [{"name": s["suite"], "title": s["title"], "version": s["version"], "method": s.get("method") or "—",
+                    "cases": len(s["cases"]), "digest": str(s.get("digest", ""))[:16]} for s in view.suites],
+        "controller": _controller(view), "sampled": view.strategy != "full", "strategy": view.strategy,
+        "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
+        "excluded": [{"count": e["count"], "because": e["because"], "rule": e["rule"]} for e in view.excluded],
+        "results": [words.pair("result", result) for result in Result],
+        "characteristics": _characteristics(view, words), "incidents": _incidents(view, words),
+        "cells": [_cell(cell, words, runners) for cell in view.cells], "trace": _trace(view, words),
+        "records": [_row(zh, en, value) for zh, en, value in (
+            ("任务编号", "campaign", view.id), ("记录摘要", "record SHA-256", digests["json"]),
+            ("网页报告摘要", "HTML report SHA-256", digests["html"]), ("计划摘要", "plan SHA-256", view.plan_digest),
+            ("日志链", "journal head", view.journal_head))],
+    }  # fmt: skip
+
+
+def _row(zh: str, en: str, value: Any) -> dict[str, Any]:
+    return {"name": {"zh": zh, "en": en}, "value": _plain(value)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Text):
+        return value.model_dump()
+    if isinstance(value, list | tuple):
+        return [_plain(one if isinstance(one, Text) else Text(zh=str(one), en=str(one))) for one in value]
+    return value or "—"
+
+
+def _cover(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
+    profile, commission = issuing.profile, issuing.commission
+    return [
+        _row("版本", "version", "、".join(sorted({c.version for c in view.cells if c.version}))
+             or str(view.application["version"])),
+        _row("厂商", "vendor", Text(**view.application["vendor"])),
+        _row("委托方", "customer", commission.applicant or profile.applicant),
+        _row("测试机构", "laboratory", profile.name),
+        _row("测试日期", "dates of the tests", f"{view.created[:10]} – {view.finished[:10] or view.created[:10]}"),
+        _row("签发日期", "date of issue", issuing.issued[:10]),
+    ]  # fmt: skip
+
+
+def _general(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
+    profile, commission = issuing.profile, issuing.commission
+    marks = [f"{one.mark} {one.number}" for one in profile.accreditation or ()]
+    return [
+        _row("测试机构及地址", "laboratory, address",
+             [profile.name, *([profile.address] if profile.address is not None else [])]),
+        _row("联系方式", "contact", profile.contact), _row("资质", "accreditation", marks or NONE),
+        _row("活动地点", "place of the activity", commission.place or Text(
+            zh="出具方的测试环境（含仿真目标）", en="the issuer's test environment, emulated targets among them")),
+        _row("委托方", "customer", commission.applicant or profile.applicant),
+        _row("委托方联系方式", "customer's contact", commission.contact),
+        _row("样品接收日期", "receipt of the item", commission.received or "—"),
+        _row("样品状态", "state of the item", commission.state or Text(
+            zh="软件包完整，摘要如下", en="packages complete, digests below")),
+        _row("测试日期", "dates of the tests", f"{view.created[:19]} – {view.finished[:19]} UTC"),
+        _row("签发日期", "date of issue", issuing.issued[:10]),
+        _row("任务", "campaign", f"{view.id} ({view.title.zh})"),
+    ]  # fmt: skip
+
+
+def _statements(words: Wording, issuing: Issuing) -> list[dict[str, Any]]:
+    profile, commission = issuing.profile, issuing.commission
+    rule = words.pair("statement", "decision_rule")
+    sampling = words.pair("statement", "sampling")
+    uncertainty = words.pair("statement", "uncertainty")
+    return [
+        _row("判定规则", "decision rule", profile.decision_rule or Text(**rule)),
+        _row("抽样", "sampling", commission.sampling or Text(**sampling)),
+        _row("不确定度", "uncertainty", commission.uncertainty or Text(**uncertainty)),
+        _row("偏离", "deviations from the method", commission.deviations or NONE),
+        _row("外部提供者的结果", "results of external providers", commission.external or NONE),
+        _row("意见与解释", "opinions and interpretations", commission.opinions or NONE),
+        _row("继承的结果（未在此测试）", "inherited results, not tested here", [
+            Text(zh=f"{one.platform.zh}：{one.certificate}，{one.report}；{one.because.zh}（{one.reviewed_by}）",
+                 en=f"{one.platform.en}: {one.certificate}, {one.report}; {one.because.en} ({one.reviewed_by})")
+            for one in commission.inherits] or NONE),
+    ]  # fmt: skip
+
+
+def _controller(view: CampaignView) -> list[dict[str, Any]]:
+    at = view.conditions
+    tools = ", ".join(f"{name} {number}" for name, number in at.get("tools", {}).items())
+    return [
+        _row("控制机", "controller", f"{at.get('system', '')}, {at.get('machine', '')}, kernel {at.get('kernel', '')}"),
+        _row("资源", "resources", f"{at.get('cpus', '?')} CPU, {at.get('memory', 0) / 2**30:.1f} GiB"),
+        _row("容器引擎", "container engine", f"{at.get('engine', '')} ({at.get('storage', '')})"),
+        _row("工具", "tools", f"harness {at.get('harness', '')}, Python {at.get('python', '')}, {tools}"),
+        _row("负载发生端", "load generator", Text(zh="与控制机同机，经 127.0.0.1 或单元自有网络",
+                                              en="on the controller, over 127.0.0.1 or the cell's own network")),
+    ]  # fmt: skip
+
+
+def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[str, Any]:
+    quiet = set(map(id, cell.quiet))
+    return {
+        "short": cell.short, "name": " × ".join(name.zh for name in cell.names.values())
+        + (f" · {cell.further}" if cell.further else ""),
+        "cpu": cell.names["cpu"].model_dump(), "os": cell.names["os"].model_dump(),
+        "isa": " ".join(one for one in (cell.architecture, cell.isa_level) if one),
+        "database": " ".join(one for one in (cell.names["database"].zh, cell.database_version) if one),
+        "further": [f"{k}: {v}" for k, v in cell.axes.items() if k not in ("cpu", "os", "database")],
+        "kernel": cell.fact("kernel"), "emulator": cell.fact("emulator"),
+        "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity), "message": cell.message,
+        "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
+        "counts": [cell.count(result) for result in Result],
+        "deployed": _seconds(cell.seconds.get("deployed")), "total": _seconds(cell.seconds.get("total")),
+        "limits": [one.model_dump() for one in cell.limits], "load": cell.load is not None,
+        "resources": len(charts.resources(cell.load)) if cell.load is not None else 0,
+        "attestation": [{
+            "machine": str(f.get("machine", "")), "name": f["name"], "declared": f["declared"] or "—",
+            "observed": f["observed"] or "—", "mark": ("✓" if f["declared"] else "") if f["holds"] else "✗",
+        } for f in cell.attestation],
+        "cases": [_case(case, words, runners) for case in cell.cases if id(case) not in quiet],
+        "quiet": [case.id for case in cell.quiet],
+        "waived": [{key: str(one[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
+                   for one in cell.waived],
+        "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in cell.files],
+    }  # fmt: skip
+
+
+def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[str, Any]:
+    nothing = Text(zh="—", en="—")
+    actual = [f"{m.name} = {m.value:.4g}{'' if m.unit == '1' else ' ' + m.unit}" for m in case.measurements]
+    actual += [case.detail.strip()[:600]] if case.detail.strip() else []
+    remarks = []
+    if case.fidelity is Fidelity.STATIC:
+        remarks.append(words.pair("fidelity", case.fidelity))
+    if case.blocker:
+        remarks.append({"zh": "否决项", "en": "blocker"})
+    if case.blocker and not case.decides:
+        remarks.append({"zh": "此目标上仅记录", "en": "recorded only on this target"})
+    if case.cause is not None:
+        remarks.append(words.pair("cause", case.cause))
+    if case.skip_reason is not None:
+        remarks.append(words.pair("skip", case.skip_reason))
+    remarks.append({"zh": f"{case.seconds:.1f} s", "en": f"{case.seconds:.1f} s"})
+    before = case.preconditions or BEFORE.get(runners.get(case.suite, ""), BEFORE[""])
+    return {
+        "id": case.id, "title": case.title.model_dump(), "purpose": (case.purpose or nothing).model_dump(),
+        "before": [one.model_dump() for one in (before, *([case.steps] if case.steps is not None else []))],
+        "step": f"{case.suite}::{case.test}", "expected": (case.expected or nothing).model_dump(),
+        "actual": actual or ["—"], "result": {"word": case.result.value, **words.pair("result", case.result)},
+        "remarks": remarks,
+    }  # fmt: skip
+
+
+def _characteristics(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
+    found: dict[str, list[CaseView]] = {}
+    for cell in view.cells:
+        for case in cell.cases:
+            found.setdefault(case.characteristic, []).append(case)
+    return [{"name": _characteristic(name, words), "cases": len(cases), "counts": _counts(cases)}
+            for name, cases in sorted(found.items())]  # fmt: skip
+
+
+def _characteristic(name: str, words: Wording) -> dict[str, str]:
+    parts = [words.pair("characteristic", part) for part in name.split("/")]
+    return {"zh": "/".join(one["zh"] for one in parts), "en": " / ".join(one["en"] for one in parts)}
+
+
+def _counts(cases: Sequence[CaseView]) -> list[int]:
+    return [sum(1 for case in cases if case.result is result) for result in Result]
+
+
+def _incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
+    """Everything that did not pass though it was tried: failures are the product's, errors are not known to be."""
+    found: list[dict[str, Any]] = []
+    for cell in view.cells:
+        waived = {(one["suite"], one["case"]) for one in cell.waived}
+        for case in cell.cases:
+            if case.result not in (Result.FAIL, Result.ERROR):
+                continue
+            accepted = (case.suite, case.id) in waived
+            found.append({
+                "id": f"I-{len(found) + 1} {case.id}", "cell": " × ".join(cell.axes.values()),
+                "severity": {"zh": "阻断", "en": "blocking"} if case.decides else {"zh": "一般", "en": "minor"},
+                "detail": (case.detail.strip().splitlines() or ["—"])[0][:300],
+                "status": {"zh": "已豁免", "en": "waived"} if accepted else {"zh": "未关闭", "en": "open"}
+                if case.result is Result.FAIL else words.pair("result", case.result),
+            })  # fmt: skip
+    return found
+
+
+def _trace(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
+    found: dict[tuple[str, str, str, str], list[CaseView]] = {}
+    for cell in view.cells:
+        for case in cell.cases:
+            found.setdefault((case.clause, case.characteristic, case.suite, case.id), []).append(case)
+    return [{"clause": clause, "characteristic": _characteristic(name, words), "id": identity,
+             "title": cases[0].title.model_dump(), "counts": _counts(cases)}
+            for (clause, name, _, identity), cases in sorted(found.items())]  # fmt: skip
+
+
+def _seconds(value: float | None) -> str:
+    return "—" if value is None else f"{value:.1f} s"
