@@ -13,12 +13,12 @@ from click.testing import CliRunner
 
 from harness.cli.entry import cli
 from harness.definitions import read
-from harness.presentation import Presentation
 from harness.errors import DefinitionError, UsageError
 from harness.gating import CampaignRecord, compare, decide
 from harness.judging import judge
 from harness.model.definitions import Case, Policy, Waiver
 from harness.model.results import Cause, Observation, Result, SkipReason, Verdict
+from harness.presentation import Presentation
 from harness.report import full_record, render_markdown
 from harness.report.annotations import Annotation, github, gitlab
 from tests.unit.test_report import view
