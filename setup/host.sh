@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
 done
 
 command -v apt-get >/dev/null || die "this machine has no apt-get; Debian 12 or newer (or a derivative) is expected" \
-    "install Docker, qemu-user-static 9 or newer with binfmt, mmdebstrap, Pango and a CJK font by hand, then repeat"
+    "install Docker, qemu-user-static 9 or newer with binfmt, mmdebstrap and the Noto fonts (CJK too) by hand, then repeat"
 if [ "$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo
 else die "installing packages needs root, and there is no sudo" "run it as root, or install sudo"; fi
 
@@ -35,9 +35,6 @@ command -v dockerd >/dev/null || want docker.io "Docker engine: every target is 
 command -v iptables >/dev/null || want iptables "networks of the containers"
 want ca-certificates "checking mirrors and indexes reached over TLS"
 want python3-venv "the Python environment"
-want libpango-1.0-0 "PDF certificates"
-want libpangoft2-1.0-0 "PDF certificates"
-want libharfbuzz-subset0 "small PDF files: only the glyphs used are embedded"
 want fonts-noto-cjk "Chinese text in certificates"
 want fonts-noto-core "Latin text in certificates"
 command -v openssl >/dev/null || want openssl "SM2 signatures"
@@ -57,6 +54,9 @@ if [ -n "$tests" ]; then
     command -v runc >/dev/null || want runc "Podman's runtime"
     command -v catatonit >/dev/null || want catatonit "the first process of Podman's containers"
     command -v docker-registry >/dev/null || want docker-registry "the tests pull images from a registry of their own"
+    command -v softhsm2-util >/dev/null || want softhsm2 "the tests sign with a key on a token"
+    command -v pkcs11-tool >/dev/null || want opensc "the tests make a key on a token"
+    command -v pdfsig >/dev/null || want poppler-utils "the tests have signatures in PDF files checked by it"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
 fi
 want debian-archive-keyring "verifying the packages of the target images"

@@ -83,7 +83,7 @@ def face(view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind,
                      for p in view.packages],
         "suites": [{"name": s["suite"], "title": s["title"], "version": s["version"], "method": s.get("method") or "—",
                     "cases": len(s["cases"])} for s in view.suites],
-        "records": _records(view, digests), "keys": [{"algorithm": k.algorithm, "keyid": k.keyid}
+        "records": _records(view, digests, signature), "keys": [{"algorithm": k.algorithm, "keyid": k.keyid}
                                                      for k in signature.keys],
         "url": signature.code.partition("#")[0] if signature.code.startswith("http") else "",
         "proof": bool(signature.code), "statement_sha256": signature.statement or digests["json"],
@@ -170,7 +170,7 @@ def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:
     return (issued + datetime.timedelta(days=profile.valid_days)).isoformat() if profile.valid_days else None
 
 
-def _records(view: CampaignView, digests: Mapping[str, str]) -> list[dict[str, Any]]:
+def _records(view: CampaignView, digests: Mapping[str, str], signature: Signature) -> list[dict[str, Any]]:
     tools = ", ".join(f"{name} {number}" for name, number in view.conditions.get("tools", {}).items())
     rows = (
         ("任务编号", "campaign", view.id), ("报告摘要", "report SHA-256", digests["report"]),
@@ -178,6 +178,7 @@ def _records(view: CampaignView, digests: Mapping[str, str]) -> list[dict[str, A
         ("计划摘要", "plan SHA-256", view.plan_digest), ("日志链", "journal head", view.journal_head),
         ("工具", "tools", f"harness {view.conditions.get('harness', '')}, {tools}, "
                         f"Docker {view.conditions.get('engine', '')}"),
+        *((f"签名密钥 {key.algorithm}", "signing key", key.keyid) for key in signature.keys),
     )  # fmt: skip
     return [{"name": {"zh": zh, "en": en}, "value": value} for zh, en, value in rows]
 

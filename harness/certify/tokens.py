@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -33,6 +34,8 @@ def _session(key: TokenKey, pin: str) -> Iterator[pkcs11.Session]:
         raise UsageError("this key is on a token, and python-pkcs11 is not installed",
                          advice="pip install 'xinchuang-harness[token]'") from error  # fmt: skip
     where = f"token {key.token!r}"
+    if not Path(key.module).is_file():
+        raise InfrastructureError(f"{key.module} is not there", advice="install the library of the token's maker")
     try:
         library = pkcs11.lib(key.module)
         with library.get_token(token_label=key.token).open(user_pin=pin) as session:
@@ -47,9 +50,6 @@ def _session(key: TokenKey, pin: str) -> Iterator[pkcs11.Session]:
     except exceptions.PKCS11Error as error:
         raise InfrastructureError(f"{where}: {type(error).__name__} {error}".strip(),
                                   advice="try it with the maker's own tool") from error  # fmt: skip
-    except RuntimeError as error:  # of the loader
-        raise InfrastructureError(f"{key.module} cannot be loaded: {error}",
-                                  advice="install the library of the token's maker") from error  # fmt: skip
 
 
 def public_of(key: TokenKey, pin: str) -> bytes:

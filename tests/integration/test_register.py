@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -43,15 +44,14 @@ class Issued:
     def revoke(self, *words: str) -> Any:
         return invoke("revoke", self.number, "--register", self.register, "--keys", self.signed.keys, *KEYS, *words)
 
-    def by_openssl(self) -> int:
-        words = [
-            "sh",
-            self.signed.folder / "verify.sh",
-            self.signed.folder,
-            self.signed.keys / "sm2.pub.pem",
-            self.register,
-        ]
-        return subprocess.run([str(word) for word in words], capture_output=True, check=False).returncode
+    def by_openssl(self, key: str = "sm2", register: Path | None = None, log_key: str = "ed25519") -> int:
+        """Exit code of ``verify.sh``, which remembers what it saw as ``harness verify`` does."""
+        keys = [str(self.signed.keys / f"{name}.pub.pem") for name in (key, log_key)]
+        words = [str(self.signed.folder / "verify.sh"), str(self.signed.folder), keys[0],
+                 str(register or self.register), keys[1]]  # fmt: skip
+        self.memory.parent.mkdir(exist_ok=True)
+        environment = {"PATH": os.environ["PATH"], "HARNESS_SEEN": str(self.memory.with_name("seen.txt"))}
+        return subprocess.run(["sh", *words], capture_output=True, check=False, env=environment).returncode
 
 
 @pytest.fixture
@@ -71,7 +71,8 @@ def test_a_certificate_that_stands(issued: Issued) -> None:
     assert status == "valid", steps
     assert steps["inclusion (log-proof.json)"].startswith("entry 1 of 2 entries, signed by ed25519")
     assert steps["status"].startswith("active by list 1 of ")
-    assert issued.by_openssl() == 0
+    assert issued.by_openssl() == issued.by_openssl("ed25519") == issued.by_openssl() == 0
+    assert issued.by_openssl(log_key="sm2") == 3, "the log's key is an Ed25519 one"
     assert issued.steps(days=31)[0] == "could-not-check", "nobody may rely on a list that is stale"
     done = invoke("verify", issued.signed.folder, "--trust", issued.signed.keys, "--register", issued.register)
     assert done.exit_code == 0, done.output
@@ -112,6 +113,7 @@ def test_an_older_status_list_put_back_is_found(issued: Issued) -> None:
     older = Register(issued.register).status_path.read_bytes()
     issued.revoke("--reason", "withdrawn")
     Register(issued.register).status_path.write_bytes(older)
+    assert issued.by_openssl() == 1
     status, steps = issued.steps()
     assert (status, steps["status"]) == ("invalid", "an older status list was put in the place of the newest")
 
@@ -120,6 +122,9 @@ def test_an_older_register_put_back_is_found_by_who_looked_before(issued: Issued
     older = shutil.copytree(issued.register, tmp_path / "older")
     issued.revoke("--reason", "withdrawn")
     assert issued.steps()[0] == "invalid"
+    assert issued.by_openssl(register=older) == 0, "who never looked before cannot know"
+    assert issued.by_openssl() == 1
+    assert issued.by_openssl(register=older) == 1
     status, steps = issued.steps(register=older)
     assert status == "invalid"
     assert "it is shorter than by what was seen of it before" in steps["log"]
@@ -127,14 +132,17 @@ def test_an_older_register_put_back_is_found_by_who_looked_before(issued: Issued
 
 def test_a_fork_is_found_by_the_proof_and_by_memory(issued: Issued, tmp_path: Path) -> None:
     assert issued.steps()[0] == "valid"
+    assert issued.by_openssl() == 0
     other = Signed(Path(shutil.copytree(issued.signed.workspace, tmp_path / "other")), issued.signed.keys)
     enter(other, tmp_path / "forked")  # the same keys sign another past
     enter(other, tmp_path / "forked")
     status, steps = issued.steps(register=tmp_path / "forked")
     assert (status, steps["log"]) == ("invalid", "it shows another past than the proof beside the certificate: a fork")
+    assert issued.by_openssl(register=tmp_path / "forked") == 1
     (issued.signed.folder / "log-proof.json").unlink()
     status, steps = issued.steps(register=tmp_path / "forked")
     assert (status, steps["log"]) == ("invalid", "it shows another past than what was seen of it before: a fork")
+    assert issued.by_openssl(register=tmp_path / "forked") == 1
 
 
 @pytest.mark.parametrize("change", ["entry changed", "entry removed", "checkpoint changed", "status changed"])
@@ -151,8 +159,16 @@ def test_a_register_that_was_changed(issued: Issued, change: str) -> None:
     else:
         text = register.status_path.read_text()
         register.status_path.write_text(text.replace('"payload": "e', '"payload": "f'))
-        assert issued.by_openssl() == 1
+    assert issued.by_openssl() == 1
     assert issued.steps()[0] == "invalid"
+
+
+def test_a_shell_finds_the_same_root_in_a_log_of_any_length(issued: Issued) -> None:
+    """Lists are published again and again: the tree takes every shape."""
+    for _ in range(11):
+        words = ("--keys", issued.signed.keys, *KEYS)
+        assert invoke("renew", "--register", issued.register, *words).exit_code == 0
+        assert (issued.by_openssl(), issued.steps()[0]) == (0, "valid")
 
 
 @pytest.mark.parametrize("number", ["XC-other", "XC-removed"])
@@ -198,6 +214,14 @@ def test_one_that_expired(made: Signed, tmp_path: Path, monkeypatch: pytest.Monk
     status, steps = issued.steps(days=11)
     assert status == "invalid"
     assert steps["validity"].startswith("expired on ")
+    assert issued.by_openssl() == 0
+    (tmp_path / "bin").mkdir()
+    for days, code in ((10, 0), (11, 1)):
+        later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        (tmp_path / "bin" / "date").write_text(f"#!/bin/sh\nexec /bin/date -d '{later:%Y-%m-%d %H:%M} UTC' \"$@\"\n")
+        (tmp_path / "bin" / "date").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        assert issued.by_openssl() == code, days
 
 
 @pytest.mark.parametrize(("words", "told"), [

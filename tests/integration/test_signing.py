@@ -90,7 +90,8 @@ def test_the_genuine_one(signed: Signed) -> None:
     assert "签名见随附文件" in text
     assert "未签名" not in text
     listed = json.loads(invoke("keys", "list", "--keys", signed.keys, "--format", "json").stdout)["keys"]
-    assert all(key["keyid"][:16] in text for key in listed)
+    text = text.replace("\n", "").replace("\u200b", "")
+    assert all(key["keyid"] in text for key in listed)
     assert invoke("verify", "--workspace", signed.workspace).exit_code == 0
 
 
@@ -171,8 +172,6 @@ def test_forgeries(signed: Signed, name: str) -> None:
     forge, told = FORGERIES[name]
     forge(signed.folder, signed)
     assert verified(signed)[0] == told
-    if name == "one statement in the place of the other":
-        return  # a shell does not look into what a statement is for
     assert by_openssl(signed) == {"invalid": 1, "could-not-check": 3}[told]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import openpyxl
+import pypdfium2
 import pytest
-from pypdf import PdfReader
 
 from harness import campaigns
 from harness.campaigns.snapshot import deployment_suite
@@ -83,7 +83,7 @@ ISSUE = Issue(number="XC-1", report_number="XR-1", issuer="Test", issued="2026-0
 
 def pdf_text(pdf: bytes) -> str:
     """All text, without spaces: where lines break is not ours to say."""
-    return "".join("".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages).split())
+    return "".join("".join(page.get_textpage().get_text_bounded() for page in pypdfium2.PdfDocument(pdf)).split())
 
 
 def certificate(shown: CampaignView, **more: Any) -> bytes:

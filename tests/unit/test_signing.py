@@ -139,10 +139,10 @@ def test_the_encoding_of_the_standard() -> None:
 
 
 def envelope(folder: Path, store: KeyStore, names: tuple[str, ...] = ALGORITHMS, **more: object) -> Path:
-    (folder / "certificate.pdf").write_bytes(b"certificate")
+    (folder / "report.html").write_bytes(b"certificate")
     statement = {
         "_type": STATEMENT, "predicateType": ADAPTATION, "predicate": {"number": "XC-1", **more},
-        "subject": [{"name": "certificate.pdf", "digest": {"sha256": hashlib.sha256(b"certificate").hexdigest()}}],
+        "subject": [{"name": "report.html", "digest": {"sha256": hashlib.sha256(b"certificate").hexdigest()}}],
     }  # fmt: skip
     bare = Envelope(payload=json.dumps(statement, sort_keys=True, separators=(",", ":")).encode())
     made = [store.sign(name, WORDS, bare.signed_bytes) for name in names]

@@ -1,0 +1,442 @@
+"""An issuer's whole way: keys with certificates, on tokens; sealed PDF files, codes, amendments, publication."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pypdfium2
+import pytest
+import zxingcpp
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from harness.certify.checking import check, status_of
+from harness.certify.code import read_proof
+from harness.certify.keys import KeyStore, trusted
+from harness.certify.pades import FIELD, check_pdf, signer_of
+from harness.certify.succession import followers
+from harness.errors import HarnessError
+from tests.integration.test_signing import WORDS, Signed, edit, invoke
+from tests.integration.test_signing import made as made  # a fixture
+
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+ISSUER = """\
+issuer: center
+name: {zh: 示例适配中心, en: Example Center}
+address: {zh: 示例路 1 号, en: 1 Example Road}
+applicant: {zh: "—", en: "—"}
+number: "XC-{year}-{campaign}"
+report_number: "XR-{year}-{campaign}"
+adaptation: [physical, kvm]
+inheritance: true
+validity: {zh: 仅对所列版本有效, en: bound to the listed versions}
+valid_days: 365
+signed: true
+accreditation: null
+verification: "http://127.0.0.1:9/c/{number}"
+"""
+COMMISSION = """\
+applicant: {zh: 示例公司, en: Example Ltd}
+received: 2026-01-02
+tester: Zhang
+reviewer: Li
+approver: Wang
+"""
+
+
+def told(*words: str | Path) -> str:
+    """Message of the error that a command ends with."""
+    done = invoke(*words)
+    assert isinstance(done.exception, HarnessError), done.output
+    return done.exception.message
+
+
+def good(*words: str | Path) -> Any:
+    done = invoke(*words)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("center") / "keys"
+    good("keys", "authority", "test-ca", "--keys", folder)
+    good("keys", "new", "seal", "--algorithm", "ecdsa-p256", "--keys", folder)
+    good("keys", "issue", "seal", "--authority", "test-ca", "--common-name", "Example Center", "--keys", folder)
+    good("keys", "new", "log", "--keys", folder)
+    return folder
+
+
+@pytest.fixture
+def desk(made: Signed, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Signed:
+    """A workspace to be certified, in a folder with the center's own profile."""
+    (tmp_path / "reports" / "issuers").mkdir(parents=True)
+    (tmp_path / "reports" / "issuers" / "center.yaml").write_text(ISSUER)
+    (tmp_path / "commission.yaml").write_text(COMMISSION)
+    monkeypatch.chdir(tmp_path)
+    return Signed(Path(shutil.copytree(made.workspace, tmp_path / "ws")), keys)
+
+
+def certify(desk: Signed, *words: str | Path, keys: tuple[str, ...] = ("seal", "log")) -> Any:
+    return good("certify", "--workspace", desk.workspace, "--keys", desk.keys, "--issuer", "center", "--commission",
+                "commission.yaml", *(w for k in keys for w in ("--key", k)), *words)  # fmt: skip
+
+
+def steps(desk: Signed, **more: Any) -> tuple[str, dict[str, str]]:
+    found = check(desk.folder, trusted([desk.keys]), **more)
+    return status_of(found).value, {step.name: step.detail for step in found}
+
+
+def predicate(desk: Signed) -> Any:
+    import base64
+
+    text = json.loads((desk.folder / "adaptation.dsse.json").read_text())["payload"]
+    return json.loads(base64.b64decode(text))["predicate"]
+
+
+def test_both_documents_are_sealed_and_say_who_by(desk: Signed) -> None:
+    certify(desk)
+    status, found = steps(desk)
+    assert status == "valid", found
+    for name in ("certificate.pdf", "report.pdf"):
+        assert "PAdES by seal (Example Center TEST 仅供测试)" in found[f"signature in {name}"]
+        text = "".join(page.get_textpage().get_text_bounded() for page in pypdfium2.PdfDocument(desk.folder / name))
+        assert "草稿" not in text
+        assert "UNSIGNED" not in text
+    said = predicate(desk)
+    assert said["commission"]["approver"] == "Wang"
+    assert said["number"].startswith("XC-20")
+    assert said["report_number"].startswith("XR-20")
+
+
+def test_poppler_and_openssl_agree_that_the_pdf_is_signed(desk: Signed, keys: Path) -> None:
+    """Readers of others: ``pdfsig`` checks the signature, ``openssl`` the chain."""
+    certify(desk)
+    seen = subprocess.run(["pdfsig", "-nocert", desk.folder / "certificate.pdf"], capture_output=True, text=True,
+                          check=True).stdout  # fmt: skip
+    assert "Signature is Valid" in seen
+    assert "Total document signed" in seen
+    assert "ETSI.CAdES.detached" in seen
+    chain = x509.load_pem_x509_certificates((keys / "seal.crt.pem").read_bytes())
+    for name, one in zip(("own.pem", "ca.pem"), chain, strict=True):
+        Path(name).write_bytes(one.public_bytes(serialization.Encoding.PEM))
+    subprocess.run(["openssl", "verify", "-CAfile", "ca.pem", "own.pem"], check=True, capture_output=True)
+
+
+def test_every_kind_of_change_to_a_sealed_file_is_found(desk: Signed) -> None:
+    certify(desk)
+    data = (desk.folder / "certificate.pdf").read_bytes()
+    known = trusted([desk.keys])
+    (step,) = check_pdf("x", data, known)
+    assert step.status.value == "valid"
+    found = signer_of(data)
+    assert found is not None
+    # Bytes of the signature's own hole are hexadecimal padding; every other byte is under it.
+    first, length, second, rest = found[0].byte_range
+    assert (first, second + rest) == (0, len(data))
+    places = [*range(0, length, 997), *range(second, len(data), 211), length - 1, second, len(data) - 1]
+    for place in places:
+        other = bytearray(data)
+        other[place] ^= 1
+        assert all(step.status.value != "valid" for step in check_pdf("x", bytes(other), known)), place
+    assert [step.status.value for step in check_pdf("x", data + b"\n%added", known)] == ["invalid"]
+    assert [step.status.value for step in check_pdf("x", data, [])] == ["could-not-check"]
+
+
+def test_the_code_is_read_from_the_page_and_proves_what_it_stands_on(desk: Signed) -> None:
+    certify(desk)
+    page = pypdfium2.PdfDocument(desk.folder / "certificate.pdf")[0]
+    (code,) = zxingcpp.read_barcodes(page.render(scale=110 / 72).to_pil())  # as a cheap scanner sees it
+    proof = read_proof(code.text)
+    said = predicate(desk)
+    assert proof.number == said["number"]
+    assert str(proof.until) == said["valid_until"]
+    assert code.text.startswith(f"http://127.0.0.1:9/c/{proof.number}#1.")
+    alone = good_or_not("verify", "xc:" + code.text[code.text.index("#") :], "--trust", desk.keys)
+    assert alone == ("could-not-check", {"code": "valid", "statement": "could-not-check"})
+
+
+def good_or_not(*words: str | Path) -> tuple[str, dict[str, str]]:
+    value = json.loads(invoke(*words, "--format", "json").stdout)
+    return value["status"], {one["name"]: one["status"] for one in value["steps"]}
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder that is served on 127.0.0.1, and its address."""
+    root = tmp_path / "published"
+    root.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(root))
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield root, f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_what_is_published_is_checked_at_its_address(desk: Signed, web: tuple[Path, str]) -> None:
+    root, address = web
+    profile = Path("reports/issuers/center.yaml")
+    profile.write_text(profile.read_text().replace("http://127.0.0.1:9", address))
+    certify(desk, "--register", root / "register")
+    number = predicate(desk)["number"]
+    shutil.copytree(desk.folder, root / "c" / number)
+    page = pypdfium2.PdfDocument(desk.folder / "certificate.pdf")[0]
+    (code,) = zxingcpp.read_barcodes(page.render(scale=110 / 72).to_pil())
+    words = ("--trust", desk.keys, "--register", f"{address}/register")
+    status, found = good_or_not("verify", code.text, *words)
+    assert status == "valid", found
+    assert found["code and statement"] == found["status"] == found["certificate.pdf"] == "valid"
+    assert good_or_not("verify", f"{address}/c/{number}", *words)[0] == "valid"
+    edit(root / "c" / number / "report.html", b"</html>", b" </html>")
+    assert good_or_not("verify", code.text, *words)[0] == "invalid"
+    (root / "c" / number / "report.html").unlink()
+    assert good_or_not("verify", code.text, *words)[0] == "could-not-check"
+    assert good_or_not("verify", f"{address}/c/nothing", *words)[0] == "could-not-check"
+    assert "cannot be fetched" in told("verify", "http://127.0.0.1:9/c/x", *words)
+
+
+def test_what_is_unsigned_is_a_draft(desk: Signed) -> None:
+    good("report", "--workspace", desk.workspace, "--issuer", "center", "--commission", "commission.yaml")
+    for name in ("certificate.pdf", "report.pdf"):
+        pages = pypdfium2.PdfDocument(desk.folder / name)
+        assert all("草稿 DRAFT" in page.get_textpage().get_text_bounded().replace("\r\n", " ") for page in pages), name
+    assert "names no tester, reviewer and approver" in told(
+        "certify", "--workspace", desk.workspace, "--keys", desk.keys, "--key", "log", "--issuer", "center"
+    )
+
+
+def test_an_amendment_replaces_what_it_amends(desk: Signed) -> None:
+    certify(desk, "--register", "register")
+    first = predicate(desk)["number"]
+    kept = Path(shutil.copytree(desk.folder, "first"))
+    text = f"amends: {{number: {first}, because: {{zh: 名称有误, en: the name was wrong}}}}\n"
+    Path("commission.yaml").write_text(COMMISSION + text)
+    certify(desk, "--register", "register")
+    again = predicate(desk)
+    assert again["number"] == f"{first}-A1"
+    assert again["commission"]["amends"]["number"] == first
+    page = pypdfium2.PdfDocument(desk.folder / "certificate.pdf")[0].get_textpage().get_text_bounded()
+    assert f"替代 {first}：名称有误" in page.replace("\r\n", "")
+    assert steps(desk, register=Path("register"))[0] == "valid"
+    found = check(kept, trusted([desk.keys]), register=Path("register"))
+    assert next(s.detail for s in found if s.name == "status").startswith("superseded on ")
+    Path("commission.yaml").write_text(COMMISSION + text.replace(first, "XC-unknown"))
+    assert "knows no certificate XC-unknown" in told(
+        "certify", "--workspace", desk.workspace, "--keys", desk.keys, "--issuer", "center", "--commission",
+        "commission.yaml", "--key", "log", "--register", "register",
+    )  # fmt: skip
+
+
+def test_inherited_results_are_named_as_such(desk: Signed) -> None:
+    Path("commission.yaml").write_text(
+        COMMISSION
+        + f"""\
+inherits:
+- {{platform: {{zh: 平台甲, en: Platform A}}, certificate: XC-0, report: XR-0, report_sha256: {"a" * 64},
+   because: {{zh: 同源, en: same build}}, reviewed_by: Li}}
+"""
+    )
+    certify(desk)
+    for name in ("certificate.pdf", "report.pdf"):
+        text = "".join(page.get_textpage().get_text_bounded() for page in pypdfium2.PdfDocument(desk.folder / name))
+        assert "平台甲" in text, name
+        assert "未在此测试" in text, name
+    assert predicate(desk)["commission"]["inherits"][0]["certificate"] == "XC-0"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A time-stamping authority: OpenSSL's, behind a small server on 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("tsa")
+    (folder / "tsa.cnf").write_text(f"""\
+[ tsa ]
+default_tsa = one
+[ one ]
+dir = {folder}
+serial = {folder}/serial
+signer_digest = sha256
+default_policy = 1.2.3.4
+digests = sha256, sha384, sha512
+accuracy = secs:1
+[ usage ]
+extendedKeyUsage = critical,timeStamping
+""")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", folder / "key.pem", "-out", folder / "crt.pem", "-subj", "/CN=Test TSA", "-days",
+                    "30", "-addext", "extendedKeyUsage=critical,timeStamping"], check=True, capture_output=True)  # fmt: skip
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            (folder / "query").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+            subprocess.run(["openssl", "ts", "-reply", "-config", folder / "tsa.cnf", "-queryfile", folder / "query",
+                            "-inkey", folder / "key.pem", "-signer", folder / "crt.pem", "-out", folder / "reply"],
+                           check=True, capture_output=True)  # fmt: skip
+            data = (folder / "reply").read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/timestamp-reply")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_an_authority_stamps_the_time(desk: Signed, authority: str) -> None:
+    profile = Path("reports/issuers/center.yaml")
+    profile.write_text(ISSUER + f"timestamp: {authority}/\n")
+    certify(desk)
+    status, found = steps(desk)
+    assert status == "valid", found
+    today = datetime.datetime.now(datetime.UTC).date()
+    assert f"time stamp of {today}" in found["signature in certificate.pdf"]
+
+
+def test_an_authority_that_is_away_makes_no_certificate(desk: Signed) -> None:
+    profile = Path("reports/issuers/center.yaml")
+    profile.write_text(ISSUER + "timestamp: http://127.0.0.1:9/\n")
+    assert "time-stamping authority http://127.0.0.1:9/ does not answer" in told(
+        "certify", "--workspace", desk.workspace, "--keys", desk.keys, "--issuer", "center", "--commission",
+        "commission.yaml", "--key", "seal", "--key", "log",
+    )  # fmt: skip
+    assert not (desk.folder / "adaptation.dsse.json").exists()
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+    """A key on a SoftHSM token, made by OpenSC's own tool: words of ``keys token``."""
+    folder = tmp_path_factory.mktemp("token")
+    (folder / "tokens").mkdir()
+    (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
+    before = os.environ.get("SOFTHSM2_CONF")
+    os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
+    tool = ["pkcs11-tool", "--module", str(SOFTHSM), "--token-label", "lab", "--login", "--pin", WORDS]
+    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "lab", "--so-pin", "security officer",
+                    "--pin", WORDS], check=True, capture_output=True)  # fmt: skip
+    for label, kind in (("seal", "EC:prime256v1"), ("other", "rsa:2048")):
+        subprocess.run([*tool, "--keypairgen", "--key-type", kind, "--label", label, "--id",
+                        "01" if label == "seal" else "02"], check=True, capture_output=True)  # fmt: skip
+    yield str(SOFTHSM), "lab", "seal"
+    if before is None:
+        del os.environ["SOFTHSM2_CONF"]
+
+
+def test_a_key_on_a_token_signs_and_never_leaves_it(desk: Signed, token: tuple[str, str, str], tmp_path: Path) -> None:
+    keys = Path(shutil.copytree(desk.keys, tmp_path / "own-keys"))
+    module, name, label = token
+    good("keys", "token", "hsm", "--module", module, "--token", name, "--label", label, "--keys", keys)
+    good("keys", "issue", "hsm", "--authority", "test-ca", "--keys", keys)
+    assert not (keys / "hsm.pem").exists()
+    shown = json.loads(good("keys", "show", "hsm", "--keys", keys, "--format", "json").stdout)
+    assert (shown["private"], shown["algorithm"], len(shown["certificates"])) == ("token", "ecdsa-p256", 2)
+    mine = Signed(desk.workspace, keys)
+    certify(mine, keys=("hsm",))
+    status, found = steps(mine)
+    assert status == "valid", found
+    assert "PAdES by hsm" in found["signature in certificate.pdf"]
+    done = subprocess.run(["sh", mine.folder / "verify.sh", mine.folder, keys / "hsm.pub.pem"], check=False,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("change", "expected"), [
+    ({"token": "nothing"}, "token 'nothing' is not there"), ({"label": "nothing"}, "has no key labelled 'nothing'"),
+    ({"label": "other"}, "is no P-256 key"), ({"module": "/none.so"}, "/none.so is not there"),
+    ({"module": "none.so"}, "no such place of a key"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_token_is_told(token: tuple[str, str, str], tmp_path: Path, change: dict[str, str],
+                                            expected: str) -> None:  # fmt: skip
+    words = {"module": token[0], "token": token[1], "label": token[2], **change}
+    assert expected in told("keys", "token", "x", *(w for k, v in words.items() for w in (f"--{k}", v)), "--keys",
+                            tmp_path)  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_pin_is_told(token: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WRONG", "another pin")
+    assert "refuses the PIN" in told("keys", "token", "x", "--module", token[0], "--token", token[1], "--label",
+                                     token[2], "--keys", tmp_path, "--passphrase", "env:WRONG")  # fmt: skip
+
+
+def test_a_key_is_followed_by_another(desk: Signed, tmp_path: Path) -> None:
+    keys = Path(shutil.copytree(desk.keys, tmp_path / "own-keys"))
+    before = Path(shutil.copytree(desk.folder, "before"))
+    certify(Signed(desk.workspace, keys), keys=("log",))
+    shutil.copytree(desk.folder, before, dirs_exist_ok=True)
+    good("keys", "rotate", "log", "--to", "log-2027", "--keys", keys)
+    assert "the key log is retired" in told(
+        "certify", "--workspace", desk.workspace, "--keys", keys, "--key", "log", "--issuer", "center", "--commission",
+        "commission.yaml",
+    )  # fmt: skip
+    certify(Signed(desk.workspace, keys), keys=("log-2027",))
+    outside = tmp_path / "verifier"
+    outside.mkdir()
+    shutil.copy(keys / "log.pub.pem", outside)
+    assert good_or_not("verify", before, "--trust", outside)[0] == "valid", "what the old key signed still holds"
+    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "could-not-check"
+    shutil.copy(keys / "log-2027.succession.dsse.json", outside)
+    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "valid"
+    good("keys", "rotate", "log-2027", "--to", "log-2028", "--keys", keys)
+    shutil.copy(keys / "log-2028.succession.dsse.json", outside)
+    assert {key.name for key in followers(trusted([outside]), [outside])} == {"log-2027", "log-2028"}
+    edit(outside / "log-2027.succession.dsse.json", b'"sig": "', b'"sig": "AAAA')
+    assert followers(trusted([outside]), [outside]) == []
+    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "could-not-check"
+
+
+def test_a_certificate_from_an_authority_is_installed(tmp_path: Path) -> None:
+    """As a real one does it: a request goes out, a chain comes back."""
+    good("keys", "new", "own", "--algorithm", "ecdsa-p256", "--keys", tmp_path)
+    good("keys", "new", "other", "--algorithm", "ecdsa-p256", "--keys", tmp_path)
+    asked = good("keys", "request", "own", "--common-name", "示例中心", "--organisation", "Example", "--keys", tmp_path)
+    (tmp_path / "own.csr").write_text(asked.stdout)
+    run = functools.partial(subprocess.run, check=True, capture_output=True, cwd=tmp_path)
+    run(["openssl", "req", "-in", "own.csr", "-verify", "-noout"])
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+         "ca.key", "-out", "ca.crt", "-subj", "/CN=CA", "-days", "30"])  # fmt: skip
+    run(["openssl", "x509", "-req", "-in", "own.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days",
+         "30", "-out", "own.crt"])  # fmt: skip
+    chain = (tmp_path / "own.crt").read_text() + (tmp_path / "ca.crt").read_text()
+    (tmp_path / "chain.pem").write_text(chain)
+    good("keys", "install", "own", tmp_path / "chain.pem", "--keys", tmp_path)
+    shown = json.loads(good("keys", "show", "own", "--keys", tmp_path, "--format", "json").stdout)
+    assert "示例中心" in shown["certificates"][0]["subject"]
+    assert "of another key than other" in told("keys", "install", "other", tmp_path / "chain.pem", "--keys", tmp_path)
+    (tmp_path / "broken.pem").write_text((tmp_path / "own.crt").read_text() * 2)
+    assert "the chain is broken" in told("keys", "install", "own", tmp_path / "broken.pem", "--keys", tmp_path)
+    (tmp_path / "nothing.pem").write_text("words")
+    assert "no certificate" in told("keys", "install", "own", tmp_path / "nothing.pem", "--keys", tmp_path)
+
+
+def test_only_p256_keys_are_certified(tmp_path: Path) -> None:
+    good("keys", "authority", "ca", "--keys", tmp_path)
+    good("keys", "new", "ed", "--keys", tmp_path)
+    assert "is no P-256 key" in told("keys", "issue", "ed", "--authority", "ca", "--keys", tmp_path)
+    assert "nobody is no authority" in told("keys", "issue", "ed", "--authority", "nobody", "--keys", tmp_path)
+    assert KeyStore(tmp_path).chain("ed") == b""
+    assert FIELD == "Issuer"
