@@ -279,7 +279,8 @@ extendedKeyUsage = critical,timeStamping
 """)
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-keyout", folder / "key.pem", "-out", folder / "crt.pem", "-subj", "/CN=Test TSA", "-days",
-                    "30", "-addext", "extendedKeyUsage=critical,timeStamping"], check=True, capture_output=True)  # fmt: skip
+                    "30", "-addext", "extendedKeyUsage=critical,timeStamping"],
+                   check=True, capture_output=True)  # fmt: skip
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -161,7 +161,7 @@ def test_any_key_that_is_trusted_is_enough(store: KeyStore, tmp_path: Path) -> N
         assert status(path, [key]) is Status.VALID
     assert status(path, store.public()) is Status.VALID
     assert status(path, []) is Status.COULD_NOT_CHECK
-    (tmp_path / "certificate.pdf").unlink()
+    (tmp_path / "report.html").unlink()
     assert status(path, store.public()) is Status.COULD_NOT_CHECK
 
 

@@ -1,0 +1,122 @@
+"""Certificates and reports as pictures: one page for eight platforms, everything fits, nothing moved unseen."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pypdfium2
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from harness.certify import decide, render_certificate
+from harness.certify.certificate import Signature
+from harness.model.definitions import Commission, Text
+from harness.model.view import CampaignView
+from harness.report.document import Issuing, render_document
+from tests.unit.test_report import DIGESTS, ISSUE, SELF_TEST, TEMPLATES, view
+
+PICTURES = Path(__file__).parent / "pictures"
+DPI = 60
+#: Of 255: of a whole page, and of any square of it (12 mm). A word more or a line moved is far above.
+PAGE, SQUARE = 1.5, 40.0
+LONG = "超长名称企业级一体化云原生数据治理与智能分析平台软件旗舰增强版专用系统套件甲乙丙"
+LATIN = "Ω-Suite Enterprise™ 数据平台 Data Governance & Analytics 旗舰版 (Kunpeng/龙芯) 第 12 版"
+
+
+def shaped(platforms: int, **application: Any) -> CampaignView:
+    """A campaign with so many platforms, which say what real ones do."""
+    shown = view()
+    attestation = (
+        {"machine": "application", "name": "kernel", "declared": "", "observed": "6.6.0-72.0.0.oe2403", "holds": True},
+        {"machine": "application", "name": "architecture", "declared": "x", "observed": "x", "holds": True},
+        {"machine": "database", "name": "database version", "declared": "", "observed": "DB 15.18", "holds": True},
+    )  # fmt: skip
+    cells = [dataclasses.replace(shown.cells[n % 12], attestation=attestation, version="12.4.1-7ubuntu0.3")
+             for n in range(platforms)]  # fmt: skip
+    return dataclasses.replace(shown, cells=tuple(cells), application={**shown.application, **application})
+
+
+def certificate(shown: CampaignView, **more: Any) -> pypdfium2.PdfDocument:
+    profile = more.pop("profile", SELF_TEST)
+    kind = decide(shown, profile).kind
+    assert kind is not None
+    return pypdfium2.PdfDocument(render_certificate(shown, TEMPLATES, profile, kind, ISSUE, DIGESTS, **more)[0])
+
+
+def text(page: pypdfium2.PdfPage) -> str:
+    return "".join(page.get_textpage().get_text_bounded().split()).replace("\u200b", "")
+
+
+@pytest.mark.parametrize("platforms", [1, 3, 8, 9, 30])
+def test_eight_platforms_on_the_face_and_the_rest_on_a_continuation(platforms: int) -> None:
+    pages = certificate(shaped(platforms))
+    face, after = text(pages[0]), text(pages[1])
+    assert face.count("conformant") >= min(platforms, 8)
+    assert "未签名UNSIGNED" in face
+    assert "签发人authorisedby" in face
+    assert ("见续页" in face) == ("续页平台（续）" in after) == (platforms > 8)
+    assert "附件一" in "".join(text(page) for page in pages)
+
+
+@pytest.mark.parametrize("name", [LONG[:40], LATIN, "短", "A" * 64, "Σύστημα-ПО-数据库" * 4])
+@pytest.mark.parametrize("platforms", [1, 8])
+def test_names_of_any_length_fit(name: str, platforms: int) -> None:
+    shown = shaped(platforms, name={"zh": name, "en": f"{name} (English)"}, vendor={"zh": name, "en": name})
+    commission = Commission(applicant=Text(zh=f"{name}有限责任公司", en=f"{name} Co., Ltd."))
+    pages = certificate(shown, commission=commission)
+    face = text(pages[0])
+    assert "".join(name.split()) in face
+    assert "签发人authorisedby" in face
+    assert "附件一" in text(pages[1]) or "续页" in text(pages[1])
+    within(pages[0])
+
+
+def within(page: pypdfium2.PdfPage) -> None:
+    """No letter lies outside of the frame, and none upon another line's."""
+    letters = page.get_textpage()
+    width, height = page.get_size()
+    frame = 20 * 72 / 25.4
+    boxes = [letters.get_charbox(n) for n in range(letters.count_chars())]
+    for left, bottom, right, top in boxes:
+        if right > left:
+            assert frame < left, (left, bottom)
+            assert right < width - frame, (right, bottom)
+            assert frame - 4 < bottom, (left, bottom)
+            assert top < height - frame + 4, (left, top)
+
+
+def pictures() -> dict[str, Image.Image]:
+    signed = Signature(sealed=True, code="https://verify.example.invalid/c/XC-1#1." + "A" * 160)
+    draft = SELF_TEST.model_copy(update={"signed": True})
+    commission = Commission(tester="张三", reviewer="李四", approver="王五")
+    profile = draft.model_copy(update={"name": Text(zh="示例信创适配测试中心", en="Example Centre")})
+    kind = decide(view(), SELF_TEST).kind
+    assert kind is not None
+    drafted = render_certificate(shaped(3), TEMPLATES, profile, kind, ISSUE, DIGESTS, commission=commission)[0]
+    issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=profile, commission=commission, state="draft")
+    report = pypdfium2.PdfDocument(render_document(view(tested=2), TEMPLATES, issuing, DIGESTS)[0])
+    shown = {"certificate-1": certificate(shaped(1))[0], "certificate-8": certificate(shaped(8), signature=signed)[0],
+             "certificate-annex": certificate(shaped(12))[1], "certificate-draft": pypdfium2.PdfDocument(drafted)[0],
+             "report-cover": report[0], "report-general": report[2]}  # fmt: skip
+    return {name: page.render(scale=DPI / 72).to_pil().convert("L") for name, page in shown.items()}
+
+
+def test_pages_look_as_they_did() -> None:
+    """After a change that is meant: HARNESS_PICTURES=write, and look at every picture."""
+    told = []
+    for name, now in pictures().items():
+        path = PICTURES / f"{name}.png"
+        if os.environ.get("HARNESS_PICTURES") == "write":
+            PICTURES.mkdir(exist_ok=True)
+            now.save(path, optimize=True)
+        with Image.open(path) as before:
+            difference = ImageChops.difference(now, before)
+        assert difference.size == now.size
+        squares = difference.resize((now.width // 28, now.height // 28), Image.Resampling.BOX)
+        page, worst = ImageStat.Stat(difference).mean[0], squares.getextrema()[1]
+        if page > PAGE or float(worst) > SQUARE:  # type: ignore[arg-type]
+            told.append(f"{name}: page {page:.2f}, worst square {worst}")
+    assert not told, told
