@@ -47,9 +47,10 @@
     head(...columns), el("tbody", {}, rows));
   const card = (...children) => el("div", { class: "card" }, ...children);
   const fact = (zh, en, value) => el("div", {}, el("b", {}, t(zh, en)), value === "" ? "—" : value);
-  const svg = (text) => { // drawn by the harness, text in it is escaped
-    const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-    return document.importNode(parsed, true);
+  const svg = (text, label) => { // drawn by the harness, text in it is escaped
+    const parsed = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
+    parsed.setAttribute("aria-label", plain(label));
+    return parsed;
   };
   const address = (view, values) => {
     const query = new URLSearchParams(Object.entries(values || {}).filter(([, value]) => value !== "" && value !== undefined));
@@ -217,8 +218,8 @@
         quiet.length ? el("details", {}, el("summary", {}, t(`静态扫描 ${quiet.length} 条规则未发现问题`, `${quiet.length} static rules that found nothing`)), el("p", { class: "mono" }, quiet.map((one) => one.id).join(", ")), el("p", { class: "soft" }, t("只读文件，未运行任何程序。", "Files were read, nothing was run."))) : null),
       cell.load.length ? card(el("h2", {}, t("负载", "Load")), el("p", { class: "soft" }, t("开放模型：延迟从预定开始时刻计。", "Open model: latency counts from the intended start."), " ",
         cell.limits.length ? t("仿真目标上仅记录，不作性能结论。", "Recorded only: an emulated target shows no performance.") : ""),
-        el("h3", {}, t("延迟", "Latency")), svg(cell.load[0]), el("h3", {}, t("应用进程资源", "Resources of the product's processes")), cell.load.length > 1 ? cell.load.slice(1).map(svg) : t("未取得样本", "no samples")) : null,
-      card(el("h2", {}, t("时间线", "Timeline")), svg(cell.steps)),
+        el("h3", {}, t("延迟", "Latency")), svg(cell.load[0], ["延迟", "latency"]), el("h3", {}, t("应用进程资源", "Resources of the product's processes")), cell.load.length > 1 ? cell.load.slice(1).map((one) => svg(one, ["应用进程资源", "resources of the product's processes"])) : t("未取得样本", "no samples")) : null,
+      card(el("h2", {}, t("时间线", "Timeline")), svg(cell.steps, ["各步骤耗时", "seconds of each step"])),
       card(el("h2", {}, t("目标核验", "Attestation")), table(null, [t("机器", "machine"), t("项目", "fact"), t("声明", "declared"), t("观测", "observed"), t("相符", "holds")],
         cell.attestation.map(([machine, what, declared, observed, holds]) => el("tr", {}, el("td", {}, machine), el("td", {}, what), el("td", {}, declared || "—"), el("td", { class: holds ? "mono" : "mono bad" }, observed || "—"), el("td", { class: holds ? null : "bad" }, holds ? (declared ? "✓" : "") : ["✗ ", t("不符", "differs")]))))),
       card(el("h2", {}, t("步骤日志", "Logs of the steps")), Object.keys(cell.logs).length ? Object.entries(cell.logs).map(([what, text]) => el("details", {}, el("summary", {}, what), el("pre", {}, text))) : "—"),

@@ -43,6 +43,7 @@ command -v depmod >/dev/null || want kmod "kernels of virtual machines"
 want procps "processes of containers are listed with ps"
 if [ -n "$tests" ]; then
     command -v chromium >/dev/null || want chromium "the tests open the report in a browser"
+    command -v chromedriver >/dev/null || want chromium-driver "the tests use the report in a browser"
     command -v gcc >/dev/null || want gcc "the tests scan what compilers make"
     want libc6-dev "the tests scan what compilers make"
     command -v aarch64-linux-gnu-gcc >/dev/null || want gcc-aarch64-linux-gnu "the tests scan what compilers make"
