@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from harness.definitions import parse
 from harness.definitions.kinds import KINDS, kind_of, schema_of, write_schemas
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.model.plan import Plan
-from harness.report import render_sarif
+from harness.report import record_schema, render_sarif
 
 
 @click.command("plan")
@@ -155,7 +156,13 @@ def init_command(folder: Path, name: str) -> None:
 def schema_command(kind: str | None, out: Path | None) -> None:
     """Print the JSON Schema of KIND, or write those of all kinds with --out."""
     if out is not None:
-        for path in write_schemas(out, (kind,) if kind else tuple(KINDS)):
+        paths = write_schemas(out, (kind,) if kind else tuple(KINDS))
+        if not kind:  # and of what is given out; those that no model makes are shipped as they are
+            paths.append(out / "outputs" / "campaign.schema.json")
+            paths[-1].parent.mkdir(exist_ok=True)
+            text = json.dumps(record_schema(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+            paths[-1].write_text(text, encoding="utf-8")
+        for path in paths:
             click.echo(f"written: {path}", err=True)
     else:
         print_json(schema_of(kind) if kind else {name: schema_of(name) for name in KINDS})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from harness.model.results import Result
 from harness.model.view import CampaignView
+
+SCHEMA = "https://xinchuang-harness/campaign/v1"
 
 
 def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, Any]:
@@ -33,7 +35,21 @@ def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, A
 def full_record(view: CampaignView) -> dict[str, Any]:
     """Everything of the view as plain JSON values: the authoritative form of the report."""
     value: dict[str, Any] = _plain(view)
-    return {"schema": "https://xinchuang-harness/campaign/v1", "coverage": view.coverage, **value}
+    return {"schema": SCHEMA, "coverage": view.coverage, **value}
+
+
+def record_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``full_record``, published as ``schemas/outputs/campaign.schema.json``."""
+    schema = TypeAdapter(CampaignView).json_schema(mode="serialization")
+    properties = {
+        "schema": {"const": SCHEMA}, "coverage": {"type": "object", "additionalProperties": {"type": "integer"}},
+        **schema["properties"],
+    }  # fmt: skip
+    return {
+        **schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, "title": "campaign.json",
+        "properties": properties, "required": ["schema", "coverage", *schema["required"]],
+        "additionalProperties": False,
+    }  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

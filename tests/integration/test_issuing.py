@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import functools
 import http.server
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pypdfium2
 import pytest
 import zxingcpp
@@ -98,8 +100,6 @@ def steps(desk: Signed, **more: Any) -> tuple[str, dict[str, str]]:
 
 
 def predicate(desk: Signed) -> Any:
-    import base64
-
     text = json.loads((desk.folder / "adaptation.dsse.json").read_text())["payload"]
     return json.loads(base64.b64decode(text))["predicate"]
 
@@ -117,6 +117,19 @@ def test_both_documents_are_sealed_and_say_who_by(desk: Signed) -> None:
     assert said["commission"]["approver"] == "Wang"
     assert said["number"].startswith("XC-20")
     assert said["report_number"].startswith("XR-20")
+
+
+def test_what_is_given_out_agrees_with_the_published_schemas(desk: Signed) -> None:
+    certify(desk, "--register", "register")
+    number = predicate(desk)["number"]
+    words = ("--register", "register", "--keys", desk.keys, "--key", "log")
+    good("revoke", number, "--reason", "withdrawn", *words)
+    folder = Path(__file__).parents[2] / "schemas" / "outputs"
+    status = json.loads(base64.b64decode(json.loads(Path("register/status.dsse.json").read_text())["payload"]))
+    for name, value in (("adaptation", predicate(desk)), ("status", status),
+                        ("log-proof", json.loads((desk.folder / "log-proof.json").read_text())),
+                        ("campaign", json.loads((desk.folder / "campaign.json").read_text()))):  # fmt: skip
+        jsonschema.validate(value, json.loads((folder / f"{name}.schema.json").read_text(encoding="utf-8")))
 
 
 def test_poppler_and_openssl_agree_that_the_pdf_is_signed(desk: Signed, keys: Path) -> None:

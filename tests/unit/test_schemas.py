@@ -17,6 +17,10 @@ from harness.cli.entry import cli
 from harness.definitions import parse, read
 from harness.definitions.kinds import KINDS, MODELINE, kind_of, schema_of, schema_text, with_modeline
 from harness.errors import DefinitionError
+from harness.model.results import Result
+from harness.report import full_record, record_schema
+from harness.report.spreadsheet import compatibility_list
+from tests.unit.test_report import view
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(
@@ -203,3 +207,29 @@ def test_faults_as_json_and_as_sarif(folder: Any, monkeypatch: pytest.MonkeyPatc
     good = folder.write("matrix", {"matrix": "m", "axes": axes, "suites": ["compat/http"]})
     result = CliRunner().invoke(cli, ["lint", str(good), "--format", "sarif"])
     assert (result.exit_code, json.loads(result.stdout)["runs"][0]["results"]) == (0, [])
+
+
+def test_the_schema_of_the_record_is_that_of_the_view_and_the_record_agrees() -> None:
+    path = ROOT / "schemas" / "outputs" / "campaign.schema.json"
+    shipped = json.loads(path.read_text(encoding="utf-8"))
+    assert shipped == json.loads(json.dumps(record_schema())), "next: harness schema --out schemas"
+    for shown in (view(), view({1: Result.FAIL, 2: Result.ERROR, 3: Result.SKIP}, tested=7)):
+        record = json.loads(json.dumps(full_record(shown)))
+        jsonschema.validate(record, shipped)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**record, "verdict": "good"}, shipped)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**record, "more": 1}, shipped)
+
+
+def test_the_compatibility_list_is_what_its_schema_says() -> None:
+    schema = json.loads((ROOT / "schemas" / "outputs" / "compatibility.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(compatibility_list(view()), schema)
+    jsonschema.validate(compatibility_list(view(tested=3)), schema)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "schemas" / "outputs").glob("*.json")), ids=lambda path: path.name)
+def test_schemas_of_outputs_are_schemas(path: Path) -> None:
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$id"].startswith("https://xinchuang-harness/")
