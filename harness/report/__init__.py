@@ -8,5 +8,6 @@ from harness.report.summary import campaign_summary, full_record, record_schema
 from harness.report.view import build_view
 
 __all__ = [
-    "build_view", "campaign_summary", "full_record", "record_schema", "render_html", "render_junit", "render_markdown", "render_sarif",
+    "build_view", "campaign_summary", "full_record", "record_schema", "render_html", "render_junit", "render_markdown",
+    "render_sarif",
 ]  # fmt: skip

@@ -1,5 +1,5 @@
-"""Rendering: HTML and JUnit of 10,000 results beside a plain Jinja2 page of the same content and beside what pytest-html
-adds to a run of as many tests; the full report by Typst beside WeasyPrint on the same rows."""
+"""Rendering: HTML and JUnit of 10,000 results beside a plain Jinja2 page of the same content and what pytest-html adds to
+a run of as many tests; the full report by Typst beside WeasyPrint on the same rows."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ PLAIN = jinja2.Environment(autoescape=True).from_string("""\
 <tr><td>{{ cell.id }}<td>{{ cell.verdict }}<td>{{ cell.fidelity }}<td>{{ c.suite }}<td>{{ c.id }}<td>{{ c.title.zh }}
 <td>{{ c.title.en }}<td>{{ c.expected.zh if c.expected else "" }}<td>{{ c.characteristic }}<td>{{ c.clause }}
 <td>{{ c.blocker }}<td>{{ c.decides }}<td>{{ c.result }}<td>{{ c.cause or "" }}<td>{{ c.skip_reason or "" }}
-<td>{{ c.seconds }}<td>{{ c.detail }}<td>{% for m in c.measurements %}{{ m.name }}={{ m.value }}{{ m.unit }} {% endfor %}
-{% endfor %}{% endfor %}</table></body></html>
-<testsuites>{% for cell in r.cells %}<testsuite name="{{ cell.id }}" tests="{{ cell.cases|length }}">{% for c in cell.cases %}
-<testcase classname="{{ c.suite }}" name="{{ c.id }} {{ c.title.en }}" time="{{ c.seconds }}">{% if c.result != "pass" %}
-<{{ c.result }} message="{{ c.detail }}"/>{% endif %}</testcase>{% endfor %}</testsuite>{% endfor %}</testsuites>
+<td>{{ c.seconds }}<td>{{ c.detail }}<td>{% for m in c.measurements %}{{ m.name }}={{ m.value }}{{ m.unit }}
+{% endfor %}{% endfor %}{% endfor %}</table></body></html>
+<testsuites>{% for cell in r.cells %}<testsuite name="{{ cell.id }}" tests="{{ cell.cases|length }}">
+{% for c in cell.cases %}<testcase classname="{{ c.suite }}" name="{{ c.id }} {{ c.title.en }}" time="{{ c.seconds }}">
+{% if c.result != "pass" %}<{{ c.result }} message="{{ c.detail }}"/>{% endif %}</testcase>
+{% endfor %}</testsuite>{% endfor %}</testsuites>
 """)
 TESTS = """\
 import pytest
@@ -87,7 +88,8 @@ def _pytest_html() -> float | None:
         def run(*words: str) -> float:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, "test_many.py"],
-                           cwd=scratch, check=True, capture_output=True, env={**os.environ, "PYTEST_ADDOPTS": ""})  # fmt: skip
+                           cwd=scratch, check=True, capture_output=True,
+                           env={**os.environ, "PYTEST_ADDOPTS": ""})  # fmt: skip
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

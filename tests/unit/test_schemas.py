@@ -67,7 +67,8 @@ def test_the_schema_refuses_what_the_model_refuses() -> None:
 def test_the_command_writes_and_prints(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["schema", "--out", str(tmp_path)])
     assert result.exit_code == 0
-    assert {path.name for path in tmp_path.iterdir()} == {f"{kind}.schema.json" for kind in KINDS}
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {f"{kind}.schema.json" for kind in KINDS}
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["campaign.schema.json"]
     assert json.loads(CliRunner().invoke(cli, ["schema", "cpu"]).output)["title"] == "cpu"
 
 
