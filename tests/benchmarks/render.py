@@ -1,5 +1,5 @@
-"""Rendering: HTML and JUnit of 10,000 results beside a plain Jinja2 page of the same content and what pytest-html adds to
-a run of as many tests; the full report by Typst beside WeasyPrint on the same rows."""
+"""Rendering: HTML and JUnit of 10,000 results beside a plain Jinja2 page of the same content, and what pytest-html adds
+to a run of as many tests; the full report by Typst beside WeasyPrint on the same rows."""
 
 from __future__ import annotations
 
