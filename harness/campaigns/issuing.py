@@ -76,12 +76,18 @@ class Papers:
     signing: Signing | None
 
     @classmethod
-    def of(cls, view: CampaignView, presentation: Presentation, office: Office, signing: Signing | None) -> Papers:
-        """Raises:
-        DefinitionError: the issuer's profile is missing or wrong.
+    def of(cls, view: CampaignView, presentation: Presentation, office: Office, signing: Signing | None,
+           distrust: str = "") -> Papers:  # fmt: skip
+        """``distrust`` says why what is recorded cannot be relied on; then no certificate is made.
+
+        Raises:
+            DefinitionError: the issuer's profile is missing or wrong.
         """
         profile = profile_of(presentation, office.issuer)
         decision = decide(view, profile, office.commission)
+        if distrust:
+            told = Text(zh=f"工作区与记录不符：{distrust}", en=f"the workspace is not what was recorded: {distrust}")
+            decision = Decision(kind=None, refusals=(told, *decision.refusals))
         now = datetime.datetime.now(datetime.UTC)
 
         def number(pattern: str) -> str:

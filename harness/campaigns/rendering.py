@@ -8,6 +8,7 @@ import shutil
 
 from harness.campaigns.issuing import Office, Papers
 from harness.campaigns.options import Finished, Progress
+from harness.campaigns.recorded import recorded
 from harness.certify import ENVELOPES, Signing
 from harness.certify.register import PROOF
 from harness.errors import UsageError
@@ -48,37 +49,41 @@ def finish(
     view = view_of(identity, workspace)
     folder = workspace.folder(identity)
     presentation = Presentation.standard()
-    papers = Papers.of(view, presentation, office or Office(), signing)
-    outputs: dict[str, str] = {}
+    distrust = "; ".join(f"{step.name}: {step.detail}" for step in recorded(workspace, [identity]) if not step.ok)
+    papers = Papers.of(view, presentation, office or Office(), signing, distrust)
+    made: dict[str, bytes] = {}  # written when all of it is there: what fails halfway leaves what stood before
     digests: dict[str, str] = {}
 
-    def write(kind: str, data: bytes) -> str:
+    def make(kind: str, data: bytes) -> None:
+        made[kind] = data
+        digests[kind] = hashlib.sha256(data).hexdigest()
+
+    refused = papers.decision.kind is None
+    make("json", json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode())
+    make("junit", render_junit(view))
+    make("markdown", render_markdown(view, presentation.wording()).encode())
+    make("html", render_html(view, presentation))
+    progress.note("rendering the report" if refused else "rendering the report and the certificate")
+    make("report", papers.report(digests))
+    if not refused:
+        predicate = papers.predicate()
+        make("certificate", papers.certificate(predicate, digests))
+        if signing is not None:
+            files = {OUTPUTS[kind]: digests[kind] for kind in SIGNED}
+            for kind, text in signing.envelopes(view, files, predicate).items():
+                make(kind, text)
+    for name in (*ENVELOPES.values(), PROOF, *((OUTPUTS["certificate"],) if refused else ())):
+        (folder / name).unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
+    outputs: dict[str, str] = {}
+    for kind, data in made.items():
         path = folder / {**OUTPUTS, **ENVELOPES}[kind]
         with disk_errors(f"writing {path}"):
             part = path.with_name(f".{path.name}.part")
             part.write_bytes(data)
             part.replace(path)
         outputs[kind] = str(path)
-        digests[kind] = hashlib.sha256(data).hexdigest()
-        return digests[kind]
-
-    refused = papers.decision.kind is None
-    record = json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode()
-    write("json", record)
-    write("junit", render_junit(view))
-    write("markdown", render_markdown(view, presentation.wording()).encode())
-    write("html", render_html(view, presentation))
-    for name in (*ENVELOPES.values(), PROOF, *((OUTPUTS["certificate"],) if refused else ())):
-        (folder / name).unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
-    progress.note("rendering the report" if refused else "rendering the report and the certificate")
-    write("report", papers.report(digests))
-    if not refused:
-        predicate = papers.predicate()
-        write("certificate", papers.certificate(predicate, digests))
-        if signing is not None:
-            files = {OUTPUTS[kind]: digests[kind] for kind in SIGNED}
-            for kind, text in signing.envelopes(view, files, predicate).items():
-                write(kind, text)
+    if signing is not None and not refused:
+        with disk_errors(f"writing {folder / VERIFIER}"):
             shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
     if close:
         workspace.journal.close_campaign(identity, view.verdict, digests)

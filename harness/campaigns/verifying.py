@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 
 from harness.campaigns.issuing import Office, Papers
 from harness.campaigns.options import Finished, Progress
+from harness.campaigns.recorded import Step, recorded
 from harness.campaigns.rendering import OUTPUTS, finish, row_of, view_of
 from harness.certify import ENVELOPES, Signing
 from harness.certify.dsse import Envelope
-from harness.certify.register import PROOF, Register, one_line
-from harness.errors import InfrastructureError, UsageError
-from harness.evidence import Workspace, broken_at, differences
+from harness.certify.register import PROOF, Register, one_line, proof_text
+from harness.errors import UsageError
+from harness.evidence import Workspace
 from harness.presentation import Presentation
 
 
@@ -30,8 +30,10 @@ def certify(identity: str, workspace: Workspace, signing: Signing, progress: Pro
         raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
     if bad := [step for step in verify(workspace) if not step.ok]:
         told = "; ".join(f"{step.name}: {step.detail}" for step in bad)
+        only_reports = all(step.name == "reports" for step in bad)
         raise UsageError(f"the workspace is not what was recorded, and nothing of it is signed: {told}",
-                         advice="run the campaign again")  # fmt: skip
+                         advice="render them again from the records: harness report" if only_reports
+                         else "run the campaign again")  # fmt: skip
     office = office or Office()
     papers = Papers.of(view_of(identity, workspace), Presentation.standard(), office, signing)
     if papers.decision.kind is None:
@@ -52,17 +54,8 @@ def certify(identity: str, workspace: Workspace, signing: Signing, progress: Pro
             because = one_line(amends.because.en)
             register.set_state(amends.number, "superseded", because, number, signing)
         proof = register.enter(number, envelope, signing)
-        (folder / PROOF).write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / PROOF).write_text(proof_text(proof), encoding="utf-8")
     return finished
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One thing that was looked at; ``detail`` says what is wrong, or how much was seen."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 def verify(workspace: Workspace) -> list[Step]:
@@ -72,27 +65,9 @@ def verify(workspace: Workspace) -> list[Step]:
     can make another chain. Its last digest, which every report carries, ties it to what was handed out.
     """
     journal = workspace.journal
-    steps = []
-    wrong = broken_at(journal)
-    count = len(journal.events())
-    told = f"{count} events" if wrong is None else f"event {wrong} does not follow from the one before it"
-    steps.append(Step(name="chain of events", ok=wrong is None, detail=told))
-    unlike = differences(journal)
-    steps.append(Step(name="tables follow from events", ok=not unlike,
-                      detail="; ".join(unlike[:5]) or "attempts, observations and files agree"))  # fmt: skip
-    bad = []
-    seen = set()
-    for row in journal.campaigns():
-        for file in journal.files(row.id):
-            if file["sha256"] in seen:
-                continue
-            seen.add(file["sha256"])
-            try:
-                workspace.store.get(file["sha256"])
-            except InfrastructureError as error:
-                bad.append(f"{file['name']}: {error.message}")
-    steps.append(Step(name="evidence", ok=not bad, detail="; ".join(bad[:5]) or f"{len(seen)} files"))
-    bad, looked = [], 0
+    steps = recorded(workspace, [row.id for row in journal.campaigns()])
+    bad: list[str] = []
+    looked = 0
     for identity, outputs in journal.outputs().items():
         for kind, digest in outputs.items():
             looked += 1

@@ -110,9 +110,35 @@ def check(place: Path, keys: Sequence[PublicKey], *, register: Path | None = Non
         except (KeyError, TypeError, ValueError, AttributeError):
             told = "it is signed, and lacks the number or the last day of a certificate"
             return [*steps, CheckStep(name="statement", status=Status.INVALID, detail=told)]
+        steps += _record(folder, said["predicate"])
         steps += _validity(last, now)
         steps += check_log(folder, register, number, keys, memory=memory, now=now)
     return steps
+
+
+def _record(folder: Path, predicate: dict[str, Any]) -> list[CheckStep]:
+    """Whether the record speaks of the plan and the journal that the statement names, and whether its evidence is what
+    it was, where that lies in the workspace around it."""
+    try:
+        record = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
+        same = (record["plan_digest"], record["journal_head"]) == (predicate["plan"], predicate["journal"])
+        files = {str(f["sha256"]): str(f["name"]) for cell in record["cells"] for f in cell["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # that it is missing or changed is told where its digest is
+    told = f"SHA-256 {str(predicate['plan'])[:16]}…" if same else "record and statement are of different plans"
+    steps = [CheckStep(name="plan", status=Status.VALID if same else Status.INVALID, detail=told)]
+    store = folder.parent.parent / "evidence" / "sha256"
+    if not store.is_dir():
+        told = f"{len(files)} digests stand in the record; the files are with the issuer"
+        return [*steps, CheckStep(name="evidence", status=Status.VALID, detail=told)]
+    bad = [name for digest, name in files.items() if not _is(store / digest[:2] / digest, digest)]
+    status = Status.INVALID if bad else Status.VALID
+    told = f"missing or changed: {', '.join(bad[:5])}" if bad else f"{len(files)} files"
+    return [*steps, CheckStep(name="evidence", status=status, detail=told)]
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
 def _validity(until: datetime.date | None, now: datetime.datetime) -> list[CheckStep]:

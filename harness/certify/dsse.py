@@ -57,8 +57,8 @@ class Envelope:
         try:
             value = json.loads(text)
             envelope = cls(
-                payload=_decode(value["payload"]), payload_type=str(value["payloadType"]),
-                signatures=tuple(Signature(str(one["keyid"]), _decode(one["sig"])) for one in value["signatures"]),
+                payload=decode(value["payload"]), payload_type=str(value["payloadType"]),
+                signatures=tuple(Signature(str(one["keyid"]), decode(one["sig"])) for one in value["signatures"]),
             )  # fmt: skip
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NoEnvelope(f"no DSSE envelope: {error}") from error
@@ -71,8 +71,16 @@ def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decode(text: str) -> bytes:
+def decode(text: str) -> bytes:
+    """Base64 in its one form: bits that mean nothing are zero (RFC 4648, 3.5).
+
+    Raises:
+        ValueError: it is another one, or none.
+    """
     try:
-        return base64.b64decode(text, validate=True)
+        data = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError(f"not base64: {error}") from error
+    if _encode(data) != text:
+        raise ValueError("base64 in another form than the one that is written")
+    return data

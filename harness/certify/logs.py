@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.certify.dsse import Envelope, NoEnvelope
 from harness.certify.keys import PublicKey
-from harness.certify.register import PROOF, STATUS, STATUS_TYPE, Register
+from harness.certify.register import PROOF, STATUS, STATUS_TYPE, Register, proof_text
 from harness.certify.signing import ENVELOPES
 from harness.certify.steps import CheckStep, Status
 from harness.certify.tree import Checkpoint, NoCheckpoint, includes, read_note, root, signed_by
@@ -67,12 +67,15 @@ def _proof(file: Path, envelope: Path, keys: Sequence[PublicKey]) -> tuple[Check
         return CheckStep(name=f"inclusion ({PROOF})", status=status, detail=detail)
 
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        value = json.loads(text)
         entry, index, size = str(value["entry"]), int(value["index"]), int(value["size"])
         path = [bytes.fromhex(one) for one in value["proof"]]
         note, digest = str(value["checkpoint"]), json.loads(entry)["sha256"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return step(Status.INVALID, f"no proof: {error}"), None
+    if text != proof_text(value):
+        return step(Status.INVALID, "no proof as it was written: something was added or changed in its form"), None
     status, told, checkpoint = _note(note, keys)
     if checkpoint is None:
         return step(status, told), None

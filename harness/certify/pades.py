@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from asn1crypto import algos, pem
 from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from pyhanko import stamp
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.layout import AxisAlignment, Margins, SimpleBoxLayoutRule
@@ -144,7 +147,24 @@ def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckSte
     when = f", time stamp of {stamped.timestamp:%Y-%m-%d %H:%M:%S %Z}" if stamped is not None else ""
     if key is None:
         return [step(Status.COULD_NOT_CHECK, f"by {subject}, whose key is not trusted here{when}")]
-    return [step(Status.VALID, f"PAdES by {key.name} ({subject}){when}")]
+    return [step(Status.VALID, f"PAdES by {key.name} ({subject}){when}"), _chain(name, signature)]
+
+
+def _chain(name: str, signature: EmbeddedPdfSignature) -> CheckStep:
+    """The certificates from the signer's up. Whether the topmost is anybody to rely on, a reader decides."""
+    above = {one.subject.dump(): one for one in signature.other_embedded_certs}
+    chain = [signature.signer_cert]
+    while (issuer := above.get(chain[-1].issuer.dump())) is not None and issuer not in chain:
+        chain.append(issuer)
+    try:
+        for one, issuer in itertools.pairwise(x509.load_der_x509_certificate(each.dump()) for each in chain):
+            one.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        told = f"a certificate is not issued by the next one: {error or type(error).__name__}"
+        return CheckStep(name=f"chain in {name}", status=Status.INVALID, detail=told)
+    names = " ← ".join(str(one.subject.native.get("common_name", "?")) for one in chain)
+    until = min(one.not_valid_after for one in chain)
+    return CheckStep(name=f"chain in {name}", status=Status.VALID, detail=f"{names}, until {until:%Y-%m-%d}")
 
 
 def _style(seal: bytes, scratch: Path) -> stamp.StaticStampStyle:

@@ -174,6 +174,11 @@ def _goes_on(lines: list[bytes], note: str, folder: Path) -> None:
                          advice="restore the register from a backup")  # fmt: skip
 
 
+def proof_text(proof: dict[str, Any]) -> str:
+    """The one form of a proof that is written and read, so that no byte of it can differ unseen."""
+    return json.dumps(proof, indent=1, ensure_ascii=False) + "\n"
+
+
 def one_line(text: str) -> str:
     """A text as a reason may be: one line, without quotation marks and backslashes."""
     return " ".join("".join(" " if c in '"\\' or ord(c) < 32 else c for c in text).split())

@@ -6,10 +6,11 @@ Proofs are checked by the algorithms of RFC 9162, 2.1.3.2 and 2.1.4.2.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from harness.certify.dsse import decode
 
 #: First byte of what is hashed, so that a leaf is never taken for a node.
 _LEAF, _NODE = b"\0", b"\1"
@@ -142,15 +143,15 @@ def read_note(text: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
     try:
         if not separator or len(lines) != 3 or not lines[0] or str(int(lines[1])) != lines[1]:
             raise NoCheckpoint("a checkpoint has three lines, an empty one, and signatures")
-        top = base64.b64decode(lines[2], validate=True)
+        top = decode(lines[2])
         found = []
-        for line in tail.rstrip("\n").split("\n"):
+        for line in tail.removesuffix("\n").split("\n"):
             dash, name, value = line.split(" ")
-            data = base64.b64decode(value, validate=True)
+            data = decode(value)
             if dash != "—" or len(data) != 68:
                 raise NoCheckpoint("a signature line is not in shape")
             found.append((name, data[:4], data[4:]))
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise NoCheckpoint(f"no checkpoint: {error}") from error
     if len(top) != 32 or int(lines[1]) < 0:
         raise NoCheckpoint("the root or the size is not in shape")

@@ -27,6 +27,7 @@ from harness.cli.shared import (
 from harness.errors import UsageError
 from harness.model.results import Verdict
 from harness.presentation import Presentation
+from harness.report import render_campaign_sarif
 from harness.report.spreadsheet import compatibility_list, render_xlsx
 
 
@@ -81,16 +82,19 @@ def report_command(campaign: str | None, issuer: str, commission: Path | None, w
 
 
 @click.command("export")
-@click.argument("what", type=click.Choice(["xlsx", "compatibility"]))
+@click.argument("what", type=click.Choice(["xlsx", "compatibility", "sarif"]))
 @click.argument("campaign", required=False)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="file to write")
 @workspace_option
 def export_command(what: str, campaign: str | None, out: Path, workspace: Path) -> None:
-    """Write what centers file: cells and cases as a workbook (xlsx), or rows of a compatibility list (JSON)."""
+    """Write what centers file: cells and cases as a workbook (xlsx), rows of a compatibility list (JSON), or what
+    failed as SARIF."""
     place, identity = campaign_in(workspace, campaign)
     view = campaigns.view_of(identity, place)
     if what == "xlsx":
         data = render_xlsx(view, Presentation.standard().wording())
+    elif what == "sarif":
+        data = render_campaign_sarif(view).encode()
     else:
         data = (json.dumps(compatibility_list(view), ensure_ascii=False, indent=1) + "\n").encode()
     try:

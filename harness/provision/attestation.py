@@ -38,6 +38,8 @@ sed 's/^/os./; s/"//g' /etc/os-release
   | grep -qiE 'qemu|kvm|vmware|xen|virtual|bochs|openstack|cloud|dummy-virt' && echo virt=vm; }
 printf 'firmware=%s\n' "$(cat /sys/class/dmi/id/bios_vendor /sys/class/dmi/id/bios_version /sys/class/dmi/id/bios_date \
   /sys/firmware/devicetree/base/chosen/u-boot,version 2>/dev/null | tr '\000\n' '  ' | cut -c 1-120)"
+printf 'server=%s\n' "$(cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name \
+  /sys/firmware/devicetree/base/model 2>/dev/null | tr '\000\n' '  ' | cut -c 1-120)"
 t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done
 printf 'loop=%s\n' $((($(date +%s%N) - t) / 1000))
 """
@@ -148,6 +150,8 @@ def attest(machine: Machine, cpu: Cpu, system: Os, emulated_by: Emulator | None,
         recorded["CPU model"] = next(filter(None, (observed.get(f"cpu.{key}", "") for key in CPU_MODEL)), "")
     if own_kernel:  # a container shows that of the machine beneath
         recorded["firmware"] = observed.get("firmware", "")
+        if emulated_by is None:
+            recorded["server model"] = observed.get("server", "").strip()
     if emulated_by is not None:
         model = cpu.emulation.user if emulated_by.kind == "qemu-user" else cpu.emulation.system
         recorded["emulator"] = f"{emulated_by.kind} {emulated_by.version}, {model or 'default model'}"

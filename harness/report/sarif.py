@@ -1,4 +1,4 @@
-"""Static findings as SARIF 2.1.0 (OASIS), which code hosts show beside the lines that they concern."""
+"""Faults of definitions and failures of campaigns as SARIF 2.1.0 (OASIS), which code hosts show."""
 
 from __future__ import annotations
 
@@ -10,9 +10,42 @@ from urllib.parse import quote
 
 from harness import __version__
 from harness.errors import Fault
+from harness.model.results import Result
+from harness.model.view import CampaignView
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 RULE = "definition"
+
+
+def render_campaign_sarif(view: CampaignView) -> str:
+    """Cases that failed, and static ones with findings, of every cell: places are cells, not lines of a file. A failure
+    that was waived carries a suppression (3.35)."""
+    rules: dict[str, dict[str, Any]] = {}
+    results: list[dict[str, Any]] = []
+    for cell in view.cells:
+        waived = {(one["suite"], one["case"]): one for one in cell.waived}
+        for case in cell.cases:
+            if case.result not in (Result.FAIL, Result.ERROR):
+                continue
+            rules.setdefault(case.id, {
+                "id": case.id, "shortDescription": {"text": f"{case.title.en} / {case.title.zh}"},
+                "properties": {"suite": case.suite, "characteristic": case.characteristic, "clause": case.clause},
+            })  # fmt: skip
+            level = "error" if case.decides and case.result is Result.FAIL else "warning"
+            value: dict[str, Any] = {
+                "ruleId": case.id, "level": level, "message": {"text": case.detail.strip() or case.title.en},
+                "locations": [{"logicalLocations": [{"fullyQualifiedName": cell.id}]}],
+                "properties": {"result": case.result.value, "verdict": cell.verdict.value,
+                               "fidelity": cell.fidelity.value if cell.fidelity is not None else None},
+            }  # fmt: skip
+            if (waiver := waived.get((case.suite, case.id))) is not None:
+                told = f"{waiver['because']} ({waiver['approved_by']}, until {waiver['expires']})"
+                value["suppressions"] = [{"kind": "external", "status": "accepted", "justification": told}]
+            results.append(value)
+    driver = {"name": "harness", "semanticVersion": __version__, "rules": list(rules.values())}
+    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results,
+           "automationDetails": {"id": f"{view.matrix}/{view.id}"}}  # fmt: skip
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=1) + "\n"
 
 
 def render_sarif(faults: Sequence[Fault], root: Path) -> str:

@@ -15,7 +15,8 @@ import pytest
 
 from harness.certify.checking import check, status_of
 from harness.certify.keys import trusted
-from harness.certify.register import Register
+from harness.certify.logs import check_log
+from harness.certify.register import Register, proof_text
 from harness.errors import UsageError
 from tests.integration.test_signing import Signed, invoke, made
 
@@ -171,6 +172,22 @@ def test_a_shell_finds_the_same_root_in_a_log_of_any_length(issued: Issued) -> N
         assert (issued.by_openssl(), issued.steps()[0]) == (0, "valid")
 
 
+@pytest.mark.parametrize("name", ["log-proof.json", "status.dsse.json", "checkpoint", "entries.jsonl"])
+def test_every_byte_of_what_is_signed_counts(issued: Issued, name: str) -> None:
+    """Each flipped in turn: never valid."""
+    assert issued.steps()[0] == "valid"
+    register = Register(issued.register)
+    path = (issued.signed.folder if name == "log-proof.json" else register.folder) / name
+    good, keys, number = path.read_bytes(), trusted([issued.signed.keys]), issued.number
+    now = datetime.datetime.now(datetime.UTC)
+    for place in range(len(good)):
+        other = bytearray(good)
+        other[place] ^= 1
+        path.write_bytes(bytes(other))
+        found = check_log(issued.signed.folder, issued.register, number, keys, memory=None, now=now)
+        assert status_of(found).value != "valid", (place, chr(good[place]))
+
+
 @pytest.mark.parametrize("number", ["XC-other", "XC-removed"])
 def test_nothing_is_signed_over_a_register_that_was_changed(issued: Issued, number: str) -> None:
     register = Register(issued.register)
@@ -188,7 +205,7 @@ def test_a_proof_of_another_certificate(issued: Issued) -> None:
     path = issued.signed.folder / "log-proof.json"
     value = json.loads(path.read_text())
     value["entry"] = value["entry"].replace(issued.number, "XC-other")
-    path.write_text(json.dumps(value))
+    path.write_text(proof_text(value))
     assert issued.steps()[1]["inclusion (log-proof.json)"] == "the proof does not lead to the root of its checkpoint"
     path.write_text("{}")
     assert issued.steps()[0] == "invalid"

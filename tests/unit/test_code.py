@@ -55,11 +55,7 @@ def test_every_character_counts(store: KeyStore, algorithm: Algorithm) -> None:
     assert status_of(check_code(text, store.public(), None, TODAY)).value == "valid"
     for index in range(start, len(text)):
         other = text[:index] + ("A" if text[index] != "A" else "B") + text[index + 1 :]
-        try:
-            same = read_proof(other) == read_proof(text)  # the last bits of base64 carry nothing
-        except NoProof:
-            same = False
-        assert same or status_of(check_code(other, store.public(), None, TODAY)).value != "valid", index
+        assert status_of(check_code(other, store.public(), None, TODAY)).value != "valid", index
 
 
 def test_a_code_of_another_certificate_or_one_that_is_over(store: KeyStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from harness.certify.policy import decide, uncertified
 from harness.model.definitions import Commission, IssuerProfile
 from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView
+from harness.report import render_campaign_sarif
 from tests.unit.test_report import SELF_TEST, view
 
 
@@ -105,3 +107,19 @@ def test_tester_reviewer_and_approver_are_different_people() -> None:
 @pytest.mark.parametrize(("number", "next_"), [("XC-1", "XC-1-A1"), ("XC-1-A1", "XC-1-A2"), ("XC-1-A9", "XC-1-A10")])
 def test_an_amendment_has_a_number_of_its_own(number: str, next_: str) -> None:
     assert amended(number) == next_
+
+
+@pytest.mark.parametrize("mark", [{"mark": "CNAS"}, {"mark": "CNAS", "number": ""}, {"mark": "own", "number": "1"}])
+def test_no_mark_of_accreditation_without_its_number(mark: dict[str, str]) -> None:
+    whole = SELF_TEST.model_dump(mode="json")
+    assert IssuerProfile.model_validate_json(json.dumps({**whole, "accreditation": [{"mark": "CNAS", "number": "L1"}]}))
+    with pytest.raises(ValidationError):
+        IssuerProfile.model_validate_json(json.dumps({**whole, "accreditation": [mark]}))
+
+
+def test_failures_of_a_campaign_as_sarif() -> None:
+    shown = view({1: Result.FAIL, 2: Result.ERROR, 3: Result.SKIP})
+    (run,) = json.loads(render_campaign_sarif(shown))["runs"]
+    told = [(one["locations"][0]["logicalLocations"][0]["fullyQualifiedName"], one["level"]) for one in run["results"]]
+    assert told == [(shown.cells[1].id, "error"), (shown.cells[2].id, "warning")]
+    assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {one["ruleId"] for one in run["results"]}
