@@ -29,7 +29,7 @@ COMMANDS = {
     "show": ("records", "one campaign: verdicts of its cells"),
     "logs": ("records", "logs and other evidence of a cell"),
     "report": ("records", "render the reports of a campaign again"),
-    "keys": ("signing", "keys that sign results: new, list"),
+    "keys": ("keys", "keys that sign results: make, show, rotate, certify; on tokens"),
     "certify": ("signing", "sign the certificate, report and record of a campaign"),
     "revoke": ("signing", "publish that a certificate is revoked, suspended, superseded, active again"),
     "renew": ("signing", "publish the status list again before it is stale"),

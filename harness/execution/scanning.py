@@ -1,0 +1,84 @@
+"""Static scans of a cell: files are read, nothing of the product runs."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from harness.definitions import rules_of
+from harness.errors import InfrastructureError
+from harness.execution.making import Making
+from harness.model.definitions import Rule
+from harness.model.finding import Finding, ScanResult, Targets, finding_record
+from harness.model.plan import LocatedSuite
+from harness.model.recipe import Environment
+from harness.model.results import State
+from harness.product import Installation
+from harness.provision import Machines
+from harness.scan import scan
+from harness.scan.cases import concerning, observations
+from harness.scan.product import product_files, targets_of
+
+#: Where the product's files are put together for the static scan, on the target.
+_TAR = "/tmp/.harness-scan.tar"  # noqa: S108  # the container is the harness's own
+
+
+class Scanning(Making):
+    """Scans of the product's files, wherever they are."""
+
+    def static(self, machines: Machines | None = None, product: Environment | None = None) -> None:
+        """Static scans: of what lies beside the definition before anything is made, so also where nothing can serve the
+        cell; of a product without files of its own as its packages are installed."""
+        architecture = self.target.cpu.architecture
+        files = product_files(self.application, self.lab.definitions.application_folder, architecture)
+        if bool(files) == (machines is not None):
+            return
+        for suite in (one for one in self.suites_of_cell if one.definition.runner == "scan"):
+            self.state(State.RUNNING, suite.definition.suite)
+            with self.step(suite.definition.suite):
+                rules = rules_of(suite.folder)
+                targets = targets_of(self.lab.definitions, architecture)
+                make: Callable[[], ScanResult | None]
+                if files:
+                    names = {path: str(path.relative_to(self.lab.definitions.application_folder)) for path in files}
+                    key: tuple[object, ...] = (suite.digest, architecture, tuple(files))
+                    make = partial(scan, files, rules, targets, names=names)
+                else:
+                    assert machines is not None
+                    assert product is not None
+                    # What is installed on a lab host comes from its own repositories: it is nobody else's.
+                    key = (suite.digest, product.image or self.cell.id)
+                    make = partial(self.scan_installed, machines, product, rules, targets)
+                result = self.lab.scans.get(key, make)
+                mine = () if result is None else tuple(concerning(result, self.cell.axes, architecture))
+                self.found += mine
+                kept = (self.keep_findings(suite, mine),) if mine else ()
+                self.observe(*observations(suite.definition.suite, suite.definition.cases, result, self.cell.axes,
+                                           architecture, kept))  # fmt: skip
+
+    def scan_installed(self, machines: Machines, product: Environment, rules: tuple[Rule, ...],
+                       targets: Targets) -> ScanResult | None:  # fmt: skip
+        """Scan the files of the product's packages; None where it has none."""
+        context = self.context(machines, product)
+        paths = "\n".join(path.lstrip("/") for path in Installation(context, machines.application).files())
+        if not paths:
+            return None
+        script = ('cd / && while read -r f; do if [ -f "$f" ] && [ ! -L "$f" ]; then echo "$f"; fi; done '
+                  f"| tar -cf {_TAR} -T - && chmod 0600 {_TAR}")  # fmt: skip
+        done = machines.application.run(script, stdin=paths, timeout=120 * self.factor)
+        if not done.ok:
+            raise InfrastructureError(f"the files of the product could not be read: {done.text.strip()[-300:]}",
+                                      advice="see the logs of the cell")  # fmt: skip
+        with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+            file.write(machines.application.get(_TAR))
+            file.flush()
+            machines.application.run(f"rm -f {_TAR}", timeout=60)
+            path = Path(file.name)
+            return scan([path], rules, targets, names={path: self.application.application})
+
+    def keep_findings(self, suite: LocatedSuite, findings: tuple[Finding, ...]) -> str:
+        text = json.dumps([finding_record(one) for one in findings], ensure_ascii=False, indent=1)
+        return self.record.keep(f"{suite.definition.suite.replace('/', '-')}.json", text.encode(), "application/json")
