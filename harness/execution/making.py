@@ -142,6 +142,7 @@ class Making(Attempt):
                 version = machines.application.run(one.version, timeout=60 * self.factor)
                 self.keep_attestation("application", attest_version(kind, version.text, one.declared))
 
+    @property
     def model(self) -> str | None:
         """QEMU's model of the product's CPU, where it is emulated."""
         if self.emulator is None:

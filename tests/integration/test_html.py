@@ -17,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from harness.model.results import Fidelity, Result
+from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView
 from harness.report import render_html
 from tests.unit.test_report import TEMPLATES, view
@@ -209,3 +209,19 @@ def test_it_prints_the_cells_of_a_small_campaign(driver: webdriver.Chrome, tmp_p
     text = "".join(page.get_textpage().get_text_bounded() for page in pypdfium2.PdfDocument(pdf))
     assert text.count("DEP-1\r\n") >= 12 or text.count("DEP-1") >= 12
     assert "跳到内容" not in text
+
+
+def test_unsteady_and_waived_cells_are_told(driver: webdriver.Chrome, tmp_path: Path) -> None:
+    shown = view()
+    first, second = shown.cells[:2]
+    failed = dataclasses.replace(first.attempts[0], verdict=Verdict.NONCONFORMANT)
+    waiver = {"suite": "s", "case": "HTTP-3", "because": "known fault 17", "approved_by": "QA lead",
+              "evidence": "ticket 17", "expires": "2027-01-31"}  # fmt: skip
+    cells = (dataclasses.replace(first, attempts=(failed, *first.attempts)),
+             dataclasses.replace(second, verdict=Verdict.CONDITIONAL, waived=(waiver,)), *shown.cells[2:])  # fmt: skip
+    (tmp_path / "some.html").write_bytes(render_html(dataclasses.replace(shown, cells=cells), TEMPLATES))
+    driver.get(f"file://{tmp_path / 'some.html'}")
+    text = all_(driver, "main")[0].text
+    assert "第 2 次执行才通过" in text
+    assert "known fault 17" in text
+    assert "QA lead" in text
