@@ -96,7 +96,7 @@ class Papers:
         amends = office.commission.amends
         issue = Issue(
             number=number(profile.number) if amends is None else amended(amends.number),
-            report_number=number(profile.report_number) + ("" if amends is None else amended(amends.number)[-3:]),
+            report_number=number(profile.report_number) + ("" if amends is None else f"-A{amendment(amends.number)}"),
             issuer=profile.name.en, issued=now.isoformat(timespec="seconds"),
             valid_until=last_day(profile, now.date()),
             type=decision.kind.en if decision.kind is not None else "refused",
@@ -167,5 +167,10 @@ class Papers:
 
 def amended(number: str) -> str:
     """The number of what replaces a certificate: the same with ``-A1``, then ``-A2``, …"""
-    base, again = re.fullmatch(r"(.*?)(?:-A(\d+))?", number, re.DOTALL).groups()  # type: ignore[union-attr]
-    return f"{base}-A{int(again or 0) + 1}"
+    return f"{re.sub(r'-A[0-9]+$', '', number)}-A{amendment(number)}"
+
+
+def amendment(number: str) -> int:
+    """Which amendment it is that replaces a certificate, from 1."""
+    found = re.search(r"-A([0-9]+)$", number)
+    return int(found[1]) + 1 if found is not None else 1

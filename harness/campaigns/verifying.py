@@ -50,11 +50,10 @@ def certify(identity: str, workspace: Workspace, signing: Signing, progress: Pro
         folder = workspace.folder(identity)
         envelope = (folder / ENVELOPES["adaptation"]).read_bytes()
         number = json.loads(Envelope.read(envelope.decode()).payload)["predicate"]["number"]
-        if amends is not None:
-            because = one_line(amends.because.en)
-            register.set_state(amends.number, "superseded", because, number, signing)
         proof = register.enter(number, envelope, signing)
         (folder / PROOF).write_text(proof_text(proof), encoding="utf-8")
+        if amends is not None:  # only now is there something in its place
+            register.set_state(amends.number, "superseded", one_line(amends.because.en), number, signing)
     return finished
 
 

@@ -12,6 +12,7 @@ from harness.errors import InfrastructureError, UsageError
 SECONDS = 20.0
 #: No file of a certificate or register is larger.
 MOST_BYTES = 200 * 2**20
+MOST_FILES = 20
 
 
 def is_address(place: str) -> bool:
@@ -25,6 +26,8 @@ def fetch(address: str, names: Sequence[str], folder: Path) -> list[str]:
         UsageError: a name leads elsewhere.
         InfrastructureError: the server does not answer, or a file is too large.
     """
+    if len(names) > MOST_FILES:
+        raise UsageError(f"{address} speaks of {len(names)} files", advice="that is no certificate")
     folder.mkdir(parents=True, exist_ok=True)
     base = address.partition("#")[0].rstrip("/")
     found = []

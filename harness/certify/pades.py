@@ -180,6 +180,8 @@ def _errors(url: str) -> Iterator[None]:
     try:
         yield
     except (timestamps.TimestampRequestError, OSError) as error:
+        if not url:
+            raise
         raise InfrastructureError(
             f"the time-stamping authority {url} does not answer as it must: {error}",
             advice="try again later, or correct `timestamp` in the issuer's profile",

@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from paramiko.hostkeys import HostKeyEntry, HostKeys
 
 from harness.errors import InfrastructureError, UsageError
 from harness.model.definitions import Host, Hosts
+from harness.system.process import connected
 
 CONNECT_SECONDS = 20.0
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
@@ -184,7 +186,12 @@ class Inventory:
 
     @contextlib.contextmanager
     def _through(self, host: Host) -> Iterator[socket.socket | paramiko.Channel]:
-        """A connection to the host's port: direct, or through the hosts before it."""
+        """A connection to the host's port: direct, through a program, or through the hosts before it."""
+        if host.proxy_command:
+            words = shlex.split(host.proxy_command)
+            with connected([one.replace("%h", host.address).replace("%p", str(host.port)) for one in words]) as through:
+                yield through
+            return
         if host.jump is None:
             with _errors(host):
                 direct = socket.create_connection((host.address, host.port), timeout=CONNECT_SECONDS)

@@ -6,10 +6,11 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -101,6 +102,28 @@ def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO) -> subprocess.P
     """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``."""
     return subprocess.Popen([*_guard(), *argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                             start_new_session=True)  # fmt: skip
+
+
+@contextlib.contextmanager
+def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
+    """Start a program whose standard input and output are one end of a socket; gives the other. It ends with it.
+
+    Raises:
+        InfrastructureError: the program does not exist.
+    """
+    if shutil.which(argv[0]) is None:
+        raise InfrastructureError(f"program not found: {argv[0]}", advice="install it, or correct the inventory")
+    mine, theirs = socket.socketpair()
+    with mine:
+        with theirs:
+            process = subprocess.Popen([*_guard(), *argv], stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
+                                       start_new_session=True)  # fmt: skip
+        try:
+            yield mine
+        finally:
+            mine.close()
+            kill_group(process.pid)
+            process.wait()
 
 
 def _guard() -> list[str]:

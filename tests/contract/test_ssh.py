@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import paramiko
+import psutil
 import pytest
 
 from harness.errors import InfrastructureError, UsageError
@@ -151,6 +153,37 @@ def test_a_host_behind_another(known: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 SshMachine(hosts, "inner").run("true")
     finally:
         engine.remove_network(network)
+
+
+RELAY = """\
+import os, socket, sys, threading
+far = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def back():
+    while data := far.recv(65536):
+        os.write(1, data)
+    os._exit(0)
+threading.Thread(target=back, daemon=True).start()
+while data := os.read(0, 65536):
+    far.sendall(data)
+"""
+
+
+def test_a_host_behind_a_proxy(lab: LabHost, known: Path, tmp_path: Path) -> None:
+    """Through a program, as OpenSSH's ProxyCommand; it ends with the connection."""
+    (tmp_path / "relay.py").write_text(RELAY)
+    word = f"{sys.executable} {tmp_path}/relay.py %h %p"
+    hosts = inventory(known, lab.plain(proxy_command=word))
+    machine = SshMachine(hosts, "lab")
+    assert machine.run("echo through").out == "through\n"
+    data = secrets.token_bytes(3 << 20)
+    machine.put("/root/through", data)
+    assert machine.get("/root/through") == data
+    machine.close()
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or ())]
+    assert left == []
+    for wrong, told in (("no-such-program %h", "program not found: no-such-program"), ("false %h %p", "lab")):
+        with pytest.raises(InfrastructureError, match=told):
+            SshMachine(inventory(known, lab.plain(proxy_command=wrong)), "lab").run("true")
 
 
 # --- what a broken connection does ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import re
@@ -23,6 +24,7 @@ from harness.definitions import parse
 from harness.errors import DefinitionError
 from harness.evidence import AttemptRow, CampaignRow
 from harness.model.definitions import IssuerProfile
+from harness.model.plan import Plan
 from harness.model.results import Cause, Observation, Result, SkipReason, State, Verdict
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
@@ -37,11 +39,17 @@ CONDITIONS = {"harness": "0", "python": "3", "tools": {"pytest": "1", "locust": 
               "machine": "x86_64", "cpus": 2, "memory": 2**33, "system": "Debian", "storage": "overlay2"}  # fmt: skip
 
 
+@functools.cache
+def planned() -> tuple[Plan, dict[str, Any]]:
+    """The plan of PowerDNS and its snapshot; read, never changed."""
+    definitions, plan = campaigns.plan_of(ROOT / "matrices" / "powerdns")
+    return plan, snapshot_of(definitions, plan, deployment_suite())
+
+
 def view(results: dict[int, Result] | None = None, *, tested: int = 12, fidelity: str = "user-emulated",
          detail: str = "why") -> CampaignView:  # fmt: skip
     """PowerDNS with made-up results: ``results`` maps a cell's index to the result of its first case."""
-    definitions, plan = campaigns.plan_of(ROOT / "matrices" / "powerdns")
-    snapshot = snapshot_of(definitions, plan, deployment_suite())
+    plan, snapshot = planned()
     row = CampaignRow(
         id="20260101-abc", created="2026-01-01T00:00:00", finished=None, matrix="powerdns", folder="/x",
         plan_digest=plan.digest, plan=snapshot, options={}, conditions=CONDITIONS, verdict=None,

@@ -216,11 +216,11 @@ def test_the_schema_of_the_record_is_that_of_the_view_and_the_record_agrees() ->
     assert shipped == json.loads(json.dumps(record_schema())), "next: harness schema --out schemas"
     for shown in (view(), view({1: Result.FAIL, 2: Result.ERROR, 3: Result.SKIP}, tested=7)):
         record = json.loads(json.dumps(full_record(shown)))
+        record["cells"] = record["cells"][:4]  # one of each kind
         jsonschema.validate(record, shipped)
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({**record, "verdict": "good"}, shipped)
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate({**record, "more": 1}, shipped)
+        for wrong in ({"verdict": "good"}, {"more": 1}):
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate({**record, **wrong}, shipped)
 
 
 def test_the_compatibility_list_is_what_its_schema_says() -> None:

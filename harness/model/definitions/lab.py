@@ -100,12 +100,17 @@ class Host(Definition):
     sudo: bool = Field(default=False, description="the login becomes root by sudo, without a password")
     host_key: str | None = Field(default=None, description="line of known_hosts, without the name")
     jump: Name | None = Field(default=None, description="host of this inventory to go through")
+    proxy_command: str = Field(
+        default="", description="program that connects to the host through a proxy; %h and %p are address and port"
+    )
     labels: dict[str, str] = Field(description="axis or property -> value, such as cpu: kunpeng-920")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
         if self.key is not None and self.password is not None:
             raise ValueError("give one of key and password")
+        if self.proxy_command and self.jump is not None:
+            raise ValueError("give one of jump and proxy_command")
         if self.connection == "ssh" and not self.address:
             raise ValueError("a host over SSH needs an address")
         if wrong := [place for place in self.watch if not place.startswith("/") or place.strip("/") == ""]:
