@@ -116,7 +116,8 @@ def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
     mine, theirs = socket.socketpair()
     with mine:
         with theirs:
-            process = subprocess.Popen([*_guard(), *argv], stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.DEVNULL,
+            end = theirs.fileno()
+            process = subprocess.Popen([*_guard(), *argv], stdin=end, stdout=end, stderr=subprocess.DEVNULL,
                                        start_new_session=True)  # fmt: skip
         try:
             yield mine
