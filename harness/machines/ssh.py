@@ -18,6 +18,7 @@ import paramiko
 
 from harness.errors import InfrastructureError
 from harness.machines import posix
+from harness.machines.forwarding import Forward
 from harness.machines.inventory import CONNECT_SECONDS, Connection, HostUnreachable, Inventory
 from harness.model.definitions import Hosts
 from harness.model.machine import MachineReference, Resources
@@ -46,6 +47,7 @@ class SshMachine:
         self._connection: Connection | None = None
         self._boot = ""  #: id of the host's boot when it was first seen
         self._lock = threading.Lock()  #: of the connection; commands go side by side
+        self._forwards: dict[int, Forward] = {}  #: ports of a host that is not reached directly
         self._spent: list[str] = []  #: folders of commands that are over
 
     @property
@@ -101,6 +103,9 @@ class SshMachine:
             with contextlib.suppress(InfrastructureError):
                 self._try(f"rm -rf {' '.join(self._spent)}", b"", GRACE_SECONDS)
         with self._lock:
+            for forward in self._forwards.values():
+                forward.close()
+            self._forwards.clear()
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
@@ -171,8 +176,24 @@ class SshMachine:
         return done.raw
 
     def address(self, port: int) -> tuple[str, int]:
-        """The host's own address: a lab's controller is on its hosts' network."""
-        return self.host.address, port
+        """The host's own address where it is reached directly; else a port of this machine that leads there over the
+        connection to it."""
+        if self.host.jump is None and not self.host.proxy_command:
+            return self.host.address, port
+        with self._lock:
+            if port not in self._forwards:
+                self._forwards[port] = Forward(lambda: self._channel_to(port), f"forward-{self.name}-{port}")
+            return self._forwards[port].address
+
+    def _channel_to(self, port: int) -> paramiko.Channel:
+        """A channel to a port of the host, from the host itself."""
+        with self._lock:
+            if self._connection is not None and not self._connection.transport.is_active():
+                self._connection.close()
+                self._connection = None
+            connection = self._connection = self._connection or self._login()
+        return connection.transport.open_channel("direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0),
+                                                 timeout=CONNECT_SECONDS)  # fmt: skip
 
     # --- the script on the host ---
 

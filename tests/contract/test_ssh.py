@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from tests.labs import LabHost, inventory, lab_host
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabHost]:
-    with lab_host("debian-12", "x86_64") as made:
+    with lab_host("debian-12", "x86_64", packages=("busybox",)) as made:
         made.inside.run("useradd -m alice; useradd -m bob; echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice; "
                         "echo 'bob:only-for-this-test' | chpasswd; mkdir -p /home/alice/.ssh; "
                         "cp /root/.ssh/authorized_keys /home/alice/.ssh/; chown -R alice /home/alice/.ssh")  # fmt: skip
@@ -184,6 +187,34 @@ def test_a_host_behind_a_proxy(lab: LabHost, known: Path, tmp_path: Path) -> Non
     for wrong, told in (("no-such-program %h", "program not found: no-such-program"), ("false %h %p", "lab")):
         with pytest.raises(InfrastructureError, match=told):
             SshMachine(inventory(known, lab.plain(proxy_command=wrong)), "lab").run("true")
+
+
+def fetched(where: tuple[str, int]) -> bytes:
+    with urllib.request.urlopen(f"http://{where[0]}:{where[1]}/passwd", timeout=20) as answer:
+        return bytes(answer.read())
+
+
+def test_a_product_on_a_host_that_is_not_reached_directly(lab: LabHost, known: Path, tmp_path: Path) -> None:
+    (tmp_path / "relay.py").write_text(RELAY)
+    hosts = inventory(known, lab.plain(proxy_command=f"{sys.executable} {tmp_path}/relay.py %h %p"))
+    machine = SshMachine(hosts, "lab")
+    where = machine.address(8080)
+    assert where[0] == "127.0.0.1"
+    assert machine.address(8080) == where
+    assert machine.address(8081) != where
+    with contextlib.suppress(ConnectionResetError), socket.create_connection(where, 10) as nothing:
+        nothing.settimeout(10)
+        assert nothing.recv(1) == b"", "nothing listens there yet"
+    assert lab.inside.run("busybox httpd -p 127.0.0.1:8080 -h /etc").ok
+    body = fetched(where)
+    assert body == machine.get("/etc/passwd")
+    assert lab.drop_connections() >= 1
+    time.sleep(1)
+    assert fetched(where) == body, "the way is made anew"
+    assert machine.run("echo again").out == "again\n"
+    machine.close()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(where, 5)
 
 
 # --- what a broken connection does ---
