@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.machines import Engine
 from harness.machines.leases import PLACE, Lease
 from harness.system.wait import wait_until
 from tests.conftest import Run, command
@@ -114,6 +116,35 @@ def test_a_host_that_is_not_what_it_is_labelled_blocks_the_cell(harness: Run, tm
     assert "os-release ID: declared kylin, observed debian" in cell["message"]
     facts = {fact["name"]: fact for fact in cell["attestation"]}
     assert (facts["virtualization"]["observed"], facts["virtualization"]["holds"]) == ("container", False)
+
+
+def test_a_cell_on_a_host_that_is_reached_through_another(harness: Run, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Its address is not known here at all: suites over HTTP and a load go through the SSH connection."""
+    engine = Engine("acceptance")
+    network = f"harness-acceptance-{secrets.token_hex(4)}"
+    engine.create_network(network, engine.labels("acceptance", "1", ""))
+    try:
+        with (
+            lab_host("debian-12", "x86_64", network=network, alias="outer") as outer,
+            lab_host("debian-12", "x86_64", network=network, alias="inner", mem_limit=1 << 30) as inner,
+        ):
+            monkeypatch.setenv("OUTER", outer.key)
+            monkeypatch.setenv("INNER", inner.key)
+            (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [
+                entry(outer, key="env:OUTER", labels={}),
+                entry(inner, address="inner", key="env:INNER", jump="outer"),
+            ]}))  # fmt: skip
+            suites = ["compat/lifecycle", "compat/http", "load/http"]
+            ran = harness("run", product(tmp_path / "p", WEB, suites=suites), "--format", "json")
+            assert ran.code == 0, ran.err
+            (cell,) = cells(ran).values()
+            assert cell["reason"] is not None
+            results = {case["id"]: case["result"] for case in cell["cases"]}
+            assert results["DEP-6"] == results["LOAD-02"] == results["LC-05"] == "pass"
+            assert inner.inside.run("ls -d /srv/www").out == ""
+    finally:
+        engine.remove_network(network)
 
 
 def test_what_cannot_be_undone_marks_the_host(harness: Run, tmp_path: Path, hosts: Path, lab: LabHost) -> None:
