@@ -22,7 +22,7 @@ from harness.cli.shared import (
 )
 from harness.evidence import Workspace
 from harness.machines import Engine
-from harness.provision import clean_scratch
+from harness.provision import clean_scratch, remove_unused
 
 
 @click.command("run")
@@ -76,11 +76,15 @@ def resume_command(ctx: click.Context, campaign: str | None, workspace: Path, fo
 @format_option
 @click.option("--all", "everywhere", is_flag=True, help="also what belongs to other workspaces; do not use it while "
               "another harness runs on this machine")  # fmt: skip
-def gc_command(workspace: Path, form: str, everywhere: bool) -> None:
+@click.option("--unused", type=click.FloatRange(min=1), metavar="DAYS",
+              help="also disks, snapshots and images of the cache that no run used for so many days")  # fmt: skip
+def gc_command(workspace: Path, form: str, everywhere: bool, unused: float | None) -> None:
     """Find and remove containers, networks and scratch files that no running campaign owns."""
     place = Workspace(workspace)
     removed = campaigns.sweep(Engine(place.id), place, everywhere=everywhere)
     removed += [f"file {name}" for name in clean_scratch(campaigns.cache_folder())]
+    if unused is not None:
+        removed += remove_unused(campaigns.cache_folder(), Engine(place.id), unused)
     if form == "json":
         print_json({"removed": removed})
         return

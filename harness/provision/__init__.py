@@ -11,10 +11,11 @@ from harness.provision.mirror import Mirror
 from harness.provision.provisioner import Kind, Machines, Names, Provisioner, Role
 from harness.provision.resolving import Placement, by_container, by_vm, resolve
 from harness.provision.serving import Service, serving
+from harness.provision.unused import remove_unused
 from harness.provision.virtual import VirtualMachines
 
 __all__ = [
     "BaseImages", "Containers", "Disks", "Environments", "InstallFailed", "Kind", "LabHosts", "Machines", "Mirror",
     "Names", "Placement", "Provisioner", "Role", "Service", "VirtualMachines", "attest", "by_container", "by_vm",
-    "clean_scratch", "install_over", "machine_of", "resolve", "serving",
+    "clean_scratch", "install_over", "machine_of", "remove_unused", "resolve", "serving",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from harness.model.ledger import Ledger
 from harness.model.plan import digest_of
 from harness.provision.environments import Environments
 from harness.provision.initrd import INIT, MODULES, make_initrd
+from harness.provision.unused import mark_used
 from harness.system.process import run
 
 #: Raised when the way disks are made changes.
@@ -130,6 +131,7 @@ class Disks:
                 ledger.intent("disk", key)
                 self._make(image, kernel, final, systemd)
                 ledger.created("disk", key, str(final))
+            mark_used(final)
         boot = Boot(kernel=kernel / "vmlinuz", initrd=kernel / "initrd",
                     firmware=kernel / "firmware" if architecture in FIRMWARE else None,
                     **({"init": "/lib/systemd/systemd systemd.unit=harness.target"} if systemd else {}))  # fmt: skip
@@ -189,6 +191,7 @@ class Disks:
         final = self.folder / "kernels" / key
         with self.environments.images.locked(f"kernel-{key}"):
             if (final / "version").is_file():
+                mark_used(final)
                 return final
             ledger.event("kernel", os=system.os, architecture=architecture, package=package)
             extra = [FIRMWARE[architecture][0]] if architecture in FIRMWARE else []

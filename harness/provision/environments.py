@@ -30,6 +30,7 @@ from harness.model.recipe import Environment, PackageFact, Recipe
 from harness.provision.architecture import NAMES, emulator, host_architecture
 from harness.provision.images import BaseImage, BaseImages
 from harness.provision.installing import Installer, InstallFailed, manager_of
+from harness.provision.unused import mark_image_used
 
 LABEL_MANIFEST = "harness.manifest"
 #: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
@@ -73,6 +74,7 @@ class Environments:
             base = self.images.ensure(system, recipe.architecture, ledger)
         key = recipe.key(base.id)
         tag = f"harness-env:{key[:24]}"
+        mark_image_used(self.images.cache, tag)
         with self.images.locked(f"env-{key[:24]}"):
             fresh = not self.no_cache or key in self._fresh
             if fresh and self.engine.image_id(tag) is not None:

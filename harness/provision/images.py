@@ -26,6 +26,7 @@ from harness.model.ledger import Ledger
 from harness.model.plan import digest_of
 from harness.provision.architecture import NAMES, host_architecture
 from harness.provision.mirror import Mirror
+from harness.provision.unused import mark_image_used, mark_used
 from harness.system.process import Completed, run
 
 #: Raised when the way base images are made changes.
@@ -82,6 +83,7 @@ class BaseImages:
         names = NAMES[architecture]
         tag = self.name_of(system, architecture)
         key = tag.rpartition("-")[2]
+        mark_image_used(self.cache, tag)
         with self.locked(f"base-{key}"):
             if (found := self._find(tag)) is not None:
                 reference = system.image_of(architecture)
@@ -123,6 +125,7 @@ class BaseImages:
         final = self.cache / "native" / key
         with self.locked(f"native-{key}"):
             if (final / ".complete").is_file():
+                mark_used(final)
                 return final
             part = self.cache / "tmp" / f"native-{key}-{os.getpid()}.tar"
             _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl")

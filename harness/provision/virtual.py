@@ -29,6 +29,7 @@ from harness.provision.architecture import Emulator, host_architecture
 from harness.provision.attestation import attest
 from harness.provision.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
 from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand
+from harness.provision.unused import mark_used
 from harness.system.process import run
 
 #: Raised when the way snapshots are made changes.
@@ -188,6 +189,7 @@ class VirtualMachines:
         final = self.disks.folder / "snapshots" / f"{key}.qcow2"
         with self.disks.environments.images.locked(f"snapshot-{key}"):
             if final.is_file():
+                mark_used(final)
                 return final
             ledger.intent("snapshot", key)
             started = time.monotonic()
