@@ -122,6 +122,11 @@ def conclusion(view: CampaignView, words: Wording, profile: IssuerProfile, kind:
     wanted = ["conditional" if kind.conditional else "all"]
     wanted += ["pre"] * kind.pre + ["inherited"] * bool(commission.inherits)
     parts = [words.sentence("conclusion", word, **numbers) for word in wanted]
+    if not_certified := sorted({one for cell in view.cells for one in uncertified(cell, profile)}):
+        pairs = [words.pair("characteristic", one) for one in not_certified]
+        lists = ("、".join(one["zh"] for one in pairs), ", ".join(one["en"] for one in pairs))
+        zh, en = (words.sentence("conclusion", "uncertified", characteristics=told) for told in lists)
+        parts.append({"zh": zh["zh"], "en": en["en"]})
     if commission.amends is not None:
         because = commission.amends.because
         zh, en = (words.sentence("conclusion", "amends", number=commission.amends.number, because=told)

@@ -10,12 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from harness.campaigns.issuing import amended
-from harness.certify.policy import decide, uncertified
+from harness.certify.certificate import conclusion
+from harness.certify.policy import Kind, decide, uncertified
 from harness.model.definitions import Commission, IssuerProfile
 from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView
 from harness.report import render_campaign_sarif
-from tests.unit.test_report import SELF_TEST, view
+from tests.unit.test_report import SELF_TEST, TEMPLATES, view
 
 
 def profile(**change: Any) -> IssuerProfile:
@@ -97,6 +98,14 @@ def test_what_a_fidelity_does_not_certify_is_named() -> None:
     shown = view(fidelity="container").cells[0]
     assert uncertified(shown, SELF_TEST) == ("performance_efficiency",)
     assert uncertified(dataclasses.replace(shown, fidelity=Fidelity.PHYSICAL), SELF_TEST) == ()
+
+
+def test_what_is_not_certified_stands_on_the_face() -> None:
+    kind = Kind(zh="x", en="x", pre=False, conditional=False)
+    for fidelity, there in (("kvm", True), ("physical", False)):
+        told = conclusion(view(fidelity=fidelity), TEMPLATES.wording(), SELF_TEST, kind, Commission())
+        assert ("不予认证：性能效率" in told["zh"]) is there
+        assert ("not certified: performance efficiency" in told["en"]) is there
 
 
 def test_tester_reviewer_and_approver_are_different_people() -> None:
