@@ -1,8 +1,9 @@
 """The text of a certificate's QR code: an address with a proof in its fragment, which never reaches a server.
 
-``URL#1.NUMBER.DIGEST.ISSUED.UNTIL.SIGNATURE``: the certificate's number, SHA-256 of its predicate (``adaptation`` of
-the in-toto statement beside it), days since 1970-01-01 of its issue and of its last day (empty where it has none), and
-one Ed25519 or ECDSA P-256 signature of 64 bytes; binary parts in base64url without padding (RFC 4648, 5).
+``URL#1.NUMBER.DIGEST.ISSUED.UNTIL.SIGNATURE``: the certificate's number (percent-encoded, dots too), SHA-256 of its
+predicate (``adaptation`` of the in-toto statement beside it), days since 1970-01-01 of its issue and of its last day
+(empty where it has none), and one Ed25519 or ECDSA P-256 signature of 64 bytes; binary parts in base64url without
+padding (RFC 4648, 5).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import datetime
 import hashlib
 import re
+import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +24,7 @@ from harness.certify.steps import CheckStep, Status
 #: Where no address is configured.
 NOWHERE = "xc:"
 EPOCH = datetime.date(1970, 1, 1)
-_FORM = re.compile(r"1\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{43})\.(\d{1,6})\.(\d{0,6})\.([A-Za-z0-9_-]{86})")
+_FORM = re.compile(r"1\.([A-Za-z0-9_%~-]{1,600})\.([A-Za-z0-9_-]{43})\.(\d{1,6})\.(\d{0,6})\.([A-Za-z0-9_-]{86})")
 
 
 class NoProof(Exception):
@@ -49,7 +51,8 @@ class Proof:
         """As it stands in the code."""
         until = "" if self.until is None else str((self.until - EPOCH).days)
         digest, signature = (_encode(one) for one in (bytes.fromhex(self.sha256), self.signature))
-        return (f"{address.replace('{number}', self.number) or NOWHERE}#1.{self.number}.{digest}."
+        number = _quoted(self.number)
+        return (f"{address.replace('{number}', number) or NOWHERE}#1.{number}.{digest}."
                 f"{(self.issued - EPOCH).days}.{until}.{signature}")  # fmt: skip
 
     def holds(self, keys: Sequence[PublicKey]) -> PublicKey | None:
@@ -81,8 +84,11 @@ def read_proof(text: str) -> Proof:
     if found is None:
         raise NoProof("no proof of the form #1.NUMBER.DIGEST.ISSUED.UNTIL.SIGNATURE")
     number, digest, issued, until, signature = found.groups()
+    if _quoted(urllib.parse.unquote(number)) != number:
+        raise NoProof("a number in another form than the one that is written")
     return Proof(
-        number=number, sha256=_decode(digest).hex(), issued=EPOCH + datetime.timedelta(int(issued)),
+        number=urllib.parse.unquote(number), sha256=_decode(digest).hex(),
+        issued=EPOCH + datetime.timedelta(int(issued)),
         until=EPOCH + datetime.timedelta(int(until)) if until else None, signature=_decode(signature),
     )  # fmt: skip
 
@@ -107,6 +113,10 @@ def check_code(text: str, keys: Sequence[PublicKey], predicate: bytes | None, to
         told = "the same certificate" if same else "they are of different certificates"
         steps.append(CheckStep(name="code and statement", status=Status.VALID if same else Status.INVALID, detail=told))
     return steps
+
+
+def _quoted(number: str) -> str:
+    return urllib.parse.quote(number, safe="").replace(".", "%2E")
 
 
 def _encode(data: bytes) -> str:

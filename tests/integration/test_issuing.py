@@ -284,6 +284,23 @@ def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         server.server_close()
 
 
+def test_a_number_in_chinese(desk: Signed) -> None:
+    profile = Path("reports/issuers/center.yaml")
+    profile.write_text(
+        profile.read_text().replace('number: "XC-{year}-{campaign}"', 'number: "信创〔{year}〕{campaign}号"')
+    )
+    certify(desk, "--register", "register")
+    page = pypdfium2.PdfDocument(desk.folder / "certificate.pdf")[0]
+    (code,) = zxingcpp.read_barcodes(page.render(scale=150 / 72).to_pil())
+    number = predicate(desk)["number"]
+    assert read_proof(code.text).number == number
+    assert number.startswith("信创〔20")
+    words = ["sh", desk.folder / "verify.sh", desk.folder, desk.keys / "log.pub.pem", "register"]
+    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    good("revoke", number, "--reason", "withdrawn", "--register", "register", "--keys", desk.keys, "--key", "log")
+    assert subprocess.run(words, check=False, capture_output=True).returncode == 1
+
+
 def test_what_is_published_is_checked_at_its_address(desk: Signed, web: tuple[Path, str]) -> None:
     root, address = web
     profile = Path("reports/issuers/center.yaml")

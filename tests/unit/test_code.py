@@ -32,7 +32,7 @@ def signed(store: KeyStore, algorithm: Algorithm, bare: Proof = BARE) -> Proof:
     return replace(bare, signature=compact(key, signature))
 
 
-@given(number=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), digest=st.binary(min_size=32, max_size=32),
+@given(number=st.from_regex(r"[\w./()（）〔〕-]{1,64}", fullmatch=True), digest=st.binary(min_size=32, max_size=32),
        issued=DAYS, until=st.none() | DAYS, signature=st.binary(min_size=64, max_size=64))  # fmt: skip
 def test_what_is_written_is_read(number: str, digest: bytes, issued: datetime.date, until: datetime.date | None,
                                  signature: bytes) -> None:  # fmt: skip

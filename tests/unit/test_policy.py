@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -132,3 +133,14 @@ def test_failures_of_a_campaign_as_sarif() -> None:
     told = [(one["locations"][0]["logicalLocations"][0]["fullyQualifiedName"], one["level"]) for one in run["results"]]
     assert told == [(shown.cells[1].id, "error"), (shown.cells[2].id, "warning")]
     assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {one["ruleId"] for one in run["results"]}
+
+
+@pytest.mark.parametrize(("pattern", "good"), [
+    ("XC-{year}-{campaign}", True), ("适配〔{year}〕{campaign}号", True), ("XC/{campaign}", True), ("XC-1", False),
+    ("XC-{campaign}[1]", False), ('XC-"{campaign}', False), ("XC {campaign}", False), ("XC-{other}-{campaign}", False),
+    ("XC-{campaign}*", False),
+])  # fmt: skip
+def test_numbers_are_of_one_campaign_and_plain(pattern: str, good: bool) -> None:
+    whole = {**SELF_TEST.model_dump(mode="json"), "number": pattern}
+    with contextlib.nullcontext() if good else pytest.raises(ValidationError):
+        IssuerProfile.model_validate_json(json.dumps(whole))

@@ -22,6 +22,11 @@ def _day(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime.date) else value
 
 
+#: Of certificates and reports: no spaces, and nothing that means something to a shell's grep, by which verify.sh looks
+#: for one.
+_PLAIN = r"""[^\s\x00-\x1f"'\\\[\]*^$?+|{}<>&;`]"""
+Number = Annotated[str, Field(pattern=rf"^{_PLAIN}{{1,64}}$")]
+NumberPattern = Annotated[str, Field(pattern=rf"^{_PLAIN}*([{{]year[}}]{_PLAIN}*)?[{{]campaign[}}]{_PLAIN}*$")]
 Fidelities = Annotated[tuple[Fidelity, ...], BeforeValidator(_fidelities, json_schema_input_type=list[Fidelity])]
 Day = Annotated[str, BeforeValidator(_day, json_schema_input_type=str), Field(pattern=ISO_DAY)]
 Texts = Annotated[tuple[Bilingual, ...], BeforeValidator(listed)]
@@ -51,8 +56,10 @@ class IssuerProfile(Definition):
     address: Bilingual | None = None
     contact: str = ""
     applicant: Bilingual = Field(description="where no commission names one")
-    number: str = Field(description="of a certificate; {campaign} stands for the campaign's id, {year} for the year")
-    report_number: str = Field(default="XR-{campaign}", description="of a report, with the same words")
+    number: NumberPattern = Field(
+        description="of a certificate; {campaign} stands for the campaign's id, {year} for the year"
+    )
+    report_number: NumberPattern = Field(default="XR-{campaign}", description="of a report, with the same words")
     titles: Titles = Titles()
     adaptation: Fidelities = Field(description="fidelities that lead to an adaptation certificate; others to a 预适配")
     pre_adaptation: bool = Field(default=True, description="false: nothing is issued for other fidelities")
@@ -85,7 +92,7 @@ class IssuerProfile(Definition):
 class Amendment(Definition):
     """The certificate that this one replaces, and why."""
 
-    number: str = Field(min_length=1)
+    number: Number
     because: Bilingual
 
 
