@@ -164,7 +164,7 @@ def compatibility_list(view: CampaignView) -> list[dict[str, Any]]:
     return [
         {
             "hardwareFactory": None,
-            "hardwareModel": None,
+            "hardwareModel": cell.fact("server model") or None,
             "cpu": cell.axes["cpu"],
             "ram": cell.fact("memory") or None,
             "architecture": cell.architecture,

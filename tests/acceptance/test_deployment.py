@@ -215,3 +215,41 @@ def test_an_ansible_playbook_of_the_vendor(harness: Run, tmp_path: Path, play: s
     ran = harness("run", folder, "--format", "json")
     assert ran.code == code, ran.err
     assert told in cell(ran)["message"]
+
+
+@pytest.mark.parametrize(("packages", "cause", "told"), [
+    ((), "config", "has no container engine with compose"),
+    (("docker-compose", "docker.io"), "infra", "its container engine does not answer"),
+], ids=["no compose", "engine down"])  # fmt: skip
+def test_a_host_that_cannot_run_compose_is_the_labs_trouble(harness: Run, tmp_path: Path, packages: tuple[str, ...],
+                                                            cause: str, told: str, monkeypatch: pytest.MonkeyPatch
+                                                            ) -> None:  # fmt: skip
+    with lab_host("debian-12", "x86_64", mem_limit=1 << 30, packages=packages) as lab:
+        monkeypatch.setenv("LAB_KEY", lab.key)
+        host = lab.plain(address=lab.address, port=22, labels={"cpu": "x86-64", "os": "debian-12"})
+        (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [host]}))
+        application = {key: value for key, value in NOTES.items() if key not in ("start", "uninstall", "artifacts")}
+        application |= {"packages": ["busybox"], "version_command": "echo 2.0",
+                        "templates": [{"template": "compose.yaml", "path": "/opt/notes/compose.yaml"}],
+                        "compose": {"file": "/opt/notes/compose.yaml", "service": "web"}}  # fmt: skip
+        folder = product(tmp_path / "p", application)
+        (folder / "compose.yaml").write_text("services: {web: {image: x}}\n")
+        ran = harness("run", folder, "--format", "json")
+        assert ran.code == 3, ran.err
+        found = cell(ran)
+        assert (found["verdict"], found["cause"]) == ("inconclusive", cause)
+        assert told in found["message"]
+
+
+LOST = PLAYBOOK + "    - name: the machine goes\n      ansible.builtin.shell: kill -TERM 1; sleep 20\n"
+
+
+def test_a_machine_that_is_lost_under_a_playbook_is_the_labs_trouble(harness: Run, tmp_path: Path) -> None:
+    folder = product(tmp_path / "p", {**NOTES, "packages": ["busybox", "python3"],
+                                      "playbooks": [{"playbook": "site.yml", "variables": {"word": "x"}}]},
+                     retries={"infra": 0})  # fmt: skip
+    notes(folder, "2.0")
+    (folder / "site.yml").write_text(LOST)
+    ran = harness("run", folder, "--format", "json")
+    assert ran.code == 3, ran.err
+    assert (cell(ran)["verdict"], cell(ran)["cause"]) == ("inconclusive", "infra")
