@@ -93,7 +93,7 @@ def check(place: Path, keys: Sequence[PublicKey], *, register: Path | None = Non
             )
         )
     for statement in list(seen.values())[:1]:
-        steps += _subjects(statement, folder)
+        steps += check_subjects(statement, folder)
         subjects = [str(one["name"]) for one in statement["subject"]]
         if place.is_file() and place not in files and place.name not in subjects:
             steps.append(
@@ -190,7 +190,8 @@ def _envelope(file: Path, keys: Sequence[PublicKey], seen: dict[str, Any]) -> li
     return steps
 
 
-def _subjects(statement: dict[str, Any], folder: Path) -> list[CheckStep]:
+def check_subjects(statement: dict[str, Any], folder: Path) -> list[CheckStep]:
+    """Whether the files of a folder are those that a statement names; packages are with the product's vendor."""
     steps = []
     for one in statement["subject"]:
         name, digest = str(one["name"]), str(one["digest"]["sha256"])

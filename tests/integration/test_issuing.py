@@ -24,7 +24,7 @@ import zxingcpp
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from harness.certify.checking import check, status_of
+from harness.certify.checking import check, check_subjects, status_of
 from harness.certify.code import read_proof
 from harness.certify.keys import KeyStore, trusted
 from harness.certify.pades import FIELD, check_pdf, signer_of
@@ -246,6 +246,44 @@ def test_every_kind_of_change_to_a_sealed_file_is_found(desk: Signed) -> None:
         assert status_of(check_pdf("x", bytes(other), known)).value != "valid", place
     assert [step.status.value for step in check_pdf("x", data + b"\n%added", known)] == ["invalid"]
     assert [step.status.value for step in check_pdf("x", data, [])] == ["could-not-check"]
+
+
+TINY = """\
+#let d = json("data.json")
+#set page(width: 60mm, height: 210mm)
+#d.number
+#context [#metadata((name: "seal", page: 1, x: 10, y: 20, width: 36, height: 36)) <place>]
+"""
+
+
+def test_every_byte_of_what_is_signed_counts(desk: Signed) -> None:
+    """Each byte of a small certificate flipped in turn is found by the statement, and by the signature inside it; each
+    byte of both statements by their signatures."""
+    Path("reports/certificate.typ").write_text(TINY)
+    Path("reports/seal.typ").write_text("#set page(width: 36mm, height: 36mm)\n#circle(radius: 10mm)\n")
+    certify(desk, keys=("seal",))
+    known = trusted([desk.keys])
+    path = desk.folder / "certificate.pdf"
+    data = path.read_bytes()
+    statement = json.loads(base64.b64decode(json.loads((desk.folder / "adaptation.dsse.json").read_text())["payload"]))
+    statement["subject"] = [one for one in statement["subject"] if one["name"] == path.name]
+    assert status_of(check_subjects(statement, desk.folder)).value == "valid"
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert status_of(check_subjects(statement, desk.folder)).value == "invalid", place
+    found = signer_of(data)
+    assert found is not None
+    _, length, second, _ = found[0].byte_range
+    for place in (*range(0, length, 53), *range(second, len(data), 53)):
+        other = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        assert status_of(check_pdf("x", other, known)).value != "valid", place
+    path.write_bytes(data)
+    for name in ("adaptation.dsse.json", "test-result.dsse.json"):
+        text = (desk.folder / name).read_bytes()
+        for place in range(0, len(text), max(1, len(text) // 1500)):
+            (desk.folder / name).write_bytes(text[:place] + bytes([text[place] ^ 1]) + text[place + 1 :])
+            assert status_of(check(desk.folder / name, known)).value != "valid", (name, place)
+        (desk.folder / name).write_bytes(text)
 
 
 def test_the_code_is_read_from_the_page_and_proves_what_it_stands_on(desk: Signed) -> None:
