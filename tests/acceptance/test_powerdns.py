@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import pypdf
+import pypdfium2
 import pytest
 
 from harness.evidence import Workspace, broken_at
 from tests.conftest import Ran, command
+from tests.pages import pdf_text
 
 ROOT = Path(__file__).parents[2]
 CPUS = ["x86-64", "kunpeng-920", "phytium-ft2000plus", "loongson-3a5000"]
@@ -90,11 +91,11 @@ def test_junit_counts_what_the_record_holds(ran: Ran, record: Any) -> None:
 
 
 def test_the_certificate_says_what_it_is(ran: Ran, record: Any) -> None:
-    pdf = pypdf.PdfReader(ran.json["outputs"]["certificate"])
-    text = "".join(page.extract_text() for page in pdf.pages)
-    solid = re.sub(r"\s", "", text)
+    text = pdf_text(ran.json["outputs"]["certificate"])
+    solid = "".join(text.split())
     assert "预适配证书" in solid
-    assert "Pre-adaptation" in text
+    assert "PRE-ADAPTATION" in solid
+    assert "hence a pre-adaptation only" in " ".join(text.split())
     assert "未签名" in solid
     assert "UNSIGNED" in text
     assert solid.count("user-emulated") >= 9
@@ -113,8 +114,25 @@ def test_the_report_needs_nothing_from_elsewhere(ran: Ran, record: Any) -> None:
     assert all(link.startswith("#") for link in links)
     assert "@import" not in html
     assert "url(" not in html
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    assert [cell["id"] for cell in json.loads(data)["cells"]] == [cell["id"] for cell in record["cells"]]
+
+
+def test_the_full_report_has_every_cell_and_case(ran: Ran, record: Any) -> None:
+    document = pypdfium2.PdfDocument(ran.json["outputs"]["report"])
+    text = "".join(pdf_text(ran.json["outputs"]["report"]).split())
+    assert len(document) > 40
+    assert "报告结束Endofreport" in text
+    assert f"第{len(document)}页共{len(document)}页" in text
     for cell in record["cells"]:
-        assert f'id="cell-{cell["short"]}"' in html
+        counts = [
+            sum(case["result"] == word for case in cell["cases"]) for word in ("pass", "fail", "error", "skip", "miss")
+        ]
+        assert "".join(map(str, counts)) in text
+        for case in cell["cases"]:
+            assert case["id"] in text
+        for file in cell["files"]:
+            assert file["sha256"] in text
 
 
 def test_secrets_are_in_no_output(ran: Ran, place: Path) -> None:

@@ -6,10 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
-import pypdf
 import yaml
 
 from tests.conftest import Run
+from tests.pages import pdf_text
 from tests.products import WEB, product
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def test_the_report_in_a_browser(harness: Run, tmp_path: Path) -> None:
     assert len(cell) > 20_000
     assert overview != cell, "the link to a cell shows the same page"
     browse(tmp_path, f"--print-to-pdf={tmp_path / 'printed.pdf'}", f"file://{report}")
-    printed = "".join(page.extract_text() for page in pypdf.PdfReader(tmp_path / "printed.pdf").pages)
+    printed = pdf_text(tmp_path / "printed.pdf")
     assert "DEP-6" in printed
     assert "V-IT-RUNS" in printed
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pypdf
 import pytest
 from click.testing import CliRunner, Result
 
@@ -20,6 +19,7 @@ from harness.cli.entry import cli
 from harness.errors import UsageError
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import Lab
+from tests.pages import pdf_text
 
 WORDS = "only for these tests"
 KEYS = ("ed25519", "ecdsa-p256", "sm2")
@@ -86,7 +86,7 @@ def test_the_genuine_one(signed: Signed) -> None:
     for key in KEYS:
         assert verified(signed, "--trust", signed.keys / f"{key}.pub.pem")[0] == "valid"
         assert by_openssl(signed, key) == 0, key
-    text = "".join(page.extract_text() for page in pypdf.PdfReader(signed.folder / "certificate.pdf").pages)
+    text = pdf_text(signed.folder / "certificate.pdf")
     assert "签名见随附文件" in text
     assert "未签名" not in text
     listed = json.loads(invoke("keys", "list", "--keys", signed.keys, "--format", "json").stdout)["keys"]
@@ -198,6 +198,6 @@ def test_a_wrong_passphrase_changes_nothing(signed: Signed, monkeypatch: pytest.
 def test_rendered_again_it_is_unsigned_again(signed: Signed) -> None:
     assert invoke("report", "--workspace", signed.workspace).exit_code == 0
     assert not list(signed.folder.glob("*.dsse.json"))
-    text = "".join(page.extract_text() for page in pypdf.PdfReader(signed.folder / "certificate.pdf").pages)
+    text = pdf_text(signed.folder / "certificate.pdf")
     assert "未签名" in text
     assert verified(signed)[0] == "could-not-check"
