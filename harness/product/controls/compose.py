@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 from dataclasses import dataclass
 
@@ -16,6 +15,8 @@ from harness.system.process import Completed
 
 UP_SECONDS = 300.0
 #: Compose as a plugin of the engine, or as the program of its own that it was before.
+#: Whether the engine answers; Podman is none that could be away.
+_ENGINE = "if command -v docker >/dev/null; then docker version; else podman version; fi >/dev/null 2>&1"
 _FIND = ('e=$(command -v docker || command -v podman) && { $e compose version >/dev/null 2>&1 && echo "$e compose" '
          "|| command -v docker-compose || command -v podman-compose; }")  # fmt: skip
 
@@ -91,7 +92,8 @@ class Compose:
                                       advice="install docker compose (or podman-compose) on the host")  # fmt: skip
         done = self.machine.run(f"{self._words} -p {self.project} -f {shlex.quote(self.file.file)} {words}",
                                 timeout=timeout)  # fmt: skip
-        if not done.ok and re.search(r"[Cc]annot connect to the Docker daemon|Couldn't connect to Docker", done.text):
+        # Versions of compose tell it in many ways, a traceback among them; the engine itself is asked.
+        if not done.ok and not self.machine.run(_ENGINE, timeout=60).ok:
             raise InfrastructureError(f"{self.machine.name}: its container engine does not answer",
                                       advice="start the engine on the host, then: harness resume")  # fmt: skip
         return done
