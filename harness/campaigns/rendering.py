@@ -59,7 +59,7 @@ def finish(
         digests[kind] = hashlib.sha256(data).hexdigest()
 
     refused = papers.decision.kind is None
-    make("json", json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode())
+    make("json", json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8", "replace"))
     make("junit", render_junit(view))
     make("markdown", render_markdown(view, presentation.wording()).encode())
     make("html", render_html(view, presentation))

@@ -55,7 +55,7 @@ def statements(view: CampaignView, files: Mapping[str, str], adaptation: Mapping
 
 def canonical(value: Any) -> bytes:
     """The one form of a value: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _test_result(view: CampaignView) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def typeset(
                     (root / file.name).write_bytes(file.read_bytes())
         for name, content in (files or {}).items():
             (root / name).write_bytes(content)
-        (root / "data.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        (root / "data.json").write_bytes(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
         try:
             compiler = typst.Compiler(
                 root / template,

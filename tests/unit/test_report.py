@@ -145,6 +145,19 @@ def test_markup_and_control_characters_of_a_product_stay_text() -> None:
     assert "𬱖" in text
 
 
+def test_what_a_product_prints_is_no_template() -> None:
+    """Marks of Typst, control characters, half a character: text in the documents, and nothing else."""
+    marks = "#panic() $x$ *b* @ref <lab> `raw` // /* ]} 𬱖"
+    hostile = view({0: Result.FAIL}, detail=f"{marks}\x00\x1b[31m\ud800")
+    issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=SELF_TEST)
+    text = pdf_text(render_document(hostile, TEMPLATES, issuing, DIGESTS)[0]).replace("\u200b", "")
+    assert "".join(marks.split()) in text
+    named = dataclasses.replace(view(), application={**view().application, "name": {"zh": marks, "en": "#x"}})
+    assert "".join(marks.split()) in pdf_text(certificate(named))
+    for nothing in (dataclasses.replace(view(), cells=()), view(tested=0)):
+        assert render_document(nothing, TEMPLATES, issuing, DIGESTS)[0].startswith(b"%PDF")
+
+
 def html_data(shown: CampaignView) -> Any:
     html = render_html(shown, TEMPLATES).decode()
     (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
