@@ -9,6 +9,7 @@ from harness import campaigns
 from harness.errors import HarnessError
 from harness.machines import Engine
 from harness.machines.qemu import BOARDS
+from harness.presentation.typesetting import FONTS, fonts
 from harness.provision import Mirror
 from harness.provision.architecture import NAMES, emulator
 from harness.provision.virtual import system_emulator
@@ -34,6 +35,7 @@ def check() -> list[Check]:
         *map(_machines, BOARDS),
         _mmdebstrap(),
         _mirror(),
+        _fonts(),
         _disk(),
     ]
 
@@ -78,6 +80,15 @@ def _mirror() -> Check:
     except HarnessError as error:
         return Check(name="package mirror", ok=False, found=error.message, advice=error.advice)
     return Check(name="package mirror", ok=True, found=f"{mirror.uri}, verified with {mirror.keyring}")
+
+
+def _fonts() -> Check:
+    name = "fonts of reports and certificates"
+    try:
+        fonts()
+    except HarnessError as error:
+        return Check(name=name, ok=False, found=error.message, advice=error.advice)
+    return Check(name=name, ok=True, found=", ".join(FONTS))
 
 
 def _disk() -> Check:
