@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from harness.presentation import Presentation
 
 #: Without them Chinese text, or the shapes of titles, would be missing from a certificate.
 FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "Noto Sans", "Noto Serif")
-#: What a template may use beside its own text.
-KINDS = (".typ", ".svg", ".png", ".jpg", ".jpeg")
+#: Pictures that a template names in so many words; those of a profile are handed over.
+_PICTURE = re.compile(r"""image\(\s*"([\w.-]+\.(?:svg|png|jpe?g))\"""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,17 @@ class Place:
     y: float
     width: float
     height: float
+
+
+def _needed(presentation: Presentation) -> list[Path]:
+    """Templates, a center's own before those that are shipped, and the pictures that they name."""
+    names = {path.name for folder in presentation.folders if folder.is_dir() for path in folder.glob("*.typ")}
+    templates = [presentation.path(name) for name in sorted(names)]
+    named = {
+        name for path in templates for name in _PICTURE.findall(path.read_text(encoding="utf-8", errors="replace"))
+    }
+    found = [next((f / name for f in presentation.folders if (f / name).is_file()), None) for name in sorted(named)]
+    return [*templates, *(path for path in found if path is not None)]
 
 
 @functools.cache
@@ -70,10 +82,8 @@ def typeset(
     known = fonts()
     with tempfile.TemporaryDirectory(prefix="harness-typeset-") as scratch:
         root = Path(scratch)
-        for folder in reversed(presentation.folders):  # a center's own file is laid over the shipped one
-            for file in sorted(folder.glob("*")) if folder.is_dir() else []:
-                if file.suffix in KINDS and file.is_file():
-                    (root / file.name).write_bytes(file.read_bytes())
+        for file in _needed(presentation):
+            (root / file.name).write_bytes(file.read_bytes())
         for name, content in (files or {}).items():
             (root / name).write_bytes(content)
         (root / "data.json").write_bytes(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
