@@ -241,6 +241,7 @@
       else link.removeAttribute("aria-current");
     }
     if (focus) { window.scrollTo(0, 0); main.querySelector("h2")?.focus({ preventScroll: true }); }
+    document.documentElement.dataset.at = location.hash;
   }
   function speak(lang) {
     document.documentElement.dataset.lang = lang;

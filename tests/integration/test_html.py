@@ -15,7 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView
@@ -74,7 +74,17 @@ def browse(driver: webdriver.Chrome, report: Path) -> Iterator[Browse]:
 
 
 def all_(driver: webdriver.Chrome, css: str) -> list[WebElement]:
+    """Elements of the page that the address stands for: it is drawn in an event of its own, after that has changed."""
+    drawn = "return document.documentElement.dataset.at === location.hash"
+    WebDriverWait(driver, 20).until(lambda _: driver.execute_script(drawn))
     return driver.find_elements(By.CSS_SELECTOR, css)
+
+
+def arrived(driver: webdriver.Chrome, words: str) -> None:
+    """Wait until the address has these words at its end, or in its query."""
+    WebDriverWait(driver, 20).until(
+        lambda _: driver.current_url.endswith(words) if words.startswith("#r") else words in driver.current_url
+    )
 
 
 def counted(driver: webdriver.Chrome) -> tuple[int, int]:
@@ -92,8 +102,9 @@ def test_ten_thousand_results_are_paged(browse: Browse) -> None:
     assert len(all_(driver, "tbody tr")) == 100
     all_(driver, ".pager button")[1].click()
     assert "第 2 页，共 101 页" in all_(driver, ".pager")[0].text
-    assert "page=2" in driver.current_url
+    arrived(driver, "page=2")
     driver.back()
+    arrived(driver, "#results")
     assert "第 1 页" in all_(driver, ".pager")[0].text
     driver = browse("#results?page=101")
     assert len(all_(driver, "tbody tr")) == 33
@@ -116,7 +127,7 @@ def test_filters_keep_what_they_say(browse: Browse, query: str, keep: Callable[.
 def test_a_filter_is_chosen_and_stands_in_the_address(browse: Browse) -> None:
     driver = browse("#results")
     Select(all_(driver, ".controls select")[0]).select_by_value("fail")
-    assert "result=fail" in driver.current_url
+    arrived(driver, "result=fail")
     assert counted(driver)[0] == len(all_(driver, "tbody tr")) == 11
     assert {one.text for one in all_(driver, "tbody .tag")} == {"不通过fail"} or all(
         "fail" in one.text for one in all_(driver, "tbody .tag")
@@ -136,7 +147,7 @@ def test_the_matrix_is_turned(browse: Browse) -> None:
     assert [one.text for one in all_(driver, ".heat thead th")] == rows
     link = all_(driver, ".heat td a")[0]
     link.click()
-    assert "#cells?" in driver.current_url
+    arrived(driver, "#cells?")
     assert counted(driver)[0] == 3
 
 
@@ -176,6 +187,7 @@ def test_by_keyboard_alone(browse: Browse) -> None:
         if focused().get_attribute("href") and str(focused().get_attribute("href")).endswith("#results"):
             break
     focused().send_keys(Keys.ENTER)
+    arrived(driver, "#results")
     assert counted(driver)[1] == 10_033
     assert focused().tag_name == "h2", "the reader is told where it is"
     outline = driver.execute_script("return getComputedStyle(document.querySelector('.controls select')).outlineStyle")
@@ -183,7 +195,7 @@ def test_by_keyboard_alone(browse: Browse) -> None:
     assert focused().tag_name == "select"
     assert focused().value_of_css_property("outline-style") == "solid" != outline
     focused().send_keys(Keys.ARROW_DOWN)
-    assert "result=" in driver.current_url
+    arrived(driver, "result=")
 
 
 @pytest.mark.parametrize("place", ["#overview", "#cells", "#results", "#results?result=fail", "#cell-c0001"])
