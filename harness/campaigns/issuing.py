@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from harness.certify.pades import PdfSigning
 
 STANDARD = "self-test"
-#: Millimetres of the pages that are sealed: the certificate's face lies, the report's cover stands.
-FACE_HEIGHT, COVER_HEIGHT = 210.0, 297.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +40,7 @@ class Office:
         """Raises:
         DefinitionError: the commission is missing or wrong.
         """
-        if commission is None:
-            return cls(issuer=issuer or STANDARD)
-        return cls(issuer=issuer or STANDARD, commission=parse(commission, Commission))
+        return cls(issuer=issuer, commission=parse(commission, Commission) if commission is not None else NOTHING)
 
 
 def profile_of(presentation: Presentation, issuer: str) -> IssuerProfile:
@@ -125,13 +121,15 @@ class Papers:
         """
         told = list(self.decision.refusals)
         if self.decision.kind is not None:
-            told = [Text(zh=f"据此出具{self.decision.kind.zh} {self.issue.number}",
-                         en=f"leads to: {self.decision.kind.en} {self.issue.number}")]  # fmt: skip
+            kind, number = self.decision.kind, self.issue.number
+            words = self.presentation.wording()
+            zh, en = (words.sentence("conclusion", "issued", kind=name, number=number) for name in (kind.zh, kind.en))
+            told = [Text(zh=zh["zh"], en=en["en"])]
         issuing = Issuing(number=self.issue.report_number, issued=self.issue.issued, profile=self.profile,
                           commission=self.office.commission, state=self.signature.state(self.profile),
                           conclusion=told)  # fmt: skip
         pdf, places = render_document(self.view, self.presentation, issuing, digests)
-        return self._sealed(pdf, places, f"{TITLE.en} {self.issue.report_number}", COVER_HEIGHT)
+        return self._sealed(pdf, places, f"{TITLE.en} {self.issue.report_number}")
 
     def predicate(self) -> dict[str, object]:
         """What the certificate says, for machines."""
@@ -147,9 +145,9 @@ class Papers:
         signature = Signature(keys=shown.keys, sealed=shown.sealed, code=code, statement=digest)
         pdf, places = render_certificate(self.view, self.presentation, self.profile, kind, self.issue, digests,
                                          commission=self.office.commission, signature=signature)  # fmt: skip
-        return self._sealed(pdf, places, f"{kind.en} {self.issue.number}", FACE_HEIGHT)
+        return self._sealed(pdf, places, f"{kind.en} {self.issue.number}")
 
-    def _sealed(self, pdf: bytes, places: dict[str, Place], reason: str, height: float) -> bytes:
+    def _sealed(self, pdf: bytes, places: dict[str, Place], reason: str) -> bytes:
         signer = self._pdf
         if signer is None:
             return pdf
@@ -162,7 +160,7 @@ class Papers:
                 "below": self.presentation.wording().pair("seal", "below")}  # fmt: skip
         files = {self.profile.seal: self.presentation.path(self.profile.seal).read_bytes()} if self.profile.seal else {}
         seal, _ = typeset(self.presentation, "seal.typ", data, files)
-        return signer.sign(pdf, seal, places["seal"], reason=reason, height=height)
+        return signer.sign(pdf, seal, places["seal"], reason=reason)
 
 
 def amended(number: str) -> str:

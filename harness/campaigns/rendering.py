@@ -42,7 +42,7 @@ def finish(
     """Render what is recorded; with ``close`` the verdict goes into the journal, with ``signing`` it is signed.
 
     Raises:
-        UsageError: there is no such campaign.
+        UsageError: there is no such campaign, or none may be certified that is to be signed.
         DefinitionError: the issuer's profile, a template or the wording is wrong.
         InfrastructureError: the outputs cannot be written.
     """
@@ -59,6 +59,9 @@ def finish(
         digests[kind] = hashlib.sha256(data).hexdigest()
 
     refused = papers.decision.kind is None
+    if refused and signing is not None:
+        raise UsageError(f"no certificate may be issued for campaign {identity}: {papers.decision.told}",
+                         advice="see: harness show")  # fmt: skip
     make("json", json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8", "replace"))
     make("junit", render_junit(view))
     make("markdown", render_markdown(view, presentation.wording()).encode())
@@ -82,7 +85,7 @@ def finish(
             part.write_bytes(data)
             part.replace(path)
         outputs[kind] = str(path)
-    if signing is not None and not refused:
+    if signing is not None:
         with disk_errors(f"writing {folder / VERIFIER}"):
             shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
     if close:

@@ -9,6 +9,7 @@ import datetime
 import itertools
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -41,13 +42,15 @@ def install(store: KeyStore, name: str, chain: bytes) -> x509.Certificate:
         UsageError: it is none, of another key, or over.
     """
     advice = "name a PEM file with the key's certificate first, then those of its authorities"
+    public = store.one(name)
+    if public.algorithm != "ecdsa-p256":
+        raise UsageError(f"{name} is no P-256 key: PDF files are signed with one", advice="name such a key")
     try:
         certificates = x509.load_pem_x509_certificates(chain)
-    except ValueError as error:
-        raise UsageError(f"no certificate: {error}", advice=advice) from error
-    own = certificates[0].public_key().public_bytes(serialization.Encoding.DER,
-                                                    serialization.PublicFormat.SubjectPublicKeyInfo)  # fmt: skip
-    public = store.one(name)
+        own = certificates[0].public_key().public_bytes(serialization.Encoding.DER,
+                                                        serialization.PublicFormat.SubjectPublicKeyInfo)  # fmt: skip
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"no certificate that can be read: {error}", advice=advice) from error
     if own != public.spki:
         raise UsageError(f"the certificate is of another key than {name}", advice=advice)
     if certificates[0].not_valid_after_utc < datetime.datetime.now(datetime.UTC):

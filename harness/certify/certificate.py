@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ def face(view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind,
     return {
         "kind": {"zh": kind.zh, "en": kind.en, "pre": kind.pre, "conditional": kind.conditional}, "state": state,
         "number": issue.number, "report_number": issue.report_number, "issued": issue.issued[:10],
-        "valid_until": issue.valid_until, "tested": _days(view), "versions": "、".join(versions(view)),
+        "valid_until": issue.valid_until, "tested": _days(view), "versions": "、".join(view.versions),
         "issuer": {"name": profile.name.model_dump()}, "logo": profile.logo,
         "product": view.application["name"], "vendor": view.application["vendor"],
         "applicant": (commission.applicant or profile.applicant).model_dump(),
@@ -96,10 +96,10 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
     static = sum(1 for c in cell.cases if c.result is Result.PASS and c.fidelity is Fidelity.STATIC)
     return {
         "cpu": cell.names["cpu"].model_dump(), "os": cell.names["os"].model_dump(),
-        "isa": " ".join(one for one in (cell.architecture, cell.isa_level) if one),
+        "isa": cell.isa,
         "server": cell.fact("server model"), "kernel": cell.fact("kernel"),
-        "database": " ".join(one for one in (cell.names["database"].zh, cell.database_version) if one),
-        "further": [f"{k}: {v}" for k, v in cell.axes.items() if k not in ("cpu", "os", "database")],
+        "database": cell.database,
+        "further": [f"{k}: {v}" for k, v in cell.further_axes],
         "version": cell.version, "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity),
         "emulator": cell.fact("emulator"),
         "attested": f"{sum(1 for one in declared if one['holds'])}/{len(declared)}",
@@ -163,11 +163,6 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
                   "en": "The results relate only to the items tested; not to be reproduced in part without the "
                         "issuer's approval."})  # fmt: skip
     return [dict(one) for one in dict.fromkeys(tuple(one.items()) for one in found)]
-
-
-def versions(view: CampaignView) -> Sequence[str]:
-    """Of the product, as they were seen; as declared where nothing was."""
-    return sorted({cell.version for cell in view.cells if cell.version}) or [str(view.application["version"])]
 
 
 def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:

@@ -19,8 +19,8 @@ def is_address(place: str) -> bool:
     return place.startswith(("http://", "https://"))
 
 
-def fetch(address: str, names: Sequence[str], folder: Path) -> list[str]:
-    """Get the files of these names below an address into ``folder``; gives those that are there.
+def fetch(address: str, names: Sequence[str], folder: Path) -> None:
+    """Get the files of these names below an address into ``folder``, as far as they are there.
 
     Raises:
         UsageError: a name leads elsewhere.
@@ -30,7 +30,6 @@ def fetch(address: str, names: Sequence[str], folder: Path) -> list[str]:
         raise UsageError(f"{address} speaks of {len(names)} files", advice="that is no certificate")
     folder.mkdir(parents=True, exist_ok=True)
     base = address.partition("#")[0].rstrip("/")
-    found = []
     with httpx.Client(timeout=SECONDS, follow_redirects=True, max_redirects=5) as client:
         for name in names:
             if Path(name).name != name or name in ("", ".", ".."):
@@ -46,8 +45,6 @@ def fetch(address: str, names: Sequence[str], folder: Path) -> list[str]:
                     f"{base}/{name} cannot be fetched: {str(error) or type(error).__name__}",
                     advice="check the address and the network, then repeat",
                 ) from error
-            found.append(name)
-    return found
 
 
 def _keep(answer: httpx.Response, path: Path) -> None:

@@ -35,7 +35,7 @@ from harness.errors import InfrastructureError, UsageError
 from harness.presentation.typesetting import Place
 
 FIELD = "Issuer"
-#: Millimetres of an A4 page's height, by which places are turned round: PDF counts from below.
+#: In a millimetre.
 POINTS = 72 / 25.4
 TSA_SECONDS = 20
 
@@ -72,8 +72,8 @@ class PdfSigning:
     passphrase: str
     timestamp: str = ""
 
-    def sign(self, pdf: bytes, seal: bytes, place: Place, *, reason: str, height: float) -> bytes:
-        """The file with a signature that shows ``seal`` (PDF of one page) at ``place``; ``height`` of the page in mm.
+    def sign(self, pdf: bytes, seal: bytes, place: Place, *, reason: str) -> bytes:
+        """The file with a signature that shows ``seal`` (PDF of one page) at ``place``.
 
         Raises:
             UsageError: the key has no certificate, or cannot be opened.
@@ -83,7 +83,10 @@ class PdfSigning:
         if not chain:
             raise UsageError(f"the key {self.name} has no X.509 certificate",
                              advice="see: harness keys request, harness keys install")  # fmt: skip
-        left, top = place.x * POINTS, (height - place.y) * POINTS
+        writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+        page, _ = writer.find_page_for_modification(place.page - 1)  # type: ignore[no-untyped-call]
+        _, _, _, height = page.get_object()["/MediaBox"]
+        left, top = place.x * POINTS, float(height) - place.y * POINTS  # PDF counts from below
         box = (round(left), round(top - place.height * POINTS), round(left + place.width * POINTS), round(top))
         stamper = timestamps.HTTPTimeStamper(self.timestamp, timeout=TSA_SECONDS) if self.timestamp else None
         with tempfile.TemporaryDirectory() as scratch, _errors(self.timestamp):
@@ -96,7 +99,7 @@ class PdfSigning:
                 stamp_style=_style(seal, Path(scratch)),
                 new_field_spec=fields.SigFieldSpec(FIELD, on_page=place.page - 1, box=box),
             )  # fmt: skip
-            out = signer.sign_pdf(IncrementalPdfFileWriter(io.BytesIO(pdf)))
+            out = signer.sign_pdf(writer)
         return bytes(out.getbuffer())
 
 

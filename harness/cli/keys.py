@@ -12,9 +12,7 @@ from harness.certify.keys import ALGORITHMS, Algorithm, KeyStore
 from harness.certify.succession import rotate
 from harness.certify.tokens import TokenKey
 from harness.cli.output import print_json
-from harness.cli.shared import (
-    format_option,
-)
+from harness.cli.shared import format_option
 from harness.errors import UsageError
 from harness.machines.inventory import resolve_secret
 

@@ -12,14 +12,13 @@ import ast
 import difflib
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-import harness
+from harness.definitions.catalogue import Catalogue as Catalogue
 from harness.definitions.sheets import fill_from_sheets
 from harness.definitions.source import Loc, Source, read_source
 from harness.errors import DefinitionError, Fault, UsageError
@@ -41,33 +40,6 @@ from harness.model.definitions import (
 from harness.model.plan import FRESH, ROLE_AXES, SAME, UPGRADE, Definitions, LocatedSuite, digest_of
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """Where definitions are looked for: the user's folder before the built-in one."""
-
-    roots: tuple[Path, ...]
-
-    @classmethod
-    def standard(cls, beside: Path | None = None) -> Catalogue:
-        package = Path(harness.__file__).parent
-        builtin = package / "_builtin" if (package / "_builtin").is_dir() else package.parent
-        own = [folder for folder in (beside or Path.cwd(),) if folder.resolve() != builtin.resolve()]
-        return cls((*own, builtin))
-
-    def find(self, *parts: str) -> Path | None:
-        return next((p for root in self.roots if (p := root.joinpath(*parts)).exists()), None)
-
-    def names(self, folder: str) -> list[str]:
-        return sorted({path.stem for root in self.roots for path in (root / folder).glob("*.yaml")})
-
-    def suites(self) -> list[str]:
-        found = set()
-        for root in self.roots:
-            base = root / "suites"
-            found |= {str(path.parent.relative_to(base)) for path in base.glob("**/suite.yaml")}
-        return sorted(found)
 
 
 def parse(path: Path, model: type[ModelT]) -> ModelT:

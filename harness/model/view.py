@@ -105,9 +105,24 @@ class CellView:
         return sum(1 for case in self.cases if case.result is result)
 
     @property
+    def further_axes(self) -> tuple[tuple[str, str], ...]:
+        """Axes beside CPU, system and database, with their values."""
+        return tuple((k, v) for k, v in self.axes.items() if k not in ("cpu", "os", "database"))
+
+    @property
     def further(self) -> str:
-        """Axes beside CPU, system and database, in one line; empty where there is none."""
-        return ", ".join(f"{k}={v}" for k, v in self.axes.items() if k not in ("cpu", "os", "database"))
+        """The same in one line; empty where there is none."""
+        return ", ".join(f"{k}={v}" for k, v in self.further_axes)
+
+    @property
+    def isa(self) -> str:
+        """Architecture and level of its instruction set."""
+        return f"{self.architecture} {self.isa_level}".rstrip()
+
+    @property
+    def database(self) -> str:
+        """Name (Chinese) and version of the database."""
+        return f"{self.names['database'].zh} {self.database_version}".rstrip()
 
     @property
     def unsteady(self) -> bool:
@@ -163,6 +178,12 @@ class CampaignView:
         return {"declared": self.valid + excluded, "planned": len(self.cells), "tested": tested, "waived": waived,
                 "not_applicable": excluded, "not_selected": self.valid - len(self.cells),
                 "not_tested": len(self.cells) - tested}  # fmt: skip
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Of the product, as they were seen; as declared where nothing was."""
+        return tuple(sorted({cell.version for cell in self.cells if cell.version})) or (
+            str(self.application["version"]),)  # fmt: skip
 
     @property
     def noted(self) -> tuple[tuple[CaseView, int], ...]:

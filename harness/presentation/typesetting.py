@@ -24,6 +24,8 @@ FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "Noto Sans", "Noto Serif")
 #: Pictures that a template names in so many words; those of a profile are handed over.
 _PICTURE = re.compile(r"""image\(\s*"([\w.-]+\.(?:svg|png|jpe?g))\"""")
 
+_PACKAGE = re.compile(r"""(?:import|include)\s*\(?\s*"@""")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -84,6 +86,10 @@ def typeset(
         root = Path(scratch)
         for file in _needed(presentation):
             (root / file.name).write_bytes(file.read_bytes())
+            if file.suffix == ".typ" and _PACKAGE.search(file.read_text(encoding="utf-8", errors="replace")):
+                raise DefinitionError([
+                    Fault(file=str(file), line=1, column=1, message="packages are not fetched: a template stands alone")
+                ])  # fmt: skip
         for name, content in (files or {}).items():
             (root / name).write_bytes(content)
         (root / "data.json").write_bytes(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))

@@ -72,9 +72,8 @@ class Environments:
             recipe = dataclasses.replace(recipe, images=())
         else:
             base = self.images.ensure(system, recipe.architecture, ledger)
-        # The same image by another reference is another environment: its record names where it was pulled from.
-        pulled = system.image_of(recipe.architecture) if on is None else ""
-        key = recipe.key(f"{base.id} {pulled}" if pulled else base.id)
+        # What is said of the base is kept with what is made of it: the same image by another reference is another one.
+        key = recipe.key("\n".join((base.id, *base.notes)))
         tag = f"harness-env:{key[:24]}"
         mark_image_used(self.images.cache, tag)
         with self.images.locked(f"env-{key[:24]}"):

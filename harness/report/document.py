@@ -107,8 +107,7 @@ def _plain(value: Any) -> Any:
 def _cover(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
     profile, commission = issuing.profile, issuing.commission
     return [
-        _row("版本", "version", "、".join(sorted({c.version for c in view.cells if c.version}))
-             or str(view.application["version"])),
+        _row("版本", "version", "、".join(view.versions)),
         _row("厂商", "vendor", Text(**view.application["vendor"])),
         _row("委托方", "customer", commission.applicant or profile.applicant),
         _row("测试机构", "laboratory", profile.name),
@@ -175,9 +174,9 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "short": cell.short, "name": " × ".join(name.zh for name in cell.names.values())
         + (f" · {cell.further}" if cell.further else ""),
         "cpu": cell.names["cpu"].model_dump(), "os": cell.names["os"].model_dump(),
-        "isa": " ".join(one for one in (cell.architecture, cell.isa_level) if one),
-        "database": " ".join(one for one in (cell.names["database"].zh, cell.database_version) if one),
-        "further": [f"{k}: {v}" for k, v in cell.axes.items() if k not in ("cpu", "os", "database")],
+        "isa": cell.isa,
+        "database": cell.database,
+        "further": [f"{k}: {v}" for k, v in cell.further_axes],
         "kernel": cell.fact("kernel"), "emulator": cell.fact("emulator"),
         "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity), "message": cell.message,
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},

@@ -10,7 +10,7 @@ from markupsafe import Markup
 import harness.report.charts as charts
 from harness.model.definitions import Text
 from harness.model.results import Fidelity, Result
-from harness.model.view import CampaignView, CaseView, CellView
+from harness.model.view import CampaignView, CaseView, CellView, FileView
 from harness.presentation import Presentation, Wording
 
 GROUPS = ("verdict", "result", "cause", "skip", "fidelity", "characteristic", "coverage")
@@ -65,8 +65,7 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
 
 
 def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]]) -> dict[str, Any]:
-    files = {id(file): number for number, file in enumerate(cell.files)}
-    by_digest = {file.sha256: number for number, file in enumerate(cell.files)}
+    files = {file: number for number, file in enumerate(cell.files)}
     load = []
     if cell.load is not None:
         pictures = (charts.latency(cell.load, cell.load.get("threshold")), *charts.resources(cell.load))
@@ -76,7 +75,7 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
         "short": cell.short, "id": cell.id, "axes": cell.axes, "verdict": cell.verdict.value,
         "fidelity": cell.fidelity.value if cell.fidelity is not None else "",
         "cause": cell.cause.value if cell.cause is not None else "", "message": cell.message,
-        "architecture": f"{cell.architecture} {cell.isa_level}".strip(), "version": cell.version,
+        "architecture": cell.isa, "version": cell.version,
         "cached": cell.cached, "emulator": emulator, "limits": [_pair(one) for one in cell.limits],
         "notes": list(cell.notes), "unsteady": cell.unsteady, "seconds": cell.seconds,
         "attempts": [[a.number, a.started[:19].replace("T", " "), a.verdict.value, a.message] for a in cell.attempts],
@@ -86,12 +85,12 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
                         for f in cell.attestation],
         "files": [[f.name, f.size, f.sha256] for f in cell.files], "images": list(cell.images), "logs": cell.logs,
         "steps": str(charts.steps(cell)), "load": load,
-        "results": [_result(case, known, cases, files, by_digest) for case in cell.cases],
+        "results": [_result(case, known, cases, files) for case in cell.cases],
     }  # fmt: skip
 
 
-def _result(case: CaseView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]], files: dict[int, int],
-            by_digest: dict[str, int]) -> list[Any]:  # fmt: skip
+def _result(case: CaseView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]],
+            files: dict[FileView, int]) -> list[Any]:  # fmt: skip
     index = known.get((case.suite, case.id))
     if index is None:
         index = known[case.suite, case.id] = len(cases)
@@ -104,7 +103,7 @@ def _result(case: CaseView, known: dict[tuple[str, str], int], cases: list[dict[
         index, case.result.value, case.cause.value if case.cause is not None else "",
         case.skip_reason.value if case.skip_reason is not None else "", round(case.seconds, 3), case.detail,
         [[m.name, m.value, m.unit] for m in case.measurements],
-        [files.get(id(f), by_digest[f.sha256]) for f in case.evidence], int(case.fidelity is Fidelity.STATIC),
+        [files[f] for f in case.evidence], int(case.fidelity is Fidelity.STATIC),
         int(case.decides),
     ]  # fmt: skip
 

@@ -70,7 +70,7 @@ def _copies(machine: SshMachine, lab: LabHost, key: Path, scratch: Path) -> None
     file.write_bytes(data)
     ssh = ["ssh", "-p", str(lab.port), "-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR", "-o",
            f"UserKnownHostsFile={scratch}/known", "-o", f"ControlPath={scratch}/control", "root@127.0.0.1"]  # fmt: skip
-    there, back = [*ssh, "cat >/root/data"], [*ssh, "cat /root/data"]
+    there, back = [*ssh, "cat >/opt/data"], [*ssh, "cat /opt/data"]
     seconds: dict[str, list[float]] = {}
 
     def timed(name: str, work: Callable[[], object]) -> None:
@@ -81,11 +81,11 @@ def _copies(machine: SshMachine, lab: LabHost, key: Path, scratch: Path) -> None
     subprocess.run([*ssh[:1], "-M", "-N", "-f", *ssh[1:]], check=True)  # its connection stands too
     try:
         for _ in range(COPIES):
-            timed("to", lambda: machine.put("/root/data", data))
+            timed("to", lambda: machine.put("/opt/data", data))
             timed("to, pipe", lambda: subprocess.run(there, input=data, check=True))
             with file.open("rb") as source:
                 timed("to, file", lambda: subprocess.run(there, stdin=source, check=True))
-            timed("from", lambda: machine.get("/root/data"))
+            timed("from", lambda: machine.get("/opt/data"))
             timed("from, pipe", lambda: subprocess.run(back, stdout=subprocess.PIPE, check=True))
             timed("from, file", lambda: subprocess.run(back, stdout=subprocess.DEVNULL, check=True))
     finally:

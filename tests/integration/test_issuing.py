@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import datetime
 import functools
 import http.server
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -26,15 +24,13 @@ from cryptography.hazmat.primitives import serialization
 
 from harness.certify.checking import check, check_subjects, status_of
 from harness.certify.code import read_proof
-from harness.certify.keys import KeyStore, trusted
-from harness.certify.pades import FIELD, check_pdf, signer_of
-from harness.certify.succession import followers
+from harness.certify.keys import trusted
+from harness.certify.pades import check_pdf, signer_of
 from harness.errors import DefinitionError, HarnessError
-from tests.integration.test_signing import WORDS, Signed, edit, invoke
+from tests.integration.test_signing import Signed, edit, invoke
 from tests.integration.test_signing import made as made  # a fixture
 
 E = TypeVar("E", bound=Exception)
-SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 ISSUER = """\
 issuer: center
 name: {zh: 示例适配中心, en: Example Center}
@@ -409,187 +405,3 @@ inherits:
         assert "平台甲" in text, name
         assert "未在此测试" in text, name
     assert predicate(desk)["commission"]["inherits"][0]["certificate"] == "XC-0"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A time-stamping authority: OpenSSL's, behind a small server on 127.0.0.1."""
-    folder = tmp_path_factory.mktemp("tsa")
-    (folder / "tsa.cnf").write_text(f"""\
-[ tsa ]
-default_tsa = one
-[ one ]
-dir = {folder}
-serial = {folder}/serial
-signer_digest = sha256
-default_policy = 1.2.3.4
-digests = sha256, sha384, sha512
-accuracy = secs:1
-[ usage ]
-extendedKeyUsage = critical,timeStamping
-""")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-keyout", folder / "key.pem", "-out", folder / "crt.pem", "-subj", "/CN=Test TSA", "-days",
-                    "30", "-addext", "extendedKeyUsage=critical,timeStamping"],
-                   check=True, capture_output=True)  # fmt: skip
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            (folder / "query").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
-            subprocess.run(["openssl", "ts", "-reply", "-config", folder / "tsa.cnf", "-queryfile", folder / "query",
-                            "-inkey", folder / "key.pem", "-signer", folder / "crt.pem", "-out", folder / "reply"],
-                           check=True, capture_output=True)  # fmt: skip
-            data = (folder / "reply").read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/timestamp-reply")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_an_authority_stamps_the_time(desk: Signed, authority: str) -> None:
-    profile = Path("reports/issuers/center.yaml")
-    profile.write_text(ISSUER + f"timestamp: {authority}/\n")
-    certify(desk)
-    status, found = steps(desk)
-    assert status == "valid", found
-    today = datetime.datetime.now(datetime.UTC).date()
-    assert f"time stamp of {today}" in found["signature in certificate.pdf"]
-
-
-def test_an_authority_that_is_away_changes_nothing(desk: Signed) -> None:
-    before = {path.name: path.read_bytes() for path in desk.folder.iterdir() if path.is_file()}
-    profile = Path("reports/issuers/center.yaml")
-    profile.write_text(ISSUER + "timestamp: http://127.0.0.1:9/\n")
-    assert "time-stamping authority http://127.0.0.1:9/ does not answer" in told(
-        "certify", "--workspace", desk.workspace, "--keys", desk.keys, "--issuer", "center", "--commission",
-        "commission.yaml", "--key", "seal", "--key", "log",
-    )  # fmt: skip
-    assert {path.name: path.read_bytes() for path in desk.folder.iterdir() if path.is_file()} == before
-
-
-@pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
-    """A key on a SoftHSM token, made by OpenSC's own tool: words of ``keys token``."""
-    folder = tmp_path_factory.mktemp("token")
-    (folder / "tokens").mkdir()
-    (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
-    before = os.environ.get("SOFTHSM2_CONF")
-    os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
-    tool = ["pkcs11-tool", "--module", str(SOFTHSM), "--token-label", "lab", "--login", "--pin", WORDS]
-    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "lab", "--so-pin", "security officer",
-                    "--pin", WORDS], check=True, capture_output=True)  # fmt: skip
-    for label, kind in (("seal", "EC:prime256v1"), ("other", "rsa:2048")):
-        subprocess.run([*tool, "--keypairgen", "--key-type", kind, "--label", label, "--id",
-                        "01" if label == "seal" else "02"], check=True, capture_output=True)  # fmt: skip
-    yield str(SOFTHSM), "lab", "seal"
-    if before is None:
-        del os.environ["SOFTHSM2_CONF"]
-
-
-def test_a_key_on_a_token_signs_and_never_leaves_it(desk: Signed, token: tuple[str, str, str], tmp_path: Path) -> None:
-    keys = Path(shutil.copytree(desk.keys, tmp_path / "own-keys"))
-    module, name, label = token
-    good("keys", "token", "hsm", "--module", module, "--token", name, "--label", label, "--keys", keys)
-    good("keys", "issue", "hsm", "--authority", "test-ca", "--keys", keys)
-    assert not (keys / "hsm.pem").exists()
-    shown = json.loads(good("keys", "show", "hsm", "--keys", keys, "--format", "json").stdout)
-    assert (shown["private"], shown["algorithm"], len(shown["certificates"])) == ("token", "ecdsa-p256", 2)
-    mine = Signed(desk.workspace, keys)
-    certify(mine, keys=("hsm",))
-    status, found = steps(mine)
-    assert status == "valid", found
-    assert "PAdES by hsm" in found["signature in certificate.pdf"]
-    done = subprocess.run(["sh", mine.folder / "verify.sh", mine.folder, keys / "hsm.pub.pem"], check=False,
-                          capture_output=True, text=True)  # fmt: skip
-    assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.parametrize(("change", "expected"), [
-    ({"token": "nothing"}, "token 'nothing' is not there"), ({"label": "nothing"}, "has no key labelled 'nothing'"),
-    ({"label": "other"}, "is no P-256 key"), ({"module": "/none.so"}, "/none.so is not there"),
-    ({"module": "none.so"}, "no such place of a key"),
-])  # fmt: skip
-def test_what_is_wrong_with_a_token_is_told(token: tuple[str, str, str], tmp_path: Path, change: dict[str, str],
-                                            expected: str) -> None:  # fmt: skip
-    words = {"module": token[0], "token": token[1], "label": token[2], **change}
-    assert expected in told("keys", "token", "x", *(w for k, v in words.items() for w in (f"--{k}", v)), "--keys",
-                            tmp_path)  # fmt: skip
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_wrong_pin_is_told(token: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WRONG", "another pin")
-    assert "refuses the PIN" in told("keys", "token", "x", "--module", token[0], "--token", token[1], "--label",
-                                     token[2], "--keys", tmp_path, "--passphrase", "env:WRONG")  # fmt: skip
-
-
-def test_a_key_is_followed_by_another(desk: Signed, tmp_path: Path) -> None:
-    keys = Path(shutil.copytree(desk.keys, tmp_path / "own-keys"))
-    before = Path(shutil.copytree(desk.folder, "before"))
-    certify(Signed(desk.workspace, keys), keys=("log",))
-    shutil.copytree(desk.folder, before, dirs_exist_ok=True)
-    good("keys", "rotate", "log", "--to", "log-2027", "--keys", keys)
-    assert "the key log is retired" in told(
-        "certify", "--workspace", desk.workspace, "--keys", keys, "--key", "log", "--issuer", "center", "--commission",
-        "commission.yaml",
-    )  # fmt: skip
-    certify(Signed(desk.workspace, keys), keys=("log-2027",))
-    outside = tmp_path / "verifier"
-    outside.mkdir()
-    shutil.copy(keys / "log.pub.pem", outside)
-    assert good_or_not("verify", before, "--trust", outside)[0] == "valid", "what the old key signed still holds"
-    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "could-not-check"
-    shutil.copy(keys / "log-2027.succession.dsse.json", outside)
-    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "valid"
-    good("keys", "rotate", "log-2027", "--to", "log-2028", "--keys", keys)
-    shutil.copy(keys / "log-2028.succession.dsse.json", outside)
-    assert {key.name for key in followers(trusted([outside]), [outside])} == {"log-2027", "log-2028"}
-    edit(outside / "log-2027.succession.dsse.json", b'"sig": "', b'"sig": "AAAA')
-    assert followers(trusted([outside]), [outside]) == []
-    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "could-not-check"
-
-
-def test_a_certificate_from_an_authority_is_installed(tmp_path: Path) -> None:
-    """As a real one does it: a request goes out, a chain comes back."""
-    good("keys", "new", "own", "--algorithm", "ecdsa-p256", "--keys", tmp_path)
-    good("keys", "new", "other", "--algorithm", "ecdsa-p256", "--keys", tmp_path)
-    asked = good("keys", "request", "own", "--common-name", "示例中心", "--organisation", "Example", "--keys", tmp_path)
-    (tmp_path / "own.csr").write_text(asked.stdout)
-    run = functools.partial(subprocess.run, check=True, capture_output=True, cwd=tmp_path)
-    run(["openssl", "req", "-in", "own.csr", "-verify", "-noout"])
-    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-         "ca.key", "-out", "ca.crt", "-subj", "/CN=CA", "-days", "30"])  # fmt: skip
-    run(["openssl", "x509", "-req", "-in", "own.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days",
-         "30", "-out", "own.crt"])  # fmt: skip
-    chain = (tmp_path / "own.crt").read_text() + (tmp_path / "ca.crt").read_text()
-    (tmp_path / "chain.pem").write_text(chain)
-    good("keys", "install", "own", tmp_path / "chain.pem", "--keys", tmp_path)
-    shown = json.loads(good("keys", "show", "own", "--keys", tmp_path, "--format", "json").stdout)
-    assert "示例中心" in shown["certificates"][0]["subject"]
-    assert "of another key than other" in told("keys", "install", "other", tmp_path / "chain.pem", "--keys", tmp_path)
-    (tmp_path / "broken.pem").write_text((tmp_path / "own.crt").read_text() * 2)
-    assert "the chain is broken" in told("keys", "install", "own", tmp_path / "broken.pem", "--keys", tmp_path)
-    (tmp_path / "nothing.pem").write_text("words")
-    assert "no certificate" in told("keys", "install", "own", tmp_path / "nothing.pem", "--keys", tmp_path)
-
-
-def test_only_p256_keys_are_certified(tmp_path: Path) -> None:
-    good("keys", "authority", "ca", "--keys", tmp_path)
-    good("keys", "new", "ed", "--keys", tmp_path)
-    assert "is no P-256 key" in told("keys", "issue", "ed", "--authority", "ca", "--keys", tmp_path)
-    assert "nobody is no authority" in told("keys", "issue", "ed", "--authority", "nobody", "--keys", tmp_path)
-    assert KeyStore(tmp_path).chain("ed") == b""
-    assert FIELD == "Issuer"

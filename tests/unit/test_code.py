@@ -58,6 +58,16 @@ def test_every_character_counts(store: KeyStore, algorithm: Algorithm) -> None:
         assert status_of(check_code(other, store.public(), None, TODAY)).value != "valid", index
 
 
+def test_another_spelling_of_the_same_is_no_proof(store: KeyStore) -> None:
+    text = signed(store, "ed25519").text()
+    day = str((BARE.issued - datetime.date(1970, 1, 1)).days)
+    for other in (f"0{day}", "".join(chr(0x660 + int(digit)) for digit in day)):  # a leading zero, Arabic digits
+        with pytest.raises(NoProof):
+            read_proof(text.replace(f".{day}.", f".{other}."))
+    with pytest.raises(NoProof):
+        read_proof(text.replace("XC-2026-1", "%58C-2026-1"))
+
+
 def test_a_code_of_another_certificate_or_one_that_is_over(store: KeyStore) -> None:
     text = signed(store, "ed25519").text()
     steps = check_code(text, store.public(), b"another predicate", TODAY)

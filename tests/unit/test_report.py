@@ -158,6 +158,14 @@ def test_what_a_product_prints_is_no_template() -> None:
         assert render_document(nothing, TEMPLATES, issuing, DIGESTS)[0].startswith(b"%PDF")
 
 
+@pytest.mark.parametrize("line", ['#import "@preview/x:1.0.0": y', '#include "@local/x:1.0.0"'])
+def test_a_template_fetches_nothing(tmp_path: Path, line: str) -> None:
+    (tmp_path / "report.typ").write_text(line)
+    issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=SELF_TEST)
+    with pytest.raises(DefinitionError, match="packages are not fetched"):
+        render_document(view(tested=1), Presentation((tmp_path, ROOT / "reports")), issuing, DIGESTS)
+
+
 def html_data(shown: CampaignView) -> Any:
     html = render_html(shown, TEMPLATES).decode()
     (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)

@@ -14,9 +14,9 @@ from harness.product.fault import ProductFault
 from harness.system.process import Completed
 
 UP_SECONDS = 300.0
-#: Compose as a plugin of the engine, or as the program of its own that it was before.
 #: Whether the engine answers; Podman is none that could be away.
 _ENGINE = "if command -v docker >/dev/null; then docker version; else podman version; fi >/dev/null 2>&1"
+#: Compose as a plugin of the engine, or as the program of its own that it was before.
 _FIND = ('e=$(command -v docker || command -v podman) && { $e compose version >/dev/null 2>&1 && echo "$e compose" '
          "|| command -v docker-compose || command -v podman-compose; }")  # fmt: skip
 

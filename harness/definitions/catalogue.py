@@ -1,0 +1,35 @@
+"""Where definitions are looked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Where definitions are looked for: the user's folder before the built-in one."""
+
+    roots: tuple[Path, ...]
+
+    @classmethod
+    def standard(cls, beside: Path | None = None) -> Catalogue:
+        package = Path(harness.__file__).parent
+        builtin = package / "_builtin" if (package / "_builtin").is_dir() else package.parent
+        own = [folder for folder in (beside or Path.cwd(),) if folder.resolve() != builtin.resolve()]
+        return cls((*own, builtin))
+
+    def find(self, *parts: str) -> Path | None:
+        return next((p for root in self.roots if (p := root.joinpath(*parts)).exists()), None)
+
+    def names(self, folder: str) -> list[str]:
+        return sorted({path.stem for root in self.roots for path in (root / folder).glob("*.yaml")})
+
+    def suites(self) -> list[str]:
+        found = set()
+        for root in self.roots:
+            base = root / "suites"
+            found |= {str(path.parent.relative_to(base)) for path in base.glob("**/suite.yaml")}
+        return sorted(found)
