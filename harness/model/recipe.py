@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.model.plan import digest_of
 
 #: Raised when the way environments are made changes, so that old ones are not taken for new ones.
-REVISION = 5
+REVISION = 6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,14 +72,13 @@ class Environments:
             recipe = dataclasses.replace(recipe, images=())
         else:
             base = self.images.ensure(system, recipe.architecture, ledger)
-        # What is said of the base is kept with what is made of it: the same image by another reference is another one.
-        key = recipe.key("\n".join((base.id, *base.notes)))
+        key = recipe.key(base.id)
         tag = f"harness-env:{key[:24]}"
         mark_image_used(self.images.cache, tag)
         with self.images.locked(f"env-{key[:24]}"):
             fresh = not self.no_cache or key in self._fresh
             if fresh and self.engine.image_id(tag) is not None:
-                return self._describe(tag, key, cached=True, seconds=time.monotonic() - started)
+                return self._describe(tag, key, base, cached=True, seconds=time.monotonic() - started)
             foreign = recipe.architecture != host_architecture()
             tools = self.images.native_tools(system, ledger) if foreign and self.native else None
             try:
@@ -90,7 +89,7 @@ class Environments:
                 ledger.event("native-tools-given-up", environment=recipe.name, image=tag)
                 self._build(recipe, base, tag, None, manager_of(system), ledger)
             self._fresh.add(key)
-        return self._describe(tag, key, cached=False, seconds=time.monotonic() - started)
+        return self._describe(tag, key, base, cached=False, seconds=time.monotonic() - started)
 
     def fetch(self, system: Os, architecture: str, packages: list[str], ledger: Ledger) -> Path:
         """Download packages of a system, and those that a package without files of its own stands for; gives the
@@ -165,14 +164,15 @@ class Environments:
         return BaseImage(name=file.source.name, id=identity, cached=True,
                          notes=(f"made of the vendor's image {file.source.name}",))  # fmt: skip
 
-    def _describe(self, tag: str, key: str, *, cached: bool, seconds: float) -> Environment:
+    def _describe(self, tag: str, key: str, base: BaseImage, *, cached: bool, seconds: float) -> Environment:
+        """What is said of the base comes from the base, as this campaign knows it, and never from a cache."""
         with engine_errors(f"reading image {tag}"):
             image = self.engine.client.images.get(tag)
         manifest = json.loads(base64.b64decode(image.labels.get(LABEL_MANIFEST, "e30=")))
         return Environment(
             image=str(image.id), key=key, cached=cached, seconds=seconds,
             packages=tuple(PackageFact(**fact) for fact in manifest.get("packages", [])),
-            notes=tuple(manifest.get("notes", [])),
+            notes=(*base.notes, *manifest.get("notes", [])),
         )  # fmt: skip
 
     def _build(self, recipe: Recipe, base: BaseImage, tag: str, tools: Path | None, manager: str,
@@ -187,9 +187,7 @@ class Environments:
                 packages = installer.install()
             finally:
                 ledger.keep(f"install-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
-            notes = [*base.notes]
-            if tools:
-                notes.append(f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated")
+            notes = [f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated"] if tools else []
             manifest = {"packages": [vars(fact) for fact in packages], "notes": notes}
             # Tagged only when it is whole: a run that is killed here must not leave it to be taken from the cache.
             image = self._commit(machine, None if tools else tag, manifest)

@@ -30,8 +30,9 @@ from harness.provision.unused import mark_image_used, mark_used
 from harness.system.process import Completed, run
 
 #: Raised when the way base images are made changes.
-REVISION = 3
+REVISION = 4
 LABEL_NOTES = "harness.notes"
+LABEL_EXPIRED = "harness.expired"  #: what apt said of the release file; empty where it was fresh
 PULLED = "pulled by digest: {}"
 BUILD_SECONDS = 1800
 
@@ -85,30 +86,27 @@ class BaseImages:
         key = tag.rpartition("-")[2]
         mark_image_used(self.cache, tag)
         with self.locked(f"base-{key}"):
-            if (found := self._find(tag)) is not None:
-                reference = system.image_of(architecture)
-                return dataclasses.replace(found, notes=(PULLED.format(reference),)) if reference else found
+            if (found := self._find(tag, system, architecture)) is not None:
+                return found
             if key in self._broken:  # the first error is told again; nobody waits for the same failure twice
                 raise self._broken[key]
             ledger.intent("image", tag)
             if reference := system.image_of(architecture):
                 identity = self.engine.pull(reference, names.docker, tag)
-                ledger.created("image", tag, identity)
                 ledger.event("pulled", os=system.os, architecture=architecture, reference=reference, image=identity)
-                return BaseImage(name=tag, id=identity, cached=False, notes=(PULLED.format(reference),))
-            notes, layer = self._bootstrap(
-                system, names.debian, self.cache / "tmp" / f"{key}-{os.getpid()}.tar", ledger
-            )
-            try:
-                with engine_errors(f"loading image {tag}"):
-                    self._load(layer, tag, names.docker, notes)
-            finally:
-                layer.unlink(missing_ok=True)
-            ledger.created("image", tag, self.engine.image_id(tag) or "")
-            made = self._find(tag)
+            else:
+                scratch = self.cache / "tmp" / f"{key}-{os.getpid()}.tar"
+                notes, expired, layer = self._bootstrap(system, names.debian, scratch, ledger)
+                try:
+                    with engine_errors(f"loading image {tag}"):
+                        self._load(layer, tag, names.docker, notes, expired)
+                finally:
+                    layer.unlink(missing_ok=True)
+            made = self._find(tag, system, architecture)
             if made is None:
                 raise ProvisionError(f"image {tag} was loaded but is not there", advice="see the engine's log")
-            return BaseImage(name=tag, id=made.id, cached=False, notes=made.notes)
+            ledger.created("image", tag, made.id)
+            return dataclasses.replace(made, cached=False)
 
     def native_tools(self, system: Os, ledger: Ledger) -> Path | None:
         """Root folder of the same release for this machine's own architecture; None where there is none.
@@ -128,7 +126,7 @@ class BaseImages:
                 mark_used(final)
                 return final
             part = self.cache / "tmp" / f"native-{key}-{os.getpid()}.tar"
-            _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl")
+            _, _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl")
             shutil.rmtree(final, ignore_errors=True)
             final.mkdir(parents=True)
             try:
@@ -157,16 +155,38 @@ class BaseImages:
         key = digest_of([REVISION, *made_of, debian])[:12]
         return f"harness-base:{system.os}-{debian}-{key}"
 
-    def _find(self, tag: str) -> BaseImage | None:
+    def _find(self, tag: str, system: Os, architecture: str) -> BaseImage | None:
         identity = self.engine.image_id(tag)
         if identity is None:
             return None
         with engine_errors(f"reading image {tag}"):
             labels = self.engine.client.images.get(tag).labels
-        return BaseImage(name=tag, id=identity, cached=True, notes=tuple(json.loads(labels.get(LABEL_NOTES, "[]"))))
+        if reference := system.image_of(architecture):  # its own labels are its maker's
+            return BaseImage(name=tag, id=identity, cached=True, notes=(PULLED.format(reference),))
+        notes = tuple(json.loads(labels.get(LABEL_NOTES, "[]")))
+        if told := labels.get(LABEL_EXPIRED, ""):
+            reason = self._accepted(system, told)  # this campaign's, whoever made the image
+            notes = (*notes, f"release file of {system.suite} expired, accepted: {reason} ({told})")
+        return BaseImage(name=tag, id=identity, cached=True, notes=notes)
+
+    def _accepted(self, system: Os, told: str) -> str:
+        """Why the expired release file of a system is accepted; ``told``: what apt says of it.
+
+        Raises:
+            ProvisionError: it is not.
+        """
+        reason = self.accepted.get(system.os)
+        if reason is None:
+            raise ProvisionError(
+                f"the release file of {system.os} ({system.suite}) on the mirror is expired: {told}",
+                advice=f"use a fresher mirror (--mirror URI), or accept it knowingly: --allow-expired-release "
+                f"{system.os}, or `accept` in matrix.yaml; the evidence then says so",
+            )
+        return reason
 
     def _bootstrap(self, system: Os, debian: str, out: Path, ledger: Ledger, *,
-                   include: str = "") -> tuple[list[str], Path]:  # fmt: skip
+                   include: str = "") -> tuple[list[str], str, Path]:  # fmt: skip
+        """What is to be said of the packages, what apt said of an expired release file, and the layer."""
         self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri)
         out.parent.mkdir(parents=True, exist_ok=True)
         packages = [p for p in (include, "ca-certificates" if mirror.uri.startswith("https") else "") if p]
@@ -181,17 +201,11 @@ class BaseImages:
         tail = [system.suite, str(out), mirror.source(system.suite)]
         ledger.event("bootstrap", os=system.os, architecture=debian, suite=system.suite)
         notes = [f"packages verified with {mirror.keyring.name}"]
+        expired = ""
         done = self._mmdebstrap([*argv, *tail])
         if not done.ok and "is expired" in done.err:
-            reason = self.accepted.get(system.os)
-            if reason is None:
-                raise ProvisionError(
-                    f"the release file of {system.os} ({system.suite}) on the mirror is expired: {_expired(done.err)}",
-                    advice=f"use a fresher mirror (--mirror URI), or accept it knowingly: --allow-expired-release "
-                    f"{system.os}, or `accept` in matrix.yaml; the evidence then says so",
-                )
-            notes.append(f"release file of {system.suite} expired, accepted: {reason} ({_expired(done.err)})")
-            ledger.event("expired-release-accepted", os=system.os, reason=reason, apt=_expired(done.err))
+            expired = _expired(done.err)
+            ledger.event("expired-release-accepted", os=system.os, reason=self._accepted(system, expired), apt=expired)
             out.unlink(missing_ok=True)
             done = self._mmdebstrap([*argv, '--aptopt=Acquire::Check-Valid-Until "false"', *tail])
         ledger.keep(f"mmdebstrap-{system.os}-{debian}.log", done.text.encode())
@@ -204,7 +218,7 @@ class BaseImages:
                 if space
                 else "see the log in the evidence; check the mirror with apt-get update",
             )
-        return notes, out
+        return notes, expired, out
 
     def _mmdebstrap(self, argv: list[str]) -> Completed:
         try:
@@ -214,7 +228,7 @@ class BaseImages:
         except StepTimeout as error:
             raise ProvisionError(error.message, advice="check the mirror's speed") from error
 
-    def _load(self, layer: Path, tag: str, architecture: str, notes: list[str]) -> None:
+    def _load(self, layer: Path, tag: str, architecture: str, notes: list[str], expired: str) -> None:
         # `docker import --platform` of older engines ignores the platform; an archive's own config is honoured.
         digest = hashlib.sha256()
         with layer.open("rb") as file:
@@ -224,7 +238,7 @@ class BaseImages:
             "architecture": architecture, "os": "linux",
             "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
                        "Cmd": ["/bin/sh"],
-                       "Labels": {LABEL_NOTES: json.dumps(notes)}},
+                       "Labels": {LABEL_NOTES: json.dumps(notes), **({LABEL_EXPIRED: expired} if expired else {})}},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest.hexdigest()}"]},
             "history": [{"created_by": "mmdebstrap"}],
         }).encode()  # fmt: skip

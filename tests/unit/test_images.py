@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from harness.definitions import parse
 from harness.errors import ProvisionError
 from harness.model.definitions import Os
 from harness.provision import BaseImages, Mirror, clean_scratch
+from harness.provision.images import LABEL_EXPIRED, LABEL_NOTES
 
 ROOT = Path(__file__).parents[2]
 FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
@@ -69,12 +71,35 @@ def test_an_expired_release_is_refused_and_says_what_to_do(tmp_path: Path, calls
 
 def test_an_accepted_one_is_tried_strictly_first_and_goes_into_the_evidence(tmp_path: Path, calls: Path) -> None:
     notes = Notes()
-    told, _ = images(tmp_path, debian_forky="our reason")._bootstrap(FORKY, "loong64", tmp_path / "out.tar", notes)
+    made = images(tmp_path, debian_forky="our reason")
+    _, told, _ = made._bootstrap(FORKY, "loong64", tmp_path / "out.tar", notes)
     first, second = calls.read_text().splitlines()
     assert "Check-Valid-Until" not in first
     assert 'Check-Valid-Until "false"' in second
-    assert any("our reason" in note and "expired" in note for note in told)
+    assert told.startswith("expired")
     assert ("expired-release-accepted", "our reason") in [(kind, data.get("reason")) for kind, data in notes.events]
+
+
+class Labelled:
+    """An engine that has one image."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.client = SimpleNamespace(images=SimpleNamespace(get=lambda _: SimpleNamespace(labels=labels)))
+
+    def image_id(self, _: str) -> str:
+        return "sha256:1"
+
+
+def test_a_cached_image_is_accepted_for_the_reason_of_this_campaign_or_not_at_all(tmp_path: Path) -> None:
+    """Whoever made it: the reason is no property of the image."""
+    made = images(tmp_path, debian_forky="our reason")
+    made.engine = Labelled({LABEL_NOTES: '["verified"]', LABEL_EXPIRED: "expired (since 3 days)"})  # type: ignore[assignment]
+    found = made.ensure(FORKY, "loongarch64", Notes())
+    told = "release file of forky expired, accepted: our reason (expired (since 3 days))"
+    assert (found.cached, found.notes) == (True, ("verified", told))
+    made.accepted = {}
+    with pytest.raises(ProvisionError, match=r"is expired: expired .since 3 days"):
+        made.ensure(FORKY, "loongarch64", Notes())
 
 
 def test_packages_are_verified_with_a_keyring(tmp_path: Path, calls: Path) -> None:
