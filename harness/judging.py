@@ -31,8 +31,14 @@ def counts(case: Case, *, emulated: bool) -> bool:
     return case.blocker and (case.certifies_emulated or not emulated)
 
 
-def judge(cases: Sequence[tuple[str, Case]], seen: Mapping[tuple[str, str], Observation], *, emulated: bool,
-          waivers: Sequence[Waiver] = (), axes: Mapping[str, str] | None = None) -> Judgement:  # fmt: skip
+def judge(
+    cases: Sequence[tuple[str, Case]],
+    seen: Mapping[tuple[str, str], Observation],
+    *,
+    emulated: bool,
+    waivers: Sequence[Waiver] = (),
+    axes: Mapping[str, str] | None = None,
+) -> Judgement:
     """Judge one cell. ``cases`` are pairs of suite and case, ``seen`` maps suite and case id to what was seen.
 
     ``waivers`` are those that hold on the day of the test; ``axes`` are the cell's.

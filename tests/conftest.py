@@ -44,8 +44,15 @@ def harness(tmp_path: Path) -> Run:
     """Run the command line as a process in ``tmp_path``."""
 
     def run(*arguments: str | Path, timeout: float = 900, **env: str) -> Ran:
-        done = subprocess.run(command(*map(str, arguments)), cwd=tmp_path, capture_output=True, text=True,
-                              timeout=timeout, check=False, env={**os.environ, **env})  # fmt: skip
+        done = subprocess.run(
+            command(*map(str, arguments)),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **env},
+        )
         assert "Traceback (most recent call last)" not in done.stderr, done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -71,8 +71,11 @@ def deb(name: str, members: Sequence[tuple[str, bytes]]) -> bytes:
     """A Debian package; name and architecture as its file is called: ``NAME_VERSION_ARCHITECTURE.deb``."""
     package, version, architecture = name.rpartition("/")[2].removesuffix(".deb").split("_")
     control = f"Package: {package}\nVersion: {version}\nArchitecture: {architecture}\n".encode()
-    parts = [("debian-binary", b"2.0\n"), ("control.tar.gz", tar([("./control", control)], "w:gz")),
-             ("data.tar.xz", tar([(f"./{inner}", value) for inner, value in members], "w:xz"))]  # fmt: skip
+    parts = [
+        ("debian-binary", b"2.0\n"),
+        ("control.tar.gz", tar([("./control", control)], "w:gz")),
+        ("data.tar.xz", tar([(f"./{inner}", value) for inner, value in members], "w:xz")),
+    ]
     out = b"!<arch>\n"
     for member, data in parts:
         out += f"{member:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(data):<10}`\n".encode() + data + b"\n" * (len(data) % 2)

@@ -14,12 +14,21 @@ from typing import Any
 import paramiko
 
 from harness.campaigns import cache_folder
-from harness.definitions import Catalogue, parse
-from harness.machines import ContainerMachine, Engine, Inventory, SshMachine, VirtualMachine
+from harness.containers.engine import Engine
+from harness.containers.environments import Environments
+from harness.containers.images import BaseImages
+from harness.containers.machine import ContainerMachine
+from harness.hosts.inventory import Inventory
+from harness.hosts.ssh import SshMachine
 from harness.model.definitions import Cpu, Hosts, Os
 from harness.model.recipe import Recipe
-from harness.provision import BaseImages, Disks, Environments, Names, Role, VirtualMachines
+from harness.provision.provisioner import Names, Role
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse
 from harness.system.wait import wait_until
+from harness.virtual.disks import Disks
+from harness.virtual.machine import VirtualMachine
+from harness.virtual.provisioner import VirtualMachines
 
 
 class Notes:
@@ -46,8 +55,9 @@ def system(name: str) -> Os:
 
 
 @contextlib.contextmanager
-def container(os: str, architecture: str, environment: dict[str, str] | None = None,
-              engine: Engine | None = None) -> Iterator[ContainerMachine]:  # fmt: skip
+def container(
+    os: str, architecture: str, environment: dict[str, str] | None = None, engine: Engine | None = None
+) -> Iterator[ContainerMachine]:
     """A bare container, gone afterwards."""
     engine = engine or Engine("contract")
     images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
@@ -56,9 +66,17 @@ def container(os: str, architecture: str, environment: dict[str, str] | None = N
     network = engine.create_network(name, engine.labels("contract", "1", ""))
     try:
         identity = engine.create_container(
-            name, base.id, labels=engine.labels("contract", "1", "application"), memory=256 * 2**20, cpus=1,
-            processes=64, network=network, alias="application", environment=environment or {}, ports=(8080,),
-        )  # fmt: skip
+            name,
+            base.id,
+            labels=engine.labels("contract", "1", "application"),
+            memory=256 * 2**20,
+            cpus=1,
+            processes=64,
+            network=network,
+            alias="application",
+            environment=environment or {},
+            ports=(8080,),
+        )
         yield ContainerMachine(engine, identity, name)
     finally:
         engine.remove_container(name)
@@ -107,8 +125,16 @@ class LabHost:
 
     def plain(self, **change: Any) -> dict[str, Any]:
         """This host as an inventory has it; its key comes from the environment."""
-        return {"host": self.alias, "address": "127.0.0.1", "port": self.port, "key": "env:LAB_KEY",
-                "host_key": self.host_key(), "labels": {}, "fidelity": "container", **change}  # fmt: skip
+        return {
+            "host": self.alias,
+            "address": "127.0.0.1",
+            "port": self.port,
+            "key": "env:LAB_KEY",
+            "host_key": self.host_key(),
+            "labels": {},
+            "fidelity": "container",
+            **change,
+        }
 
 
 def inventory(known_hosts: Path, *hosts: dict[str, Any]) -> Inventory:
@@ -123,8 +149,9 @@ def new_key() -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def lab_host(os: str, architecture: str, *, network: str = "", alias: str = "lab", packages: tuple[str, ...] = (),
-             **options: Any) -> Iterator[LabHost]:  # fmt: skip
+def lab_host(
+    os: str, architecture: str, *, network: str = "", alias: str = "lab", packages: tuple[str, ...] = (), **options: Any
+) -> Iterator[LabHost]:
     """A lab host, gone afterwards. Not as the harness makes containers: a host is less restricted."""
     engine = Engine("contract")
     images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
@@ -132,10 +159,15 @@ def lab_host(os: str, architecture: str, *, network: str = "", alias: str = "lab
     image = Environments(engine, images).ensure(recipe, system(os), Notes()).image
     name = f"harness-contract-{secrets.token_hex(4)}"
     container = engine.client.containers.create(
-        image, ["sleep", "infinity"], name=name, hostname=alias, init=True,
-        labels=engine.labels("contract", "1", "host"), ports={"22/tcp": ("127.0.0.1", 0)},
+        image,
+        ["sleep", "infinity"],
+        name=name,
+        hostname=alias,
+        init=True,
+        labels=engine.labels("contract", "1", "host"),
+        ports={"22/tcp": ("127.0.0.1", 0)},
         **{"mem_limit": 256 * 2**20, **options},
-    )  # fmt: skip
+    )
     try:
         if network:
             engine.client.networks.get(network).connect(container, aliases=[alias])
@@ -170,8 +202,9 @@ def virtual_machines(folder: Path) -> VirtualMachines:
 def role(os: str, model: str, *, name: str = "application", **more: Any) -> Role:
     """A machine with nothing on it but what its kind needs."""
     value = cpu(model)
-    return Role(name=name, os=system(os), cpu=value, **more,
-                recipe=Recipe(name="bare", os=os, architecture=value.architecture))  # fmt: skip
+    return Role(
+        name=name, os=system(os), cpu=value, **more, recipe=Recipe(name="bare", os=os, architecture=value.architecture)
+    )
 
 
 @contextlib.contextmanager
@@ -189,9 +222,23 @@ def podman(folder: Path) -> Iterator[Engine]:
     """Podman behind its own socket, with images and containers of its own; ended afterwards."""
     socket = folder / "podman.sock"
     kept = cache_folder()
-    argv = ["podman", "--root", str(kept / "podman"), "--runroot", str(kept / "podman-run"), "--runtime", "runc",
-            "--cgroup-manager", "cgroupfs", "--events-backend", "file", "system", "service", "--time=0",
-            f"unix://{socket}"]  # fmt: skip
+    argv = [
+        "podman",
+        "--root",
+        str(kept / "podman"),
+        "--runroot",
+        str(kept / "podman-run"),
+        "--runtime",
+        "runc",
+        "--cgroup-manager",
+        "cgroupfs",
+        "--events-backend",
+        "file",
+        "system",
+        "service",
+        "--time=0",
+        f"unix://{socket}",
+    ]
     with (folder / "podman.log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=log)
     try:

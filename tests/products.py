@@ -27,15 +27,27 @@ WEB: dict[str, Any] = {
 }
 
 
-def product(root: Path, application: dict[str, Any], *, cpu: list[str] | None = None, os: str = "debian-12",
-            database: list[str] | None = None, axes: dict[str, list[str]] | None = None,
-            suites: list[str] | None = None, check: str = CHECK, **matrix: Any) -> Path:  # fmt: skip
+def product(
+    root: Path,
+    application: dict[str, Any],
+    *,
+    cpu: list[str] | None = None,
+    os: str = "debian-12",
+    database: list[str] | None = None,
+    axes: dict[str, list[str]] | None = None,
+    suites: list[str] | None = None,
+    check: str = CHECK,
+    **matrix: Any,
+) -> Path:
     """A folder with application.yaml, matrix.yaml and a suite ``checks`` of one file."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "application.yaml").write_text(yaml.safe_dump(application, allow_unicode=True, sort_keys=False))
-    value = {"matrix": application["application"],
-             "axes": {"os": [os], "cpu": cpu or ["x86-64"], "database": database or ["sqlite"], **(axes or {})},
-             "suites": suites or ["checks"], **matrix}  # fmt: skip
+    value = {
+        "matrix": application["application"],
+        "axes": {"os": [os], "cpu": cpu or ["x86-64"], "database": database or ["sqlite"], **(axes or {})},
+        "suites": suites or ["checks"],
+        **matrix,
+    }
     (root / "matrix.yaml").write_text(yaml.safe_dump(value, allow_unicode=True, sort_keys=False))
     (root / "checks").mkdir(exist_ok=True)
     (root / "checks" / "test_checks.py").write_text(check)
@@ -87,8 +99,9 @@ def lse_program() -> bytes:
     code = code[:message_at].ljust(message_at, b"\0") + b"ready\n"
     base, header = 0x400000, 64 + 56
     size = header + len(code)
-    elf = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01" + b"\0" * 9, 2, 183, 1, base + header, 64, 0, 0,
-                      64, 56, 1, 64, 0, 0)  # fmt: skip
+    elf = struct.pack(
+        "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01" + b"\0" * 9, 2, 183, 1, base + header, 64, 0, 0, 64, 56, 1, 64, 0, 0
+    )
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
     return elf + segment + code
 
@@ -101,13 +114,13 @@ def notes(folder: Path, version: str, *, data: str = "/var/lib/notes", said: str
     tree = folder / f"notes-{version}"
     files = {
         "DEBIAN/control": f"Package: notes\nVersion: {version}\nArchitecture: all\nDepends: busybox\n"
-                          "Maintainer: Test <test@example.invalid>\nDescription: notes\n",
+        "Maintainer: Test <test@example.invalid>\nDescription: notes\n",
         "opt/notes/www/health": "good\n",
         "opt/notes/version": f"#!/bin/sh\necho notes {said or version}\n",
         "opt/notes/www/cgi-bin/note": NOTE.format(data=data),
         "lib/systemd/system/notes.service": "[Unit]\nDescription=Notes\n[Service]\nRestart=always\n"
-                                            "ExecStart=/bin/busybox httpd -f -p 8080 -h /opt/notes/www\n",
-    }  # fmt: skip
+        "ExecStart=/bin/busybox httpd -f -p 8080 -h /opt/notes/www\n",
+    }
     for name, text in files.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)

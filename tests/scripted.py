@@ -16,15 +16,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from harness.attest.attestation import PROBE
 from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running
+from harness.containers import provisioner as containers_module
 from harness.evidence import Journal, Workspace
 from harness.execution import cell as cell_run_module
 from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Observation, Result
-from harness.provision import containers as containers_module
-from harness.provision.attestation import PROBE
 from harness.system.process import Completed
 
 ANSWER = """clock={now}
@@ -80,8 +80,10 @@ class Engine:
         return found
 
     def ours(self, *, everywhere: bool = False) -> list[tuple[str, str, dict[str, str]]]:
-        return [(*path.name.split("-", 1), json.loads(path.read_text()))  # type: ignore[misc]
-                for path in sorted(self.place.iterdir())]  # fmt: skip
+        return [
+            (*path.name.split("-", 1), json.loads(path.read_text()))  # type: ignore[misc]
+            for path in sorted(self.place.iterdir())
+        ]
 
 
 class Machine:
@@ -138,14 +140,22 @@ def _suite(suite: LocatedSuite, cases: Any, _context: Any, ledger: Any, *_: Any)
 def install() -> None:
     """Put the scripted pieces where the real ones are, in this process."""
     for module, names in (
-        (running, {"Engine": Engine, "BaseImages": Images, "Environments": Environments, "fonts": lambda: None,
-                   "ForkServer": lambda _: SimpleNamespace(close=lambda: None)}),
+        (
+            running,
+            {
+                "Engine": Engine,
+                "BaseImages": Images,
+                "Environments": Environments,
+                "fonts": lambda: None,
+                "ForkServer": lambda _: SimpleNamespace(close=lambda: None),
+            },
+        ),
         (cell_run_module, {"run_pytest": _suite}),
         (containers_module, {"ContainerMachine": Machine}),
-    ):  # fmt: skip
+    ):
         for name, value in names.items():
             setattr(module, name, value)
-    from harness.campaigns.issuing import Papers
+    from harness.issuing.papers import Papers
 
     Papers.report = lambda *_: b"scripted"  # type: ignore[method-assign]
     Papers.certificate = lambda *_: b"scripted"  # type: ignore[method-assign]

@@ -15,11 +15,12 @@ from pydantic import BaseModel
 from harness.cli import COMMANDS
 from harness.cli.catalogue import facts_of, obstacle_of
 from harness.cli.entry import cli
-from harness.definitions import Catalogue, rules_of
-from harness.definitions.entries import TARGET_KINDS, entries
-from harness.definitions.kinds import KINDS
 from harness.model import results
 from harness.model.definitions import Cpu
+from harness.reading.catalogue import Catalogue
+from harness.reading.entries import TARGET_KINDS, entries
+from harness.reading.kinds import KINDS
+from harness.reading.read import rules_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -106,15 +107,22 @@ def of_rules() -> str:
         "| rule | 标题 title | severity | certainty |\n|---|---|---|---|"
     ]
     rules = rules_of(suite)
-    parts += [f"| [{one.id}](#{one.id.lower()}) | {one.title.zh} {one.title.en} | {one.severity} | {one.certainty} |"
-              for one in rules]  # fmt: skip
+    parts += [
+        f"| [{one.id}](#{one.id.lower()}) | {one.title.zh} {one.title.en} | {one.severity} | {one.certainty} |"
+        for one in rules
+    ]
     for one in rules:
         about = one.concerns.model_dump(exclude_defaults=True, mode="json")
         told = "; ".join(f"{key.replace('_', ' ')}: {', '.join(values)}" for key, values in about.items())
-        lines = [f"\n## {one.id}\n", f"{one.title.zh} / {one.title.en}\n", f"- {one.why.zh}", f"- {one.why.en}",
-                 f"- 处理 What to do: {one.advice.zh} / {one.advice.en}",
-                 f"- 目标 Targets: {told or 'as each finding tells'}",
-                 f"- 依据 Source: {one.source} ({one.certainty})"]  # fmt: skip
+        lines = [
+            f"\n## {one.id}\n",
+            f"{one.title.zh} / {one.title.en}\n",
+            f"- {one.why.zh}",
+            f"- {one.why.en}",
+            f"- 处理 What to do: {one.advice.zh} / {one.advice.en}",
+            f"- 目标 Targets: {told or 'as each finding tells'}",
+            f"- 依据 Source: {one.source} ({one.certainty})",
+        ]
         parts.append("\n".join(lines))
     return "\n".join(parts) + "\n"
 
@@ -170,8 +178,13 @@ def _models(annotation: object) -> list[type[BaseModel]]:
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     stale = []
-    pages = {"definitions.md": of_models, "commands.md": of_commands, "results.md": of_results,
-             "targets.md": of_targets, "rules.md": of_rules}  # fmt: skip
+    pages = {
+        "definitions.md": of_models,
+        "commands.md": of_commands,
+        "results.md": of_results,
+        "targets.md": of_targets,
+        "rules.md": of_rules,
+    }
     for name, write in pages.items():
         text = write()
         path = FOLDER / name

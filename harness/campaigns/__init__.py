@@ -4,15 +4,16 @@ from harness.campaigns.bundling import Replayed, bundle, replay
 from harness.campaigns.choosing import expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
 from harness.campaigns.history import flaky_cases, record_of
-from harness.campaigns.issuing import Office
-from harness.campaigns.locking import check_lock, lock_path, write_lock
-from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder, inventory_at
+from harness.campaigns.options import RunOptions, cache_folder, inventory_at
 from harness.campaigns.preparing import build_base_images
-from harness.campaigns.rendering import finish, latest, view_of
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
-from harness.campaigns.verifying import certify, verify
 from harness.campaigns.watching import cancel, evidence_of, status_of
+from harness.issuing.certifying import certify, verify
+from harness.issuing.outcome import Finished, Progress
+from harness.issuing.papers import Office
+from harness.issuing.rendering import finish, latest, view_of
+from harness.planning.lockfile import check_lock, lock_path, write_lock
 
 __all__ = [
     "Finished",
@@ -45,4 +46,4 @@ __all__ = [
     "verify",
     "view_of",
     "write_lock",
-]  # fmt: skip
+]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from harness.campaigns.options import Progress
 from harness.errors import HarnessError
 from harness.evidence import Recorder, Workspace
 from harness.execution import Lab, block_cell, run_cell
+from harness.issuing.outcome import Progress
 from harness.judging import Judgement
 from harness.model.definitions import Retries
 from harness.model.plan import Cell
 from harness.model.results import Cause, Verdict
-from harness.provision import Kind
+from harness.provision.provisioner import Kind
 
 #: What serves, an operating system, a CPU: what the known-good probe can tell apart.
 Target = tuple[Kind, str, str]
@@ -56,8 +56,9 @@ class Attempts:
             if left[kind] == 0:
                 break
             left[kind] -= 1
-            self.progress.note(f"{cell.short}: attempt {record.number} ended with {kind}, tried again: "
-                               f"{judgement.message}")  # fmt: skip
+            self.progress.note(
+                f"{cell.short}: attempt {record.number} ended with {kind}, tried again: {judgement.message}"
+            )
         self.progress.done(cell, judgement.verdict, judgement.message)
         return judgement
 

@@ -23,19 +23,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import __version__
 from harness.campaigns.choosing import plan_of
-from harness.campaigns.locking import NAME as LOCK
-from harness.campaigns.locking import write_lock
-from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder
-from harness.campaigns.rendering import OUTPUTS, row_of
+from harness.campaigns.options import RunOptions, cache_folder
 from harness.campaigns.running import run_campaign
-from harness.definitions import Catalogue
+from harness.containers.engine import Engine
+from harness.containers.images import BaseImages
 from harness.errors import UsageError
 from harness.evidence import CampaignRow, Workspace
 from harness.evidence.store import disk_errors
 from harness.gating import Difference, compare, read_record
-from harness.machines import Engine
+from harness.issuing.outcome import Finished, Progress
+from harness.issuing.rendering import OUTPUTS, row_of
 from harness.model.plan import Definitions
-from harness.provision import BaseImages
+from harness.planning.lockfile import NAME as LOCK
+from harness.planning.lockfile import write_lock
+from harness.reading.catalogue import Catalogue
 
 #: Of a matrix's folder these are no part of the definitions.
 LEFT_OUT = (".harness", ".git", "__pycache__", ".pytest_cache", ".venv")
@@ -73,8 +74,10 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
         raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
     definitions, plan = plan_of(Path(row.folder))
     if plan.digest != row.plan_digest:
-        raise UsageError(f"the definitions of campaign {identity} were changed since it ran",
-                         advice="restore them, or bundle a new campaign")  # fmt: skip
+        raise UsageError(
+            f"the definitions of campaign {identity} were changed since it ran",
+            advice="restore them, or bundle a new campaign",
+        )
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch, disk_errors(f"writing {out}"):
         root = Path(scratch)
         _definitions(definitions, root / "definitions")
@@ -96,9 +99,13 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
             _images(row, definitions, workspace, root / "images")
         members = sorted(path for path in root.rglob("*") if path.is_file())
         manifest = Manifest(
-            bundle=1, harness=__version__, campaign=identity, plan=plan.digest, options=row.options,
+            bundle=1,
+            harness=__version__,
+            campaign=identity,
+            plan=plan.digest,
+            options=row.options,
             files={str(path.relative_to(root)): _digest(path) for path in members},
-        )  # fmt: skip
+        )
         part = out.with_name(f".{out.name}.part")
         with tarfile.open(part, "w") as tar:
             text = manifest.model_dump_json(indent=1).encode()
@@ -132,17 +139,22 @@ def _digest(path: Path) -> str:
 def _definitions(definitions: Definitions, root: Path) -> None:
     """The matrix's folder, and of the catalogue what the plan names."""
     if not definitions.application_folder.is_relative_to(definitions.folder):
-        raise UsageError(f"the application lies outside of {definitions.folder}: it cannot be bundled",
-                         advice="put application.yaml beside, or below, matrix.yaml")  # fmt: skip
+        raise UsageError(
+            f"the application lies outside of {definitions.folder}: it cannot be bundled",
+            advice="put application.yaml beside, or below, matrix.yaml",
+        )
     ignore = shutil.ignore_patterns(*LEFT_OUT)
     shutil.copytree(definitions.folder, root / "matrix", ignore=ignore)
     if definitions.matrix_path.name != "matrix.yaml":
         _copy(definitions.matrix_path, root / "matrix" / "matrix.yaml")
     catalogue = Catalogue.standard()
     groups: dict[str, Collection[str]] = {
-        "cpu": definitions.cpus, "os": definitions.systems, "database": definitions.databases,
-        "runtime": definitions.runtimes, "middleware": definitions.middlewares,
-    }  # fmt: skip
+        "cpu": definitions.cpus,
+        "os": definitions.systems,
+        "database": definitions.databases,
+        "runtime": definitions.runtimes,
+        "middleware": definitions.middlewares,
+    }
     for kind, group in groups.items():
         for name in group:
             path = catalogue.find("targets", kind, f"{name}.yaml")
@@ -194,8 +206,9 @@ def unpack(path: Path, folder: Path) -> Manifest:
     wrong = sorted(there ^ manifest.files.keys())
     wrong += [name for name in sorted(there & manifest.files.keys()) if _digest(folder / name) != manifest.files[name]]
     if wrong:
-        raise UsageError(f"{path} is not what its manifest says: {', '.join(wrong[:5])}",
-                         advice="get it again from whoever made it")  # fmt: skip
+        raise UsageError(
+            f"{path} is not what its manifest says: {', '.join(wrong[:5])}", advice="get it again from whoever made it"
+        )
     return manifest
 
 
@@ -239,14 +252,21 @@ def replay(path: Path, workspace: Workspace, options: RunOptions, progress: Prog
         if plan.digest != manifest.plan:
             raise UsageError(
                 f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "
-                f"plan: {plan.digest[:12]}, not {manifest.plan[:12]}", advice="use the version that made it",
-            )  # fmt: skip
+                f"plan: {plan.digest[:12]}, not {manifest.plan[:12]}",
+                advice="use the version that made it",
+            )
         stored = RunOptions(
-            mirror=options.mirror, jobs=options.jobs or manifest.options["jobs"],
-            allow_expired=tuple(manifest.options["allow_expired"]), only=manifest.options["only"],
+            mirror=options.mirror,
+            jobs=options.jobs or manifest.options["jobs"],
+            allow_expired=tuple(manifest.options["allow_expired"]),
+            only=manifest.options["only"],
             retry_failed=manifest.options["retry_failed"],
-        )  # fmt: skip
+        )
         finished = run_campaign(Path("matrix"), workspace, stored, progress)
-    return Replayed(finished=finished, difference=compare(
-        read_record(kept / "record" / "campaign.json"), read_record(Path(finished.outputs["json"])),
-    ))  # fmt: skip
+    return Replayed(
+        finished=finished,
+        difference=compare(
+            read_record(kept / "record" / "campaign.json"),
+            read_record(Path(finished.outputs["json"])),
+        ),
+    )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.campaigns.locking import locked_plan
+from harness.attest.architecture import host_architecture
 from harness.campaigns.options import RunOptions
-from harness.definitions import read
+from harness.containers.engine import Engine
 from harness.errors import UsageError
-from harness.machines import Engine, Inventory
+from harness.hosts.inventory import Inventory
+from harness.machines.placing import Placement, resolve
 from harness.model.definitions import size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
 from harness.planning import expand
-from harness.provision import Placement, resolve
-from harness.provision.architecture import host_architecture
+from harness.planning.lockfile import locked_plan
+from harness.reading.read import read
 
 #: What one cell takes beside its containers: pytest or locust, and room for the engine.
 CELL_OVERHEAD = 256 * 2**20
@@ -32,17 +33,23 @@ def plan_of(folder: Path, *, locked: bool = True) -> tuple[Definitions, Plan]:
 
 def expected_target(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> Placement:
     """What will serve the cell here: of several machines the fidelity that shows least."""
-    return resolve(definitions.machines(cell.axes), cell.prefer, definitions.matrix.require.fidelity, inventory,
-                   definitions.application_of(cell.axes).needs)  # fmt: skip
+    return resolve(
+        definitions.machines(cell.axes),
+        cell.prefer,
+        definitions.matrix.require.fidelity,
+        inventory,
+        definitions.application_of(cell.axes).needs,
+    )
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
     for axis, value in only.items():
         known = sorted({cell.axes[axis] for cell in plan.cells if axis in cell.axes})
         if value not in known:
-            raise UsageError(f"--only {axis}={value}: no cell has it; "
-                             f"{'known: ' + ', '.join(known) if known else 'no such axis'}",
-                             advice="see: harness plan")  # fmt: skip
+            raise UsageError(
+                f"--only {axis}={value}: no cell has it; {'known: ' + ', '.join(known) if known else 'no such axis'}",
+                advice="see: harness plan",
+            )
     cells = [cell for cell in plan.cells if all(cell.axes.get(a) == v for a, v in only.items())]
     if not cells:
         raise UsageError("no cell fits every --only", advice="see: harness plan")

@@ -6,11 +6,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from harness.campaigns.rendering import row_of
 from harness.evidence import Workspace
 from harness.gating import CampaignRecord, read_record
-from harness.model.plan import digest_of
+from harness.issuing.rendering import row_of
 from harness.model.results import Result
+from harness.system.canonical import digest_of
 
 
 def record_path(name: str, workspace: Workspace | None) -> Path:
@@ -50,6 +50,14 @@ def flaky_cases(workspace: Workspace) -> list[dict[str, Any]]:
     for (cell, suite, case, _), runs in seen.items():
         failed = [(campaign, number) for campaign, number, result in runs if result is Result.FAIL]
         if failed and len(failed) < len(runs):
-            found.append({"cell": cell, "suite": suite, "case": case, "runs": len(runs), "failed": len(failed),
-                          "failures": [f"{campaign}/{number}" for campaign, number in failed]})  # fmt: skip
+            found.append(
+                {
+                    "cell": cell,
+                    "suite": suite,
+                    "case": case,
+                    "runs": len(runs),
+                    "failed": len(failed),
+                    "failures": [f"{campaign}/{number}" for campaign, number in failed],
+                }
+            )
     return sorted(found, key=lambda one: (-one["failed"] / one["runs"], one["cell"], one["case"]))

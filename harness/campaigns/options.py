@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.definitions import parse
 from harness.errors import UsageError
-from harness.machines import Inventory
+from harness.hosts.inventory import Inventory
 from harness.model.definitions import Hosts
-from harness.model.plan import Cell
-from harness.model.results import Verdict
-from harness.model.view import CampaignView
-from harness.report import campaign_summary
+from harness.reading.read import parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,35 +26,14 @@ class RunOptions:
     hosts: str = ""  #: file of the inventory; none where it is empty
 
     def plain(self) -> dict[str, Any]:
-        return {"allow_expired": list(self.allow_expired), "no_cache": self.no_cache, "jobs": self.jobs,
-                "only": self.only, "retry_failed": self.retry_failed,
-                "hosts": str(Path(self.hosts).absolute()) if self.hosts else ""}  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What a person sees while it runs: ``step`` per stage, ``done`` per cell, ``note`` for the rest.
-
-    ``begin`` is told the cells that are left, the seconds that they may take, and how many run at once.
-    """
-
-    step: Callable[[Cell, str], None] = lambda _c, _w: None
-    done: Callable[[Cell, Verdict, str], None] = lambda _c, _v, _m: None
-    note: Callable[[str], None] = lambda _w: None
-    begin: Callable[[list[Cell], dict[str, float], int], None] = lambda _c, _e, _j: None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A campaign that came to its end (or was interrupted)."""
-
-    view: CampaignView
-    outputs: dict[str, str]
-    interrupted: bool
-    uncertified: str = ""
-
-    def summary(self) -> dict[str, Any]:
-        return campaign_summary(self.view, self.outputs)
+        return {
+            "allow_expired": list(self.allow_expired),
+            "no_cache": self.no_cache,
+            "jobs": self.jobs,
+            "only": self.only,
+            "retry_failed": self.retry_failed,
+            "hosts": str(Path(self.hosts).absolute()) if self.hosts else "",
+        }
 
 
 def inventory_at(path: str) -> Inventory | None:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from harness.campaigns.options import cache_folder
+from harness.containers.engine import Engine
+from harness.containers.images import BaseImages
 from harness.evidence import Recorder, Workspace
-from harness.machines import Engine
 from harness.model.definitions import Os
-from harness.provision import BaseImages
 
 
 def build_base_images(

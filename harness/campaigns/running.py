@@ -13,37 +13,35 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import FrameType
 
+from harness.attest.attestation import reference_seconds
 from harness.campaigns.attempts import Attempts
 from harness.campaigns.choosing import chosen, in_order, jobs_at_once, plan_of
 from harness.campaigns.estimating import expected_seconds
-from harness.campaigns.options import Finished, Progress, RunOptions, cache_folder, inventory_at
-from harness.campaigns.rendering import finish, row_of
+from harness.campaigns.options import RunOptions, cache_folder, inventory_at
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
+from harness.containers.engine import LABEL_CAMPAIGN, Engine
+from harness.containers.environments import Environments
+from harness.containers.images import BaseImages
+from harness.containers.provisioner import Containers
 from harness.errors import Canceled, HarnessError, UsageError
 from harness.evidence import AttemptRow, CampaignRow, Recorder, Workspace
 from harness.evidence.journal import now
 from harness.execution import Lab, cases_of
-from harness.machines import Engine, qemu
-from harness.machines.engine import LABEL_CAMPAIGN
+from harness.hosts.provisioner import LabHosts
+from harness.issuing.outcome import Finished, Progress
+from harness.issuing.rendering import finish, row_of
 from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions, Plan
 from harness.model.results import Cause, Observation, Result, State, Verdict
 from harness.presentation.typesetting import fonts
-from harness.provision import (
-    BaseImages,
-    Containers,
-    Disks,
-    Environments,
-    Kind,
-    LabHosts,
-    Provisioner,
-    VirtualMachines,
-)
-from harness.provision.attestation import reference_seconds
-from harness.runners.pytest_runner import PRELOAD
+from harness.provision.provisioner import Kind, Provisioner
+from harness.runners.pytest.run import PRELOAD
 from harness.system.forking import ForkServer
 from harness.system.turns import Turns
+from harness.virtual import qemu
+from harness.virtual.disks import Disks
+from harness.virtual.provisioner import VirtualMachines
 
 
 def run_campaign(folder: Path, workspace: Workspace, options: RunOptions, progress: Progress) -> Finished:
@@ -58,11 +56,20 @@ def run_campaign(folder: Path, workspace: Workspace, options: RunOptions, progre
     identity = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
     deployment = deployment_suite()
     with workspace.working(identity):
-        workspace.journal.open_campaign(CampaignRow(
-            id=identity, created=now(), finished=None, matrix=plan.matrix, folder=str(folder.resolve()),
-            plan_digest=plan.digest, plan=snapshot(definitions, plan, deployment), options=options.plain(),
-            conditions=conditions(engine), verdict=None,
-        ))  # fmt: skip
+        workspace.journal.open_campaign(
+            CampaignRow(
+                id=identity,
+                created=now(),
+                finished=None,
+                matrix=plan.matrix,
+                folder=str(folder.resolve()),
+                plan_digest=plan.digest,
+                plan=snapshot(definitions, plan, deployment),
+                options=options.plain(),
+                conditions=conditions(engine),
+                verdict=None,
+            )
+        )
         progress.note(f"campaign {identity}: {len(cells)} of {len(plan.cells)} cells")
         return _work(identity, definitions, cells, workspace, engine, options, progress, deployment)
 
@@ -85,10 +92,13 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
                 advice="restore them, or begin a new campaign with: harness run",
             )
         stored = RunOptions(
-            mirror=options.mirror, allow_expired=tuple(row.options["allow_expired"]),
-            jobs=options.jobs or row.options["jobs"], only=row.options["only"],
-            retry_failed=row.options["retry_failed"], hosts=options.hosts or row.options.get("hosts", ""),
-        )  # fmt: skip
+            mirror=options.mirror,
+            allow_expired=tuple(row.options["allow_expired"]),
+            jobs=options.jobs or row.options["jobs"],
+            only=row.options["only"],
+            retry_failed=row.options["retry_failed"],
+            hosts=options.hosts or row.options.get("hosts", ""),
+        )
         finished = set()
         deployment = deployment_suite()
         for attempt in workspace.journal.attempts(identity):
@@ -101,8 +111,9 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
         return _work(identity, definitions, left, workspace, engine, stored, progress, deployment)
 
 
-def _close_cut_off(workspace: Workspace, identity: str, attempt: AttemptRow, definitions: Definitions, plan: Plan,
-                   deployment: Suite) -> None:  # fmt: skip
+def _close_cut_off(
+    workspace: Workspace, identity: str, attempt: AttemptRow, definitions: Definitions, plan: Plan, deployment: Suite
+) -> None:
     """Close an attempt in whose middle the harness was ended: what was not seen is missed, and no fault of the product.
 
     Killed in here as well, it finds on the next resume what is still open.
@@ -113,15 +124,26 @@ def _close_cut_off(workspace: Workspace, identity: str, attempt: AttemptRow, def
     seen = workspace.journal.observations(identity).get((cell.id, attempt.number), [])
     known = {(one.suite, one.case) for one in seen}
     told = "the harness was ended in the middle of this attempt"
-    recorder.observe(*(
-        Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.INFRA, detail=told)
-        for suite, case in cases_of(definitions, deployment, cell) if (suite, case.id) not in known
-    ))  # fmt: skip
+    recorder.observe(
+        *(
+            Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.INFRA, detail=told)
+            for suite, case in cases_of(definitions, deployment, cell)
+            if (suite, case.id) not in known
+        )
+    )
     recorder.finish(Verdict.INCONCLUSIVE, Cause.INFRA, told, {})
 
 
-def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], workspace: Workspace, engine: Engine,
-          options: RunOptions, progress: Progress, deployment: Suite) -> Finished:  # fmt: skip
+def _work(
+    identity: str,
+    definitions: Definitions,
+    chosen_cells: list[Cell],
+    workspace: Workspace,
+    engine: Engine,
+    options: RunOptions,
+    progress: Progress,
+    deployment: Suite,
+) -> Finished:
     cancel, drain = threading.Event(), threading.Event()
     accepted = {accept.expired_release: accept.because for accept in definitions.matrix.accept}
     accepted |= dict.fromkeys(options.allow_expired, "--allow-expired-release")
@@ -139,9 +161,19 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
     forks = ForkServer([PRELOAD])
     threading.Thread(target=_prepare, name="prepare", daemon=True).start()
     turns = Turns(cache_folder() / "locks" / "machine", cancel)
-    lab = Lab(engine=engine, provisioners=provisioners, definitions=definitions, deployment_suite=deployment,
-              campaign=identity, cancel=cancel, drain=drain, say=progress.step, forks=forks, inventory=inventory,
-              turns=turns)  # fmt: skip
+    lab = Lab(
+        engine=engine,
+        provisioners=provisioners,
+        definitions=definitions,
+        deployment_suite=deployment,
+        campaign=identity,
+        cancel=cancel,
+        drain=drain,
+        say=progress.step,
+        forks=forks,
+        inventory=inventory,
+        turns=turns,
+    )
     retries = definitions.matrix.retries
     if options.retry_failed is not None:
         retries = retries.model_copy(update={"fail": options.retry_failed})
@@ -166,9 +198,12 @@ def _work(identity: str, definitions: Definitions, chosen_cells: list[Cell], wor
         cells = in_order(chosen_cells, definitions, expected)
         progress.begin(cells, expected, at_once)
         # All base images first, side by side: a cell that builds one keeps the load of every other waiting.
-        wanted = dict.fromkeys((os.os, cpu.architecture) for cell in cells
-                               for os, cpu in definitions.machines(cell.axes).values()
-                               if lab.placement(cell).kind in ("container", "vm"))  # fmt: skip
+        wanted = dict.fromkeys(
+            (os.os, cpu.architecture)
+            for cell in cells
+            for os, cpu in definitions.machines(cell.axes).values()
+            if lab.placement(cell).kind in ("container", "vm")
+        )
         missing = [(os, arch) for os, arch in wanted if not images.is_there(definitions.systems[os], arch)]
         wait([pool.submit(prepare, os, architecture) for os, architecture in missing])
         running: set[Future[None]] = {pool.submit(one, cell) for cell in cells}
@@ -197,8 +232,10 @@ def _stop(number: int, lab: Lab, progress: Progress, machines: Path) -> None:
     """Ctrl-C once: finish the steps that run. Ctrl-C again, or SIGTERM: stop now."""
     if number == signal.SIGINT and not lab.drain.is_set():
         lab.drain.set()
-        progress.note("stopping: the steps that run are finished and recorded; Ctrl-C again stops now / "
-                      "正在停止：当前步骤完成并记录后结束；再按 Ctrl-C 立即停止")  # fmt: skip
+        progress.note(
+            "stopping: the steps that run are finished and recorded; Ctrl-C again stops now / "
+            "正在停止：当前步骤完成并记录后结束；再按 Ctrl-C 立即停止"
+        )
         return
     if lab.cancel.is_set():
         progress.note("still stopping: containers are being removed")

@@ -8,11 +8,12 @@ from importlib.metadata import version
 from typing import Any
 
 from harness import __version__
-from harness.definitions import Catalogue, parse
+from harness.containers.engine import Engine
 from harness.errors import InfrastructureError
-from harness.machines import Engine
 from harness.model.definitions import Suite
 from harness.model.plan import Definitions, Plan
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse
 
 
 def deployment_suite() -> Suite:
@@ -31,25 +32,43 @@ def snapshot(definitions: Definitions, plan: Plan, deployment: Suite) -> dict[st
     return {
         "matrix": definitions.matrix.model_dump(mode="json"),
         "application": definitions.application.model_dump(mode="json", by_alias=True),
-        "cpus": plain(definitions.cpus), "systems": plain(definitions.systems),
-        "databases": plain(definitions.databases), "deployment": deployment.model_dump(mode="json"),
-        "suites": {name: {**suite.definition.model_dump(mode="json"), "digest": suite.digest}
-                   for name, suite in definitions.suites.items()},
-        "cells": [{"id": c.id, "short": c.short, "axes": c.axes, "suites": list(c.suites), "reason": c.reason}
-                  for c in plan.cells],
+        "cpus": plain(definitions.cpus),
+        "systems": plain(definitions.systems),
+        "databases": plain(definitions.databases),
+        "deployment": deployment.model_dump(mode="json"),
+        "suites": {
+            name: {**suite.definition.model_dump(mode="json"), "digest": suite.digest}
+            for name, suite in definitions.suites.items()
+        },
+        "cells": [
+            {"id": c.id, "short": c.short, "axes": c.axes, "suites": list(c.suites), "reason": c.reason}
+            for c in plan.cells
+        ],
         "excluded": [{"rule": e.told, "because": e.because, "count": e.count} for e in plan.excluded],
-        "valid": plan.valid, "definitions": plan.definitions,
-        "pairs": {"strength": plan.coverage.strength, "covered": plan.coverage.covered, "never": plan.coverage.never,
-                  "tuples": plan.coverage.tuples},
-    }  # fmt: skip
+        "valid": plan.valid,
+        "definitions": plan.definitions,
+        "pairs": {
+            "strength": plan.coverage.strength,
+            "covered": plan.coverage.covered,
+            "never": plan.coverage.never,
+            "tuples": plan.coverage.tuples,
+        },
+    }
 
 
 def conditions(engine: Engine) -> dict[str, Any]:
     """Test conditions: the controller, the engine, the tools with their versions."""
     tools = {name: version(name) for name in ("pytest", "pytest-testinfra", "locust", "docker", "typst", "pyhanko")}
     return {
-        "harness": __version__, "python": platform.python_version(), "tools": tools,
-        "engine": engine.version.get("Version", ""), "kernel": platform.release(), "machine": platform.machine(),
-        "cpus": engine.cpus, "memory": engine.memory, "system": engine.info.get("OperatingSystem", ""),
-        "storage": engine.info.get("Driver", ""), "python implementation": sys.implementation.name,
-    }  # fmt: skip
+        "harness": __version__,
+        "python": platform.python_version(),
+        "tools": tools,
+        "engine": engine.version.get("Version", ""),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpus": engine.cpus,
+        "memory": engine.memory,
+        "system": engine.info.get("OperatingSystem", ""),
+        "storage": engine.info.get("Driver", ""),
+        "python implementation": sys.implementation.name,
+    }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.containers.engine import LABEL_CAMPAIGN, Engine
 from harness.evidence import Workspace
-from harness.machines import Engine, qemu
-from harness.machines.engine import LABEL_CAMPAIGN
+from harness.virtual import qemu
 
 
 def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, everywhere: bool = False) -> list[str]:

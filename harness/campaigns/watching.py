@@ -7,9 +7,9 @@ import signal
 from collections import Counter
 from typing import Any
 
-from harness.campaigns.rendering import row_of
 from harness.errors import UsageError
 from harness.evidence import Workspace
+from harness.issuing.rendering import row_of
 from harness.model.results import State
 
 
@@ -26,12 +26,17 @@ def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
     for cell in row.plan["cells"]:
         attempt = last.get(cell["id"])
         done = attempt is not None and attempt.state is State.DONE
-        cells.append({
-            "id": cell["id"], "short": cell["short"], "axes": cell["axes"],
-            "state": attempt.state.value if attempt is not None else State.QUEUED.value,
-            "since": since.get(cell["id"]), "attempt": attempt.number if attempt is not None else 0,
-            "verdict": attempt.verdict.value if done and attempt and attempt.verdict is not None else None,
-        })  # fmt: skip
+        cells.append(
+            {
+                "id": cell["id"],
+                "short": cell["short"],
+                "axes": cell["axes"],
+                "state": attempt.state.value if attempt is not None else State.QUEUED.value,
+                "since": since.get(cell["id"]),
+                "attempt": attempt.number if attempt is not None else 0,
+                "verdict": attempt.verdict.value if done and attempt and attempt.verdict is not None else None,
+            }
+        )
     running = workspace.alive(identity)
     state = "running" if running else "finished" if row.finished else "cut off"
     counts = Counter(cell["verdict"] or cell["state"] for cell in cells)
@@ -63,8 +68,10 @@ def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Worksp
     if len(found) != 1:
         known = ", ".join(one["short"] for one in found or row.plan["cells"][:12])
         told = "no cell" if not found else f"{len(found)} cells"
-        raise UsageError(f"{told} of {identity} with an id that begins with {cell!r}; there is: {known}",
-                         advice="see: harness status")  # fmt: skip
+        raise UsageError(
+            f"{told} of {identity} with an id that begins with {cell!r}; there is: {known}",
+            advice="see: harness status",
+        )
     files = [file for file in workspace.journal.files(identity) if file["cell"] == found[0]["id"]]
     number = attempt if attempt is not None else max((file["number"] for file in files), default=0)
     return [file for file in files if file["number"] == number]

@@ -10,7 +10,6 @@ from typing import Any
 
 import segno
 
-from harness.certify.keys import PublicKey
 from harness.certify.policy import NOTHING, Kind, uncertified
 from harness.certify.statement import Issue
 from harness.model.definitions import Commission, IssuerProfile
@@ -18,6 +17,7 @@ from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView, CellView
 from harness.presentation import Presentation, Wording
 from harness.presentation.typesetting import Place, typeset
+from harness.signing.keys import PublicKey
 
 TEMPLATE = "certificate.typ"
 
@@ -38,9 +38,17 @@ class Signature:
         return "signed" if self.keys else "draft" if profile.signed else "unsigned"
 
 
-def render_certificate(view: CampaignView, presentation: Presentation, profile: IssuerProfile, kind: Kind,
-                       issue: Issue, digests: Mapping[str, str], *, commission: Commission = NOTHING,
-                       signature: Signature | None = None) -> tuple[bytes, dict[str, Place]]:  # fmt: skip
+def render_certificate(
+    view: CampaignView,
+    presentation: Presentation,
+    profile: IssuerProfile,
+    kind: Kind,
+    issue: Issue,
+    digests: Mapping[str, str],
+    *,
+    commission: Commission = NOTHING,
+    signature: Signature | None = None,
+) -> tuple[bytes, dict[str, Place]]:
     """The certificate, and where its seal goes. ``digests``: SHA-256 of ``report`` (PDF), ``html`` and ``json``.
 
     Raises:
@@ -60,34 +68,62 @@ def render_certificate(view: CampaignView, presentation: Presentation, profile: 
     return typeset(presentation, TEMPLATE, data, files, moment=moment)
 
 
-def face(view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind, issue: Issue,
-         digests: Mapping[str, str], commission: Commission, signature: Signature) -> dict[str, Any]:  # fmt: skip
+def face(
+    view: CampaignView,
+    words: Wording,
+    profile: IssuerProfile,
+    kind: Kind,
+    issue: Issue,
+    digests: Mapping[str, str],
+    commission: Commission,
+    signature: Signature,
+) -> dict[str, Any]:
     """Everything that stands on the certificate, as the template reads it."""
     state = signature.state(profile)
     return {
-        "kind": {"zh": kind.zh, "en": kind.en, "pre": kind.pre, "conditional": kind.conditional}, "state": state,
-        "number": issue.number, "report_number": issue.report_number, "issued": issue.issued[:10],
-        "valid_until": issue.valid_until, "tested": _days(view), "versions": "、".join(view.versions),
-        "issuer": {"name": profile.name.model_dump()}, "logo": profile.logo,
-        "product": view.application["name"], "vendor": view.application["vendor"],
+        "kind": {"zh": kind.zh, "en": kind.en, "pre": kind.pre, "conditional": kind.conditional},
+        "state": state,
+        "number": issue.number,
+        "report_number": issue.report_number,
+        "issued": issue.issued[:10],
+        "valid_until": issue.valid_until,
+        "tested": _days(view),
+        "versions": "、".join(view.versions),
+        "issuer": {"name": profile.name.model_dump()},
+        "logo": profile.logo,
+        "product": view.application["name"],
+        "vendor": view.application["vendor"],
         "applicant": (commission.applicant or profile.applicant).model_dump(),
-        "people": {"approver": commission.approver}, "standing": words.pair("standing", state),
+        "people": {"approver": commission.approver},
+        "standing": words.pair("standing", state),
         "marks": [one.model_dump() for one in profile.accreditation or ()],
-        "lead": words.pair("conclusion", "lead"), "conclusion": conclusion(view, words, profile, kind, commission),
+        "lead": words.pair("conclusion", "lead"),
+        "conclusion": conclusion(view, words, profile, kind, commission),
         "platforms": [platform(cell, words, profile) for cell in view.cells],
         "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
         "excluded": [{"count": one["count"], "because": one["because"]} for one in view.excluded],
         "sampled": view.strategy != "full",
-        "inherits": [one.model_dump() for one in commission.inherits], "limits": limits(view, profile, commission),
-        "packages": [{key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")}
-                     for p in view.packages],
-        "suites": [{"name": s["suite"], "title": s["title"], "version": s["version"], "method": s.get("method") or "—",
-                    "cases": len(s["cases"])} for s in view.suites],
-        "records": _records(view, digests, signature), "keys": [{"algorithm": k.algorithm, "keyid": k.keyid}
-                                                     for k in signature.keys],
+        "inherits": [one.model_dump() for one in commission.inherits],
+        "limits": limits(view, profile, commission),
+        "packages": [
+            {key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")} for p in view.packages
+        ],
+        "suites": [
+            {
+                "name": s["suite"],
+                "title": s["title"],
+                "version": s["version"],
+                "method": s.get("method") or "—",
+                "cases": len(s["cases"]),
+            }
+            for s in view.suites
+        ],
+        "records": _records(view, digests, signature),
+        "keys": [{"algorithm": k.algorithm, "keyid": k.keyid} for k in signature.keys],
         "url": signature.code.partition("#")[0] if signature.code.startswith("http") else "",
-        "proof": bool(signature.code), "statement_sha256": signature.statement or digests["json"],
-    }  # fmt: skip
+        "proof": bool(signature.code),
+        "statement_sha256": signature.statement or digests["json"],
+    }
 
 
 def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str, Any]:
@@ -95,30 +131,39 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
     declared = [fact for fact in cell.attestation if fact["declared"]]
     static = sum(1 for c in cell.cases if c.result is Result.PASS and c.fidelity is Fidelity.STATIC)
     return {
-        "cpu": cell.names["cpu"].model_dump(), "os": cell.names["os"].model_dump(),
+        "cpu": cell.names["cpu"].model_dump(),
+        "os": cell.names["os"].model_dump(),
         "isa": cell.isa,
-        "server": cell.fact("server model"), "kernel": cell.fact("kernel"),
+        "server": cell.fact("server model"),
+        "kernel": cell.fact("kernel"),
         "database": cell.database,
         "further": [f"{k}: {v}" for k, v in cell.further_axes],
-        "version": cell.version, "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity),
+        "version": cell.version,
+        "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity),
         "emulator": cell.fact("emulator"),
         "attested": f"{sum(1 for one in declared if one['holds'])}/{len(declared)}",
-        "passed": cell.count(Result.PASS) - static, "static": static, "skipped": cell.count(Result.SKIP),
+        "passed": cell.count(Result.PASS) - static,
+        "static": static,
+        "skipped": cell.count(Result.SKIP),
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
         "uncertified": [words.pair("characteristic", one) for one in uncertified(cell, profile)],
-    }  # fmt: skip
+    }
 
 
-def conclusion(view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind,
-               commission: Commission) -> dict[str, str]:  # fmt: skip
+def conclusion(
+    view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind, commission: Commission
+) -> dict[str, str]:
     """The sentences that say what was found, and what it is worth."""
     waived = sum(1 for cell in view.cells if cell.verdict is Verdict.CONDITIONAL)
     emulated = sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED))
     numbers: dict[str, Any] = {
-        "planned": len(view.cells), "passed": len(view.cells) - waived, "waived": waived, "emulated": emulated,
+        "planned": len(view.cells),
+        "passed": len(view.cells) - waived,
+        "waived": waived,
+        "emulated": emulated,
         "containers": sum(1 for c in view.cells if c.fidelity is Fidelity.CONTAINER),
         "inherited": len(commission.inherits),
-    }  # fmt: skip
+    }
     wanted = ["conditional" if kind.conditional else "all"]
     wanted += ["pre"] * kind.pre + ["inherited"] * bool(commission.inherits)
     parts = [words.sentence("conclusion", word, **numbers) for word in wanted]
@@ -129,8 +174,10 @@ def conclusion(view: CampaignView, words: Wording, profile: IssuerProfile, kind:
         parts.append({"zh": zh["zh"], "en": en["en"]})
     if commission.amends is not None:
         because = commission.amends.because
-        zh, en = (words.sentence("conclusion", "amends", number=commission.amends.number, because=told)
-                  for told in (because.zh, because.en))  # fmt: skip
+        zh, en = (
+            words.sentence("conclusion", "amends", number=commission.amends.number, because=told)
+            for told in (because.zh, because.en)
+        )
         parts.append({"zh": zh["zh"], "en": en["en"]})
     if profile.conclusion is not None:
         parts.append(profile.conclusion.model_dump())
@@ -147,21 +194,35 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
     for cell in view.cells:
         name = " · ".join(cell.axes.values())
         for one in cell.waived:
-            found.append({
-                "zh": f"豁免：{name} {one['case']}：{one['because']}（{one['approved_by']} 批准，"
-                      f"依据 {one['evidence']}，有效至 {one['expires']}）。",
-                "en": f"Waived, approved by {one['approved_by']}, until {one['expires']}.",
-            })  # fmt: skip
+            found.append(
+                {
+                    "zh": f"豁免：{name} {one['case']}：{one['because']}（{one['approved_by']} 批准，"
+                    f"依据 {one['evidence']}，有效至 {one['expires']}）。",
+                    "en": f"Waived, approved by {one['approved_by']}, until {one['expires']}.",
+                }
+            )
         if cell.unsteady:
-            found.append({"zh": f"不稳定：{name} 第 {len(cell.attempts)} 次执行才通过。",
-                          "en": f"Unsteady: passed only at attempt {len(cell.attempts)}."})  # fmt: skip
-    found += [{"zh": f"静态扫描 {case.id} {case.title.zh}（{number} 个单元）。",
-               "en": f"Static scan: {case.title.en}, in {number} cells; noted, see the report."}
-              for case, number in view.noted]  # fmt: skip
+            found.append(
+                {
+                    "zh": f"不稳定：{name} 第 {len(cell.attempts)} 次执行才通过。",
+                    "en": f"Unsteady: passed only at attempt {len(cell.attempts)}.",
+                }
+            )
+    found += [
+        {
+            "zh": f"静态扫描 {case.id} {case.title.zh}（{number} 个单元）。",
+            "en": f"Static scan: {case.title.en}, in {number} cells; noted, see the report.",
+        }
+        for case, number in view.noted
+    ]
     found += [one.model_dump() for one in commission.deviations]
-    found.append({"zh": "结果仅与所测样品有关；未经出具方同意不得部分复制。",
-                  "en": "The results relate only to the items tested; not to be reproduced in part without the "
-                        "issuer's approval."})  # fmt: skip
+    found.append(
+        {
+            "zh": "结果仅与所测样品有关；未经出具方同意不得部分复制。",
+            "en": "The results relate only to the items tested; not to be reproduced in part without the "
+            "issuer's approval.",
+        }
+    )
     return [dict(one) for one in dict.fromkeys(tuple(one.items()) for one in found)]
 
 
@@ -173,13 +234,19 @@ def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:
 def _records(view: CampaignView, digests: Mapping[str, str], signature: Signature) -> list[dict[str, Any]]:
     tools = ", ".join(f"{name} {number}" for name, number in view.conditions.get("tools", {}).items())
     rows = (
-        ("任务编号", "campaign", view.id), ("报告摘要", "report SHA-256", digests["report"]),
-        ("网页报告摘要", "HTML report SHA-256", digests["html"]), ("记录摘要", "record SHA-256", digests["json"]),
-        ("计划摘要", "plan SHA-256", view.plan_digest), ("日志链", "journal head", view.journal_head),
-        ("工具", "tools", f"harness {view.conditions.get('harness', '')}, {tools}, "
-                        f"Docker {view.conditions.get('engine', '')}"),
+        ("任务编号", "campaign", view.id),
+        ("报告摘要", "report SHA-256", digests["report"]),
+        ("网页报告摘要", "HTML report SHA-256", digests["html"]),
+        ("记录摘要", "record SHA-256", digests["json"]),
+        ("计划摘要", "plan SHA-256", view.plan_digest),
+        ("日志链", "journal head", view.journal_head),
+        (
+            "工具",
+            "tools",
+            f"harness {view.conditions.get('harness', '')}, {tools}, Docker {view.conditions.get('engine', '')}",
+        ),
         *((f"签名密钥 {key.algorithm}", "signing key", key.keyid) for key in signature.keys),
-    )  # fmt: skip
+    )
     return [{"name": {"zh": zh, "en": en}, "value": value} for zh, en, value in rows]
 
 

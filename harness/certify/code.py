@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from harness.certify.keys import PublicKey
 from harness.certify.steps import CheckStep, Status
+from harness.signing.keys import PublicKey
 
 #: Where no address is configured.
 NOWHERE = "xc:"
@@ -52,8 +52,10 @@ class Proof:
         until = "" if self.until is None else str((self.until - EPOCH).days)
         digest, signature = (_encode(one) for one in (bytes.fromhex(self.sha256), self.signature))
         number = urllib.parse.quote(self.number, safe="").replace(".", "%2E")
-        return (f"{address.replace('{number}', number) or NOWHERE}#1.{number}.{digest}."
-                f"{(self.issued - EPOCH).days}.{until}.{signature}")  # fmt: skip
+        return (
+            f"{address.replace('{number}', number) or NOWHERE}#1.{number}.{digest}."
+            f"{(self.issued - EPOCH).days}.{until}.{signature}"
+        )
 
     def holds(self, keys: Sequence[PublicKey]) -> PublicKey | None:
         """The key whose signature it is; None where it is none of these."""
@@ -85,10 +87,12 @@ def read_proof(text: str) -> Proof:
         raise NoProof("no proof of the form #1.NUMBER.DIGEST.ISSUED.UNTIL.SIGNATURE")
     number, digest, issued, until, signature = found.groups()
     proof = Proof(
-        number=urllib.parse.unquote(number), sha256=_decode(digest).hex(),
+        number=urllib.parse.unquote(number),
+        sha256=_decode(digest).hex(),
         issued=EPOCH + datetime.timedelta(int(issued)),
-        until=EPOCH + datetime.timedelta(int(until)) if until else None, signature=_decode(signature),
-    )  # fmt: skip
+        until=EPOCH + datetime.timedelta(int(until)) if until else None,
+        signature=_decode(signature),
+    )
     if proof.text().partition("#")[2] != found[0]:  # other digits, bits of base64 that mean nothing, other escapes
         raise NoProof("a proof in another form than the one that is written")
     return proof
@@ -103,10 +107,18 @@ def check_code(text: str, keys: Sequence[PublicKey], predicate: bytes | None, to
         return [CheckStep(name="code", status=Status.INVALID, detail=str(error))]
     key = proof.holds(keys)
     if key is None:
-        return [CheckStep(name="code", status=Status.COULD_NOT_CHECK,
-                          detail=f"{proof.number}: not signed by a trusted key, or changed")]  # fmt: skip
-    steps = [CheckStep(name="code", status=Status.VALID,
-                       detail=f"{proof.number}, issued {proof.issued}, signed by {key.name}")]  # fmt: skip
+        return [
+            CheckStep(
+                name="code",
+                status=Status.COULD_NOT_CHECK,
+                detail=f"{proof.number}: not signed by a trusted key, or changed",
+            )
+        ]
+    steps = [
+        CheckStep(
+            name="code", status=Status.VALID, detail=f"{proof.number}, issued {proof.issued}, signed by {key.name}"
+        )
+    ]
     if proof.until is not None and today > proof.until:
         steps.append(CheckStep(name="validity", status=Status.INVALID, detail=f"expired on {proof.until}"))
     if predicate is not None:

@@ -29,10 +29,10 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 from pyhanko_certvalidator import ValidationContext
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
-from harness.certify.keys import KeyStore, PublicKey
 from harness.certify.steps import CheckStep, Status
 from harness.errors import InfrastructureError, UsageError
 from harness.presentation.typesetting import Place
+from harness.signing.keys import KeyStore, PublicKey
 
 FIELD = "Issuer"
 #: In a millimetre.
@@ -81,8 +81,10 @@ class PdfSigning:
         """
         chain = _certificates(self.store.chain(self.name))
         if not chain:
-            raise UsageError(f"the key {self.name} has no X.509 certificate",
-                             advice="see: harness keys request, harness keys install")  # fmt: skip
+            raise UsageError(
+                f"the key {self.name} has no X.509 certificate",
+                advice="see: harness keys request, harness keys install",
+            )
         writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
         page, _ = writer.find_page_for_modification(place.page - 1)  # type: ignore[no-untyped-call]
         _, _, _, height = page.get_object()["/MediaBox"]
@@ -92,13 +94,18 @@ class PdfSigning:
         with tempfile.TemporaryDirectory() as scratch, _errors(self.timestamp):
             signer = signers.PdfSigner(
                 signers.PdfSignatureMetadata(
-                    field_name=FIELD, md_algorithm="sha256", subfilter=fields.SigSeedSubFilter.PADES, certify=True,
-                    docmdp_permissions=fields.MDPPerm.NO_CHANGES, reason=reason,
+                    field_name=FIELD,
+                    md_algorithm="sha256",
+                    subfilter=fields.SigSeedSubFilter.PADES,
+                    certify=True,
+                    docmdp_permissions=fields.MDPPerm.NO_CHANGES,
+                    reason=reason,
                 ),
-                signer=_StoredKey(self.store, self.name, self.passphrase, chain), timestamper=stamper,
+                signer=_StoredKey(self.store, self.name, self.passphrase, chain),
+                timestamper=stamper,
                 stamp_style=_style(seal, Path(scratch)),
                 new_field_spec=fields.SigFieldSpec(FIELD, on_page=place.page - 1, box=box),
-            )  # fmt: skip
+            )
             out = signer.sign_pdf(writer)
         return bytes(out.getbuffer())
 
@@ -173,8 +180,9 @@ def _chain(name: str, signature: EmbeddedPdfSignature) -> CheckStep:
 def _style(seal: bytes, scratch: Path) -> stamp.StaticStampStyle:
     file = scratch / "seal.pdf"
     file.write_bytes(seal)
-    layout = SimpleBoxLayoutRule(x_align=AxisAlignment.ALIGN_MID, y_align=AxisAlignment.ALIGN_MID,
-                                 margins=Margins(0, 0, 0, 0))  # fmt: skip
+    layout = SimpleBoxLayoutRule(
+        x_align=AxisAlignment.ALIGN_MID, y_align=AxisAlignment.ALIGN_MID, margins=Margins(0, 0, 0, 0)
+    )
     return stamp.StaticStampStyle.from_pdf_file(str(file), background_layout=layout, border_width=0)
 
 

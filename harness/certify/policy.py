@@ -47,10 +47,14 @@ def decide(view: CampaignView, profile: IssuerProfile, commission: Commission = 
     pre = not all(cell.fidelity in profile.adaptation for cell in view.cells)
     conditional = any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells)
     title = profile.titles.pre_adaptation if pre else profile.titles.adaptation
-    return Decision(kind=Kind(
-        zh=f"{title.zh}（带条件）" if conditional else title.zh,
-        en=f"{title.en} (conditional)" if conditional else title.en, pre=pre, conditional=conditional,
-    ))  # fmt: skip
+    return Decision(
+        kind=Kind(
+            zh=f"{title.zh}（带条件）" if conditional else title.zh,
+            en=f"{title.en} (conditional)" if conditional else title.en,
+            pre=pre,
+            conditional=conditional,
+        )
+    )
 
 
 def _of_results(view: CampaignView) -> list[Text]:
@@ -64,10 +68,12 @@ def _of_results(view: CampaignView) -> list[Text]:
         words = sorted({cell.verdict.value for cell in bad})
         named = "; ".join(f"{_name(cell)}: {_why(cell)}" for cell in bad[:NAMED])
         more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        found.append(Text(
-            zh=f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过",
-            en=f"{len(bad)} of {len(view.cells)} planned cells are {', '.join(words)} ({named}{more})",
-        ))  # fmt: skip
+        found.append(
+            Text(
+                zh=f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过",
+                en=f"{len(bad)} of {len(view.cells)} planned cells are {', '.join(words)} ({named}{more})",
+            )
+        )
     return found
 
 
@@ -76,23 +82,35 @@ def _of_policy(view: CampaignView, profile: IssuerProfile, commission: Commissio
     weak = [cell for cell in view.cells if cell.fidelity not in profile.adaptation]
     if weak and not profile.pre_adaptation:
         seen = _words(cell.fidelity.value if cell.fidelity is not None else "unknown" for cell in weak)
-        found.append(Text(
-            zh=f"{profile.name.zh}不为 {seen} 目标出具证书，涉及 {len(weak)} 个单元",
-            en=f"{profile.name.en} issues nothing for targets that are {seen}: {len(weak)} cells, "
-               f"{_words(map(_name, weak[:NAMED]))}",
-        ))  # fmt: skip
+        found.append(
+            Text(
+                zh=f"{profile.name.zh}不为 {seen} 目标出具证书，涉及 {len(weak)} 个单元",
+                en=f"{profile.name.en} issues nothing for targets that are {seen}: {len(weak)} cells, "
+                f"{_words(map(_name, weak[:NAMED]))}",
+            )
+        )
     waived = [cell for cell in view.cells if cell.verdict is Verdict.CONDITIONAL]
     if waived and not profile.conditional:
-        found.append(Text(
-            zh=f"{profile.name.zh}不为带豁免的结果出具证书，涉及 {len(waived)} 个单元",
-            en=f"{profile.name.en} issues nothing for results with waivers: {_words(map(_name, waived[:NAMED]))}",
-        ))  # fmt: skip
+        found.append(
+            Text(
+                zh=f"{profile.name.zh}不为带豁免的结果出具证书，涉及 {len(waived)} 个单元",
+                en=f"{profile.name.en} issues nothing for results with waivers: {_words(map(_name, waived[:NAMED]))}",
+            )
+        )
     if commission.inherits and not profile.inheritance:
-        found.append(Text(zh=f"{profile.name.zh}不接受继承的结果",
-                          en=f"{profile.name.en} takes no results over from other certificates"))  # fmt: skip
+        found.append(
+            Text(
+                zh=f"{profile.name.zh}不接受继承的结果",
+                en=f"{profile.name.en} takes no results over from other certificates",
+            )
+        )
     if profile.signed and not (commission.tester and commission.reviewer and commission.approver):
-        found.append(Text(zh="委托单未写明测试、审核与批准人员",
-                          en="the commission names no tester, reviewer and approver (commission.yaml)"))  # fmt: skip
+        found.append(
+            Text(
+                zh="委托单未写明测试、审核与批准人员",
+                en="the commission names no tester, reviewer and approver (commission.yaml)",
+            )
+        )
     return found
 
 

@@ -7,7 +7,6 @@ every package of the product.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from harness.certify.policy import uncertified
 from harness.model.definitions import Commission, IssuerProfile
 from harness.model.results import Result, Verdict
 from harness.model.view import CampaignView
+from harness.system.canonical import canonical
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
@@ -53,11 +53,6 @@ def statements(view: CampaignView, files: Mapping[str, str], adaptation: Mapping
     }
 
 
-def canonical(value: Any) -> bytes:
-    """The one form of a value: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-
-
 def _test_result(view: CampaignView) -> dict[str, Any]:
     """PASSED, or WARNED where waivers stand behind it; a certificate is made of nothing less."""
     names: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
@@ -73,8 +68,11 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
                 names["failedTests"].append(name)
     result = "WARNED" if any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells) else "PASSED"
     configuration = [{"name": "plan", "digest": {"sha256": view.plan_digest}}]
-    configuration += [{"name": f"suite/{one['suite']}@{one['version']}", "digest": {"sha256": one["digest"]}}
-                      for one in view.suites if one.get("digest")]  # fmt: skip
+    configuration += [
+        {"name": f"suite/{one['suite']}@{one['version']}", "digest": {"sha256": one["digest"]}}
+        for one in view.suites
+        if one.get("digest")
+    ]
     return {"result": result, "configuration": configuration, **names}
 
 
@@ -82,17 +80,31 @@ def adaptation(view: CampaignView, issue: Issue, profile: IssuerProfile, commiss
     """The predicate: what a certificate says, for machines."""
     application = view.application
     return {
-        **vars(issue), "campaign": view.id, "verdict": view.verdict.value,
+        **vars(issue),
+        "campaign": view.id,
+        "verdict": view.verdict.value,
         "product": {"name": application["name"], "vendor": application["vendor"], "version": application["version"]},
         "tested": {"from": view.created, "to": view.finished},
         "platforms": [
-            {"cell": cell.id, "axes": cell.axes, "architecture": cell.architecture, "isa": cell.isa_level,
-             "fidelity": cell.fidelity.value if cell.fidelity is not None else None, "verdict": cell.verdict.value,
-             "version": cell.version, "cases": {result.value: cell.count(result) for result in Result},
-             "waivers": list(cell.waived), "uncertified": list(uncertified(cell, profile))}
+            {
+                "cell": cell.id,
+                "axes": cell.axes,
+                "architecture": cell.architecture,
+                "isa": cell.isa_level,
+                "fidelity": cell.fidelity.value if cell.fidelity is not None else None,
+                "verdict": cell.verdict.value,
+                "version": cell.version,
+                "cases": {result.value: cell.count(result) for result in Result},
+                "waivers": list(cell.waived),
+                "uncertified": list(uncertified(cell, profile)),
+            }
             for cell in view.cells
         ],
-        "coverage": view.coverage, "excluded": list(view.excluded), "plan": view.plan_digest,
-        "journal": view.journal_head, "policy": profile.issuer, "commission": commission.model_dump(mode="json"),
+        "coverage": view.coverage,
+        "excluded": list(view.excluded),
+        "plan": view.plan_digest,
+        "journal": view.journal_head,
+        "policy": profile.issuer,
+        "commission": commission.model_dump(mode="json"),
         "harness": view.conditions.get("harness", ""),
-    }  # fmt: skip
+    }

@@ -52,9 +52,11 @@ def help_text() -> str:
     width = max(map(len, COMMANDS)) + 2
     about = "".join(f"  {line}".rstrip() + "\n" for line in ABOUT.splitlines())
     commands = "".join(f"  {name:{width}}{told}\n" for name, (_, told) in COMMANDS.items())
-    return (f"Usage: harness [OPTIONS] COMMAND [ARGS]...\n\n{about}\nOptions:\n"
-            f"  --version   Show the version and exit.\n  -h, --help  Show this message and exit.\n\n"
-            f"Commands:\n{commands}")  # fmt: skip
+    return (
+        f"Usage: harness [OPTIONS] COMMAND [ARGS]...\n\n{about}\nOptions:\n"
+        f"  --version   Show the version and exit.\n  -h, --help  Show this message and exit.\n\n"
+        f"Commands:\n{commands}"
+    )
 
 
 def main() -> None:

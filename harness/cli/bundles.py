@@ -45,8 +45,13 @@ def replay_command(ctx: click.Context, bundle: Path, workspace: Path, form: str,
         done = campaigns.replay(bundle.resolve(), place, RunOptions(mirror=mirror, jobs=jobs), shown)
     same = done.difference.same_verdicts
     if form == "json":
-        print_json({**done.finished.summary(), "same_verdicts": same,
-                    "changes": [vars(change) for change in done.difference.changes]})  # fmt: skip
+        print_json(
+            {
+                **done.finished.summary(),
+                "same_verdicts": same,
+                "changes": [vars(change) for change in done.difference.changes],
+            }
+        )
     else:
         print_difference(done.difference, Console(highlight=False, soft_wrap=True))
     click.echo(f"replay 重放: {'结论一致 the same verdicts' if same else '结论不同 other verdicts'}", err=True)

@@ -11,21 +11,24 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import campaigns
+from harness.attest.serving import serving
 from harness.cli.output import escape, print_json
 from harness.cli.shared import TABLE_WIDTH, format_option
-from harness.definitions.entries import TARGET_KINDS, entries, entry
 from harness.errors import UsageError
 from harness.evidence import Workspace
-from harness.machines.qemu import BOARDS
+from harness.machines.placing import by_container, by_vm
 from harness.model.definitions import Cpu, Entry, Os
 from harness.model.results import Fidelity
-from harness.provision import by_container, by_vm, serving
+from harness.reading.entries import TARGET_KINDS, entries, entry
+from harness.virtual.qemu import BOARDS
 
 #: How sure a fact is -> its words.
 CERTAINTY = {
-    "measured": ("实测", "green"), "source": ("有据", "cyan"), "likely": ("推断", "yellow"),
+    "measured": ("实测", "green"),
+    "source": ("有据", "cyan"),
+    "likely": ("推断", "yellow"),
     "general": ("待核实", "magenta"),
-}  # fmt: skip
+}
 
 
 @click.group("targets", invoke_without_command=True)
@@ -42,11 +45,21 @@ def list_entries(form: str) -> None:
     """List every entry, with how sure its facts are: measured, source, likely, general."""
     found = [(kind, name, value) for kind in TARGET_KINDS for name, (_, value) in entries(kind).items()]
     if form == "json":
-        print_json({"targets": [
-            {"kind": kind, "name": name, "zh": value.name.zh, "en": value.name.en, "certainty": value.certainty,
-             "obstacle": obstacle_of(value)}
-            for kind, name, value in found
-        ]})  # fmt: skip
+        print_json(
+            {
+                "targets": [
+                    {
+                        "kind": kind,
+                        "name": name,
+                        "zh": value.name.zh,
+                        "en": value.name.en,
+                        "certainty": value.certainty,
+                        "obstacle": obstacle_of(value),
+                    }
+                    for kind, name, value in found
+                ]
+            }
+        )
         return
     console = _wide()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -109,9 +122,10 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
             rows.append({"kind": kind, "name": one, **_served(value)})
     pairs = [
         {"cpu": c, "os": o, **pair_of(cpu, system)}
-        for c, (_, cpu) in cpus.items() for o, (_, system) in systems.items()
+        for c, (_, cpu) in cpus.items()
+        for o, (_, system) in systems.items()
         if isinstance(cpu, Cpu) and isinstance(system, Os)
-    ]  # fmt: skip
+    ]
     if name is not None:
         kind, _, _ = entry(name)
         word = name.rpartition("/")[2]
@@ -141,11 +155,17 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
             table.add_column(title, no_wrap=True)
         for cpu_name in sorted({str(pair["cpu"]) for pair in grid}):
             by_os = {pair["os"]: pair for pair in pairs if pair["cpu"] == cpu_name}
-            table.add_row(cpu_name, *(f"[green]{by_os[o]['fidelity'].value}[/]" if by_os[o]["served"] else "[dim]-[/]"
-                                      for o in shown_systems))  # fmt: skip
+            table.add_row(
+                cpu_name,
+                *(
+                    f"[green]{by_os[o]['fidelity'].value}[/]" if by_os[o]["served"] else "[dim]-[/]"
+                    for o in shown_systems
+                ),
+            )
         console.print(table)
-        console.print(f"{len(grid)} of {len(pairs)} pairs can be served here; why not the others: --format json",
-                      style="dim")  # fmt: skip
+        console.print(
+            f"{len(grid)} of {len(pairs)} pairs can be served here; why not the others: --format json", style="dim"
+        )
     ctx.exit(0 if good else 3)
 
 
@@ -153,8 +173,13 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
 @click.argument("os")
 @click.option("--cpu", multiple=True, help="a CPU class; all that can be served here where none is named")
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
-@click.option("--workspace", type=click.Path(path_type=Path, file_okay=False), default=Path(".harness"),
-              show_default=True, help="where what was done is recorded")  # fmt: skip
+@click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".harness"),
+    show_default=True,
+    help="where what was done is recorded",
+)
 def build_images(os: str, cpu: tuple[str, ...], mirror: str, workspace: Path) -> None:
     """Build the base images of OS now, so that no campaign waits for them."""
     _, _, system = entry(f"os/{os}")
@@ -168,10 +193,13 @@ def build_images(os: str, cpu: tuple[str, ...], mirror: str, workspace: Path) ->
         pair = pair_of(known[one], system)
         if not pair["served"]:
             raise UsageError(f"{os} on {one}: {pair['by']}", advice="see: harness targets check")
-    wanted = sorted({
-        value.architecture for name, value in known.items()
-        if (name in cpu if cpu else pair_of(value, system)["served"])
-    })  # fmt: skip
+    wanted = sorted(
+        {
+            value.architecture
+            for name, value in known.items()
+            if (name in cpu if cpu else pair_of(value, system)["served"])
+        }
+    )
     for architecture, image, seconds in campaigns.build_base_images(system, wanted, Workspace(workspace), mirror):
         click.echo(f"{os} {architecture}: {image} ({seconds:.1f} s)")
 
@@ -187,8 +215,19 @@ def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
     """``(key, value, certainty, source)`` of everything that an entry states, but recipes and texts."""
     left_out = {"name", "vendor", "certainty", "source", "provenance", "notes", "timeout_factor", *TARGET_KINDS}
     if not isinstance(value, Cpu | Os):  # how to install and start it is no fact about it
-        left_out |= {"before_install", "setup", "start", "stop", "ready", "create", "query", "observe_settings",
-                     "limits", "start_seconds", "log"}  # fmt: skip
+        left_out |= {
+            "before_install",
+            "setup",
+            "start",
+            "stop",
+            "ready",
+            "create",
+            "query",
+            "observe_settings",
+            "limits",
+            "start_seconds",
+            "log",
+        }
     facts: list[tuple[str, str, str, str]] = []
 
     def add(key: str, plain: Any) -> None:
@@ -197,11 +236,19 @@ def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
                 if part != "limits":
                     add(f"{key}.{part}", inner)
         elif plain not in (None, "", [], (), False):
-            text = f"{plain['zh']} / {plain['en']}" if isinstance(plain, dict) else (
-                ", ".join(map(str, plain)) if isinstance(plain, list) else str(plain))  # fmt: skip
+            text = (
+                f"{plain['zh']} / {plain['en']}"
+                if isinstance(plain, dict)
+                else (", ".join(map(str, plain)) if isinstance(plain, list) else str(plain))
+            )
             apart = next((value.provenance[k] for k in (key, key.rpartition(".")[0]) if k in value.provenance), None)
-            facts.append((key, text, *((apart.certainty, apart.source) if apart is not None
-                                       else (value.certainty, value.source))))  # fmt: skip
+            facts.append(
+                (
+                    key,
+                    text,
+                    *((apart.certainty, apart.source) if apart is not None else (value.certainty, value.source)),
+                )
+            )
 
     for key, plain in value.model_dump(mode="json").items():
         if key not in left_out:

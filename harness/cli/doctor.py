@@ -6,13 +6,13 @@ import shutil
 from dataclasses import dataclass
 
 from harness import campaigns
+from harness.attest.architecture import NAMES, emulator
+from harness.containers.engine import Engine
+from harness.containers.mirror import Mirror
 from harness.errors import HarnessError
-from harness.machines import Engine
-from harness.machines.qemu import BOARDS
 from harness.presentation.typesetting import FONTS, fonts
-from harness.provision import Mirror
-from harness.provision.architecture import NAMES, emulator
-from harness.provision.virtual import system_emulator
+from harness.virtual.provisioner import system_emulator
+from harness.virtual.qemu import BOARDS
 
 ENOUGH = 6 * 2**30
 
@@ -96,5 +96,9 @@ def _disk() -> Check:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    return Check(name="free disk for images", ok=free >= ENOUGH, found=f"{free / 2**30:.1f} GiB at {folder}",
-                 advice=f"free space: {ENOUGH / 2**30:.0f} GiB are needed for the first run")  # fmt: skip
+    return Check(
+        name="free disk for images",
+        ok=free >= ENOUGH,
+        found=f"{free / 2**30:.1f} GiB at {folder}",
+        advice=f"free space: {ENOUGH / 2**30:.0f} GiB are needed for the first run",
+    )

@@ -11,10 +11,10 @@ from rich.console import Console
 from harness import campaigns
 from harness.cli.output import escape, print_json
 from harness.cli.shared import existing, format_option, workspace_option
-from harness.definitions import parse
 from harness.evidence import Workspace
 from harness.gating import Decision, Difference, compare, decide
 from harness.model.definitions import Policy, Waivers
+from harness.reading.read import parse
 from harness.report.annotations import Annotation, github, gitlab
 
 EXIT = {"open": 0, "closed": 1, "undecided": 3}
@@ -34,8 +34,17 @@ LEVELS = {"closes": "error", "undecided": "warning", "noted": "notice"}
 @workspace_option
 @format_option
 @click.pass_context
-def gate_command(ctx: click.Context, campaign: str | None, policy: Path | None, waivers: Path | None, baseline: str,
-                 annotate: str | None, shown: str, workspace: Path, form: str) -> None:  # fmt: skip
+def gate_command(
+    ctx: click.Context,
+    campaign: str | None,
+    policy: Path | None,
+    waivers: Path | None,
+    baseline: str,
+    annotate: str | None,
+    shown: str,
+    workspace: Path,
+    form: str,
+) -> None:
     """Decide whether CAMPAIGN (an id, a campaign.json, or the newest) lets a release through.
 
     Exit codes: 0 open, 1 closed (the product), 3 undecided (the lab or the plan), 2 usage or definition error.
@@ -43,18 +52,25 @@ def gate_command(ctx: click.Context, campaign: str | None, policy: Path | None, 
     place = _place(campaign, workspace)
     record = campaigns.record_of(campaign or campaigns.latest(existing(workspace)), place)
     decision = decide(
-        record, parse(policy, Policy) if policy is not None else Policy(policy="default"),
+        record,
+        parse(policy, Policy) if policy is not None else Policy(policy="default"),
         waivers=parse(waivers, Waivers).waivers if waivers is not None else (),
         baseline=campaigns.record_of(baseline, place) if baseline else None,
         today=datetime.datetime.now(datetime.UTC).date(),
-    )  # fmt: skip
+    )
     planned = {cell.id for cell in record.cells}
     flaky = [one for one in campaigns.flaky_cases(place) if one["cell"] in planned] if place is not None else []
     if annotate is not None:
         click.echo(_annotated(decision, annotate, shown), nl=False)
     elif form == "json":
-        print_json({"campaign": record.id, "decision": decision.word,
-                    "findings": [vars(f) for f in decision.findings], "flaky": flaky})  # fmt: skip
+        print_json(
+            {
+                "campaign": record.id,
+                "decision": decision.word,
+                "findings": [vars(f) for f in decision.findings],
+                "flaky": flaky,
+            }
+        )
     console = Console(stderr=form == "json" or annotate is not None, highlight=False, soft_wrap=True)
     styles = {"closes": "red", "undecided": "magenta", "noted": "yellow"}
     for finding in decision.findings:
@@ -68,8 +84,10 @@ def gate_command(ctx: click.Context, campaign: str | None, policy: Path | None, 
 
 
 def _annotated(decision: Decision, kind: str, path: str) -> str:
-    notes = [Annotation(level=LEVELS[f.effect], title=f"{f.cell} {f.case}".strip(), message=f.told, path=path)
-             for f in decision.findings]  # fmt: skip
+    notes = [
+        Annotation(level=LEVELS[f.effect], title=f"{f.cell} {f.case}".strip(), message=f.told, path=path)
+        for f in decision.findings
+    ]
     return github(notes) if kind == "github" else gitlab(notes)
 
 
@@ -87,9 +105,15 @@ def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, f
     first, second = (campaigns.record_of(name, _place(name, workspace)) for name in (before, after))
     difference = compare(first, second)
     if form == "json":
-        print_json({"before": first.id, "after": second.id, "same_verdicts": difference.same_verdicts,
-                    "changes": [vars(change) for change in difference.changes],
-                    "suspects": {cell: list(what) for cell, what in difference.suspects.items()}})  # fmt: skip
+        print_json(
+            {
+                "before": first.id,
+                "after": second.id,
+                "same_verdicts": difference.same_verdicts,
+                "changes": [vars(change) for change in difference.changes],
+                "suspects": {cell: list(what) for cell, what in difference.suspects.items()},
+            }
+        )
         ctx.exit(0 if difference.same_verdicts else 1)
     print_difference(difference, Console(highlight=False, soft_wrap=True))
     ctx.exit(0 if difference.same_verdicts else 1)
@@ -97,8 +121,13 @@ def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, f
 
 def print_difference(difference: Difference, console: Console) -> None:
     """What changed, by kind, and the suspects."""
-    titles = {"cell": "单元 cells", "verdict": "结论 verdicts", "case": "测试项 cases",
-              "timing": "耗时 timings beyond noise", "environment": "环境 environment"}  # fmt: skip
+    titles = {
+        "cell": "单元 cells",
+        "verdict": "结论 verdicts",
+        "case": "测试项 cases",
+        "timing": "耗时 timings beyond noise",
+        "environment": "环境 environment",
+    }
     for kind, title in titles.items():
         changes = difference.of(kind)
         if changes:

@@ -12,22 +12,25 @@ from rich.table import Table
 
 from harness.cli.output import escape, print_json
 from harness.cli.shared import format_option
-from harness.definitions import parse
 from harness.errors import UsageError
-from harness.lab import HostReport, look_at
-from harness.machines import Inventory
-from harness.machines.inventory import fingerprint
-from harness.machines.leases import unmark
+from harness.hosts.inventory import Inventory, fingerprint
+from harness.hosts.leases import unmark
+from harness.hosts.looking import HostReport, look_at
+from harness.hosts.provisioner import machine_of
 from harness.model.definitions import Hosts
-from harness.provision import machine_of
+from harness.reading.read import parse
 
 #: Hosts that are looked at side by side.
 AT_ONCE = 16
 
 inventory_option = click.option(
-    "--hosts", "path", type=click.Path(path_type=Path, dir_okay=False), default=Path("hosts.yaml"), show_default=True,
+    "--hosts",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("hosts.yaml"),
+    show_default=True,
     help="the inventory; keys that were confirmed lie beside it, in known_hosts",
-)  # fmt: skip
+)
 
 
 def inventory_of(path: Path) -> Inventory:
@@ -47,8 +50,16 @@ def hosts_command() -> None:
 def list_hosts(path: Path, form: str) -> None:
     """List the hosts of the inventory, and whether their keys are known. Nothing is connected to."""
     inventory = inventory_of(path)
-    shown = [{"host": one.host, "address": f"{one.user}@{one.address}:{one.port}", "jump": one.jump,
-              "labels": one.labels, "key_known": inventory.is_known(one)} for one in inventory.hosts.hosts]  # fmt: skip
+    shown = [
+        {
+            "host": one.host,
+            "address": f"{one.user}@{one.address}:{one.port}",
+            "jump": one.jump,
+            "labels": one.labels,
+            "key_known": inventory.is_known(one),
+        }
+        for one in inventory.hosts.hosts
+    ]
     if form == "json":
         print_json({"hosts": shown})
         return
@@ -64,8 +75,9 @@ def list_hosts(path: Path, form: str) -> None:
 
 @hosts_command.command("trust")
 @click.argument("name")
-@click.option("--fingerprint", "expected", default="", help="SHA256:… as read on the host's console; asked where none "
-              "is given")  # fmt: skip
+@click.option(
+    "--fingerprint", "expected", default="", help="SHA256:… as read on the host's console; asked where none is given"
+)
 @click.option("--replace", is_flag=True, help="take another key than the one that is known")
 @inventory_option
 def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
@@ -81,13 +93,16 @@ def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
         click.echo(f"{name}: {key.get_name()} {shown} is trusted already / 已确认")
         return
     if known and not replace:
-        raise UsageError(f"{name} shows another key, {shown}, than the one that was confirmed: someone may be in "
-                         "between", advice="find out why; if it was installed anew, add --replace")  # fmt: skip
+        raise UsageError(
+            f"{name} shows another key, {shown}, than the one that was confirmed: someone may be in between",
+            advice="find out why; if it was installed anew, add --replace",
+        )
     if expected and expected != shown:
         raise UsageError(f"{name} shows {shown}, not {expected}", advice="do not trust it; compare on its console")
     click.echo(f"{name} ({host.address}:{host.port}) shows {key.get_name()} {shown}", err=True)
-    if not expected and not click.confirm("Is that what its own console says (ssh-keygen -l)? 与主机控制台显示的一致？",
-                                          err=True):  # fmt: skip
+    if not expected and not click.confirm(
+        "Is that what its own console says (ssh-keygen -l)? 与主机控制台显示的一致？", err=True
+    ):
         raise UsageError(f"the key of {name} was not confirmed: nothing was changed", advice="compare, and repeat")
     inventory.trust(name, key)
     click.echo(f"{name}: trusted 已确认 ({inventory.known_hosts})")
@@ -125,10 +140,20 @@ def check_hosts(ctx: click.Context, names: tuple[str, ...], path: Path, form: st
         reports = list(pool.map(lambda name: look_at(inventory, name), wanted))
     good = all(report.good for report in reports)
     if form == "json":
-        print_json({"hosts": [
-            {"host": r.host, "good": r.good, "trouble": r.trouble, "round_trip_ms": r.round_trip_ms,
-             "facts": [vars(fact) for fact in r.facts]} for r in reports
-        ]})  # fmt: skip
+        print_json(
+            {
+                "hosts": [
+                    {
+                        "host": r.host,
+                        "good": r.good,
+                        "trouble": r.trouble,
+                        "round_trip_ms": r.round_trip_ms,
+                        "facts": [vars(fact) for fact in r.facts],
+                    }
+                    for r in reports
+                ]
+            }
+        )
     else:
         for report in reports:
             _print(report)

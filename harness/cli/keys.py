@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from harness.certify import authority
-from harness.certify.keys import ALGORITHMS, Algorithm, KeyStore
-from harness.certify.succession import rotate
-from harness.certify.tokens import TokenKey
 from harness.cli.output import print_json
 from harness.cli.shared import format_option
 from harness.errors import UsageError
-from harness.machines.inventory import resolve_secret
+from harness.hosts.inventory import resolve_secret
+from harness.signing import authority
+from harness.signing.keys import ALGORITHMS, Algorithm, KeyStore
+from harness.signing.succession import rotate
+from harness.signing.tokens import TokenKey
 
 
 def standard_folder() -> Path:
@@ -23,18 +23,35 @@ def standard_folder() -> Path:
     return Path(base) / "xinchuang-harness" / "keys"
 
 
-keys_option = click.option("--keys", "folder", type=click.Path(path_type=Path, file_okay=False), default=None,
-                           help="folder of the keys  [default: ~/.config/xinchuang-harness/keys]")  # fmt: skip
-register_option = click.option("--register", "register", type=click.Path(path_type=Path, file_okay=False),
-                               required=True, help="public register of the issuer")  # fmt: skip
-passphrase_option = click.option("--passphrase", default="env:HARNESS_PASSPHRASE", show_default=True,
-                                 metavar="REFERENCE", help="env:NAME or file:PATH, never the words")  # fmt: skip
+keys_option = click.option(
+    "--keys",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="folder of the keys  [default: ~/.config/xinchuang-harness/keys]",
+)
+register_option = click.option(
+    "--register",
+    "register",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="public register of the issuer",
+)
+passphrase_option = click.option(
+    "--passphrase",
+    default="env:HARNESS_PASSPHRASE",
+    show_default=True,
+    metavar="REFERENCE",
+    help="env:NAME or file:PATH, never the words",
+)
 
 
 def read_passphrase(reference: str) -> str:
     if reference.partition(":")[0] not in ("env", "file"):
-        raise UsageError("--passphrase names where the passphrase is: env:NAME or file:PATH",
-                         advice="for example: --passphrase file:/run/secrets/passphrase")  # fmt: skip
+        raise UsageError(
+            "--passphrase names where the passphrase is: env:NAME or file:PATH",
+            advice="for example: --passphrase file:/run/secrets/passphrase",
+        )
     return resolve_secret(reference, "the passphrase").rstrip("\n")
 
 
@@ -53,8 +70,11 @@ def keys_new(name: str, algorithm: Algorithm, folder: Path | None, passphrase: s
     store = KeyStore(folder or standard_folder())
     made = store.make(name, algorithm, read_passphrase(passphrase))
     click.echo(f"made: {made.name} ({made.algorithm}), key id {made.keyid}", err=True)
-    click.echo(f"self-made 自建密钥: nobody vouches for it; hand out {store.folder / f'{name}.pub.pem'} "
-               "by a way that is trusted", err=True)  # fmt: skip
+    click.echo(
+        f"self-made 自建密钥: nobody vouches for it; hand out {store.folder / f'{name}.pub.pem'} "
+        "by a way that is trusted",
+        err=True,
+    )
 
 
 @keys_command.command("list")
@@ -65,13 +85,23 @@ def keys_list(folder: Path | None, form: str) -> None:
     store = KeyStore(folder or standard_folder())
     every = store.public()
     if form == "json":
-        told = [{"name": k.name, "algorithm": k.algorithm, "keyid": k.keyid, "private": store.state(k.name),
-                 "certificate": bool(store.chain(k.name))} for k in every]  # fmt: skip
+        told = [
+            {
+                "name": k.name,
+                "algorithm": k.algorithm,
+                "keyid": k.keyid,
+                "private": store.state(k.name),
+                "certificate": bool(store.chain(k.name)),
+            }
+            for k in every
+        ]
         print_json({"keys": told})
         return
     for key in every:
-        marks = [*([] if store.state(key.name) == "here" else [store.state(key.name)]),
-                 *(["X.509"] if store.chain(key.name) else [])]  # fmt: skip
+        marks = [
+            *([] if store.state(key.name) == "here" else [store.state(key.name)]),
+            *(["X.509"] if store.chain(key.name) else []),
+        ]
         click.echo("  ".join([key.name, key.algorithm, key.keyid, *marks]))
     if not every:
         click.echo("no key; make one with: harness keys new NAME", err=True)
@@ -87,8 +117,16 @@ def keys_show(name: str, folder: Path | None, form: str) -> None:
     key = store.one(name)
     subjects = authority.subjects(store.chain(name))
     if form == "json":
-        print_json({"name": key.name, "algorithm": key.algorithm, "keyid": key.keyid, "private": store.state(name),
-                    "pem": key.pem.decode(), "certificates": subjects})  # fmt: skip
+        print_json(
+            {
+                "name": key.name,
+                "algorithm": key.algorithm,
+                "keyid": key.keyid,
+                "private": store.state(name),
+                "pem": key.pem.decode(),
+                "certificates": subjects,
+            }
+        )
         return
     click.echo(f"{key.name}  {key.algorithm}  {key.keyid}")
     click.echo(f"private half 私钥: {store.state(name)}")

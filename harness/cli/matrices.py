@@ -23,10 +23,10 @@ from harness.cli.shared import (
     workspace_option,
 )
 from harness.cli.starting import begin_product
-from harness.definitions import parse
-from harness.definitions.kinds import KINDS, kind_of, schema_of, write_schemas
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.model.plan import Plan
+from harness.reading.kinds import KINDS, kind_of, schema_of, write_schemas
+from harness.reading.read import parse
 from harness.report import record_schema, render_sarif
 
 
@@ -55,18 +55,30 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
     inventory = campaigns.inventory_at(inventory_path(hosts))
     served = {c.id: campaigns.expected_target(definitions, c, inventory) for c in plan.cells}
     shown: list[dict[str, Any]] = [
-        {"id": c.id, "axes": c.axes, "reason": c.reason, "target": served[c.id].by,
-         "fidelity": served[c.id].fidelity, "suites": list(c.suites), "notes": list(c.notes),
-         "seconds": expected.get(c.id)}
+        {
+            "id": c.id,
+            "axes": c.axes,
+            "reason": c.reason,
+            "target": served[c.id].by,
+            "fidelity": served[c.id].fidelity,
+            "suites": list(c.suites),
+            "notes": list(c.notes),
+            "seconds": expected.get(c.id),
+        }
         for c in plan.cells
-    ]  # fmt: skip
+    ]
     cover = plan.coverage
     coverage = {
-        "declared": plan.valid + sum(rule.count for rule in plan.excluded), "valid": plan.valid,
-        "planned": len(plan.cells), "excluded": sum(rule.count for rule in plan.excluded), "strength": cover.strength,
-        "tuples": cover.tuples, "covered": cover.covered, "impossible": cover.never,
+        "declared": plan.valid + sum(rule.count for rule in plan.excluded),
+        "valid": plan.valid,
+        "planned": len(plan.cells),
+        "excluded": sum(rule.count for rule in plan.excluded),
+        "strength": cover.strength,
+        "tuples": cover.tuples,
+        "covered": cover.covered,
+        "impossible": cover.never,
         "because": [{"axes": one.axes, "because": list(one.because), "one_rule": one.alone} for one in cover.explained],
-    }  # fmt: skip
+    }
     total = campaigns.makespan(list(expected.values()), os.cpu_count() or 1) if len(expected) == len(shown) else None
     if form == "json":
         excluded = [{"rule": e.told, "because": e.because, "count": e.count} for e in plan.excluded]
@@ -93,8 +105,11 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
         table.add_row(cell.short, *axes, fidelity, one["target"], cell.reason, seconds)
     console.print(table)
     if none := sum(one["fidelity"] is None for one in shown):
-        console.print(f"{none} of {len(shown)} cells cannot be served here: a run records them as blocked / "
-                      f"{none} 个单元在此无法提供目标，运行时记为阻塞", style="magenta")  # fmt: skip
+        console.print(
+            f"{none} of {len(shown)} cells cannot be served here: a run records them as blocked / "
+            f"{none} 个单元在此无法提供目标，运行时记为阻塞",
+            style="magenta",
+        )
     for rule in plan.excluded:
         console.print(f"{rule.count} excluded: {rule.told}: {rule.because}", style="dim")
     cover = plan.coverage

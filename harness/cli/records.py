@@ -38,8 +38,10 @@ def list_command(workspace: Path, form: str) -> None:
     """List the campaigns of the workspace, the newest first."""
     place = existing(workspace)
     rows = place.journal.campaigns()
-    shown = [{"campaign": r.id, "matrix": r.matrix, "created": r.created, "verdict": r.verdict,
-              "running": place.alive(r.id)} for r in rows]  # fmt: skip
+    shown = [
+        {"campaign": r.id, "matrix": r.matrix, "created": r.created, "verdict": r.verdict, "running": place.alive(r.id)}
+        for r in rows
+    ]
     if form == "json":
         print_json({"campaigns": shown})
         return
@@ -120,8 +122,10 @@ def status_command(campaign: str | None, workspace: Path, form: str) -> None:
         verdict = cell["verdict"]
         state = f"{verdict}" if verdict else f"{cell['state']} since {str(cell['since'])[11:19]}"
         style = VERDICTS[Verdict(verdict)][1] if verdict else "cyan" if cell["state"] != "queued" else "dim"
-        console.print(f"{cell['short']}  {' · '.join(cell['axes'].values())}  [{style}]{state}[/]"
-                      f"{'  attempt ' + str(cell['attempt']) if cell['attempt'] > 1 else ''}")  # fmt: skip
+        console.print(
+            f"{cell['short']}  {' · '.join(cell['axes'].values())}  [{style}]{state}[/]"
+            f"{'  attempt ' + str(cell['attempt']) if cell['attempt'] > 1 else ''}"
+        )
     counts = ", ".join(f"{count} {word}" for word, count in status["counts"].items())
     console.print(f"{status['campaign']}: {status['state']}; {counts}")
     if status["state"] == "cut off":
@@ -148,6 +152,8 @@ def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None
         return
     chosen = [file for file in files if file["name"] == name]
     if not chosen:
-        raise UsageError(f"no evidence named {name!r}; there is: {', '.join(str(f['name']) for f in files) or 'none'}",
-                         advice=f"see: harness logs {cell}")  # fmt: skip
+        raise UsageError(
+            f"no evidence named {name!r}; there is: {', '.join(str(f['name']) for f in files) or 'none'}",
+            advice=f"see: harness logs {cell}",
+        )
     sys.stdout.buffer.write(place.store.get(str(chosen[-1]["sha256"])))

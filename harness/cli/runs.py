@@ -20,9 +20,10 @@ from harness.cli.shared import (
     pairs,
     workspace_option,
 )
+from harness.containers.cache import remove_unused
+from harness.containers.engine import Engine
+from harness.containers.images import clean_scratch
 from harness.evidence import Workspace
-from harness.machines import Engine
-from harness.provision import clean_scratch, remove_unused
 
 
 @click.command("run")
@@ -30,22 +31,49 @@ from harness.provision import clean_scratch, remove_unused
 @workspace_option
 @format_option
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
-@click.option("--allow-expired-release", "expired", multiple=True, metavar="OS",
-              help="accept an expired release file of this system; recorded in the evidence")  # fmt: skip
+@click.option(
+    "--allow-expired-release",
+    "expired",
+    multiple=True,
+    metavar="OS",
+    help="accept an expired release file of this system; recorded in the evidence",
+)
 @click.option("--no-cache", is_flag=True, help="make every environment anew")
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: what CPU and memory allow")
-@click.option("--only", multiple=True, metavar="AXIS=VALUE",
-              help="only cells with this value; the others count as not tested")  # fmt: skip
-@click.option("--retry-failed", type=click.IntRange(0, 5), default=None,
-              help="try a cell that failed so often again; a later pass is shown as unsteady")  # fmt: skip
+@click.option(
+    "--only", multiple=True, metavar="AXIS=VALUE", help="only cells with this value; the others count as not tested"
+)
+@click.option(
+    "--retry-failed",
+    type=click.IntRange(0, 5),
+    default=None,
+    help="try a cell that failed so often again; a later pass is shown as unsteady",
+)
 @hosts_option
 @click.pass_context
-def run_command(ctx: click.Context, folder: Path, workspace: Path, form: str, mirror: str, expired: tuple[str, ...],
-                no_cache: bool, jobs: int, only: tuple[str, ...], retry_failed: int | None,
-                hosts: Path | None) -> None:  # fmt: skip
+def run_command(
+    ctx: click.Context,
+    folder: Path,
+    workspace: Path,
+    form: str,
+    mirror: str,
+    expired: tuple[str, ...],
+    no_cache: bool,
+    jobs: int,
+    only: tuple[str, ...],
+    retry_failed: int | None,
+    hosts: Path | None,
+) -> None:
     """Run the matrix in FOLDER."""
-    options = RunOptions(mirror=mirror, allow_expired=expired, no_cache=no_cache, jobs=jobs, only=pairs(only),
-                         retry_failed=retry_failed, hosts=inventory_path(hosts))  # fmt: skip
+    options = RunOptions(
+        mirror=mirror,
+        allow_expired=expired,
+        no_cache=no_cache,
+        jobs=jobs,
+        only=pairs(only),
+        retry_failed=retry_failed,
+        hosts=inventory_path(hosts),
+    )
     campaigns.inventory_at(options.hosts)
     campaigns.plan_of(folder)  # a wrong definition must not leave an empty workspace behind
     with progress() as shown:
@@ -61,8 +89,9 @@ def run_command(ctx: click.Context, folder: Path, workspace: Path, form: str, mi
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the campaign began")
 @hosts_option
 @click.pass_context
-def resume_command(ctx: click.Context, campaign: str | None, workspace: Path, form: str, mirror: str, jobs: int,
-                   hosts: Path | None) -> None:  # fmt: skip
+def resume_command(
+    ctx: click.Context, campaign: str | None, workspace: Path, form: str, mirror: str, jobs: int, hosts: Path | None
+) -> None:
     """Go on with CAMPAIGN (the newest where none is named): cells that were not finished are run."""
     place, identity = campaign_in(workspace, campaign)
     with progress() as shown:
@@ -74,10 +103,18 @@ def resume_command(ctx: click.Context, campaign: str | None, workspace: Path, fo
 @click.command("gc")
 @workspace_option
 @format_option
-@click.option("--all", "everywhere", is_flag=True, help="also what belongs to other workspaces; do not use it while "
-              "another harness runs on this machine")  # fmt: skip
-@click.option("--unused", type=click.FloatRange(min=1), metavar="DAYS",
-              help="also disks, snapshots and images of the cache that no run used for so many days")  # fmt: skip
+@click.option(
+    "--all",
+    "everywhere",
+    is_flag=True,
+    help="also what belongs to other workspaces; do not use it while another harness runs on this machine",
+)
+@click.option(
+    "--unused",
+    type=click.FloatRange(min=1),
+    metavar="DAYS",
+    help="also disks, snapshots and images of the cache that no run used for so many days",
+)
 def gc_command(workspace: Path, form: str, everywhere: bool, unused: float | None) -> None:
     """Find and remove containers, networks and scratch files that no running campaign owns."""
     place = Workspace(workspace)
@@ -101,5 +138,8 @@ def cancel_command(campaign: str | None, workspace: Path, now: bool) -> None:
     """Stop CAMPAIGN (the newest where none is named), which another process runs: as Ctrl-C there would."""
     place, identity = campaign_in(workspace, campaign)
     pid = campaigns.cancel(identity, place, now=now)
-    click.echo(f"{identity}: process {pid} was asked to stop{' now' if now else ' after the steps that run'}; "
-               f"go on later with: harness resume {identity}", err=True)  # fmt: skip
+    click.echo(
+        f"{identity}: process {pid} was asked to stop{' now' if now else ' after the steps that run'}; "
+        f"go on later with: harness resume {identity}",
+        err=True,
+    )

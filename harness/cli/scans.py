@@ -13,17 +13,18 @@ import click
 from rich.console import Console
 
 from harness.cli.output import escape, print_json
-from harness.definitions import Catalogue, parse, read, rules_of
-from harness.definitions.entries import entries
 from harness.errors import UsageError
 from harness.model.definitions import Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
 from harness.model.plan import Definitions
 from harness.presentation import Presentation
+from harness.reading.catalogue import Catalogue
+from harness.reading.entries import entries
+from harness.reading.read import parse, read, rules_of
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.scan import scan
 from harness.scan.cases import split
-from harness.scan.product import product_files, targets_of
+from harness.scan.inputs import product_files, targets_of
 
 COLOURS = {"blocker": "red", "warning": "yellow", "info": "dim"}
 WORDS = {"blocker": "阻断 blocker", "warning": "警告 warning", "info": "提示 info"}
@@ -57,9 +58,18 @@ KINDS = ("cpu", "os", "database")
 @click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
 @click.option("--explain", metavar="RULE", help="tell what a rule looks for and why, and scan nothing")
 @click.pass_context
-def scan_command(ctx: click.Context, paths: tuple[Path, ...], folder: Path | None, named: tuple[str, ...],
-                 waivers_file: Path | None, form: str, html: Path | None, sbom: Path | None, every: bool,
-                 explain: str | None) -> None:  # fmt: skip
+def scan_command(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    folder: Path | None,
+    named: tuple[str, ...],
+    waivers_file: Path | None,
+    form: str,
+    html: Path | None,
+    sbom: Path | None,
+    every: bool,
+    explain: str | None,
+) -> None:
     """Read PATH… (packages, archives, trees) for what will break on the declared targets. Nothing is run.
 
     Exit codes: 0 nothing blocks, 1 something does, 3 nothing blocks but something could not be read.
@@ -88,8 +98,15 @@ def scan_command(ctx: click.Context, paths: tuple[Path, ...], folder: Path | Non
     ctx.exit(1 if blocked else 3 if unread else 0)
 
 
-def _scan(paths: Sequence[Path], folder: Path | None, named: Sequence[str], waivers_file: Path | None,
-          rules: tuple[Rule, ...], *, hashes: bool) -> tuple[ScanResult, list[Waiver], list[Waiver]]:  # fmt: skip
+def _scan(
+    paths: Sequence[Path],
+    folder: Path | None,
+    named: Sequence[str],
+    waivers_file: Path | None,
+    rules: tuple[Rule, ...],
+    *,
+    hashes: bool,
+) -> tuple[ScanResult, list[Waiver], list[Waiver]]:
     """The result, and the waivers that hold today and that do not."""
     definitions = read(folder) if folder is not None else None
     waivers = definitions.waivers if definitions is not None else ()
@@ -130,9 +147,15 @@ def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targ
     order = list(COLOURS)
     findings = sorted(merged.values(), key=lambda f: (order.index(f.severity), f.rule, f.file, f.line, f.place))
     components = tuple(dict.fromkeys(one for part in parts for one in part.components))
-    return ScanResult(findings=tuple(findings), components=components, rules=rules,
-                      files=max(p.files for p in parts), bytes=max(p.bytes for p in parts),
-                      seconds=round(sum(p.seconds for p in parts), 3), unread=max(p.unread for p in parts))  # fmt: skip
+    return ScanResult(
+        findings=tuple(findings),
+        components=components,
+        rules=rules,
+        files=max(p.files for p in parts),
+        bytes=max(p.bytes for p in parts),
+        seconds=round(sum(p.seconds for p in parts), 3),
+        unread=max(p.unread for p in parts),
+    )
 
 
 def shipped_rules() -> tuple[Rule, ...]:
@@ -152,19 +175,26 @@ def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
         UsageError: a word is not KIND=NAME, or there is no such target.
     """
     if matrix is not None:
-        every: dict[str, dict[str, Any]] = {"cpu": dict(matrix.cpus), "os": dict(matrix.systems),
-                                            "database": dict(matrix.databases)}  # fmt: skip
+        every: dict[str, dict[str, Any]] = {
+            "cpu": dict(matrix.cpus),
+            "os": dict(matrix.systems),
+            "database": dict(matrix.databases),
+        }
     else:
         every = {kind: {name: one for name, (_, one) in entries(kind).items()} for kind in KINDS}
     kept: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for text in named:
         kind, equals, name = text.partition("=")
         if not equals or kind not in KINDS:
-            raise UsageError(f"--target {text}: expected cpu=NAME, os=NAME or database=NAME",
-                             advice="for example: --target cpu=kunpeng-920")  # fmt: skip
+            raise UsageError(
+                f"--target {text}: expected cpu=NAME, os=NAME or database=NAME",
+                advice="for example: --target cpu=kunpeng-920",
+            )
         if name not in every[kind]:
-            raise UsageError(f"--target {text}: no such {kind}; known: {', '.join(every[kind])}",
-                             advice="see: harness targets list, or the matrix")  # fmt: skip
+            raise UsageError(
+                f"--target {text}: no such {kind}; known: {', '.join(every[kind])}",
+                advice="see: harness targets list, or the matrix",
+            )
         kept[kind][name] = every[kind][name]
     if not named:
         kept = every
@@ -196,8 +226,10 @@ def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: 
             hidden += len(found)
             continue
         colour = COLOURS[severity]
-        console.print(f"[{colour}]{WORDS[severity]}[/{colour}] [bold]{rule.id}[/bold] {escape(rule.title.zh)} "
-                      f"{escape(rule.title.en)}")  # fmt: skip
+        console.print(
+            f"[{colour}]{WORDS[severity]}[/{colour}] [bold]{rule.id}[/bold] {escape(rule.title.zh)} "
+            f"{escape(rule.title.en)}"
+        )
         console.print(f"  {escape(rule.why.zh)}\n  {escape(rule.why.en)}", style="dim")
         console.print(f"  目标 targets: {escape(told_targets(sorted({t for one in found for t in one.targets})))}")
         for one in found if every else found[:PLACES]:
@@ -212,10 +244,12 @@ def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: 
         f"{result.seconds:.1f} s" + (f"; 提示未列出 info not shown: {hidden} (--all)" if hidden else "")
     )
     if result.unread:
-        console.print(f"{result.unread} 处内容未能读取，对其一无所知 could not be read: nothing is known of them",
-                      style="magenta")  # fmt: skip
-    console.print("只读文件，未运行：没有发现不等于可以运行 files were read, nothing was run: no finding is no proof",
-                  style="dim")  # fmt: skip
+        console.print(
+            f"{result.unread} 处内容未能读取，对其一无所知 could not be read: nothing is known of them", style="magenta"
+        )
+    console.print(
+        "只读文件，未运行：没有发现不等于可以运行 files were read, nothing was run: no finding is no proof", style="dim"
+    )
 
 
 def _explain(rules: Sequence[Rule], name: str) -> None:

@@ -18,28 +18,44 @@ from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Result, Verdict
 
 VERDICTS = {
-    Verdict.CONFORMANT: ("通过", "green"), Verdict.CONDITIONAL: ("带条件通过", "yellow"),
-    Verdict.NONCONFORMANT: ("不通过", "red"), Verdict.INCONCLUSIVE: ("阻塞", "magenta"),
+    Verdict.CONFORMANT: ("通过", "green"),
+    Verdict.CONDITIONAL: ("带条件通过", "yellow"),
+    Verdict.NONCONFORMANT: ("不通过", "red"),
+    Verdict.INCONCLUSIVE: ("阻塞", "magenta"),
     Verdict.NOT_TESTED: ("未执行", "dim"),
-}  # fmt: skip
+}
 
 TABLE_WIDTH = 118
 
 workspace_option = click.option(
-    "--workspace", type=click.Path(path_type=Path, file_okay=False), default=Path(".harness"), show_default=True,
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".harness"),
+    show_default=True,
     help="where runs are recorded",
-)  # fmt: skip
+)
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 hosts_option = click.option(
-    "--hosts", "hosts", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    "--hosts",
+    "hosts",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
     help="inventory of lab hosts; hosts.yaml here, where there is one",
-)  # fmt: skip
-issuer_option = click.option("--issuer", default="self-test", show_default=True, metavar="NAME",
-                             help="profile of who issues: reports/issuers/NAME.yaml")  # fmt: skip
+)
+issuer_option = click.option(
+    "--issuer",
+    default="self-test",
+    show_default=True,
+    metavar="NAME",
+    help="profile of who issues: reports/issuers/NAME.yaml",
+)
 commission_option = click.option(
-    "--commission", "commission", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    "--commission",
+    "commission",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
     help="commission.yaml: applicant, people, deviations, what is amended or inherited",
-)  # fmt: skip
+)
 folder_argument = click.argument("folder", type=click.Path(path_type=Path))
 
 
@@ -90,8 +106,9 @@ def end(ctx: click.Context, finished: Finished, form: str) -> None:
 
 def print_table(finished: Finished, console: Console) -> None:
     view = finished.view
-    table = Table(title=f"{view.title.zh} {view.title.en} · {view.id}", title_justify="left", box=SIMPLE_HEAD,
-                  pad_edge=False)  # fmt: skip
+    table = Table(
+        title=f"{view.title.zh} {view.title.en} · {view.id}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
     for title in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m", "deployed", "total"):
         table.add_column(title, justify="right" if title in ("deployed", "total") else "left", no_wrap=True)
     for cell in view.cells:
@@ -99,11 +116,15 @@ def print_table(finished: Finished, console: Console) -> None:
         deployed, total = cell.seconds.get("deployed"), cell.seconds.get("total")
         fidelity = cell.fidelity.value if cell.fidelity is not None else "-"
         table.add_row(
-            cell.axes["cpu"], cell.axes["os"], " ".join(filter(None, (cell.axes["database"], cell.further))), fidelity,
+            cell.axes["cpu"],
+            cell.axes["os"],
+            " ".join(filter(None, (cell.axes["database"], cell.further))),
+            fidelity,
             f"[{colour}]{zh} {cell.verdict.value}[/{colour}]",
             "/".join(str(cell.count(result)) for result in Result),
-            f"{deployed:.1f} s" if deployed is not None else "-", f"{total:.1f} s" if total is not None else "-",
-        )  # fmt: skip
+            f"{deployed:.1f} s" if deployed is not None else "-",
+            f"{total:.1f} s" if total is not None else "-",
+        )
     # Wide enough for every column: a folded table cannot be read, a long line can.
     wide = console if console.width >= TABLE_WIDTH else Console(file=console.file, width=TABLE_WIDTH, highlight=False)
     wide.print(table)

@@ -10,13 +10,8 @@ import click
 
 from harness import campaigns
 from harness.campaigns import Office, cache_folder
-from harness.certify import Signing
-from harness.certify.checking import CheckStep, Status, check, check_published, status_of
 from harness.certify.code import NOWHERE, check_code
-from harness.certify.fetching import fetch, is_address
-from harness.certify.keys import KeyStore, PublicKey, trusted
-from harness.certify.register import REGISTER_FILES, STATES, Register, State
-from harness.certify.succession import followers
+from harness.certify.envelopes import Signing
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, register_option, standard_folder
 from harness.cli.output import error_console, print_json
 from harness.cli.progress import progress
@@ -30,6 +25,11 @@ from harness.cli.shared import (
     workspace_option,
 )
 from harness.errors import UsageError
+from harness.register.register import REGISTER_FILES, STATES, Register, State
+from harness.signing.keys import KeyStore, PublicKey, trusted
+from harness.signing.succession import followers
+from harness.verification.checking import CheckStep, Status, check, check_published, status_of
+from harness.verification.fetching import fetch, is_address
 
 EXITS = {Status.VALID: 0, Status.INVALID: 1, Status.COULD_NOT_CHECK: 3}
 WORDS = {Status.VALID: "有效 valid", Status.INVALID: "无效 INVALID", Status.COULD_NOT_CHECK: "无法核验 could not check"}
@@ -50,9 +50,17 @@ WORDS = {Status.VALID: "有效 valid", Status.INVALID: "无效 INVALID", Status.
 @passphrase_option
 @workspace_option
 @format_option
-def certify_command(campaign: str | None, names: tuple[str, ...], register: Path | None, issuer: str,
-                    commission: Path | None, folder: Path | None, passphrase: str, workspace: Path,
-                    form: str) -> None:  # fmt: skip
+def certify_command(
+    campaign: str | None,
+    names: tuple[str, ...],
+    register: Path | None,
+    issuer: str,
+    commission: Path | None,
+    folder: Path | None,
+    passphrase: str,
+    workspace: Path,
+    form: str,
+) -> None:
     """Sign the certificate, report and record of CAMPAIGN (the newest where none is named).
 
     Refused where no certificate may be issued, and where journal, evidence or reports do not verify.
@@ -61,8 +69,9 @@ def certify_command(campaign: str | None, names: tuple[str, ...], register: Path
     signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=read_passphrase(passphrase))
     signing.check()
     with progress() as shown:
-        finished = campaigns.certify(identity, place, signing, shown, Register(register) if register else None,
-                                     Office.of(issuer, commission))  # fmt: skip
+        finished = campaigns.certify(
+            identity, place, signing, shown, Register(register) if register else None, Office.of(issuer, commission)
+        )
     if form == "json":
         print_json(finished.summary())
     print_outputs(finished, error_console())
@@ -84,8 +93,16 @@ def certify_command(campaign: str | None, names: tuple[str, ...], register: Path
 @click.option("--key", "names", multiple=True, required=True, help="name of a key; one must be Ed25519")
 @keys_option
 @passphrase_option
-def revoke_command(number: str, register: Path, state: State, reason: str, by: str, names: tuple[str, ...],
-                   folder: Path | None, passphrase: str) -> None:  # fmt: skip
+def revoke_command(
+    number: str,
+    register: Path,
+    state: State,
+    reason: str,
+    by: str,
+    names: tuple[str, ...],
+    folder: Path | None,
+    passphrase: str,
+) -> None:
     """Publish that the certificate NUMBER is revoked, suspended, superseded, or active again."""
     if (state == "superseded") != bool(by):
         raise UsageError(
@@ -111,8 +128,13 @@ def renew_command(register: Path, names: tuple[str, ...], folder: Path | None, p
 
 @click.command("verify")
 @click.argument("place", required=False, metavar="[FILE|FOLDER|URL]")
-@click.option("--register", "register", metavar="FOLDER|URL", default=None,
-              help="the issuer's public register: was it revoked since, is the log what it was")  # fmt: skip
+@click.option(
+    "--register",
+    "register",
+    metavar="FOLDER|URL",
+    default=None,
+    help="the issuer's public register: was it revoked since, is the log what it was",
+)
 @click.option(
     "--trust",
     "trust",
@@ -124,8 +146,15 @@ def renew_command(register: Path, names: tuple[str, ...], folder: Path | None, p
 @workspace_option
 @format_option
 @click.pass_context
-def verify_command(ctx: click.Context, place: str | None, trust: tuple[Path, ...], register: str | None,
-                   folder: Path | None, workspace: Path, form: str) -> None:  # fmt: skip
+def verify_command(
+    ctx: click.Context,
+    place: str | None,
+    trust: tuple[Path, ...],
+    register: str | None,
+    folder: Path | None,
+    workspace: Path,
+    form: str,
+) -> None:
     """Check a signed result: a folder with a certificate, a file of it, the address where it is published, or the text
     of a certificate's QR code.
 

@@ -7,9 +7,9 @@ import json
 import re
 from pathlib import Path
 
-from harness.definitions.kinds import with_modeline, write_schemas
+from harness.attest.architecture import host_architecture
 from harness.errors import UsageError
-from harness.provision.architecture import host_architecture
+from harness.reading.kinds import with_modeline, write_schemas
 
 APPLICATION = """\
 # What is tested and how it is deployed. All keys: docs/reference/definitions.md, or your editor.
@@ -58,8 +58,10 @@ def begin_product(folder: Path, title: str) -> list[Path]:
     """
     name = re.sub(r"[^a-z0-9._+-]+", "-", title.lower()).strip("-._+")
     if not name:
-        raise UsageError(f"{title!r} gives no name of Latin letters and digits",
-                         advice="give one: harness init FOLDER --name my-product")  # fmt: skip
+        raise UsageError(
+            f"{title!r} gives no name of Latin letters and digits",
+            advice="give one: harness init FOLDER --name my-product",
+        )
     there = [one for one in ("application.yaml", "matrix.yaml", "checks") if (folder / one).exists()]
     if there:
         raise UsageError(

@@ -7,8 +7,9 @@ import click
 from harness.cli import doctor
 from harness.cli.output import print_json
 from harness.cli.shared import format_option
-from harness.definitions import Catalogue, parse
 from harness.model.definitions import Suite
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse
 
 
 @click.command("doctor")
@@ -43,5 +44,7 @@ def suites_command(form: str) -> None:
     for suite in found:
         click.echo(f"{suite.suite} {suite.version}: {suite.title.zh} / {suite.title.en}")
         for case in suite.cases:
-            click.echo(f"  {case.id:8} {case.title.zh} / {case.title.en}  "
-                       f"[{case.characteristic}, {case.clause}{', blocker' if case.blocker else ''}]")  # fmt: skip
+            click.echo(
+                f"  {case.id:8} {case.title.zh} / {case.title.en}  "
+                f"[{case.characteristic}, {case.clause}{', blocker' if case.blocker else ''}]"
+            )

@@ -14,10 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from harness.control.deployment import Deployment
+from harness.control.fault import ProductFault
 from harness.errors import DefinitionError, Fault, InfrastructureError, StepTimeout
 from harness.model.definitions import Playbook
 from harness.model.templating import render
-from harness.product import Deployment, ProductFault
 from harness.system.process import run
 
 SECONDS = 1800.0
@@ -38,9 +39,14 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
     file = context.template_folder / playbook.playbook
     program = _program()
     if program is None:
-        fault = Fault(file=str(context.template_folder / "application.yaml"), line=1, column=1,
-                      message="it has playbooks, and ansible-playbook is not installed here",
-                      expected="pip install 'xinchuang-harness[ansible]'", found=playbook.playbook)  # fmt: skip
+        fault = Fault(
+            file=str(context.template_folder / "application.yaml"),
+            line=1,
+            column=1,
+            message="it has playbooks, and ansible-playbook is not installed here",
+            expected="pip install 'xinchuang-harness[ansible]'",
+            found=playbook.playbook,
+        )
         raise DefinitionError([fault])
     values = context.values()
     variables = {name: render(value, values, where="playbooks") for name, value in playbook.variables.items()}
@@ -49,32 +55,61 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
         (folder / "machine.json").write_text(deployment.machine.reference.model_dump_json())
         # Values may hold secrets: a file of our own, not the command line.
         (folder / "variables.json").write_text(json.dumps(variables))
-        (folder / "inventory.json").write_text(json.dumps({"all": {"hosts": {HOST: {
-            "ansible_connection": "harness_machine", "ansible_python_interpreter": "/usr/bin/python3",
-        }}}}))  # fmt: skip
+        (folder / "inventory.json").write_text(
+            json.dumps(
+                {
+                    "all": {
+                        "hosts": {
+                            HOST: {
+                                "ansible_connection": "harness_machine",
+                                "ansible_python_interpreter": "/usr/bin/python3",
+                            }
+                        }
+                    }
+                }
+            )
+        )
         environment = {
-            "ANSIBLE_CONNECTION_PLUGINS": str(PLUGINS), "HARNESS_MACHINE": str(folder / "machine.json"),
-            "ANSIBLE_LOCAL_TEMP": place, "ANSIBLE_HOME": place, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
-            "ANSIBLE_RETRY_FILES_ENABLED": "0", "ANSIBLE_HOST_KEY_CHECKING": "1", "ANSIBLE_PIPELINING": "0",
-            "ANSIBLE_REMOTE_TEMP": "/tmp/.harness-ansible", "ANSIBLE_DEPRECATION_WARNINGS": "0",  # noqa: S108
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "LC_ALL": "C.UTF-8",
-        }  # fmt: skip
+            "ANSIBLE_CONNECTION_PLUGINS": str(PLUGINS),
+            "HARNESS_MACHINE": str(folder / "machine.json"),
+            "ANSIBLE_LOCAL_TEMP": place,
+            "ANSIBLE_HOME": place,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_RETRY_FILES_ENABLED": "0",
+            "ANSIBLE_HOST_KEY_CHECKING": "1",
+            "ANSIBLE_PIPELINING": "0",
+            "ANSIBLE_REMOTE_TEMP": "/tmp/.harness-ansible",  # noqa: S108  # on the target
+            "ANSIBLE_DEPRECATION_WARNINGS": "0",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "LC_ALL": "C.UTF-8",
+        }
         argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]
         try:
             done = run(argv, timeout=SECONDS * context.factor, env=environment, cwd=file.parent)
         except StepTimeout as error:
-            raise ProductFault(f"the playbook {playbook.playbook} did not end: {error.message}",
-                               f"playbook {playbook.playbook} 未在限时内结束") from error  # fmt: skip
+            raise ProductFault(
+                f"the playbook {playbook.playbook} did not end: {error.message}",
+                f"playbook {playbook.playbook} 未在限时内结束",
+            ) from error
         deployment.machine.run("rm -rf /tmp/.harness-ansible", timeout=60)
     if "HARNESS-INFRASTRUCTURE" in done.text:
-        raise InfrastructureError(f"{deployment.machine.name} did not answer while {playbook.playbook} ran",
-                                  advice="see the logs of the cell, then: harness resume")  # fmt: skip
+        raise InfrastructureError(
+            f"{deployment.machine.name} did not answer while {playbook.playbook} ran",
+            advice="see the logs of the cell, then: harness resume",
+        )
     if not done.ok or not re.search(r"^PLAY RECAP", done.out, re.MULTILINE):
-        raise ProductFault(f"the playbook {playbook.playbook} failed (exit {done.rc}): {_told(done.text)}",
-                           f"playbook {playbook.playbook} 执行失败（状态码 {done.rc}）", done.text[-2500:])  # fmt: skip
+        raise ProductFault(
+            f"the playbook {playbook.playbook} failed (exit {done.rc}): {_told(done.text)}",
+            f"playbook {playbook.playbook} 执行失败（状态码 {done.rc}）",
+            done.text[-2500:],
+        )
     if re.search(r"no hosts matched", done.text):
-        raise ProductFault(f"the playbook {playbook.playbook} has no play for the host {HOST}: nothing was done",
-                           f"playbook {playbook.playbook} 没有针对主机 {HOST} 的任务", done.text[-800:])  # fmt: skip
+        raise ProductFault(
+            f"the playbook {playbook.playbook} has no play for the host {HOST}: nothing was done",
+            f"playbook {playbook.playbook} 没有针对主机 {HOST} 的任务",
+            done.text[-800:],
+        )
 
 
 def _program() -> str | None:

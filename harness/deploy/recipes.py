@@ -17,24 +17,34 @@ def application_recipe(application: Application, *, os: str, cpu: Cpu, folder: P
     """
     fitting = [a for a in application.artifacts if a.architecture in ("all", cpu.architecture)]
     return Recipe(
-        name=application.application, os=os, architecture=cpu.architecture, packages=application.packages,
+        name=application.application,
+        os=os,
+        architecture=cpu.architecture,
+        packages=application.packages,
         package_files=tuple(_file(a, folder) for a in fitting if a.install == "package"),
         copies=tuple(_file(a, folder) for a in fitting if a.install == "copy"),
         archives=tuple(_file(a, folder) for a in fitting if a.install == "archive"),
         images=tuple(_file(a, folder) for a in fitting if a.install == "image"),
-        commands=application.setup, cpu=cpu.emulation.user if fitting else None,
-    )  # fmt: skip
+        commands=application.setup,
+        cpu=cpu.emulation.user if fitting else None,
+    )
 
 
 def server_recipe(server: Database | Middleware, *, os: str, architecture: str) -> Recipe:
     """The environment of a server of the lab."""
     named, files = (server.database, server.before_install) if isinstance(server, Database) else (server.middleware, ())
     before = tuple(RecipeFile(path=f.path, content=f.content, mode=f.mode) for f in files)
-    return Recipe(name=named, os=os, architecture=architecture, before=before,
-                  packages=server.packages, commands=server.setup)  # fmt: skip
+    return Recipe(
+        name=named, os=os, architecture=architecture, before=before, packages=server.packages, commands=server.setup
+    )
 
 
 def _file(artifact: Artifact, folder: Path) -> RecipeFile:
     source = folder / artifact.path
-    return RecipeFile(path=artifact.to or source.name, mode=artifact.mode, source=source, strip=artifact.strip,
-                      sha256=hashlib.sha256(source.read_bytes()).hexdigest())  # fmt: skip
+    return RecipeFile(
+        path=artifact.to or source.name,
+        mode=artifact.mode,
+        source=source,
+        strip=artifact.strip,
+        sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
+    )

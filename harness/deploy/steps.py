@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.control.deployment import Deployment
+from harness.control.fault import ProductFault
+from harness.control.servers import QueryFailed
 from harness.deploy.playbooks import run_playbook
 from harness.errors import StepTimeout
 from harness.model.definitions import Suite
 from harness.model.results import Cause, Measurement, Observation, Result
 from harness.model.templating import render
-from harness.product import Deployment, ProductFault
-from harness.servers import QueryFailed
 from harness.system.process import Completed
 from harness.system.wait import wait_until
 
@@ -21,8 +22,9 @@ Step = Callable[[Deployment], float | None]
 STEPS = ("configure", "schema", "start", "ready")
 
 
-def deploy(deployment: Deployment, suite: Suite, steps: Sequence[str] = STEPS,
-           further: Mapping[str, Step] | None = None) -> Iterator[Observation]:  # fmt: skip
+def deploy(
+    deployment: Deployment, suite: Suite, steps: Sequence[str] = STEPS, further: Mapping[str, Step] | None = None
+) -> Iterator[Observation]:
     """Configure, make the schema, start, wait: one observation a step, and an end at the first that fails.
 
     ``suite`` is the deployment suite of the catalogue; its cases name the steps by ``test``. ``further`` are steps
@@ -32,8 +34,13 @@ def deploy(deployment: Deployment, suite: Suite, steps: Sequence[str] = STEPS,
         InfrastructureError: a machine or the database server fails; nothing is known of the product then.
         DefinitionError: a template of the product is wrong.
     """
-    known: dict[str, Step] = {"configure": configure, "schema": _schema, "start": start,
-                              "ready": lambda d: d.wait_ready(), **(further or {})}  # fmt: skip
+    known: dict[str, Step] = {
+        "configure": configure,
+        "schema": _schema,
+        "start": start,
+        "ready": lambda d: d.wait_ready(),
+        **(further or {}),
+    }
     cases = {case.test: case for case in suite.cases}
     for name in steps:
         work = known[name]
@@ -45,8 +52,13 @@ def deploy(deployment: Deployment, suite: Suite, steps: Sequence[str] = STEPS,
             lab = deployment.healthy_lab()
             spent = time.monotonic() - started
             if lab:
-                yield Observation(**base, result=Result.ERROR, cause=Cause.INFRA, seconds=spent,
-                                  detail=f"{lab}; before that: {fault}\n{fault.log}")  # fmt: skip
+                yield Observation(
+                    **base,
+                    result=Result.ERROR,
+                    cause=Cause.INFRA,
+                    seconds=spent,
+                    detail=f"{lab}; before that: {fault}\n{fault.log}",
+                )
             else:
                 yield Observation(**base, result=Result.FAIL, seconds=spent, detail=f"{fault}\n{fault.log}".rstrip())
             return
@@ -83,30 +95,36 @@ def _schema(deployment: Deployment) -> None:
         deployment.machine.run(f"mkdir -p '{folder}' && chown '{user}' '{folder}'")
     for step in steps:
         if step.command is not None:
-            done = deployment.machine.run(render(step.command, context.values(), where="schema"),
-                                          timeout=120 * context.factor)  # fmt: skip
+            done = deployment.machine.run(
+                render(step.command, context.values(), where="schema"), timeout=120 * context.factor
+            )
             _demand(done, step.command)
             continue
         if step.file is not None:
             try:
                 sql = deployment.machine.get(step.file).decode("utf-8")
             except FileNotFoundError:
-                raise ProductFault(f"the installed product has no schema file {step.file}",
-                                   f"安装后的产品缺少建表文件 {step.file}") from None  # fmt: skip
+                raise ProductFault(
+                    f"the installed product has no schema file {step.file}", f"安装后的产品缺少建表文件 {step.file}"
+                ) from None
         else:
             sql = render(step.sql or "", context.values(), where="schema")
         try:
             deployment.database.query(sql)
         except QueryFailed as error:
             what = step.file or (step.sql or "")[:80]
-            raise ProductFault(f"the database refuses the product's schema ({what}): {error}",
-                               f"数据库拒绝产品的建表语句（{what}）") from error  # fmt: skip
+            raise ProductFault(
+                f"the database refuses the product's schema ({what}): {error}", f"数据库拒绝产品的建表语句（{what}）"
+            ) from error
 
 
 def _demand(done: Completed, command: str) -> None:
     if not done.ok:
-        raise ProductFault(f"schema command failed (exit {done.rc}): {command[:80]}",
-                           f"建表命令失败（状态码 {done.rc}）：{command[:80]}", done.text[-1500:])  # fmt: skip
+        raise ProductFault(
+            f"schema command failed (exit {done.rc}): {command[:80]}",
+            f"建表命令失败（状态码 {done.rc}）：{command[:80]}",
+            done.text[-1500:],
+        )
 
 
 def start(deployment: Deployment) -> None:

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from harness.evidence.journal import GENESIS, Journal, observation_row
-from harness.model.plan import digest_of
 from harness.model.results import State
+from harness.system.canonical import digest_of
 
 
 def broken_at(journal: Journal) -> int | None:
@@ -37,8 +37,13 @@ def differences(journal: Journal) -> list[str]:
             case "state":
                 told["attempt"][key] = (data["state"], None, None, "", "")
             case "attempt-closed":
-                told["attempt"][key] = (State.DONE.value, data["verdict"], data["cause"], data["message"],
-                                        data["facts"])  # fmt: skip
+                told["attempt"][key] = (
+                    State.DONE.value,
+                    data["verdict"],
+                    data["cause"],
+                    data["message"],
+                    data["facts"],
+                )
             case "observation":
                 told["observation"][(*key, data["suite"], data["case"])] = data
             case "file":
@@ -49,9 +54,12 @@ def differences(journal: Journal) -> list[str]:
         for a in journal.attempts(row.id):
             closed = a.state is State.DONE
             stands["attempt"][row.id, a.cell, a.number] = (
-                a.state.value, a.verdict.value if a.verdict is not None else None,
-                a.cause.value if a.cause is not None else None, a.message, digest_of(a.facts) if closed else "",
-            )  # fmt: skip
+                a.state.value,
+                a.verdict.value if a.verdict is not None else None,
+                a.cause.value if a.cause is not None else None,
+                a.message,
+                digest_of(a.facts) if closed else "",
+            )
         for (cell, number), seen in journal.observations(row.id).items():
             for one in seen:
                 stands["observation"][row.id, cell, number, one.suite, one.case] = json.loads(

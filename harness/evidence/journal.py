@@ -18,57 +18,89 @@ from typing import Any
 import sqlalchemy as sa
 
 from harness.errors import HarnessBug, InfrastructureError
-from harness.model.plan import digest_of
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason, State, Verdict
+from harness.system.canonical import digest_of
 
 metadata = sa.MetaData()
 
 campaigns = sa.Table(
-    "campaigns", metadata,
-    sa.Column("id", sa.String, primary_key=True), sa.Column("created", sa.String, nullable=False),
-    sa.Column("finished", sa.String), sa.Column("matrix", sa.String, nullable=False),
-    sa.Column("folder", sa.String, nullable=False), sa.Column("plan_digest", sa.String, nullable=False),
-    sa.Column("plan", sa.JSON, nullable=False), sa.Column("options", sa.JSON, nullable=False),
-    sa.Column("conditions", sa.JSON, nullable=False), sa.Column("verdict", sa.String),
-)  # fmt: skip
+    "campaigns",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("finished", sa.String),
+    sa.Column("matrix", sa.String, nullable=False),
+    sa.Column("folder", sa.String, nullable=False),
+    sa.Column("plan_digest", sa.String, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("conditions", sa.JSON, nullable=False),
+    sa.Column("verdict", sa.String),
+)
 attempts = sa.Table(
-    "attempts", metadata,
-    sa.Column("campaign", sa.String, primary_key=True), sa.Column("cell", sa.String, primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True), sa.Column("state", sa.String, nullable=False),
-    sa.Column("verdict", sa.String), sa.Column("cause", sa.String), sa.Column("message", sa.String),
-    sa.Column("started", sa.String, nullable=False), sa.Column("finished", sa.String),
-    sa.Column("facts", sa.JSON, nullable=False),
-)  # fmt: skip
-observations = sa.Table(
-    "observations", metadata,
-    sa.Column("campaign", sa.String, primary_key=True), sa.Column("cell", sa.String, primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True), sa.Column("suite", sa.String, primary_key=True),
-    sa.Column("case", sa.String, primary_key=True), sa.Column("result", sa.String, nullable=False),
-    sa.Column("cause", sa.String), sa.Column("skip_reason", sa.String), sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("detail", sa.Text, nullable=False), sa.Column("measurements", sa.JSON, nullable=False),
-    sa.Column("evidence", sa.JSON, nullable=False),
-)  # fmt: skip
-files = sa.Table(
-    "files", metadata,
-    sa.Column("id", sa.Integer, primary_key=True), sa.Column("campaign", sa.String, nullable=False),
-    sa.Column("cell", sa.String, nullable=False), sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("name", sa.String, nullable=False), sa.Column("sha256", sa.String, nullable=False),
-    sa.Column("size", sa.Integer, nullable=False), sa.Column("media", sa.String, nullable=False),
-)  # fmt: skip
-resources = sa.Table(
-    "resources", metadata,
-    sa.Column("kind", sa.String, primary_key=True), sa.Column("name", sa.String, primary_key=True),
-    sa.Column("campaign", sa.String, nullable=False), sa.Column("engine_id", sa.String, nullable=False),
+    "attempts",
+    metadata,
+    sa.Column("campaign", sa.String, primary_key=True),
+    sa.Column("cell", sa.String, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("state", sa.String, nullable=False),
-)  # fmt: skip
+    sa.Column("verdict", sa.String),
+    sa.Column("cause", sa.String),
+    sa.Column("message", sa.String),
+    sa.Column("started", sa.String, nullable=False),
+    sa.Column("finished", sa.String),
+    sa.Column("facts", sa.JSON, nullable=False),
+)
+observations = sa.Table(
+    "observations",
+    metadata,
+    sa.Column("campaign", sa.String, primary_key=True),
+    sa.Column("cell", sa.String, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("suite", sa.String, primary_key=True),
+    sa.Column("case", sa.String, primary_key=True),
+    sa.Column("result", sa.String, nullable=False),
+    sa.Column("cause", sa.String),
+    sa.Column("skip_reason", sa.String),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("measurements", sa.JSON, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+)
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("campaign", sa.String, nullable=False),
+    sa.Column("cell", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("media", sa.String, nullable=False),
+)
+resources = sa.Table(
+    "resources",
+    metadata,
+    sa.Column("kind", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("campaign", sa.String, nullable=False),
+    sa.Column("engine_id", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+)
 events = sa.Table(
-    "events", metadata,
-    sa.Column("seq", sa.Integer, primary_key=True), sa.Column("time", sa.String, nullable=False),
-    sa.Column("campaign", sa.String, nullable=False), sa.Column("cell", sa.String, nullable=False),
-    sa.Column("number", sa.Integer, nullable=False), sa.Column("kind", sa.String, nullable=False),
-    sa.Column("data", sa.Text, nullable=False), sa.Column("previous", sa.String, nullable=False),
+    "events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("time", sa.String, nullable=False),
+    sa.Column("campaign", sa.String, nullable=False),
+    sa.Column("cell", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("previous", sa.String, nullable=False),
     sa.Column("digest", sa.String, nullable=False),
-)  # fmt: skip
+)
 
 #: Of the tables and of what rows hold; raised when an older harness could not read them, or this one not older ones.
 SCHEMA = 2
@@ -152,8 +184,10 @@ class Journal:
                 advice="free space there, then: harness resume" if full else "check the workspace and its permissions",
             ) from error
         except sa.exc.DatabaseError as error:
-            raise InfrastructureError(f"{doing}: {self.path} is no journal of the harness, or is damaged: {error.orig}",
-                                      advice="move it away, or restore it from a copy") from error  # fmt: skip
+            raise InfrastructureError(
+                f"{doing}: {self.path} is no journal of the harness, or is damaged: {error.orig}",
+                advice="move it away, or restore it from a copy",
+            ) from error
 
     @contextlib.contextmanager
     def _write(self, doing: str) -> Iterator[sa.Connection]:
@@ -172,12 +206,25 @@ class Journal:
         with self._errors("reading the journal"), self._engine.connect() as connection:
             yield connection
 
-    def _append(self, connection: sa.Connection, kind: str, data: dict[str, Any], campaign: str = "", cell: str = "",
-                number: int = 0) -> None:  # fmt: skip
+    def _append(
+        self,
+        connection: sa.Connection,
+        kind: str,
+        data: dict[str, Any],
+        campaign: str = "",
+        cell: str = "",
+        number: int = 0,
+    ) -> None:
         head = connection.execute(sa.select(events.c.digest).order_by(events.c.seq.desc()).limit(1)).scalar()
-        row = {"time": now(), "campaign": campaign, "cell": cell, "number": number, "kind": kind,
-               "data": json.dumps(data, ensure_ascii=False, sort_keys=True, default=str),
-               "previous": head or GENESIS}  # fmt: skip
+        row = {
+            "time": now(),
+            "campaign": campaign,
+            "cell": cell,
+            "number": number,
+            "kind": kind,
+            "data": json.dumps(data, ensure_ascii=False, sort_keys=True, default=str),
+            "previous": head or GENESIS,
+        }
         connection.execute(events.insert().values(**row, digest=digest_of(row)))
 
     # writing
@@ -210,8 +257,11 @@ class Journal:
                 )
             ).scalar()
             number = (highest or 0) + 1
-            connection.execute(attempts.insert().values(campaign=campaign, cell=cell, number=number,
-                                                        state=State.QUEUED.value, started=now(), facts={}))  # fmt: skip
+            connection.execute(
+                attempts.insert().values(
+                    campaign=campaign, cell=cell, number=number, state=State.QUEUED.value, started=now(), facts={}
+                )
+            )
             self._append(connection, "attempt-opened", {}, campaign, cell, number)
         return number
 
@@ -232,8 +282,17 @@ class Journal:
                 connection.execute(observations.insert().values(campaign=campaign, cell=cell, number=number, **row))
                 self._append(connection, "observation", row, campaign, cell, number)
 
-    def finish(self, campaign: str, cell: str, number: int, *, verdict: Verdict, cause: Cause | None, message: str,
-               facts: dict[str, Any]) -> None:  # fmt: skip
+    def finish(
+        self,
+        campaign: str,
+        cell: str,
+        number: int,
+        *,
+        verdict: Verdict,
+        cause: Cause | None,
+        message: str,
+        facts: dict[str, Any],
+    ) -> None:
         """Close an attempt for good, in one transaction.
 
         Raises:
@@ -242,8 +301,14 @@ class Journal:
         with self._write("closing an attempt") as connection:
             self._open(connection, campaign, cell, number)
             who = cause.value if cause is not None else None
-            values = {"state": State.DONE.value, "verdict": verdict.value, "cause": who,
-                      "message": message, "finished": now(), "facts": facts}  # fmt: skip
+            values = {
+                "state": State.DONE.value,
+                "verdict": verdict.value,
+                "cause": who,
+                "message": message,
+                "finished": now(),
+                "facts": facts,
+            }
             connection.execute(attempts.update().where(*_attempt(attempts, campaign, cell, number)).values(**values))
             data = {"verdict": verdict.value, "cause": who, "message": message, "facts": digest_of(facts)}
             self._append(connection, "attempt-closed", data, campaign, cell, number)
@@ -261,14 +326,18 @@ class Journal:
         """Record the intent, the making or the removal of a container, network or image."""
         with self._write(f"recording {kind} {name}") as connection:
             connection.execute(sa.delete(resources).where(resources.c.kind == kind, resources.c.name == name))
-            connection.execute(resources.insert().values(kind=kind, name=name, campaign=campaign, state=state,
-                                                         engine_id=engine_id))  # fmt: skip
+            connection.execute(
+                resources.insert().values(kind=kind, name=name, campaign=campaign, state=state, engine_id=engine_id)
+            )
             self._append(connection, f"resource-{state}", {"kind": kind, "name": name, "id": engine_id}, campaign)
 
     def file(self, campaign: str, cell: str, number: int, name: str, sha256: str, size: int, media: str) -> None:
         with self._write(f"recording file {name}") as connection:
-            connection.execute(files.insert().values(campaign=campaign, cell=cell, number=number, name=name,
-                                                     sha256=sha256, size=size, media=media))  # fmt: skip
+            connection.execute(
+                files.insert().values(
+                    campaign=campaign, cell=cell, number=number, name=name, sha256=sha256, size=size, media=media
+                )
+            )
             self._append(connection, "file", {"name": name, "sha256": sha256, "size": size}, campaign, cell, number)
 
     # reading
@@ -286,17 +355,29 @@ class Journal:
 
     def attempts(self, campaign: str) -> list[AttemptRow]:
         with self._read() as connection:
-            rows = connection.execute(
-                sa.select(attempts).where(attempts.c.campaign == campaign).order_by(attempts.c.cell, attempts.c.number)
-            ).mappings().all()  # fmt: skip
+            rows = (
+                connection.execute(
+                    sa.select(attempts)
+                    .where(attempts.c.campaign == campaign)
+                    .order_by(attempts.c.cell, attempts.c.number)
+                )
+                .mappings()
+                .all()
+            )
         return [
             AttemptRow(
-                cell=row["cell"], number=row["number"], state=State(row["state"]), started=row["started"],
-                verdict=Verdict(row["verdict"]) if row["verdict"] else None, finished=row["finished"],
-                cause=Cause(row["cause"]) if row["cause"] else None, message=row["message"] or "", facts=row["facts"],
+                cell=row["cell"],
+                number=row["number"],
+                state=State(row["state"]),
+                started=row["started"],
+                verdict=Verdict(row["verdict"]) if row["verdict"] else None,
+                finished=row["finished"],
+                cause=Cause(row["cause"]) if row["cause"] else None,
+                message=row["message"] or "",
+                facts=row["facts"],
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def timings(self, newest: int) -> list[tuple[dict[str, str], float]]:
         """Axes of a cell and seconds that an attempt at it took in all; only attempts that came to a verdict."""
@@ -316,16 +397,21 @@ class Journal:
         """When each cell came into the state that it is in."""
         kinds = ("attempt-opened", "state", "attempt-closed")
         query = sa.select(events.c.cell, sa.func.max(events.c.time)).where(
-            events.c.campaign == campaign, events.c.kind.in_(kinds))  # fmt: skip
+            events.c.campaign == campaign, events.c.kind.in_(kinds)
+        )
         with self._read() as connection:
             return {row.cell: row[1] for row in connection.execute(query.group_by(events.c.cell))}
 
     def observations(self, campaign: str) -> dict[tuple[str, int], list[Observation]]:
         """By cell and attempt number, in the order they were seen."""
         with self._read() as connection:
-            rows = connection.execute(
-                sa.select(observations).where(observations.c.campaign == campaign).order_by(sa.text("rowid"))
-            ).mappings().all()  # fmt: skip
+            rows = (
+                connection.execute(
+                    sa.select(observations).where(observations.c.campaign == campaign).order_by(sa.text("rowid"))
+                )
+                .mappings()
+                .all()
+            )
         found: dict[tuple[str, int], list[Observation]] = {}
         for row in rows:
             found.setdefault((row["cell"], row["number"]), []).append(_observation(row))
@@ -333,9 +419,11 @@ class Journal:
 
     def files(self, campaign: str) -> list[dict[str, Any]]:
         with self._read() as connection:
-            rows = connection.execute(
-                sa.select(files).where(files.c.campaign == campaign).order_by(files.c.id)
-            ).mappings().all()  # fmt: skip
+            rows = (
+                connection.execute(sa.select(files).where(files.c.campaign == campaign).order_by(files.c.id))
+                .mappings()
+                .all()
+            )
         return [dict(row) for row in rows]
 
     def resources(self, state: str | None = None) -> list[dict[str, str]]:
@@ -381,18 +469,27 @@ def _attempt(table: sa.Table, campaign: str, cell: str, number: int) -> tuple[sa
 
 def observation_row(seen: Observation) -> dict[str, Any]:
     return {
-        "suite": seen.suite, "case": seen.case, "result": seen.result.value,
+        "suite": seen.suite,
+        "case": seen.case,
+        "result": seen.result.value,
         "cause": seen.cause.value if seen.cause is not None else None,
         "skip_reason": seen.skip_reason.value if seen.skip_reason is not None else None,
-        "seconds": seen.seconds, "detail": seen.detail,
-        "measurements": [vars(m) for m in seen.measurements], "evidence": list(seen.evidence),
-    }  # fmt: skip
+        "seconds": seen.seconds,
+        "detail": seen.detail,
+        "measurements": [vars(m) for m in seen.measurements],
+        "evidence": list(seen.evidence),
+    }
 
 
 def _observation(row: Any) -> Observation:
     return Observation(
-        suite=row["suite"], case=row["case"], result=Result(row["result"]), seconds=row["seconds"],
+        suite=row["suite"],
+        case=row["case"],
+        result=Result(row["result"]),
+        seconds=row["seconds"],
         cause=Cause(row["cause"]) if row["cause"] else None,
-        skip_reason=SkipReason(row["skip_reason"]) if row["skip_reason"] else None, detail=row["detail"],
-        measurements=tuple(Measurement(**m) for m in row["measurements"]), evidence=tuple(row["evidence"]),
-    )  # fmt: skip
+        skip_reason=SkipReason(row["skip_reason"]) if row["skip_reason"] else None,
+        detail=row["detail"],
+        measurements=tuple(Measurement(**m) for m in row["measurements"]),
+        evidence=tuple(row["evidence"]),
+    )

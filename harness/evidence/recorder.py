@@ -55,5 +55,12 @@ class Recorder:
         return redact(text, self.hidden).encode("utf-8", "replace").decode()
 
     def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: dict[str, Any]) -> None:
-        self.journal.finish(self.campaign, self.cell, self.number, verdict=verdict, cause=cause,
-                            message=self._clean(message), facts=facts)  # fmt: skip
+        self.journal.finish(
+            self.campaign,
+            self.cell,
+            self.number,
+            verdict=verdict,
+            cause=cause,
+            message=self._clean(message),
+            facts=facts,
+        )

@@ -24,10 +24,12 @@ def disk_errors(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InfrastructureError(f"{doing}: no space left on the disk of the workspace",
-                                      advice="free space there, then: harness resume") from error  # fmt: skip
-        raise InfrastructureError(f"{doing}: {error.strerror or error}",
-                                  advice="check the workspace folder and its permissions") from error  # fmt: skip
+            raise InfrastructureError(
+                f"{doing}: no space left on the disk of the workspace", advice="free space there, then: harness resume"
+            ) from error
+        raise InfrastructureError(
+            f"{doing}: {error.strerror or error}", advice="check the workspace folder and its permissions"
+        ) from error
 
 
 class EvidenceStore:

@@ -58,8 +58,10 @@ class Workspace:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UsageError(f"campaign {campaign} is being worked on by another process",
-                                 advice="wait for it, or look at: harness status") from None  # fmt: skip
+                raise UsageError(
+                    f"campaign {campaign} is being worked on by another process",
+                    advice="wait for it, or look at: harness status",
+                ) from None
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

@@ -9,19 +9,20 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from harness.attest.architecture import Emulator
+from harness.attest.attestation import reference_seconds
+from harness.control.deployment import Deployment
 from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTimeout
-from harness.execution.lab import AttemptRecord, CellTarget, Lab
+from harness.execution.services import AttemptRecord, CellTarget, Lab
 from harness.judging import Judgement, judge
+from harness.model.attestation import Attestation
 from harness.model.definitions import Case, Foundation, Suite
 from harness.model.finding import Finding
 from harness.model.plan import FRESH, UPGRADE, Cell, Definitions
 from harness.model.recipe import Environment
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
-from harness.model.target import Attestation
-from harness.product import Deployment
-from harness.provision import InstallFailed, Provisioner, Role
-from harness.provision.architecture import Emulator
-from harness.provision.attestation import reference_seconds
+from harness.provision.installing import InstallFailed
+from harness.provision.provisioner import Provisioner, Role
 from harness.scan.cases import covers
 
 #: However slow a target is, no limit is stretched by more.
@@ -55,11 +56,16 @@ class Attempt:
         served = middleware if middleware is not None and middleware.placement == "server" else None
         database = definitions.databases[cell.axes["database"]]
         self.target = CellTarget(
-            cpu=cpu, os=os, database=database, middleware=served,
-            servers={role: definitions.server_machine(role, cell.axes)
-                     for role, one in (("database", database), ("middleware", served))
-                     if one is not None and one.placement == "server"},
-        )  # fmt: skip
+            cpu=cpu,
+            os=os,
+            database=database,
+            middleware=served,
+            servers={
+                role: definitions.server_machine(role, cell.axes)
+                for role, one in (("database", database), ("middleware", served))
+                if one is not None and one.placement == "server"
+            },
+        )
         self.application = definitions.application_of(cell.axes)
         name = cell.axes.get(UPGRADE, FRESH)
         #: The version that is installed first and then upgraded; None where the product is installed anew.
@@ -110,10 +116,14 @@ class Attempt:
         self.attestation += [{"machine": role, **vars(fact)} for fact in found.facts]
         self.record.event("attestation", machine=role, facts=[vars(fact) for fact in found.facts])
         if found.mismatches:
-            told = "; ".join(f"{f.name}: declared {f.declared or 'any'}, observed {f.observed or 'nothing'}"
-                             for f in found.mismatches)  # fmt: skip
-            raise AttestationMismatch(f"the {role} machine is not what was declared: {told}",
-                                      advice="correct the definition under targets/, or the machine")  # fmt: skip
+            told = "; ".join(
+                f"{f.name}: declared {f.declared or 'any'}, observed {f.observed or 'nothing'}"
+                for f in found.mismatches
+            )
+            raise AttestationMismatch(
+                f"the {role} machine is not what was declared: {told}",
+                advice="correct the definition under targets/, or the machine",
+            )
 
     def calibrate(self, found: Attestation) -> None:
         """How much slower than this machine the target is now; the slowest machine of the cell counts."""
@@ -161,11 +171,19 @@ class Attempt:
                 raise self.ended(error) from error
         except Ended as end:
             left = [(suite, case) for suite, case in self.cases if (suite, case.id) not in self.seen]
-            self.observe(*(
-                Observation(case=case.id, suite=suite, result=end.result, cause=end.cause, skip_reason=end.reason,
-                            detail=end.detail[:2000])
-                for suite, case in left
-            ))  # fmt: skip
+            self.observe(
+                *(
+                    Observation(
+                        case=case.id,
+                        suite=suite,
+                        result=end.result,
+                        cause=end.cause,
+                        skip_reason=end.reason,
+                        detail=end.detail[:2000],
+                    )
+                    for suite, case in left
+                )
+            )
             raise
 
     def ended(self, error: Exception) -> Ended:
@@ -190,8 +208,12 @@ class Attempt:
     def no_former(self, detail: str) -> NoReturn:
         """The version to upgrade from does not serve on this target: nothing is known of the upgrade."""
         version = self.former.version if self.former is not None else ""
-        raise Ended(Result.MISS, Cause.CONFIG, None, f"the former version {version} does not serve here, so nothing "
-                    f"can be upgraded: {detail[:1500]}")  # fmt: skip
+        raise Ended(
+            Result.MISS,
+            Cause.CONFIG,
+            None,
+            f"the former version {version} does not serve here, so nothing can be upgraded: {detail[:1500]}",
+        )
 
     def install_failed(self, failure: InstallFailed, seconds: float) -> None:
         if self.lab.cancel.is_set():
@@ -212,8 +234,9 @@ class Attempt:
                 cases = {found.rule for found in self.found if covers(one, self.found, found.rule, self.cell.axes)}
                 holding += [one.model_copy(update={"files": (), "case": case}) for case in sorted(cases)]
         judgement = judge(self.cases, self.seen, emulated=self.emulated, waivers=holding, axes=self.cell.axes)
-        self.facts["waived"] = [{"suite": suite, "case": case, **one.model_dump(mode="json")}
-                                for suite, case, one in judgement.waived]  # fmt: skip
+        self.facts["waived"] = [
+            {"suite": suite, "case": case, **one.model_dump(mode="json")} for suite, case, one in judgement.waived
+        ]
         self.facts["notes"] += [
             f"waiver for {one.case} expired on {one.expires}: {one.because}"
             for one in every

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 
+from harness.control.deployment import Deployment
 from harness.execution.attempt import Ended
 from harness.execution.deploying import Deploying
-from harness.execution.lab import AttemptRecord, Lab
+from harness.execution.services import AttemptRecord, Lab
 from harness.judging import Judgement
 from harness.model.definitions import Case
 from harness.model.plan import Cell, LocatedSuite
 from harness.model.results import Cause, Observation, Result, State
-from harness.product import Deployment
-from harness.runners.locust_runner import run_locust
-from harness.runners.pytest_runner import run_pytest
+from harness.runners.locust.run import run_locust
+from harness.runners.pytest.run import run_pytest
 
 
 def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:

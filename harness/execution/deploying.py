@@ -7,18 +7,20 @@ import dataclasses
 import time
 from collections.abc import Iterable
 
+from harness.attest.attestation import attest_database, attest_version
+from harness.control.deployment import Deployment
+from harness.control.fault import ProductFault
 from harness.deploy import deploy
+from harness.deploy.upgrading import Upgrade
 from harness.errors import AttestationMismatch, HarnessError
 from harness.execution.attempt import Ended
 from harness.execution.scanning import Scanning
-from harness.execution.upgrading import Upgrade
 from harness.model.definitions import Application
 from harness.model.plan import UPGRADE
 from harness.model.recipe import Environment
 from harness.model.results import Observation, Result, SkipReason, State
-from harness.product import Deployment, ProductFault
-from harness.provision import InstallFailed, Machines, install_over
-from harness.provision.attestation import attest_database, attest_version
+from harness.provision.installing import InstallFailed, install_over
+from harness.provision.provisioner import Machines
 
 
 class Deploying(Scanning):
@@ -30,7 +32,8 @@ class Deploying(Scanning):
             context = self.context(machines, product)
             self.record.hidden[:] = context.hidden()
             deployment = self.deployment = Deployment.on(
-                context, machines.application, machines.on("database"), machines.on("middleware"))  # fmt: skip
+                context, machines.application, machines.on("database"), machines.on("middleware")
+            )
             self.start_servers(deployment)
             if self.provisioner.kind == "host" and len(machines.of) < len(self.roles):
                 # A server that shares the product's machine is none of what the product must not leave behind.
@@ -72,15 +75,26 @@ class Deploying(Scanning):
         def install(of: Application, downgrade: bool) -> None:
             recipe = self.recipe_of(of)  # packages of the system that both versions need are there
             more = () if of is former else tuple(name for name in recipe.packages if name not in former.packages)
-            facts = install_over(deployment.machine, dataclasses.replace(recipe, packages=more), self.target.os,
-                                 self.record, downgrade=downgrade, cancel=self.lab.cancel)  # fmt: skip
+            facts = install_over(
+                deployment.machine,
+                dataclasses.replace(recipe, packages=more),
+                self.target.os,
+                self.record,
+                downgrade=downgrade,
+                cancel=self.lab.cancel,
+            )
             self.record.event("installed-over", version=of.version, packages=[vars(fact) for fact in facts])
             if of is not former:  # what is tested, and what report and certificate name
-                kept = tuple(fact for fact in self.made_of["application"].packages if fact.name in self.beneath
-                             or fact.name in of.packages)  # fmt: skip
+                kept = tuple(
+                    fact
+                    for fact in self.made_of["application"].packages
+                    if fact.name in self.beneath or fact.name in of.packages
+                )
                 replaced = {fact.name for fact in facts}
-                made = dataclasses.replace(self.made_of["application"], packages=(
-                    *(fact for fact in kept if fact.name not in replaced), *facts))  # fmt: skip
+                made = dataclasses.replace(
+                    self.made_of["application"],
+                    packages=(*(fact for fact in kept if fact.name not in replaced), *facts),
+                )
                 self.made_of["application"] = made
                 self.record_environment()
                 deployment.context = deployment.context.model_copy(update={"installed": self.installed_of(made)})
@@ -101,23 +115,40 @@ class Deploying(Scanning):
         except InstallFailed as failure:
             self.install_failed(failure, time.monotonic() - started)
         self.observe_step("install", Result.PASS, seconds=time.monotonic() - started)
-        self.observe_step("schema", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
-                          detail=f"the tables are those of version {former.version}")  # fmt: skip
+        self.observe_step(
+            "schema",
+            Result.SKIP,
+            skip_reason=SkipReason.NOT_APPLICABLE,
+            detail=f"the tables are those of version {former.version}",
+        )
         order = ["upgrade", "start", "ready"]
         if steps.keys:
             order.append("kept")
         else:
-            self.observe_step("kept", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
-                              detail="the application declares no http.resource, so no data was looked at")  # fmt: skip
+            self.observe_step(
+                "kept",
+                Result.SKIP,
+                skip_reason=SkipReason.NOT_APPLICABLE,
+                detail="the application declares no http.resource, so no data was looked at",
+            )
         if how.rollback is None:
-            self.observe_step("rollback", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
-                              detail="the application declares no rollback")  # fmt: skip
+            self.observe_step(
+                "rollback",
+                Result.SKIP,
+                skip_reason=SkipReason.NOT_APPLICABLE,
+                detail="the application declares no rollback",
+            )
         else:
             order.append("rollback")
-        self.observe_step("configure", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE,
-                          detail="part of the upgrade")  # fmt: skip
-        self.follow(deploy(deployment, suite, order, {"upgrade": steps.upgrade, "kept": steps.kept,
-                                                      "rollback": steps.back_and_forth}))  # fmt: skip
+        self.observe_step("configure", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE, detail="part of the upgrade")
+        self.follow(
+            deploy(
+                deployment,
+                suite,
+                order,
+                {"upgrade": steps.upgrade, "kept": steps.kept, "rollback": steps.back_and_forth},
+            )
+        )
 
     def start_servers(self, deployment: Deployment) -> None:
         """Start database and middleware, and look what they are."""
@@ -126,8 +157,9 @@ class Deploying(Scanning):
         try:
             if middleware is not None:
                 middleware.start()
-                self.keep_attestation("middleware", attest_version("middleware", middleware.version(),
-                                                                   middleware.definition.declared))  # fmt: skip
+                self.keep_attestation(
+                    "middleware", attest_version("middleware", middleware.version(), middleware.definition.declared)
+                )
             database.start()
             if not database.embedded:
                 database.create()

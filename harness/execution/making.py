@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from harness.attest.attestation import attest_version
 from harness.deploy import application_recipe, server_recipe
 from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
@@ -17,8 +18,8 @@ from harness.model.context import Access, CellContext
 from harness.model.definitions import Application
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity, Result, State
-from harness.provision import InstallFailed, Machines, Names, Role
-from harness.provision.attestation import attest_version
+from harness.provision.installing import InstallFailed
+from harness.provision.provisioner import Machines, Names, Role
 from harness.system.redact import token
 
 
@@ -33,40 +34,63 @@ class Making(Attempt):
             placement = self.lab.placement(self.cell)
             if placement.kind is None or placement.fidelity is None:
                 told = " and ".join(cpu.cpu for _, cpu in self.lab.definitions.machines(self.cell.axes).values())
-                raise AttestationMismatch(f"nothing here can serve {told}: {placement.by}",
-                                          advice="run the cell on such a host; see: harness targets check")  # fmt: skip
+                raise AttestationMismatch(
+                    f"nothing here can serve {told}: {placement.by}",
+                    advice="run the cell on such a host; see: harness targets check",
+                )
             self.provisioner = self.lab.provisioners[placement.kind]
             self.emulator = self.provisioner.emulator(self.target.cpu)
-            self.server_emulators = {role: self.provisioner.emulator(cpu)
-                                     for role, (_, cpu) in self.target.servers.items()}  # fmt: skip
+            self.server_emulators = {
+                role: self.provisioner.emulator(cpu) for role, (_, cpu) in self.target.servers.items()
+            }
             self.found_as(placement.fidelity)
             self.roles = self.roles_of()
-            return {role.name: self.made(role, partial(self.provisioner.environment, role, self.record))
-                    for role in self.roles}  # fmt: skip
+            return {
+                role.name: self.made(role, partial(self.provisioner.environment, role, self.record))
+                for role in self.roles
+            }
 
     def roles_of(self) -> tuple[Role, ...]:
         """The machines that the cell needs."""
         target = self.target
         recipe = self.recipe_of(self.former or self.application)
         # An embedded database is part of the product's machine, and so is its client.
-        beneath = [*(target.database.packages if target.database.placement == "embedded" else ()),
-                   *(name for one in self.foundations for name in one.packages)]  # fmt: skip
+        beneath = [
+            *(target.database.packages if target.database.placement == "embedded" else ()),
+            *(name for one in self.foundations for name in one.packages),
+        ]
         extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
         recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra))
-        roles = [Role(name="application", os=target.os, cpu=target.cpu, recipe=recipe, limits=self.application.limits,
-                      ports=tuple(self.application.ports.values()),
-                      systemd=self.application.service is not None)]  # fmt: skip
+        roles = [
+            Role(
+                name="application",
+                os=target.os,
+                cpu=target.cpu,
+                recipe=recipe,
+                limits=self.application.limits,
+                ports=tuple(self.application.ports.values()),
+                systemd=self.application.service is not None,
+            )
+        ]
         for name, (system, cpu) in target.servers.items():
             server = target.middleware if name == "middleware" else target.database
             assert server is not None
-            roles.append(Role(name=name, os=system, cpu=cpu, limits=server.limits,
-                              recipe=server_recipe(server, os=system.os, architecture=cpu.architecture)))  # fmt: skip
+            roles.append(
+                Role(
+                    name=name,
+                    os=system,
+                    cpu=cpu,
+                    limits=server.limits,
+                    recipe=server_recipe(server, os=system.os, architecture=cpu.architecture),
+                )
+            )
         return tuple(roles)
 
     def recipe_of(self, application: Application) -> Recipe:
         target = self.target
-        return application_recipe(application, os=target.os.os, cpu=target.cpu,
-                                  folder=self.lab.definitions.application_folder)  # fmt: skip
+        return application_recipe(
+            application, os=target.os.os, cpu=target.cpu, folder=self.lab.definitions.application_folder
+        )
 
     def made(self, role: Role, work: Callable[[], Environment | None]) -> Environment | None:
         """Install what a role needs, and record it."""
@@ -104,13 +128,15 @@ class Making(Attempt):
         apart = self.beneath - set(self.application.packages)
         foundation = {name for one in self.foundations for name in one.packages} & apart
         self.facts["environment"] = {
-            "images": [one.image for one in every if one.image], "cached": all(one.cached for one in every),
+            "images": [one.image for one in every if one.image],
+            "cached": all(one.cached for one in every),
             "packages": [vars(p) for p in product.packages if p.name not in apart],
             "foundation packages": [vars(p) for p in product.packages if p.name in foundation],
-            "database packages": [vars(p) for one in every for p in one.packages
-                                  if p.name in self.target.database.packages],
+            "database packages": [
+                vars(p) for one in every for p in one.packages if p.name in self.target.database.packages
+            ],
             "notes": sorted({note for one in every for note in one.notes}),
-        }  # fmt: skip
+        }
 
     def provision(self, environments: dict[str, Environment | None], stack: contextlib.ExitStack) -> Machines:
         with self.step("provision"):
@@ -161,17 +187,26 @@ class Making(Attempt):
             )
         )
         return CellContext(
-            campaign=self.lab.campaign, cell=self.cell.id, attempt=self.record.number, axes=self.cell.axes,
-            architecture=self.target.cpu.architecture, emulated=self.emulated,
-            qemu_cpu=self.model, factor=self.factor,
-            application=self.application, database=database, access=access,
+            campaign=self.lab.campaign,
+            cell=self.cell.id,
+            attempt=self.record.number,
+            axes=self.cell.axes,
+            architecture=self.target.cpu.architecture,
+            emulated=self.emulated,
+            qemu_cpu=self.model,
+            factor=self.factor,
+            application=self.application,
+            database=database,
+            access=access,
             secrets={name: token() for name in self.application.secrets},
-            application_machine=machines.application.reference, database_machine=machines.on("database").reference,
+            application_machine=machines.application.reference,
+            database_machine=machines.on("database").reference,
             **self.broker(machines),
             ran_before=self.ran_before,
             ports={name: machines.application.address(port) for name, port in self.application.ports.items()},
-            template_folder=self.lab.definitions.application_folder, installed=self.installed_of(product),
-        )  # fmt: skip
+            template_folder=self.lab.definitions.application_folder,
+            installed=self.installed_of(product),
+        )
 
     def installed_of(self, product: Environment) -> tuple[str, ...]:
         """Names of the product's own packages."""
@@ -184,7 +219,11 @@ class Making(Attempt):
         found = self.target.middleware
         if found is None:
             return {}
-        access = Access(kind=found.middleware, host=machines.address("middleware"), port=found.port or 0,
-                        password=token())  # fmt: skip
-        return {"middleware": found, "middleware_access": access,
-                "middleware_machine": machines.on("middleware").reference}  # fmt: skip
+        access = Access(
+            kind=found.middleware, host=machines.address("middleware"), port=found.port or 0, password=token()
+        )
+        return {
+            "middleware": found,
+            "middleware_access": access,
+            "middleware_machine": machines.on("middleware").reference,
+        }

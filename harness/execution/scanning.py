@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from harness.definitions import rules_of
+from harness.control.installation import Installation
 from harness.errors import InfrastructureError
 from harness.execution.making import Making
 from harness.model.definitions import Rule
@@ -16,11 +16,11 @@ from harness.model.finding import Finding, ScanResult, Targets, finding_record
 from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import State
-from harness.product import Installation
-from harness.provision import Machines
+from harness.provision.provisioner import Machines
+from harness.reading.read import rules_of
 from harness.scan import scan
 from harness.scan.cases import concerning, observations
-from harness.scan.product import product_files, targets_of
+from harness.scan.inputs import product_files, targets_of
 
 #: Where the product's files are put together for the static scan, on the target.
 _TAR = "/tmp/.harness-scan.tar"  # noqa: S108  # the container is the harness's own
@@ -56,22 +56,30 @@ class Scanning(Making):
                 mine = () if result is None else tuple(concerning(result, self.cell.axes, architecture))
                 self.found += mine
                 kept = (self.keep_findings(suite, mine),) if mine else ()
-                self.observe(*observations(suite.definition.suite, suite.definition.cases, result, self.cell.axes,
-                                           architecture, kept))  # fmt: skip
+                self.observe(
+                    *observations(
+                        suite.definition.suite, suite.definition.cases, result, self.cell.axes, architecture, kept
+                    )
+                )
 
-    def scan_installed(self, machines: Machines, product: Environment, rules: tuple[Rule, ...],
-                       targets: Targets) -> ScanResult | None:  # fmt: skip
+    def scan_installed(
+        self, machines: Machines, product: Environment, rules: tuple[Rule, ...], targets: Targets
+    ) -> ScanResult | None:
         """Scan the files of the product's packages; None where it has none."""
         context = self.context(machines, product)
         paths = "\n".join(path.lstrip("/") for path in Installation(context, machines.application).files())
         if not paths:
             return None
-        script = ('cd / && while read -r f; do if [ -f "$f" ] && [ ! -L "$f" ]; then echo "$f"; fi; done '
-                  f"| tar -cf {_TAR} -T - && chmod 0600 {_TAR}")  # fmt: skip
+        script = (
+            'cd / && while read -r f; do if [ -f "$f" ] && [ ! -L "$f" ]; then echo "$f"; fi; done '
+            f"| tar -cf {_TAR} -T - && chmod 0600 {_TAR}"
+        )
         done = machines.application.run(script, stdin=paths, timeout=120 * self.factor)
         if not done.ok:
-            raise InfrastructureError(f"the files of the product could not be read: {done.text.strip()[-300:]}",
-                                      advice="see the logs of the cell")  # fmt: skip
+            raise InfrastructureError(
+                f"the files of the product could not be read: {done.text.strip()[-300:]}",
+                advice="see the logs of the cell",
+            )
         with tempfile.NamedTemporaryFile(suffix=".tar") as file:
             file.write(machines.application.get(_TAR))
             file.flush()

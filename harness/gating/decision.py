@@ -39,8 +39,14 @@ class Decision:
         return "closed" if "closes" in effects else "undecided" if "undecided" in effects else "open"
 
 
-def decide(record: CampaignRecord, policy: Policy, *, waivers: Sequence[Waiver] = (),
-           baseline: CampaignRecord | None = None, today: datetime.date) -> Decision:  # fmt: skip
+def decide(
+    record: CampaignRecord,
+    policy: Policy,
+    *,
+    waivers: Sequence[Waiver] = (),
+    baseline: CampaignRecord | None = None,
+    today: datetime.date,
+) -> Decision:
     """Weigh every planned cell that ``policy.cells`` names.
 
     Raises:
@@ -50,8 +56,10 @@ def decide(record: CampaignRecord, policy: Policy, *, waivers: Sequence[Waiver] 
         raise UsageError("the policy compares with a baseline, and none was given", advice="name one with --baseline")
     wanted = [cell for cell in record.cells if _wanted(cell, policy)]
     if not wanted:
-        raise UsageError(f"no cell of {record.id} is one of those that the policy names: {', '.join(policy.cells)}",
-                         advice="see: harness show")  # fmt: skip
+        raise UsageError(
+            f"no cell of {record.id} is one of those that the policy names: {', '.join(policy.cells)}",
+            advice="see: harness show",
+        )
     earlier = {cell.id: cell for cell in baseline.cells} if baseline is not None else {}
     findings = [one for cell in wanted for one in _weigh(cell, earlier.get(cell.id), policy, waivers, today)]
     return Decision(findings=tuple(findings))
@@ -63,8 +71,9 @@ def _wanted(cell: CellRecord, policy: Policy) -> bool:
     return all(any(cell.axes.get(a) == value for a, _, value in pairs if a == axis) for axis in axes)
 
 
-def _weigh(cell: CellRecord, earlier: CellRecord | None, policy: Policy, waivers: Sequence[Waiver],
-           today: datetime.date) -> Iterable[Finding]:  # fmt: skip
+def _weigh(
+    cell: CellRecord, earlier: CellRecord | None, policy: Policy, waivers: Sequence[Waiver], today: datetime.date
+) -> Iterable[Finding]:
     def finding(effect: str, told: str, case: str = "") -> Finding:
         return Finding(effect=effect, cell=cell.told, case=case, told=told)
 
@@ -88,8 +97,14 @@ def _weigh(cell: CellRecord, earlier: CellRecord | None, policy: Policy, waivers
         yield from _slower(cell, earlier, policy.slower_percent)
 
 
-def _failed(cell: CellRecord, case: CaseRecord, earlier: CellRecord | None, policy: Policy, waivers: Sequence[Waiver],
-            today: datetime.date) -> Finding:  # fmt: skip
+def _failed(
+    cell: CellRecord,
+    case: CaseRecord,
+    earlier: CellRecord | None,
+    policy: Policy,
+    waivers: Sequence[Waiver],
+    today: datetime.date,
+) -> Finding:
     first = (case.detail.strip().splitlines() or ["failed"])[0][:200]
     mine = [one for one in waivers if one.concerns(cell.axes, case.suite, case.id)]
     for one in mine:

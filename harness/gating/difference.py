@@ -51,8 +51,11 @@ def compare(before: CampaignRecord, after: CampaignRecord) -> Difference:
     for identity in sorted(old.keys() ^ new.keys()):
         cell = old.get(identity) or new[identity]
         there = identity in new
-        changes.append(Change(kind="cell", cell=cell.told, what="planned", before="" if there else "yes",
-                              after="yes" if there else ""))  # fmt: skip
+        changes.append(
+            Change(
+                kind="cell", cell=cell.told, what="planned", before="" if there else "yes", after="yes" if there else ""
+            )
+        )
     whole = list(_whole(before, after))
     changes += whole
     suspects: dict[str, tuple[str, ...]] = {}
@@ -61,8 +64,9 @@ def compare(before: CampaignRecord, after: CampaignRecord) -> Difference:
         own = list(_environment(a, b))
         changes += [*_results(a, b), *_timings(a, b), *own]
         if a.verdict is not b.verdict:
-            changes.append(Change(kind="verdict", cell=b.told, what="verdict", before=a.verdict.value,
-                                  after=b.verdict.value))  # fmt: skip
+            changes.append(
+                Change(kind="verdict", cell=b.told, what="verdict", before=a.verdict.value, after=b.verdict.value)
+            )
             suspects[b.told] = tuple(_suspects(b, own, whole))
     order = {"cell": 0, "verdict": 1, "case": 2, "timing": 3, "environment": 4}
     return Difference(changes=tuple(sorted(changes, key=lambda change: order[change.kind])), suspects=suspects)
@@ -75,8 +79,13 @@ def _results(a: CellRecord, b: CellRecord) -> Iterable[Change]:
         result = earlier.result.value if earlier is not None else ""
         if result != case.result.value:
             detail = (case.detail.strip().splitlines() or [""])[0][:160]
-            yield Change(kind="case", cell=b.told, what=f"{case.id} {case.title.en}", before=result,
-                         after=f"{case.result.value}{': ' + detail if detail else ''}")  # fmt: skip
+            yield Change(
+                kind="case",
+                cell=b.told,
+                what=f"{case.id} {case.title.en}",
+                before=result,
+                after=f"{case.result.value}{': ' + detail if detail else ''}",
+            )
     for gone in before.values():
         yield Change(kind="case", cell=b.told, what=f"{gone.id} {gone.title.en}", before=gone.result.value, after="")
 
@@ -89,8 +98,13 @@ def _timings(a: CellRecord, b: CellRecord) -> Iterable[Change]:
         for one in case.measurements:
             earlier = before.get((case.suite, case.id, one.name))
             if earlier is not None and beyond_noise(earlier.value, one.value, earlier.unit, one.unit):
-                yield Change(kind="timing", cell=b.told, what=f"{case.id} {one.name}",
-                             before=f"{earlier.value:g} {earlier.unit}", after=f"{one.value:g} {one.unit}")  # fmt: skip
+                yield Change(
+                    kind="timing",
+                    cell=b.told,
+                    what=f"{case.id} {one.name}",
+                    before=f"{earlier.value:g} {earlier.unit}",
+                    after=f"{one.value:g} {one.unit}",
+                )
 
 
 def beyond_noise(before: float, after: float, unit: str, same: str) -> bool:
@@ -135,13 +149,19 @@ def _whole(before: CampaignRecord, after: CampaignRecord) -> Iterable[Change]:
     old, new = ({s.suite: f"{s.version} {s.digest[:12]}" for s in record.suites} for record in (before, after))
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            yield Change(kind="environment", cell="", what=f"suite {name}", before=old.get(name, ""),
-                         after=new.get(name, ""))  # fmt: skip
+            yield Change(
+                kind="environment", cell="", what=f"suite {name}", before=old.get(name, ""), after=new.get(name, "")
+            )
     flat = [{**record.conditions, **record.conditions.get("tools", {})} for record in (before, after)]
     for name in sorted(flat[0].keys() | flat[1].keys()):
         if name != "tools" and flat[0].get(name) != flat[1].get(name):
-            yield Change(kind="environment", cell="", what=name, before=str(flat[0].get(name, "")),
-                         after=str(flat[1].get(name, "")))  # fmt: skip
+            yield Change(
+                kind="environment",
+                cell="",
+                what=name,
+                before=str(flat[0].get(name, "")),
+                after=str(flat[1].get(name, "")),
+            )
 
 
 def _suspects(cell: CellRecord, own: list[Change], whole: list[Change]) -> Iterable[str]:

@@ -114,7 +114,8 @@ def read_record(path: Path) -> CampaignRecord:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{path} is no record of a campaign: {place}: {first['msg']}",
-                         advice="render it again with: harness report") from error  # fmt: skip
+        raise UsageError(
+            f"{path} is no record of a campaign: {place}: {first['msg']}", advice="render it again with: harness report"
+        ) from error
     except ValueError as error:
         raise UsageError(f"{path} is no JSON: {error}", advice="render it again with: harness report") from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from harness.containers.engine import shared_engine
+from harness.containers.machine import ContainerMachine
 from harness.errors import HarnessBug
-from harness.machines.container import ContainerMachine
-from harness.machines.engine import shared_engine
-from harness.machines.inventory import Inventory
-from harness.machines.local import LocalMachine
-from harness.machines.ssh import SshMachine
-from harness.machines.virtual import VirtualMachine
+from harness.hosts.inventory import Inventory
+from harness.hosts.local import LocalMachine
+from harness.hosts.ssh import SshMachine
 from harness.model.machine import Machine, MachineReference
+from harness.virtual.machine import VirtualMachine
 
 
 def open_machine(reference: MachineReference) -> Machine:

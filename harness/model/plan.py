@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Waiver
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON of ``value``: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
 
 #: Roles of the machines that a server of the lab may have for itself.
 ROLES = ("database", "middleware")

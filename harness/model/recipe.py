@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.model.plan import digest_of
+from harness.system.canonical import digest_of
 
 #: Raised when the way environments are made changes, so that old ones are not taken for new ones.
 REVISION = 6
@@ -48,11 +48,22 @@ class Recipe:
         def files(group: tuple[RecipeFile, ...]) -> list[list[str]]:
             return [[f.path, f.mode, f.content, f.sha256, str(f.strip)] for f in group]
 
-        return digest_of([
-            REVISION, base_digest, self.os, self.architecture, files(self.before), list(self.packages),
-            files(self.package_files), files(self.copies), files(self.archives), list(self.commands), self.cpu,
-            *([files(self.images)] if self.images else []),
-        ])  # fmt: skip
+        return digest_of(
+            [
+                REVISION,
+                base_digest,
+                self.os,
+                self.architecture,
+                files(self.before),
+                list(self.packages),
+                files(self.package_files),
+                files(self.copies),
+                files(self.archives),
+                list(self.commands),
+                self.cpu,
+                *([files(self.images)] if self.images else []),
+            ]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

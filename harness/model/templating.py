@@ -25,10 +25,17 @@ def render(template: str, values: dict[str, Any], *, where: str) -> str:
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None) or 1
         known = ", ".join(sorted(values))
-        raise DefinitionError([
-            Fault(file=where, line=line, column=1, message=f"template fault: {error.message or error}",
-                  expected=f"names below {known}")
-        ]) from error  # fmt: skip
+        raise DefinitionError(
+            [
+                Fault(
+                    file=where,
+                    line=line,
+                    column=1,
+                    message=f"template fault: {error.message or error}",
+                    expected=f"names below {known}",
+                )
+            ]
+        ) from error
 
 
 def render_all(value: Any, values: dict[str, Any], *, where: str) -> Any:

@@ -98,8 +98,9 @@ class CellView:
     @property
     def quiet(self) -> tuple[CaseView, ...]:
         """Static cases that found nothing: reports name them in one line."""
-        return tuple(c for c in self.cases
-                     if c.fidelity is Fidelity.STATIC and c.result is Result.PASS and not c.detail)  # fmt: skip
+        return tuple(
+            c for c in self.cases if c.fidelity is Fidelity.STATIC and c.result is Result.PASS and not c.detail
+        )
 
     def count(self, result: Result) -> int:
         return sum(1 for case in self.cases if case.result is result)
@@ -175,15 +176,22 @@ class CampaignView:
         tested = sum(1 for cell in self.cells if cell.verdict is not Verdict.NOT_TESTED)
         excluded = sum(rule["count"] for rule in self.excluded)
         waived = sum(1 for cell in self.cells if cell.waived)
-        return {"declared": self.valid + excluded, "planned": len(self.cells), "tested": tested, "waived": waived,
-                "not_applicable": excluded, "not_selected": self.valid - len(self.cells),
-                "not_tested": len(self.cells) - tested}  # fmt: skip
+        return {
+            "declared": self.valid + excluded,
+            "planned": len(self.cells),
+            "tested": tested,
+            "waived": waived,
+            "not_applicable": excluded,
+            "not_selected": self.valid - len(self.cells),
+            "not_tested": len(self.cells) - tested,
+        }
 
     @property
     def versions(self) -> tuple[str, ...]:
         """Of the product, as they were seen; as declared where nothing was."""
         return tuple(sorted({cell.version for cell in self.cells if cell.version})) or (
-            str(self.application["version"]),)  # fmt: skip
+            str(self.application["version"]),
+        )
 
     @property
     def noted(self) -> tuple[tuple[CaseView, int], ...]:

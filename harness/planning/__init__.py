@@ -4,9 +4,9 @@
 either, ``expansion`` puts them together.
 """
 
-from harness.planning.checking import faults_of
 from harness.planning.covering import covering_array
 from harness.planning.expansion import definitions_digest, expand
+from harness.planning.proof import faults_of
 from harness.planning.space import Space
 
 __all__ = ["Space", "covering_array", "definitions_digest", "expand", "faults_of"]

@@ -2,7 +2,7 @@
 
 In-parameter-order generation (Lei and Tai 1998, IPOG 2007) with bit sets, from several seeded beginnings, of which
 the smallest result is kept; an array of pairs is then made smaller still. Whether it is right is not its own
-judgement: see ``harness.planning.checking``.
+judgement: see ``harness.planning.proof``.
 """
 
 from __future__ import annotations
@@ -35,8 +35,14 @@ class _Row:
     state: list[Any] = field(repr=False)
 
 
-def covering_array(space: Space, strength: int, *, seed: int = 0, must: Sequence[Mapping[int, int]] = (),
-                   fixed: Sequence[Mapping[int, int]] = ()) -> list[tuple[int, ...]]:  # fmt: skip
+def covering_array(
+    space: Space,
+    strength: int,
+    *,
+    seed: int = 0,
+    must: Sequence[Mapping[int, int]] = (),
+    fixed: Sequence[Mapping[int, int]] = (),
+) -> list[tuple[int, ...]]:
     """Rows (a value index per axis), sorted; the same for the same arguments everywhere.
 
     ``must``: choices of some axes; each is in at least one row. ``fixed``: combinations that are tested anyway, in the
@@ -48,8 +54,10 @@ def covering_array(space: Space, strength: int, *, seed: int = 0, must: Sequence
     strength = min(strength, len(space.sizes))
     tuples = sum(math.prod(chosen) for chosen in itertools.combinations(space.sizes, strength))
     if tuples > MAX_TUPLES:
-        raise UsageError(f"strength {strength} over these axes means {tuples} tuples; the limit is {MAX_TUPLES}",
-                         advice="choose a lower strength, or fewer values")  # fmt: skip
+        raise UsageError(
+            f"strength {strength} over these axes means {tuples} tuples; the limit is {MAX_TUPLES}",
+            advice="choose a lower strength, or fewer values",
+        )
     for one in must:
         if not space.possible({axis: (value,) for axis, value in one.items()}):
             raise UsageError("a must cell is excluded by the rules of the matrix")
@@ -69,16 +77,24 @@ def covering_array(space: Space, strength: int, *, seed: int = 0, must: Sequence
             break
     if best and strength == 2:
         chance = random.Random(f"{seed}/shrink")  # noqa: S311  # not for secrets
-        best = shrink_pairs(space, best, chance=chance, bound=work.bound, must=must, fixed=fixed,
-                            passes=min(MOST_PASSES, WORK // (len(best) * len(space.sizes))))  # fmt: skip
+        best = shrink_pairs(
+            space,
+            best,
+            chance=chance,
+            bound=work.bound,
+            must=must,
+            fixed=fixed,
+            passes=min(MOST_PASSES, WORK // (len(best) * len(space.sizes))),
+        )
     return sorted(best or [])
 
 
 class _Generator:
     """Positions are the axes from the one with most values to the one with fewest."""
 
-    def __init__(self, space: Space, strength: int, must: Sequence[Mapping[int, int]],
-                 fixed: Sequence[Mapping[int, int]]) -> None:  # fmt: skip
+    def __init__(
+        self, space: Space, strength: int, must: Sequence[Mapping[int, int]], fixed: Sequence[Mapping[int, int]]
+    ) -> None:
         self.space, self.strength = space, strength
         self.axes = sorted(range(len(space.sizes)), key=lambda axis: (-space.sizes[axis], axis))
         self.must = [{self.axes.index(axis): value for axis, value in one.items()} for one in must]
@@ -167,9 +183,11 @@ class _Generator:
                 left[row.values[position]] &= ~row.subsets
                 continue
             gains = sorted(
-                ((-(wanted & row.subsets).bit_count(), used[value], chance.random(), value)
-                 for value, wanted in enumerate(left)),
-            )  # fmt: skip
+                (
+                    (-(wanted & row.subsets).bit_count(), used[value], chance.random(), value)
+                    for value, wanted in enumerate(left)
+                ),
+            )
             for gain, _, _, value in gains:
                 if not gain:
                     break

@@ -11,23 +11,12 @@ from pydantic import ValidationError
 
 from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
 from harness.model.definitions import Cpu, Matrix, Os
-from harness.model.plan import (
-    FRESH,
-    ROLES,
-    SAME,
-    UPGRADE,
-    Cell,
-    Coverage,
-    Definitions,
-    Excluded,
-    Plan,
-    Uncovered,
-    digest_of,
-)
-from harness.planning.checking import faults_of
+from harness.model.plan import FRESH, ROLES, SAME, UPGRADE, Cell, Coverage, Definitions, Excluded, Plan, Uncovered
 from harness.planning.covering import covering_array
+from harness.planning.proof import faults_of
 from harness.planning.solving import completion
 from harness.planning.space import Rule, Space
+from harness.system.canonical import digest_of
 
 #: So many tuples that no cell can have are explained by the rules that forbid them; more are only counted.
 EXPLAINED = 24
@@ -90,18 +79,26 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
     if faults:
         raise DefinitionError(_unique(faults))
     base = definitions_digest(definitions)
-    planned = [{"id": cell.id, "suites": cell.suites, "factor": cell.timeout_factor, "prefer": cell.prefer}
-               for cell in cells]  # fmt: skip
+    planned = [
+        {"id": cell.id, "suites": cell.suites, "factor": cell.timeout_factor, "prefer": cell.prefer} for cell in cells
+    ]
     return Plan(
-        matrix=matrix.matrix, cells=tuple(cells), definitions=base,
+        matrix=matrix.matrix,
+        cells=tuple(cells),
+        definitions=base,
         excluded=tuple(
-            Excluded(axes={axis: _listed(value) for axis, value in rule.axes.items()}, unless=dict(rule.unless),
-                     because=rule.because, count=count)
+            Excluded(
+                axes={axis: _listed(value) for axis, value in rule.axes.items()},
+                unless=dict(rule.unless),
+                because=rule.because,
+                count=count,
+            )
             for rule, count in zip(matrix.exclude, counts, strict=True)
         ),
-        valid=space.count + len(includes), coverage=_coverage(matrix, space, names, owners, [a for a, _ in chosen]),
+        valid=space.count + len(includes),
+        coverage=_coverage(matrix, space, names, owners, [a for a, _ in chosen]),
         digest=digest_of({"definitions": base, "cells": planned}),
-    )  # fmt: skip
+    )
 
 
 def _rules(matrix: Matrix, fault: Tell) -> tuple[tuple[Rule, ...], list[int]]:
@@ -116,15 +113,23 @@ def _rules(matrix: Matrix, fault: Tell) -> tuple[tuple[Rule, ...], list[int]]:
         for group, values, prefix in ((when, rule.axes, ()), (unless, rule.unless, ("unless",))):
             for axis, wanted in values.items():
                 if axis not in matrix.axes:
-                    fault(("exclude", index, *prefix, axis), f"unknown axis {axis!r}",
-                          expected=f"one of {', '.join(names)}", found=axis)  # fmt: skip
+                    fault(
+                        ("exclude", index, *prefix, axis),
+                        f"unknown axis {axis!r}",
+                        expected=f"one of {', '.join(names)}",
+                        found=axis,
+                    )
                     wrong = True
                     continue
                 known = list(matrix.axes[axis])
                 for value in _listed(wanted):
                     if value not in known:
-                        fault(("exclude", index, *prefix, axis), f"axis {axis} has no value {value!r}",
-                              expected=f"one of {', '.join(known)}", found=value)  # fmt: skip
+                        fault(
+                            ("exclude", index, *prefix, axis),
+                            f"axis {axis} has no value {value!r}",
+                            expected=f"one of {', '.join(known)}",
+                            found=value,
+                        )
                         wrong = True
                 group[names.index(axis)] = sorted({known.index(v) for v in _listed(wanted) if v in known})
         if not when and not wrong:
@@ -175,8 +180,12 @@ def _must(matrix: Matrix, space: Space, fault: Tell) -> None:
                 fault((*loc, axis), f"axis {axis} has no value {value!r}", expected=f"one of {known}", found=value)
         own = _indices(matrix, must)
         if len(own) == len(must) and not space.possible({axis: (value,) for axis, value in own.items()}):
-            fault(loc, "this must is excluded", expected="values that some cell has",
-                  found=", ".join(f"{a}: {v}" for a, v in must.items()))  # fmt: skip
+            fault(
+                loc,
+                "this must is excluded",
+                expected="values that some cell has",
+                found=", ".join(f"{a}: {v}" for a, v in must.items()),
+            )
 
 
 def _served(definitions: Definitions, space: Space, includes: list[Axes], fault: Tell) -> None:
@@ -189,15 +198,19 @@ def _served(definitions: Definitions, space: Space, includes: list[Axes], fault:
             continue
         system, cpu = definitions.systems[os], definitions.cpus[cpu_name]
         if _lacks(system, cpu):
-            fault(("axes", "os", list(matrix.axes["os"]).index(os)),
-                  f"{os} has no {cpu.architecture} release, which {cpu_name} needs",
-                  expected=f"an exclude for os: {os}, cpu: {cpu_name}")  # fmt: skip
+            fault(
+                ("axes", "os", list(matrix.axes["os"]).index(os)),
+                f"{os} has no {cpu.architecture} release, which {cpu_name} needs",
+                expected=f"an exclude for os: {os}, cpu: {cpu_name}",
+            )
     for cell in includes:
         if all(name in cell for name in names):
             system, cpu = definitions.systems[cell["os"]], definitions.cpus[cell["cpu"]]
             if _lacks(system, cpu):
-                fault(("include", list(matrix.include).index(cell)),
-                      f"{system.os} has no {cpu.architecture} release, which {cpu.cpu} needs")  # fmt: skip
+                fault(
+                    ("include", list(matrix.include).index(cell)),
+                    f"{system.os} has no {cpu.architecture} release, which {cpu.cpu} needs",
+                )
 
 
 def _lacks(system: Os, cpu: Cpu) -> bool:
@@ -237,8 +250,9 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], fault: Tell
                 factor = adjust.set.timeout_factor or factor
                 prefer = adjust.set.prefer or prefer
                 notes.append(adjust.because)
-        cells.append(Cell(axes=axes, suites=suites, reason=reason, timeout_factor=factor, notes=tuple(notes),
-                          prefer=prefer))  # fmt: skip
+        cells.append(
+            Cell(axes=axes, suites=suites, reason=reason, timeout_factor=factor, notes=tuple(notes), prefer=prefer)
+        )
     for index in set(range(len(matrix.adjust))) - adjusted:
         fault(("adjust", index), "this adjust matches no cell")
     return cells
@@ -270,15 +284,24 @@ def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
         server = definitions.server(role, cell.axes)
         system, cpu = definitions.server_machine(role, cell.axes)
         if server is None:
-            fault(("axes", axis), f"a machine for {role}, and the matrix has no axis {role}",
-                  expected=f"an axis {role}, or no {axis}")  # fmt: skip
+            fault(
+                ("axes", axis),
+                f"a machine for {role}, and the matrix has no axis {role}",
+                expected=f"an axis {role}, or no {axis}",
+            )
         elif server.placement != "server":
             name = cell.axes[role]
-            fault(("axes", axis), f"{name} is part of the product's machine and can have none of its own",
-                  expected=f"an exclude for {role}: {name}, {told}")  # fmt: skip
+            fault(
+                ("axes", axis),
+                f"{name} is part of the product's machine and can have none of its own",
+                expected=f"an exclude for {role}: {name}, {told}",
+            )
         elif _lacks(system, cpu):
-            fault(("axes", axis), f"{system.os} has no {cpu.architecture} release for a {role} on {cpu.cpu}",
-                  expected=f"an exclude for os: {cell.axes['os']}, {told}")  # fmt: skip
+            fault(
+                ("axes", axis),
+                f"{system.os} has no {cpu.architecture} release for a {role} on {cpu.cpu}",
+                expected=f"an exclude for os: {cell.axes['os']}, {told}",
+            )
 
 
 def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int], cells: list[Axes]) -> Coverage:
@@ -299,10 +322,13 @@ def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int],
     explained = []
     for one in never[:EXPLAINED]:
         because = [matrix.exclude[owner].because for owner in _behind(space, owners, one)]
-        explained.append(Uncovered(
-            axes={names[axis]: matrix.axes[names[axis]][value] for axis, value in one.items()},
-            because=tuple(dict.fromkeys(because)), alone=len(because) == 1,
-        ))  # fmt: skip
+        explained.append(
+            Uncovered(
+                axes={names[axis]: matrix.axes[names[axis]][value] for axis, value in one.items()},
+                because=tuple(dict.fromkeys(because)),
+                alone=len(because) == 1,
+            )
+        )
     return Coverage(strength=strength, tuples=total, covered=covered, never=len(never), explained=tuple(explained))
 
 
@@ -341,15 +367,24 @@ def _unique(faults: list[Fault]) -> list[Fault]:
 
 def definitions_digest(definitions: Definitions) -> str:
     """SHA-256 of everything that a plan follows from: matrix, application, suites, targets and the files they name."""
-    return digest_of({
-        "matrix": definitions.matrix.model_dump(mode="json"),
-        "application": definitions.application.model_dump(mode="json"),
-        "suites": {n: [s.definition.model_dump(mode="json"), s.digest] for n, s in sorted(definitions.suites.items())},
-        "files": definitions.files,
-        "targets": [
-            value.model_dump(mode="json")
-            for group in (definitions.cpus, definitions.systems, definitions.databases, definitions.runtimes,
-                      definitions.middlewares)
-            for _, value in sorted(group.items())
-        ],
-    })  # fmt: skip
+    return digest_of(
+        {
+            "matrix": definitions.matrix.model_dump(mode="json"),
+            "application": definitions.application.model_dump(mode="json"),
+            "suites": {
+                n: [s.definition.model_dump(mode="json"), s.digest] for n, s in sorted(definitions.suites.items())
+            },
+            "files": definitions.files,
+            "targets": [
+                value.model_dump(mode="json")
+                for group in (
+                    definitions.cpus,
+                    definitions.systems,
+                    definitions.databases,
+                    definitions.runtimes,
+                    definitions.middlewares,
+                )
+                for _, value in sorted(group.items())
+            ],
+        }
+    )

@@ -16,9 +16,16 @@ from harness.planning.space import Space
 PATIENCE = 80
 
 
-def shrink_pairs(space: Space, rows: Sequence[Sequence[int]], *, chance: random.Random, passes: int, bound: int,
-                 must: Sequence[Mapping[int, int]] = (), fixed: Sequence[Mapping[int, int]] = (),
-                 ) -> list[tuple[int, ...]]:  # fmt: skip
+def shrink_pairs(
+    space: Space,
+    rows: Sequence[Sequence[int]],
+    *,
+    chance: random.Random,
+    passes: int,
+    bound: int,
+    must: Sequence[Mapping[int, int]] = (),
+    fixed: Sequence[Mapping[int, int]] = (),
+) -> list[tuple[int, ...]]:
     """At most as many rows as ``rows``, with the same valid pairs but those in ``fixed``, and each ``must``."""
     return _Shrinking(space, chance, must, fixed).run([list(row) for row in rows], passes, bound)
 
@@ -26,8 +33,9 @@ def shrink_pairs(space: Space, rows: Sequence[Sequence[int]], *, chance: random.
 class _Shrinking:
     """A bit stands for a value of an axis; ``need`` holds, for each value, those that it must meet."""
 
-    def __init__(self, space: Space, chance: random.Random, must: Sequence[Mapping[int, int]],
-                 fixed: Sequence[Mapping[int, int]]) -> None:  # fmt: skip
+    def __init__(
+        self, space: Space, chance: random.Random, must: Sequence[Mapping[int, int]], fixed: Sequence[Mapping[int, int]]
+    ) -> None:
         self.space, self.chance, self.must = space, chance, must
         self.bit: list[list[int]] = []
         self.meaning: list[tuple[int, int]] = []
@@ -96,8 +104,9 @@ class _Shrinking:
         free = [axis for axis in range(len(row)) if axis not in needed]
         order = [self.chance.random() for _ in row]
         for axis in sorted(free, key=order.__getitem__):
-            gains = [(-(wanted & held).bit_count(), self.chance.random(), value)
-                     for value, wanted in enumerate(left[axis])]  # fmt: skip
+            gains = [
+                (-(wanted & held).bit_count(), self.chance.random(), value) for value, wanted in enumerate(left[axis])
+            ]
             value = next(value for _, _, value in sorted(gains) if self.space.fits(state, axis, value))
             self.space.choose(state, axis, value)
             row[axis] = value

@@ -30,8 +30,10 @@ def _search(domains: dict[str, list[Value]], rules: list[Forbidden[Value]]) -> d
     if not left:
         return domains
     # The axis with the fewest values left of those that a rule still speaks of.
-    axis = min({axis for rule in left for axis in rule if len(domains[axis]) > 1},
-               key=lambda axis: (len(domains[axis]), -sum(axis in rule for rule in left), axis))  # fmt: skip
+    axis = min(
+        {axis for rule in left for axis in rule if len(domains[axis]) > 1},
+        key=lambda axis: (len(domains[axis]), -sum(axis in rule for rule in left), axis),
+    )
     for value in domains[axis]:
         found = _search({**domains, axis: [value]}, left)
         if found is not None:

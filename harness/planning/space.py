@@ -94,8 +94,9 @@ class _Search:
 
     def __init__(self, axes: Sequence[int], sizes: Sequence[int], rules: Sequence[Rule]) -> None:
         self._place = {axis: place for place, axis in enumerate(axes)}
-        self._rules = [{self._place[axis]: sum(1 << value for value in values) for axis, values in rule.items()}
-                       for rule in rules]  # fmt: skip
+        self._rules = [
+            {self._place[axis]: sum(1 << value for value in values) for axis, values in rule.items()} for rule in rules
+        ]
         self._about = [[rule for rule in self._rules if place in rule] for place in range(len(axes))]
         self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._found: list[tuple[int, ...]] = []
@@ -193,10 +194,13 @@ def _count(allowed: Sequence[int], rules: Sequence[Mapping[int, int]]) -> int:
     last = [max(order.index(place) for place in rule) for rule in rules]
     ends = [sum(1 << n for n, at in enumerate(last) if at == depth) for depth in range(len(order))]
     match = [
-        [sum(1 << n for n, rule in enumerate(rules) if place not in rule or rule[place] >> value & 1)
-         for value in range(allowed[place].bit_length()) if allowed[place] >> value & 1]
+        [
+            sum(1 << n for n, rule in enumerate(rules) if place not in rule or rule[place] >> value & 1)
+            for value in range(allowed[place].bit_length())
+            if allowed[place] >> value & 1
+        ]
         for place in order
-    ]  # fmt: skip
+    ]
     states = {(1 << len(rules)) - 1: 1}
     for depth in range(len(order)):
         after: dict[int, int] = {}

@@ -9,9 +9,10 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
 
-from harness.definitions import Catalogue, parse
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions import WordingFile
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,17 @@ class Wording:
         try:
             zh, en = (text.format(**values) for text in self(group, word))
         except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise DefinitionError([
-                Fault(file="wording.yaml", line=1, column=1, message=f"{group}.{word} cannot be filled in: {error}",
-                      expected=f"words in braces among {', '.join(values) or 'none'}")
-            ]) from error  # fmt: skip
+            raise DefinitionError(
+                [
+                    Fault(
+                        file="wording.yaml",
+                        line=1,
+                        column=1,
+                        message=f"{group}.{word} cannot be filled in: {error}",
+                        expected=f"words in braces among {', '.join(values) or 'none'}",
+                    )
+                ]
+            ) from error
         return {"zh": zh, "en": en}
 
     def pair(self, group: str, word: Any) -> dict[str, str]:
@@ -73,10 +81,17 @@ class Presentation:
         for folder in self.folders:
             if (folder / name).is_file():
                 return folder / name
-        raise DefinitionError([
-            Fault(file=str(self.folders[0] / name), line=1, column=1, message="no such file",
-                  expected=f"a file in one of {', '.join(map(str, self.folders))}")
-        ])  # fmt: skip
+        raise DefinitionError(
+            [
+                Fault(
+                    file=str(self.folders[0] / name),
+                    line=1,
+                    column=1,
+                    message="no such file",
+                    expected=f"a file in one of {', '.join(map(str, self.folders))}",
+                )
+            ]
+        )
 
     def wording(self) -> Wording:
         """The words of every ``wording.yaml``: a center's file needs only those that it changes.
@@ -99,15 +114,18 @@ class Presentation:
             DefinitionError: the template is missing or faulty.
         """
         environment = SandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(self.folders), autoescape=True, undefined=jinja2.StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
-        )  # fmt: skip
+            loader=jinja2.FileSystemLoader(self.folders),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
         environment.filters["moment"] = lambda text: text[:19].replace("T", " ")
         path = self.path(template)
         try:
             return environment.get_template(template).render(w=self.wording(), **values)
         except jinja2.TemplateError as error:
             line = getattr(error, "lineno", None) or 1
-            raise DefinitionError([
-                Fault(file=str(path), line=line, column=1, message=f"template fault: {error.message or error}")
-            ]) from error  # fmt: skip
+            raise DefinitionError(
+                [Fault(file=str(path), line=line, column=1, message=f"template fault: {error.message or error}")]
+            ) from error

@@ -59,8 +59,9 @@ def fonts() -> typst.Fonts:
     found = typst.Fonts()
     known = set(found.families())
     if missing := [name for name in FONTS if name not in known]:
-        raise InfrastructureError(f"fonts are missing: {', '.join(missing)}",
-                                  advice="make setup (packages fonts-noto-cjk, fonts-noto-core)")  # fmt: skip
+        raise InfrastructureError(
+            f"fonts are missing: {', '.join(missing)}", advice="make setup (packages fonts-noto-cjk, fonts-noto-core)"
+        )
     return found
 
 
@@ -87,9 +88,16 @@ def typeset(
         for file in _needed(presentation):
             (root / file.name).write_bytes(file.read_bytes())
             if file.suffix == ".typ" and _PACKAGE.search(file.read_text(encoding="utf-8", errors="replace")):
-                raise DefinitionError([
-                    Fault(file=str(file), line=1, column=1, message="packages are not fetched: a template stands alone")
-                ])  # fmt: skip
+                raise DefinitionError(
+                    [
+                        Fault(
+                            file=str(file),
+                            line=1,
+                            column=1,
+                            message="packages are not fetched: a template stands alone",
+                        )
+                    ]
+                )
         for name, content in (files or {}).items():
             (root / name).write_bytes(content)
         (root / "data.json").write_bytes(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
@@ -105,8 +113,8 @@ def typeset(
             places = json.loads(compiler.query("<place>", field="value"))
         except (typst.TypstError, RuntimeError) as error:
             told = str(error).replace(scratch, "").strip() or "it cannot be typeset"
-            raise DefinitionError([
-                Fault(file=str(path), line=1, column=1, message=f"template fault: {told}")
-            ]) from error  # fmt: skip
+            raise DefinitionError(
+                [Fault(file=str(path), line=1, column=1, message=f"template fault: {told}")]
+            ) from error
     assert isinstance(pdf, bytes)
     return pdf, {one.pop("name"): Place(**one) for one in places}

@@ -8,13 +8,13 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.attest.architecture import NAMES
 from harness.errors import DeploymentError, InfrastructureError, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
-from harness.provision.architecture import NAMES
-from harness.provision.archives import UnfitArchive, plain_tar
+from harness.provision.unpacking import UnfitArchive, plain_tar
 from harness.system.process import Completed
 
 PACKAGES_DIR = "/var/cache/harness"
@@ -71,12 +71,19 @@ class Installer:
         for file in recipe.copies:
             data = file.source.read_bytes() if file.source else b""
             machine.put(file.path, data, mode=file.mode)
-            facts.append(PackageFact(name=Path(file.path).name, version="", architecture=recipe.architecture,
-                                     sha256=file.sha256))  # fmt: skip
+            facts.append(
+                PackageFact(name=Path(file.path).name, version="", architecture=recipe.architecture, sha256=file.sha256)
+            )
         for file in recipe.archives:
             self._unpack(file)
-            facts.append(PackageFact(name=file.source.name if file.source else file.path, version="",
-                                     architecture=recipe.architecture, sha256=file.sha256))  # fmt: skip
+            facts.append(
+                PackageFact(
+                    name=file.source.name if file.source else file.path,
+                    version="",
+                    architecture=recipe.architecture,
+                    sha256=file.sha256,
+                )
+            )
         for file in recipe.images:
             facts.append(self._load(file))
         for command in recipe.commands:
@@ -104,8 +111,9 @@ class Installer:
         try:
             data = plain_tar(file.source, file.strip)
         except UnfitArchive as error:
-            raise InstallFailed(error.message, step=title, log="\n".join(self.log), cause="product",
-                                advice=error.advice) from error  # fmt: skip
+            raise InstallFailed(
+                error.message, step=title, log="\n".join(self.log), cause="product", advice=error.advice
+            ) from error
         self.machine.put(there, data)
         folder = shlex.quote(file.path)
         self.step(title, f"mkdir -p {folder} && tar -xf {there} -C {folder} --no-same-owner && rm {there}")
@@ -117,14 +125,20 @@ class Installer:
         found = self.step("find a container engine", "command -v docker || command -v podman", check=False)
         engine = found.out.strip()
         if not engine:
-            raise InstallFailed("the machine has no container engine for the images of the product",
-                                step=f"load {name}", log="\n".join(self.log), cause="config",
-                                advice="take a host with docker or podman")  # fmt: skip
+            raise InstallFailed(
+                "the machine has no container engine for the images of the product",
+                step=f"load {name}",
+                log="\n".join(self.log),
+                cause="config",
+                advice="take a host with docker or podman",
+            )
         known = f"{engine} images -q --no-trunc | sort -u"
         path = shlex.quote(there)
-        self.step(f"load {name}",
-                  f"mkdir -p {LOADED.rpartition('/')[0]} && {known} >{LOADED}.before && {engine} load -i {path} "
-                  f"&& rm {path} && {known} | comm -13 {LOADED}.before - >>{LOADED}")  # fmt: skip
+        self.step(
+            f"load {name}",
+            f"mkdir -p {LOADED.rpartition('/')[0]} && {known} >{LOADED}.before && {engine} load -i {path} "
+            f"&& rm {path} && {known} | comm -13 {LOADED}.before - >>{LOADED}",
+        )
         return PackageFact(name=name, version="", architecture=self.recipe.architecture, sha256=file.sha256)
 
     def put(self, file: RecipeFile) -> str:
@@ -139,16 +153,32 @@ class Installer:
         """What a step that failed means, and whose it is."""
         recipe, log, text = self.recipe, "\n".join(self.log), done.text
         if "No space left on device" in text:
-            return InstallFailed("no space left while packages were installed", step=title, log=log, cause="infra",
-                                 advice="free space on the disk of engine or host, then: harness resume")  # fmt: skip
-        if missing := re.search(r"(?:Unable to locate package|Unable to find a match:|Package) (\S+?)"
-                                r"(?: has no installation candidate|$)", text, re.MULTILINE):  # fmt: skip
-            return InstallFailed(f"{recipe.os} for {recipe.architecture} has no package {missing[1]}", step=title,
-                                 log=log, cause="config",
-                                 advice="correct `packages`, or exclude this combination")  # fmt: skip
+            return InstallFailed(
+                "no space left while packages were installed",
+                step=title,
+                log=log,
+                cause="infra",
+                advice="free space on the disk of engine or host, then: harness resume",
+            )
+        if missing := re.search(
+            r"(?:Unable to locate package|Unable to find a match:|Package) (\S+?)"
+            r"(?: has no installation candidate|$)",
+            text,
+            re.MULTILINE,
+        ):
+            return InstallFailed(
+                f"{recipe.os} for {recipe.architecture} has no package {missing[1]}",
+                step=title,
+                log=log,
+                cause="config",
+                advice="correct `packages`, or exclude this combination",
+            )
         wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", text)
-        foreign = re.search(r"package (\S+) (?:is intended for a different architecture|does not have a compatible arch"
-                            r"itecture)|does not have a compatible architecture", text)  # fmt: skip
+        foreign = re.search(
+            r"package (\S+) (?:is intended for a different architecture|does not have a compatible arch"
+            r"itecture)|does not have a compatible architecture",
+            text,
+        )
         if wrong is not None:
             return InstallFailed(
                 f"wrong architecture: the package is built for {wrong[1]}, the target is {wrong[2]}",
@@ -158,14 +188,20 @@ class Installer:
                 advice="deliver a package for the target",
             )
         if foreign is not None:
-            return InstallFailed(f"wrong architecture: {foreign[0]}", step=title, log=log, cause="product",
-                                 advice="deliver a package for the target")  # fmt: skip
+            return InstallFailed(
+                f"wrong architecture: {foreign[0]}",
+                step=title,
+                log=log,
+                cause="product",
+                advice="deliver a package for the target",
+            )
         advice = "see the installation log in the evidence"
         if cause == "infra":
             advice = "check the mirror (of the engine's machine, or of the host), then: harness resume"
         last = " / ".join(line for line in text.splitlines() if line.strip())[-400:]
-        return InstallFailed(f"{title} failed (exit {done.rc}): {last}", step=title, log=log, cause=cause,
-                             advice=advice)  # fmt: skip
+        return InstallFailed(
+            f"{title} failed (exit {done.rc}): {last}", step=title, log=log, cause=cause, advice=advice
+        )
 
 
 class _Apt:
@@ -193,8 +229,9 @@ class _Apt:
         self.by.step("install packages", f"{self.apt} install {words}")
         pairs = [line.split(maxsplit=1) for line in digests.splitlines() if " " in line]
         by_name = {Path(path).name.partition("_")[0]: digest for digest, path in pairs}
-        done = self.by.machine.run(f"dpkg-query -W -f '${{Package}} ${{Version}} ${{Architecture}}\\n' {words}",
-                                   timeout=120)  # fmt: skip
+        done = self.by.machine.run(
+            f"dpkg-query -W -f '${{Package}} ${{Version}} ${{Architecture}}\\n' {words}", timeout=120
+        )
         rows = [line.split() for line in done.out.splitlines() if len(line.split()) == 3]
         return [PackageFact(name=n, version=v, architecture=a, sha256=by_name.get(n, "")) for n, v, a in rows]
 
@@ -247,8 +284,9 @@ class _Dnf:
         return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
 
 
-def install_over(machine: Machine, recipe: Recipe, system: Os, ledger: Ledger, *, downgrade: bool,
-                 cancel: threading.Event) -> list[PackageFact]:  # fmt: skip
+def install_over(
+    machine: Machine, recipe: Recipe, system: Os, ledger: Ledger, *, downgrade: bool, cancel: threading.Event
+) -> list[PackageFact]:
     """Install a version of the product over another one. Raises as ``Installer.install``."""
     installer = Installer(machine, recipe, manager_of(system), keep=True, over=True, downgrade=downgrade, cancel=cancel)
     try:

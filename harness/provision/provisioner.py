@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from harness.attest.architecture import Emulator
 from harness.errors import AttestationMismatch
+from harness.model.attestation import Attestation
 from harness.model.definitions import Cpu, Limits, Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
-from harness.model.target import Attestation
-from harness.provision.architecture import Emulator
 
 Kind = Literal["container", "vm", "host"]
 
@@ -96,8 +96,9 @@ class Provisioner(Protocol):
         """
         ...
 
-    def machines(self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names,
-                 ledger: Ledger) -> AbstractContextManager[Machines]:  # fmt: skip
+    def machines(
+        self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
+    ) -> AbstractContextManager[Machines]:
         """Make the machines, and leave nothing of them whatever happens; intents are journaled before the deeds.
 
         Raises:
@@ -128,8 +129,10 @@ def demand(found: Attestation) -> None:
     """
     if found.mismatches:
         told = "; ".join(f"{f.name}: declared {f.declared}, observed {f.observed}" for f in found.mismatches)
-        raise AttestationMismatch(f"the bare target is not what was declared: {told}",
-                                  advice="correct the definition under targets/, or the machine")  # fmt: skip
+        raise AttestationMismatch(
+            f"the bare target is not what was declared: {told}",
+            advice="correct the definition under targets/, or the machine",
+        )
 
 
 def weakest(kinds: list[Fidelity | None]) -> Fidelity | None:

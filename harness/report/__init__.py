@@ -17,4 +17,4 @@ __all__ = [
     "render_junit",
     "render_markdown",
     "render_sarif",
-]  # fmt: skip
+]

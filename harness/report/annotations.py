@@ -35,9 +35,20 @@ def github(annotations: Sequence[Annotation]) -> str:
 def gitlab(annotations: Sequence[Annotation]) -> str:
     """GitLab's code quality report (a subset of the Code Climate format)."""
     severity = {"error": "critical", "warning": "minor", "notice": "info"}
-    return json.dumps([
-        {"description": f"{one.title}: {one.message}", "check_name": "harness-gate", "severity": severity[one.level],
-         "fingerprint": hashlib.sha256(f"{one.title}\0{one.level}".encode()).hexdigest(),
-         "location": {"path": one.path, "lines": {"begin": 1}}}
-        for one in annotations
-    ], ensure_ascii=False, indent=1) + "\n"  # fmt: skip
+    return (
+        json.dumps(
+            [
+                {
+                    "description": f"{one.title}: {one.message}",
+                    "check_name": "harness-gate",
+                    "severity": severity[one.level],
+                    "fingerprint": hashlib.sha256(f"{one.title}\0{one.level}".encode()).hexdigest(),
+                    "location": {"path": one.path, "lines": {"begin": 1}},
+                }
+                for one in annotations
+            ],
+            ensure_ascii=False,
+            indent=1,
+        )
+        + "\n"
+    )

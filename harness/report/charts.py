@@ -14,13 +14,19 @@ from harness.model.results import Result, Verdict
 from harness.model.view import CampaignView, CellView
 
 COLOURS = {
-    Verdict.CONFORMANT: "#2e7d4f", Verdict.CONDITIONAL: "#b7791f", Verdict.NONCONFORMANT: "#b3261e",
-    Verdict.INCONCLUSIVE: "#6b4fa0", Verdict.NOT_TESTED: "#8a8f98",
-}  # fmt: skip
+    Verdict.CONFORMANT: "#2e7d4f",
+    Verdict.CONDITIONAL: "#b7791f",
+    Verdict.NONCONFORMANT: "#b3261e",
+    Verdict.INCONCLUSIVE: "#6b4fa0",
+    Verdict.NOT_TESTED: "#8a8f98",
+}
 LABELS = {
-    Verdict.CONFORMANT: "通过", Verdict.CONDITIONAL: "带条件通过", Verdict.NONCONFORMANT: "不通过",
-    Verdict.INCONCLUSIVE: "阻塞", Verdict.NOT_TESTED: "未执行",
-}  # fmt: skip
+    Verdict.CONFORMANT: "通过",
+    Verdict.CONDITIONAL: "带条件通过",
+    Verdict.NONCONFORMANT: "不通过",
+    Verdict.INCONCLUSIVE: "阻塞",
+    Verdict.NOT_TESTED: "未执行",
+}
 _FONT = "font-family='Noto Sans CJK SC, Noto Sans, sans-serif'"
 
 
@@ -42,14 +48,18 @@ def matrix(view: CampaignView, *, linked: bool = True) -> Markup:
             here = [c for c in view.cells if (c.axes["cpu"], c.axes["os"], c.axes["database"]) == (*row, column)]
             x0 = left + x * width
             if not here:
-                parts.append(f"<rect x='{x0}' y='{base}' width='{width - 6}' height='{height - 6}' rx='5' fill='none' "
-                             "stroke='#c9ced6' stroke-dasharray='4 3'/>")  # fmt: skip
+                parts.append(
+                    f"<rect x='{x0}' y='{base}' width='{width - 6}' height='{height - 6}' rx='5' fill='none' "
+                    "stroke='#c9ced6' stroke-dasharray='4 3'/>"
+                )
                 parts.append(_text(x0 + width / 2 - 3, base + 28, "—", 12, anchor="middle", colour="#8a8f98"))
                 continue
             parts.append(_cell(worst(here), x0, base, width - 6, height - 6, linked=linked))
     wide, high = left + len(columns) * width, top + len(rows) * height
-    return Markup(f"<svg viewBox='0 0 {wide} {high}' width='{wide}' height='{high}' role='img' "  # noqa: S704
-                  f"xmlns='http://www.w3.org/2000/svg' {_FONT}>{''.join(parts)}</svg>")  # fmt: skip
+    return Markup(  # noqa: S704
+        f"<svg viewBox='0 0 {wide} {high}' width='{wide}' height='{high}' role='img' "
+        f"xmlns='http://www.w3.org/2000/svg' {_FONT}>{''.join(parts)}</svg>"
+    )
 
 
 def worst(cells: Sequence[CellView]) -> CellView:
@@ -62,10 +72,17 @@ def _cell(cell: CellView, x: float, y: float, width: float, height: float, *, li
     fidelity = cell.fidelity.value if cell.fidelity is not None else "—"
     body = (
         f"<rect x='{x}' y='{y}' width='{width}' height='{height}' rx='5' fill='{COLOURS[cell.verdict]}'/>"
-        + _text(x + width / 2, y + 20, f"{LABELS[cell.verdict]} {cell.verdict.value}", 12, anchor="middle",
-                colour="#fff", weight=600)
+        + _text(
+            x + width / 2,
+            y + 20,
+            f"{LABELS[cell.verdict]} {cell.verdict.value}",
+            12,
+            anchor="middle",
+            colour="#fff",
+            weight=600,
+        )
         + _text(x + width / 2, y + 36, fidelity, 10.5, anchor="middle", colour="#fff")
-    )  # fmt: skip
+    )
     return f"<a href='#cell-{cell.short}'>{body}</a>" if linked else body
 
 
@@ -77,8 +94,10 @@ def steps(cell: CellView) -> Markup:
     for y, (name, value) in enumerate(shown):
         base = y * 22
         parts.append(_text(150, base + 15, name, 11.5, anchor="end"))
-        parts.append(f"<rect x='158' y='{base + 4}' width='{max(1.5, 330 * value / longest):.1f}' height='14' rx='2' "
-                     "fill='#3b6ea5'/>")  # fmt: skip
+        parts.append(
+            f"<rect x='158' y='{base + 4}' width='{max(1.5, 330 * value / longest):.1f}' height='14' rx='2' "
+            "fill='#3b6ea5'/>"
+        )
         parts.append(_text(164 + 330 * value / longest, base + 15, f"{value:.1f} s", 11, colour="#59606b"))
     return _svg(560, max(22, len(shown) * 22), parts)
 
@@ -100,8 +119,10 @@ def latency(load: dict[str, Any], threshold: float | None) -> Markup:
         y = _y(threshold, high)
         parts.append(f"<line x1='50' y1='{y:.1f}' x2='540' y2='{y:.1f}' stroke='#b3261e' stroke-dasharray='5 3'/>")
         parts.append(_text(538, y - 4, f"p95 ≤ {threshold:.0f} ms", 10, anchor="end", colour="#b3261e"))
-    parts += [f"<circle cx='{_x(t, span):.1f}' cy='{_y(v, high):.1f}' r='1.8' "
-              f"fill='{'#3b6ea5' if good else '#b3261e'}'/>" for t, v, good in points]  # fmt: skip
+    parts += [
+        f"<circle cx='{_x(t, span):.1f}' cy='{_y(v, high):.1f}' r='1.8' fill='{'#3b6ea5' if good else '#b3261e'}'/>"
+        for t, v, good in points
+    ]
     return _svg(560, 190, parts)
 
 
@@ -123,8 +144,13 @@ def resources(load: dict[str, Any]) -> list[Markup]:
 
 def results_bar(cell: CellView) -> Markup:
     """Counts of results as one bar."""
-    colours = {Result.PASS: "#2e7d4f", Result.FAIL: "#b3261e", Result.ERROR: "#6b4fa0", Result.SKIP: "#b7791f",
-               Result.MISS: "#8a8f98"}  # fmt: skip
+    colours = {
+        Result.PASS: "#2e7d4f",
+        Result.FAIL: "#b3261e",
+        Result.ERROR: "#6b4fa0",
+        Result.SKIP: "#b7791f",
+        Result.MISS: "#8a8f98",
+    }
     total = max(1, len(cell.cases))
     x = 0.0
     parts = []
@@ -137,8 +163,10 @@ def results_bar(cell: CellView) -> Markup:
 
 
 def _axes(span: float, high: float, unit: str) -> list[str]:
-    parts = ["<line x1='50' y1='160' x2='540' y2='160' stroke='#59606b'/><line x1='50' y1='8' x2='50' y2='160' "
-             "stroke='#59606b'/>"]  # fmt: skip
+    parts = [
+        "<line x1='50' y1='160' x2='540' y2='160' stroke='#59606b'/><line x1='50' y1='8' x2='50' y2='160' "
+        "stroke='#59606b'/>"
+    ]
     for share in (0.0, 0.5, 1.0):
         parts.append(_text(44, _y(high * share, high) + 4, f"{high * share:.4g}", 10, anchor="end", colour="#59606b"))
         parts.append(_text(_x(span * share, span), 176, f"{span * share:.3g} s", 10, anchor="middle", colour="#59606b"))
@@ -155,11 +183,16 @@ def _y(value: float, high: float) -> float:
 
 
 def _svg(width: float, height: float, parts: Sequence[str]) -> Markup:
-    return Markup(f"<svg viewBox='0 0 {width} {height}' width='{width}' height='{height}' role='img' "  # noqa: S704
-                  f"xmlns='http://www.w3.org/2000/svg' {_FONT}>{''.join(parts)}</svg>")  # fmt: skip
+    return Markup(  # noqa: S704
+        f"<svg viewBox='0 0 {width} {height}' width='{width}' height='{height}' role='img' "
+        f"xmlns='http://www.w3.org/2000/svg' {_FONT}>{''.join(parts)}</svg>"
+    )
 
 
-def _text(x: float, y: float, text: str, size: float, *, anchor: str = "start", colour: str = "#1d2330",
-          weight: int = 400) -> str:  # fmt: skip
-    return (f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' text-anchor='{anchor}' fill='{colour}' "
-            f"font-weight='{weight}'>{escape(text)}</text>")  # fmt: skip
+def _text(
+    x: float, y: float, text: str, size: float, *, anchor: str = "start", colour: str = "#1d2330", weight: int = 400
+) -> str:
+    return (
+        f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' text-anchor='{anchor}' fill='{colour}' "
+        f"font-weight='{weight}'>{escape(text)}</text>"
+    )

@@ -38,8 +38,9 @@ class Issuing:
     conclusion: Sequence[Text] = field(default_factory=tuple)
 
 
-def render_document(view: CampaignView, presentation: Presentation, issuing: Issuing, digests: Mapping[str, str]
-                    ) -> tuple[bytes, dict[str, Place]]:  # fmt: skip
+def render_document(
+    view: CampaignView, presentation: Presentation, issuing: Issuing, digests: Mapping[str, str]
+) -> tuple[bytes, dict[str, Place]]:
     """The report, and where its seal goes. ``digests``: SHA-256 of ``json`` and ``html``.
 
     Raises:
@@ -65,31 +66,63 @@ def content(view: CampaignView, words: Wording, issuing: Issuing, digests: Mappi
     profile, commission = issuing.profile, issuing.commission
     runners = {suite["suite"]: suite["runner"] for suite in view.suites}
     return {
-        "title": TITLE.model_dump(), "number": issuing.number, "state": issuing.state, "logo": profile.logo,
-        "issuer": {"name": profile.name.model_dump()}, "product": view.application["name"],
-        "standing": words.pair("standing", issuing.state), "standing-short": words.pair("stamp", issuing.state),
+        "title": TITLE.model_dump(),
+        "number": issuing.number,
+        "state": issuing.state,
+        "logo": profile.logo,
+        "issuer": {"name": profile.name.model_dump()},
+        "product": view.application["name"],
+        "standing": words.pair("standing", issuing.state),
+        "standing-short": words.pair("stamp", issuing.state),
         "verdict": {"word": view.verdict.value, **words.pair("verdict", view.verdict)},
         "conclusion": [one.model_dump() for one in issuing.conclusion],
-        "cover": _cover(view, issuing), "general": _general(view, issuing), "statements": _statements(words, issuing),
-        "people": [{"role": {"zh": zh, "en": en}, "name": name} for zh, en, name in (
-            ("测试", "tested by", commission.tester), ("审核", "reviewed by", commission.reviewer),
-            ("批准", "authorised by", commission.approver))],
+        "cover": _cover(view, issuing),
+        "general": _general(view, issuing),
+        "statements": _statements(words, issuing),
+        "people": [
+            {"role": {"zh": zh, "en": en}, "name": name}
+            for zh, en, name in (
+                ("测试", "tested by", commission.tester),
+                ("审核", "reviewed by", commission.reviewer),
+                ("批准", "authorised by", commission.approver),
+            )
+        ],
         "amends": None if commission.amends is None else commission.amends.model_dump(),
-        "packages": [{key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")}
-                     for p in view.packages],
-        "suites": [{"name": s["suite"], "title": s["title"], "version": s["version"], "method": s.get("method") or "—",
-                    "cases": len(s["cases"]), "digest": str(s.get("digest", ""))[:16]} for s in view.suites],
-        "controller": _controller(view), "sampled": view.strategy != "full", "strategy": view.strategy,
+        "packages": [
+            {key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")} for p in view.packages
+        ],
+        "suites": [
+            {
+                "name": s["suite"],
+                "title": s["title"],
+                "version": s["version"],
+                "method": s.get("method") or "—",
+                "cases": len(s["cases"]),
+                "digest": str(s.get("digest", ""))[:16],
+            }
+            for s in view.suites
+        ],
+        "controller": _controller(view),
+        "sampled": view.strategy != "full",
+        "strategy": view.strategy,
         "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
         "excluded": [{"count": e["count"], "because": e["because"], "rule": e["rule"]} for e in view.excluded],
         "results": [words.pair("result", result) for result in Result],
-        "characteristics": _characteristics(view, words), "incidents": _incidents(view, words),
-        "cells": [_cell(cell, words, runners) for cell in view.cells], "trace": _trace(view, words),
-        "records": [_row(zh, en, value) for zh, en, value in (
-            ("任务编号", "campaign", view.id), ("记录摘要", "record SHA-256", digests["json"]),
-            ("网页报告摘要", "HTML report SHA-256", digests["html"]), ("计划摘要", "plan SHA-256", view.plan_digest),
-            ("日志链", "journal head", view.journal_head))],
-    }  # fmt: skip
+        "characteristics": _characteristics(view, words),
+        "incidents": _incidents(view, words),
+        "cells": [_cell(cell, words, runners) for cell in view.cells],
+        "trace": _trace(view, words),
+        "records": [
+            _row(zh, en, value)
+            for zh, en, value in (
+                ("任务编号", "campaign", view.id),
+                ("记录摘要", "record SHA-256", digests["json"]),
+                ("网页报告摘要", "HTML report SHA-256", digests["html"]),
+                ("计划摘要", "plan SHA-256", view.plan_digest),
+                ("日志链", "journal head", view.journal_head),
+            )
+        ],
+    }
 
 
 def _row(zh: str, en: str, value: Any) -> dict[str, Any]:
@@ -113,27 +146,40 @@ def _cover(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
         _row("测试机构", "laboratory", profile.name),
         _row("测试日期", "dates of the tests", f"{view.created[:10]} – {view.finished[:10] or view.created[:10]}"),
         _row("签发日期", "date of issue", issuing.issued[:10]),
-    ]  # fmt: skip
+    ]
 
 
 def _general(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
     profile, commission = issuing.profile, issuing.commission
     marks = [f"{one.mark} {one.number}" for one in profile.accreditation or ()]
     return [
-        _row("测试机构及地址", "laboratory, address",
-             [profile.name, *([profile.address] if profile.address is not None else [])]),
-        _row("联系方式", "contact", profile.contact), _row("资质", "accreditation", marks or NONE),
-        _row("活动地点", "place of the activity", commission.place or Text(
-            zh="出具方的测试环境（含仿真目标）", en="the issuer's test environment, emulated targets among them")),
+        _row(
+            "测试机构及地址",
+            "laboratory, address",
+            [profile.name, *([profile.address] if profile.address is not None else [])],
+        ),
+        _row("联系方式", "contact", profile.contact),
+        _row("资质", "accreditation", marks or NONE),
+        _row(
+            "活动地点",
+            "place of the activity",
+            commission.place
+            or Text(
+                zh="出具方的测试环境（含仿真目标）", en="the issuer's test environment, emulated targets among them"
+            ),
+        ),
         _row("委托方", "customer", commission.applicant or profile.applicant),
         _row("委托方联系方式", "customer's contact", commission.contact),
         _row("样品接收日期", "receipt of the item", commission.received or "—"),
-        _row("样品状态", "state of the item", commission.state or Text(
-            zh="软件包完整，摘要如下", en="packages complete, digests below")),
+        _row(
+            "样品状态",
+            "state of the item",
+            commission.state or Text(zh="软件包完整，摘要如下", en="packages complete, digests below"),
+        ),
         _row("测试日期", "dates of the tests", f"{view.created[:19]} – {view.finished[:19]} UTC"),
         _row("签发日期", "date of issue", issuing.issued[:10]),
         _row("任务", "campaign", f"{view.id} ({view.title.zh})"),
-    ]  # fmt: skip
+    ]
 
 
 def _statements(words: Wording, issuing: Issuing) -> list[dict[str, Any]]:
@@ -148,11 +194,19 @@ def _statements(words: Wording, issuing: Issuing) -> list[dict[str, Any]]:
         _row("偏离", "deviations from the method", commission.deviations or NONE),
         _row("外部提供者的结果", "results of external providers", commission.external or NONE),
         _row("意见与解释", "opinions and interpretations", commission.opinions or NONE),
-        _row("继承的结果（未在此测试）", "inherited results, not tested here", [
-            Text(zh=f"{one.platform.zh}：{one.certificate}，{one.report}；{one.because.zh}（{one.reviewed_by}）",
-                 en=f"{one.platform.en}: {one.certificate}, {one.report}; {one.because.en} ({one.reviewed_by})")
-            for one in commission.inherits] or NONE),
-    ]  # fmt: skip
+        _row(
+            "继承的结果（未在此测试）",
+            "inherited results, not tested here",
+            [
+                Text(
+                    zh=f"{one.platform.zh}：{one.certificate}，{one.report}；{one.because.zh}（{one.reviewed_by}）",
+                    en=f"{one.platform.en}: {one.certificate}, {one.report}; {one.because.en} ({one.reviewed_by})",
+                )
+                for one in commission.inherits
+            ]
+            or NONE,
+        ),
+    ]
 
 
 def _controller(view: CampaignView) -> list[dict[str, Any]]:
@@ -163,37 +217,56 @@ def _controller(view: CampaignView) -> list[dict[str, Any]]:
         _row("资源", "resources", f"{at.get('cpus', '?')} CPU, {at.get('memory', 0) / 2**30:.1f} GiB"),
         _row("容器引擎", "container engine", f"{at.get('engine', '')} ({at.get('storage', '')})"),
         _row("工具", "tools", f"harness {at.get('harness', '')}, Python {at.get('python', '')}, {tools}"),
-        _row("负载发生端", "load generator", Text(zh="与控制机同机，经 127.0.0.1 或单元自有网络",
-                                              en="on the controller, over 127.0.0.1 or the cell's own network")),
-    ]  # fmt: skip
+        _row(
+            "负载发生端",
+            "load generator",
+            Text(
+                zh="与控制机同机，经 127.0.0.1 或单元自有网络",
+                en="on the controller, over 127.0.0.1 or the cell's own network",
+            ),
+        ),
+    ]
 
 
 def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[str, Any]:
     quiet = set(map(id, cell.quiet))
     return {
-        "short": cell.short, "name": " × ".join(name.zh for name in cell.names.values())
-        + (f" · {cell.further}" if cell.further else ""),
-        "cpu": cell.names["cpu"].model_dump(), "os": cell.names["os"].model_dump(),
+        "short": cell.short,
+        "name": " × ".join(name.zh for name in cell.names.values()) + (f" · {cell.further}" if cell.further else ""),
+        "cpu": cell.names["cpu"].model_dump(),
+        "os": cell.names["os"].model_dump(),
         "isa": cell.isa,
         "database": cell.database,
         "further": [f"{k}: {v}" for k, v in cell.further_axes],
-        "kernel": cell.fact("kernel"), "emulator": cell.fact("emulator"),
-        "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity), "message": cell.message,
+        "kernel": cell.fact("kernel"),
+        "emulator": cell.fact("emulator"),
+        "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity),
+        "message": cell.message,
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
         "counts": [cell.count(result) for result in Result],
-        "deployed": _seconds(cell.seconds.get("deployed")), "total": _seconds(cell.seconds.get("total")),
-        "limits": [one.model_dump() for one in cell.limits], "load": cell.load is not None,
+        "deployed": _seconds(cell.seconds.get("deployed")),
+        "total": _seconds(cell.seconds.get("total")),
+        "limits": [one.model_dump() for one in cell.limits],
+        "load": cell.load is not None,
         "resources": len(charts.resources(cell.load)) if cell.load is not None else 0,
-        "attestation": [{
-            "machine": str(f.get("machine", "")), "name": f["name"], "declared": f["declared"] or "—",
-            "observed": f["observed"] or "—", "mark": ("✓" if f["declared"] else "") if f["holds"] else "✗",
-        } for f in cell.attestation],
+        "attestation": [
+            {
+                "machine": str(f.get("machine", "")),
+                "name": f["name"],
+                "declared": f["declared"] or "—",
+                "observed": f["observed"] or "—",
+                "mark": ("✓" if f["declared"] else "") if f["holds"] else "✗",
+            }
+            for f in cell.attestation
+        ],
         "cases": [_case(case, words, runners) for case in cell.cases if id(case) not in quiet],
         "quiet": [case.id for case in cell.quiet],
-        "waived": [{key: str(one[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
-                   for one in cell.waived],
+        "waived": [
+            {key: str(one[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
+            for one in cell.waived
+        ],
         "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in cell.files],
-    }  # fmt: skip
+    }
 
 
 def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[str, Any]:
@@ -214,12 +287,16 @@ def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[st
     remarks.append({"zh": f"{case.seconds:.1f} s", "en": f"{case.seconds:.1f} s"})
     before = case.preconditions or BEFORE.get(runners.get(case.suite, ""), BEFORE[""])
     return {
-        "id": case.id, "title": case.title.model_dump(), "purpose": (case.purpose or nothing).model_dump(),
+        "id": case.id,
+        "title": case.title.model_dump(),
+        "purpose": (case.purpose or nothing).model_dump(),
         "before": [one.model_dump() for one in (before, *([case.steps] if case.steps is not None else []))],
-        "step": f"{case.suite}::{case.test}", "expected": (case.expected or nothing).model_dump(),
-        "actual": actual or ["—"], "result": {"word": case.result.value, **words.pair("result", case.result)},
+        "step": f"{case.suite}::{case.test}",
+        "expected": (case.expected or nothing).model_dump(),
+        "actual": actual or ["—"],
+        "result": {"word": case.result.value, **words.pair("result", case.result)},
         "remarks": remarks,
-    }  # fmt: skip
+    }
 
 
 def _characteristics(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
@@ -227,8 +304,10 @@ def _characteristics(view: CampaignView, words: Wording) -> list[dict[str, Any]]
     for cell in view.cells:
         for case in cell.cases:
             found.setdefault(case.characteristic, []).append(case)
-    return [{"name": _characteristic(name, words), "cases": len(cases), "counts": _counts(cases)}
-            for name, cases in sorted(found.items())]  # fmt: skip
+    return [
+        {"name": _characteristic(name, words), "cases": len(cases), "counts": _counts(cases)}
+        for name, cases in sorted(found.items())
+    ]
 
 
 def _characteristic(name: str, words: Wording) -> dict[str, str]:
@@ -249,13 +328,19 @@ def _incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
             if case.result not in (Result.FAIL, Result.ERROR):
                 continue
             accepted = (case.suite, case.id) in waived
-            found.append({
-                "id": f"I-{len(found) + 1} {case.id}", "cell": " × ".join(cell.axes.values()),
-                "severity": {"zh": "阻断", "en": "blocking"} if case.decides else {"zh": "一般", "en": "minor"},
-                "detail": (case.detail.strip().splitlines() or ["—"])[0][:300],
-                "status": {"zh": "已豁免", "en": "waived"} if accepted else {"zh": "未关闭", "en": "open"}
-                if case.result is Result.FAIL else words.pair("result", case.result),
-            })  # fmt: skip
+            found.append(
+                {
+                    "id": f"I-{len(found) + 1} {case.id}",
+                    "cell": " × ".join(cell.axes.values()),
+                    "severity": {"zh": "阻断", "en": "blocking"} if case.decides else {"zh": "一般", "en": "minor"},
+                    "detail": (case.detail.strip().splitlines() or ["—"])[0][:300],
+                    "status": {"zh": "已豁免", "en": "waived"}
+                    if accepted
+                    else {"zh": "未关闭", "en": "open"}
+                    if case.result is Result.FAIL
+                    else words.pair("result", case.result),
+                }
+            )
     return found
 
 
@@ -264,9 +349,16 @@ def _trace(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
     for cell in view.cells:
         for case in cell.cases:
             found.setdefault((case.clause, case.characteristic, case.suite, case.id), []).append(case)
-    return [{"clause": clause, "characteristic": _characteristic(name, words), "id": identity,
-             "title": cases[0].title.model_dump(), "counts": _counts(cases)}
-            for (clause, name, _, identity), cases in sorted(found.items())]  # fmt: skip
+    return [
+        {
+            "clause": clause,
+            "characteristic": _characteristic(name, words),
+            "id": identity,
+            "title": cases[0].title.model_dump(),
+            "counts": _counts(cases),
+        }
+        for (clause, name, _, identity), cases in sorted(found.items())
+    ]
 
 
 def _seconds(value: float | None) -> str:

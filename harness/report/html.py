@@ -40,18 +40,33 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
             names.setdefault(axis, {})[cell.axes[axis]] = _pair(name)
     at = view.conditions
     return {
-        "id": view.id, "product": _pair(Text(**view.application["name"])),
-        "vendor": _pair(Text(**view.application["vendor"])), "verdict": view.verdict.value,
-        "created": view.created[:19].replace("T", " "), "finished": view.finished[:19].replace("T", " "),
-        "plan": view.plan_digest, "journal": view.journal_head, "interrupted": view.interrupted,
-        "accepted": list(view.accepted), "strategy": view.strategy, "coverage": list(view.coverage.items()),
-        "rule": list(words("statement", "decision_rule")), "axes": list(dict.fromkeys(a for c in view.cells
-                                                                                     for a in c.axes)),
+        "id": view.id,
+        "product": _pair(Text(**view.application["name"])),
+        "vendor": _pair(Text(**view.application["vendor"])),
+        "verdict": view.verdict.value,
+        "created": view.created[:19].replace("T", " "),
+        "finished": view.finished[:19].replace("T", " "),
+        "plan": view.plan_digest,
+        "journal": view.journal_head,
+        "interrupted": view.interrupted,
+        "accepted": list(view.accepted),
+        "strategy": view.strategy,
+        "coverage": list(view.coverage.items()),
+        "rule": list(words("statement", "decision_rule")),
+        "axes": list(dict.fromkeys(a for c in view.cells for a in c.axes)),
         "excluded": [{"count": e["count"], "because": e["because"], "rule": e["rule"]} for e in view.excluded],
         "packages": [[p["name"], p["version"], p["architecture"], p.get("sha256") or ""] for p in view.packages],
-        "suites": [{"suite": s["suite"], "title": [s["title"]["zh"], s["title"]["en"]], "version": s["version"],
-                    "method": s.get("method", ""), "cases": len(s["cases"]), "digest": s.get("digest", "")}
-                   for s in view.suites],
+        "suites": [
+            {
+                "suite": s["suite"],
+                "title": [s["title"]["zh"], s["title"]["en"]],
+                "version": s["version"],
+                "method": s.get("method", ""),
+                "cases": len(s["cases"]),
+                "digest": s.get("digest", ""),
+            }
+            for s in view.suites
+        ],
         "conditions": [
             ["控制机", "controller", f"{at.get('system', '')}, {at.get('machine', '')}, kernel {at.get('kernel', '')}"],
             ["资源", "resources", f"{at.get('cpus', '?')} CPU, {at.get('memory', 0) / 2**30:.1f} GiB"],
@@ -59,9 +74,12 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
             ["平台", "harness", f"{at.get('harness', '')}, Python {at.get('python', '')}"],
             *([name, name, number] for name, number in at.get("tools", {}).items()),
         ],
-        "results": [result.value for result in Result], "names": names, "cases": cases, "cells": cells,
+        "results": [result.value for result in Result],
+        "names": names,
+        "cases": cases,
+        "cells": cells,
         "words": {group: {word: list(pair) for word, pair in words.words.get(group, {}).items()} for group in GROUPS},
-    }  # fmt: skip
+    }
 
 
 def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]]) -> dict[str, Any]:
@@ -72,40 +90,68 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
         load = [str(one) for one in pictures if one]
     emulator = f"{cell.emulator.get('kind', 'qemu-user')} {cell.emulator['version']}" if cell.emulator else ""
     return {
-        "short": cell.short, "id": cell.id, "axes": cell.axes, "verdict": cell.verdict.value,
+        "short": cell.short,
+        "id": cell.id,
+        "axes": cell.axes,
+        "verdict": cell.verdict.value,
         "fidelity": cell.fidelity.value if cell.fidelity is not None else "",
-        "cause": cell.cause.value if cell.cause is not None else "", "message": cell.message,
-        "architecture": cell.isa, "version": cell.version,
-        "cached": cell.cached, "emulator": emulator, "limits": [_pair(one) for one in cell.limits],
-        "notes": list(cell.notes), "unsteady": cell.unsteady, "seconds": cell.seconds,
+        "cause": cell.cause.value if cell.cause is not None else "",
+        "message": cell.message,
+        "architecture": cell.isa,
+        "version": cell.version,
+        "cached": cell.cached,
+        "emulator": emulator,
+        "limits": [_pair(one) for one in cell.limits],
+        "notes": list(cell.notes),
+        "unsteady": cell.unsteady,
+        "seconds": cell.seconds,
         "attempts": [[a.number, a.started[:19].replace("T", " "), a.verdict.value, a.message] for a in cell.attempts],
-        "waived": [{key: str(one[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
-                   for one in cell.waived],
-        "attestation": [[str(f.get("machine", "")), f["name"], f["declared"], f["observed"], bool(f["holds"])]
-                        for f in cell.attestation],
-        "files": [[f.name, f.size, f.sha256] for f in cell.files], "images": list(cell.images), "logs": cell.logs,
-        "steps": str(charts.steps(cell)), "load": load,
+        "waived": [
+            {key: str(one[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
+            for one in cell.waived
+        ],
+        "attestation": [
+            [str(f.get("machine", "")), f["name"], f["declared"], f["observed"], bool(f["holds"])]
+            for f in cell.attestation
+        ],
+        "files": [[f.name, f.size, f.sha256] for f in cell.files],
+        "images": list(cell.images),
+        "logs": cell.logs,
+        "steps": str(charts.steps(cell)),
+        "load": load,
         "results": [_result(case, known, cases, files) for case in cell.cases],
-    }  # fmt: skip
+    }
 
 
-def _result(case: CaseView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]],
-            files: dict[FileView, int]) -> list[Any]:  # fmt: skip
+def _result(
+    case: CaseView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]], files: dict[FileView, int]
+) -> list[Any]:
     index = known.get((case.suite, case.id))
     if index is None:
         index = known[case.suite, case.id] = len(cases)
-        cases.append({
-            "suite": case.suite, "id": case.id, "title": _pair(case.title), "characteristic": case.characteristic,
-            "clause": case.clause, "blocker": case.blocker,
-            "expected": _pair(case.expected) if case.expected is not None else None,
-        })  # fmt: skip
+        cases.append(
+            {
+                "suite": case.suite,
+                "id": case.id,
+                "title": _pair(case.title),
+                "characteristic": case.characteristic,
+                "clause": case.clause,
+                "blocker": case.blocker,
+                "expected": _pair(case.expected) if case.expected is not None else None,
+            }
+        )
     return [
-        index, case.result.value, case.cause.value if case.cause is not None else "",
-        case.skip_reason.value if case.skip_reason is not None else "", round(case.seconds, 3), case.detail,
+        index,
+        case.result.value,
+        case.cause.value if case.cause is not None else "",
+        case.skip_reason.value if case.skip_reason is not None else "",
+        round(case.seconds, 3),
+        case.detail,
         [[m.name, m.value, m.unit] for m in case.measurements],
-        [files[f] for f in case.evidence], int(case.fidelity is Fidelity.STATIC),
+        [files[f] for f in case.evidence],
+        int(case.fidelity is Fidelity.STATIC),
         int(case.decides),
-    ]  # fmt: skip
+    ]
 
 
 def _pair(text: Text) -> list[str]:

@@ -18,10 +18,11 @@ def render_junit(view: CampaignView) -> bytes:
     for cell in view.cells:
         cases = cell.cases
         count = {
-            "tests": len(cases), "failures": sum(c.result is Result.FAIL for c in cases),
+            "tests": len(cases),
+            "failures": sum(c.result is Result.FAIL for c in cases),
             "errors": sum(c.result in (Result.ERROR, Result.MISS) for c in cases),
             "skipped": sum(c.result is Result.SKIP for c in cases),
-        }  # fmt: skip
+        }
         suite = ET.SubElement(root, "testsuite", name=cell.id, id=cell.short)
         suite.set("time", f"{sum(c.seconds for c in cases):.3f}")
         if cell.attempts:
@@ -29,8 +30,12 @@ def render_junit(view: CampaignView) -> bytes:
         for key, number in count.items():
             suite.set(key, str(number))
         properties = ET.SubElement(suite, "properties")
-        facts = {**cell.axes, "verdict": cell.verdict.value, "attempts": str(len(cell.attempts)),
-                 "fidelity": cell.fidelity.value if cell.fidelity is not None else "none"}  # fmt: skip
+        facts = {
+            **cell.axes,
+            "verdict": cell.verdict.value,
+            "attempts": str(len(cell.attempts)),
+            "fidelity": cell.fidelity.value if cell.fidelity is not None else "none",
+        }
         for key, value in facts.items():
             ET.SubElement(properties, "property", name=key, value=value)
         for case in cases:
@@ -44,8 +49,13 @@ def render_junit(view: CampaignView) -> bytes:
 
 
 def _case(suite: ET.Element, cell: str, case: CaseView) -> None:
-    element = ET.SubElement(suite, "testcase", classname=f"{cell}.{case.suite}", name=f"{case.id} {case.title.en}",
-                            time=f"{case.seconds:.3f}")  # fmt: skip
+    element = ET.SubElement(
+        suite,
+        "testcase",
+        classname=f"{cell}.{case.suite}",
+        name=f"{case.id} {case.title.en}",
+        time=f"{case.seconds:.3f}",
+    )
     detail = _clean(case.detail)
     first = detail.splitlines()[0][:300] if detail else ""
     if case.result is Result.FAIL:

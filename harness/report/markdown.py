@@ -13,14 +13,17 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
     """GitHub-flavoured Markdown: verdict, coverage, a row a cell, and what failed."""
     cover = view.coverage
     lines = [
-        f"## {_text(view.title.zh)} {_text(view.title.en) if view.title.en != view.title.zh else ''}".rstrip(), "",
-        f"**结论 verdict: {words.both('verdict', view.verdict)}** · {view.id}", "",
+        f"## {_text(view.title.zh)} {_text(view.title.en) if view.title.en != view.title.zh else ''}".rstrip(),
+        "",
+        f"**结论 verdict: {words.both('verdict', view.verdict)}** · {view.id}",
+        "",
         f"计划 planned {cover['planned']} · 已测 tested {cover['tested']} · 豁免 waived {cover['waived']} · "
         f"不适用 not applicable {cover['not_applicable']} · 未选 not selected {cover['not_selected']} · "
-        f"未测 not tested {cover['not_tested']}", "",
+        f"未测 not tested {cover['not_tested']}",
+        "",
         "| 单元 cell | 保真度 fidelity | 结论 verdict | pass | fail | error | skip | miss |",
         "|---|---|---|--:|--:|--:|--:|--:|",
-    ]  # fmt: skip
+    ]
     for cell in view.cells:
         fidelity = words.both("fidelity", cell.fidelity) if cell.fidelity is not None else "—"
         verdict = words.both("verdict", cell.verdict) + (" ⚠ 不稳定 unsteady" if cell.unsteady else "")

@@ -27,24 +27,37 @@ def render_campaign_sarif(view: CampaignView) -> str:
         for case in cell.cases:
             if case.result not in (Result.FAIL, Result.ERROR):
                 continue
-            rules.setdefault(case.id, {
-                "id": case.id, "shortDescription": {"text": f"{case.title.en} / {case.title.zh}"},
-                "properties": {"suite": case.suite, "characteristic": case.characteristic, "clause": case.clause},
-            })  # fmt: skip
+            rules.setdefault(
+                case.id,
+                {
+                    "id": case.id,
+                    "shortDescription": {"text": f"{case.title.en} / {case.title.zh}"},
+                    "properties": {"suite": case.suite, "characteristic": case.characteristic, "clause": case.clause},
+                },
+            )
             level = "error" if case.decides and case.result is Result.FAIL else "warning"
             value: dict[str, Any] = {
-                "ruleId": case.id, "level": level, "message": {"text": case.detail.strip() or case.title.en},
+                "ruleId": case.id,
+                "level": level,
+                "message": {"text": case.detail.strip() or case.title.en},
                 "locations": [{"logicalLocations": [{"fullyQualifiedName": cell.id}]}],
-                "properties": {"result": case.result.value, "verdict": cell.verdict.value,
-                               "fidelity": cell.fidelity.value if cell.fidelity is not None else None},
-            }  # fmt: skip
+                "properties": {
+                    "result": case.result.value,
+                    "verdict": cell.verdict.value,
+                    "fidelity": cell.fidelity.value if cell.fidelity is not None else None,
+                },
+            }
             if (waiver := waived.get((case.suite, case.id))) is not None:
                 told = f"{waiver['because']} ({waiver['approved_by']}, until {waiver['expires']})"
                 value["suppressions"] = [{"kind": "external", "status": "accepted", "justification": told}]
             results.append(value)
     driver = {"name": "harness", "semanticVersion": __version__, "rules": list(rules.values())}
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results,
-           "automationDetails": {"id": f"{view.matrix}/{view.id}"}}  # fmt: skip
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+        "automationDetails": {"id": f"{view.matrix}/{view.id}"},
+    }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -60,14 +73,32 @@ def render_sarif(faults: Sequence[Fault], root: Path) -> str:
         told = [fault.message]
         told += [f"{word}: {text}" for word, text in (("expected", fault.expected), ("found", fault.found)) if text]
         told += [fault.hint] if fault.hint else []
-        results.append({
-            "ruleId": RULE, "level": "error", "message": {"text": "; ".join(told)},
-            "locations": [{"physicalLocation": {
-                "artifactLocation": where, "region": {"startLine": fault.line, "startColumn": fault.column},
-            }}],
-        })  # fmt: skip
+        results.append(
+            {
+                "ruleId": RULE,
+                "level": "error",
+                "message": {"text": "; ".join(told)},
+                "locations": [
+                    {
+                        "physicalLocation": {
+                            "artifactLocation": where,
+                            "region": {"startLine": fault.line, "startColumn": fault.column},
+                        }
+                    }
+                ],
+            }
+        )
     rule = {"id": RULE, "shortDescription": {"text": "A definition that cannot be used / 定义有误"}}
     driver = {"name": "harness lint", "semanticVersion": __version__, "rules": [rule]}
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0",
-                       "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}]},
-                      ensure_ascii=False, indent=1) + "\n"  # fmt: skip
+    return (
+        json.dumps(
+            {
+                "$schema": SCHEMA,
+                "version": "2.1.0",
+                "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+            },
+            ensure_ascii=False,
+            indent=1,
+        )
+        + "\n"
+    )

@@ -24,31 +24,62 @@ def scan_record(result: ScanResult, findings: Sequence[Finding], waived: Waived)
     used = {one.rule for one in result.findings}
     return {
         "findings": [finding_record(one) for one in findings],
-        "waived": [{**finding_record(one), "because": waiver.because, "approved_by": waiver.approved_by,
-                    "expires": str(waiver.expires)} for one, waiver in waived],
-        "rules": {rule.id: {"severity": rule.severity, "certainty": rule.certainty, "source": rule.source,
-                            "title": rule.title.model_dump(), "why": rule.why.model_dump(),
-                            "advice": rule.advice.model_dump()} for rule in result.rules if rule.id in used},
-        "files": result.files, "bytes": result.bytes, "seconds": result.seconds, "unread": result.unread,
-    }  # fmt: skip
+        "waived": [
+            {
+                **finding_record(one),
+                "because": waiver.because,
+                "approved_by": waiver.approved_by,
+                "expires": str(waiver.expires),
+            }
+            for one, waiver in waived
+        ],
+        "rules": {
+            rule.id: {
+                "severity": rule.severity,
+                "certainty": rule.certainty,
+                "source": rule.source,
+                "title": rule.title.model_dump(),
+                "why": rule.why.model_dump(),
+                "advice": rule.advice.model_dump(),
+            }
+            for rule in result.rules
+            if rule.id in used
+        },
+        "files": result.files,
+        "bytes": result.bytes,
+        "seconds": result.seconds,
+        "unread": result.unread,
+    }
 
 
 def render_scan_sarif(result: ScanResult, findings: Sequence[Finding], waived: Waived, root: Path) -> str:
     """As SARIF 2.1.0; waived findings carry a suppression (3.35), and what lies in a container names it as its file."""
     rules = [
-        {"id": rule.id, "shortDescription": {"text": f"{rule.title.en} / {rule.title.zh}"},
-         "fullDescription": {"text": f"{rule.why.en} / {rule.why.zh}"},
-         "help": {"text": f"{rule.advice.en} / {rule.advice.zh}\n{rule.source} ({rule.certainty})"},
-         "defaultConfiguration": {"level": _LEVELS[rule.severity]}}
+        {
+            "id": rule.id,
+            "shortDescription": {"text": f"{rule.title.en} / {rule.title.zh}"},
+            "fullDescription": {"text": f"{rule.why.en} / {rule.why.zh}"},
+            "help": {"text": f"{rule.advice.en} / {rule.advice.zh}\n{rule.source} ({rule.certainty})"},
+            "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        }
         for rule in result.rules
-    ]  # fmt: skip
+    ]
     index = {rule.id: i for i, rule in enumerate(result.rules)}
     rows = [(one, None) for one in findings] + [(one, waiver) for one, waiver in waived]
     results = [_result(one, waiver, index, root) for one, waiver in rows]
     driver = {"name": "harness scan", "semanticVersion": __version__, "rules": rules}
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0",
-                       "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}]},
-                      ensure_ascii=False, indent=1) + "\n"  # fmt: skip
+    return (
+        json.dumps(
+            {
+                "$schema": SCHEMA,
+                "version": "2.1.0",
+                "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+            },
+            ensure_ascii=False,
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 def _result(one: Finding, waiver: Waiver | None, index: dict[str, int], root: Path) -> dict[str, Any]:
@@ -64,10 +95,13 @@ def _result(one: Finding, waiver: Waiver | None, index: dict[str, int], root: Pa
     if inner or one.place:
         place["logicalLocations"] = [{"fullyQualifiedName": one.where}]
     value: dict[str, Any] = {
-        "ruleId": one.rule, "ruleIndex": index[one.rule], "level": _LEVELS[one.severity],
-        "message": {"text": f"{one.where}: {one.message}. {one.advice}"}, "locations": [place],
+        "ruleId": one.rule,
+        "ruleIndex": index[one.rule],
+        "level": _LEVELS[one.severity],
+        "message": {"text": f"{one.where}: {one.message}. {one.advice}"},
+        "locations": [place],
         "properties": {"targets": [str(target) for target in one.targets]},
-    }  # fmt: skip
+    }
     if waiver is not None:
         told = f"{waiver.because} ({waiver.approved_by}, until {waiver.expires})"
         value["suppressions"] = [{"kind": "external", "status": "accepted", "justification": told}]
@@ -77,12 +111,15 @@ def _result(one: Finding, waiver: Waiver | None, index: dict[str, int], root: Pa
 def by_rule(result: ScanResult, findings: Sequence[Finding]) -> list[tuple[Rule, str, list[Finding]]]:
     """Findings under their rules, a group for each severity, the gravest first."""
     rules = {rule.id: rule for rule in result.rules}
-    return [(rules[rule], severity, list(group))
-            for (severity, rule), group in groupby(findings, key=lambda one: (one.severity, one.rule))]  # fmt: skip
+    return [
+        (rules[rule], severity, list(group))
+        for (severity, rule), group in groupby(findings, key=lambda one: (one.severity, one.rule))
+    ]
 
 
-def render_scan_html(result: ScanResult, findings: Sequence[Finding], waived: Waived, scanned: Sequence[str],
-                     presentation: Presentation) -> bytes:  # fmt: skip
+def render_scan_html(
+    result: ScanResult, findings: Sequence[Finding], waived: Waived, scanned: Sequence[str], presentation: Presentation
+) -> bytes:
     """One file, nothing loaded from elsewhere."""
     counts = {severity: sum(one.severity == severity for one in findings) for severity in _LEVELS}
     targets: dict[str, dict[str, int]] = {}
@@ -117,12 +154,23 @@ def render_sbom(components: Sequence[Component]) -> str:
     for i, one in enumerate(components):
         purl = None
         if one.kind != "file":
-            purl = PackageURL(type=one.kind, namespace=one.group or None, name=one.name, version=one.version or None,
-                              qualifiers={"arch": one.architecture} if one.architecture else None)  # fmt: skip
-        bom.components.add(Part(
-            name=one.name, version=one.version or None, bom_ref=f"c{i}", group=one.group or None, purl=purl,
-            type=ComponentType.FILE if one.kind == "file" else ComponentType.LIBRARY,
-            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=one.sha256)] if one.sha256 else [],
-            properties=[Property(name="harness:file", value=one.file)],
-        ))  # fmt: skip
+            purl = PackageURL(
+                type=one.kind,
+                namespace=one.group or None,
+                name=one.name,
+                version=one.version or None,
+                qualifiers={"arch": one.architecture} if one.architecture else None,
+            )
+        bom.components.add(
+            Part(
+                name=one.name,
+                version=one.version or None,
+                bom_ref=f"c{i}",
+                group=one.group or None,
+                purl=purl,
+                type=ComponentType.FILE if one.kind == "file" else ComponentType.LIBRARY,
+                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=one.sha256)] if one.sha256 else [],
+                properties=[Property(name="harness:file", value=one.file)],
+            )
+        )
     return str(JsonV1Dot6(bom).output_as_string(indent=1)) + "\n"

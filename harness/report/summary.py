@@ -20,16 +20,21 @@ def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, A
         "verdict": view.verdict.value,
         "cells": [
             {
-                "id": cell.id, "axes": cell.axes,
+                "id": cell.id,
+                "axes": cell.axes,
                 "fidelity": cell.fidelity.value if cell.fidelity is not None else None,
-                "verdict": cell.verdict.value, "cause": cell.cause.value if cell.cause is not None else None,
-                "message": cell.message, "attempts": len(cell.attempts), "unsteady": cell.unsteady,
-                "cases": {result.value: cell.count(result) for result in Result}, "seconds": cell.seconds,
+                "verdict": cell.verdict.value,
+                "cause": cell.cause.value if cell.cause is not None else None,
+                "message": cell.message,
+                "attempts": len(cell.attempts),
+                "unsteady": cell.unsteady,
+                "cases": {result.value: cell.count(result) for result in Result},
+                "seconds": cell.seconds,
             }
             for cell in view.cells
         ],
         "outputs": outputs,
-    }  # fmt: skip
+    }
 
 
 def full_record(view: CampaignView) -> dict[str, Any]:
@@ -42,14 +47,19 @@ def record_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of ``full_record``, published as ``schemas/outputs/campaign.schema.json``."""
     schema = TypeAdapter(CampaignView).json_schema(mode="serialization")
     properties = {
-        "schema": {"const": SCHEMA}, "coverage": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "schema": {"const": SCHEMA},
+        "coverage": {"type": "object", "additionalProperties": {"type": "integer"}},
         **schema["properties"],
-    }  # fmt: skip
+    }
     return {
-        **schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, "title": "campaign.json",
-        "properties": properties, "required": ["schema", "coverage", *schema["required"]],
+        **schema,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA,
+        "title": "campaign.json",
+        "properties": properties,
+        "required": ["schema", "coverage", *schema["required"]],
         "additionalProperties": False,
-    }  # fmt: skip
+    }
 
 
 def _plain(value: Any) -> Any:

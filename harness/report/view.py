@@ -17,8 +17,14 @@ from harness.model.view import AttemptView, CampaignView, CaseView, CellView, Fi
 LOG_LINES = 120
 
 
-def build_view(campaign: Any, attempts: Sequence[Any], observations: dict[tuple[str, int], list[Observation]],
-               files: Sequence[dict[str, Any]], read: Callable[[str], bytes], head: str) -> CampaignView:  # fmt: skip
+def build_view(
+    campaign: Any,
+    attempts: Sequence[Any],
+    observations: dict[tuple[str, int], list[Observation]],
+    files: Sequence[dict[str, Any]],
+    read: Callable[[str], bytes],
+    head: str,
+) -> CampaignView:
     """The view of ``campaign`` (``CampaignRow``) with its ``attempts`` (``AttemptRow``) and files.
 
     ``read`` gives stored evidence by SHA-256.
@@ -30,24 +36,42 @@ def build_view(campaign: Any, attempts: Sequence[Any], observations: dict[tuple[
     cells = tuple(_cell(cell, plan, attempts, observations, files, read) for cell in plan["cells"])
     title = plan["matrix"].get("title") or {"zh": campaign.matrix, "en": campaign.matrix}
     return CampaignView(
-        id=campaign.id, matrix=campaign.matrix, title=Text(**title), application=plan["application"],
-        plan_digest=campaign.plan_digest, created=campaign.created,
+        id=campaign.id,
+        matrix=campaign.matrix,
+        title=Text(**title),
+        application=plan["application"],
+        plan_digest=campaign.plan_digest,
+        created=campaign.created,
         finished=max((a.finished for a in attempts if a.finished), default=""),
-        verdict=overall(cell.verdict for cell in cells), cells=cells, excluded=tuple(plan["excluded"]),
-        valid=plan["valid"], strategy=plan["matrix"]["strategy"]["kind"], pairs=plan["pairs"],
-        suites=tuple(plan["suites"].values()), conditions=campaign.conditions,
+        verdict=overall(cell.verdict for cell in cells),
+        cells=cells,
+        excluded=tuple(plan["excluded"]),
+        valid=plan["valid"],
+        strategy=plan["matrix"]["strategy"]["kind"],
+        pairs=plan["pairs"],
+        suites=tuple(plan["suites"].values()),
+        conditions=campaign.conditions,
         accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),
-        journal_head=head, interrupted=any(cell.cause is Cause.CANCELED for cell in cells),
-    )  # fmt: skip
+        journal_head=head,
+        interrupted=any(cell.cause is Cause.CANCELED for cell in cells),
+    )
 
 
-def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
-          observations: dict[tuple[str, int], list[Observation]], files: Sequence[dict[str, Any]],
-          read: Callable[[str], bytes]) -> CellView:  # fmt: skip
+def _cell(
+    cell: dict[str, Any],
+    plan: dict[str, Any],
+    attempts: Sequence[Any],
+    observations: dict[tuple[str, int], list[Observation]],
+    files: Sequence[dict[str, Any]],
+    read: Callable[[str], bytes],
+) -> CellView:
     axes = cell["axes"]
     cpu = plan["cpus"][axes["cpu"]]
-    names = {"cpu": Text(**cpu["name"]), "os": Text(**plan["systems"][axes["os"]]["name"]),
-             "database": Text(**plan["databases"][axes["database"]]["name"])}  # fmt: skip
+    names = {
+        "cpu": Text(**cpu["name"]),
+        "os": Text(**plan["systems"][axes["os"]]["name"]),
+        "database": Text(**plan["databases"][axes["database"]]["name"]),
+    }
     mine = [a for a in attempts if a.cell == cell["id"]]
     last = mine[-1] if mine else None
     facts = last.facts if last is not None else {}
@@ -75,23 +99,45 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], attempts: Sequence[Any],
     text = {f.name: read(f.sha256).decode(errors="replace") for f in kept if f.name.endswith(".log")}
     load = next((json.loads(read(f.sha256)) for f in kept if f.media == MEDIA_LOAD), None)
     return CellView(
-        id=cell["id"], short=cell["short"], axes=axes, names=names, architecture=cpu["architecture"],
-        isa_level=cpu["isa_level"], reason=cell["reason"], fidelity=fidelity,
+        id=cell["id"],
+        short=cell["short"],
+        axes=axes,
+        names=names,
+        architecture=cpu["architecture"],
+        isa_level=cpu["isa_level"],
+        reason=cell["reason"],
+        fidelity=fidelity,
         verdict=_verdict(last),
-        cause=last.cause if last is not None else None, message=last.message if last is not None else "",
-        attempts=tuple(AttemptView(number=a.number, verdict=_verdict(a), cause=a.cause,
-                                   message=a.message, started=a.started, finished=a.finished) for a in mine),
-        cases=cases, attestation=tuple(facts.get("attestation", [])), seconds=facts.get("seconds", {}),
+        cause=last.cause if last is not None else None,
+        message=last.message if last is not None else "",
+        attempts=tuple(
+            AttemptView(
+                number=a.number,
+                verdict=_verdict(a),
+                cause=a.cause,
+                message=a.message,
+                started=a.started,
+                finished=a.finished,
+            )
+            for a in mine
+        ),
+        cases=cases,
+        attestation=tuple(facts.get("attestation", [])),
+        seconds=facts.get("seconds", {}),
         packages=tuple(environment.get("packages", [])),
         database_packages=tuple(environment.get("database packages", [])),
         foundation_packages=tuple(environment.get("foundation packages", [])),
-        images=tuple(environment.get("images", [])), cached=environment.get("cached", False),
-        emulator=facts.get("emulator", {}), version=facts.get("version", ""),
+        images=tuple(environment.get("images", [])),
+        cached=environment.get("cached", False),
+        emulator=facts.get("emulator", {}),
+        version=facts.get("version", ""),
         limits=_limits(axes, plan) if emulated else (),
-        notes=(*facts.get("notes", []), *environment.get("notes", [])), waived=tuple(facts.get("waived", [])),
-        files=kept, load=load,
+        notes=(*facts.get("notes", []), *environment.get("notes", [])),
+        waived=tuple(facts.get("waived", [])),
+        files=kept,
+        load=load,
         logs={name: _tail(value) for name, value in text.items()},
-    )  # fmt: skip
+    )
 
 
 def _limits(axes: dict[str, str], plan: dict[str, Any]) -> tuple[Text, ...]:
@@ -101,19 +147,43 @@ def _limits(axes: dict[str, str], plan: dict[str, Any]) -> tuple[Text, ...]:
     return tuple(dict.fromkeys(Text(**limit) for cpu in cpus for limit in cpu["emulation"]["limits"]))
 
 
-def _case(suite: str, case: Case, seen: Observation | None, kept: tuple[FileView, ...], emulated: bool,
-          fidelity: Fidelity | None) -> CaseView:  # fmt: skip
-    one = seen or Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.CANCELED,
-                              detail="not recorded: the attempt did not get here")  # fmt: skip
+def _case(
+    suite: str,
+    case: Case,
+    seen: Observation | None,
+    kept: tuple[FileView, ...],
+    emulated: bool,
+    fidelity: Fidelity | None,
+) -> CaseView:
+    one = seen or Observation(
+        case=case.id,
+        suite=suite,
+        result=Result.MISS,
+        cause=Cause.CANCELED,
+        detail="not recorded: the attempt did not get here",
+    )
     return CaseView(
-        suite=suite, id=case.id, test=case.test, title=case.title, purpose=case.purpose,
-        preconditions=case.preconditions, steps=case.steps, expected=case.expected,
-        characteristic=case.characteristic, clause=case.clause, blocker=case.blocker,
-        decides=counts(case, emulated=emulated), fidelity=fidelity, result=one.result, cause=one.cause,
+        suite=suite,
+        id=case.id,
+        test=case.test,
+        title=case.title,
+        purpose=case.purpose,
+        preconditions=case.preconditions,
+        steps=case.steps,
+        expected=case.expected,
+        characteristic=case.characteristic,
+        clause=case.clause,
+        blocker=case.blocker,
+        decides=counts(case, emulated=emulated),
+        fidelity=fidelity,
+        result=one.result,
+        cause=one.cause,
         skip_reason=one.skip_reason,
-        seconds=one.seconds, detail=one.detail, measurements=one.measurements,
+        seconds=one.seconds,
+        detail=one.detail,
+        measurements=one.measurements,
         evidence=tuple(f for f in kept if f.sha256 in one.evidence),
-    )  # fmt: skip
+    )
 
 
 def _verdict(attempt: Any) -> Verdict:

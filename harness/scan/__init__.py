@@ -21,8 +21,8 @@ from typing import Any
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Finding, ScanResult, Targets
 from harness.scan import binaries, packages, sql, texts
+from harness.scan.archives import opener
 from harness.scan.binaries import Binaries, ElfFact, finding
-from harness.scan.containers import opener
 from harness.scan.walking import Entry, Walk
 
 #: Detectors beside those of ``binaries``; the scan itself knows how each is fed.
@@ -64,8 +64,15 @@ class Scan:
         if entry.data[:4] == b"\x7fELF" or entry.data[:8] == b"!<arch>\n":
             self.elves.append(self._elf.read(entry))
             if self.hashes:
-                self._component(Component(kind="file", name=entry.name, version="", file=entry.place,
-                                          sha256=hashlib.sha256(entry.data).hexdigest()))  # fmt: skip
+                self._component(
+                    Component(
+                        kind="file",
+                        name=entry.name,
+                        version="",
+                        file=entry.place,
+                        sha256=hashlib.sha256(entry.data).hexdigest(),
+                    )
+                )
             return
         text = bytes(entry.data).decode(errors="replace")
         one = packages.component_of(entry.place, text)
@@ -130,13 +137,24 @@ class Scan:
         """``started``: by the monotonic clock."""
         findings = tuple(self.findings())
         return ScanResult(
-            findings=findings, components=tuple(self.components), rules=tuple(self.rules), files=self.files,
-            bytes=self.walk.size, seconds=round(time.monotonic() - started, 3), unread=len(self.unread),
-        )  # fmt: skip
+            findings=findings,
+            components=tuple(self.components),
+            rules=tuple(self.rules),
+            files=self.files,
+            bytes=self.walk.size,
+            seconds=round(time.monotonic() - started, 3),
+            unread=len(self.unread),
+        )
 
 
-def scan(paths: Iterable[Path], rules: Sequence[Rule], targets: Targets, *, names: Mapping[Path, str] | None = None,
-         hashes: bool = False) -> ScanResult:  # fmt: skip
+def scan(
+    paths: Iterable[Path],
+    rules: Sequence[Rule],
+    targets: Targets,
+    *,
+    names: Mapping[Path, str] | None = None,
+    hashes: bool = False,
+) -> ScanResult:
     """Scan files and folders for what the declared targets will not take.
 
     ``names``: what findings call an input by, instead of its path. ``hashes``: also SHA-256 of every package and

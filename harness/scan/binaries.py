@@ -77,13 +77,27 @@ class Reader:
 
     def fact(self, entry: Entry, one: Elf, *, missing: bool = False) -> ElfFact:
         fact = ElfFact(
-            place=entry.place, key=entry.key, unit=entry.unit, unit_kind=entry.unit_kind, machine=one.machine,
-            kind=one.kind, runs=one.runs and one.cpu, program=one.program, needed=tuple(one.needed),
-            kernel_module=one.kernel_module, truncated=one.truncated,
-            world=_world(one), alignment=one.alignment, x86_level=one.x86_level, soname=one.soname, missing=missing,
-            versions={prefix: elf.highest({v for every in one.versions.values() for v in every}, prefix)
-                      for prefix in self.prefixes},
-        )  # fmt: skip
+            place=entry.place,
+            key=entry.key,
+            unit=entry.unit,
+            unit_kind=entry.unit_kind,
+            machine=one.machine,
+            kind=one.kind,
+            runs=one.runs and one.cpu,
+            program=one.program,
+            needed=tuple(one.needed),
+            kernel_module=one.kernel_module,
+            truncated=one.truncated,
+            world=_world(one),
+            alignment=one.alignment,
+            x86_level=one.x86_level,
+            soname=one.soname,
+            missing=missing,
+            versions={
+                prefix: elf.highest({v for every in one.versions.values() for v in every}, prefix)
+                for prefix in self.prefixes
+            },
+        )
         if fact.runs:
             wanted = self.extensions.get(one.machine, [])
             fact.uses = tuple(code.uses(one, entry.data, wanted)) if wanted else ()
@@ -119,8 +133,12 @@ def _world(one: Elf) -> str:
         return ""
     if one.interpreter:
         return "old" if one.interpreter.endswith("/ld.so.1") else "new"
-    versions = [tuple(map(int, v[6:].split("."))) for every in one.versions.values() for v in every
-                if re.fullmatch(r"GLIBC_[\d.]+", v)]  # fmt: skip
+    versions = [
+        tuple(map(int, v[6:].split(".")))
+        for every in one.versions.values()
+        for v in every
+        if re.fullmatch(r"GLIBC_[\d.]+", v)
+    ]
     if versions:
         return "old" if min(versions) < (2, 36) else "new"
     if one.abi_kernel != (0, 0):
@@ -169,10 +187,26 @@ class Binaries:
         )
 
 
-def finding(rule: Rule, file: str, targets: Iterable[Concern], message: str, *, place: str = "", line: int = 0,
-            severity: Severity | None = None) -> Finding:  # fmt: skip
-    return Finding(rule=rule.id, severity=severity or rule.severity, file=file, place=place, line=line,
-                   targets=tuple(sorted(set(targets))), message=message, advice=rule.advice.en)  # fmt: skip
+def finding(
+    rule: Rule,
+    file: str,
+    targets: Iterable[Concern],
+    message: str,
+    *,
+    place: str = "",
+    line: int = 0,
+    severity: Severity | None = None,
+) -> Finding:
+    return Finding(
+        rule=rule.id,
+        severity=severity or rule.severity,
+        file=file,
+        place=place,
+        line=line,
+        targets=tuple(sorted(set(targets))),
+        message=message,
+        advice=rule.advice.en,
+    )
 
 
 def cpus(every: Iterable[Cpu]) -> list[Concern]:
@@ -198,10 +232,15 @@ def architecture(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[F
         concerned = partly if rule.parameters.get("partly") else absent
         if concerned:
             told.add(fact.key)
-            severity = "warning" if rule.severity == "blocker" and optional.search(fact.place) else None
+            eased = rule.severity == "blocker" and optional.search(fact.place)
             has = ", ".join(sorted(binaries.by_key[fact.key]))
-            yield finding(rule, fact.place, cpus(concerned), f"built for {has}; nothing for {_lacking(concerned)}",
-                          severity=severity)  # type: ignore[arg-type]  # fmt: skip
+            yield finding(
+                rule,
+                fact.place,
+                cpus(concerned),
+                f"built for {has}; nothing for {_lacking(concerned)}",
+                severity="warning" if eased else None,
+            )
 
 
 def objects(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -256,8 +295,13 @@ def x86_level(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
             if cpu.architecture == "x86_64" and (below or adds & set(cpu.features.absent)):
                 concerned.append(cpu)
         if concerned:
-            yield finding(rule, fact.place, cpus(concerned), f"it says that it needs x86-64-v{fact.x86_level}",
-                          place=".note.gnu.property")  # fmt: skip
+            yield finding(
+                rule,
+                fact.place,
+                cpus(concerned),
+                f"it says that it needs x86-64-v{fact.x86_level}",
+                place=".note.gnu.property",
+            )
 
 
 def extension(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -270,8 +314,11 @@ def extension(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
         for use in fact.uses:
             if use.extension not in rule.parameters["extensions"]:
                 continue
-            lacking = [cpu for cpu in targets.cpus.values()
-                       if cpu.architecture == fact.machine and use.extension in cpu.features.absent]  # fmt: skip
+            lacking = [
+                cpu
+                for cpu in targets.cpus.values()
+                if cpu.architecture == fact.machine and use.extension in cpu.features.absent
+            ]
             if not lacking:
                 continue
             chosen = use.dispatched or _CHOSEN.search(fact.place) or _NAMED.search(fact.place.rpartition("/")[2])
@@ -282,8 +329,9 @@ def extension(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
                 told += "; the file asks what the CPU has, or is chosen by it"
             elif loaded:
                 told += "; nothing here is linked with it, so it may be loaded only where the CPU has them"
-            yield finding(rule, fact.place, cpus(lacking), told, place=use.place,
-                          severity="warning" if chosen or loaded else None)  # fmt: skip
+            yield finding(
+                rule, fact.place, cpus(lacking), told, place=use.place, severity="warning" if chosen or loaded else None
+            )
 
 
 def symbol_version(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -303,8 +351,9 @@ def symbol_version(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator
             brought = (fact.unit, fact.machine) in own
             wanted = prefix + ".".join(map(str, needs))
             has = ", ".join(f"{one.name} has {version}" for one, version in sorted(concerned.items()))
-            told = f"needs {wanted}; {has}" + (f"; the package brings its own {rule.parameters['library']}"
-                                               if brought else "")  # fmt: skip
+            told = f"needs {wanted}; {has}" + (
+                f"; the package brings its own {rule.parameters['library']}" if brought else ""
+            )
             yield finding(rule, fact.place, concerned, told, place=wanted, severity="info" if brought else None)
 
 
@@ -314,8 +363,11 @@ def loongarch_world(rule: Rule, binaries: Binaries, targets: Targets) -> Iterato
         if not fact.world or not fact.runs:
             continue
         there = binaries.worlds[fact.key]
-        concerned = [Concern("os", one.os, "loongarch64") for one in targets.systems_on("loongarch64")
-                     if one.loongarch_world is not None and one.loongarch_world not in there]  # fmt: skip
+        concerned = [
+            Concern("os", one.os, "loongarch64")
+            for one in targets.systems_on("loongarch64")
+            if one.loongarch_world is not None and one.loongarch_world not in there
+        ]
         if concerned:
             yield finding(rule, fact.place, concerned, f"built for the {fact.world} world of LoongArch")
 
@@ -346,8 +398,11 @@ def marker(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding
         number = re.search(r"\d+(?:\.\d+)*", found)
         if below is not None and (number is None or _numbers(number[0]) >= _numbers(str(below))):
             continue
-        concerned = [Concern("os", one.os, fact.machine) for one in targets.systems_on(fact.machine)
-                     if one.page_size.get(fact.machine, 4096) > 4096]  # fmt: skip
+        concerned = [
+            Concern("os", one.os, fact.machine)
+            for one in targets.systems_on(fact.machine)
+            if one.page_size.get(fact.machine, 4096) > 4096
+        ]
         if concerned:
             yield finding(rule, fact.place, concerned, f"contains {found!r}")
 
@@ -357,7 +412,14 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 DETECTORS = {
-    "architecture": architecture, "objects": objects, "label": label, "truncated": truncated, "x86-level": x86_level,
-    "extension": extension, "symbol-version": symbol_version, "loongarch-world": loongarch_world,
-    "page-alignment": page_alignment, "marker": marker,
-}  # fmt: skip
+    "architecture": architecture,
+    "objects": objects,
+    "label": label,
+    "truncated": truncated,
+    "x86-level": x86_level,
+    "extension": extension,
+    "symbol-version": symbol_version,
+    "loongarch-world": loongarch_world,
+    "page-alignment": page_alignment,
+    "marker": marker,
+}

@@ -18,8 +18,14 @@ def concerning(result: ScanResult, axes: Mapping[str, str], architecture: str) -
     return [one for one in result.findings if any(target.holds(axes, architecture) for target in one.targets)]
 
 
-def observations(suite: str, cases: Sequence[Case], result: ScanResult | None, axes: Mapping[str, str],
-                 architecture: str, evidence: tuple[str, ...] = ()) -> list[Observation]:  # fmt: skip
+def observations(
+    suite: str,
+    cases: Sequence[Case],
+    result: ScanResult | None,
+    axes: Mapping[str, str],
+    architecture: str,
+    evidence: tuple[str, ...] = (),
+) -> list[Observation]:
     """What the scan says of each case on one cell; None: there was nothing to scan.
 
     A case whose rule may block fails only by findings that do; the others are told and do not count. What could not
@@ -52,8 +58,17 @@ def observations(suite: str, cases: Sequence[Case], result: ScanResult | None, a
             kind, cause = Result.ERROR, Cause.CONFIG
         elif found and not against:
             detail = f"noted, does not count against it:\n{detail}"
-        seen.append(Observation(case=case.id, suite=suite, result=kind, cause=cause, seconds=seconds, detail=detail,
-                                evidence=evidence if found else ()))  # fmt: skip
+        seen.append(
+            Observation(
+                case=case.id,
+                suite=suite,
+                result=kind,
+                cause=cause,
+                seconds=seconds,
+                detail=detail,
+                evidence=evidence if found else (),
+            )
+        )
     return seen
 
 
@@ -65,8 +80,14 @@ def accepts(waiver: Waiver, one: Finding, axes: Mapping[str, str] | None = None)
         return False
     if axes is not None:
         return all(axes.get(axis) == value for axis, value in waiver.when.items())
-    return all(any(target.kind == axis and target.name == value for axis, value in waiver.when.items())
-               for target in one.targets) if waiver.when else True  # fmt: skip
+    return (
+        all(
+            any(target.kind == axis and target.name == value for axis, value in waiver.when.items())
+            for target in one.targets
+        )
+        if waiver.when
+        else True
+    )
 
 
 def split(findings: Iterable[Finding], waivers: Sequence[Waiver]) -> tuple[list[Finding], list[tuple[Finding, Waiver]]]:

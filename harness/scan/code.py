@@ -85,8 +85,15 @@ def asks(elf: Elf, data: Buffer) -> bool:
     """Whether anything in the file asks what the CPU has: then a use may be one that is chosen at run time."""
     if elf.ifunc:
         return True
-    names = (b"getauxval\0", b"__cpu_indicator_init\0", b"__cpu_model\0", b"elf_aux_info\0", b"__get_cpu_features\0",
-             b"__x86_get_cpuid_feature_leaf\0", b"__aarch64_have_lse_atomics\0")  # fmt: skip
+    names = (
+        b"getauxval\0",
+        b"__cpu_indicator_init\0",
+        b"__cpu_model\0",
+        b"elf_aux_info\0",
+        b"__get_cpu_features\0",
+        b"__x86_get_cpuid_feature_leaf\0",
+        b"__aarch64_have_lse_atomics\0",
+    )
     if any(name in elf.symbols for name in names):
         return True
     if elf.machine == "x86_64":  # cpuid

@@ -14,8 +14,19 @@ from dataclasses import dataclass, field
 from harness.scan.walking import Buffer
 
 #: e_machine -> architecture as ``uname -m`` prints it. What is not here is no CPU that applications run on.
-MACHINES = {3: "i386", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390", 40: "arm", 62: "x86_64", 183: "aarch64",
-            243: "riscv64", 258: "loongarch64", 0x9916: "sw_64"}  # fmt: skip
+MACHINES = {
+    3: "i386",
+    8: "mips",
+    20: "ppc",
+    21: "ppc64",
+    22: "s390",
+    40: "arm",
+    62: "x86_64",
+    183: "aarch64",
+    243: "riscv64",
+    258: "loongarch64",
+    0x9916: "sw_64",
+}
 TYPES = {1: "object", 2: "executable", 3: "shared", 4: "core"}
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
 _SHT_NOBITS, _SHT_DYNSYM, _DT_VERNEED = 8, 11, 0x6FFFFFFE
@@ -105,10 +116,12 @@ def _read(data: Buffer) -> Elf:
         raise NoElf("the ELF header is damaged or cut off")
     if bits == 64:
         kind, machine, _, _, at, sections_at, flags, _, entry, count, wide, number, names = struct.unpack_from(
-            f"{order}HHIQQQIHHHHHH", data, 16)  # fmt: skip
+            f"{order}HHIQQQIHHHHHH", data, 16
+        )
     else:
         kind, machine, _, _, at, sections_at, flags, _, entry, count, wide, number, names = struct.unpack_from(
-            f"{order}HHIIIIIHHHHHH", data, 16)  # fmt: skip
+            f"{order}HHIIIIIHHHHHH", data, 16
+        )
     name = MACHINES.get(machine, f"machine {machine}")
     if name == "mips" and bits == 64:
         name = "mips64"
@@ -170,8 +183,11 @@ class _Reader:
         if dynamic is not None:
             self.dynamic(*dynamic)
         if not elf.code:
-            elf.code = [Section("", offset, min(size, max(0, self.size - offset)), address)
-                        for address, offset, size, flags in self.loads if flags & 1]  # fmt: skip
+            elf.code = [
+                Section("", offset, min(size, max(0, self.size - offset)), address)
+                for address, offset, size, flags in self.loads
+                if flags & 1
+            ]
 
     def notes(self, offset: int, size: int, align: int) -> None:
         align = 8 if align == 8 else 4

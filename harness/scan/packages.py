@@ -34,8 +34,13 @@ def component_of(place: str, text: str) -> Component | None:
     elif name == "pom.properties":
         fields_of = dict(_GROUP.findall(text))
         if "artifactId" in fields_of:
-            return Component(kind="maven", name=fields_of["artifactId"], version=fields_of.get("version", ""),
-                             group=fields_of.get("groupId", ""), file=place)  # fmt: skip
+            return Component(
+                kind="maven",
+                name=fields_of["artifactId"],
+                version=fields_of.get("version", ""),
+                group=fields_of.get("groupId", ""),
+                file=place,
+            )
     return None
 
 
@@ -61,8 +66,9 @@ def known_trouble(rule: Rule, components: Iterable[Component], targets: Targets)
                 continue
             if "below" in entry and not older(one.version, str(entry["below"])):
                 continue
-            concerned = [Concern("cpu", cpu.cpu) for cpu in targets.cpus.values()
-                         if cpu.architecture in entry["architectures"]]  # fmt: skip
+            concerned = [
+                Concern("cpu", cpu.cpu) for cpu in targets.cpus.values() if cpu.architecture in entry["architectures"]
+            ]
             if concerned:
                 told = f"{one.name} {one.version}: {entry['told']}"
                 yield finding(rule, one.file, concerned, told)

@@ -30,7 +30,7 @@ _HINTS = (
     ),
     ("postgres", re.compile(r"::\w|\$\$|\b(?:BIG)?SERIAL\b|\bILIKE\b|\bTEXT\[\]|\bBYTEA\b|\bJSONB\b", re.IGNORECASE)),
     ("sqlite", re.compile(r"\bAUTOINCREMENT\b|\bPRAGMA\b|WITHOUT\s+ROWID", re.IGNORECASE)),
-)  # fmt: skip
+)
 #: A string in a program that is a statement.
 _EMBEDDED = re.compile(
     r"""(?P<quote>\"\"\"|'''|"|'|`)(?P<sql>\s*(?:SELECT\s|INSERT\s+(?:IGNORE\s+)?INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|"""
@@ -109,8 +109,9 @@ class Reader:
                     told[rule.id] = told.get(rule.id, 0) + 1
                     if told[rule.id] > MAX_PER_FILE:
                         break
-                    yield SqlFact(rule=rule.id, place=place, line=offset + line, excerpt=excerpt, word=word,
-                                  family=family)  # fmt: skip
+                    yield SqlFact(
+                        rule=rule.id, place=place, line=offset + line, excerpt=excerpt, word=word, family=family
+                    )
 
 
 def dialect_of(text: str) -> str:
@@ -251,9 +252,11 @@ def _excerpt(statement: Statement, i: int) -> str:
 def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, reader: Reader) -> Iterator[Finding]:
     """Of a rule about SQL, for the databases that a file is, or may be, for."""
     for fact in facts:
-        concerned = [Concern("database", one.database) for one in targets.databases.values()
-                     if (one.sql in rule.concerns.sql or one.database in rule.concerns.databases)
-                     and _meant(fact, one, reader)]  # fmt: skip
+        concerned = [
+            Concern("database", one.database)
+            for one in targets.databases.values()
+            if (one.sql in rule.concerns.sql or one.database in rule.concerns.databases) and _meant(fact, one, reader)
+        ]
         if concerned:
             yield finding(rule, fact.place, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)
 

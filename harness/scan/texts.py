@@ -19,27 +19,49 @@ from harness.scan.variants import architectures_named
 LANGUAGES = {
     "c": "*.c *.cc *.cpp *.cxx *.h *.hh *.hpp *.hxx *.inc *.inl *.S *.s *.asm *.m *.cu",
     "shell": "*.sh *.bash *.ksh *.csh *.run *.spec *.install preinst postinst prerm postrm rc.local configure *.init "
-             "*.service",
+    "*.service",
     "docker": "Dockerfile Dockerfile.* *.dockerfile Containerfile docker-compose*.yml docker-compose*.yaml compose.yml "
-              "compose.yaml",
+    "compose.yaml",
     "make": "Makefile makefile GNUmakefile Makefile.* *.mk *.make CMakeLists.txt *.cmake configure configure.ac *.pro "
-            "meson.build BUILD BUILD.bazel *.bzl *.gn *.gyp *.gypi *.gradle pom.xml SConstruct wscript setup.py",
-    "python": "*.py", "java": "*.java *.kt *.scala *.groovy *.properties",
+    "meson.build BUILD BUILD.bazel *.bzl *.gn *.gyp *.gypi *.gradle pom.xml SConstruct wscript setup.py",
+    "python": "*.py",
+    "java": "*.java *.kt *.scala *.groovy *.properties",
     "javascript": "*.js *.mjs *.cjs *.ts *.jsx *.tsx",
-    "go": "*.go", "rust": "*.rs", "perl": "*.pl *.pm", "sql": "*.sql *.ddl *.dml", "xml": "*.xml", "php": "*.php",
+    "go": "*.go",
+    "rust": "*.rs",
+    "perl": "*.pl *.pm",
+    "sql": "*.sql *.ddl *.dml",
+    "xml": "*.xml",
+    "php": "*.php",
     "csharp": "*.cs",
-}  # fmt: skip
-_SHEBANGS = {"sh": "shell", "bash": "shell", "dash": "shell", "ksh": "shell", "python": "python", "python3": "python",
-             "perl": "perl", "node": "javascript"}  # fmt: skip
+}
+_SHEBANGS = {
+    "sh": "shell",
+    "bash": "shell",
+    "dash": "shell",
+    "ksh": "shell",
+    "python": "python",
+    "python3": "python",
+    "perl": "perl",
+    "node": "javascript",
+}
 #: Conditions that keep code away from other architectures.
 _GUARD = re.compile(
     r"x86|i[3-6]86|amd64|_M_X64|_M_IX86|SSE|AVX|MMX|aarch64|arm|neon|loongarch|mips|riscv|ppc|__has_include|intel|_MSC_VER|_WIN32|__APPLE__",
     re.IGNORECASE,
 )
-_COMMENT = {"c": re.compile(r"^\s*(?://|\*|/\*)"), "shell": re.compile(r"^\s*#"), "docker": re.compile(r"^\s*#"),
-            "make": re.compile(r"^\s*#"), "python": re.compile(r"^\s*#"), "java": re.compile(r"^\s*(?://|\*|/\*|#)"),
-            "javascript": re.compile(r"^\s*(?://|\*|/\*)"), "go": re.compile(r"^\s*//"),
-            "rust": re.compile(r"^\s*//"), "perl": re.compile(r"^\s*#")}  # fmt: skip
+_COMMENT = {
+    "c": re.compile(r"^\s*(?://|\*|/\*)"),
+    "shell": re.compile(r"^\s*#"),
+    "docker": re.compile(r"^\s*#"),
+    "make": re.compile(r"^\s*#"),
+    "python": re.compile(r"^\s*#"),
+    "java": re.compile(r"^\s*(?://|\*|/\*|#)"),
+    "javascript": re.compile(r"^\s*(?://|\*|/\*)"),
+    "go": re.compile(r"^\s*//"),
+    "rust": re.compile(r"^\s*//"),
+    "perl": re.compile(r"^\s*#"),
+}
 MAX_PER_FILE = 20  #: places of one rule in one file that are told
 LONG_LINE = 2000  #: no person wrote a longer one
 
@@ -76,11 +98,15 @@ class Reader:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = [
-            (rule, frozenset(rule.parameters["languages"]),
-             re.compile("|".join(f"(?:{one})" for one in rule.parameters["patterns"]), re.MULTILINE),
-             re.compile(rule.parameters.get("unless", r"(?!)")))
-            for rule in rules if rule.detect in ("text", "text-architecture")
-        ]  # fmt: skip
+            (
+                rule,
+                frozenset(rule.parameters["languages"]),
+                re.compile("|".join(f"(?:{one})" for one in rule.parameters["patterns"]), re.MULTILINE),
+                re.compile(rule.parameters.get("unless", r"(?!)")),
+            )
+            for rule in rules
+            if rule.detect in ("text", "text-architecture")
+        ]
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[TextFact]:
         guards: list[bool] | None = None
@@ -104,8 +130,14 @@ class Reader:
                     guards = _guards(text) if "c" in languages else []
                 if named is None:
                     named = frozenset(architectures_named(text))
-                yield TextFact(rule=rule.id, place=place, line=line, excerpt=whole.strip()[:160],
-                               guarded=bool(guards) and guards[line - 1], named=named)  # fmt: skip
+                yield TextFact(
+                    rule=rule.id,
+                    place=place,
+                    line=line,
+                    excerpt=whole.strip()[:160],
+                    guarded=bool(guards) and guards[line - 1],
+                    named=named,
+                )
                 told += 1
                 if told >= MAX_PER_FILE:
                     break
@@ -143,10 +175,11 @@ def concerned(rule: Rule, targets: Targets) -> list[Concern]:
     if about.package_families:
         return [Concern("os", one.os) for one in targets.systems.values() if one.family in about.package_families]
     return cpus(
-        cpu for cpu in targets.cpus.values()
+        cpu
+        for cpu in targets.cpus.values()
         if (not about.architectures or cpu.architecture in about.architectures)
         and cpu.architecture not in about.other_than
-    )  # fmt: skip
+    )
 
 
 def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets) -> Iterator[Finding]:

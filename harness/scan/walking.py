@@ -34,9 +34,14 @@ Buffer = bytes | mmap.mmap
 CHUNK = 1 << 20
 #: Containers that are known and not read.
 UNKNOWN = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!\x1a\x07": "a RAR archive", b"MSCF": "a cabinet archive",
-    b"hsqs": "a squashfs image", b"QFI\xfb": "a disk image", b"070701": "a cpio archive", b"xar!": "a xar archive",
-}  # fmt: skip
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"MSCF": "a cabinet archive",
+    b"hsqs": "a squashfs image",
+    b"QFI\xfb": "a disk image",
+    b"070701": "a cpio archive",
+    b"xar!": "a xar archive",
+}
 #: Members of archives that are not kept: nothing is looked for in them.
 OPAQUE = frozenset(
     ".png .jpg .jpeg .gif .ico .svg .webp .bmp .ttf .otf .woff .woff2 .eot .mp3 .mp4 .ogg .wav .webm .pdf .class .pyc "
@@ -65,7 +70,7 @@ class Entry:
 class Walk:
     """What is met on the way beside files: packages, trouble, hostile names.
 
-    ``opener`` knows containers by their first bytes (``harness.scan.containers``).
+    ``opener`` knows containers by their first bytes (``harness.scan.archives``).
     """
 
     opener: Callable[[bytes], Opener | None]
@@ -147,9 +152,12 @@ class Walk:
             budget.spend(len(head))
             where = inside.inner(name)
             # What starts like data that nothing is looked for in is not unfolded at all.
-            if self.opener(head) is None and head[:4] != b"\x7fELF" and (
-                (b"\0" in head and head[:2] != b"#!") or _suffix(name) in OPAQUE
-            ) and not head.startswith(tuple(UNKNOWN)):  # fmt: skip
+            if (
+                self.opener(head) is None
+                and head[:4] != b"\x7fELF"
+                and ((b"\0" in head and head[:2] != b"#!") or _suffix(name) in OPAQUE)
+                and not head.startswith(tuple(UNKNOWN))
+            ):
                 return
             with tempfile.SpooledTemporaryFile(max_size=limits.IN_MEMORY) as copy:
                 size = copy.write(head)
@@ -208,9 +216,21 @@ class Where:
 
 Opener = Callable[[Walk, IO[bytes], int, Where, Budget], Iterator[Entry]]
 BROKEN = (
-    EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError,
-    NotImplementedError, UnicodeError, ValueError, KeyError, IndexError, OverflowError, struct.error,
-)  # fmt: skip
+    EOFError,
+    OSError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    zstandard.ZstdError,
+    NotImplementedError,
+    UnicodeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    struct.error,
+)
 
 
 def _suffix(place: str) -> str:

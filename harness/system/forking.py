@@ -44,15 +44,26 @@ class ForkServer:
             # A session of its own: Ctrl-C on the terminal is for the harness, which ends what runs in good order.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "harness.system.forking", str(theirs.fileno()), *modules],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def close(self) -> None:
         self._requests.close()
         self._process.wait()
 
-    def run(self, function: str, arguments: Sequence[object], *, log: Path, timeout: float, cwd: Path,
-            env: Mapping[str, str], cancel: threading.Event | None = None) -> Completed:  # fmt: skip
+    def run(
+        self,
+        function: str,
+        arguments: Sequence[object],
+        *,
+        log: Path,
+        timeout: float,
+        cwd: Path,
+        env: Mapping[str, str],
+        cancel: threading.Event | None = None,
+    ) -> Completed:
         """Call ``function`` (``module:name``) there with JSON ``arguments``; its result is the exit status.
 
         What it prints goes to ``log``. ``timeout`` in seconds; ``env`` is laid over the environment. The process
@@ -102,8 +113,10 @@ class ForkServer:
             if select.select([status], [], [], min(0.5, max(end - time.monotonic(), 0.01)))[0]:
                 told = os.read(status, 64)
                 if not told:
-                    raise InfrastructureError(f"the process that ran {function} is gone with its server",
-                                              advice="look for a lack of memory, then: harness resume")  # fmt: skip
+                    raise InfrastructureError(
+                        f"the process that ran {function} is gone with its server",
+                        advice="look for a lack of memory, then: harness resume",
+                    )
                 return int(told)
             if cancel is not None and cancel.is_set():
                 raise Canceled(f"canceled while {function} ran")

@@ -100,8 +100,9 @@ def run(
 
 def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
     """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``."""
-    return subprocess.Popen([*_guard(), *argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                            start_new_session=True)  # fmt: skip
+    return subprocess.Popen(
+        [*_guard(), *argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    )
 
 
 @contextlib.contextmanager
@@ -117,8 +118,9 @@ def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
     with mine:
         with theirs:
             end = theirs.fileno()  # no guard: a thread that logs in may be over soon, and the socket ends it anyway
-            process = subprocess.Popen(list(argv), stdin=end, stdout=end, stderr=subprocess.DEVNULL,
-                                       start_new_session=True)  # fmt: skip
+            process = subprocess.Popen(
+                list(argv), stdin=end, stdout=end, stderr=subprocess.DEVNULL, start_new_session=True
+            )
         try:
             yield mine
         finally:

@@ -89,8 +89,10 @@ def test_a_bundle_that_was_changed_is_refused(harness: Run, tmp_path: Path) -> N
         ("definitions/matrix/application.yaml", "not what its manifest says: definitions/matrix/application.yaml"),
         ("definitions/matrix/checks/test_more.py", "not what its manifest says"),
         ("record/campaign.json", "not what its manifest says: record/campaign.json"),
-        ("manifest.json", "is no bundle"), ("../outside", "is no bundle"), ("/tmp/outside", "is no bundle"),
-    ):  # fmt: skip
+        ("manifest.json", "is no bundle"),
+        ("../outside", "is no bundle"),
+        ("/tmp/outside", "is no bundle"),
+    ):
         rewrite(good, bad, member, b"{}")
         ran = harness("replay", bad, "--workspace", tmp_path / "elsewhere")
         assert ran.code == 2, member

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from harness.campaigns import cache_folder
-from harness.machines import Engine
+from harness.containers.engine import Engine
+from harness.containers.environments import Environments
+from harness.containers.images import BaseImages
 from harness.model.recipe import Recipe, RecipeFile
-from harness.provision import BaseImages, Environments
 from tests.conftest import Run
 from tests.labs import Notes, lab_host, system
 from tests.products import FORMER, NOTES, notes, product
@@ -31,8 +32,12 @@ def results(found: dict[str, Any]) -> dict[str, str]:
 
 def upgrading(root: Path, **former: Any) -> Path:
     """The product as version 2.0, which keeps its data elsewhere than 1.0 did."""
-    folder = product(root, {**NOTES, "former": {"1.0": {**FORMER, **former}}}, axes={"upgrade_from": ["1.0"]},
-                     suites=["compat/lifecycle", "compat/http"])  # fmt: skip
+    folder = product(
+        root,
+        {**NOTES, "former": {"1.0": {**FORMER, **former}}},
+        axes={"upgrade_from": ["1.0"]},
+        suites=["compat/lifecycle", "compat/http"],
+    )
     notes(folder, "1.0")
     notes(folder, "2.0", data="/var/lib/notes2")
     return folder
@@ -45,8 +50,13 @@ def test_an_upgrade_keeps_data_and_the_way_back_too(harness: Run, tmp_path: Path
     assert found["version"].endswith("2.0")
     assert {(one["name"], one["version"]) for one in found["packages"] if one["name"] == "notes"} == {("notes", "2.0")}
     assert {one["name"] for one in found["packages"]} == {"busybox", "notes"}
-    assert results(found) == {"DEP-1": "pass", "DEP-2": "pass", "DEP-3": "skip", "DEP-4": "skip",
-                              **{f"DEP-{n}": "pass" for n in range(5, 10)}}  # fmt: skip
+    assert results(found) == {
+        "DEP-1": "pass",
+        "DEP-2": "pass",
+        "DEP-3": "skip",
+        "DEP-4": "skip",
+        **{f"DEP-{n}": "pass" for n in range(5, 10)},
+    }
 
 
 @pytest.mark.parametrize(
@@ -58,8 +68,9 @@ def test_an_upgrade_keeps_data_and_the_way_back_too(harness: Run, tmp_path: Path
     ],
     ids=["data lost", "no way back", "former version fails"],
 )
-def test_what_goes_wrong_with_an_upgrade_is_told(harness: Run, tmp_path: Path, change: dict[str, Any], code: int,
-                                                 case: str, told: str) -> None:  # fmt: skip
+def test_what_goes_wrong_with_an_upgrade_is_told(
+    harness: Run, tmp_path: Path, change: dict[str, Any], code: int, case: str, told: str
+) -> None:
     ran = harness("run", upgrading(tmp_path / "p", **change), "--format", "json")
     assert ran.code == code, ran.err
     found = cell(ran)
@@ -70,16 +81,24 @@ def test_what_goes_wrong_with_an_upgrade_is_told(harness: Run, tmp_path: Path, c
         assert found["cause"] == "config"
 
 
-@pytest.mark.parametrize(("cpu", "suites"), [("hygon-c86", ["compat/lifecycle", "checks"]),
-                                             ("loongson-3a5000", ["checks"])])  # fmt: skip
-def test_a_service_is_started_by_systemd_in_a_virtual_machine(harness: Run, tmp_path: Path, cpu: str,
-                                                              suites: list[str]) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("cpu", "suites"), [("hygon-c86", ["compat/lifecycle", "checks"]), ("loongson-3a5000", ["checks"])]
+)
+def test_a_service_is_started_by_systemd_in_a_virtual_machine(
+    harness: Run, tmp_path: Path, cpu: str, suites: list[str]
+) -> None:
     """The unit restarts by itself; every end of the product is seen all the same."""
     application = {key: value for key, value in NOTES.items() if key != "start"} | {"service": "notes.service"}
     system = "debian-12" if cpu == "hygon-c86" else "debian-forky"
-    folder = product(tmp_path / "p", {**application, "environment": {"NOTES_WORD": 'a "b" $c'}}, cpu=[cpu], os=system,
-                     suites=suites, check=SYSTEMD,
-                     accept=[{"expired_release": "debian-forky", "because": "tests"}])  # fmt: skip
+    folder = product(
+        tmp_path / "p",
+        {**application, "environment": {"NOTES_WORD": 'a "b" $c'}},
+        cpu=[cpu],
+        os=system,
+        suites=suites,
+        check=SYSTEMD,
+        accept=[{"expired_release": "debian-forky", "because": "tests"}],
+    )
     notes(folder, "2.0")
     ran = harness("run", folder, "--format", "json")
     assert ran.code == 0, ran.err
@@ -112,8 +131,9 @@ def vendor_image(folder: Path, architecture: str = "x86_64") -> tuple[Path, str]
     engine = Engine("acceptance")
     deb = notes(folder, "2.0")
     file = RecipeFile(path=deb.name, source=deb, sha256=hashlib.sha256(deb.read_bytes()).hexdigest())
-    recipe = Recipe(name="vendor", os="debian-12", architecture=architecture, packages=("busybox",),
-                    package_files=(file,))  # fmt: skip
+    recipe = Recipe(
+        name="vendor", os="debian-12", architecture=architecture, packages=("busybox",), package_files=(file,)
+    )
     made = Environments(engine, BaseImages(engine, cache_folder())).ensure(recipe, system("debian-12"), Notes())
     path = folder / f"notes-{architecture}.tar"
     engine.save_image(made.image, path)
@@ -121,16 +141,22 @@ def vendor_image(folder: Path, architecture: str = "x86_64") -> tuple[Path, str]
 
 
 def imaged(root: Path, cpu: str, artifact: Path, **more: Any) -> Path:
-    application = {**NOTES, "packages": [], "artifacts": [{"path": artifact.name, "install": "image"}], "uninstall": [],
-                   **more}  # fmt: skip
+    application = {
+        **NOTES,
+        "packages": [],
+        "artifacts": [{"path": artifact.name, "install": "image"}],
+        "uninstall": [],
+        **more,
+    }
     folder = product(root, application, cpu=[cpu], suites=["compat/http", "checks"])
     (folder / artifact.name).write_bytes(artifact.read_bytes())
     return folder
 
 
 @pytest.mark.parametrize(("cpu", "fidelity"), [("x86-64", "container"), ("hygon-c86", "system-emulated")])
-def test_a_container_image_of_the_vendor_is_what_the_cell_is_made_of(harness: Run, tmp_path: Path, cpu: str,
-                                                                     fidelity: str) -> None:  # fmt: skip
+def test_a_container_image_of_the_vendor_is_what_the_cell_is_made_of(
+    harness: Run, tmp_path: Path, cpu: str, fidelity: str
+) -> None:
     image, _ = vendor_image(tmp_path)
     ran = harness("run", imaged(tmp_path / "p", cpu, image), "--format", "json")
     assert ran.code == 0, ran.err
@@ -155,22 +181,27 @@ services:
 """
 
 
-def test_a_compose_file_of_the_vendor_on_a_host_with_an_engine(harness: Run, tmp_path: Path,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_compose_file_of_the_vendor_on_a_host_with_an_engine(
+    harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The host is a container that reaches this machine's engine; what compose starts has the host's network."""
     image, tag = vendor_image(tmp_path)
     socket = {"/var/run/docker.sock": {"bind": "/var/run/docker.sock", "mode": "rw"}}
-    with lab_host("debian-12", "x86_64", mem_limit=1 << 30, packages=("docker-compose", "docker.io"),
-                  volumes=socket) as lab:  # fmt: skip
+    with lab_host(
+        "debian-12", "x86_64", mem_limit=1 << 30, packages=("docker-compose", "docker.io"), volumes=socket
+    ) as lab:
         monkeypatch.setenv("LAB_KEY", lab.key)
         labels = {"cpu": "x86-64", "os": "debian-12"}
         host = lab.plain(address=lab.address, port=22, labels=labels)
         (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [host]}))
         application = {key: value for key, value in NOTES.items() if key not in ("start", "uninstall")}
-        application |= {"packages": [], "artifacts": [{"path": image.name, "install": "image"}],
-                        "templates": [{"template": "compose.yaml", "path": "/opt/notes/compose.yaml"}],
-                        "version_command": "echo 2.0",
-                        "compose": {"file": "/opt/notes/compose.yaml", "service": "web"}}  # fmt: skip
+        application |= {
+            "packages": [],
+            "artifacts": [{"path": image.name, "install": "image"}],
+            "templates": [{"template": "compose.yaml", "path": "/opt/notes/compose.yaml"}],
+            "version_command": "echo 2.0",
+            "compose": {"file": "/opt/notes/compose.yaml", "service": "web"},
+        }
         folder = product(tmp_path / "p", application, suites=["compat/http", "checks"])
         (folder / image.name).write_bytes(image.read_bytes())
         (folder / "compose.yaml").write_text(COMPOSE.format(image=tag, network=lab.inside.container))
@@ -198,17 +229,23 @@ PLAYBOOK = """\
 """
 
 
-@pytest.mark.parametrize(("play", "code", "told"), [
-    (PLAYBOOK, 0, ""), (PLAYBOOK.replace("state: directory", "state: absent\n        nonsense: 1"), 1, "playbook"),
-    (PLAYBOOK.replace("hosts: all", "hosts: others"), 1, "has no play for the host application"),
-], ids=["configures", "fails", "other hosts"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("play", "code", "told"),
+    [
+        (PLAYBOOK, 0, ""),
+        (PLAYBOOK.replace("state: directory", "state: absent\n        nonsense: 1"), 1, "playbook"),
+        (PLAYBOOK.replace("hosts: all", "hosts: others"), 1, "has no play for the host application"),
+    ],
+    ids=["configures", "fails", "other hosts"],
+)
 def test_an_ansible_playbook_of_the_vendor(harness: Run, tmp_path: Path, play: str, code: int, told: str) -> None:
     play_in = {"playbook": "ansible/site.yml", "variables": {"word": "good {{ cell.os }}"}}
-    check = ("def test_it_did(http, host):\n"
-             "    assert http.send('GET', '/health').text == 'good debian-12 on x86_64\\n'\n"
-             "    assert oct(host.file('/var/lib/notes').mode) == '0o700'\n")  # fmt: skip
-    folder = product(tmp_path / "p", {**NOTES, "packages": ["busybox", "python3"], "playbooks": [play_in]},
-                     check=check)  # fmt: skip
+    check = (
+        "def test_it_did(http, host):\n"
+        "    assert http.send('GET', '/health').text == 'good debian-12 on x86_64\\n'\n"
+        "    assert oct(host.file('/var/lib/notes').mode) == '0o700'\n"
+    )
+    folder = product(tmp_path / "p", {**NOTES, "packages": ["busybox", "python3"], "playbooks": [play_in]}, check=check)
     notes(folder, "2.0")
     (folder / "ansible").mkdir()
     (folder / "ansible" / "site.yml").write_text(play)
@@ -217,21 +254,28 @@ def test_an_ansible_playbook_of_the_vendor(harness: Run, tmp_path: Path, play: s
     assert told in cell(ran)["message"]
 
 
-@pytest.mark.parametrize(("packages", "cause", "told"), [
-    ((), "config", "has no container engine with compose"),
-    (("docker-compose", "docker.io"), "infra", "its container engine does not answer"),
-], ids=["no compose", "engine down"])  # fmt: skip
-def test_a_host_that_cannot_run_compose_is_the_labs_trouble(harness: Run, tmp_path: Path, packages: tuple[str, ...],
-                                                            cause: str, told: str, monkeypatch: pytest.MonkeyPatch
-                                                            ) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("packages", "cause", "told"),
+    [
+        ((), "config", "has no container engine with compose"),
+        (("docker-compose", "docker.io"), "infra", "its container engine does not answer"),
+    ],
+    ids=["no compose", "engine down"],
+)
+def test_a_host_that_cannot_run_compose_is_the_labs_trouble(
+    harness: Run, tmp_path: Path, packages: tuple[str, ...], cause: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with lab_host("debian-12", "x86_64", mem_limit=1 << 30, packages=packages) as lab:
         monkeypatch.setenv("LAB_KEY", lab.key)
         host = lab.plain(address=lab.address, port=22, labels={"cpu": "x86-64", "os": "debian-12"})
         (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [host]}))
         application = {key: value for key, value in NOTES.items() if key not in ("start", "uninstall", "artifacts")}
-        application |= {"packages": ["busybox"], "version_command": "echo 2.0",
-                        "templates": [{"template": "compose.yaml", "path": "/opt/notes/compose.yaml"}],
-                        "compose": {"file": "/opt/notes/compose.yaml", "service": "web"}}  # fmt: skip
+        application |= {
+            "packages": ["busybox"],
+            "version_command": "echo 2.0",
+            "templates": [{"template": "compose.yaml", "path": "/opt/notes/compose.yaml"}],
+            "compose": {"file": "/opt/notes/compose.yaml", "service": "web"},
+        }
         folder = product(tmp_path / "p", application)
         (folder / "compose.yaml").write_text("services: {web: {image: x}}\n")
         ran = harness("run", folder, "--format", "json")
@@ -245,9 +289,15 @@ LOST = PLAYBOOK + "    - name: the machine goes\n      ansible.builtin.shell: ki
 
 
 def test_a_machine_that_is_lost_under_a_playbook_is_the_labs_trouble(harness: Run, tmp_path: Path) -> None:
-    folder = product(tmp_path / "p", {**NOTES, "packages": ["busybox", "python3"],
-                                      "playbooks": [{"playbook": "site.yml", "variables": {"word": "x"}}]},
-                     retries={"infra": 0})  # fmt: skip
+    folder = product(
+        tmp_path / "p",
+        {
+            **NOTES,
+            "packages": ["busybox", "python3"],
+            "playbooks": [{"playbook": "site.yml", "variables": {"word": "x"}}],
+        },
+        retries={"infra": 0},
+    )
     notes(folder, "2.0")
     (folder / "site.yml").write_text(LOST)
     ran = harness("run", folder, "--format", "json")

@@ -22,10 +22,19 @@ def case(folder: Path, identity: str, *, cpu: str | None = None) -> dict[str, An
 
 
 def test_a_package_for_the_wrong_architecture(harness: Run, tmp_path: Path) -> None:
-    root = product(tmp_path / "p", {
-        **WEB, "application": "foreign", "packages": [], "artifacts": [{"path": "tool.deb"}],
-        "start": "/opt/seeded/tool", "ready": {"command": "true"}, "setup": [],
-    }, cpu=["kunpeng-920"])  # fmt: skip
+    root = product(
+        tmp_path / "p",
+        {
+            **WEB,
+            "application": "foreign",
+            "packages": [],
+            "artifacts": [{"path": "tool.deb"}],
+            "start": "/opt/seeded/tool",
+            "ready": {"command": "true"},
+            "setup": [],
+        },
+        cpu=["kunpeng-920"],
+    )
     deb(root, "amd64")
     ran = harness("run", root, "--format", "json")
     assert ran.code == 1, ran.err
@@ -40,11 +49,19 @@ def test_a_package_for_the_wrong_architecture(harness: Run, tmp_path: Path) -> N
 
 
 def test_lse_atomics_die_on_phytium_and_run_on_kunpeng(harness: Run, tmp_path: Path) -> None:
-    root = product(tmp_path / "p", {
-        **WEB, "application": "too-new", "packages": [], "setup": [],
-        "artifacts": [{"path": "serve", "install": "copy", "to": "/opt/seeded/serve", "architecture": "aarch64"}],
-        "start": "/opt/seeded/serve", "ready": {"command": "grep -q ready /var/log/harness/app.log", "seconds": 5},
-    }, cpu=["kunpeng-920", "phytium-ft2000plus"])  # fmt: skip
+    root = product(
+        tmp_path / "p",
+        {
+            **WEB,
+            "application": "too-new",
+            "packages": [],
+            "setup": [],
+            "artifacts": [{"path": "serve", "install": "copy", "to": "/opt/seeded/serve", "architecture": "aarch64"}],
+            "start": "/opt/seeded/serve",
+            "ready": {"command": "grep -q ready /var/log/harness/app.log", "seconds": 5},
+        },
+        cpu=["kunpeng-920", "phytium-ft2000plus"],
+    )
     (root / "serve").write_bytes(lse_program())
     ran = harness("run", root, "--format", "json")
     assert ran.code == 1, ran.err
@@ -90,12 +107,15 @@ def test_a_database_that_goes_away_blocks_and_is_not_the_products_failure(harnes
     assert "the database postgresql does not answer" in case(tmp_path, "V-IT-ANSWERS")["detail"]
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({"start": "sleep 1000", "ready": {"path": "/health", "seconds": 3}}, "it runs but never got ready"),
-    ({"start": "sh -c 'echo no licence; exit 3'"}, "it exited at once with status 3"),
-    ({"start": "tail /dev/zero", "limits": {"memory": "64m"}}, "it took more memory than its limit of 64m"),
-    ({"start": "/opt/not/there"}, "program or its ELF interpreter not found"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"start": "sleep 1000", "ready": {"path": "/health", "seconds": 3}}, "it runs but never got ready"),
+        ({"start": "sh -c 'echo no licence; exit 3'"}, "it exited at once with status 3"),
+        ({"start": "tail /dev/zero", "limits": {"memory": "64m"}}, "it took more memory than its limit of 64m"),
+        ({"start": "/opt/not/there"}, "program or its ELF interpreter not found"),
+    ],
+)
 def test_products_that_do_not_serve(harness: Run, tmp_path: Path, change: dict[str, Any], told: str) -> None:
     ran = harness("run", product(tmp_path / "p", {**WEB, **change}), "--format", "json")
     cell = ran.json["cells"][0]

@@ -28,8 +28,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ran(place: Path) -> Ran:
     """One run of the whole matrix, as a user starts it."""
-    done = subprocess.run(command("run", str(ROOT / "matrices" / "powerdns"), "--format", "json"), cwd=place,
-                          capture_output=True, text=True, timeout=2400, check=False)  # fmt: skip
+    done = subprocess.run(
+        command("run", str(ROOT / "matrices" / "powerdns"), "--format", "json"),
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=2400,
+        check=False,
+    )
     print(done.stderr)
     return Ran(done.returncode, done.stdout, done.stderr)
 
@@ -51,8 +57,12 @@ def test_every_cell_is_conformant(ran: Ran) -> None:
 
 
 def test_every_target_was_what_it_was_declared(record: Any) -> None:
-    wanted = {"x86-64": "x86_64", "kunpeng-920": "aarch64", "phytium-ft2000plus": "aarch64",
-              "loongson-3a5000": "loongarch64"}  # fmt: skip
+    wanted = {
+        "x86-64": "x86_64",
+        "kunpeng-920": "aarch64",
+        "phytium-ft2000plus": "aarch64",
+        "loongson-3a5000": "loongarch64",
+    }
     for cell in record["cells"]:
         facts = {(f["machine"], f["name"]): f for f in cell["attestation"]}
         assert facts["application", "architecture"]["observed"] == wanted[cell["axes"]["cpu"]]
@@ -161,10 +171,22 @@ def test_a_second_run_installs_nothing(place: Path, ran: Ran) -> None:
     assert ran.code == 0
     for cpu in CPUS:
         again = subprocess.run(
-            command("run", str(ROOT / "matrices" / "powerdns"), "--only", f"cpu={cpu}", "--only", "database=postgresql",
-                    "--format", "json"),
-            cwd=place, capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
+            command(
+                "run",
+                str(ROOT / "matrices" / "powerdns"),
+                "--only",
+                f"cpu={cpu}",
+                "--only",
+                "database=postgresql",
+                "--format",
+                "json",
+            ),
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
         summary = json.loads(again.stdout)
         record = json.loads(Path(summary["outputs"]["json"]).read_text())
         cell = next(c for c in record["cells"] if c["verdict"] != "not-tested")

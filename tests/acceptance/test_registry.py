@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from harness.campaigns import cache_folder
-from harness.machines import Engine
-from harness.provision import BaseImages
+from harness.containers.engine import Engine
+from harness.containers.images import BaseImages
 from harness.system.wait import wait_until
 from tests.conftest import Run
 from tests.labs import Notes, system
@@ -31,10 +31,16 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (folder / "config.yml").write_text(yaml.safe_dump({
-        "version": 0.1, "log": {"level": "error"}, "http": {"addr": f"127.0.0.1:{port}"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-    }))  # fmt: skip
+    (folder / "config.yml").write_text(
+        yaml.safe_dump(
+            {
+                "version": 0.1,
+                "log": {"level": "error"},
+                "http": {"addr": f"127.0.0.1:{port}"},
+                "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+            }
+        )
+    )
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
     engine = Engine("acceptance")
@@ -69,16 +75,28 @@ def matrix(root: Path, reference: str, **change: Any) -> Path:
     folder = product(root, WEB, os="lab-linux", suites=["compat/lifecycle"])
     place = root.parent / "targets" / "os"  # beside the folder that the command runs in
     place.mkdir(parents=True)
-    (place / "lab-linux.yaml").write_text(yaml.safe_dump({
-        "os": "lab-linux", "name": {"zh": "实验室系统", "en": "Lab Linux"}, "vendor": {"zh": "实验室", "en": "Lab"},
-        "family": "debian", "identity": {"ID": "debian", "VERSION_ID": "12"}, "pulled": {"x86_64": reference},
-        "certainty": "measured", "source": "tests", **change,
-    }, allow_unicode=True))  # fmt: skip
+    (place / "lab-linux.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "os": "lab-linux",
+                "name": {"zh": "实验室系统", "en": "Lab Linux"},
+                "vendor": {"zh": "实验室", "en": "Lab"},
+                "family": "debian",
+                "identity": {"ID": "debian", "VERSION_ID": "12"},
+                "pulled": {"x86_64": reference},
+                "certainty": "measured",
+                "source": "tests",
+                **change,
+            },
+            allow_unicode=True,
+        )
+    )
     return folder
 
 
-def test_a_cell_runs_on_an_image_that_was_pulled_by_its_digest(harness: Run, tmp_path: Path,
-                                                               registry: dict[str, str]) -> None:  # fmt: skip
+def test_a_cell_runs_on_an_image_that_was_pulled_by_its_digest(
+    harness: Run, tmp_path: Path, registry: dict[str, str]
+) -> None:
     ran = harness("run", matrix(tmp_path / "p", registry["x86_64"]), "--format", "json")
     assert ran.code == 0, ran.out + ran.err
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
@@ -96,12 +114,15 @@ def test_a_cell_runs_on_an_image_that_was_pulled_by_its_digest(harness: Run, tmp
         ("", {"identity": {"ID": "kylin"}}, "config", "kylin"),
     ],
 )
-def test_what_a_registry_gives_is_not_taken_on_trust(harness: Run, tmp_path: Path, registry: dict[str, str],
-                                                     wrong: str, change: dict[str, Any], cause: str,
-                                                     told: str) -> None:  # fmt: skip
+def test_what_a_registry_gives_is_not_taken_on_trust(
+    harness: Run, tmp_path: Path, registry: dict[str, str], wrong: str, change: dict[str, Any], cause: str, told: str
+) -> None:
     good = registry["x86_64"]
-    reference = {"absent": f"{good.partition('@')[0]}@{ABSENT}", "away": f"127.0.0.1:9/lab/debian@{ABSENT}",
-                 "foreign": registry["aarch64"]}.get(wrong, good)  # fmt: skip
+    reference = {
+        "absent": f"{good.partition('@')[0]}@{ABSENT}",
+        "away": f"127.0.0.1:9/lab/debian@{ABSENT}",
+        "foreign": registry["aarch64"],
+    }.get(wrong, good)
     ran = harness("run", matrix(tmp_path / "p", reference, **change), "--format", "json")
     assert ran.code == 3, ran.out + ran.err
     (cell,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]

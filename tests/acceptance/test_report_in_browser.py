@@ -16,9 +16,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def browse(folder: Path, *arguments: str) -> None:
-    subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-                    f"--user-data-dir={folder / 'profile'}", *arguments],
-                   check=True, capture_output=True, timeout=120)  # fmt: skip
+    subprocess.run(
+        [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--user-data-dir={folder / 'profile'}",
+            *arguments,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
 
 
 def test_the_report_in_a_browser(harness: Run, tmp_path: Path) -> None:

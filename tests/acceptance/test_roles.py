@@ -31,8 +31,9 @@ def test_an_x86_product_with_its_database_on_arm(harness: Run, tmp_path: Path) -
     plan = harness("plan", folder, "--format", "json")
     shown = {cell["axes"]["database_cpu"]: cell for cell in plan.json["cells"]}
     assert {name: cell["fidelity"] for name, cell in shown.items()} == {
-        "same": "container", "kunpeng-920": "user-emulated",
-    }  # fmt: skip
+        "same": "container",
+        "kunpeng-920": "user-emulated",
+    }
     assert shown["kunpeng-920"]["target"] == "this machine; database: qemu-user neoverse-n1"
     ran = harness("run", folder, "--only", "database_cpu=kunpeng-920", "--format", "json")
     assert ran.code in (0, 3), ran.err  # one of the two cells was not asked for

@@ -18,10 +18,13 @@ from tests.products import WEB, lse_program, product
 
 #: A program for ARM that is carried along and never started: only the scan sees what is wrong with it.
 CARRIED: dict[str, Any] = {
-    **WEB, "packages": ["busybox"],
-    "artifacts": [{"path": "tool", "install": "copy", "to": "/opt/tool", "architecture": "aarch64"},
-                  {"path": "tool-x86", "install": "copy", "to": "/opt/tool", "architecture": "x86_64"}],
-}  # fmt: skip
+    **WEB,
+    "packages": ["busybox"],
+    "artifacts": [
+        {"path": "tool", "install": "copy", "to": "/opt/tool", "architecture": "aarch64"},
+        {"path": "tool-x86", "install": "copy", "to": "/opt/tool", "architecture": "x86_64"},
+    ],
+}
 CPUS = ["x86-64", "kunpeng-920", "phytium-ft2000plus"]
 SUITES = ["static/porting", "checks"]
 
@@ -42,8 +45,10 @@ def test_findings_are_results_of_the_cells_that_they_concern(harness: Run, tmp_p
     ran = harness("run", carried(tmp_path / "p"), "--format", "json")
     assert ran.code == 1, ran.err
     assert {cpu: cell["verdict"] for cpu, cell in ran.cells.items()} == {
-        "x86-64": "conformant", "kunpeng-920": "conformant", "phytium-ft2000plus": "nonconformant",
-    }  # fmt: skip
+        "x86-64": "conformant",
+        "kunpeng-920": "conformant",
+        "phytium-ft2000plus": "nonconformant",
+    }
     cells = {cell["axes"]["cpu"]: cell for cell in record(tmp_path)["cells"]}
     for cpu, result in (("x86-64", "pass"), ("kunpeng-920", "pass"), ("phytium-ft2000plus", "fail")):
         case = next(one for one in cells[cpu]["cases"] if one["id"] == "ISA-3")
@@ -63,8 +68,14 @@ def test_findings_are_results_of_the_cells_that_they_concern(harness: Run, tmp_p
 def test_a_waiver_makes_it_conditional_and_reaches_the_certificate(harness: Run, tmp_path: Path) -> None:
     root = carried(tmp_path / "p", waivers="waivers.yaml")
     expires = datetime.date.today() + datetime.timedelta(days=30)
-    waiver = {"case": "ISA-3", "files": ["tool"], "because": "never started on Phytium", "approved_by": "QA lead",
-              "evidence": "ticket 7", "expires": str(expires)}  # fmt: skip
+    waiver = {
+        "case": "ISA-3",
+        "files": ["tool"],
+        "because": "never started on Phytium",
+        "approved_by": "QA lead",
+        "evidence": "ticket 7",
+        "expires": str(expires),
+    }
     (root / "waivers.yaml").write_text(yaml.safe_dump({"waivers": [waiver]}))
     ran = harness("run", root, "--format", "json")
     assert ran.code == 0, ran.err

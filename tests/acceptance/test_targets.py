@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.machines import Engine
-from harness.machines.leases import PLACE, Lease
+from harness.containers.engine import Engine
+from harness.hosts.leases import PLACE, Lease
 from harness.system.wait import wait_until
 from tests.conftest import Run, command
 from tests.labs import LabHost, lab_host
@@ -66,14 +66,23 @@ def state(lab: LabHost) -> str:
     return lab.inside.run(f"dpkg-query -W; getent passwd; getent group; {files} | sort").out
 
 
-def test_one_campaign_on_containers_virtual_machines_and_hosts(harness: Run, tmp_path: Path, hosts: Path,
-                                                               lab: LabHost) -> None:  # fmt: skip
+def test_one_campaign_on_containers_virtual_machines_and_hosts(
+    harness: Run, tmp_path: Path, hosts: Path, lab: LabHost
+) -> None:
     """The same application.yaml on all; a database server beside it on each."""
-    site = {**WEB, "artifacts": [{"path": "site.tgz", "install": "archive", "to": "/opt/site", "strip": 1}],
-            "setup": [], "start": "busybox httpd -f -p 8080 -h /opt/site/www"}  # fmt: skip
+    site = {
+        **WEB,
+        "artifacts": [{"path": "site.tgz", "install": "archive", "to": "/opt/site", "strip": 1}],
+        "setup": [],
+        "start": "busybox httpd -f -p 8080 -h /opt/site/www",
+    }
     folder = product(
-        tmp_path / "p", site, cpu=["x86-64", "hygon-c86", "phytium-ft2000plus"], database=["postgresql"], check=CHECK,
-    )  # fmt: skip
+        tmp_path / "p",
+        site,
+        cpu=["x86-64", "hygon-c86", "phytium-ft2000plus"],
+        database=["postgresql"],
+        check=CHECK,
+    )
     with tarfile.open(folder / "site.tgz", "w:gz") as tar:
         entry_of = tarfile.TarInfo("site-1.0/www/health")
         entry_of.size = 5
@@ -82,9 +91,10 @@ def test_one_campaign_on_containers_virtual_machines_and_hosts(harness: Run, tmp
     plan = harness("plan", folder, "--format", "json")
     shown = {cell["axes"]["cpu"]: (cell["fidelity"], cell["target"]) for cell in plan.json["cells"]}
     assert shown == {
-        "x86-64": ("container", "host lab"), "hygon-c86": ("system-emulated", "qemu-system Dhyana"),
+        "x86-64": ("container", "host lab"),
+        "hygon-c86": ("system-emulated", "qemu-system Dhyana"),
         "phytium-ft2000plus": ("user-emulated", "qemu-user cortex-a72"),
-    }  # fmt: skip
+    }
     ran = harness("run", folder, "--format", "json")
     assert ran.code == 0, ran.err
     found = cells(ran)
@@ -103,12 +113,14 @@ def test_one_campaign_on_containers_virtual_machines_and_hosts(harness: Run, tmp
     assert not list((tmp_path / ".harness" / "machines").glob("*")), "no virtual machine is left"
 
 
-def test_a_host_that_is_not_what_it_is_labelled_blocks_the_cell(harness: Run, tmp_path: Path, hosts: Path,
-                                                                lab: LabHost) -> None:  # fmt: skip
+def test_a_host_that_is_not_what_it_is_labelled_blocks_the_cell(
+    harness: Run, tmp_path: Path, hosts: Path, lab: LabHost
+) -> None:
     """A Debian host that passes for Kylin, and a container that passes for hardware."""
     folder = product(tmp_path / "p", WEB, os="kylin-v10-sp3", prefer=["host"])
-    hosts.write_text(yaml.safe_dump({"hosts": [entry(lab, labels={"cpu": "x86-64", "os": "kylin-v10-sp3"},
-                                                     fidelity="physical")]}))  # fmt: skip
+    hosts.write_text(
+        yaml.safe_dump({"hosts": [entry(lab, labels={"cpu": "x86-64", "os": "kylin-v10-sp3"}, fidelity="physical")]})
+    )
     ran = harness("run", folder, "--format", "json")
     assert ran.code == 3, ran.err
     (cell,) = cells(ran).values()
@@ -118,8 +130,9 @@ def test_a_host_that_is_not_what_it_is_labelled_blocks_the_cell(harness: Run, tm
     assert (facts["virtualization"]["observed"], facts["virtualization"]["holds"]) == ("container", False)
 
 
-def test_a_cell_on_a_host_that_is_reached_through_another(harness: Run, tmp_path: Path,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_cell_on_a_host_that_is_reached_through_another(
+    harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its address is not known here at all: suites over HTTP and a load go through the SSH connection."""
     engine = Engine("acceptance")
     network = f"harness-acceptance-{secrets.token_hex(4)}"
@@ -131,10 +144,16 @@ def test_a_cell_on_a_host_that_is_reached_through_another(harness: Run, tmp_path
         ):
             monkeypatch.setenv("OUTER", outer.key)
             monkeypatch.setenv("INNER", inner.key)
-            (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [
-                entry(outer, key="env:OUTER", labels={}),
-                entry(inner, address="inner", key="env:INNER", jump="outer"),
-            ]}))  # fmt: skip
+            (tmp_path / "hosts.yaml").write_text(
+                yaml.safe_dump(
+                    {
+                        "hosts": [
+                            entry(outer, key="env:OUTER", labels={}),
+                            entry(inner, address="inner", key="env:INNER", jump="outer"),
+                        ]
+                    }
+                )
+            )
             suites = ["compat/lifecycle", "compat/http", "load/http"]
             ran = harness("run", product(tmp_path / "p", WEB, suites=suites), "--format", "json")
             assert ran.code == 0, ran.err
@@ -168,13 +187,15 @@ def test_what_cannot_be_undone_marks_the_host(harness: Run, tmp_path: Path, host
     harness("hosts", "clean", "lab")
 
 
-def test_a_run_that_is_killed_leaves_no_host_that_passes_for_clean(tmp_path: Path, hosts: Path, lab: LabHost,
-                                                                   harness: Run) -> None:  # fmt: skip
+def test_a_run_that_is_killed_leaves_no_host_that_passes_for_clean(
+    tmp_path: Path, hosts: Path, lab: LabHost, harness: Run
+) -> None:
     """kill -9 in the middle of a cell on a host: what it installed is still there, and nobody tests on top of it."""
     slow = "import time\n\n\ndef test_slow(application):\n    time.sleep(60)\n"
     folder = product(tmp_path / "p", WEB, check=slow)
-    process = subprocess.Popen(command("run", str(folder)), cwd=tmp_path, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        command("run", str(folder)), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: lab.inside.run("test -s /run/harness/app.pid").ok, seconds=60, what="a running product")
     finally:
@@ -185,8 +206,10 @@ def test_a_run_that_is_killed_leaves_no_host_that_passes_for_clean(tmp_path: Pat
     assert again.code == 3, again.err
     (cell,) = cells(again).values()
     assert "did not end in order" in cell["message"]
-    lab.inside.run("kill $(cat /run/harness/app.pid); dpkg --purge busybox sqlite3 libsqlite3-0 libreadline8 "
-                   f"readline-common; rm -rf /srv/www /run/harness /var/log/harness {PLACE}/lease")  # fmt: skip
+    lab.inside.run(
+        "kill $(cat /run/harness/app.pid); dpkg --purge busybox sqlite3 libsqlite3-0 libreadline8 "
+        f"readline-common; rm -rf /srv/www /run/harness /var/log/harness {PLACE}/lease"
+    )
     assert harness("hosts", "clean", "lab").code == 0
 
 
@@ -238,8 +261,10 @@ def test_a_lease_that_is_lost_ends_the_cell(harness: Run, tmp_path: Path, hosts:
         assert lab.inside.run("kill -0 $(cat /run/harness/app.pid)").ok, "nor what runs there"
     finally:
         with contextlib.suppress(Exception):
-            lab.inside.run(f"rm -f {PLACE}/lease {PLACE}/dirty {PLACE}/etc.tar; dpkg --purge busybox sqlite3; "
-                           "kill $(cat /run/harness/app.pid); rm -rf /srv/www /run/harness")  # fmt: skip
+            lab.inside.run(
+                f"rm -f {PLACE}/lease {PLACE}/dirty {PLACE}/etc.tar; dpkg --purge busybox sqlite3; "
+                "kill $(cat /run/harness/app.pid); rm -rf /srv/www /run/harness"
+            )
 
 
 def test_a_virtual_machine_that_is_killed_is_the_labs_trouble(harness: Run, tmp_path: Path) -> None:
@@ -272,11 +297,17 @@ def test_the_powerdns_matrix_on_all_kinds_of_machines(harness: Run, tmp_path: Pa
     shutil.copytree(Path(__file__).parents[2] / "matrices" / "powerdns", folder)
     matrix = yaml.safe_load((folder / "matrix.yaml").read_text())
     del matrix["exclude"]
-    cells_of = [("x86-64", "postgresql", "same"), ("hygon-c86", "sqlite", "same"), ("kunpeng-920", "sqlite", "same"),
-                ("x86-64", "mariadb", "kunpeng-920")]  # fmt: skip
+    cells_of = [
+        ("x86-64", "postgresql", "same"),
+        ("hygon-c86", "sqlite", "same"),
+        ("kunpeng-920", "sqlite", "same"),
+        ("x86-64", "mariadb", "kunpeng-920"),
+    ]
     matrix["axes"] = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["postgresql"], "database_cpu": ["same"]}
-    matrix["include"] = [{"os": "debian-12", "cpu": cpu, "database": database, "database_cpu": other}
-                         for cpu, database, other in cells_of[1:]]  # fmt: skip
+    matrix["include"] = [
+        {"os": "debian-12", "cpu": cpu, "database": database, "database_cpu": other}
+        for cpu, database, other in cells_of[1:]
+    ]
     matrix["suites"] = ["compat/lifecycle", "compat/http", "compat/database"]
     (folder / "matrix.yaml").write_text(yaml.safe_dump(matrix, allow_unicode=True))
     ran = harness("run", folder, "--format", "json", timeout=1500)
@@ -285,7 +316,11 @@ def test_the_powerdns_matrix_on_all_kinds_of_machines(harness: Run, tmp_path: Pa
     found = {(c["axes"]["cpu"], c["axes"]["database"], c["axes"]["database_cpu"]): c for c in record["cells"]}
     assert {key: cell["verdict"] for key, cell in found.items()} == dict.fromkeys(cells_of, "conformant")
     assert [found[key]["fidelity"] for key in cells_of] == [
-        "container", "system-emulated", "user-emulated", "user-emulated"]  # fmt: skip
+        "container",
+        "system-emulated",
+        "user-emulated",
+        "user-emulated",
+    ]
     assert "installed on lab" in found[cells_of[0]]["notes"]
     assert {package["name"] for package in found[cells_of[0]]["packages"]} >= {"pdns-server", "pdns-backend-pgsql"}
     assert lab.inside.run(f"ls {PLACE}").out.split() == []
@@ -295,8 +330,9 @@ def test_a_killed_run_leaves_no_virtual_machine_running(tmp_path: Path) -> None:
     """kill -9 of the harness ends its emulators; what is left of them on the disk, `gc` removes."""
     slow = "import time\n\n\ndef test_slow(application):\n    time.sleep(60)\n"
     folder = product(tmp_path / "p", WEB, cpu=["hygon-c86"], check=slow)
-    process = subprocess.Popen(command("run", str(folder)), cwd=tmp_path, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        command("run", str(folder)), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     machines = tmp_path / ".harness" / "machines"
     try:
         wait_until(lambda: any(machines.glob("harness-*/pid")), seconds=120, what="a virtual machine")

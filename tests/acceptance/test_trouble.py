@@ -36,8 +36,14 @@ def ours(workspace: Path) -> list[str]:
 
 def begin(tmp_path: Path, root: Path, until: str, *more: str) -> subprocess.Popen[str]:
     """Start a run and return when ``until`` was shown."""
-    process = subprocess.Popen(command("run", str(root), *more), cwd=tmp_path, stderr=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        command("run", str(root), *more),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if until in line:
@@ -103,12 +109,19 @@ def test_a_full_disk_loses_nothing_and_the_run_can_go_on(harness: Run, tmp_path:
     assert len(Workspace(small_disk).journal.events()) > before
 
 
-@pytest.mark.parametrize(("name", "text", "place", "told"), [
-    ("application.yaml", "application: x\nnmae: y\n", r"application\.yaml:2:1", "unknown key 'nmae'"),
-    ("matrix.yaml", "matrix: x\naxes: {os: [debian-12], cpu: [kunpeng], database: [sqlite]}\nsuites: [checks]\n",
-     r"matrix\.yaml:2:\d+", "no such cpu"),
-    ("matrix.yaml", "matrix: [\n", r"matrix\.yaml:2:1", "not valid YAML"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text", "place", "told"),
+    [
+        ("application.yaml", "application: x\nnmae: y\n", r"application\.yaml:2:1", "unknown key 'nmae'"),
+        (
+            "matrix.yaml",
+            "matrix: x\naxes: {os: [debian-12], cpu: [kunpeng], database: [sqlite]}\nsuites: [checks]\n",
+            r"matrix\.yaml:2:\d+",
+            "no such cpu",
+        ),
+        ("matrix.yaml", "matrix: [\n", r"matrix\.yaml:2:1", "not valid YAML"),
+    ],
+)
 def test_wrong_definitions(harness: Run, tmp_path: Path, name: str, text: str, place: str, told: str) -> None:
     root = product(tmp_path / "p", WEB)
     (root / name).write_text(text)
@@ -120,12 +133,18 @@ def test_wrong_definitions(harness: Run, tmp_path: Path, name: str, text: str, p
     assert not (tmp_path / ".harness").exists()
 
 
-@pytest.mark.parametrize(("arguments", "told"), [
-    (["run", "nowhere"], "no matrix at nowhere"), (["resume"], "no workspace at"), (["show", "x"], "no workspace at"),
-    (["frobnicate"], "no such command 'frobnicate'"), (["run", "p", "--only", "cpu"], "expected AXIS=VALUE"),
-    (["run", "p", "--only", "cpu=x87"], "no cell has it; known: x86-64"),
-    (["run", "p", "--jobs", "many"], "not a valid integer"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "nowhere"], "no matrix at nowhere"),
+        (["resume"], "no workspace at"),
+        (["show", "x"], "no workspace at"),
+        (["frobnicate"], "no such command 'frobnicate'"),
+        (["run", "p", "--only", "cpu"], "expected AXIS=VALUE"),
+        (["run", "p", "--only", "cpu=x87"], "no cell has it; known: x86-64"),
+        (["run", "p", "--jobs", "many"], "not a valid integer"),
+    ],
+)
 def test_wrong_usage(harness: Run, tmp_path: Path, arguments: list[str], told: str) -> None:
     product(tmp_path / "p", WEB)
     ran = harness(*arguments)

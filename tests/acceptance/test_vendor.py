@@ -57,10 +57,13 @@ def test_a_locustfile_that_cannot_be_used_is_the_suites_fault(harness: Run, tmp_
 
 def test_a_stalling_product_shows_in_the_latency_from_the_intended_start(harness: Run, tmp_path: Path) -> None:
     slow = "#!/bin/sh\nsleep 1\nprintf 'Content-Type: text/plain\\r\\n\\r\\ngood\\n'\n"
-    application = {**WEB, "setup": [
-        "mkdir -p /srv/www/cgi-bin && echo good >/srv/www/health",
-        f"cat >/srv/www/cgi-bin/slow <<'X'\n{slow}X\nchmod 755 /srv/www/cgi-bin/slow",
-    ]}  # fmt: skip
+    application = {
+        **WEB,
+        "setup": [
+            "mkdir -p /srv/www/cgi-bin && echo good >/srv/www/health",
+            f"cat >/srv/www/cgi-bin/slow <<'X'\n{slow}X\nchmod 755 /srv/www/cgi-bin/slow",
+        ],
+    }
     root = product(tmp_path / "p", application, suites=["stress"])
     (root / "stress").mkdir()
     (root / "stress" / "locustfile.py").write_text(LOCUSTFILE.replace("/health", "/cgi-bin/slow"))

@@ -8,10 +8,16 @@ from collections.abc import Callable
 from tests.benchmarks import install, overhead, plans, render, scan, ssh, startup, vms, warm
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
-    "plans": plans.main, "startup": startup.main, "overhead": overhead.main, "install": install.main, "warm": warm.main,
-    "ssh": ssh.main, "scan": scan.main, "vms": vms.main,
+    "plans": plans.main,
+    "startup": startup.main,
+    "overhead": overhead.main,
+    "install": install.main,
+    "warm": warm.main,
+    "ssh": ssh.main,
+    "scan": scan.main,
+    "vms": vms.main,
     "render": render.main,
-}  # fmt: skip
+}
 
 wanted = sys.argv[1:] or list(BENCHMARKS)
 if unknown := set(wanted) - BENCHMARKS.keys():

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import docker
 
-from harness.machines.engine import CAPABILITIES
-from harness.provision.attestation import PROBE
+from harness.attest.attestation import PROBE
+from harness.containers.engine import CAPABILITIES
 from tests.conftest import command
 from tests.products import WEB, product
 
@@ -33,10 +33,20 @@ def bare(image: str, folder: Path, number: int) -> None:
     name = f"bench-{number}-{time.monotonic_ns()}"
     network = client.networks.create(name)
     container = client.containers.create(
-        image, ["sleep", "infinity"], name=name, init=True, network=name, mem_limit="128m", memswap_limit="128m",
-        nano_cpus=10**9, pids_limit=64, cap_drop=["ALL"], cap_add=CAPABILITIES,
-        security_opt=["no-new-privileges"], ports={"8080/tcp": ("127.0.0.1", 0)},
-    )  # fmt: skip
+        image,
+        ["sleep", "infinity"],
+        name=name,
+        init=True,
+        network=name,
+        mem_limit="128m",
+        memswap_limit="128m",
+        nano_cpus=10**9,
+        pids_limit=64,
+        cap_drop=["ALL"],
+        cap_add=CAPABILITIES,
+        security_opt=["no-new-privileges"],
+        ports={"8080/tcp": ("127.0.0.1", 0)},
+    )
     try:
         container.start()
         container.exec_run(["sh", "-c", PROBE])
@@ -51,11 +61,30 @@ def bare(image: str, folder: Path, number: int) -> None:
             except OSError:
                 time.sleep(0.05)
         subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider",
-             "-p", "no:anyio", "-p", "no:hypothesispytest", "-p", "no:locust",
-             "--rootdir", str(folder), f"--hosts=docker://{container.id}", str(folder)],
-            check=True, capture_output=True, cwd=folder,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-c",
+                "/dev/null",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:anyio",
+                "-p",
+                "no:hypothesispytest",
+                "-p",
+                "no:locust",
+                "--rootdir",
+                str(folder),
+                f"--hosts=docker://{container.id}",
+                str(folder),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+        )
         container.exec_run(["cat", "/tmp/log"])
     finally:
         container.remove(force=True, v=True)
@@ -73,8 +102,13 @@ def main() -> None:
 
         def ours() -> float:
             started = time.monotonic()
-            done = subprocess.run(command("run", str(root), "--jobs", str(THREADS), "--format", "json"), cwd=place,
-                                  capture_output=True, text=True, check=False)  # fmt: skip
+            done = subprocess.run(
+                command("run", str(root), "--jobs", str(THREADS), "--format", "json"),
+                cwd=place,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             seconds = time.monotonic() - started
             if done.returncode != 0:
                 sys.exit(done.stderr[-2000:])

@@ -21,9 +21,19 @@ from tests.shapes import LONG, SIXTY, WIDE, Rules
 #: 10^6 combinations with rules on every axis, of the size of a large center's year.
 MILLION: tuple[tuple[int, ...], Rules] = (
     (10, 10, 10, 10, 10, 10),
-    ({0: [0], 1: [1]}, {1: [2], 2: [3]}, {0: [4], 2: [5]}, {2: [6], 3: [7]}, {1: [8], 3: [9]}, {0: [1, 2], 3: [0]},
-     {0: [3], 1: [3], 2: [3]}, {1: [5], 2: [5], 3: [5]}, {3: [1], 4: [1]}, {4: [2], 5: [2]}),
-)  # fmt: skip
+    (
+        {0: [0], 1: [1]},
+        {1: [2], 2: [3]},
+        {0: [4], 2: [5]},
+        {2: [6], 3: [7]},
+        {1: [8], 3: [9]},
+        {0: [1, 2], 3: [0]},
+        {0: [3], 1: [3], 2: [3]},
+        {1: [5], 2: [5], 3: [5]},
+        {3: [1], 4: [1]},
+        {4: [2], 5: [2]},
+    ),
+)
 
 
 def main() -> None:
@@ -40,25 +50,39 @@ def _arrays(name: str, shape: tuple[tuple[int, ...], Rules], *, compare: bool, g
         seconds, rows = _timed(lambda: covering_array(Space(sizes, rules), strength))  # noqa: B023  # called at once
         missing, broken = _proof(sizes, rules, rows, strength)
         goal = f" (goal {goals[strength]})" if strength in goals else ""
-        print(f"{name}: {strength}-wise {len(rows)} rows{goal} in {seconds:.3f} s; valid tuples missing {missing}, "
-              f"rules broken {broken}", flush=True)  # fmt: skip
+        print(
+            f"{name}: {strength}-wise {len(rows)} rows{goal} in {seconds:.3f} s; valid tuples missing {missing}, "
+            f"rules broken {broken}",
+            flush=True,
+        )
     if compare:
-        seconds, rows = min((_timed(lambda: covering_array(Space(sizes, rules), 2)) for _ in range(3)),
-                            key=lambda pair: pair[0])  # fmt: skip
+        seconds, rows = min(
+            (_timed(lambda: covering_array(Space(sizes, rules), 2)) for _ in range(3)), key=lambda pair: pair[0]
+        )
         theirs, other = _timed(lambda: _covertable(sizes, rules))
         missing, broken = _proof(sizes, rules, other, 2)
-        print(f"{name}: pairwise {len(rows)} rows in {seconds:.3f} s; covertable {version('covertable')} {len(other)} "
-              f"rows in {theirs:.2f} s (tuples missing {missing}, rules broken {broken}); "
-              f"{theirs / seconds:.0f} times faster (goal 10)", flush=True)  # fmt: skip
+        print(
+            f"{name}: pairwise {len(rows)} rows in {seconds:.3f} s; covertable {version('covertable')} {len(other)} "
+            f"rows in {theirs:.2f} s (tuples missing {missing}, rules broken {broken}); "
+            f"{theirs / seconds:.0f} times faster (goal 10)",
+            flush=True,
+        )
 
 
 def _covertable(sizes: tuple[int, ...], rules: Rules) -> list[tuple[int, ...]]:
     factors = {f"f{axis}": list(range(size)) for axis, size in enumerate(sizes)}
     constraints = [
-        {"operator": "not", "condition": {"operator": "and", "conditions": [
-            {"operator": "in", "left": f"f{axis}", "values": list(values)} for axis, values in rule.items()]}}
+        {
+            "operator": "not",
+            "condition": {
+                "operator": "and",
+                "conditions": [
+                    {"operator": "in", "left": f"f{axis}", "values": list(values)} for axis, values in rule.items()
+                ],
+            },
+        }
         for rule in rules
-    ]  # fmt: skip
+    ]
     rows: list[dict[str, int]] = covertable.make(factors, strength=2, constraints=constraints)
     return [tuple(row[f"f{axis}"] for axis in range(len(sizes))) for row in rows]
 
@@ -67,8 +91,9 @@ def _proof(sizes: tuple[int, ...], rules: Rules, rows: list[tuple[int, ...]], st
     """Valid tuples that no row has, and rows that a rule forbids."""
 
     def legal(chosen: dict[int, int]) -> bool:
-        return not any(all(axis in chosen and chosen[axis] in values for axis, values in rule.items())
-                       for rule in rules)  # fmt: skip
+        return not any(
+            all(axis in chosen and chosen[axis] in values for axis, values in rule.items()) for rule in rules
+        )
 
     def possible(chosen: dict[int, int], left: list[int]) -> bool:
         if not legal(chosen):
@@ -104,9 +129,12 @@ def _expansion() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     product, mine = min(p for p, _ in pairs), min(m for _, m in pairs)
-    print(f"expansion of {math.prod(sizes)} combinations to dicts: itertools.product {product:.2f} s; with "
-          f"{len(rules)} rules {mine:.2f} s for {count} cells; ratio {mine / product:.2f} (goal 3); "
-          f"peak memory {peak / 2**20:.1f} MiB", flush=True)  # fmt: skip
+    print(
+        f"expansion of {math.prod(sizes)} combinations to dicts: itertools.product {product:.2f} s; with "
+        f"{len(rules)} rules {mine:.2f} s for {count} cells; ratio {mine / product:.2f} (goal 3); "
+        f"peak memory {peak / 2**20:.1f} MiB",
+        flush=True,
+    )
 
 
 def _count(rows: Iterator[Any]) -> int:

@@ -54,8 +54,10 @@ def main() -> None:
         ours.append(cpu(lambda: (render_html(shown, TEMPLATES), render_junit(shown))))
         plain.append(cpu(lambda: PLAIN.render(r=full_record(shown)).encode()))
     own, same = statistics.median(ours), statistics.median(plain)
-    print(f"HTML and JUnit of {RESULTS} results: {own * 1000:.0f} ms of CPU; a plain Jinja2 page of the same content "
-          f"{same * 1000:.0f} ms; ratio {own / same:.2f} (goal 2.0)")  # fmt: skip
+    print(
+        f"HTML and JUnit of {RESULTS} results: {own * 1000:.0f} ms of CPU; a plain Jinja2 page of the same content "
+        f"{same * 1000:.0f} ms; ratio {own / same:.2f} (goal 2.0)"
+    )
     extra = _pytest_html()
     if extra is None:
         print("pytest-html is not installed: pip install 'xinchuang-harness[bench]'")
@@ -87,9 +89,13 @@ def _pytest_html() -> float | None:
 
         def run(*words: str) -> float:
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, "test_many.py"],
-                           cwd=scratch, check=True, capture_output=True,
-                           env={**os.environ, "PYTEST_ADDOPTS": ""})  # fmt: skip
+            subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words, "test_many.py"],
+                cwd=scratch,
+                check=True,
+                capture_output=True,
+                env={**os.environ, "PYTEST_ADDOPTS": ""},
+            )
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -117,8 +123,10 @@ def _document() -> None:
     other = HTML(string=style + PLAIN.render(r=full_record(few)).partition("<testsuites>")[0]).write_pdf()
     theirs = time.perf_counter() - started
     sheets = len(pypdfium2.PdfDocument(other))
-    print(f"WeasyPrint, the cases of 6 cells in one table: {sheets} pages in {theirs:.1f} s, so 200 in "
-          f"{200 * theirs / sheets:.1f} s; ratio a page {(seconds / pages) / (theirs / sheets):.3f}")  # fmt: skip
+    print(
+        f"WeasyPrint, the cases of 6 cells in one table: {sheets} pages in {theirs:.1f} s, so 200 in "
+        f"{200 * theirs / sheets:.1f} s; ratio a page {(seconds / pages) / (theirs / sheets):.3f}"
+    )
 
 
 if __name__ == "__main__":

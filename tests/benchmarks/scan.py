@@ -117,8 +117,9 @@ def _disassembly(root: Path) -> None:
             found.extend(code.uses(elf.read(data), data, ["avx512f"]))
 
     ours = min(_seconds(search) for _ in range(2))
-    theirs = _seconds(lambda: [subprocess.run(["objdump", "-d", str(path)], stdout=subprocess.DEVNULL, check=True)
-                               for path in files])  # fmt: skip
+    theirs = _seconds(
+        lambda: [subprocess.run(["objdump", "-d", str(path)], stdout=subprocess.DEVNULL, check=True) for path in files]
+    )
     print(
         f"AVX-512 in {size / 1e6:.0f} MB of code ({len(found)} files have it): scan {ours:.2f} s "
         f"({size / 1e6 / ours:.0f} MB/s); objdump -d {theirs:.2f} s; {theirs / ours:.0f} times faster (goal 3)"
@@ -129,8 +130,11 @@ def _arm(root: Path) -> None:
     """The search for LSE, SVE and dot products over packages for arm64, beside objdump."""
     for package in fetch(ARM_PACKAGES, ["arm64"]):
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()
-             and path.open("rb").read(4) == b"\x7fELF"]  # fmt: skip
+    files = [
+        path
+        for path in root.rglob("*")
+        if path.is_file() and not path.is_symlink() and path.open("rb").read(4) == b"\x7fELF"
+    ]
     size = sum(section.size for path in files for section in elf.read(path.read_bytes()).code)
 
     def search() -> None:
@@ -140,8 +144,9 @@ def _arm(root: Path) -> None:
 
     ours = min(_seconds(search) for _ in range(2))
     objdump = "aarch64-linux-gnu-objdump"
-    theirs = _seconds(lambda: [subprocess.run([objdump, "-d", str(path)], stdout=subprocess.DEVNULL, check=True)
-                               for path in files])  # fmt: skip
+    theirs = _seconds(
+        lambda: [subprocess.run([objdump, "-d", str(path)], stdout=subprocess.DEVNULL, check=True) for path in files]
+    )
     print(
         f"LSE, SVE, dot products in {size / 1e6:.0f} MB of ARM code: scan {ours:.2f} s ({size / 1e6 / ours:.0f} MB/s); "
         f"objdump -d {theirs:.2f} s; {theirs / ours:.0f} times faster (goal 3)"
@@ -150,10 +155,18 @@ def _arm(root: Path) -> None:
 
 def _memory(root: Path) -> None:
     """Peak memory over the tree, and over the same tree three times, each in a process of its own."""
-    script = ("import sys; from pathlib import Path; from tests.benchmarks.scan import peak; "
-              "print(peak([Path(one) for one in sys.argv[1:]]))")  # fmt: skip
-    peaks = [int(subprocess.run([sys.executable, "-c", script, *[str(root)] * times], check=True, capture_output=True,
-                                text=True).stdout) for times in (1, 3)]  # fmt: skip
+    script = (
+        "import sys; from pathlib import Path; from tests.benchmarks.scan import peak; "
+        "print(peak([Path(one) for one in sys.argv[1:]]))"
+    )
+    peaks = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", script, *[str(root)] * times], check=True, capture_output=True, text=True
+            ).stdout
+        )
+        for times in (1, 3)
+    ]
     print(f"peak memory: {peaks[0] >> 10} MiB over the tree, {peaks[1] >> 10} MiB over three times as much")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import asyncssh
 
-from harness.machines import SshMachine
+from harness.hosts.ssh import SshMachine
 from tests.labs import LabHost, inventory, lab_host
 
 ROUNDS = 60
@@ -58,8 +58,10 @@ async def _trips(machine: SshMachine, lab: LabHost, key: Path) -> None:
             await other.run("true")
             bare.append(time.perf_counter() - started)
     mine, same, least = (statistics.median(values[5:]) * 1000 for values in (ours, theirs, bare))
-    print(f"round trip, supervised: {mine:.1f} ms; asyncssh, the same work {same:.1f} ms, a bare true {least:.1f} ms; "
-          f"ratio {mine / same:.2f} (goal 1.3), {mine / least:.2f} of the bare one")  # fmt: skip
+    print(
+        f"round trip, supervised: {mine:.1f} ms; asyncssh, the same work {same:.1f} ms, a bare true {least:.1f} ms; "
+        f"ratio {mine / same:.2f} (goal 1.3), {mine / least:.2f} of the bare one"
+    )
 
 
 def _copies(machine: SshMachine, lab: LabHost, key: Path, scratch: Path) -> None:
@@ -68,8 +70,22 @@ def _copies(machine: SshMachine, lab: LabHost, key: Path, scratch: Path) -> None
     data = os.urandom(MIB << 20)
     file = scratch / "data"
     file.write_bytes(data)
-    ssh = ["ssh", "-p", str(lab.port), "-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR", "-o",
-           f"UserKnownHostsFile={scratch}/known", "-o", f"ControlPath={scratch}/control", "root@127.0.0.1"]  # fmt: skip
+    ssh = [
+        "ssh",
+        "-p",
+        str(lab.port),
+        "-i",
+        str(key),
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "LogLevel=ERROR",
+        "-o",
+        f"UserKnownHostsFile={scratch}/known",
+        "-o",
+        f"ControlPath={scratch}/control",
+        "root@127.0.0.1",
+    ]
     there, back = [*ssh, "cat >/opt/data"], [*ssh, "cat /opt/data"]
     seconds: dict[str, list[float]] = {}
 
@@ -92,6 +108,8 @@ def _copies(machine: SshMachine, lab: LabHost, key: Path, scratch: Path) -> None
         subprocess.run([*ssh[:1], "-O", "exit", *ssh[1:]], check=False, capture_output=True)
     for word in ("to", "from"):
         own, pipe, bare = (MIB / statistics.median(seconds[f"{word}{which}"]) for which in ("", ", pipe", ", file"))
-        print(f"{MIB} MiB {word} the host: {own:.0f} MiB/s; OpenSSH's pipe {pipe:.0f} MiB/s, ratio {own / pipe:.2f} "
-              f"(goal 0.9); with {'a file' if word == 'to' else 'nobody'} at its other end {bare:.0f} MiB/s, "
-              f"ratio {own / bare:.2f}")  # fmt: skip
+        print(
+            f"{MIB} MiB {word} the host: {own:.0f} MiB/s; OpenSSH's pipe {pipe:.0f} MiB/s, ratio {own / pipe:.2f} "
+            f"(goal 0.9); with {'a file' if word == 'to' else 'nobody'} at its other end {bare:.0f} MiB/s, "
+            f"ratio {own / bare:.2f}"
+        )

@@ -36,8 +36,10 @@ def main() -> None:
     for name, seconds in middle.items():
         print(f"{name:22} {seconds * 1000:6.1f} ms of CPU")
     for name in ("harness --help", "harness --version"):
-        print(f"{name}: {middle[name] / middle['argparse hello --help']:.2f} of an argparse hello (goal 1.5), "
-              f"{middle[name] / middle['pytest --version']:.2f} of pytest --version (goal 0.5)")  # fmt: skip
+        print(
+            f"{name}: {middle[name] / middle['argparse hello --help']:.2f} of an argparse hello (goal 1.5), "
+            f"{middle[name] / middle['pytest --version']:.2f} of pytest --version (goal 0.5)"
+        )
 
 
 def _cpu(argv: list[str]) -> float:

@@ -7,16 +7,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.machines.qemu import Shape
-from harness.provision.virtual import BOOT_SECONDS, shape_of
+from harness.virtual.provisioner import BOOT_SECONDS, shape_of
+from harness.virtual.qemu import Shape
 from tests.labs import Notes, container, role, virtual, virtual_machines
 
 ROUNDS = 3
 #: Class, system, goals in seconds: cold boot to a login, restored to the first command.
 KINDS = (
-    ("phytium-ft2000plus", "debian-12", 10, 3), ("hygon-c86", "debian-12", 15, 3),
+    ("phytium-ft2000plus", "debian-12", 10, 3),
+    ("hygon-c86", "debian-12", 15, 3),
     ("loongson-3a5000", "debian-forky", 20, 3),
-)  # fmt: skip
+)
 
 
 def main() -> None:
@@ -45,5 +46,7 @@ def main() -> None:
                     other.run("true")
                     bare.append(time.perf_counter() - started)
         first, second, third = (statistics.median(values) for values in (cold, warm, bare))
-        print(f"{model}: cold boot to a login {first:.1f} s (goal {boot_goal}); restored to the first command "
-              f"{second:.1f} s (goal {goal}), {second / third:.1f} of a container's {third:.1f} s")  # fmt: skip
+        print(
+            f"{model}: cold boot to a login {first:.1f} s (goal {boot_goal}); restored to the first command "
+            f"{second:.1f} s (goal {goal}), {second / third:.1f} of a container's {third:.1f} s"
+        )

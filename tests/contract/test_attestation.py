@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from harness.definitions.entries import entry
-from harness.machines import ContainerMachine
+from harness.attest.architecture import emulator
+from harness.attest.attestation import attest
+from harness.containers.machine import ContainerMachine
+from harness.model.attestation import Attestation
 from harness.model.definitions import Cpu, Os
-from harness.model.target import Attestation
-from harness.provision import attest
-from harness.provision.architecture import emulator
+from harness.reading.entries import entry
 from tests.labs import container, system
 
 TARGETS = [("debian-12", "x86-64"), ("debian-12", "kunpeng-920"), ("debian-forky", "loongson-3a5000")]
@@ -44,21 +44,37 @@ def test_an_honest_target_holds(target: tuple[ContainerMachine, Cpu, Os]) -> Non
     found = look(*target)
     assert found.mismatches == ()
     facts = {fact.name: fact for fact in found.facts}
-    assert {"architecture", "os-release ID", "glibc", "page size", "kernel", "ELF interpreter", "clock", "locale",
-            "memory", "free on /", "file /etc/debian_version"} <= facts.keys()  # fmt: skip
+    assert {
+        "architecture",
+        "os-release ID",
+        "glibc",
+        "page size",
+        "kernel",
+        "ELF interpreter",
+        "clock",
+        "locale",
+        "memory",
+        "free on /",
+        "file /etc/debian_version",
+    } <= facts.keys()
     assert facts["clock"].observed == "the same"
     assert facts["memory"].observed == "256 MiB"
     assert all(fact.observed for fact in found.facts if fact.holds)
 
 
-@pytest.mark.parametrize(("lie", "told"), [
-    ({"identity": {"ID": "kylin", "VERSION_ID": "V10"}}, {"os-release ID", "os-release VERSION_ID"}),
-    ({"glibc": "2.28"}, {"glibc"}),
-    ({"identity_files": ("/etc/kylin-release",)}, {"file /etc/kylin-release"}),
-    ({"loader": "/lib64/ld.so.1"}, {"ELF interpreter"}),
-], ids=["kylin", "glibc", "file", "old world"])  # fmt: skip
-def test_a_system_that_is_another_is_found(target: tuple[ContainerMachine, Cpu, Os], lie: dict[str, Any],
-                                           told: set[str]) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        ({"identity": {"ID": "kylin", "VERSION_ID": "V10"}}, {"os-release ID", "os-release VERSION_ID"}),
+        ({"glibc": "2.28"}, {"glibc"}),
+        ({"identity_files": ("/etc/kylin-release",)}, {"file /etc/kylin-release"}),
+        ({"loader": "/lib64/ld.so.1"}, {"ELF interpreter"}),
+    ],
+    ids=["kylin", "glibc", "file", "old world"],
+)
+def test_a_system_that_is_another_is_found(
+    target: tuple[ContainerMachine, Cpu, Os], lie: dict[str, Any], told: set[str]
+) -> None:
     machine, value, os = target
     found = look(machine, value, os.model_copy(update=lie))
     assert {fact.name for fact in found.mismatches} == told
@@ -79,10 +95,13 @@ def test_a_host_of_another_vendor_is_found() -> None:
     assert fact.observed
 
 
-@pytest.mark.parametrize(("model", "told"), [
-    ("max", {"feature atomics", "feature asimddp", "feature sve"}),
-    ("cortex-a76", {"feature atomics", "feature asimddp"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("max", {"feature atomics", "feature asimddp", "feature sve"}),
+        ("cortex-a76", {"feature atomics", "feature asimddp"}),
+    ],
+)
 def test_a_larger_cpu_behind_a_phytium_is_found(model: str, told: set[str]) -> None:
     phytium = cpu("phytium-ft2000plus")
     with container("debian-12", "aarch64", {"QEMU_CPU": model}) as machine:

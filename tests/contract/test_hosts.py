@@ -63,15 +63,21 @@ def test_an_honest_host_is_as_labelled(place: Path, lab: LabHost) -> None:
     assert "architecture: x86_64 (declared x86_64)" in shown.output
 
 
-@pytest.mark.parametrize(("labels", "told"), [
-    ({**HONEST, "os": "kylin-v10-sp3"},
-     {"os-release ID", "os-release VERSION_ID", "glibc", "file /etc/kylin-release"}),
-    ({**HONEST, "cpu": "kunpeng-920"}, {"architecture", "ELF interpreter", "CPU CPU implementer", "CPU CPU part"}),
-    ({**HONEST, "cpu": "sunway-3231"}, {"architecture"}),
-    ({**HONEST, "cpu": "pentium"}, {"label cpu"}),
-    ({"rack": "7"}, {"label cpu", "label os"}),
-    ({**HONEST, "accelerator": "ascend-910b"}, {"accelerator (npu-smi info)"}),
-], ids=["kylin", "kunpeng", "sunway", "unknown", "none", "ascend"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (
+            {**HONEST, "os": "kylin-v10-sp3"},
+            {"os-release ID", "os-release VERSION_ID", "glibc", "file /etc/kylin-release"},
+        ),
+        ({**HONEST, "cpu": "kunpeng-920"}, {"architecture", "ELF interpreter", "CPU CPU implementer", "CPU CPU part"}),
+        ({**HONEST, "cpu": "sunway-3231"}, {"architecture"}),
+        ({**HONEST, "cpu": "pentium"}, {"label cpu"}),
+        ({"rack": "7"}, {"label cpu", "label os"}),
+        ({**HONEST, "accelerator": "ascend-910b"}, {"accelerator (npu-smi info)"}),
+    ],
+    ids=["kylin", "kunpeng", "sunway", "unknown", "none", "ascend"],
+)
 def test_a_host_that_lies_is_found(place: Path, lab: LabHost, labels: dict[str, str], told: set[str]) -> None:
     write(place, lab.plain(labels=labels))
     code, reports = check(place)

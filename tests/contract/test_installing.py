@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.machines import ContainerMachine
+from harness.containers.machine import ContainerMachine
+from harness.control.packages import files_of, state_of
 from harness.model.recipe import Recipe, RecipeFile
-from harness.product.packages import files_of, state_of
-from harness.provision import InstallFailed
-from harness.provision.installing import Installer
+from harness.provision.installing import Installer, InstallFailed
 from tests.labs import lab_host
 
 SPEC = """\

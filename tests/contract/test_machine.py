@@ -8,16 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.containers.engine import Engine
+from harness.containers.machine import ContainerMachine
 from harness.errors import InfrastructureError
-from harness.machines import ContainerMachine, Engine, LocalMachine, open_machine, opening
+from harness.hosts.local import LocalMachine
+from harness.machines import opening
+from harness.machines.opening import open_machine
 from harness.model.machine import Machine, MachineReference
 from tests.labs import container, over_ssh, podman, virtual
 
 ARCHITECTURES = {"x86_64": "debian-12", "aarch64": "debian-12", "loongarch64": "debian-forky"}
 #: Models of the virtual machines; that of x86-64 is no CPU that this machine could be.
 MODELS = {"x86_64": "hygon-c86", "aarch64": "phytium-ft2000plus", "loongarch64": "loongson-3a5000"}
-KINDS = [*((way, arch) for way in ("docker", "ssh", "vm") for arch in ARCHITECTURES), ("local", "x86_64"),
-         ("podman", "x86_64"), ("podman", "aarch64")]  # fmt: skip
+KINDS = [
+    *((way, arch) for way in ("docker", "ssh", "vm") for arch in ARCHITECTURES),
+    ("local", "x86_64"),
+    ("podman", "x86_64"),
+    ("podman", "aarch64"),
+]
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=[" ".join(kind) for kind in KINDS])

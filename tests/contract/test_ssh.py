@@ -16,9 +16,10 @@ import paramiko
 import psutil
 import pytest
 
+from harness.containers.engine import Engine
 from harness.errors import InfrastructureError, UsageError
-from harness.machines import Engine, HostUnreachable, SshMachine
-from harness.machines.inventory import fingerprint, resolve_secret
+from harness.hosts.inventory import HostUnreachable, fingerprint, resolve_secret
+from harness.hosts.ssh import SshMachine
 from harness.system.wait import wait_until
 from tests.labs import LabHost, inventory, lab_host
 
@@ -26,9 +27,11 @@ from tests.labs import LabHost, inventory, lab_host
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabHost]:
     with lab_host("debian-12", "x86_64", packages=("busybox",)) as made:
-        made.inside.run("useradd -m alice; useradd -m bob; echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice; "
-                        "echo 'bob:only-for-this-test' | chpasswd; mkdir -p /home/alice/.ssh; "
-                        "cp /root/.ssh/authorized_keys /home/alice/.ssh/; chown -R alice /home/alice/.ssh")  # fmt: skip
+        made.inside.run(
+            "useradd -m alice; useradd -m bob; echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice; "
+            "echo 'bob:only-for-this-test' | chpasswd; mkdir -p /home/alice/.ssh; "
+            "cp /root/.ssh/authorized_keys /home/alice/.ssh/; chown -R alice /home/alice/.ssh"
+        )
         yield made
 
 
@@ -71,13 +74,17 @@ def test_another_key_than_the_trusted_one_ends_it(lab: LabHost, known: Path) -> 
     assert "someone may be in between" in error.value.message
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({"user": "nobody-here"}, "it refuses the login"),
-    ({"key": None, "password": "env:LAB_PASSWORD", "user": "bob"}, "it refuses the login"),
-    ({"port": 1}, "Connection refused"),
-])  # fmt: skip
-def test_a_login_that_fails_says_who_acts(lab: LabHost, known: Path, monkeypatch: pytest.MonkeyPatch,
-                                          change: dict[str, object], told: str) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"user": "nobody-here"}, "it refuses the login"),
+        ({"key": None, "password": "env:LAB_PASSWORD", "user": "bob"}, "it refuses the login"),
+        ({"port": 1}, "Connection refused"),
+    ],
+)
+def test_a_login_that_fails_says_who_acts(
+    lab: LabHost, known: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], told: str
+) -> None:
     monkeypatch.setenv("LAB_PASSWORD", "wrong")
     with pytest.raises(InfrastructureError, match=told) as error:
         open_(lab, known, **change).run("true", user=str(change.get("user", "root")))
@@ -110,7 +117,8 @@ def test_sudo_makes_a_login_root_or_another(lab: LabHost, known: Path) -> None:
 def test_keys_with_a_passphrase(lab: LabHost, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "key"
     paramiko.ECDSAKey.from_private_key_file(_write(tmp_path / "plain", lab.key)).write_private_key_file(
-        str(path), password="open sesame")  # fmt: skip
+        str(path), password="open sesame"
+    )
     with pytest.raises(UsageError, match="is encrypted, and the inventory names no passphrase"):
         open_(lab, known, key=f"file:{path}").run("true")
     monkeypatch.setenv("LAB_PHRASE", "open sesame")
@@ -124,9 +132,13 @@ def _write(path: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(("reference", "told"), [
-    ("env:NOT_SET_ANYWHERE", "environment variable NOT_SET_ANYWHERE is not set"), ("file:/no/such", "cannot be read"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("env:NOT_SET_ANYWHERE", "environment variable NOT_SET_ANYWHERE is not set"),
+        ("file:/no/such", "cannot be read"),
+    ],
+)
 def test_a_secret_that_is_missing(reference: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         resolve_secret(reference, "lab")
@@ -142,12 +154,17 @@ def test_a_host_behind_another(known: Path, monkeypatch: pytest.MonkeyPatch) -> 
     network = f"harness-contract-{secrets.token_hex(4)}"
     engine.create_network(network, engine.labels("contract", "1", ""))
     try:
-        with lab_host("debian-12", "x86_64", network=network, alias="outer") as outer, \
-                lab_host("debian-12", "x86_64", network=network, alias="inner") as inner:  # fmt: skip
+        with (
+            lab_host("debian-12", "x86_64", network=network, alias="outer") as outer,
+            lab_host("debian-12", "x86_64", network=network, alias="inner") as inner,
+        ):
             monkeypatch.setenv("OUTER", outer.key)
             monkeypatch.setenv("INNER", inner.key)
-            hosts = inventory(known, outer.plain(key="env:OUTER"),
-                              inner.plain(address="inner", port=22, key="env:INNER", jump="outer"))  # fmt: skip
+            hosts = inventory(
+                known,
+                outer.plain(key="env:OUTER"),
+                inner.plain(address="inner", port=22, key="env:INNER", jump="outer"),
+            )
             machine = SshMachine(hosts, "inner")
             assert machine.run("hostname").out == "inner\n"
             machine.close()

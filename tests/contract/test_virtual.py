@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.machines import VirtualMachine
-from harness.machines.qemu import standing
-from harness.provision import Names
+from harness.provision.provisioner import Names
+from harness.virtual.machine import VirtualMachine
+from harness.virtual.qemu import standing
 from tests.labs import Notes, role, virtual, virtual_machines
 
 PROGRAM = """
@@ -50,8 +50,9 @@ def domestic(request: pytest.FixtureRequest) -> VirtualMachine:
 
 
 @pytest.mark.parametrize("way", ["/opt/p", "sh -c /opt/p", "xargs -n 1 sh -c /opt/p </etc/hostname"])
-def test_an_avx512_program_dies_and_an_avx2_one_runs_in_child_processes_too(domestic: VirtualMachine, tmp_path: Path,
-                                                                            way: str) -> None:  # fmt: skip
+def test_an_avx512_program_dies_and_an_avx2_one_runs_in_child_processes_too(
+    domestic: VirtualMachine, tmp_path: Path, way: str
+) -> None:
     domestic.put("/opt/p", compiled(tmp_path, AVX2), mode="0755")
     done = domestic.run(way)
     assert (done.rc, done.out) == (0, "ran\n"), done.text

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.attest.architecture import host_architecture
 from harness.campaigns import flaky_cases, verify
 from harness.evidence import Workspace
-from harness.provision.architecture import host_architecture
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import CELLS, Lab
 
@@ -45,10 +45,13 @@ def run(lab: Lab, trouble: str, suite: str = "pass", cwd: Path | None = None, **
     path = lab.folder / "matrix.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **matrix}))
     done = lab.forks.run(
-        "tests.scripted:campaign", ["run", str(lab.folder), str(lab.workspace), 0, "", 1], log=lab.place / "log",
-        timeout=60, cwd=cwd or Path.cwd(),
+        "tests.scripted:campaign",
+        ["run", str(lab.folder), str(lab.workspace), 0, "", 1],
+        log=lab.place / "log",
+        timeout=60,
+        cwd=cwd or Path.cwd(),
         env={"SCRIPTED": str(lab.place / "engine"), "SCRIPTED_TROUBLE": ONCE + trouble, "SCRIPTED_SUITE": suite},
-    )  # fmt: skip
+    )
     assert "Traceback" not in done.text, done.text
     workspace = Workspace(lab.workspace)
     assert [step for step in verify(workspace) if not step.ok] == []
@@ -139,8 +142,15 @@ def test_a_host_that_is_not_the_declared_cpu_blocks_the_cell(lab: Lab) -> None:
     """Whatever this machine is, it shows no such vendor: an x86 host declared as something that it is not."""
     targets = lab.place / "targets" / "cpu"
     targets.mkdir(parents=True)
-    entry = {"cpu": "other", "name": "Other", "vendor": "Other", "architecture": host_architecture(),
-             "ids": {"vendor_id": "OtherGenuine"}, "certainty": "general", "source": "made up"}  # fmt: skip
+    entry = {
+        "cpu": "other",
+        "name": "Other",
+        "vendor": "Other",
+        "architecture": host_architecture(),
+        "ids": {"vendor_id": "OtherGenuine"},
+        "certainty": "general",
+        "source": "made up",
+    }
     (targets / "other.yaml").write_text(yaml.safe_dump(entry))
     axes = {**yaml.safe_load((lab.folder / "matrix.yaml").read_text())["axes"], "cpu": ["other"]}
     workspace, attempts, kinds = run(lab, "", cwd=lab.place, axes=axes)

@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 
 from harness.campaigns import cache_folder
-from harness.definitions import Catalogue, parse
+from harness.containers.engine import Engine
+from harness.containers.environments import Environments
+from harness.containers.images import BaseImages
+from harness.containers.machine import ContainerMachine
+from harness.control.servers import CellDatabase, QueryFailed
 from harness.deploy import server_recipe
 from harness.evidence import Journal, Recorder, Workspace
-from harness.machines import ContainerMachine, Engine
 from harness.model.context import Access
 from harness.model.definitions import Database, Os
 from harness.model.recipe import Recipe
-from harness.provision import BaseImages, Environments, InstallFailed
-from harness.servers import CellDatabase, QueryFailed
+from harness.provision.installing import InstallFailed
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse
 
 RARE = "𠀀𠮷𪚥𫓧𬱖𬺰𰻝"
 
@@ -50,11 +54,16 @@ def kinds(journal: Journal) -> list[str]:
     return [event["kind"] for event in journal.events()]
 
 
-@pytest.mark.parametrize(("system", "architecture", "machine"), [
-    ("debian-12", "aarch64", 183), ("debian-forky", "loongarch64", 258),
-])  # fmt: skip
-def test_native_tools_give_the_same_environment_and_leave_no_trace(recorder: Recorder, system: str, architecture: str,
-                                                                   machine: int) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("system", "architecture", "machine"),
+    [
+        ("debian-12", "aarch64", 183),
+        ("debian-forky", "loongarch64", 258),
+    ],
+)
+def test_native_tools_give_the_same_environment_and_leave_no_trace(
+    recorder: Recorder, system: str, architecture: str, machine: int
+) -> None:
     os = definition("os", system, Os)
     recipe = Recipe(name="hello", os=system, architecture=architecture, packages=("hello",), commands=("hello >/made",))
     quick = environments(no_cache=True).ensure(recipe, os, recorder)
@@ -85,12 +94,16 @@ def test_a_second_time_nothing_is_installed(recorder: Recorder) -> None:
     assert environments().ensure(other, os, recorder).image != first.image
 
 
-@pytest.mark.parametrize(("packages", "commands", "cause", "told"), [
-    (("no-such-package-anywhere",), (), "config", "has no package no-such-package-anywhere"),
-    ((), ("echo broken >&2; exit 9",), "product", "failed (exit 9): broken"),
-])  # fmt: skip
-def test_what_does_not_install_says_whose_it_is(recorder: Recorder, packages: tuple[str, ...],
-                                                commands: tuple[str, ...], cause: str, told: str) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("packages", "commands", "cause", "told"),
+    [
+        (("no-such-package-anywhere",), (), "config", "has no package no-such-package-anywhere"),
+        ((), ("echo broken >&2; exit 9",), "product", "failed (exit 9): broken"),
+    ],
+)
+def test_what_does_not_install_says_whose_it_is(
+    recorder: Recorder, packages: tuple[str, ...], commands: tuple[str, ...], cause: str, told: str
+) -> None:
     recipe = Recipe(name="bad", os="debian-12", architecture="x86_64", packages=packages, commands=commands)
     with pytest.raises(InstallFailed) as caught:
         environments().ensure(recipe, definition("os", "debian-12", Os), recorder)
@@ -120,9 +133,17 @@ def test_every_database_starts_keeps_and_tells(recorder: Recorder, name: str) ->
     network = f"harness-integration-{name}"
     engine.create_network(network, engine.labels("integration", "1", ""))
     try:
-        identity = engine.create_container(network, made.image, labels=engine.labels("integration", "1", "database"),
-                                           memory=2**30, cpus=2, processes=256, network=network, alias="database",
-                                           environment={})  # fmt: skip
+        identity = engine.create_container(
+            network,
+            made.image,
+            labels=engine.labels("integration", "1", "database"),
+            memory=2**30,
+            cpus=2,
+            processes=256,
+            network=network,
+            alias="database",
+            environment={},
+        )
         machine = ContainerMachine(engine, identity, name)
         path = declared.path or ""
         if path:

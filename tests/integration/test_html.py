@@ -34,8 +34,11 @@ def many() -> CampaignView:
     for n in range(127):
         one = shown.cells[n % 12]
         cases = (static, *one.cases[:5], *one.cases[6:]) if n % 12 == 0 else one.cases
-        cells.append(dataclasses.replace(one, short=f"c{n:04d}", id=f"cell-{n}", cases=cases,
-                                         axes={**one.axes, "runtime": f"jdk-{n // 12}"}))  # fmt: skip
+        cells.append(
+            dataclasses.replace(
+                one, short=f"c{n:04d}", id=f"cell-{n}", cases=cases, axes={**one.axes, "runtime": f"jdk-{n // 12}"}
+            )
+        )
     return dataclasses.replace(shown, cells=tuple(cells))
 
 
@@ -50,8 +53,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     options = Options()
     profile = tmp_path_factory.mktemp("profile")
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1000",
-                 f"--user-data-dir={profile}"):  # fmt: skip
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1280,1000",
+        f"--user-data-dir={profile}",
+    ):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     found = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
@@ -110,15 +118,18 @@ def test_ten_thousand_results_are_paged(browse: Browse) -> None:
     assert len(all_(driver, "tbody tr")) == 33
 
 
-@pytest.mark.parametrize(("query", "keep"), [
-    ("result=fail", lambda cell, case: case.result is Result.FAIL),
-    ("cause=infra", lambda cell, case: case.cause is not None and case.cause.value == "infra"),
-    ("verdict=nonconformant", lambda cell, case: cell.verdict.value == "nonconformant"),
-    ("fidelity=static", lambda cell, case: case.fidelity is Fidelity.STATIC),
-    ("characteristic=security", lambda cell, case: case.characteristic.startswith("security")),
-    ("q=HTTP-0&result=pass", lambda cell, case: "HTTP-0" in case.id and case.result is Result.PASS),
-    ("q=what was seen", lambda cell, case: "what was seen" in case.detail),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("query", "keep"),
+    [
+        ("result=fail", lambda cell, case: case.result is Result.FAIL),
+        ("cause=infra", lambda cell, case: case.cause is not None and case.cause.value == "infra"),
+        ("verdict=nonconformant", lambda cell, case: cell.verdict.value == "nonconformant"),
+        ("fidelity=static", lambda cell, case: case.fidelity is Fidelity.STATIC),
+        ("characteristic=security", lambda cell, case: case.characteristic.startswith("security")),
+        ("q=HTTP-0&result=pass", lambda cell, case: "HTTP-0" in case.id and case.result is Result.PASS),
+        ("q=what was seen", lambda cell, case: "what was seen" in case.detail),
+    ],
+)
 def test_filters_keep_what_they_say(browse: Browse, query: str, keep: Callable[..., bool]) -> None:
     expected = sum(keep(cell, case) for cell in many().cells for case in cell.cases)
     assert counted(browse(f"#results?{query}"))[0] == expected > 0
@@ -140,7 +151,10 @@ def test_the_matrix_is_turned(browse: Browse) -> None:
     assert len(rows) == 4
     assert len(all_(driver, ".heat thead th")) == 3
     assert {one.get_attribute("class") for one in all_(driver, ".heat td a")} == {
-        "nonconformant", "inconclusive", "conformant"}  # fmt: skip
+        "nonconformant",
+        "inconclusive",
+        "conformant",
+    }
     Select(all_(driver, ".controls select")[0]).select_by_value("runtime")
     assert len(all_(driver, ".heat tbody th")) == 11
     Select(all_(driver, ".controls select")[1]).select_by_value("cpu")
@@ -159,9 +173,14 @@ def test_a_cell_shows_everything_about_it(browse: Browse) -> None:
     assert len(all_(driver, "main svg")) >= 1
 
 
-@pytest.mark.parametrize(("lang", "there", "absent"), [
-    ("zh", "适配矩阵", "Matrix"), ("en", "Matrix", "适配矩阵"), ("both", "适配矩阵", "nothing of the kind"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("lang", "there", "absent"),
+    [
+        ("zh", "适配矩阵", "Matrix"),
+        ("en", "Matrix", "适配矩阵"),
+        ("both", "适配矩阵", "nothing of the kind"),
+    ],
+)
 def test_one_language_or_both(browse: Browse, lang: str, there: str, absent: str) -> None:
     driver = browse("#overview")
     all_(driver, f'.lang button[data-lang="{lang}"]')[0].click()
@@ -227,10 +246,19 @@ def test_unsteady_and_waived_cells_are_told(driver: webdriver.Chrome, tmp_path: 
     shown = view()
     first, second = shown.cells[:2]
     failed = dataclasses.replace(first.attempts[0], verdict=Verdict.NONCONFORMANT)
-    waiver = {"suite": "s", "case": "HTTP-3", "because": "known fault 17", "approved_by": "QA lead",
-              "evidence": "ticket 17", "expires": "2027-01-31"}  # fmt: skip
-    cells = (dataclasses.replace(first, attempts=(failed, *first.attempts)),
-             dataclasses.replace(second, verdict=Verdict.CONDITIONAL, waived=(waiver,)), *shown.cells[2:])  # fmt: skip
+    waiver = {
+        "suite": "s",
+        "case": "HTTP-3",
+        "because": "known fault 17",
+        "approved_by": "QA lead",
+        "evidence": "ticket 17",
+        "expires": "2027-01-31",
+    }
+    cells = (
+        dataclasses.replace(first, attempts=(failed, *first.attempts)),
+        dataclasses.replace(second, verdict=Verdict.CONDITIONAL, waived=(waiver,)),
+        *shown.cells[2:],
+    )
     (tmp_path / "some.html").write_bytes(render_html(dataclasses.replace(shown, cells=cells), TEMPLATES))
     driver.get(f"file://{tmp_path / 'some.html'}")
     text = all_(driver, "main")[0].text

@@ -22,11 +22,11 @@ import zxingcpp
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from harness.certify.checking import check, check_subjects, status_of
 from harness.certify.code import read_proof
-from harness.certify.keys import trusted
 from harness.certify.pades import check_pdf, signer_of
 from harness.errors import DefinitionError, HarnessError
+from harness.signing.keys import trusted
+from harness.verification.checking import check, check_subjects, status_of
 from tests.integration.test_signing import Signed, edit, invoke
 from tests.integration.test_signing import made as made  # a fixture
 
@@ -89,8 +89,19 @@ def desk(made: Signed, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def certify(desk: Signed, *words: str | Path, keys: tuple[str, ...] = ("seal", "log")) -> Any:
-    return good("certify", "--workspace", desk.workspace, "--keys", desk.keys, "--issuer", "center", "--commission",
-                "commission.yaml", *(w for k in keys for w in ("--key", k)), *words)  # fmt: skip
+    return good(
+        "certify",
+        "--workspace",
+        desk.workspace,
+        "--keys",
+        desk.keys,
+        "--issuer",
+        "center",
+        "--commission",
+        "commission.yaml",
+        *(w for k in keys for w in ("--key", k)),
+        *words,
+    )
 
 
 def steps(desk: Signed, **more: Any) -> tuple[str, dict[str, str]]:
@@ -130,7 +141,9 @@ def test_plan_and_evidence_are_looked_at_where_they_are(desk: Signed, tmp_path: 
     shutil.copytree(desk.folder, tmp_path / "campaigns" / "x")
     status, found = steps(elsewhere)
     assert (status, found["evidence"]) == (
-        "valid", f"{len(files)} digests stand in the record; the files are with the issuer")  # fmt: skip
+        "valid",
+        f"{len(files)} digests stand in the record; the files are with the issuer",
+    )
     digest = next(iter(files))
     path = desk.workspace / "evidence" / "sha256" / digest[:2] / digest
     path.chmod(0o644)
@@ -192,8 +205,21 @@ def test_a_center_lays_its_own_files_over_the_shipped_ones(desk: Signed) -> None
 
 
 def failing(desk: Signed, kind: type[E]) -> E:
-    done = invoke("certify", "--workspace", desk.workspace, "--keys", desk.keys, "--key", "seal", "--key", "log",
-                  "--issuer", "center", "--commission", "commission.yaml")  # fmt: skip
+    done = invoke(
+        "certify",
+        "--workspace",
+        desk.workspace,
+        "--keys",
+        desk.keys,
+        "--key",
+        "seal",
+        "--key",
+        "log",
+        "--issuer",
+        "center",
+        "--commission",
+        "commission.yaml",
+    )
     assert isinstance(done.exception, kind), done.output
     return done.exception
 
@@ -205,17 +231,21 @@ def test_what_is_given_out_agrees_with_the_published_schemas(desk: Signed) -> No
     good("revoke", number, "--reason", "withdrawn", *words)
     folder = Path(__file__).parents[2] / "schemas" / "outputs"
     status = json.loads(base64.b64decode(json.loads(Path("register/status.dsse.json").read_text())["payload"]))
-    for name, value in (("adaptation", predicate(desk)), ("status", status),
-                        ("log-proof", json.loads((desk.folder / "log-proof.json").read_text())),
-                        ("campaign", json.loads((desk.folder / "campaign.json").read_text()))):  # fmt: skip
+    for name, value in (
+        ("adaptation", predicate(desk)),
+        ("status", status),
+        ("log-proof", json.loads((desk.folder / "log-proof.json").read_text())),
+        ("campaign", json.loads((desk.folder / "campaign.json").read_text())),
+    ):
         jsonschema.validate(value, json.loads((folder / f"{name}.schema.json").read_text(encoding="utf-8")))
 
 
 def test_poppler_and_openssl_agree_that_the_pdf_is_signed(desk: Signed, keys: Path) -> None:
     """Readers of others: ``pdfsig`` checks the signature, ``openssl`` the chain."""
     certify(desk)
-    seen = subprocess.run(["pdfsig", "-nocert", desk.folder / "certificate.pdf"], capture_output=True, text=True,
-                          check=True).stdout  # fmt: skip
+    seen = subprocess.run(
+        ["pdfsig", "-nocert", desk.folder / "certificate.pdf"], capture_output=True, text=True, check=True
+    ).stdout
     assert "Signature is Valid" in seen
     assert "Total document signed" in seen
     assert "ETSI.CAdES.detached" in seen
@@ -385,9 +415,20 @@ def test_an_amendment_replaces_what_it_amends(desk: Signed) -> None:
     assert next(s.detail for s in found if s.name == "status").startswith("superseded on ")
     Path("commission.yaml").write_text(COMMISSION + text.replace(first, "XC-unknown"))
     assert "knows no certificate XC-unknown" in told(
-        "certify", "--workspace", desk.workspace, "--keys", desk.keys, "--issuer", "center", "--commission",
-        "commission.yaml", "--key", "log", "--register", "register",
-    )  # fmt: skip
+        "certify",
+        "--workspace",
+        desk.workspace,
+        "--keys",
+        desk.keys,
+        "--issuer",
+        "center",
+        "--commission",
+        "commission.yaml",
+        "--key",
+        "log",
+        "--register",
+        "register",
+    )
 
 
 def test_inherited_results_are_named_as_such(desk: Signed) -> None:

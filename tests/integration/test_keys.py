@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from harness.certify.keys import KeyStore, trusted
 from harness.certify.pades import FIELD
-from harness.certify.succession import followers
+from harness.signing.keys import KeyStore, trusted
+from harness.signing.succession import followers
 from tests.integration.test_issuing import ISSUER, certify, good, good_or_not, steps, told
 from tests.integration.test_issuing import desk as desk  # fixtures
 from tests.integration.test_issuing import keys as keys
@@ -45,17 +45,53 @@ accuracy = secs:1
 [ usage ]
 extendedKeyUsage = critical,timeStamping
 """)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-keyout", folder / "key.pem", "-out", folder / "crt.pem", "-subj", "/CN=Test TSA", "-days",
-                    "30", "-addext", "extendedKeyUsage=critical,timeStamping"],
-                   check=True, capture_output=True)  # fmt: skip
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            folder / "key.pem",
+            "-out",
+            folder / "crt.pem",
+            "-subj",
+            "/CN=Test TSA",
+            "-days",
+            "30",
+            "-addext",
+            "extendedKeyUsage=critical,timeStamping",
+        ],
+        check=True,
+        capture_output=True,
+    )
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             (folder / "query").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
-            subprocess.run(["openssl", "ts", "-reply", "-config", folder / "tsa.cnf", "-queryfile", folder / "query",
-                            "-inkey", folder / "key.pem", "-signer", folder / "crt.pem", "-out", folder / "reply"],
-                           check=True, capture_output=True)  # fmt: skip
+            subprocess.run(
+                [
+                    "openssl",
+                    "ts",
+                    "-reply",
+                    "-config",
+                    folder / "tsa.cnf",
+                    "-queryfile",
+                    folder / "query",
+                    "-inkey",
+                    folder / "key.pem",
+                    "-signer",
+                    folder / "crt.pem",
+                    "-out",
+                    folder / "reply",
+                ],
+                check=True,
+                capture_output=True,
+            )
             data = (folder / "reply").read_bytes()
             self.send_response(200)
             self.send_header("Content-Type", "application/timestamp-reply")
@@ -91,9 +127,20 @@ def test_an_authority_that_is_away_changes_nothing(desk: Signed) -> None:
     profile = Path("reports/issuers/center.yaml")
     profile.write_text(ISSUER + "timestamp: http://127.0.0.1:9/\n")
     assert "time-stamping authority http://127.0.0.1:9/ does not answer" in told(
-        "certify", "--workspace", desk.workspace, "--keys", desk.keys, "--issuer", "center", "--commission",
-        "commission.yaml", "--key", "seal", "--key", "log",
-    )  # fmt: skip
+        "certify",
+        "--workspace",
+        desk.workspace,
+        "--keys",
+        desk.keys,
+        "--issuer",
+        "center",
+        "--commission",
+        "commission.yaml",
+        "--key",
+        "seal",
+        "--key",
+        "log",
+    )
     assert {path.name: path.read_bytes() for path in desk.folder.iterdir() if path.is_file()} == before
 
 
@@ -106,11 +153,17 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, 
     before = os.environ.get("SOFTHSM2_CONF")
     os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
     tool = ["pkcs11-tool", "--module", str(SOFTHSM), "--token-label", "lab", "--login", "--pin", WORDS]
-    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "lab", "--so-pin", "security officer",
-                    "--pin", WORDS], check=True, capture_output=True)  # fmt: skip
+    subprocess.run(
+        ["softhsm2-util", "--init-token", "--free", "--label", "lab", "--so-pin", "security officer", "--pin", WORDS],
+        check=True,
+        capture_output=True,
+    )
     for label, kind in (("seal", "EC:prime256v1"), ("other", "rsa:2048")):
-        subprocess.run([*tool, "--keypairgen", "--key-type", kind, "--label", label, "--id",
-                        "01" if label == "seal" else "02"], check=True, capture_output=True)  # fmt: skip
+        subprocess.run(
+            [*tool, "--keypairgen", "--key-type", kind, "--label", label, "--id", "01" if label == "seal" else "02"],
+            check=True,
+            capture_output=True,
+        )
     yield str(SOFTHSM), "lab", "seal"
     if before is None:
         del os.environ["SOFTHSM2_CONF"]
@@ -129,28 +182,52 @@ def test_a_key_on_a_token_signs_and_never_leaves_it(desk: Signed, token: tuple[s
     status, found = steps(mine)
     assert status == "valid", found
     assert "PAdES by hsm" in found["signature in certificate.pdf"]
-    done = subprocess.run(["sh", mine.folder / "verify.sh", mine.folder, keys / "hsm.pub.pem"], check=False,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        ["sh", mine.folder / "verify.sh", mine.folder, keys / "hsm.pub.pem"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize(("change", "expected"), [
-    ({"token": "nothing"}, "token 'nothing' is not there"), ({"label": "nothing"}, "has no key labelled 'nothing'"),
-    ({"label": "other"}, "is no P-256 key"), ({"module": "/none.so"}, "/none.so is not there"),
-    ({"module": "none.so"}, "no such place of a key"),
-])  # fmt: skip
-def test_what_is_wrong_with_a_token_is_told(token: tuple[str, str, str], tmp_path: Path, change: dict[str, str],
-                                            expected: str) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"token": "nothing"}, "token 'nothing' is not there"),
+        ({"label": "nothing"}, "has no key labelled 'nothing'"),
+        ({"label": "other"}, "is no P-256 key"),
+        ({"module": "/none.so"}, "/none.so is not there"),
+        ({"module": "none.so"}, "no such place of a key"),
+    ],
+)
+def test_what_is_wrong_with_a_token_is_told(
+    token: tuple[str, str, str], tmp_path: Path, change: dict[str, str], expected: str
+) -> None:
     words = {"module": token[0], "token": token[1], "label": token[2], **change}
-    assert expected in told("keys", "token", "x", *(w for k, v in words.items() for w in (f"--{k}", v)), "--keys",
-                            tmp_path)  # fmt: skip
+    assert expected in told(
+        "keys", "token", "x", *(w for k, v in words.items() for w in (f"--{k}", v)), "--keys", tmp_path
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_pin_is_told(token: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WRONG", "another pin")
-    assert "refuses the PIN" in told("keys", "token", "x", "--module", token[0], "--token", token[1], "--label",
-                                     token[2], "--keys", tmp_path, "--passphrase", "env:WRONG")  # fmt: skip
+    assert "refuses the PIN" in told(
+        "keys",
+        "token",
+        "x",
+        "--module",
+        token[0],
+        "--token",
+        token[1],
+        "--label",
+        token[2],
+        "--keys",
+        tmp_path,
+        "--passphrase",
+        "env:WRONG",
+    )
 
 
 def test_a_key_is_followed_by_another(desk: Signed, tmp_path: Path) -> None:
@@ -160,9 +237,18 @@ def test_a_key_is_followed_by_another(desk: Signed, tmp_path: Path) -> None:
     shutil.copytree(desk.folder, before, dirs_exist_ok=True)
     good("keys", "rotate", "log", "--to", "log-2027", "--keys", keys)
     assert "the key log is retired" in told(
-        "certify", "--workspace", desk.workspace, "--keys", keys, "--key", "log", "--issuer", "center", "--commission",
+        "certify",
+        "--workspace",
+        desk.workspace,
+        "--keys",
+        keys,
+        "--key",
+        "log",
+        "--issuer",
+        "center",
+        "--commission",
         "commission.yaml",
-    )  # fmt: skip
+    )
     certify(Signed(desk.workspace, keys), keys=("log-2027",))
     outside = tmp_path / "verifier"
     outside.mkdir()
@@ -187,10 +273,44 @@ def test_a_certificate_from_an_authority_is_installed(tmp_path: Path) -> None:
     (tmp_path / "own.csr").write_text(asked.stdout)
     run = functools.partial(subprocess.run, check=True, capture_output=True, cwd=tmp_path)
     run(["openssl", "req", "-in", "own.csr", "-verify", "-noout"])
-    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-         "ca.key", "-out", "ca.crt", "-subj", "/CN=CA", "-days", "30"])  # fmt: skip
-    run(["openssl", "x509", "-req", "-in", "own.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days",
-         "30", "-out", "own.crt"])  # fmt: skip
+    run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.crt",
+            "-subj",
+            "/CN=CA",
+            "-days",
+            "30",
+        ]
+    )
+    run(
+        [
+            "openssl",
+            "x509",
+            "-req",
+            "-in",
+            "own.csr",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "30",
+            "-out",
+            "own.crt",
+        ]
+    )
     chain = (tmp_path / "own.crt").read_text() + (tmp_path / "ca.crt").read_text()
     (tmp_path / "chain.pem").write_text(chain)
     good("keys", "install", "own", tmp_path / "chain.pem", "--keys", tmp_path)

@@ -34,15 +34,28 @@ class Lab:
         (place / "engine").mkdir()
         application = {**WEB, "ready": {"command": "true"}, "http": None, "version_command": "true"}
         application.pop("http")
-        self.folder = product(place / "p", application, axes={
-            "os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "n": [str(n) for n in range(CELLS)],
-        })  # fmt: skip
+        self.folder = product(
+            place / "p",
+            application,
+            axes={
+                "os": ["debian-12"],
+                "cpu": ["x86-64"],
+                "database": ["sqlite"],
+                "n": [str(n) for n in range(CELLS)],
+            },
+        )
         self.workspace = place / "ws"
 
     def __call__(self, verb: str, kill: int = 0, moment: str = "", jobs: int = 1) -> int:
         arguments = [verb, str(self.folder), str(self.workspace), kill, moment, jobs]
-        done = self.forks.run("tests.scripted:campaign", arguments, log=self.place / "log", timeout=60, cwd=Path.cwd(),
-                              env={"SCRIPTED": str(self.place / "engine")})  # fmt: skip
+        done = self.forks.run(
+            "tests.scripted:campaign",
+            arguments,
+            log=self.place / "log",
+            timeout=60,
+            cwd=Path.cwd(),
+            env={"SCRIPTED": str(self.place / "engine")},
+        )
         assert done.rc in (0, 137), done.text
         return done.rc
 

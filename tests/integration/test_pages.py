@@ -11,8 +11,8 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from harness.certify import decide, render_certificate
-from harness.certify.certificate import Signature
+from harness.certify.certificate import Signature, render_certificate
+from harness.certify.policy import decide
 from harness.model.definitions import Commission, Text
 from harness.model.view import CampaignView
 from harness.report.document import Issuing, render_document
@@ -33,9 +33,11 @@ def shaped(platforms: int, **application: Any) -> CampaignView:
         {"machine": "application", "name": "kernel", "declared": "", "observed": "6.6.0-72.0.0.oe2403", "holds": True},
         {"machine": "application", "name": "architecture", "declared": "x", "observed": "x", "holds": True},
         {"machine": "database", "name": "database version", "declared": "", "observed": "DB 15.18", "holds": True},
-    )  # fmt: skip
-    cells = [dataclasses.replace(shown.cells[n % 12], attestation=attestation, version="12.4.1-7ubuntu0.3")
-             for n in range(platforms)]  # fmt: skip
+    )
+    cells = [
+        dataclasses.replace(shown.cells[n % 12], attestation=attestation, version="12.4.1-7ubuntu0.3")
+        for n in range(platforms)
+    ]
     return dataclasses.replace(shown, cells=tuple(cells), application={**shown.application, **application})
 
 
@@ -98,9 +100,14 @@ def pictures() -> dict[str, Image.Image]:
     drafted = render_certificate(shaped(3), TEMPLATES, profile, kind, ISSUE, DIGESTS, commission=commission)[0]
     issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=profile, commission=commission, state="draft")
     report = pypdfium2.PdfDocument(render_document(view(tested=2), TEMPLATES, issuing, DIGESTS)[0])
-    shown = {"certificate-1": certificate(shaped(1))[0], "certificate-8": certificate(shaped(8), signature=signed)[0],
-             "certificate-annex": certificate(shaped(12))[1], "certificate-draft": pypdfium2.PdfDocument(drafted)[0],
-             "report-cover": report[0], "report-general": report[2]}  # fmt: skip
+    shown = {
+        "certificate-1": certificate(shaped(1))[0],
+        "certificate-8": certificate(shaped(8), signature=signed)[0],
+        "certificate-annex": certificate(shaped(12))[1],
+        "certificate-draft": pypdfium2.PdfDocument(drafted)[0],
+        "report-cover": report[0],
+        "report-general": report[2],
+    }
     return {name: page.render(scale=DPI / 72).to_pil().convert("L") for name, page in shown.items()}
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from harness.certify.checking import check, status_of
-from harness.certify.keys import trusted
-from harness.certify.logs import check_log
-from harness.certify.register import Register, proof_text
 from harness.errors import UsageError
+from harness.register.register import Register, proof_text
+from harness.signing.keys import trusted
+from harness.verification.checking import check, status_of
+from harness.verification.logs import check_log
 from tests.integration.test_signing import Signed, invoke, made
 
 __all__ = ["made"]  # a fixture
@@ -38,8 +38,13 @@ class Issued:
 
     def steps(self, *, days: int = 0, register: Path | None = None) -> tuple[str, dict[str, str]]:
         now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
-        steps = check(self.signed.folder, trusted([self.signed.keys]), register=register or self.register,
-                      memory=self.memory, now=now)  # fmt: skip
+        steps = check(
+            self.signed.folder,
+            trusted([self.signed.keys]),
+            register=register or self.register,
+            memory=self.memory,
+            now=now,
+        )
         return status_of(steps).value, {step.name: step.detail for step in steps}
 
     def revoke(self, *words: str) -> Any:
@@ -48,8 +53,13 @@ class Issued:
     def by_openssl(self, key: str = "sm2", register: Path | None = None, log_key: str = "ed25519") -> int:
         """Exit code of ``verify.sh``, which remembers what it saw as ``harness verify`` does."""
         keys = [str(self.signed.keys / f"{name}.pub.pem") for name in (key, log_key)]
-        words = [str(self.signed.folder / "verify.sh"), str(self.signed.folder), keys[0],
-                 str(register or self.register), keys[1]]  # fmt: skip
+        words = [
+            str(self.signed.folder / "verify.sh"),
+            str(self.signed.folder),
+            keys[0],
+            str(register or self.register),
+            keys[1],
+        ]
         self.memory.parent.mkdir(exist_ok=True)
         environment = {"PATH": os.environ["PATH"], "HARNESS_SEEN": str(self.memory.with_name("seen.txt"))}
         return subprocess.run(["sh", *words], capture_output=True, check=False, env=environment).returncode
@@ -79,11 +89,14 @@ def test_a_certificate_that_stands(issued: Issued) -> None:
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (["--reason", "the product was withdrawn"], "revoked on "),
-    (["--reason", "under review", "--status", "suspended"], "suspended on "),
-    (["--reason", "amended", "--status", "superseded", "--by", "XC-2"], ", by XC-2: amended"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--reason", "the product was withdrawn"], "revoked on "),
+        (["--reason", "under review", "--status", "suspended"], "suspended on "),
+        (["--reason", "amended", "--status", "superseded", "--by", "XC-2"], ", by XC-2: amended"),
+    ],
+)
 def test_one_that_no_longer_holds(issued: Issued, words: list[str], told: str) -> None:
     assert issued.revoke(*words).exit_code == 0
     status, steps = issued.steps()
@@ -241,11 +254,15 @@ def test_one_that_expired(made: Signed, tmp_path: Path, monkeypatch: pytest.Monk
         assert issued.by_openssl() == code, days
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (["--reason", 'say "x"'], "without quotation marks"), (["--reason", " "], "a reason is one line"),
-    (["--reason", "x", "--status", "superseded"], "belong together"),
-    (["--reason", "x", "--by", "XC-2"], "belong together"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--reason", 'say "x"'], "without quotation marks"),
+        (["--reason", " "], "a reason is one line"),
+        (["--reason", "x", "--status", "superseded"], "belong together"),
+        (["--reason", "x", "--by", "XC-2"], "belong together"),
+    ],
+)
 def test_words_that_do_not_fit(issued: Issued, words: list[str], told: str) -> None:
     done = issued.revoke(*words)
     assert isinstance(done.exception, UsageError)

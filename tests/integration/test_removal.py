@@ -6,11 +6,12 @@ import threading
 from pathlib import Path
 
 from harness.campaigns import cache_folder
-from harness.definitions import Catalogue, parse
+from harness.containers.engine import Engine
+from harness.containers.images import BaseImages
 from harness.evidence import Recorder, Workspace
-from harness.machines import Engine
 from harness.model.definitions import Os
-from harness.provision import BaseImages
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse
 
 ROUNDS = 6
 
@@ -26,8 +27,17 @@ def test_whoever_comes_second_waits_for_the_first(tmp_path: Path) -> None:
         name = f"harness-removal-{workspace.id}-{number}"
         labels = engine.labels("removal", str(number), "application")
         engine.create_network(name, labels)
-        engine.create_container(name, base.id, labels=labels, memory=64 << 20, cpus=1.0, processes=32, network=name,
-                                alias="application", environment={})  # fmt: skip
+        engine.create_container(
+            name,
+            base.id,
+            labels=labels,
+            memory=64 << 20,
+            cpus=1.0,
+            processes=32,
+            network=name,
+            alias="application",
+            environment={},
+        )
         first = threading.Thread(target=other.remove_container, args=(name,))
         first.start()
         engine.remove_container(name)

@@ -20,9 +20,11 @@ ADD = "void add(double *a, double *b, int n) { for (int i = 0; i < n; i++) a[i] 
 COUNT = "int count(int *p) { return __atomic_fetch_add(p, 1, __ATOMIC_SEQ_CST); }\n"
 MAIN = "int main(void) { return 0; }\n"
 #: What the packages below are built for: Debian 12 and forky, and every CPU class of the three architectures.
-DEBIAN = Targets(cpus={n: c for n, c in TARGETS.cpus.items() if n != "loongson-2k"},
-                 systems={n: TARGETS.systems[n] for n in ("debian-12", "debian-forky")},
-                 databases={n: TARGETS.databases[n] for n in ("postgresql", "mariadb", "sqlite")})  # fmt: skip
+DEBIAN = Targets(
+    cpus={n: c for n, c in TARGETS.cpus.items() if n != "loongson-2k"},
+    systems={n: TARGETS.systems[n] for n in ("debian-12", "debian-forky")},
+    databases={n: TARGETS.databases[n] for n in ("postgresql", "mariadb", "sqlite")},
+)
 
 
 def build(path: Path, source: str, compiler: str, *options: str) -> Path:
@@ -36,15 +38,19 @@ def found(path: Path, rule: str) -> list[Finding]:
     return [one for one in scan([path], RULES, TARGETS).findings if one.rule == rule]
 
 
-@pytest.mark.parametrize(("compiler", "source", "options", "rule", "good"), [
-    (X86, ADD, ["-mavx512f", "-O3", "-mprefer-vector-width=512"], "ISA-2", ["-mavx2", "-O3"]),
-    (ARM, COUNT, ["-march=armv8.1-a"], "ISA-3", ["-march=armv8-a"]),
-    (ARM, COUNT, ["-march=armv8.1-a"], "ISA-3", ["-march=armv8-a", "-mno-outline-atomics"]),
-    (ARM, ADD, ["-march=armv8.2-a+sve", "-O3"], "ISA-4", ["-march=armv8.2-a", "-O3"]),
-    (ARM, COUNT, ["-Wl,-z,max-page-size=4096"], "PAGE-1", ["-Wl,-z,max-page-size=65536"]),
-])  # fmt: skip
-def test_what_a_compiler_makes(tmp_path: Path, compiler: str, source: str, options: list[str], rule: str,
-                               good: list[str]) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("compiler", "source", "options", "rule", "good"),
+    [
+        (X86, ADD, ["-mavx512f", "-O3", "-mprefer-vector-width=512"], "ISA-2", ["-mavx2", "-O3"]),
+        (ARM, COUNT, ["-march=armv8.1-a"], "ISA-3", ["-march=armv8-a"]),
+        (ARM, COUNT, ["-march=armv8.1-a"], "ISA-3", ["-march=armv8-a", "-mno-outline-atomics"]),
+        (ARM, ADD, ["-march=armv8.2-a+sve", "-O3"], "ISA-4", ["-march=armv8.2-a", "-O3"]),
+        (ARM, COUNT, ["-Wl,-z,max-page-size=4096"], "PAGE-1", ["-Wl,-z,max-page-size=65536"]),
+    ],
+)
+def test_what_a_compiler_makes(
+    tmp_path: Path, compiler: str, source: str, options: list[str], rule: str, good: list[str]
+) -> None:
     bad = build(tmp_path / "bad", source + MAIN, compiler, *options)
     fine = build(tmp_path / "good", source + MAIN, compiler, *good)
     (one,) = found(bad, rule)
@@ -59,8 +65,14 @@ def test_what_a_compiler_makes(tmp_path: Path, compiler: str, source: str, optio
 def test_a_library_blocks_where_something_is_linked_with_it(tmp_path: Path) -> None:
     library = build(tmp_path / "libadd.so", COUNT, ARM, "-shared", "-fPIC", "-march=armv8.1-a")
     assert [one.severity for one in found(library, "ISA-3")] == ["warning"], "whoever loads it may ask first"
-    build(tmp_path / "app", "int count(int *);\nint main(void) { int i = 0; return count(&i); }\n", ARM,
-          f"-L{tmp_path}", "-Wl,--no-as-needed", "-ladd")  # fmt: skip
+    build(
+        tmp_path / "app",
+        "int count(int *);\nint main(void) { int i = 0; return count(&i); }\n",
+        ARM,
+        f"-L{tmp_path}",
+        "-Wl,--no-as-needed",
+        "-ladd",
+    )
     assert [one.severity for one in found(tmp_path, "ISA-3")] == ["blocker"]
 
 
@@ -105,8 +117,11 @@ def test_a_real_rpm(tmp_path: Path) -> None:
         f"%description\nt\n%install\n"
         f"mkdir -p %{{buildroot}}/opt\ncp {tmp_path}/app %{{buildroot}}/opt/app\n%files\n/opt/app\n"
     )
-    subprocess.run(["rpmbuild", "-bb", "--define", f"_topdir {tmp_path}/rpm", str(tmp_path / "t.spec")], check=True,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(
+        ["rpmbuild", "-bb", "--define", f"_topdir {tmp_path}/rpm", str(tmp_path / "t.spec")],
+        check=True,
+        capture_output=True,
+    )
     (package,) = (tmp_path / "rpm").rglob("*.rpm")
     result = scan([package], RULES, TARGETS)
     assert result.unread == 0, result.findings
@@ -131,14 +146,35 @@ def test_the_application_of_the_first_slice(harness: Run, tmp_path: Path) -> Non
     """PowerDNS: nothing blocks where it is tested; Kylin V10 lacks its glibc; each schema is for its database."""
     packages = fetch(POWERDNS)
     assert len(packages) == 12
-    known = [word for one in ("cpu=kunpeng-920", "cpu=phytium-ft2000plus", "cpu=loongson-3a5000", "os=debian-12",
-                              "os=debian-forky", "database=postgresql", "database=mariadb", "database=sqlite")
-             for word in ("--target", one)]  # fmt: skip
+    known = [
+        word
+        for one in (
+            "cpu=kunpeng-920",
+            "cpu=phytium-ft2000plus",
+            "cpu=loongson-3a5000",
+            "os=debian-12",
+            "os=debian-forky",
+            "database=postgresql",
+            "database=mariadb",
+            "database=sqlite",
+        )
+        for word in ("--target", one)
+    ]
     ran = harness("scan", *packages, *known, "--format", "json")
     assert ran.code == 0, ran.out
     assert [one for one in ran.json["findings"] if one["severity"] == "blocker"] == []
-    kylin = harness("scan", *packages, "--target", "cpu=kunpeng-920", "--target", "os=kylin-v10-sp3", "--target",
-                    "database=dameng-dm8", "--format", "json")  # fmt: skip
+    kylin = harness(
+        "scan",
+        *packages,
+        "--target",
+        "cpu=kunpeng-920",
+        "--target",
+        "os=kylin-v10-sp3",
+        "--target",
+        "database=dameng-dm8",
+        "--format",
+        "json",
+    )
     assert kylin.code == 1
     rules = {one["rule"] for one in kylin.json["findings"]}
     assert {"LIBC-1", "LIBC-2", "SQL-2"} <= rules

@@ -74,8 +74,13 @@ def verified(signed: Signed, *words: str | Path) -> tuple[str, list[dict[str, st
 
 def by_openssl(signed: Signed, key: str = "ed25519") -> int:
     path = signed.keys / f"{key}.pub.pem"
-    done = subprocess.run(["sh", str(signed.folder / "verify.sh"), str(signed.folder), str(path)], capture_output=True,
-                          text=True, check=False, env={"PATH": os.environ["PATH"]})  # fmt: skip
+    done = subprocess.run(
+        ["sh", str(signed.folder / "verify.sh"), str(signed.folder), str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"]},
+    )
     return done.returncode
 
 
@@ -101,8 +106,12 @@ def test_what_is_said_is_what_was_recorded(signed: Signed) -> None:
     platforms = said["adaptation"]["predicate"]["platforms"]
     assert [one["cell"] for one in platforms] == [cell["id"] for cell in record["cells"]]
     assert [one["fidelity"] for one in platforms] == [cell["fidelity"] for cell in record["cells"]]
-    passed = [f"{cell['id']}/{case['suite']}/{case['id']}" for cell in record["cells"] for case in cell["cases"]
-              if case["result"] == "pass"]  # fmt: skip
+    passed = [
+        f"{cell['id']}/{case['suite']}/{case['id']}"
+        for cell in record["cells"]
+        for case in cell["cases"]
+        if case["result"] == "pass"
+    ]
     assert said["test-result"]["predicate"]["passedTests"] == passed
     assert said["test-result"]["predicate"]["result"] == "PASSED"
 
@@ -131,8 +140,10 @@ def another_key(folder: Path, signed: Signed, *, claim: bool) -> None:
     others = signed.keys.parent / "others"
     assert invoke("certify", "--workspace", signed.workspace, "--keys", others, "--key", "other").exit_code == 0
     if claim:
-        ids = {name: json.loads(invoke("keys", "list", "--keys", place, "--format", "json").stdout)["keys"]
-               for name, place in (("own", signed.keys), ("other", others))}  # fmt: skip
+        ids = {
+            name: json.loads(invoke("keys", "list", "--keys", place, "--format", "json").stdout)["keys"]
+            for name, place in (("own", signed.keys), ("other", others))
+        }
         mine = next(key["keyid"] for key in ids["own"] if key["name"] == "ed25519")
         for file in folder.glob("*.dsse.json"):
             edit(file, ids["other"][0]["keyid"].encode(), mine.encode())
@@ -140,30 +151,45 @@ def another_key(folder: Path, signed: Signed, *, claim: bool) -> None:
 
 FORGERIES: dict[str, tuple[Callable[[Path, Signed], None], str]] = {
     "a verdict changed in the record": (
-        lambda f, _: edit(f / "campaign.json", b'"verdict": "conformant"', b'"verdict": "conditional"'), "invalid"),
+        lambda f, _: edit(f / "campaign.json", b'"verdict": "conformant"', b'"verdict": "conditional"'),
+        "invalid",
+    ),
     "a verdict changed in the statement": (
-        lambda f, _: repack(f / "adaptation.dsse.json", lambda v: v["predicate"].update(verdict="x")), "invalid"),
-    "another product's certificate": (
-        lambda f, _: (f / "certificate.pdf").write_bytes(b"%PDF-1.7 another"), "invalid"),
+        lambda f, _: repack(f / "adaptation.dsse.json", lambda v: v["predicate"].update(verdict="x")),
+        "invalid",
+    ),
+    "another product's certificate": (lambda f, _: (f / "certificate.pdf").write_bytes(b"%PDF-1.7 another"), "invalid"),
     "a report changed": (lambda f, _: edit(f / "report.html", b"</html>", b" </html>"), "invalid"),
     "a cell removed": (
-        lambda f, _: repack(f / "adaptation.dsse.json", lambda v: v["predicate"]["platforms"].pop()), "invalid"),
+        lambda f, _: repack(f / "adaptation.dsse.json", lambda v: v["predicate"]["platforms"].pop()),
+        "invalid",
+    ),
     "a platform swapped": (
-        lambda f, _: repack(f / "adaptation.dsse.json",
-                            lambda v: v["predicate"]["platforms"][0]["axes"].update(cpu="kunpeng-920")), "invalid"),
+        lambda f, _: repack(
+            f / "adaptation.dsse.json", lambda v: v["predicate"]["platforms"][0]["axes"].update(cpu="kunpeng-920")
+        ),
+        "invalid",
+    ),
     "a fidelity improved": (
-        lambda f, _: repack(f / "adaptation.dsse.json",
-                            lambda v: v["predicate"]["platforms"][0].update(fidelity="physical")), "invalid"),
+        lambda f, _: repack(
+            f / "adaptation.dsse.json", lambda v: v["predicate"]["platforms"][0].update(fidelity="physical")
+        ),
+        "invalid",
+    ),
     "a subject removed": (lambda f, _: repack(f / "test-result.dsse.json", lambda v: v["subject"].pop(0)), "invalid"),
     "another type": (
-        lambda f, _: edit(f / "adaptation.dsse.json", b"vnd.in-toto+json", b"vnd.in-toto+jsom"), "invalid"),
+        lambda f, _: edit(f / "adaptation.dsse.json", b"vnd.in-toto+json", b"vnd.in-toto+jsom"),
+        "invalid",
+    ),
     "one statement in the place of the other": (
-        lambda f, _: shutil.copy(f / "test-result.dsse.json", f / "adaptation.dsse.json") and None, "invalid"),
+        lambda f, _: shutil.copy(f / "test-result.dsse.json", f / "adaptation.dsse.json") and None,
+        "invalid",
+    ),
     "another issuer": (lambda f, s: another_key(f, s, claim=False), "could-not-check"),
     "another issuer under this one's id": (lambda f, s: another_key(f, s, claim=True), "invalid"),
     "a statement missing": (lambda f, _: (f / "test-result.dsse.json").unlink(), "could-not-check"),
     "a file missing": (lambda f, _: (f / "report.html").unlink(), "could-not-check"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FORGERIES)

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness.campaigns import cache_folder
-from harness.machines import Engine
+from harness.containers.cache import remove_unused
+from harness.containers.engine import Engine
+from harness.containers.environments import Environments
+from harness.containers.images import BaseImages
 from harness.model.recipe import Recipe
-from harness.provision import BaseImages, Environments, remove_unused
 from tests.labs import Notes, system
 
 DAY = 86_400

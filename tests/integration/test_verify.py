@@ -66,8 +66,14 @@ SECOND = "(SELECT max(seq) FROM events)"
         (["UPDATE events SET cell = 'other' WHERE seq = 7"], {CHAIN}),
         (["DELETE FROM events WHERE seq = 9"], {CHAIN}),
         (["DELETE FROM events WHERE seq = 1"], {CHAIN, TABLES}),
-        (["UPDATE events SET seq = -1 WHERE seq = 11", "UPDATE events SET seq = 11 WHERE seq = 12",
-          "UPDATE events SET seq = 12 WHERE seq = -1"], {CHAIN}),
+        (
+            [
+                "UPDATE events SET seq = -1 WHERE seq = 11",
+                "UPDATE events SET seq = 11 WHERE seq = 12",
+                "UPDATE events SET seq = 12 WHERE seq = -1",
+            ],
+            {CHAIN},
+        ),
         (["DELETE FROM events WHERE kind = 'campaign-closed'"], {TABLES}),
         (["UPDATE observations SET result = 'fail' WHERE \"case\" = 'DEP-1'"], {TABLES}),
         (["DELETE FROM observations WHERE \"case\" = 'DEP-2'"], {TABLES}),
@@ -77,7 +83,7 @@ SECOND = "(SELECT max(seq) FROM events)"
         (["UPDATE campaigns SET plan = '{}'"], {TABLES}),
         (["DELETE FROM files"], {TABLES}),
     ],
-)  # fmt: skip
+)
 def test_a_journal_that_was_changed(workspace: Path, statements: list[str], found: set[str]) -> None:
     sql(workspace, *statements)
     assert found <= wrong(workspace)
@@ -108,7 +114,7 @@ def any_file(place: Path, pattern: str) -> Path:
         ("campaigns/*/certificate.pdf", lambda p: p.unlink(), "reports"),
         ("campaigns/*/campaign.json", lambda p: p.write_text("{}"), "reports"),
     ],
-)  # fmt: skip
+)
 def test_files_that_were_changed(workspace: Path, pattern: str, work: Callable[[Path], object], found: str) -> None:
     work(any_file(workspace, pattern))
     assert wrong(workspace) == {found}

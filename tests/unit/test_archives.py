@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.provision.archives import UnfitArchive, plain_tar
+from harness.provision.unpacking import UnfitArchive, plain_tar
 
 
 def tar_of(path: Path, *entries: dict[str, Any], mode: str = "w:gz") -> Path:
@@ -35,9 +35,13 @@ def names(data: bytes) -> dict[str, tarfile.TarInfo]:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_files_arrive_as_roots_and_without_their_first_folder(tmp_path: Path, mode: str) -> None:
-    path = tar_of(tmp_path / "a", {"name": "p-1.0/bin/tool", "data": b"#!", "mode": 0o4755, "uid": 1000},
-                  {"name": "p-1.0/lib/l.so.1", "data": b"x"},
-                  {"name": "p-1.0/lib/l.so", "type": tarfile.SYMTYPE, "linkname": "l.so.1"}, mode=mode)  # fmt: skip
+    path = tar_of(
+        tmp_path / "a",
+        {"name": "p-1.0/bin/tool", "data": b"#!", "mode": 0o4755, "uid": 1000},
+        {"name": "p-1.0/lib/l.so.1", "data": b"x"},
+        {"name": "p-1.0/lib/l.so", "type": tarfile.SYMTYPE, "linkname": "l.so.1"},
+        mode=mode,
+    )
     found = names(plain_tar(path, strip=1))
     assert set(found) == {"bin/tool", "lib/l.so.1", "lib/l.so"}
     assert found["bin/tool"].uid == 0
@@ -56,13 +60,17 @@ def test_a_zip_arrives_too(tmp_path: Path) -> None:
     assert found["p/tool"].mode & 0o111
 
 
-@pytest.mark.parametrize("entry", [
-    {"name": "../out", "data": b"x"}, {"name": "a/../../out", "data": b"x"},
-    {"name": "link", "type": tarfile.SYMTYPE, "linkname": "../../etc/passwd"},
-    {"name": "link", "type": tarfile.SYMTYPE, "linkname": "/etc/passwd"},
-    {"name": "hard", "type": tarfile.LNKTYPE, "linkname": "../out"},
-    {"name": "dev", "type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"name": "../out", "data": b"x"},
+        {"name": "a/../../out", "data": b"x"},
+        {"name": "link", "type": tarfile.SYMTYPE, "linkname": "../../etc/passwd"},
+        {"name": "link", "type": tarfile.SYMTYPE, "linkname": "/etc/passwd"},
+        {"name": "hard", "type": tarfile.LNKTYPE, "linkname": "../out"},
+        {"name": "dev", "type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3},
+    ],
+)
 def test_what_would_leave_its_folder_is_refused(tmp_path: Path, entry: dict[str, Any]) -> None:
     with pytest.raises(UnfitArchive, match=r"would leave its folder|cannot be read"):
         plain_tar(tar_of(tmp_path / "a", entry))

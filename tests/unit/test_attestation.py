@@ -6,11 +6,10 @@ import time
 
 import pytest
 
-from harness.definitions.entries import entry
+from harness.attest.attestation import attest, attest_database
 from harness.errors import InfrastructureError
 from harness.model.definitions import Cpu, Database, Os
-from harness.provision import attest
-from harness.provision.attestation import attest_database
+from harness.reading.entries import entry
 from harness.system.process import Completed
 
 
@@ -19,10 +18,16 @@ class Machine:
 
     def __init__(self, **answer: str) -> None:
         self.answer = {
-            "clock": str(int(time.time())), "arch": "x86_64", "loader": "/lib64/ld-linux-x86-64.so.2",
-            "cpu.flags": "sse2", "os.ID": "debian", "os.VERSION_ID": "12", "glibc": "2.36",
-            "file./etc/debian_version": "12.5", **answer,
-        }  # fmt: skip
+            "clock": str(int(time.time())),
+            "arch": "x86_64",
+            "loader": "/lib64/ld-linux-x86-64.so.2",
+            "cpu.flags": "sse2",
+            "os.ID": "debian",
+            "os.VERSION_ID": "12",
+            "glibc": "2.36",
+            "file./etc/debian_version": "12.5",
+            **answer,
+        }
 
     def run(self, command: str, **_: object) -> Completed:
         return Completed(rc=0, out="".join(f"{key}={value}\n" for key, value in self.answer.items()))
@@ -59,8 +64,9 @@ def test_no_clock_at_all(text: str) -> None:
 def test_a_database_of_another_version(version: str, holds: bool) -> None:
     value = entry("database/postgresql")[2]
     assert isinstance(value, Database)
-    found = attest_database(value.model_copy(update={"declared": "PostgreSQL 15."}), version,
-                            {"server_encoding": "utf8"})  # fmt: skip
+    found = attest_database(
+        value.model_copy(update={"declared": "PostgreSQL 15."}), version, {"server_encoding": "utf8"}
+    )
     assert (found.mismatches == ()) is holds
 
 

@@ -38,11 +38,19 @@ def test_what_could_be_executed_still_can(tmp_path: Path) -> None:
     assert (tmp_path / "out/a/b").stat().st_mode & 0o111 == 0
 
 
-@pytest.mark.parametrize("entry", [
-    member("/tmp/absolute"), member("../beside"), member("a/../../beside"), member("manifest.json"),
-    member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-    member("hard", type=tarfile.LNKTYPE, linkname="manifest.json"), member("pipe", type=tarfile.FIFOTYPE),
-], ids=lambda entry: f"{entry.name} {entry.type!r}")  # fmt: skip
+@pytest.mark.parametrize(
+    "entry",
+    [
+        member("/tmp/absolute"),
+        member("../beside"),
+        member("a/../../beside"),
+        member("manifest.json"),
+        member("link", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        member("hard", type=tarfile.LNKTYPE, linkname="manifest.json"),
+        member("pipe", type=tarfile.FIFOTYPE),
+    ],
+    ids=lambda entry: f"{entry.name} {entry.type!r}",
+)
 def test_only_plain_files_inside_are_taken(tmp_path: Path, entry: tarfile.TarInfo) -> None:
     path = pack(tmp_path / "b.tar", (entry, b""))
     with pytest.raises(UsageError, match="no plain file of its own inside the bundle"):

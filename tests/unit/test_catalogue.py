@@ -10,15 +10,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from harness.attest.serving import host_ids, serving
 from harness.cli.catalogue import facts_of
 from harness.cli.entry import cli
-from harness.definitions import parse, read
-from harness.definitions.entries import TARGET_KINDS, entries, entry
 from harness.errors import DefinitionError, UsageError
+from harness.machines.placing import by_vm
 from harness.model.definitions import Cpu, Os
 from harness.model.results import Fidelity
-from harness.provision import by_vm
-from harness.provision.serving import host_ids, serving
+from harness.reading.entries import TARGET_KINDS, entries, entry
+from harness.reading.read import parse, read
 from tests.unit.conftest import MatrixFolder
 
 INTEL = {"vendor_id": "GenuineIntel", "cpu family": "6"}
@@ -30,17 +30,29 @@ def cpu(name: str) -> Cpu:
     return value
 
 
-@pytest.mark.parametrize(("kind", "names"), [
-    ("cpu", "kunpeng-920 phytium-ft2000plus phytium-s2500 phytium-d2000 hygon-c86 zhaoxin-kh40000 zhaoxin-kx6000 "
-            "zhaoxin-kx7000 loongson-3a4000 loongson-3a5000 loongson-3a6000 loongson-3c5000 sunway-3231 riscv64"),
-    ("os", "openeuler-20.03 openeuler-22.03 openeuler-24.03 kylin-v10-sp1 kylin-v10-sp2 kylin-v10-sp3 kylin-v11 "
-           "uos-server-20 anolis-8 anolis-23 deepin-23 loongnix-20 debian-12 debian-13 debian-forky"),
-    ("database", "dameng-dm8 kingbase-v8 opengauss gaussdb gbase-8a gbase-8s gbase-8c oceanbase tidb oscar highgo "
-                 "vastbase uxdb yashandb postgresql mariadb mysql sqlite"),
-    ("middleware", "tongweb bes apusic inforsuite tomcat-10"),
-    ("runtime", "bisheng-jdk-17 dragonwell-8 kona-jdk-17 loongson-jdk-17 openjdk-17"),
-    ("accelerator", "ascend-910b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (
+            "cpu",
+            "kunpeng-920 phytium-ft2000plus phytium-s2500 phytium-d2000 hygon-c86 zhaoxin-kh40000 zhaoxin-kx6000 "
+            "zhaoxin-kx7000 loongson-3a4000 loongson-3a5000 loongson-3a6000 loongson-3c5000 sunway-3231 riscv64",
+        ),
+        (
+            "os",
+            "openeuler-20.03 openeuler-22.03 openeuler-24.03 kylin-v10-sp1 kylin-v10-sp2 kylin-v10-sp3 kylin-v11 "
+            "uos-server-20 anolis-8 anolis-23 deepin-23 loongnix-20 debian-12 debian-13 debian-forky",
+        ),
+        (
+            "database",
+            "dameng-dm8 kingbase-v8 opengauss gaussdb gbase-8a gbase-8s gbase-8c oceanbase tidb oscar highgo "
+            "vastbase uxdb yashandb postgresql mariadb mysql sqlite",
+        ),
+        ("middleware", "tongweb bes apusic inforsuite tomcat-10"),
+        ("runtime", "bisheng-jdk-17 dragonwell-8 kona-jdk-17 loongson-jdk-17 openjdk-17"),
+        ("accelerator", "ascend-910b"),
+    ],
+)
 def test_what_the_programme_knows_is_there(kind: str, names: str) -> None:
     assert set(names.split()) <= entries(kind).keys()
 
@@ -62,31 +74,50 @@ def test_the_certainty_of_one_fact_may_be_another() -> None:
 
 def test_provenance_is_of_something_that_is_stated(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text(yaml.safe_dump({
-        "cpu": "c", "name": "C", "vendor": "V", "architecture": "x86_64", "certainty": "source", "source": "s",
-        "provenance": {"page_sizes": {"certainty": "likely", "source": "t"}},
-    }))  # fmt: skip
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "cpu": "c",
+                "name": "C",
+                "vendor": "V",
+                "architecture": "x86_64",
+                "certainty": "source",
+                "source": "s",
+                "provenance": {"page_sizes": {"certainty": "likely", "source": "t"}},
+            }
+        )
+    )
     with pytest.raises(DefinitionError, match="provenance of page_sizes, which this file does not state"):
         parse(path, Cpu)
 
 
-@pytest.mark.parametrize(("name", "architecture", "ids", "fidelity", "by"), [
-    ("hygon-c86", "x86_64", INTEL, None, "vendor_id GenuineIntel, not HygonGenuine"),
-    ("hygon-c86", "x86_64", {}, None, "vendor_id nothing"),
-    ("hygon-c86", "x86_64", {"vendor_id": "HygonGenuine", "cpu family": "24"}, Fidelity.CONTAINER, "this machine"),
-    ("hygon-c86", "aarch64", {}, Fidelity.USER_EMULATED, "qemu-user Dhyana"),
-    ("zhaoxin-kx6000", "aarch64", {}, None, "QEMU has no model of it"),
-    ("x86-64", "x86_64", INTEL, Fidelity.CONTAINER, "this machine"),
-    ("x86-64", "aarch64", {}, Fidelity.USER_EMULATED, "qemu-user default model"),
-    ("kunpeng-920", "x86_64", INTEL, Fidelity.USER_EMULATED, "qemu-user neoverse-n1"),
-    ("kunpeng-920", "aarch64", {"CPU implementer": "0x48", "CPU part": "0xd01"}, Fidelity.CONTAINER, "this machine"),
-    ("kunpeng-920", "aarch64", {"CPU implementer": "0x70", "CPU part": "0x663"}, None, "CPU implementer 0x70"),
-    ("loongson-3a5000", "loongarch64", {"Model Name": "Loongson-3A5000-HV"}, Fidelity.CONTAINER, "this machine"),
-    ("loongson-3a5000", "loongarch64", {"Model Name": "Loongson-3A6000"}, None, "Loongson-3A6000"),
-    ("sunway-3231", "sw_64", {}, None, "no images are built for sw_64"),
-])  # fmt: skip
-def test_a_cpu_is_served_by_what_is_it_or_emulates_it(name: str, architecture: str, ids: dict[str, str],
-                                                      fidelity: Fidelity | None, by: str) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "architecture", "ids", "fidelity", "by"),
+    [
+        ("hygon-c86", "x86_64", INTEL, None, "vendor_id GenuineIntel, not HygonGenuine"),
+        ("hygon-c86", "x86_64", {}, None, "vendor_id nothing"),
+        ("hygon-c86", "x86_64", {"vendor_id": "HygonGenuine", "cpu family": "24"}, Fidelity.CONTAINER, "this machine"),
+        ("hygon-c86", "aarch64", {}, Fidelity.USER_EMULATED, "qemu-user Dhyana"),
+        ("zhaoxin-kx6000", "aarch64", {}, None, "QEMU has no model of it"),
+        ("x86-64", "x86_64", INTEL, Fidelity.CONTAINER, "this machine"),
+        ("x86-64", "aarch64", {}, Fidelity.USER_EMULATED, "qemu-user default model"),
+        ("kunpeng-920", "x86_64", INTEL, Fidelity.USER_EMULATED, "qemu-user neoverse-n1"),
+        (
+            "kunpeng-920",
+            "aarch64",
+            {"CPU implementer": "0x48", "CPU part": "0xd01"},
+            Fidelity.CONTAINER,
+            "this machine",
+        ),
+        ("kunpeng-920", "aarch64", {"CPU implementer": "0x70", "CPU part": "0x663"}, None, "CPU implementer 0x70"),
+        ("loongson-3a5000", "loongarch64", {"Model Name": "Loongson-3A5000-HV"}, Fidelity.CONTAINER, "this machine"),
+        ("loongson-3a5000", "loongarch64", {"Model Name": "Loongson-3A6000"}, None, "Loongson-3A6000"),
+        ("sunway-3231", "sw_64", {}, None, "no images are built for sw_64"),
+    ],
+)
+def test_a_cpu_is_served_by_what_is_it_or_emulates_it(
+    name: str, architecture: str, ids: dict[str, str], fidelity: Fidelity | None, by: str
+) -> None:
     service = serving(cpu(name), architecture, ids)
     assert service.fidelity is fidelity
     assert by in service.by
@@ -96,12 +127,18 @@ def test_this_machine_shows_ids() -> None:
     assert host_ids()
 
 
-@pytest.mark.parametrize(("axis", "name", "told"), [
-    ("database", "dameng-dm8", "how to install and start it is not"), ("os", "kylin-v10-sp1", "it is licensed"),
-    ("os", "openeuler-24.03", "its images are not built here"), ("cpu", "sunway-3231", "no images are built for sw_64"),
-])  # fmt: skip
-def test_a_matrix_that_names_what_nothing_can_serve_is_told_so(folder: MatrixFolder, axis: str, name: str,
-                                                               told: str) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("axis", "name", "told"),
+    [
+        ("database", "dameng-dm8", "how to install and start it is not"),
+        ("os", "kylin-v10-sp1", "it is licensed"),
+        ("os", "openeuler-24.03", "its images are not built here"),
+        ("cpu", "sunway-3231", "no images are built for sw_64"),
+    ],
+)
+def test_a_matrix_that_names_what_nothing_can_serve_is_told_so(
+    folder: MatrixFolder, axis: str, name: str, told: str
+) -> None:
     axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"]}
     folder.change("matrix", axes={**axes, axis: [*axes[axis], name]})
     with pytest.raises(DefinitionError) as error:
@@ -154,21 +191,35 @@ def test_check_tells_each_pair_and_why_not() -> None:
         assert pair["served"] == (expected and (serving(one).fidelity is not None or machine))
         assert pair["by"]
     assert by["loongson-3a5000", "debian-12"]["by"] == "debian-12 has no loongarch64 release"
-    assert ask("check", "dameng-dm8") == (3, {"pairs": [], "targets": [{
-        "kind": "database", "name": "dameng-dm8", "served": False, "fidelity": None,
-        "by": "it is known, but how to install and start it is not",
-    }]})  # fmt: skip
+    assert ask("check", "dameng-dm8") == (
+        3,
+        {
+            "pairs": [],
+            "targets": [
+                {
+                    "kind": "database",
+                    "name": "dameng-dm8",
+                    "served": False,
+                    "fidelity": None,
+                    "by": "it is known, but how to install and start it is not",
+                }
+            ],
+        },
+    )
     code, found = ask("check", "os/debian-forky")
     assert (code, {pair["os"] for pair in found["pairs"]}) == (0, {"debian-forky"})
     done = CliRunner().invoke(cli, ["targets", "check"])
     assert "pairs can be served here" in done.output
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (["kylin-v11"], "kylin-v11 cannot be built: it is licensed"),
-    (["debian-12", "--cpu", "loongson-3a5000"], "debian-12 has no loongarch64 release"),
-    (["debian-12", "--cpu", "nothing"], "no cpu named 'nothing'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["kylin-v11"], "kylin-v11 cannot be built: it is licensed"),
+        (["debian-12", "--cpu", "loongson-3a5000"], "debian-12 has no loongarch64 release"),
+        (["debian-12", "--cpu", "nothing"], "no cpu named 'nothing'"),
+    ],
+)
 def test_what_cannot_be_built_is_told(words: list[str], told: str) -> None:
     done = CliRunner().invoke(cli, ["targets", "build", *words])
     assert isinstance(done.exception, UsageError)

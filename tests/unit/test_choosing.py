@@ -25,9 +25,17 @@ class Size:
     memory: int
 
 
-@pytest.mark.parametrize(("cpus", "gib", "asked", "jobs"), [
-    (2, 24, 0, 2), (64, 8, 0, 3), (64, 1, 0, 1), (2, 24, 6, 6), (64, 8, 60, 3), (64, 512, 0, 12),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cpus", "gib", "asked", "jobs"),
+    [
+        (2, 24, 0, 2),
+        (64, 8, 0, 3),
+        (64, 1, 0, 1),
+        (2, 24, 6, 6),
+        (64, 8, 60, 3),
+        (64, 512, 0, 12),
+    ],
+)
 def test_as_many_as_cpus_and_stated_limits_allow(cpus: int, gib: int, asked: int, jobs: int) -> None:
     definitions, plan = plan_of(POWERDNS)
     engine: Any = Size(cpus, gib * GIB)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.certify.code import NoProof, Proof, check_code, compact, read_proof
-from harness.certify.keys import Algorithm, KeyStore
 from harness.certify.steps import status_of
+from harness.signing.keys import Algorithm, KeyStore
 
 WORDS = "only for these tests"
 DAYS = st.dates(datetime.date(1970, 1, 2), datetime.date(4000, 1, 1))
@@ -32,10 +32,16 @@ def signed(store: KeyStore, algorithm: Algorithm, bare: Proof = BARE) -> Proof:
     return replace(bare, signature=compact(key, signature))
 
 
-@given(number=st.from_regex(r"[\w./()（）〔〕-]{1,64}", fullmatch=True), digest=st.binary(min_size=32, max_size=32),
-       issued=DAYS, until=st.none() | DAYS, signature=st.binary(min_size=64, max_size=64))  # fmt: skip
-def test_what_is_written_is_read(number: str, digest: bytes, issued: datetime.date, until: datetime.date | None,
-                                 signature: bytes) -> None:  # fmt: skip
+@given(
+    number=st.from_regex(r"[\w./()（）〔〕-]{1,64}", fullmatch=True),
+    digest=st.binary(min_size=32, max_size=32),
+    issued=DAYS,
+    until=st.none() | DAYS,
+    signature=st.binary(min_size=64, max_size=64),
+)
+def test_what_is_written_is_read(
+    number: str, digest: bytes, issued: datetime.date, until: datetime.date | None, signature: bytes
+) -> None:
     one = Proof(number=number, sha256=digest.hex(), issued=issued, until=until, signature=signature)
     assert read_proof(one.text("https://example.invalid/c/{number}")) == one
     assert read_proof(one.text()) == one

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from harness.containers.machine import ContainerMachine
 from harness.errors import InfrastructureError
-from harness.machines import ContainerMachine
 
 
 def machine(out: bytes | None, err: bytes | None, rc: int | None) -> ContainerMachine:
-    api = SimpleNamespace(exec_create=lambda *_, **__: {"Id": "x"}, exec_start=lambda *_: (out, err),
-                          exec_inspect=lambda _: {"ExitCode": rc})  # fmt: skip
+    api = SimpleNamespace(
+        exec_create=lambda *_, **__: {"Id": "x"},
+        exec_start=lambda *_: (out, err),
+        exec_inspect=lambda _: {"ExitCode": rc},
+    )
     engine: Any = SimpleNamespace(client=SimpleNamespace(api=api))
     return ContainerMachine(engine, "0123456789abcdef")
 

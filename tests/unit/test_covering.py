@@ -28,14 +28,21 @@ def shapes(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[dict[int, list[int]]
     rules = []
     for _ in range(draw(st.integers(0, 5))):
         axes = draw(st.lists(st.integers(0, len(sizes) - 1), min_size=1, max_size=3, unique=True))
-        rules.append({axis: draw(st.lists(st.integers(0, sizes[axis] - 1), min_size=1, max_size=2, unique=True))
-                      for axis in axes})  # fmt: skip
+        rules.append(
+            {
+                axis: draw(st.lists(st.integers(0, sizes[axis] - 1), min_size=1, max_size=2, unique=True))
+                for axis in axes
+            }
+        )
     return sizes, tuple(rules)
 
 
 def legal(sizes: tuple[int, ...], rules: Any) -> list[tuple[int, ...]]:
-    return [row for row in itertools.product(*map(range, sizes))
-            if not any(all(row[axis] in values for axis, values in rule.items()) for rule in rules)]  # fmt: skip
+    return [
+        row
+        for row in itertools.product(*map(range, sizes))
+        if not any(all(row[axis] in values for axis, values in rule.items()) for rule in rules)
+    ]
 
 
 def tuples(rows: list[tuple[int, ...]], strength: int) -> set[tuple[tuple[int, int], ...]]:
@@ -137,11 +144,17 @@ def test_rules_that_tie_twenty_axes_together() -> None:
     space = Space(sizes, rules)
     assert space.count == 19_117_425_356  # an earlier way of counting, rule by rule, came to the same
     names = ["os", "cpu", "database", *(f"a{number}" for number in range(17))]
-    matrix = Matrix.model_validate({
-        "matrix": "m", "suites": ["s"], "strategy": {"kind": "pairwise"},
-        "axes": {name: [str(value) for value in range(4)] for name in names},
-        "exclude": [{**{names[a]: [str(v) for v in vs] for a, vs in rule.items()}, "because": "r"} for rule in rules],
-    })  # fmt: skip
+    matrix = Matrix.model_validate(
+        {
+            "matrix": "m",
+            "suites": ["s"],
+            "strategy": {"kind": "pairwise"},
+            "axes": {name: [str(value) for value in range(4)] for name in names},
+            "exclude": [
+                {**{names[a]: [str(v) for v in vs] for a, vs in rule.items()}, "because": "r"} for rule in rules
+            ],
+        }
+    )
     cells = [dict(zip(names, map(str, row), strict=True)) for row in covering_array(space, 2)]
     assert faults_of(matrix, cells) == []
     assert any("not covered" in fault for fault in faults_of(matrix, cells[1:]))
@@ -161,32 +174,51 @@ def test_the_solver_finds_a_combination_where_there_is_one(shape: Any) -> None:
 
 
 def test_the_same_everywhere() -> None:
-    code = ("from harness.planning import Space, covering_array; from tests.shapes import WIDE; import hashlib;"
-            "print(hashlib.sha256(repr(covering_array(Space(*WIDE), 2, seed=7)).encode()).hexdigest())")  # fmt: skip
+    code = (
+        "from harness.planning import Space, covering_array; from tests.shapes import WIDE; import hashlib;"
+        "print(hashlib.sha256(repr(covering_array(Space(*WIDE), 2, seed=7)).encode()).hexdigest())"
+    )
     seen = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
-                       env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."}).stdout.strip()
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."},
+        ).stdout.strip()
         for seed in ("1", "2")
-    }  # fmt: skip
+    }
     # Written down: another machine, or another version of Python, must come to the same.
     assert seen == {"3cdc21a1f263655400ef94cc7e58decfc0695e06e6725d2a99f1c0d220f80624"}
 
 
 MATRIX: dict[str, Any] = {
-    "matrix": "m", "suites": ["s"], "strategy": {"kind": "pairwise", "must": [{"os": "a", "n": "1"}]},
+    "matrix": "m",
+    "suites": ["s"],
+    "strategy": {"kind": "pairwise", "must": [{"os": "a", "n": "1"}]},
     "axes": {"os": ["a", "b"], "cpu": ["p", "q"], "database": ["s", "m"], "n": ["1", "2"]},
     "exclude": [{"os": "a", "cpu": "p", "because": "x"}, {"database": "m", "unless": {"n": "2"}, "because": "y"}],
     "include": [{"os": "a", "cpu": "p", "database": "s", "n": "1"}],
-}  # fmt: skip
+}
 
 
 def plan_by_hand() -> tuple[Matrix, list[Mapping[str, str]]]:
     matrix = Matrix.model_validate(MATRIX)
     cells: list[Mapping[str, str]] = [
-        dict(zip(matrix.axes, values, strict=True)) for values in
-        [("a", "q", "s", "1"), ("a", "q", "m", "2"), ("b", "p", "s", "1"), ("b", "p", "m", "2"), ("b", "q", "s", "2"),
-         ("b", "q", "s", "1"), ("a", "p", "s", "1"), ("a", "q", "s", "2"), ("b", "p", "s", "2")]
-    ]  # fmt: skip
+        dict(zip(matrix.axes, values, strict=True))
+        for values in [
+            ("a", "q", "s", "1"),
+            ("a", "q", "m", "2"),
+            ("b", "p", "s", "1"),
+            ("b", "p", "m", "2"),
+            ("b", "q", "s", "2"),
+            ("b", "q", "s", "1"),
+            ("a", "p", "s", "1"),
+            ("a", "q", "s", "2"),
+            ("b", "p", "s", "2"),
+        ]
+    ]
     return matrix, cells
 
 
@@ -222,8 +254,15 @@ def test_no_row_of_an_array_can_be_dropped_unseen_unless_it_is_spare(shape: Any,
     names = ["os", "cpu", "database", "x", "y"][: len(sizes)]
     axes = {name: [str(v) for v in range(size)] for name, size in zip(names, sizes, strict=True)}
     exclude = [{**{names[a]: [str(v) for v in values] for a, values in rule.items()}, "because": "r"} for rule in rules]
-    matrix = Matrix.model_validate({"matrix": "m", "suites": ["s"], "axes": axes, "exclude": exclude,
-                                    "strategy": {"kind": "t-way", "strength": strength}})  # fmt: skip
+    matrix = Matrix.model_validate(
+        {
+            "matrix": "m",
+            "suites": ["s"],
+            "axes": axes,
+            "exclude": exclude,
+            "strategy": {"kind": "t-way", "strength": strength},
+        }
+    )
     rows = covering_array(Space(sizes, rules), strength)
     cells = [dict(zip(names, map(str, row), strict=True)) for row in rows]
     assert faults_of(matrix, cells) == []

@@ -13,11 +13,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.definitions import Catalogue, parse, read
-from harness.definitions.source import read_source
 from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Cpu, Database, Matrix, Os, Suite
 from harness.planning import expand
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse, read
+from harness.reading.source import read_source
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,8 +52,11 @@ def test_powerdns_has_twelve_cells_on_four_cpu_classes() -> None:
     plan = expand(read(ROOT / "matrices" / "powerdns"))
     assert len(plan.cells) == 12
     assert {cell.axes["cpu"] for cell in plan.cells} == {
-        "x86-64", "kunpeng-920", "phytium-ft2000plus", "loongson-3a5000"
-    }  # fmt: skip
+        "x86-64",
+        "kunpeng-920",
+        "phytium-ft2000plus",
+        "loongson-3a5000",
+    }
     assert all(excluded.because for excluded in plan.excluded)
 
 
@@ -84,16 +88,23 @@ def test_all_faults_are_gathered(folder: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "empty"), ("- a\n- b\n", "not a mapping"), ("matrix: a\nmatrix: b\n", "stands twice"),
-        ("matrix: [unclosed\n", "not valid YAML"), ("matrix: !!python/object:os.system x\n", "cannot be read"),
-        ("a: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-         "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
-         "unfolds to too much"),
-        ("matrix:\n\ta: b\n", "not valid YAML"), ("matrix: " + "[" * 60 + "]" * 60, "unfolds to too much"),
-        ("x: " + "y" * 1_000_001, "too large"), ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ("", "empty"),
+        ("- a\n- b\n", "not a mapping"),
+        ("matrix: a\nmatrix: b\n", "stands twice"),
+        ("matrix: [unclosed\n", "not valid YAML"),
+        ("matrix: !!python/object:os.system x\n", "cannot be read"),
+        (
+            "a: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+            "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
+            "unfolds to too much",
+        ),
+        ("matrix:\n\ta: b\n", "not valid YAML"),
+        ("matrix: " + "[" * 60 + "]" * 60, "unfolds to too much"),
+        ("x: " + "y" * 1_000_001, "too large"),
+        ("a: 1\n---\nb: 2\n", "not valid YAML"),
         ("a: \x00\n", "not valid YAML"),
     ],
-)  # fmt: skip
+)
 def test_bad_files_are_faults_with_a_place(folder: Any, text: str, message: str) -> None:
     folder.write("matrix", text)
     with pytest.raises(DefinitionError) as caught:
@@ -149,9 +160,13 @@ def test_no_matrix_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_templates_must_exist_and_stay_in_the_folder(folder: Any) -> None:
-    folder.change("application", templates=[
-        {"template": "missing.conf", "path": "/etc/a"}, {"template": "../../../etc/passwd", "path": "/etc/b"},
-    ])  # fmt: skip
+    folder.change(
+        "application",
+        templates=[
+            {"template": "missing.conf", "path": "/etc/a"},
+            {"template": "../../../etc/passwd", "path": "/etc/b"},
+        ],
+    )
     messages = [f.message for f in faults_of(folder)]
     assert messages == ["no such file", "the file lies outside the application's folder"]
 
@@ -215,6 +230,12 @@ def test_variants_are_laid_over_the_application(folder: Any) -> None:
 
 
 def test_the_reference_is_what_the_models_say() -> None:
-    done = subprocess.run([sys.executable, "-m", "tests.write_reference", "--check"], cwd=ROOT, capture_output=True,
-                          text=True, timeout=60, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.write_reference", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -19,8 +19,18 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def open_campaign(journal: Journal, identity: str = "c1") -> None:
-    row = CampaignRow(id=identity, created="2026-01-01", finished=None, matrix="m", folder="/m", plan_digest="d",
-                      plan={"cells": []}, options={}, conditions={}, verdict=None)  # fmt: skip
+    row = CampaignRow(
+        id=identity,
+        created="2026-01-01",
+        finished=None,
+        matrix="m",
+        folder="/m",
+        plan_digest="d",
+        plan={"cells": []},
+        options={},
+        conditions={},
+        verdict=None,
+    )
     journal.open_campaign(row)
 
 
@@ -35,8 +45,16 @@ def test_what_is_recorded_is_read_back_by_another_process(workspace: Workspace) 
     journal = workspace.journal
     open_campaign(journal)
     number = journal.begin("c1", "cell")
-    one = Observation(case="C-1", suite="s", result=Result.ERROR, cause=Cause.INFRA, detail="生僻字 𬱖", seconds=1.5,
-                      measurements=(Measurement(name="p95", value=2.0, unit="ms"),), evidence=("ab",))  # fmt: skip
+    one = Observation(
+        case="C-1",
+        suite="s",
+        result=Result.ERROR,
+        cause=Cause.INFRA,
+        detail="生僻字 𬱖",
+        seconds=1.5,
+        measurements=(Measurement(name="p95", value=2.0, unit="ms"),),
+        evidence=("ab",),
+    )
     journal.observe("c1", "cell", number, [one])
     other = Journal(journal.path)
     assert other.observations("c1") == {("cell", 1): [one]}
@@ -68,11 +86,14 @@ def test_one_observation_a_case_and_attempt(workspace: Workspace) -> None:
     assert journal.observations("c1") == {("cell", 1): [one]}
 
 
-@pytest.mark.parametrize("sql", [
-    "UPDATE events SET data = '{\"verdict\": \"conformant\"}' WHERE seq = 2",
-    "DELETE FROM events WHERE seq = 2",
-    "UPDATE events SET time = '2020-01-01' WHERE seq = 1",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'UPDATE events SET data = \'{"verdict": "conformant"}\' WHERE seq = 2',
+        "DELETE FROM events WHERE seq = 2",
+        "UPDATE events SET time = '2020-01-01' WHERE seq = 1",
+    ],
+)
 def test_a_changed_journal_shows(workspace: Workspace, sql: str) -> None:
     journal = workspace.journal
     open_campaign(journal)

@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.entry import cli
-from harness.definitions import read
 from harness.errors import DefinitionError, UsageError
 from harness.gating import CampaignRecord, compare, decide
 from harness.judging import judge
 from harness.model.definitions import Case, Policy, Waiver
 from harness.model.results import Cause, Observation, Result, SkipReason, Verdict
 from harness.presentation import Presentation
+from harness.reading.read import read
 from harness.report import full_record, render_markdown
 from harness.report.annotations import Annotation, github, gitlab
 from tests.unit.test_report import view
@@ -28,24 +28,54 @@ TODAY = datetime.date(2026, 11, 21)
 
 def case(result: str = "pass", identity: str = "C-1", **more: Any) -> dict[str, Any]:
     cause = "infra" if result in ("error", "miss") else None
-    return {"suite": "s", "id": identity, "title": {"zh": "例", "en": "Case"}, "decides": True, "result": result,
-            "cause": cause, "detail": f"told of {result}", "measurements": [], **more}  # fmt: skip
+    return {
+        "suite": "s",
+        "id": identity,
+        "title": {"zh": "例", "en": "Case"},
+        "decides": True,
+        "result": result,
+        "cause": cause,
+        "detail": f"told of {result}",
+        "measurements": [],
+        **more,
+    }
 
 
 def cell(verdict: str = "conformant", name: str = "a", **more: Any) -> dict[str, Any]:
     cause = "infra" if verdict == "inconclusive" else None
-    return {"id": f"n={name}#0", "short": name * 8, "axes": {"cpu": "x86-64", "n": name}, "verdict": verdict,
-            "cause": cause, "message": "", "attempts": [{"number": 1, "verdict": verdict}], "cases": [case()],
-            "packages": [], "database_packages": [], "attestation": [], "images": ["sha256:0"], "version": "1",
-            "seconds": {}, **more}  # fmt: skip
+    return {
+        "id": f"n={name}#0",
+        "short": name * 8,
+        "axes": {"cpu": "x86-64", "n": name},
+        "verdict": verdict,
+        "cause": cause,
+        "message": "",
+        "attempts": [{"number": 1, "verdict": verdict}],
+        "cases": [case()],
+        "packages": [],
+        "database_packages": [],
+        "attestation": [],
+        "images": ["sha256:0"],
+        "version": "1",
+        "seconds": {},
+        **more,
+    }
 
 
 def campaign(*cells: dict[str, Any], **more: Any) -> CampaignRecord:
-    return CampaignRecord.model_validate({
-        "id": "c", "matrix": "m", "created": "2026", "verdict": "conformant", "plan_digest": "0", "cells": list(cells),
-        "suites": [{"suite": "s", "version": "1", "digest": "d"}], "conditions": {"harness": "1", "tools": {"x": "1"}},
-        **more,
-    })  # fmt: skip
+    return CampaignRecord.model_validate(
+        {
+            "id": "c",
+            "matrix": "m",
+            "created": "2026",
+            "verdict": "conformant",
+            "plan_digest": "0",
+            "cells": list(cells),
+            "suites": [{"suite": "s", "version": "1", "digest": "d"}],
+            "conditions": {"harness": "1", "tools": {"x": "1"}},
+            **more,
+        }
+    )
 
 
 def word(record: CampaignRecord, policy: dict[str, Any] | None = None, **more: Any) -> str:
@@ -64,15 +94,19 @@ UNSTEADY = [{"number": 1, "verdict": "nonconformant"}, {"number": 2, "verdict": 
 @pytest.mark.parametrize(
     ("one", "policy", "expected"),
     [
-        (cell(), {}, "open"), (FAILS, {}, "closed"), (cell("inconclusive"), {}, "undecided"),
+        (cell(), {}, "open"),
+        (FAILS, {}, "closed"),
+        (cell("inconclusive"), {}, "undecided"),
         (cell("not-tested", attempts=[], cases=[]), {}, "undecided"),
         (cell("not-tested", attempts=[], cases=[]), {"untested": "pass"}, "open"),
-        (cell("conditional"), {}, "open"), (cell("conditional"), {"verdicts": ["conformant"]}, "closed"),
-        (cell(attempts=UNSTEADY), {}, "open"), (cell(attempts=UNSTEADY), {"unsteady": "fail"}, "closed"),
+        (cell("conditional"), {}, "open"),
+        (cell("conditional"), {"verdicts": ["conformant"]}, "closed"),
+        (cell(attempts=UNSTEADY), {}, "open"),
+        (cell(attempts=UNSTEADY), {"unsteady": "fail"}, "closed"),
         (cell("nonconformant", cases=[]), {}, "closed"),
         (cell("nonconformant", cases=[case("fail", decides=False)], message="why"), {}, "closed"),
     ],
-)  # fmt: skip
+)
 def test_a_cell_opens_closes_or_leaves_undecided(one: dict[str, Any], policy: dict[str, Any], expected: str) -> None:
     assert word(campaign(one), policy) == expected
 
@@ -93,11 +127,16 @@ def test_only_the_cells_of_the_policy_decide() -> None:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({}, "open"), ({"case": "*"}, "open"), ({"when": {"n": "a"}}, "open"), ({"suite": "s"}, "open"),
-        ({"when": {"n": "b"}}, "closed"), ({"suite": "t"}, "closed"), ({"case": "C-2"}, "closed"),
+        ({}, "open"),
+        ({"case": "*"}, "open"),
+        ({"when": {"n": "a"}}, "open"),
+        ({"suite": "s"}, "open"),
+        ({"when": {"n": "b"}}, "closed"),
+        ({"suite": "t"}, "closed"),
+        ({"case": "C-2"}, "closed"),
         ({"expires": (TODAY - datetime.timedelta(days=1)).isoformat()}, "closed"),
     ],
-)  # fmt: skip
+)
 def test_a_waiver_holds_in_its_scope_until_its_day(more: dict[str, Any], expected: str) -> None:
     decision = decide(campaign(FAILS), Policy(policy="p"), waivers=[waiver(**more)], today=TODAY)
     assert decision.word == expected
@@ -122,9 +161,15 @@ def took(value: float, unit: str = "s") -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("before", "after", "unit", "expected"),
-    [(2.0, 2.3, "s", "open"), (2.0, 4.0, "s", "closed"), (4.0, 2.0, "s", "open"), (0.01, 0.04, "s", "open"),
-     (2000.0, 4000.0, "ms", "closed"), (2.0, 4.0, "MiB", "open")],
-)  # fmt: skip
+    [
+        (2.0, 2.3, "s", "open"),
+        (2.0, 4.0, "s", "closed"),
+        (4.0, 2.0, "s", "open"),
+        (0.01, 0.04, "s", "open"),
+        (2000.0, 4000.0, "ms", "closed"),
+        (2.0, 4.0, "MiB", "open"),
+    ],
+)
 def test_slower_than_the_baseline_beyond_noise(before: float, after: float, unit: str, expected: str) -> None:
     policy = {"slower_percent": 20.0}
     assert word(campaign(took(after, unit)), policy, baseline=campaign(took(before, unit))) == expected
@@ -138,11 +183,16 @@ def test_a_difference_names_what_changed_and_whom_to_suspect() -> None:
     package = {"name": "app", "version": "1", "architecture": "amd64"}
     before = campaign(cell(packages=[package]), cell(name="b"), cell(name="c"))
     after = campaign(
-        cell("nonconformant", cases=[case("fail")], packages=[{**package, "version": "2"}],
-             attestation=[{"machine": "application", "name": "kernel", "observed": "6.1"}]),
-        cell("inconclusive", "b", message="no engine"), cell(name="d"),
+        cell(
+            "nonconformant",
+            cases=[case("fail")],
+            packages=[{**package, "version": "2"}],
+            attestation=[{"machine": "application", "name": "kernel", "observed": "6.1"}],
+        ),
+        cell("inconclusive", "b", message="no engine"),
+        cell(name="d"),
         conditions={"harness": "2", "tools": {"x": "1"}},
-    )  # fmt: skip
+    )
     found = compare(before, after)
     assert not found.same_verdicts
     assert [str(change) for change in found.of("cell")] == [
@@ -169,10 +219,23 @@ def test_a_verdict_that_turned_for_no_reason_is_called_unsteady() -> None:
 
 
 def judged(*results: tuple[Result, Any], **more: Any) -> Any:
-    cases = [Case.model_validate({"id": f"C-{n}", "test": f"t{n}", "title": "T", "characteristic": "reliability",
-                                  "clause": "5.3.5", "blocker": True}) for n, _ in enumerate(results, 1)]  # fmt: skip
-    seen = {("s", f"C-{n}"): Observation(case=f"C-{n}", suite="s", result=result, **extra)
-            for n, (result, extra) in enumerate(results, 1)}  # fmt: skip
+    cases = [
+        Case.model_validate(
+            {
+                "id": f"C-{n}",
+                "test": f"t{n}",
+                "title": "T",
+                "characteristic": "reliability",
+                "clause": "5.3.5",
+                "blocker": True,
+            }
+        )
+        for n, _ in enumerate(results, 1)
+    ]
+    seen = {
+        ("s", f"C-{n}"): Observation(case=f"C-{n}", suite="s", result=result, **extra)
+        for n, (result, extra) in enumerate(results, 1)
+    }
     return judge([("s", one) for one in cases], seen, emulated=False, axes={"n": "a"}, **more)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.definitions import parse
+from harness.containers.images import LABEL_EXPIRED, LABEL_NOTES, BaseImages, clean_scratch
+from harness.containers.mirror import Mirror
 from harness.errors import ProvisionError
 from harness.model.definitions import Os
-from harness.provision import BaseImages, Mirror, clean_scratch
-from harness.provision.images import LABEL_EXPIRED, LABEL_NOTES
+from harness.reading.read import parse
 
 ROOT = Path(__file__).parents[2]
 FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)

@@ -11,10 +11,17 @@ from harness.model.results import Cause, Observation, Result, SkipReason, Verdic
 
 
 def case(number: int, *, blocker: bool = True, certifies_emulated: bool = True) -> Case:
-    return Case.model_validate({
-        "id": f"C-{number}", "test": f"t{number}", "title": "t", "characteristic": "reliability", "clause": "5.3.5",
-        "blocker": blocker, "certifies_emulated": certifies_emulated,
-    })  # fmt: skip
+    return Case.model_validate(
+        {
+            "id": f"C-{number}",
+            "test": f"t{number}",
+            "title": "t",
+            "characteristic": "reliability",
+            "clause": "5.3.5",
+            "blocker": blocker,
+            "certifies_emulated": certifies_emulated,
+        }
+    )
 
 
 def seen(number: int, result: Result, *, cause: Cause | None = None, reason: SkipReason | None = None) -> Observation:

@@ -13,15 +13,22 @@ from harness.campaigns import plan_of, write_lock
 from harness.cli.entry import cli
 from harness.errors import DefinitionError, UsageError
 
-AXES = {"os": ["debian-12"], "cpu": ["x86-64", "kunpeng-920", "phytium-ft2000plus"], "database": ["sqlite", "mariadb"],
-        "locale": ["zh_CN", "en_US", "C"]}  # fmt: skip
+AXES = {
+    "os": ["debian-12"],
+    "cpu": ["x86-64", "kunpeng-920", "phytium-ft2000plus"],
+    "database": ["sqlite", "mariadb"],
+    "locale": ["zh_CN", "en_US", "C"],
+}
 
 
 @pytest.fixture
 def sampled(folder: Any) -> Any:
-    folder.change("matrix", axes=AXES, strategy={"kind": "pairwise", "must": [{"cpu": "x86-64", "locale": "C"}]},
-                  exclude=[{"cpu": "kunpeng-920", "unless": {"locale": ["zh_CN", "en_US"]},
-                            "because": "no C there"}])  # fmt: skip
+    folder.change(
+        "matrix",
+        axes=AXES,
+        strategy={"kind": "pairwise", "must": [{"cpu": "x86-64", "locale": "C"}]},
+        exclude=[{"cpu": "kunpeng-920", "unless": {"locale": ["zh_CN", "en_US"]}, "because": "no C there"}],
+    )
     return folder
 
 
@@ -108,8 +115,12 @@ def test_a_damaged_lock_is_told_with_its_place(sampled: Any) -> None:
 
 
 def test_a_must_that_no_cell_can_have(folder: Any) -> None:
-    folder.change("matrix", axes=AXES, strategy={"kind": "pairwise", "must": [{"cpu": "x86-64", "locale": "C"}]},
-                  exclude=[{"cpu": "x86-64", "locale": "C", "because": "no"}])  # fmt: skip
+    folder.change(
+        "matrix",
+        axes=AXES,
+        strategy={"kind": "pairwise", "must": [{"cpu": "x86-64", "locale": "C"}]},
+        exclude=[{"cpu": "x86-64", "locale": "C", "because": "no"}],
+    )
     with pytest.raises(DefinitionError, match="this must is excluded") as caught:
         plan_of(folder.root)
     assert caught.value.faults[0].line > 1

@@ -18,58 +18,99 @@ FOLDER = Path(__file__).parents[2] / "docs" / "pipelines"
 
 #: What the services' own documentation demands of the parts that are used here.
 GITHUB = {
-    "type": "object", "required": ["name", "on", "jobs"], "additionalProperties": False,
+    "type": "object",
+    "required": ["name", "on", "jobs"],
+    "additionalProperties": False,
     "properties": {
-        "name": {"type": "string"}, "on": {"type": "object"},
-        "jobs": {"additionalProperties": {
-            "required": ["runs-on", "steps"], "additionalProperties": False,
-            "properties": {
-                "runs-on": {"type": "string"}, "timeout-minutes": {"type": "integer"},
-                "steps": {"items": {
-                    "additionalProperties": False, "minProperties": 1,
-                    "oneOf": [{"required": ["uses"]}, {"required": ["run"]}],
-                    "properties": {"uses": {"pattern": "^[^@]+@v[0-9]+$"}, "run": {"type": "string"}, "if": {},
-                                   "name": {"type": "string"}, "with": {"type": "object"}},
-                }},
-            },
-        }},
+        "name": {"type": "string"},
+        "on": {"type": "object"},
+        "jobs": {
+            "additionalProperties": {
+                "required": ["runs-on", "steps"],
+                "additionalProperties": False,
+                "properties": {
+                    "runs-on": {"type": "string"},
+                    "timeout-minutes": {"type": "integer"},
+                    "steps": {
+                        "items": {
+                            "additionalProperties": False,
+                            "minProperties": 1,
+                            "oneOf": [{"required": ["uses"]}, {"required": ["run"]}],
+                            "properties": {
+                                "uses": {"pattern": "^[^@]+@v[0-9]+$"},
+                                "run": {"type": "string"},
+                                "if": {},
+                                "name": {"type": "string"},
+                                "with": {"type": "object"},
+                            },
+                        }
+                    },
+                },
+            }
+        },
     },
-}  # fmt: skip
+}
 GITLAB = {
-    "required": ["stages", "adaptation"], "additionalProperties": False,
+    "required": ["stages", "adaptation"],
+    "additionalProperties": False,
     "properties": {
         "stages": {"items": {"type": "string"}},
         "adaptation": {
-            "required": ["stage", "script"], "additionalProperties": False,
+            "required": ["stage", "script"],
+            "additionalProperties": False,
             "properties": {
-                "stage": {"const": "adaptation"}, "tags": {"type": "array"}, "timeout": {"type": "string"},
-                "before_script": {"items": {"type": "string"}}, "script": {"items": {"type": "string"}},
-                "artifacts": {"additionalProperties": False, "properties": {
-                    "when": {"enum": ["always", "on_success", "on_failure"]}, "paths": {"items": {"type": "string"}},
-                    "reports": {"additionalProperties": False,
-                                "properties": {"junit": {"type": "string"}, "codequality": {"type": "string"}}},
-                }},
+                "stage": {"const": "adaptation"},
+                "tags": {"type": "array"},
+                "timeout": {"type": "string"},
+                "before_script": {"items": {"type": "string"}},
+                "script": {"items": {"type": "string"}},
+                "artifacts": {
+                    "additionalProperties": False,
+                    "properties": {
+                        "when": {"enum": ["always", "on_success", "on_failure"]},
+                        "paths": {"items": {"type": "string"}},
+                        "reports": {
+                            "additionalProperties": False,
+                            "properties": {"junit": {"type": "string"}, "codequality": {"type": "string"}},
+                        },
+                    },
+                },
             },
         },
     },
-}  # fmt: skip
+}
 GITEE = {
-    "required": ["version", "name", "displayName", "stages"], "additionalProperties": False,
+    "required": ["version", "name", "displayName", "stages"],
+    "additionalProperties": False,
     "properties": {
-        "version": {"const": "1.0"}, "name": {"type": "string"}, "displayName": {"type": "string"},
+        "version": {"const": "1.0"},
+        "name": {"type": "string"},
+        "displayName": {"type": "string"},
         "triggers": {"type": "object"},
-        "stages": {"minItems": 1, "items": {
-            "required": ["name", "steps"], "additionalProperties": False,
-            "properties": {
-                "name": {}, "displayName": {}, "strategy": {"enum": ["naturally", "fast"]},
-                "trigger": {"enum": ["auto", "manual"]},
-                "steps": {"items": {"required": ["step", "name", "script"], "properties": {
-                    "step": {"const": "shell@agent"}, "script": {"items": {"type": "string"}},
-                }}},
+        "stages": {
+            "minItems": 1,
+            "items": {
+                "required": ["name", "steps"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {},
+                    "displayName": {},
+                    "strategy": {"enum": ["naturally", "fast"]},
+                    "trigger": {"enum": ["auto", "manual"]},
+                    "steps": {
+                        "items": {
+                            "required": ["step", "name", "script"],
+                            "properties": {
+                                "step": {"const": "shell@agent"},
+                                "script": {"items": {"type": "string"}},
+                            },
+                        }
+                    },
+                },
             },
-        }},
+        },
     },
-}  # fmt: skip
+}
 
 
 class _Words(yaml.SafeLoader):

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.definitions import read
 from harness.errors import DefinitionError
 from harness.planning import expand
+from harness.reading.read import read
 
 WIDE = {"os": ["debian-12", "debian-forky"], "cpu": ["x86-64", "kunpeng-920"], "database": ["sqlite", "mariadb"]}
 
@@ -20,8 +20,12 @@ def messages(folder: Any) -> list[str]:
 
 
 def test_product_of_axes_less_excludes_plus_includes(folder: Any) -> None:
-    folder.change("matrix", axes=WIDE, exclude=[{"os": "debian-forky", "because": "later"}],
-                  include=[{"os": "debian-forky", "cpu": "loongson-3a5000", "database": "sqlite"}])  # fmt: skip
+    folder.change(
+        "matrix",
+        axes=WIDE,
+        exclude=[{"os": "debian-forky", "because": "later"}],
+        include=[{"os": "debian-forky", "cpu": "loongson-3a5000", "database": "sqlite"}],
+    )
     plan = expand(read(folder.root))
     assert len(plan.cells) == 5
     assert [rule.count for rule in plan.excluded] == [4]
@@ -42,8 +46,10 @@ def test_ids_do_not_depend_on_the_order_of_axes(folder: Any) -> None:
 
 
 def test_exclude_that_matches_nothing(folder: Any) -> None:
-    folder.change("matrix", exclude=[{"cpu": "x86-64", "because": "no"},
-                                     {"cpu": "x86-64", "os": "debian-12", "because": "said before"}])  # fmt: skip
+    folder.change(
+        "matrix",
+        exclude=[{"cpu": "x86-64", "because": "no"}, {"cpu": "x86-64", "os": "debian-12", "because": "said before"}],
+    )
     assert messages(folder) == ["this exclude matches nothing"]
 
 
@@ -63,8 +69,10 @@ def test_exclude_with_an_unknown_axis(folder: Any) -> None:
 
 
 def test_include_must_be_a_whole_new_cell(folder: Any) -> None:
-    folder.change("matrix", include=[{"os": "debian-12", "cpu": "x86-64"},
-                                     {"os": "debian-12", "cpu": "x86-64", "database": "sqlite"}])  # fmt: skip
+    folder.change(
+        "matrix",
+        include=[{"os": "debian-12", "cpu": "x86-64"}, {"os": "debian-12", "cpu": "x86-64", "database": "sqlite"}],
+    )
     assert messages(folder) == ["an include adds whole cells", "this combination is in the matrix already"]
 
 
@@ -74,8 +82,10 @@ def test_a_system_without_that_architecture(folder: Any) -> None:
 
 
 def test_adjust_changes_factor_and_suites_and_says_why(folder: Any) -> None:
-    folder.change("matrix", adjust=[{"when": {"cpu": "kunpeng-920"}, "set": {"timeout_factor": 9, "suites": []},
-                                     "because": "slow lab"}])  # fmt: skip
+    folder.change(
+        "matrix",
+        adjust=[{"when": {"cpu": "kunpeng-920"}, "set": {"timeout_factor": 9, "suites": []}, "because": "slow lab"}],
+    )
     adjusted = next(c for c in expand(read(folder.root)).cells if c.axes["cpu"] == "kunpeng-920")
     assert adjusted.timeout_factor == 9
     assert adjusted.suites == ()
@@ -88,8 +98,9 @@ def test_adjust_that_matches_nothing(folder: Any) -> None:
 
 
 def test_further_axes_are_part_of_the_cell(folder: Any) -> None:
-    folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"],
-                                  "locale": ["zh_CN", "en_US"]})  # fmt: skip
+    folder.change(
+        "matrix", axes={"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "locale": ["zh_CN", "en_US"]}
+    )
     assert {cell.axes["locale"] for cell in expand(read(folder.root)).cells} == {"zh_CN", "en_US"}
 
 
@@ -108,13 +119,21 @@ def test_a_variant_that_makes_no_valid_application(folder: Any) -> None:
     assert told == "the variants make no valid application on debian-12, kunpeng-920, sqlite"
 
 
-@pytest.mark.parametrize(("axes", "told"), [
-    ({"database_cpu": ["same", "kunpeng-920"]}, "sqlite is part of the product's machine and can have none of its own"),
-    ({"database_cpu": ["same", "loongson-3a5000"], "database": ["postgresql"]},
-     "debian-12 has no loongarch64 release for a database on loongson-3a5000"),
-    ({"database_cpu": ["sunway-3231"], "database": ["postgresql"]}, "nothing can serve cpu sunway-3231"),
-    ({"database_os": ["nowhere"], "database": ["postgresql"]}, "no such os"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        (
+            {"database_cpu": ["same", "kunpeng-920"]},
+            "sqlite is part of the product's machine and can have none of its own",
+        ),
+        (
+            {"database_cpu": ["same", "loongson-3a5000"], "database": ["postgresql"]},
+            "debian-12 has no loongarch64 release for a database on loongson-3a5000",
+        ),
+        ({"database_cpu": ["sunway-3231"], "database": ["postgresql"]}, "nothing can serve cpu sunway-3231"),
+        ({"database_os": ["nowhere"], "database": ["postgresql"]}, "no such os"),
+    ],
+)
 def test_a_database_machine_that_cannot_be(folder: Any, axes: dict[str, list[str]], told: str) -> None:
     folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], **axes})
     with pytest.raises(DefinitionError) as error:
@@ -124,9 +143,16 @@ def test_a_database_machine_that_cannot_be(folder: Any, axes: dict[str, list[str
 
 
 def test_a_database_machine_is_that_of_its_axes(folder: Any) -> None:
-    folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["x86-64"], "database": ["postgresql"],
-                                  "database_os": ["debian-forky"],
-                                  "database_cpu": ["same", "loongson-3a5000"]})  # fmt: skip
+    folder.change(
+        "matrix",
+        axes={
+            "os": ["debian-12"],
+            "cpu": ["x86-64"],
+            "database": ["postgresql"],
+            "database_os": ["debian-forky"],
+            "database_cpu": ["same", "loongson-3a5000"],
+        },
+    )
     definitions = read(folder.root)
     machines = {cell.axes["database_cpu"]: definitions.machines(cell.axes) for cell in expand(definitions).cells}
     named = {key: [(os.os, cpu.cpu) for os, cpu in value.values()] for key, value in machines.items()}

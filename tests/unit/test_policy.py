@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.campaigns.issuing import amended
 from harness.certify.certificate import conclusion
 from harness.certify.policy import Kind, decide, uncertified
+from harness.issuing.papers import amended
 from harness.model.definitions import Commission, IssuerProfile
 from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView
@@ -29,12 +29,16 @@ def waived(shown: CampaignView) -> CampaignView:
     return dataclasses.replace(shown, cells=(first, *shown.cells[1:]))
 
 
-@pytest.mark.parametrize(("made", "told"), [
-    (lambda: view({3: Result.FAIL}), "1 of 12 planned cells are nonconformant"),
-    (lambda: view({3: Result.ERROR}), "inconclusive"), (lambda: view(tested=11), "not-tested"),
-    (lambda: dataclasses.replace(view(), interrupted=True), "the campaign was interrupted"),
-    (lambda: dataclasses.replace(view(), cells=()), "the plan has no cell"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda: view({3: Result.FAIL}), "1 of 12 planned cells are nonconformant"),
+        (lambda: view({3: Result.ERROR}), "inconclusive"),
+        (lambda: view(tested=11), "not-tested"),
+        (lambda: dataclasses.replace(view(), interrupted=True), "the campaign was interrupted"),
+        (lambda: dataclasses.replace(view(), cells=()), "the plan has no cell"),
+    ],
+)
 def test_no_certificate_unless_every_planned_cell_passed(made: Any, told: str) -> None:
     decision = decide(made(), SELF_TEST)
     assert decision.kind is None
@@ -49,10 +53,17 @@ def test_a_refusal_names_the_cells_and_why() -> None:
     assert "LC-02 a library is missing" in told
 
 
-@pytest.mark.parametrize(("fidelity", "pre"), [
-    (Fidelity.USER_EMULATED, True), (Fidelity.CONTAINER, True), (Fidelity.PHYSICAL, False), (Fidelity.KVM, False),
-    (Fidelity.SYSTEM_EMULATED, True), (Fidelity.STATIC, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fidelity", "pre"),
+    [
+        (Fidelity.USER_EMULATED, True),
+        (Fidelity.CONTAINER, True),
+        (Fidelity.PHYSICAL, False),
+        (Fidelity.KVM, False),
+        (Fidelity.SYSTEM_EMULATED, True),
+        (Fidelity.STATIC, True),
+    ],
+)
 def test_the_certificate_is_called_what_the_fidelity_allows(fidelity: Fidelity, pre: bool) -> None:
     kind = decide(view(fidelity=fidelity.value), SELF_TEST).kind
     assert kind is not None
@@ -68,11 +79,14 @@ def test_one_weak_cell_makes_all_of_it_a_pre_adaptation() -> None:
     assert kind.pre
 
 
-@pytest.mark.parametrize(("change", "shown", "told"), [
-    ({"pre_adaptation": False}, lambda: view(), "issues nothing for targets that are user-emulated: 12 cells"),
-    ({"conditional": False}, lambda: waived(view()), "issues nothing for results with waivers"),
-    ({"signed": True}, lambda: view(), "names no tester, reviewer and approver"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "shown", "told"),
+    [
+        ({"pre_adaptation": False}, lambda: view(), "issues nothing for targets that are user-emulated: 12 cells"),
+        ({"conditional": False}, lambda: waived(view()), "issues nothing for results with waivers"),
+        ({"signed": True}, lambda: view(), "names no tester, reviewer and approver"),
+    ],
+)
 def test_a_policy_refuses_and_says_why(change: dict[str, Any], shown: Any, told: str) -> None:
     decision = decide(shown(), profile(**change))
     assert decision.kind is None
@@ -85,8 +99,14 @@ def test_every_reason_is_told_not_the_first_alone() -> None:
     assert len(told) == 3
 
 
-INHERITED = {"platform": "x", "certificate": "XC-0", "report": "XR-0", "report_sha256": "a" * 64, "because": "same",
-             "reviewed_by": "Li"}  # fmt: skip
+INHERITED = {
+    "platform": "x",
+    "certificate": "XC-0",
+    "report": "XR-0",
+    "report_sha256": "a" * 64,
+    "because": "same",
+    "reviewed_by": "Li",
+}
 
 
 def test_results_are_inherited_only_where_the_policy_says_so() -> None:
@@ -135,11 +155,20 @@ def test_failures_of_a_campaign_as_sarif() -> None:
     assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == {one["ruleId"] for one in run["results"]}
 
 
-@pytest.mark.parametrize(("pattern", "good"), [
-    ("XC-{year}-{campaign}", True), ("适配〔{year}〕{campaign}号", True), ("XC/{campaign}", True), ("XC-1", False),
-    ("XC-{campaign}[1]", False), ('XC-"{campaign}', False), ("XC {campaign}", False), ("XC-{other}-{campaign}", False),
-    ("XC-{campaign}*", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pattern", "good"),
+    [
+        ("XC-{year}-{campaign}", True),
+        ("适配〔{year}〕{campaign}号", True),
+        ("XC/{campaign}", True),
+        ("XC-1", False),
+        ("XC-{campaign}[1]", False),
+        ('XC-"{campaign}', False),
+        ("XC {campaign}", False),
+        ("XC-{other}-{campaign}", False),
+        ("XC-{campaign}*", False),
+    ],
+)
 def test_numbers_are_of_one_campaign_and_plain(pattern: str, good: bool) -> None:
     whole = {**SELF_TEST.model_dump(mode="json"), "number": pattern}
     with contextlib.nullcontext() if good else pytest.raises(ValidationError):

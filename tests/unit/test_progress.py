@@ -14,8 +14,10 @@ from harness.cli import progress as module
 from harness.model.plan import Cell
 from harness.model.results import Verdict
 
-CELLS = [Cell(axes={"cpu": "x86-64", "os": "debian-12", "database": "sqlite", "n": str(n)}, suites=(), reason="axes")
-         for n in range(4)]  # fmt: skip
+CELLS = [
+    Cell(axes={"cpu": "x86-64", "os": "debian-12", "database": "sqlite", "n": str(n)}, suites=(), reason="axes")
+    for n in range(4)
+]
 
 
 def shown(view: Any) -> str:
@@ -74,13 +76,15 @@ def test_it_degrades_to_lines_where_there_is_no_terminal(capsys: pytest.CaptureF
         told.note("a [note]")
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" s  ")[2] for line in lines] == [
-        "x86-64 · debian-12 · sqlite · n=0  deploy", "x86-64 · debian-12 · sqlite · n=0  conformant 通过", "a [note]",
-    ]  # fmt: skip
+        "x86-64 · debian-12 · sqlite · n=0  deploy",
+        "x86-64 · debian-12 · sqlite · n=0  conformant 通过",
+        "a [note]",
+    ]
 
 
 @pytest.mark.parametrize(
     ("seconds", "lanes", "expected"),
     [([], 2, 0.0), ([5, 5, 5], 1, 15), ([5, 5, 5], 2, 10), ([9, 1, 1, 1, 1, 1, 1, 1, 1, 1], 2, 9), ([1, 2], 8, 2)],
-)  # fmt: skip
+)
 def test_the_longest_first_makes_the_whole_short(seconds: list[float], lanes: int, expected: float) -> None:
     assert makespan(seconds, lanes) == expected

@@ -10,20 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.definitions import Catalogue, parse
+from harness.attest.idle import idle_facts
+from harness.attest.serving import Service
 from harness.errors import InfrastructureError
-from harness.machines import Inventory, posix
+from harness.hosts import provisioner as hosts
+from harness.hosts.inventory import Inventory
+from harness.hosts.state import HostState
+from harness.machines import placing as resolving
+from harness.machines.placing import resolve
+from harness.model.attestation import Fact
 from harness.model.definitions import Cpu, Hosts, Os
 from harness.model.machine import MachineReference
 from harness.model.results import Fidelity
-from harness.model.target import Fact
-from harness.provision import hosts, resolve, resolving
-from harness.provision.hoststate import HostState
-from harness.provision.idle import idle_facts
-from harness.provision.initrd import in_order, make_initrd
+from harness.provision import posix
 from harness.provision.provisioner import weakest
-from harness.provision.serving import Service
+from harness.reading.catalogue import Catalogue
+from harness.reading.read import parse
 from harness.system.process import Completed
+from harness.virtual.initrd import in_order, make_initrd
 
 
 def target(os: str, cpu: str) -> tuple[Os, Cpu]:
@@ -91,8 +95,9 @@ def test_a_module_comes_after_all_that_it_needs(pairs: list[tuple[int, int]]) ->
         return {number}.union(*map(every, needs[number])) if needs[number] else {number}
 
     # modules.dep names all that a module needs, whatever it needs them through
-    lines = [f"kernel/m-{n}.ko: {' '.join(f'kernel/m-{d}.ko' for d in sorted(every(n) - {n}, reverse=True))}"
-             for n in needs]  # fmt: skip
+    lines = [
+        f"kernel/m-{n}.ko: {' '.join(f'kernel/m-{d}.ko' for d in sorted(every(n) - {n}, reverse=True))}" for n in needs
+    ]
     order = in_order(lines, ("m_9", "m_4", "absent"))
     assert len(order) == len(set(order))
     for wanted in (9, 4):
@@ -128,13 +133,29 @@ def test_the_ram_disk_is_an_archive_that_others_read(tmp_path: Path) -> None:
 
 def test_what_differs_on_a_host_is_told_in_words() -> None:
     empty: frozenset[str] = frozenset()
-    before = HostState(packages=frozenset({"a 1"}), users=empty, groups=empty, ports=empty,
-                       files=frozenset({"/etc/x 3 644 0"}), processes={})  # fmt: skip
-    after = HostState(packages=frozenset({"a 1", "b 2"}), users=empty, groups=empty, ports=frozenset({"0:1F90"}),
-                      files=frozenset({"/etc/x 4 644 0"}), processes={})  # fmt: skip
+    before = HostState(
+        packages=frozenset({"a 1"}),
+        users=empty,
+        groups=empty,
+        ports=empty,
+        files=frozenset({"/etc/x 3 644 0"}),
+        processes={},
+    )
+    after = HostState(
+        packages=frozenset({"a 1", "b 2"}),
+        users=empty,
+        groups=empty,
+        ports=frozenset({"0:1F90"}),
+        files=frozenset({"/etc/x 4 644 0"}),
+        processes={},
+    )
     assert before.since(before) == []
-    assert after.since(before) == ["package new: b 2", "port new: 0:1F90", "file gone: /etc/x 3 644 0",
-                                   "file new: /etc/x 4 644 0"]  # fmt: skip
+    assert after.since(before) == [
+        "package new: b 2",
+        "port new: 0:1F90",
+        "file gone: /etc/x 3 644 0",
+        "file new: /etc/x 4 644 0",
+    ]
 
 
 class Told:
@@ -150,10 +171,15 @@ class Told:
 
 
 def test_what_serves_a_listing_is_not_in_it() -> None:
-    table = ("70\n1 0 /sbin/init\n10 1 sshd: /usr/sbin/sshd -D [listener]\n60 10 sshd: root@notty\n61 60 sh -c script\n"
-             "70 61 sh cmd\n71 70 tr a b\n90 1 product --serve two words\n91 90 worker\n")  # fmt: skip
-    assert posix.processes(Told(table)) == {1: "/sbin/init", 90: "product --serve two words",  # type: ignore[arg-type]
-                                            91: "worker"}  # fmt: skip
+    table = (
+        "70\n1 0 /sbin/init\n10 1 sshd: /usr/sbin/sshd -D [listener]\n60 10 sshd: root@notty\n61 60 sh -c script\n"
+        "70 61 sh cmd\n71 70 tr a b\n90 1 product --serve two words\n91 90 worker\n"
+    )
+    assert posix.processes(Told(table)) == {
+        1: "/sbin/init",
+        90: "product --serve two words",  # type: ignore[arg-type]
+        91: "worker",
+    }
 
 
 class Telling:
@@ -171,9 +197,11 @@ class Telling:
 
 def use(cpu: int = 2, disk: int = 1, memory: int = 3) -> str:
     """What the probe prints on a machine with this use, in percent, over a second."""
-    return (f"at 1000000000\ncpu 0 0 0 0 0 0 0 0 0 0\ndisk sda 0\ndisk sdb 7\nat 2000000000\n"
-            f"cpu {cpu} 0 0 {100 - cpu} 0 0 0 0 0 0\ndisk sda {disk * 10}\ndisk sdb 7\n"
-            f"MemTotal 1000 kB\nMemAvailable {1000 - memory * 10} kB\n")  # fmt: skip
+    return (
+        f"at 1000000000\ncpu 0 0 0 0 0 0 0 0 0 0\ndisk sda 0\ndisk sdb 7\nat 2000000000\n"
+        f"cpu {cpu} 0 0 {100 - cpu} 0 0 0 0 0 0\ndisk sda {disk * 10}\ndisk sdb 7\n"
+        f"MemTotal 1000 kB\nMemAvailable {1000 - memory * 10} kB\n"
+    )
 
 
 def shown(facts: list[Fact]) -> dict[str, tuple[str, bool]]:

@@ -18,9 +18,9 @@ import pytest
 from harness import campaigns
 from harness.campaigns.snapshot import deployment_suite
 from harness.campaigns.snapshot import snapshot as snapshot_of
-from harness.certify import decide, render_certificate
+from harness.certify.certificate import render_certificate
+from harness.certify.policy import decide
 from harness.certify.statement import Issue
-from harness.definitions import parse
 from harness.errors import DefinitionError
 from harness.evidence import AttemptRow, CampaignRow
 from harness.model.definitions import IssuerProfile
@@ -28,6 +28,7 @@ from harness.model.plan import Plan
 from harness.model.results import Cause, Observation, Result, SkipReason, State, Verdict
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
+from harness.reading.read import parse
 from harness.report import build_view, campaign_summary, full_record, render_html, render_junit
 from harness.report.document import Issuing, render_document
 from harness.report.document import content as document_content
@@ -35,8 +36,18 @@ from harness.report.spreadsheet import compatibility_list, render_xlsx
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = Presentation((ROOT / "reports",))
-CONDITIONS = {"harness": "0", "python": "3", "tools": {"pytest": "1", "locust": "2"}, "engine": "20", "kernel": "6",
-              "machine": "x86_64", "cpus": 2, "memory": 2**33, "system": "Debian", "storage": "overlay2"}  # fmt: skip
+CONDITIONS = {
+    "harness": "0",
+    "python": "3",
+    "tools": {"pytest": "1", "locust": "2"},
+    "engine": "20",
+    "kernel": "6",
+    "machine": "x86_64",
+    "cpus": 2,
+    "memory": 2**33,
+    "system": "Debian",
+    "storage": "overlay2",
+}
 
 
 @functools.cache
@@ -46,14 +57,23 @@ def planned() -> tuple[Plan, dict[str, Any]]:
     return plan, snapshot_of(definitions, plan, deployment_suite())
 
 
-def view(results: dict[int, Result] | None = None, *, tested: int = 12, fidelity: str = "user-emulated",
-         detail: str = "why") -> CampaignView:  # fmt: skip
+def view(
+    results: dict[int, Result] | None = None, *, tested: int = 12, fidelity: str = "user-emulated", detail: str = "why"
+) -> CampaignView:
     """PowerDNS with made-up results: ``results`` maps a cell's index to the result of its first case."""
     plan, snapshot = planned()
     row = CampaignRow(
-        id="20260101-abc", created="2026-01-01T00:00:00", finished=None, matrix="powerdns", folder="/x",
-        plan_digest=plan.digest, plan=snapshot, options={}, conditions=CONDITIONS, verdict=None,
-    )  # fmt: skip
+        id="20260101-abc",
+        created="2026-01-01T00:00:00",
+        finished=None,
+        matrix="powerdns",
+        folder="/x",
+        plan_digest=plan.digest,
+        plan=snapshot,
+        options={},
+        conditions=CONDITIONS,
+        verdict=None,
+    )
     attempts, seen = [], {}
     for index, cell in enumerate(plan.cells[:tested]):
         first = (results or {}).get(index, Result.PASS)
@@ -62,31 +82,59 @@ def view(results: dict[int, Result] | None = None, *, tested: int = 12, fidelity
         for suite in [snapshot["deployment"], *snapshot["suites"].values()]:
             for number, case in enumerate(suite["cases"]):
                 result = first if suite["suite"] == "deployment" and number == 0 else Result.PASS
-                observations.append(Observation(
-                    case=case["id"], suite=suite["suite"], result=result, detail=detail if result is first else "",
-                    cause=Cause.INFRA if result in (Result.ERROR, Result.MISS) else None,
-                    skip_reason=SkipReason.OPERATOR if result is Result.SKIP else None,
-                ))  # fmt: skip
+                observations.append(
+                    Observation(
+                        case=case["id"],
+                        suite=suite["suite"],
+                        result=result,
+                        detail=detail if result is first else "",
+                        cause=Cause.INFRA if result in (Result.ERROR, Result.MISS) else None,
+                        skip_reason=SkipReason.OPERATOR if result is Result.SKIP else None,
+                    )
+                )
         seen[cell.id, 1] = observations
-        attempts.append(AttemptRow(cell=cell.id, number=1, state=State.DONE, verdict=found,
-                                   cause=None, message="", started="2026-01-01", finished="2026-01-01T01:00:00",
-                                   facts={"fidelity": fidelity, "seconds": {"total": 1.0}}))  # fmt: skip
+        attempts.append(
+            AttemptRow(
+                cell=cell.id,
+                number=1,
+                state=State.DONE,
+                verdict=found,
+                cause=None,
+                message="",
+                started="2026-01-01",
+                finished="2026-01-01T01:00:00",
+                facts={"fidelity": fidelity, "seconds": {"total": 1.0}},
+            )
+        )
     return build_view(row, attempts, seen, [], lambda _digest: b"", "h" * 64)
 
 
 def test_no_cell_of_the_plan_is_left_out() -> None:
     partly = view(tested=3)
     assert len(partly.cells) == 12
-    assert partly.coverage == {"declared": 24, "planned": 12, "tested": 3, "waived": 0, "not_applicable": 12,
-                               "not_selected": 0, "not_tested": 9}  # fmt: skip
+    assert partly.coverage == {
+        "declared": 24,
+        "planned": 12,
+        "tested": 3,
+        "waived": 0,
+        "not_applicable": 12,
+        "not_selected": 0,
+        "not_tested": 9,
+    }
     assert partly.verdict is Verdict.INCONCLUSIVE
     assert len(campaign_summary(partly, {})["cells"]) == 12
 
 
 SELF_TEST = parse(TEMPLATES.path("issuers/self-test.yaml"), IssuerProfile)
 DIGESTS = {"report": "0" * 64, "html": "1" * 64, "json": "2" * 64}
-ISSUE = Issue(number="XC-1", report_number="XR-1", issuer="Test", issued="2026-01-02T03:04:05+00:00", valid_until=None,
-              type="Certificate")  # fmt: skip
+ISSUE = Issue(
+    number="XC-1",
+    report_number="XR-1",
+    issuer="Test",
+    issued="2026-01-02T03:04:05+00:00",
+    valid_until=None,
+    type="Certificate",
+)
 
 
 def pdf_text(pdf: bytes) -> str:
@@ -102,8 +150,14 @@ def certificate(shown: CampaignView, **more: Any) -> bytes:
 
 def test_a_certificate_with_waivers_says_so_everywhere() -> None:
     shown = view()
-    waiver = {"suite": "s", "case": "HTTP-3", "because": "known fault 17", "approved_by": "QA lead",
-              "evidence": "ticket 17", "expires": "2027-01-31"}  # fmt: skip
+    waiver = {
+        "suite": "s",
+        "case": "HTTP-3",
+        "because": "known fault 17",
+        "approved_by": "QA lead",
+        "evidence": "ticket 17",
+        "expires": "2027-01-31",
+    }
     first = dataclasses.replace(shown.cells[0], verdict=Verdict.CONDITIONAL, waived=(waiver,))
     shown = dataclasses.replace(shown, verdict=Verdict.CONDITIONAL, cells=(first, *shown.cells[1:]))
     text = pdf_text(certificate(shown))
@@ -195,11 +249,15 @@ def test_a_centers_own_wording_is_laid_over_the_shipped_one(tmp_path: Path) -> N
     assert '["合格","approved"]' in render_html(view(), own).decode()
 
 
-@pytest.mark.parametrize(("name", "text", "told"), [
-    ("wording.yaml", "verdict: [a]", r"wording\.yaml:1:10: input should be a valid dictionary"),
-    ("report.html.j2", "{{ ''.__class__.__mro__ }}", "template fault: access to attribute '__class__'"),
-    ("report.html.j2", "\n{{ view.nothing }}", "template fault"), ("report.html.j2", "\n{% if %}", "template fault"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("wording.yaml", "verdict: [a]", r"wording\.yaml:1:10: input should be a valid dictionary"),
+        ("report.html.j2", "{{ ''.__class__.__mro__ }}", "template fault: access to attribute '__class__'"),
+        ("report.html.j2", "\n{{ view.nothing }}", "template fault"),
+        ("report.html.j2", "\n{% if %}", "template fault"),
+    ],
+)
 def test_a_faulty_file_of_a_center_is_told(tmp_path: Path, name: str, text: str, told: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DefinitionError, match=told):

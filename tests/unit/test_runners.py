@@ -14,38 +14,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.definitions import parse
 from harness.model.definitions import LoadProfile, Suite
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Result, SkipReason
-from harness.runners import locust_runner
-from harness.runners.locust_runner import percentile, summarise
-from harness.runners.pytest_runner import fold
+from harness.reading.read import parse
+from harness.runners.locust import run as locust_runner
+from harness.runners.locust.run import percentile, summarise
+from harness.runners.pytest.run import fold
 
 PROFILE = LoadProfile(rate=10, ramp=2, hold=4, p95_ms=100, error_rate=0.01)
 
 
 def record(kind: str = "", *, when: str = "call", text: str = "text", lab: str = "", cause: str = "") -> dict[str, Any]:
-    phases = {name: {"outcome": "passed", "kind": "", "text": "", "exception": "", "cause": ""}
-              for name in ("setup", "call", "teardown")}  # fmt: skip
+    phases = {
+        name: {"outcome": "passed", "kind": "", "text": "", "exception": "", "cause": ""}
+        for name in ("setup", "call", "teardown")
+    }
     if kind:
         phases[when] = {"outcome": "failed", "kind": kind, "text": text, "exception": "E", "cause": cause}
     return {"phases": phases, "lab": lab}
 
 
-@pytest.mark.parametrize(("given_record", "result", "cause", "reason"), [
-    (record(), Result.PASS, None, None),
-    (record("product"), Result.FAIL, None, None),
-    (record("product", when="teardown"), Result.FAIL, None, None),
-    (record("product", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
-    (record("timeout"), Result.ERROR, Cause.TIMEOUT, None),
-    (record("unknown"), Result.ERROR, Cause.HARNESS, None),
-    (record("harness-error", cause="infra"), Result.ERROR, Cause.INFRA, None),
-    (record("skip", text="not-applicable: embedded"), Result.SKIP, None, SkipReason.NOT_APPLICABLE),
-    (record("skip", text="because I felt like it"), Result.ERROR, Cause.TEST, None),
-])  # fmt: skip
-def test_what_a_record_means(given_record: dict[str, Any], result: Result, cause: Cause | None,
-                             reason: SkipReason | None) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("given_record", "result", "cause", "reason"),
+    [
+        (record(), Result.PASS, None, None),
+        (record("product"), Result.FAIL, None, None),
+        (record("product", when="teardown"), Result.FAIL, None, None),
+        (record("product", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
+        (record("timeout"), Result.ERROR, Cause.TIMEOUT, None),
+        (record("unknown"), Result.ERROR, Cause.HARNESS, None),
+        (record("harness-error", cause="infra"), Result.ERROR, Cause.INFRA, None),
+        (record("skip", text="not-applicable: embedded"), Result.SKIP, None, SkipReason.NOT_APPLICABLE),
+        (record("skip", text="because I felt like it"), Result.ERROR, Cause.TEST, None),
+    ],
+)
+def test_what_a_record_means(
+    given_record: dict[str, Any], result: Result, cause: Cause | None, reason: SkipReason | None
+) -> None:
     assert fold(given_record)[:3] == (result, cause, reason)
 
 
@@ -92,7 +98,7 @@ def test_no_answer_at_all_is_all_errors() -> None:
 
 
 def test_schedule_ramps_then_holds() -> None:
-    driver = Path(__file__).parents[2] / "harness/runners/load_driver.py"
+    driver = Path(__file__).parents[2] / "harness/runners/locust/driver.py"
     # In a process of its own: importing locust patches the interpreter.
     code = f"""
 import importlib.util

@@ -39,13 +39,29 @@ def seeded(tmp_path: Path) -> Path:
     root = tmp_path / "product"
     (root / "src").mkdir(parents=True)
     (root / "sql").mkdir()
-    jni = pack("jni.jar", [("native/linux-x86_64/libjni.so", elf(machine="x86_64")),
-                           ("native/linux-aarch64/libjni.so", elf(machine="aarch64"))])  # fmt: skip
-    war = pack("app.war", [("WEB-INF/lib/jni.jar", jni), ("WEB-INF/lib/x-1.0.jar", pack("x.jar", [
-        ("jre/bin/java", elf(machine="x86_64", kind="executable"))]))])  # fmt: skip
+    jni = pack(
+        "jni.jar",
+        [
+            ("native/linux-x86_64/libjni.so", elf(machine="x86_64")),
+            ("native/linux-aarch64/libjni.so", elf(machine="aarch64")),
+        ],
+    )
+    war = pack(
+        "app.war",
+        [
+            ("WEB-INF/lib/jni.jar", jni),
+            ("WEB-INF/lib/x-1.0.jar", pack("x.jar", [("jre/bin/java", elf(machine="x86_64", kind="executable"))])),
+        ],
+    )
     (root / "app.ear").write_bytes(pack("app.ear", [("app.war", war)]))
-    arm = elf(machine="aarch64", kind="executable", words=LSE, alignment=4096, rodata="<jemalloc>: x",
-              versions={"libc.so.6": ["GLIBC_2.38"], "libstdc++.so.6": ["GLIBCXX_3.4.32"]})  # fmt: skip
+    arm = elf(
+        machine="aarch64",
+        kind="executable",
+        words=LSE,
+        alignment=4096,
+        rodata="<jemalloc>: x",
+        versions={"libc.so.6": ["GLIBC_2.38"], "libstdc++.so.6": ["GLIBCXX_3.4.32"]},
+    )
     (root / "tool_1_arm64.deb").write_bytes(deb("tool_1_arm64.deb", [("opt/tool", arm)]))
     x86 = elf(machine="x86_64", kind="executable", x86_level=4, code="62f1f54858c2" * 3 + "c3")
     fine = elf(machine="aarch64", kind="executable")
@@ -71,7 +87,7 @@ def seeded(tmp_path: Path) -> Path:
         "ENGINE=InnoDB DEFAULT CHARSET=utf8;\nINSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1;\n"
         "SELECT DATE_FORMAT(a, '%Y') FROM t WHERE b = '' LIMIT 1, 2;\n"
         "SELECT NVL(a, 0) FROM a, b WHERE a.id = b.id (+);\n"
-    )  # fmt: skip
+    )
     (root / "bomb.gz").write_bytes(gzip.compress(b" " * (140 << 20), 6))
     (root / "evil.zip").write_bytes(pack("evil.zip", [("../../etc/x", b"x")]))
     return root
@@ -87,27 +103,42 @@ def test_every_seeded_fault_is_named_with_file_and_place(seeded: Path) -> None:
         ("ARCH-2", "app.ear!/app.war!/WEB-INF/lib/x-1.0.jar!/jre/bin/java"),
         ("ARCH-2", "w-1-cp311-cp311-manylinux_2_17_x86_64.whl!/w/_c.so"),
         ("ARCH-2", "addon.tgz!/package/prebuilds/linux-x64/a.node"),
-        ("ARCH-1", "tool_1_arm64.deb!/opt/tool"), ("ELF-1", "cut.so"), ("PKG-1", "tool_1_arm64.deb"),
-        ("LOONG-1", "fast.tar.gz!/fast/loongarch64/fast"), ("READ-1", "bomb.gz!/bomb"),
+        ("ARCH-1", "tool_1_arm64.deb!/opt/tool"),
+        ("ELF-1", "cut.so"),
+        ("PKG-1", "tool_1_arm64.deb"),
+        ("LOONG-1", "fast.tar.gz!/fast/loongarch64/fast"),
+        ("READ-1", "bomb.gz!/bomb"),
         ("ARC-1", "evil.zip!/../../etc/x"),
-    }  # fmt: skip
+    }
     assert seen >= {
         ("ISA-1", "fast.tar.gz!/fast/x86_64/fast", ".note.gnu.property"),
-        ("ISA-2", "fast.tar.gz!/fast/x86_64/fast", ".text+0x0"), ("ISA-3", "tool_1_arm64.deb!/opt/tool", ".text+0xc"),
+        ("ISA-2", "fast.tar.gz!/fast/x86_64/fast", ".text+0x0"),
+        ("ISA-3", "tool_1_arm64.deb!/opt/tool", ".text+0xc"),
         ("LIBC-1", "tool_1_arm64.deb!/opt/tool", "GLIBC_2.38"),
         ("LIBC-2", "tool_1_arm64.deb!/opt/tool", "GLIBCXX_3.4.32"),
-        ("PAGE-1", "tool_1_arm64.deb!/opt/tool", "program headers"), ("SRC-4", "src/a.c", "line 1"),
-        ("SRC-6", "src/a.c", "line 3"), ("SRC-3", "src/a.c", "line 4"), ("SRC-2", "src/Makefile", "line 1"),
-        ("SRC-7", "src/install.sh", "line 2"), ("SRC-9", "src/install.sh", "line 2"),
-        ("SRC-1", "src/install.sh", "line 3"), ("SRC-10", "src/Dockerfile", "line 1"),
-        ("SRC-8", "src/Dockerfile", "line 2"), ("SQL-1", "sql/schema.sql", "line 1"),
-        ("SQL-2", "sql/schema.sql", "line 2"), ("SQL-8", "sql/schema.sql", "line 3"),
-        ("SQL-12", "sql/schema.sql", "line 4"), ("SQL-3", "sql/schema.sql", "line 5"),
-        ("SQL-15", "sql/schema.sql", "line 5"), ("SQL-5", "sql/schema.sql", "line 6"),
-        ("SQL-9", "sql/schema.sql", "line 7"), ("SQL-7", "sql/schema.sql", "line 7"),
-        ("SQL-4", "sql/schema.sql", "line 7"), ("SQL-10", "sql/schema.sql", "line 8"),
+        ("PAGE-1", "tool_1_arm64.deb!/opt/tool", "program headers"),
+        ("SRC-4", "src/a.c", "line 1"),
+        ("SRC-6", "src/a.c", "line 3"),
+        ("SRC-3", "src/a.c", "line 4"),
+        ("SRC-2", "src/Makefile", "line 1"),
+        ("SRC-7", "src/install.sh", "line 2"),
+        ("SRC-9", "src/install.sh", "line 2"),
+        ("SRC-1", "src/install.sh", "line 3"),
+        ("SRC-10", "src/Dockerfile", "line 1"),
+        ("SRC-8", "src/Dockerfile", "line 2"),
+        ("SQL-1", "sql/schema.sql", "line 1"),
+        ("SQL-2", "sql/schema.sql", "line 2"),
+        ("SQL-8", "sql/schema.sql", "line 3"),
+        ("SQL-12", "sql/schema.sql", "line 4"),
+        ("SQL-3", "sql/schema.sql", "line 5"),
+        ("SQL-15", "sql/schema.sql", "line 5"),
+        ("SQL-5", "sql/schema.sql", "line 6"),
+        ("SQL-9", "sql/schema.sql", "line 7"),
+        ("SQL-7", "sql/schema.sql", "line 7"),
+        ("SQL-4", "sql/schema.sql", "line 7"),
+        ("SQL-10", "sql/schema.sql", "line 8"),
         ("SQL-6", "sql/schema.sql", "line 8"),
-    }  # fmt: skip
+    }
     assert any(rule == "PAGE-2" for rule, _, _ in seen)
     assert told["unread"] == 1
     by_rule = {one["rule"]: set(one["targets"]) for one in told["findings"]}
@@ -126,8 +157,14 @@ def test_only_the_targets_that_are_named(seeded: Path) -> None:
 
 
 def waiver(tmp_path: Path, **keys: object) -> Path:
-    value = {"case": "ARCH-1", "because": "known", "approved_by": "QA", "evidence": "ticket 1",
-             "expires": str(datetime.date.today() + datetime.timedelta(days=30)), **keys}  # fmt: skip
+    value = {
+        "case": "ARCH-1",
+        "because": "known",
+        "approved_by": "QA",
+        "evidence": "ticket 1",
+        "expires": str(datetime.date.today() + datetime.timedelta(days=30)),
+        **keys,
+    }
     path = tmp_path / "waivers.yaml"
     path.write_text(yaml.safe_dump({"waivers": [value]}))
     return path
@@ -205,11 +242,16 @@ def test_explain() -> None:
     assert "no rule 'XXX-1'; there is: ARCH-1" in unknown.exception.message
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    ([], "nothing to scan"), (["/no/such"], "no such file or folder: /no/such"),
-    ([".", "--target", "cpu"], "expected cpu=NAME"), ([".", "--target", "cpu=pentium"], "no such cpu; known: "),
-    (["--matrix", "/no/such"], "no matrix at /no/such"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "nothing to scan"),
+        (["/no/such"], "no such file or folder: /no/such"),
+        ([".", "--target", "cpu"], "expected cpu=NAME"),
+        ([".", "--target", "cpu=pentium"], "no such cpu; known: "),
+        (["--matrix", "/no/such"], "no matrix at /no/such"),
+    ],
+)
 def test_bad_words(words: list[str], told: str) -> None:
     done = run(*words)
     assert isinstance(done.exception, UsageError)
@@ -222,11 +264,15 @@ def test_the_files_of_a_matrix(folder: MatrixFolder) -> None:
     (folder.root / "tool-x86").write_bytes(elf(machine="x86_64", kind="executable"))
     (folder.root / "sql").mkdir()
     (folder.root / "sql" / "a.sql").write_text("SELECT `a` FROM t;\n")
-    artifacts = [{"path": f"tool-{word}", "architecture": machine, "install": "copy", "to": "/opt/tool"}
-                 for word, machine in (("arm", "aarch64"), ("x86", "x86_64"))]  # fmt: skip
+    artifacts = [
+        {"path": f"tool-{word}", "architecture": machine, "install": "copy", "to": "/opt/tool"}
+        for word, machine in (("arm", "aarch64"), ("x86", "x86_64"))
+    ]
     folder.change("application", artifacts=artifacts, scan=["sql"])
-    folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["x86-64", "kunpeng-920", "phytium-ft2000plus"],
-                                  "database": ["postgresql"]})  # fmt: skip
+    folder.change(
+        "matrix",
+        axes={"os": ["debian-12"], "cpu": ["x86-64", "kunpeng-920", "phytium-ft2000plus"], "database": ["postgresql"]},
+    )
     code, told = report("--matrix", folder.root)
     assert code == 1
     found = {(one["rule"], Path(one["file"]).name, tuple(one["targets"])) for one in told["findings"]}
@@ -237,11 +283,25 @@ def test_json_has_its_schema(seeded: Path) -> None:
     """The shape that scripts rely on."""
     text = {"type": "string"}
     schema = {
-        "type": "object", "required": ["findings", "files", "bytes", "seconds"],
-        "properties": {"findings": {"type": "array", "items": {
-            "type": "object", "required": ["rule", "severity", "file", "place", "targets", "message", "advice"],
-            "properties": {"rule": text, "severity": {"enum": ["blocker", "warning", "info"]}, "file": text,
-                           "place": text, "targets": {"type": "array", "items": text, "minItems": 1},
-                           "message": text, "advice": text}}}},
-    }  # fmt: skip
+        "type": "object",
+        "required": ["findings", "files", "bytes", "seconds"],
+        "properties": {
+            "findings": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["rule", "severity", "file", "place", "targets", "message", "advice"],
+                    "properties": {
+                        "rule": text,
+                        "severity": {"enum": ["blocker", "warning", "info"]},
+                        "file": text,
+                        "place": text,
+                        "targets": {"type": "array", "items": text, "minItems": 1},
+                        "message": text,
+                        "advice": text,
+                    },
+                },
+            }
+        },
+    }
     jsonschema.validate(report(seeded)[1], schema)

@@ -118,9 +118,10 @@ CONTAINERS = {
     "bzip2.rpm": lambda: rpm(TREE, bz2.compress, b"bzip2"),
     "image.tar": lambda: image(tar([("opt/app", FOREIGN)])),
     "oci.tar": lambda: oci(tar([("opt/app", FOREIGN)])),
-    "outer.ear": lambda: pack("outer.ear", [("lib/inner.war", pack("i.war", [("WEB-INF/lib/x.zip",
-                                                                              zipped(("opt/app", FOREIGN)))]))]),
-}  # fmt: skip
+    "outer.ear": lambda: pack(
+        "outer.ear", [("lib/inner.war", pack("i.war", [("WEB-INF/lib/x.zip", zipped(("opt/app", FOREIGN)))]))]
+    ),
+}
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -145,8 +146,12 @@ def test_packages_say_what_they_are(tmp_path: Path) -> None:
         pack("w.whl", [("w-1.dist-info/METADATA", b"Metadata-Version: 2.1\nName: w\nVersion: 1\n")])
     )
     components = {(one.kind, one.name, one.version, one.architecture) for one in of(tmp_path).components}
-    assert components >= {("rpm", "t", "1-1", "x86_64"), ("deb", "t", "1.2", "x86_64"), ("maven", "g", "1.0", ""),
-                          ("pypi", "w", "1", "")}  # fmt: skip
+    assert components >= {
+        ("rpm", "t", "1-1", "x86_64"),
+        ("deb", "t", "1.2", "x86_64"),
+        ("maven", "g", "1.0", ""),
+        ("pypi", "w", "1", ""),
+    }
 
 
 def test_variants_for_other_architectures_are_seen(tmp_path: Path) -> None:
@@ -160,12 +165,19 @@ def test_variants_for_other_architectures_are_seen(tmp_path: Path) -> None:
     assert one.message == "built for aarch64, x86_64; nothing for loongarch64"
 
 
-@pytest.mark.parametrize(("more", "world"), [
-    ({"interpreter": "/lib64/ld.so.1"}, "old"), ({"interpreter": "/lib64/ld-linux-loongarch-lp64d.so.1"}, "new"),
-    ({"versions": {"libc.so.6": ["GLIBC_2.27"]}}, "old"), ({"versions": {"libc.so.6": ["GLIBC_2.36"]}}, "new"),
-    ({"abi_kernel": (4, 15)}, "old"), ({"abi_kernel": (5, 19)}, "new"),
-    ({"flags": 0x3}, "old"), ({"flags": 0x43}, "new"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "world"),
+    [
+        ({"interpreter": "/lib64/ld.so.1"}, "old"),
+        ({"interpreter": "/lib64/ld-linux-loongarch-lp64d.so.1"}, "new"),
+        ({"versions": {"libc.so.6": ["GLIBC_2.27"]}}, "old"),
+        ({"versions": {"libc.so.6": ["GLIBC_2.36"]}}, "new"),
+        ({"abi_kernel": (4, 15)}, "old"),
+        ({"abi_kernel": (5, 19)}, "new"),
+        ({"flags": 0x3}, "old"),
+        ({"flags": 0x43}, "new"),
+    ],
+)
 def test_the_worlds_of_loongarch(tmp_path: Path, more: dict[str, Any], world: str) -> None:
     (tmp_path / "x.so").write_bytes(elf(machine="loongarch64", **more))
     (one,) = found(tmp_path, "LOONG-1")
@@ -243,12 +255,22 @@ def hostile(name: str) -> bytes:
     raise AssertionError(name)
 
 
-@pytest.mark.parametrize(("name", "told"), [
-    ("bomb.gz", "an archive bomb"), ("bomb.tar.xz", "an archive bomb"), ("bomb.zip", "an archive bomb"),
-    ("deep.zip", "nested deeper than"), ("locked.zip", "it is encrypted"), ("cut.deb", "cut off"),
-    ("cut.rpm", "cut off"), ("cut.tar.gz", "cut off"), ("cut.zip", "cut off"),
-    ("setup.run", "a script that carries data"), ("other.7z", "a 7z archive is not unpacked"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("bomb.gz", "an archive bomb"),
+        ("bomb.tar.xz", "an archive bomb"),
+        ("bomb.zip", "an archive bomb"),
+        ("deep.zip", "nested deeper than"),
+        ("locked.zip", "it is encrypted"),
+        ("cut.deb", "cut off"),
+        ("cut.rpm", "cut off"),
+        ("cut.tar.gz", "cut off"),
+        ("cut.zip", "cut off"),
+        ("setup.run", "a script that carries data"),
+        ("other.7z", "a 7z archive is not unpacked"),
+    ],
+)
 def test_what_cannot_be_read_is_said_to_be_unread(tmp_path: Path, name: str, told: str) -> None:
     path = tmp_path / name
     path.write_bytes(hostile(name))
@@ -325,8 +347,13 @@ def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
 def test_damaged_files_of_any_kind_end_in_findings(tmp_path: Path, data: st.DataObject) -> None:
     """Any byte changed, any length cut: never an exception."""
     kind = data.draw(st.sampled_from([*CONTAINERS, "app"]))
-    program = elf(machine="x86_64", kind="executable", versions={"libc.so.6": ["GLIBC_2.38"]}, x86_level=3,
-                  interpreter="/lib64/ld.so")  # fmt: skip
+    program = elf(
+        machine="x86_64",
+        kind="executable",
+        versions={"libc.so.6": ["GLIBC_2.38"]},
+        x86_level=3,
+        interpreter="/lib64/ld.so",
+    )
     value = bytearray(CONTAINERS[kind]() if kind != "app" else program)
     for _ in range(data.draw(st.integers(0, 8))):
         value[data.draw(st.integers(0, len(value) - 1))] = data.draw(st.integers(0, 255))

@@ -7,11 +7,12 @@ from typing import get_args
 
 import pytest
 
-from harness.definitions import Catalogue, cases_of_rules, rules_of
-from harness.definitions.entries import entries
 from harness.model.definitions import Cpu, Database, Features, Os, Rule, Text
 from harness.model.definitions.rule import Detector
 from harness.model.finding import Targets
+from harness.reading.catalogue import Catalogue
+from harness.reading.entries import entries
+from harness.reading.read import cases_of_rules, rules_of
 from harness.scan import DETECTORS, scan
 from tests.inputs import lay_out
 
@@ -25,14 +26,19 @@ def catalogue() -> Targets:
     cpus = {name: one for name, (_, one) in entries("cpu").items() if isinstance(one, Cpu) and not one.obstacle}
     bare = Text(zh="龙芯 2K", en="Loongson 2K")
     cpus["loongson-2k"] = Cpu(
-        cpu="loongson-2k", name=bare, vendor=bare, architecture="loongarch64", certainty="general", source="tests",
+        cpu="loongson-2k",
+        name=bare,
+        vendor=bare,
+        architecture="loongarch64",
+        certainty="general",
+        source="tests",
         features=Features(absent=("lsx", "lasx")),
-    )  # fmt: skip
+    )
     return Targets(
         cpus=cpus,
         systems={name: one for name, (_, one) in entries("os").items() if isinstance(one, Os)},
         databases={name: one for name, (_, one) in entries("database").items() if isinstance(one, Database)},
-    )  # fmt: skip
+    )
 
 
 TARGETS = catalogue()
@@ -66,11 +72,19 @@ def test_each_rule_is_a_case() -> None:
 def test_a_new_cpu_needs_no_new_code(tmp_path: Path) -> None:
     """Rules concern what the catalogue says: a class that lacks nothing is concerned by no extension."""
     name = Text(zh="新", en="New")
-    whole = Cpu(cpu="new", name=name, vendor=name, architecture="aarch64", certainty="general", source="tests",
-                features=Features(present=("atomics",)))  # fmt: skip
+    whole = Cpu(
+        cpu="new",
+        name=name,
+        vendor=name,
+        architecture="aarch64",
+        certainty="general",
+        source="tests",
+        features=Features(present=("atomics",)),
+    )
     lacking = whole.model_copy(update={"cpu": "old", "features": Features(absent=("atomics",))})
     rule = next(one for one in RULES if one.id == "ISA-3")
     root = lay_out(rule.triggers, tmp_path)
-    (found,) = [one for one in scan([root], RULES, Targets(cpus={"new": whole, "old": lacking})).findings
-                if one.rule == "ISA-3"]  # fmt: skip
+    (found,) = [
+        one for one in scan([root], RULES, Targets(cpus={"new": whole, "old": lacking})).findings if one.rule == "ISA-3"
+    ]
     assert [str(one) for one in found.targets] == ["cpu:old"]

@@ -14,10 +14,10 @@ import yaml
 from click.testing import CliRunner
 
 from harness.cli.entry import cli
-from harness.definitions import parse, read
-from harness.definitions.kinds import KINDS, MODELINE, kind_of, schema_of, schema_text, with_modeline
 from harness.errors import DefinitionError
 from harness.model.results import Result
+from harness.reading.kinds import KINDS, MODELINE, kind_of, schema_of, schema_text, with_modeline
+from harness.reading.read import parse, read
 from harness.report import full_record, record_schema
 from harness.report.spreadsheet import compatibility_list
 from tests.unit.test_report import view
@@ -73,18 +73,36 @@ def test_the_command_writes_and_prints(tmp_path: Path) -> None:
 
 
 GOOD: dict[str, Any] = {
-    "hosts": {"hosts": [{"host": "kp-1", "address": "10.0.0.7", "key": "env:LAB_KEY", "labels": {"cpu": "kunpeng-920"}},
-                        {"host": "ft-1", "address": "10.0.0.8", "password": "file:/run/secrets/ft", "jump": "kp-1",
-                         "labels": {}}]},
-    "waivers": {"waivers": [{"case": "COMP-1", "because": "x", "approved_by": "y", "evidence": "z",
-                             "expires": "2027-01-31"}]},
+    "hosts": {
+        "hosts": [
+            {"host": "kp-1", "address": "10.0.0.7", "key": "env:LAB_KEY", "labels": {"cpu": "kunpeng-920"}},
+            {"host": "ft-1", "address": "10.0.0.8", "password": "file:/run/secrets/ft", "jump": "kp-1", "labels": {}},
+        ]
+    },
+    "waivers": {
+        "waivers": [{"case": "COMP-1", "because": "x", "approved_by": "y", "evidence": "z", "expires": "2027-01-31"}]
+    },
     "policy": {"policy": "release", "unsteady": "fail", "slower_percent": 20.0},
-    "runtime": {"runtime": "r", "name": "R", "vendor": "V", "packages": ["p"], "version": "p -V",
-                "certainty": "general", "source": "s"},
-    "middleware": {"middleware": "r", "name": "R", "vendor": "V", "packages": ["p"], "version": "p -V",
-                   "certainty": "general", "source": "s"},
+    "runtime": {
+        "runtime": "r",
+        "name": "R",
+        "vendor": "V",
+        "packages": ["p"],
+        "version": "p -V",
+        "certainty": "general",
+        "source": "s",
+    },
+    "middleware": {
+        "middleware": "r",
+        "name": "R",
+        "vendor": "V",
+        "packages": ["p"],
+        "version": "p -V",
+        "certainty": "general",
+        "source": "s",
+    },
     "profile": {"rate": 1.0, "p95_ms": 5.0, "error_rate": 0.5},
-}  # fmt: skip
+}
 WRONG = [
     ("hosts", lambda v: v["hosts"].append(v["hosts"][0]), "host named twice"),
     ("hosts", lambda v: v["hosts"][1].update(jump="nowhere"), "no other host"),

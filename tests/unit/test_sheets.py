@@ -10,16 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.definitions import read
-from harness.definitions.sheets import fill_from_sheets
-from harness.definitions.source import Source
 from harness.errors import DefinitionError, Fault
 from harness.planning import expand
+from harness.reading.read import read
+from harness.reading.sheets import fill_from_sheets
+from harness.reading.source import Source
 from tests.unit.test_definitions import refusals
 
 AXES = [["os", "cpu", "database", "版本"], ["debian-12", "x86-64", "sqlite", 22], ["", "kunpeng-920", "mariadb", "V8"]]
-CELLS = [["cpu", "os", "database"], ["loongson-3a5000", "debian-forky", "sqlite"], ["", "", ""],
-         ["loongson-3a5000", "debian-forky", "mariadb"]]  # fmt: skip
+CELLS = [
+    ["cpu", "os", "database"],
+    ["loongson-3a5000", "debian-forky", "sqlite"],
+    ["", "", ""],
+    ["loongson-3a5000", "debian-forky", "mariadb"],
+]
 
 
 def sheet(path: Path, rows: list[list[Any]], *, separator: str = ",") -> str:
@@ -39,8 +43,12 @@ def test_axes_from_a_sheet(folder: Any, kind: str) -> None:
     name = sheet(folder.root / f"axes.{kind}", rows)
     folder.change("matrix", axes={}, axes_from=name)
     matrix = read(folder.root).matrix
-    assert matrix.axes == {"os": ("debian-12",), "cpu": ("x86-64", "kunpeng-920"), "database": ("sqlite", "mariadb"),
-                           "release": ("22", "V8")}  # fmt: skip
+    assert matrix.axes == {
+        "os": ("debian-12",),
+        "cpu": ("x86-64", "kunpeng-920"),
+        "database": ("sqlite", "mariadb"),
+        "release": ("22", "V8"),
+    }
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
@@ -74,11 +82,13 @@ def test_faults_name_row_and_column_of_the_sheet(folder: Any, kind: str) -> None
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([["os", "os"], ["a", "b"]], "stands twice"), ([["os", ""], ["a", "b"]], "a value without an axis"),
-        ([["", "os"], ["a", "b"]], "a column without a name"), ([[""]], "the sheet is empty"),
+        ([["os", "os"], ["a", "b"]], "stands twice"),
+        ([["os", ""], ["a", "b"]], "a value without an axis"),
+        ([["", "os"], ["a", "b"]], "a column without a name"),
+        ([[""]], "the sheet is empty"),
         ([["cpu"], ["x86-64"]], "stands in the matrix too"),
     ],
-)  # fmt: skip
+)
 def test_a_sheet_that_is_no_table(folder: Any, rows: list[list[str]], told: str) -> None:
     folder.change("matrix", axes_from=sheet(folder.root / "axes.csv", rows))
     assert told in faults(folder)[0].message
@@ -87,11 +97,14 @@ def test_a_sheet_that_is_no_table(folder: Any, rows: list[list[str]], told: str)
 @pytest.mark.parametrize(
     ("name", "data", "told"),
     [
-        ("axes.csv", "数据库".encode("gb18030"), "not UTF-8"), ("axes.csv", b'os\n"a', "not valid CSV"),
-        ("axes.xlsx", b"PK\x03\x04 broken", "not a workbook"), ("axes.ods", b"", "not a kind of sheet"),
-        ("axes.csv", b"x" * 5_000_001, "too large"), ("axes.csv", b"os\n" + b"a\n" * 20_001, "too large"),
+        ("axes.csv", "数据库".encode("gb18030"), "not UTF-8"),
+        ("axes.csv", b'os\n"a', "not valid CSV"),
+        ("axes.xlsx", b"PK\x03\x04 broken", "not a workbook"),
+        ("axes.ods", b"", "not a kind of sheet"),
+        ("axes.csv", b"x" * 5_000_001, "too large"),
+        ("axes.csv", b"os\n" + b"a\n" * 20_001, "too large"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_sheet(folder: Any, name: str, data: bytes, told: str) -> None:
     (folder.root / name).write_bytes(data)
     folder.change("matrix", axes_from=name)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.certify import sm2
-from harness.certify.checking import Status, check, status_of
-from harness.certify.dsse import Envelope, NoEnvelope, Signature
-from harness.certify.keys import ALGORITHMS, Algorithm, KeyStore, PublicKey, read_public, trusted
 from harness.certify.statement import ADAPTATION, STATEMENT
 from harness.errors import UsageError
+from harness.signing import sm2
+from harness.signing.dsse import Envelope, NoEnvelope, Signature
+from harness.signing.keys import ALGORITHMS, Algorithm, KeyStore, PublicKey, read_public, trusted
+from harness.verification.checking import Status, check, status_of
 
 WORDS = "correct horse battery"
 # GB/T 32918.5-2017, A.2: key, message "message digest" and signature on the recommended curve.
@@ -95,8 +95,11 @@ def test_private_halves_are_encrypted_and_for_their_owner(store: KeyStore) -> No
         path = store.folder / f"{algorithm}.pem"
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.read_text().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
-        refused = subprocess.run(["openssl", "pkey", "-in", str(path), "-passin", "pass:wrong words", "-noout"],
-                                 capture_output=True, check=False)  # fmt: skip
+        refused = subprocess.run(
+            ["openssl", "pkey", "-in", str(path), "-passin", "pass:wrong words", "-noout"],
+            capture_output=True,
+            check=False,
+        )
         assert refused.returncode != 0
 
 
@@ -108,10 +111,15 @@ def test_the_id_of_a_key_is_what_openssl_gives(store: KeyStore) -> None:
         assert key.keyid == hashlib.sha256(der).hexdigest()
 
 
-@pytest.mark.parametrize(("name", "words", "told"), [
-    ("Upper", WORDS, "is no name for a key"), ("../x", WORDS, "is no name for a key"), ("ok", "short", "fewer than 8"),
-    ("ed25519", WORDS, "there is a key ed25519 already"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "words", "told"),
+    [
+        ("Upper", WORDS, "is no name for a key"),
+        ("../x", WORDS, "is no name for a key"),
+        ("ok", "short", "fewer than 8"),
+        ("ed25519", WORDS, "there is a key ed25519 already"),
+    ],
+)
 def test_keys_that_are_not_made(store: KeyStore, name: str, words: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         store.make(name, "ed25519", words)
@@ -141,9 +149,11 @@ def test_the_encoding_of_the_standard() -> None:
 def envelope(folder: Path, store: KeyStore, names: tuple[str, ...] = ALGORITHMS, **more: object) -> Path:
     (folder / "report.html").write_bytes(b"certificate")
     statement = {
-        "_type": STATEMENT, "predicateType": ADAPTATION, "predicate": {"number": "XC-1", **more},
+        "_type": STATEMENT,
+        "predicateType": ADAPTATION,
+        "predicate": {"number": "XC-1", **more},
         "subject": [{"name": "report.html", "digest": {"sha256": hashlib.sha256(b"certificate").hexdigest()}}],
-    }  # fmt: skip
+    }
     bare = Envelope(payload=json.dumps(statement, sort_keys=True, separators=(",", ":")).encode())
     made = [store.sign(name, WORDS, bare.signed_bytes) for name in names]
     path = folder / "adaptation.dsse.json"
@@ -165,11 +175,14 @@ def test_any_key_that_is_trusted_is_enough(store: KeyStore, tmp_path: Path) -> N
     assert status(path, store.public()) is Status.COULD_NOT_CHECK
 
 
-@pytest.mark.parametrize(("more", "told"), [
-    ({"valid_until": "2000-01-01"}, "expired on 2000-01-01"),
-    ({"valid_until": "soon"}, "lacks the number or the last day"),
-    ({"valid_until": 7}, "lacks the number or the last day"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"valid_until": "2000-01-01"}, "expired on 2000-01-01"),
+        ({"valid_until": "soon"}, "lacks the number or the last day"),
+        ({"valid_until": 7}, "lacks the number or the last day"),
+    ],
+)
 def test_what_is_signed_may_still_not_hold(store: KeyStore, tmp_path: Path, more: dict[str, object], told: str) -> None:
     steps = check(envelope(tmp_path, store, **more), store.public())
     assert status_of(steps) is Status.INVALID
@@ -192,8 +205,18 @@ def test_every_byte_of_an_envelope_counts(store: KeyStore, tmp_path: Path) -> No
             assert status(path, [key]) is not Status.VALID, (at, changed[at - 20 : at + 20])
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"payload": 1}', "[" * 100_000,
-                                  '{"payloadType": "x", "payload": "%%", "signatures": []}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"payload": 1}',
+        "[" * 100_000,
+        '{"payloadType": "x", "payload": "%%", "signatures": []}',
+    ],
+)
 def test_what_is_no_envelope(text: str, tmp_path: Path) -> None:
     with pytest.raises(NoEnvelope):
         Envelope.read(text)

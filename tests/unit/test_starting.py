@@ -13,8 +13,21 @@ from harness.cli.entry import cli
 from tests.products import WEB, product
 
 
-@pytest.mark.parametrize("title", ["My: product", "a, b", "{curly}", "1.0", "yes", "# no comment", "'quoted' \"twice\"",
-                                   "back\\slash", "数据库 db", "[list] - item"])  # fmt: skip
+@pytest.mark.parametrize(
+    "title",
+    [
+        "My: product",
+        "a, b",
+        "{curly}",
+        "1.0",
+        "yes",
+        "# no comment",
+        "'quoted' \"twice\"",
+        "back\\slash",
+        "数据库 db",
+        "[list] - item",
+    ],
+)
 def test_any_title_gives_good_definitions(tmp_path: Path, title: str) -> None:
     done = CliRunner().invoke(cli, ["init", str(tmp_path / "p"), "--name", title])
     assert done.exit_code == 0, done.output

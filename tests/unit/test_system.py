@@ -27,8 +27,9 @@ def test_run_gives_status_and_texts() -> None:
 
 
 def test_run_takes_input_and_large_output() -> None:
-    done = run([sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read() * 3)"], timeout=30,
-               stdin=b"x" * 500_000)  # fmt: skip
+    done = run(
+        [sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read() * 3)"], timeout=30, stdin=b"x" * 500_000
+    )
     assert len(done.out) == 1_500_000
 
 
@@ -132,8 +133,11 @@ def test_alone_holds_between_processes_too(tmp_path: Path) -> None:
             time.sleep(0.3)
             order.append("load ends")
 
-    threads = [threading.Thread(target=sharing, args=(mine, "first", False)), threading.Thread(target=alone),
-               threading.Thread(target=sharing, args=(mine, "late", True))]  # fmt: skip
+    threads = [
+        threading.Thread(target=sharing, args=(mine, "first", False)),
+        threading.Thread(target=alone),
+        threading.Thread(target=sharing, args=(mine, "late", True)),
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from harness.certify.tree import (
+from harness.signing.tree import (
     Checkpoint,
     NoCheckpoint,
     consistency,
@@ -20,8 +20,10 @@ from harness.certify.tree import (
 )
 
 #: Entries and roots of the reference implementation's tests (google/certificate-transparency, merkle_tree_test).
-LEAVES = [bytes.fromhex(one) for one in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657",
-                                         "606162636465666768696a6b6c6d6e6f")]  # fmt: skip
+LEAVES = [
+    bytes.fromhex(one)
+    for one in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
+]
 ROOTS = [
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
     "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -34,11 +36,13 @@ ROOTS = [
 ]
 #: Proofs of the same tests: entry (from 0), size, hashes.
 INCLUSIONS = {
-    (0, 8): ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
-             "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-             "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4"],
+    (0, 8): [
+        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    ],
     (2, 3): ["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"],
-}  # fmt: skip
+}
 
 
 def test_the_roots_of_the_reference() -> None:
@@ -103,8 +107,17 @@ def test_a_checkpoint_is_written_and_read() -> None:
     assert not signed_by(name, digest, b"\1" * 32)
 
 
-@pytest.mark.parametrize("text", ["", "a\n1\nAA==\n", "a\nx\nAA==\n\n— n AA==\n", "a\n01\nAA==\n\n— n AA==\n",
-                                  "a\n1\n%%\n\n— n AA==\n", "a\n1\n" + "A" * 43 + "=\n\nn AA==\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a\n1\nAA==\n",
+        "a\nx\nAA==\n\n— n AA==\n",
+        "a\n01\nAA==\n\n— n AA==\n",
+        "a\n1\n%%\n\n— n AA==\n",
+        "a\n1\n" + "A" * 43 + "=\n\nn AA==\n",
+    ],
+)
 def test_what_is_no_checkpoint(text: str) -> None:
     with pytest.raises(NoCheckpoint):
         read_note(text)

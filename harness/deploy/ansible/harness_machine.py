@@ -13,7 +13,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
 from ansible.plugins.connection import ConnectionBase
 
 from harness.errors import HarnessError
-from harness.machines import open_machine
+from harness.machines.opening import open_machine
 from harness.model.machine import Machine, MachineReference
 
 DOCUMENTATION = """

@@ -1,6 +1,6 @@
 """What people declare: CPUs, operating systems, databases, applications, suites, load profiles, matrices.
 
-The models are strict and frozen, refuse unknown keys, and do no input or output; ``harness.definitions`` reads
+The models are strict and frozen, refuse unknown keys, and do no input or output; ``harness.reading`` reads
 them from files. They live here, not there, because planning, deployment and judging all meet through them.
 """
 

@@ -7,15 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import (
-    Architecture,
-    Bilingual,
-    Definition,
-    Mode,
-    Name,
-    Strings,
-    listed,
-)
+from harness.model.definitions.base import Architecture, Bilingual, Definition, Mode, Name, Strings, listed
 from harness.model.definitions.target import Limits
 
 
@@ -217,8 +209,11 @@ class Application(Definition):
     def needs(self) -> Needs:
         """What only some machines have."""
         image = any(one.install == "image" for one in self.artifacts)
-        return Needs(systemd=self.start is None and self.service is not None, engine=self.compose is not None,
-                     container=image and self.compose is None)  # fmt: skip
+        return Needs(
+            systemd=self.start is None and self.service is not None,
+            engine=self.compose is not None,
+            container=image and self.compose is None,
+        )
 
     @model_validator(mode="after")
     def _ports(self) -> Self:

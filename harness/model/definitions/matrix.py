@@ -7,13 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.model.definitions.base import (
-    Bilingual,
-    Definition,
-    Name,
-    Strings,
-    listed,
-)
+from harness.model.definitions.base import Bilingual, Definition, Name, Strings, listed
 
 
 def _one_or_more(value: Any) -> Any:

@@ -14,14 +14,34 @@ Severity = Literal["blocker", "warning", "info"]
 
 #: The code that looks; what each does stands in ``harness.scan``.
 Detector = Literal[
-    "architecture", "objects", "label", "truncated", "x86-level", "extension", "symbol-version", "loongarch-world",
-    "page-alignment", "marker", "text", "text-architecture", "sql", "component", "format", "unread", "names", "links",
-]  # fmt: skip
+    "architecture",
+    "objects",
+    "label",
+    "truncated",
+    "x86-level",
+    "extension",
+    "symbol-version",
+    "loongarch-world",
+    "page-alignment",
+    "marker",
+    "text",
+    "text-architecture",
+    "sql",
+    "component",
+    "format",
+    "unread",
+    "names",
+    "links",
+]
 #: What each detector cannot do without.
 NEEDS = {
-    "extension": {"extensions"}, "symbol-version": {"prefix", "of", "library"}, "marker": {"markers"},
-    "text": {"languages", "patterns"}, "text-architecture": {"languages", "patterns"}, "component": {"packages"},
-}  # fmt: skip
+    "extension": {"extensions"},
+    "symbol-version": {"prefix", "of", "library"},
+    "marker": {"markers"},
+    "text": {"languages", "patterns"},
+    "text-architecture": {"languages", "patterns"},
+    "component": {"packages"},
+}
 
 
 class ExampleFile(Definition):

@@ -6,12 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import (
-    Bilingual,
-    Definition,
-    SuiteName,
-    listed,
-)
+from harness.model.definitions.base import Bilingual, Definition, SuiteName, listed
 
 
 class Case(Definition):

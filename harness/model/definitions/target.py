@@ -105,8 +105,10 @@ class Os(Entry):
             return ""
         if self.licensed:
             return "it is licensed and has no public image: it needs a lab host, or an image of yours (pulled)"
-        return ("its images are not built here, only those of Debian's family are: it needs a lab host, or an image in "
-                "a registry (pulled)")  # fmt: skip
+        return (
+            "its images are not built here, only those of Debian's family are: it needs a lab host, or an image in "
+            "a registry (pulled)"
+        )
 
     @model_validator(mode="after")
     def _buildable(self) -> Self:

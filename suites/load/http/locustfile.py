@@ -5,7 +5,7 @@ from __future__ import annotations
 from locust import task
 from locust.contrib.fasthttp import FastHttpUser
 
-from harness.runners.load_support import prepared_read
+from harness.runners.locust.support import prepared_read
 
 
 class Reader(FastHttpUser):

@@ -1,0 +1,68 @@
+"""What on this machine can serve a CPU class, and why nothing can where nothing can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.attest.architecture import host_architecture
+from harness.model.definitions import Cpu
+from harness.model.results import Fidelity
+
+CPUINFO = Path("/proc/cpuinfo")
+#: Of /proc/cpuinfo only this much is read: the first processor, and on some architectures a block before it.
+LINES = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """``fidelity`` is None where nothing can serve; ``by`` says what serves, or why nothing does."""
+
+    fidelity: Fidelity | None
+    by: str
+
+
+def serving(cpu: Cpu, architecture: str | None = None, ids: Mapping[str, str] | None = None) -> Service:
+    """What serves ``cpu`` on a machine (this one where none is described) with that architecture and those ids.
+
+    A native container shows programs the CPU of its host and no other, so a class with ids is served only by a host
+    that shows them.
+    """
+    if cpu.obstacle:
+        return Service(fidelity=None, by=cpu.obstacle)
+    if cpu.architecture != (architecture or host_architecture()):
+        if cpu.ids and cpu.emulation.user is None:
+            return Service(fidelity=None, by="QEMU has no model of it: it needs a host of that kind")
+        return Service(fidelity=Fidelity.USER_EMULATED, by=f"qemu-user {cpu.emulation.user or 'default model'}")
+    for key, declared, seen in differing_ids(cpu, host_ids() if ids is None else ids):
+        return Service(
+            fidelity=None,
+            by=f"this machine's CPU shows {key} {seen or 'nothing'}, not {declared}: "
+            "a container would show that CPU; it needs a host of that kind",
+        )
+    return Service(fidelity=Fidelity.CONTAINER, by="this machine")
+
+
+def host_ids() -> dict[str, str]:
+    """Lines of this machine's /proc/cpuinfo."""
+    try:
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for line in text.splitlines()[:LINES]:
+        key, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(key.strip(), value.strip())
+    return found
+
+
+def differing_ids(cpu: Cpu, seen: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """``(key, declared, seen)`` of ids that do not hold. A declared id is the beginning of what is shown: model names
+    go on with words that differ between parts of one class."""
+    return [
+        (key, declared, seen.get(key, ""))
+        for key, declared in cpu.ids.items()
+        if not seen.get(key, "").startswith(declared)
+    ]

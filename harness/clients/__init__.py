@@ -1,0 +1,1 @@
+"""Clients of the interfaces that a product declares."""

@@ -1,0 +1,1 @@
+"""Containers: the engine, base images, environments, the cache, and machines made of them."""

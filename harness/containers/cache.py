@@ -1,0 +1,77 @@
+"""What the cache keeps and no run has used for long: disks, snapshots, kernels, native tools, images."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import docker.errors
+
+from harness.containers.engine import Engine, engine_errors
+from harness.errors import InfrastructureError
+
+#: Below the cache; each entry is one thing, whose time of change is its last use.
+PLACES = ("vms/snapshots", "vms/disks", "vms/kernels", "native")
+USED = "used"
+IMAGES = ("harness-env:", "harness-base:")
+
+
+def mark_used(path: Path) -> None:
+    """Note that what lies there is used now."""
+    with contextlib.suppress(OSError):  # who cannot note it can still use it
+        os.utime(path)
+
+
+def mark_image_used(cache: Path, tag: str) -> None:
+    """Note that an image is used now: the engine does not know when it was."""
+    with contextlib.suppress(OSError):
+        folder = cache / USED
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / tag.replace(":", "=").replace("/", "=")).touch()
+
+
+def remove_unused(cache: Path, engine: Engine, days: float) -> list[str]:
+    """Remove what was not used for so many days; gives what was removed. It is made again when it is wanted.
+
+    Raises:
+        InfrastructureError: the engine does not answer.
+    """
+    limit = time.time() - days * 86_400
+    removed = []
+    for place in PLACES:
+        folder = cache / place
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.name.startswith(".") or path.lstat().st_mtime > limit:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            removed.append(f"{place}/{path.name}")
+    return removed + _images(cache, engine, limit)
+
+
+def _images(cache: Path, engine: Engine, limit: float) -> list[str]:
+    with engine_errors("listing images"):
+        tags = sorted(tag for image in engine.client.images.list() for tag in image.tags if tag.startswith(IMAGES))
+    removed = []
+    for tag in tags:
+        note = cache / USED / tag.replace(":", "=").replace("/", "=")
+        if not note.is_file():  # of before uses were noted, or of another machine: counted from now on
+            mark_image_used(cache, tag)
+            continue
+        if note.stat().st_mtime > limit:
+            continue
+        try:
+            with engine_errors(f"removing {tag}"):
+                engine.client.images.remove(tag)
+        except InfrastructureError as error:
+            if isinstance(error.__cause__, docker.errors.APIError):  # a container is made of it
+                continue
+            raise
+        note.unlink(missing_ok=True)
+        removed.append(f"image {tag}")
+    return removed

@@ -1,0 +1,350 @@
+"""The Docker engine: reached once, its errors told as ours, everything made by us labelled."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import resource
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Every container, network and temporary image of ours carries these labels.
+LABEL = "harness"
+LABEL_WORKSPACE = "harness.workspace"
+LABEL_CAMPAIGN = "harness.campaign"
+LABEL_ATTEMPT = "harness.attempt"
+LABEL_ROLE = "harness.role"
+
+#: Under Podman no container gets more open files or processes, so that it never asks for more than it may have.
+MOST = 16384
+#: What a product's machine may do as root inside its container: nothing that reaches out of it.
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
+
+
+@contextlib.contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Errors of the SDK become ours.
+
+    Raises:
+        InfrastructureError: the engine is away, out of space, or refuses.
+    """
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise InfrastructureError(f"{doing}: {error.explanation or error}", advice="look at: docker events") from error
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        if "no space left" in text.lower():
+            raise InfrastructureError(
+                f"{doing}: no space left on the disk of the Docker engine",
+                advice="free space (docker system df shows what is used), then: harness resume",
+            ) from error
+        raise InfrastructureError(
+            f"{doing}: the Docker engine refused: {text}", advice="see the engine's log"
+        ) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise InfrastructureError(
+            f"{doing}: the Docker engine does not answer ({_short(error)})",
+            advice="start it with: make setup (or systemctl start docker), then: harness resume",
+        ) from error
+
+
+def _short(error: BaseException) -> str:
+    text = str(error)
+    for word in ("Connection refused", "No such file or directory", "Permission denied", "Read timed out"):
+        if word in text:
+            return word
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+class Engine:
+    """A connection to the Docker engine, or to Podman in its place, good for several threads.
+
+    ``address``: of its socket, where it is not the one that ``DOCKER_HOST`` names or the standard one.
+
+    Raises:
+        InfrastructureError: no engine answers.
+    """
+
+    def __init__(self, workspace: str = "none", address: str = "") -> None:
+        self.workspace = workspace
+        with engine_errors("connecting to the Docker engine"):  # each asks for the version of its interface
+            self.client = (
+                docker.DockerClient(base_url=address, timeout=900, max_pool_size=64, version="auto")
+                if address
+                else docker.from_env(timeout=900, max_pool_size=64)
+            )
+
+    @functools.cached_property
+    def version(self) -> dict[str, Any]:
+        with engine_errors("asking the Docker engine for its version"):
+            return dict(self.client.version())
+
+    @functools.cached_property
+    def info(self) -> dict[str, Any]:
+        with engine_errors("asking the Docker engine what it is"):
+            return dict(self.client.info())
+
+    @functools.cached_property
+    def is_podman(self) -> bool:
+        """Whether Podman answers in Docker's place."""
+        return any("podman" in str(part.get("Name", "")).lower() for part in self.version.get("Components") or [])
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory of the engine's machine."""
+        return int(self.info.get("MemTotal", 0))
+
+    @property
+    def cpus(self) -> int:
+        return int(self.info.get("NCPU", 1))
+
+    def image_id(self, name: str) -> str | None:
+        """The image's id (``sha256:…``), or None."""
+        try:
+            with engine_errors(f"looking for image {name}"):
+                return str(self.client.images.get(name).id)
+        except InfrastructureError as error:
+            if isinstance(error.__cause__, docker.errors.NotFound):
+                return None
+            raise
+
+    def save_image(self, wanted: str, path: Path) -> None:
+        """Write an image (name or id) with its names.
+
+        Raises:
+            InfrastructureError: it is missing, or the disk refuses.
+        """
+        with engine_errors(f"saving image {wanted}"):
+            names = self.client.images.get(wanted).tags or [wanted]
+            with path.open("wb") as file:
+                for chunk in self.client.api.get_image(names[0]):
+                    file.write(chunk)
+
+    def load_image(self, path: Path) -> None:
+        """Read what ``save_image`` wrote.
+
+        Raises:
+            InfrastructureError: the engine refuses it.
+        """
+        with engine_errors(f"loading image {path.name}"), path.open("rb") as file:
+            self.client.images.load(file)
+
+    def vendor_images(self, path: Path) -> list[tuple[str, str, str]]:
+        """Read a vendor's archive of images; gives id and architecture of each, and what of a shell it lacks.
+
+        Raises:
+            InfrastructureError: the engine refuses it.
+        """
+        with engine_errors(f"loading {path.name}"), path.open("rb") as file:
+            found = self.client.images.load(file)
+        return [(str(one.id), str(one.attrs.get("Architecture", "")), self._lacks(str(one.id))) for one in found]
+
+    def _lacks(self, image: str) -> str:
+        """A program that every machine must have and an image has not; empty where it has all."""
+        name = f"harness-look-{secrets.token_hex(6)}"
+        try:
+            with engine_errors("looking into an image"):
+                container = self.client.containers.create(
+                    image, ["true"], name=name, labels=self.labels("build", name, "look")
+                )
+                for places in (("/bin/sh", "/usr/bin/sh"), ("/usr/bin/timeout", "/bin/timeout")):
+                    if not any(self._holds(container, place) for place in places):
+                        return places[0].rpartition("/")[2]
+        finally:
+            self.remove_container(name)
+        return ""
+
+    @staticmethod
+    def _holds(container: Any, path: str) -> bool:
+        try:
+            container.get_archive(path)
+        except docker.errors.NotFound:
+            return False
+        return True
+
+    def pull(self, reference: str, architecture: str, tag: str) -> str:
+        """Pull ``NAME@sha256:…`` (the engine compares what comes with the digest), and name it ``tag``; gives its id.
+
+        Logins are those that ``docker login`` has kept.
+
+        Raises:
+            ProvisionError: the registry does not answer, refuses, or has no such image.
+            AttestationMismatch: the image is of another architecture (the engine's name), or has no shell.
+        """
+        name, _, digest = reference.partition("@")
+        try:
+            with engine_errors(f"pulling {reference}"):
+                image = self.client.images.pull(name, tag=digest, platform=f"linux/{architecture}")
+        except InfrastructureError as error:
+            raise ProvisionError(
+                error.message,
+                advice="check the registry (docker pull says more), the login (docker login), and "
+                "`pulled` in the system's definition; then: harness resume",
+            ) from error
+        found = str(image.attrs.get("Architecture", ""))
+        if found != architecture:
+            raise AttestationMismatch(
+                f"{reference} is an image for {found}, declared is {architecture}",
+                advice="correct `pulled` in the system's definition",
+            )
+        if lacking := self._lacks(str(image.id)):
+            raise AttestationMismatch(
+                f"{reference} has no {lacking}: no machine can be made of it",
+                advice="name an image with a shell and coreutils",
+            )
+        with engine_errors(f"naming {reference}"):
+            image.tag(tag)
+        return str(image.id)
+
+    def labels(self, campaign: str, attempt: str, role: str) -> dict[str, str]:
+        return {
+            LABEL: "1",
+            LABEL_WORKSPACE: self.workspace,
+            LABEL_CAMPAIGN: campaign,
+            LABEL_ATTEMPT: attempt,
+            LABEL_ROLE: role,
+        }
+
+    def create_network(self, name: str, labels: dict[str, str]) -> str:
+        """A network of its own for a cell; gives its id.
+
+        Raises:
+            InfrastructureError: see ``engine_errors``.
+        """
+        with engine_errors(f"creating network {name}"):
+            return str(self.client.networks.create(name, driver="bridge", labels=labels).id)
+
+    def create_container(
+        self,
+        name: str,
+        image: str,
+        *,
+        labels: dict[str, str],
+        memory: int,
+        cpus: float,
+        processes: int,
+        network: str,
+        alias: str,
+        environment: dict[str, str],
+        ports: tuple[int, ...] = (),
+    ) -> str:
+        """A container that only waits, limited in memory, CPU and processes; gives its id.
+
+        Ports are published on 127.0.0.1 alone, at numbers the engine chooses.
+
+        Raises:
+            ProvisionError: the image is missing.
+            InfrastructureError: see ``engine_errors``.
+        """
+        if self.image_id(image) is None:  # never pulled: what runs is what was built
+            raise ProvisionError(f"image {image} is missing", advice="repeat the run: it is built again")
+        with engine_errors(f"creating container {name}"):
+            container = self.client.containers.create(
+                image,
+                name=name,
+                hostname=alias,
+                **self.waiting(image),
+                labels=labels,
+                init=True,
+                detach=True,
+                network=network,
+                environment=environment,
+                mem_limit=memory,
+                memswap_limit=memory,
+                nano_cpus=int(cpus * 1e9),
+                pids_limit=processes,
+                cap_drop=["ALL"],
+                cap_add=CAPABILITIES,
+                security_opt=["no-new-privileges"],
+                log_config=docker.types.LogConfig(type="none"),
+                ports={f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
+                ulimits=self.ulimits(),
+                # The alias: other machines of the cell find it by its role.
+                networking_config={network: self.client.api.create_endpoint_config(aliases=[alias])},
+            )
+            container.start()
+            return str(container.id)
+
+    def waiting(self, image: str) -> dict[str, Any]:
+        """Options of a container that only waits; the entry point and the user of a vendor's image are left out.
+
+        Raises:
+            InfrastructureError: there is no such image.
+        """
+        with engine_errors(f"looking at image {image}"):
+            config = self.client.images.get(image).attrs.get("Config") or {}
+        if not config.get("Entrypoint") and not config.get("User"):
+            return {"command": ["sleep", "infinity"]}
+        return {"command": ["infinity"], "entrypoint": ["sleep"], "user": "0:0"}
+
+    def address_of(self, container: str) -> str:
+        """Its address on the cell's network.
+
+        Raises:
+            InfrastructureError: it has none.
+        """
+        with engine_errors("asking for the address of a container"):
+            networks = self.client.api.inspect_container(container)["NetworkSettings"]["Networks"]
+        return next(str(one["IPAddress"]) for one in networks.values())
+
+    def ulimits(self) -> list[docker.types.Ulimit] | None:
+        """Podman asks for more than it may have where it lacks CAP_SYS_RESOURCE; then what this process has."""
+        if not self.is_podman:
+            return None
+        known = (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
+        return [
+            docker.types.Ulimit(name=name, soft=min(hard, MOST), hard=min(hard, MOST))
+            for name, (_, hard) in ((name, resource.getrlimit(which)) for name, which in known)
+        ]
+
+    def remove_container(self, name: str) -> bool:
+        """Remove it with everything that runs in it; False where there was none."""
+        return self._remove(lambda: self.client.containers.get(name).remove(force=True, v=True), f"container {name}")
+
+    def remove_network(self, name: str) -> bool:
+        """Remove it; False where there was none."""
+        return self._remove(lambda: self.client.networks.get(name).remove(), f"network {name}")
+
+    def _remove(self, work: Callable[[], Any], what: str, patience: float = 30.0) -> bool:
+        try:
+            with engine_errors(f"removing {what}"):
+                work()
+        except InfrastructureError as error:
+            cause = error.__cause__
+            if isinstance(cause, docker.errors.NotFound):
+                return False
+            # Two may remove the same thing, when a campaign is stopped: then whoever comes second waits for the first.
+            busy = ("already in progress", "has active endpoints")
+            if patience > 0 and isinstance(cause, docker.errors.APIError) and any(word in str(cause) for word in busy):
+                time.sleep(0.2)
+                self._remove(work, what, patience - 0.2)
+                return True
+            raise
+        return True
+
+    def ours(self, *, everywhere: bool = False) -> list[tuple[str, str, dict[str, str]]]:
+        """What stands of ours: ``(kind, name, labels)``, containers before networks."""
+        label = LABEL if everywhere else f"{LABEL_WORKSPACE}={self.workspace}"
+        with engine_errors("listing containers and networks"):
+            containers = self.client.api.containers(all=True, filters={"label": label})
+            networks = self.client.api.networks(filters={"label": label})
+        found = [("container", c["Names"][0].lstrip("/"), dict(c["Labels"])) for c in containers]
+        return [*found, *(("network", n["Name"], dict(n["Labels"])) for n in networks)]
+
+
+@functools.cache
+def shared_engine() -> Engine:
+    """One connection for a runner's own process."""
+    return Engine()

@@ -1,0 +1,291 @@
+"""Environments: base image plus packages and files, committed once and found again by content.
+
+A foreign environment is installed with this machine's own programs: while packages are installed, the shell,
+perl, tar, apt and dpkg-deb of the same release for the host's architecture are mounted over the foreign ones.
+dpkg itself stays foreign, so that it knows its architecture. Mounts are not part of what is committed.
+Where such an installation fails it is repeated without them, so that the trick is never the product's failure.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker.types
+
+from harness.attest.architecture import NAMES, emulator, host_architecture
+from harness.containers.cache import mark_image_used
+from harness.containers.engine import Engine, engine_errors
+from harness.containers.images import BaseImage, BaseImages
+from harness.containers.machine import ContainerMachine
+from harness.model.definitions import Os
+from harness.model.ledger import Ledger
+from harness.model.recipe import Environment, PackageFact, Recipe
+from harness.provision.installing import Installer, InstallFailed, manager_of
+
+LABEL_MANIFEST = "harness.manifest"
+#: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
+NATIVE = (
+    "dash bash perl sed grep tar gzip find xargs mawk apt-get apt-config dpkg-deb dpkg-split "
+    "dpkg-query dpkg-divert dpkg-statoverride dpkg-trigger gpgv sqv debconf-set-selections update- "
+    "alternatives cat chmod chown cp ln ls mkdir mv rm rmdir readlink mktemp stat touch test [ tr cut "
+    "sort head tail basename dirname id echo true false expr install wc uniq date env sha256sum md5sum "
+    "cmp diff tee "
+).split()
+MEMORY = 4 * 2**30
+SECONDS = 1800
+
+
+@dataclass
+class Environments:
+    """Makes and finds environments. With ``no_cache`` each is made anew once in the life of this object."""
+
+    engine: Engine
+    images: BaseImages
+    no_cache: bool = False
+    native: bool = True
+    cancel: threading.Event = field(default_factory=threading.Event)
+    campaign: str = "build"
+    _fresh: set[str] = field(default_factory=set)
+
+    def ensure(self, recipe: Recipe, system: Os, ledger: Ledger, *, on: Environment | None = None) -> Environment:
+        """The environment of ``recipe``; with ``on``, what it adds to that one.
+
+        Raises:
+            InstallFailed: something in the recipe does not install.
+            InfrastructureError: the engine, the mirror or the disk fails.
+        """
+        started = time.monotonic()
+        if on is not None:
+            base = BaseImage(name=on.image, id=on.image, cached=True, notes=on.notes)
+        elif recipe.images:
+            base = self._of_vendor(recipe, ledger)
+            recipe = dataclasses.replace(recipe, images=())
+        else:
+            base = self.images.ensure(system, recipe.architecture, ledger)
+        key = recipe.key(base.id)
+        tag = f"harness-env:{key[:24]}"
+        mark_image_used(self.images.cache, tag)
+        with self.images.locked(f"env-{key[:24]}"):
+            fresh = not self.no_cache or key in self._fresh
+            if fresh and self.engine.image_id(tag) is not None:
+                return self._describe(tag, key, base, cached=True, seconds=time.monotonic() - started)
+            foreign = recipe.architecture != host_architecture()
+            tools = self.images.native_tools(system, ledger) if foreign and self.native else None
+            try:
+                self._build(recipe, base, tag, tools, manager_of(system), ledger)
+            except InstallFailed:
+                if tools is None:
+                    raise
+                ledger.event("native-tools-given-up", environment=recipe.name, image=tag)
+                self._build(recipe, base, tag, None, manager_of(system), ledger)
+            self._fresh.add(key)
+        return self._describe(tag, key, base, cached=False, seconds=time.monotonic() - started)
+
+    def fetch(self, system: Os, architecture: str, packages: list[str], ledger: Ledger) -> Path:
+        """Download packages of a system, and those that a package without files of its own stands for; gives the
+        archive (tar) that holds them, which is the caller's to remove.
+
+        Raises:
+            InstallFailed: there is none of that name.
+            InfrastructureError: the engine, the mirror or the disk fails.
+        """
+        base = self.images.ensure(system, architecture, ledger)
+        foreign = architecture != host_architecture()
+        tools = self.images.native_tools(system, ledger) if foreign and self.native else None
+        mounts = _mounts(tools) if tools else None
+        debian = NAMES[architecture].debian
+        # A kernel's package may be an empty one that leads to others, over several steps.
+        script = "".join(
+            (
+                f"a='-o APT::Architecture={debian}'; mkdir /tmp/debs && cd /tmp/debs || exit 1\n",
+                "apt-get $a -q update || exit 1\n",
+                f"todo='{' '.join(packages)}'; seen=\n",
+                'while [ -n "$todo" ]; do set -- $todo; todo=; for p; do\n',
+                'case " $seen " in *" $p "*) continue ;; esac; seen="$seen $p"; apt-get $a -q download $p || exit 1\n',
+                'todo="$todo $(apt-cache $a depends $p | ',
+                "sed -n 's/^  Depends: //; /^linux-image-/p; /^linux-binary-/p; /^linux-modules-/p')\"; done; done",
+            )
+        )
+        out = self.images.cache / "tmp" / f"packages-{secrets.token_hex(4)}-{os.getpid()}.tar"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with self._container(base.id, NAMES[architecture].baseline, mounts, ledger, "download") as machine:
+            done = machine.run(script, timeout=SECONDS)
+            ledger.keep(f"download-{system.os}-{architecture}.log", done.text.encode())
+            if not done.ok:
+                told = done.text.strip()[-300:]
+                raise InstallFailed(
+                    f"{', '.join(packages)} could not be downloaded: {told}",
+                    step="download",
+                    log=done.text,
+                    cause="infra",
+                    advice="check the mirror",
+                )
+            with engine_errors("reading packages"), out.open("wb") as file:
+                stream, _ = self.engine.client.api.get_archive(machine.container, "/tmp/debs")  # noqa: S108
+                for chunk in stream:
+                    file.write(chunk)
+        return out
+
+    def _of_vendor(self, recipe: Recipe, ledger: Ledger) -> BaseImage:
+        """The one image of the vendor's archive.
+
+        Raises:
+            InstallFailed: the archive holds none or several, or one of another architecture.
+        """
+        file = recipe.images[0]
+        title = f"load {file.source.name if file.source else file.path}"
+
+        def failed(message: str, advice: str) -> InstallFailed:
+            return InstallFailed(message, step=title, log=message, cause="product", advice=advice)
+
+        if len(recipe.images) > 1 or file.source is None:
+            raise failed(
+                "several archives of images, and no compose file that says what they are for",
+                "deliver one image for the target's architecture, or name the compose file",
+            )
+        found = self.engine.vendor_images(file.source)
+        if len(found) != 1:
+            raise failed(
+                f"{file.source.name} holds {len(found)} container images, expected one",
+                "write it with: docker save NAME -o FILE",
+            )
+        identity, architecture, lacking = found[0]
+        ledger.event("vendor-image", file=file.source.name, sha256=file.sha256, image=identity)
+        wanted = NAMES[recipe.architecture].docker
+        if architecture != wanted:
+            raise failed(
+                f"wrong architecture: the image is built for {architecture}, the target is {wanted}",
+                "deliver an image for the target",
+            )
+        if lacking:
+            raise failed(
+                f"the image has no {lacking}: nothing on it can be looked at or started by a suite",
+                "deliver one with a shell and coreutils, or a compose file for a lab host",
+            )
+        return BaseImage(
+            name=file.source.name, id=identity, cached=True, notes=(f"made of the vendor's image {file.source.name}",)
+        )
+
+    def _describe(self, tag: str, key: str, base: BaseImage, *, cached: bool, seconds: float) -> Environment:
+        """What is said of the base comes from the base, as this campaign knows it, and never from a cache."""
+        with engine_errors(f"reading image {tag}"):
+            image = self.engine.client.images.get(tag)
+        manifest = json.loads(base64.b64decode(image.labels.get(LABEL_MANIFEST, "e30=")))
+        return Environment(
+            image=str(image.id),
+            key=key,
+            cached=cached,
+            seconds=seconds,
+            packages=tuple(PackageFact(**fact) for fact in manifest.get("packages", [])),
+            notes=(*base.notes, *manifest.get("notes", [])),
+        )
+
+    def _build(
+        self, recipe: Recipe, base: BaseImage, tag: str, tools: Path | None, manager: str, ledger: Ledger
+    ) -> None:
+        model = recipe.cpu or NAMES[recipe.architecture].baseline
+        emulator(recipe.architecture)
+        mounts = _mounts(tools) if tools else None
+        ledger.intent("image", tag)
+        with self._container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
+            installer = Installer(machine, recipe, manager, cancel=self.cancel)
+            try:
+                packages = installer.install()
+            finally:
+                ledger.keep(f"install-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
+            notes = [f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated"] if tools else []
+            manifest = {"packages": [vars(fact) for fact in packages], "notes": notes}
+            # Tagged only when it is whole: a run that is killed here must not leave it to be taken from the cache.
+            image = self._commit(machine, None if tools else tag, manifest)
+        if tools:
+            # The engine made empty places for mounts that the foreign root lacks; they must not stay in the image.
+            host = NAMES[host_architecture()]
+            with self._container(image, model, None, ledger, f"environment {recipe.name}") as machine:
+                machine.run(
+                    f"rm -f {host.loader}; rmdir /usr/lib/{host.triplet} {Path(host.loader).parent} 2>/dev/null"
+                )
+                image = self._commit(machine, tag, manifest)
+        ledger.created("image", tag, image)
+        ledger.event("environment", name=recipe.name, image=tag, packages=[vars(fact) for fact in packages])
+
+    @contextlib.contextmanager
+    def _container(
+        self, image: str, model: str, mounts: list[docker.types.Mount] | None, ledger: Ledger, title: str
+    ) -> Iterator[ContainerMachine]:
+        name = f"harness-build-{secrets.token_hex(6)}"
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
+        if model:
+            environment["QEMU_CPU"] = model
+        ledger.intent("container", name)
+        try:
+            with engine_errors(f"creating {name}"):
+                container = self.engine.client.containers.run(
+                    image,
+                    name=name,
+                    **self.engine.waiting(image),
+                    labels=self.engine.labels(self.campaign, name, "build"),
+                    init=True,
+                    detach=True,
+                    network_mode="host",
+                    mem_limit=MEMORY,
+                    memswap_limit=MEMORY,
+                    pids_limit=2048,
+                    environment=environment,
+                    mounts=mounts,
+                    ulimits=self.engine.ulimits(),
+                )
+            ledger.created("container", name, str(container.id))
+            yield ContainerMachine(self.engine, str(container.id), title)
+        finally:
+            if self.engine.remove_container(name):
+                ledger.removed("container", name)
+
+    def _commit(self, machine: ContainerMachine, tag: str | None, manifest: dict[str, object]) -> str:
+        repository, _, version = (tag or "").partition(":")
+        with engine_errors(f"committing {machine.name}"):
+            api = self.engine.client.api
+            api.stop(machine.container, timeout=2)
+            path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            text = base64.b64encode(json.dumps(manifest).encode()).decode()
+            # Podman heeds the changes and not the configuration, Docker both.
+            made = api.commit(
+                machine.container,
+                repository=repository or None,
+                tag=version or None,
+                changes=[f"LABEL {LABEL_MANIFEST}={text}", f"ENV {path}", "ENV LANG=C.UTF-8"],
+            )
+        return str(made["Id"])
+
+
+def _mounts(tools: Path) -> list[docker.types.Mount]:
+    """Programs, libraries and loader of the host's architecture over those of the foreign root.
+
+    Mounts, not volumes: the engine would write volumes into the image's configuration at the commit.
+    """
+    host = NAMES[host_architecture()]
+    library = tools / "usr/lib" / host.triplet
+    mounts = {
+        library: f"/usr/lib/{host.triplet}",
+        library / Path(host.loader).name: host.loader,
+        tools / "usr/lib/apt/methods": "/usr/lib/apt/methods",
+    }
+    for program in NATIVE:
+        file = tools / "usr/bin" / program
+        if file.is_file() and not file.is_symlink() and _is_elf(file):
+            mounts[file] = f"/usr/bin/{program}"
+    return [docker.types.Mount(target, str(source), type="bind", read_only=True) for source, target in mounts.items()]
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"

@@ -1,0 +1,305 @@
+"""Base images of operating systems: built from signed packages, or pulled from a registry by their digest."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.attest.architecture import NAMES, host_architecture
+from harness.containers.cache import mark_image_used, mark_used
+from harness.containers.engine import Engine, engine_errors
+from harness.containers.mirror import Mirror
+from harness.errors import ProvisionError, StepTimeout
+from harness.model.definitions import Os
+from harness.model.ledger import Ledger
+from harness.system.canonical import digest_of
+from harness.system.process import Completed, run
+
+#: Raised when the way base images are made changes.
+REVISION = 4
+LABEL_NOTES = "harness.notes"
+LABEL_EXPIRED = "harness.expired"  #: what apt said of the release file; empty where it was fresh
+PULLED = "pulled by digest: {}"
+BUILD_SECONDS = 1800
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseImage:
+    """An image in the engine: its name, id, and what was unusual when it was made."""
+
+    name: str
+    id: str
+    cached: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class BaseImages:
+    """Builds what is missing. ``accepted`` maps an operating system to the reason for taking an expired release."""
+
+    engine: Engine
+    cache: Path
+    mirror_uri: str = ""
+    accepted: dict[str, str] = field(default_factory=dict)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    _mirror: Mirror | None = None
+    _broken: dict[str, ProvisionError] = field(default_factory=dict)
+
+    def is_there(self, system: Os, architecture: str) -> bool:
+        """Whether the base image needs no building.
+
+        Raises:
+            InfrastructureError: the engine does not answer.
+        """
+        return self.engine.image_id(self.name_of(system, architecture)) is not None
+
+    def prepare(self, system: Os, architecture: str, ledger: Ledger) -> None:
+        """Build what a first cell of this kind would have to wait for. Raises as ``ensure``."""
+        self.ensure(system, architecture, ledger)
+        if architecture != host_architecture():
+            self.native_tools(system, ledger)
+
+    def ensure(self, system: Os, architecture: str, ledger: Ledger) -> BaseImage:
+        """The base image of a system for an architecture; where it is missing, pulled if a registry has it, and
+        otherwise built with mmdebstrap.
+
+        Raises:
+            ProvisionError: the packages cannot be fetched, verified or unpacked; the registry does not give the image.
+            AttestationMismatch: the image is of another architecture, or no machine can be made of it.
+        """
+        names = NAMES[architecture]
+        tag = self.name_of(system, architecture)
+        key = tag.rpartition("-")[2]
+        mark_image_used(self.cache, tag)
+        with self.locked(f"base-{key}"):
+            if (found := self._find(tag, system, architecture)) is not None:
+                return found
+            if key in self._broken:  # the first error is told again; nobody waits for the same failure twice
+                raise self._broken[key]
+            ledger.intent("image", tag)
+            if reference := system.image_of(architecture):
+                identity = self.engine.pull(reference, names.docker, tag)
+                ledger.event("pulled", os=system.os, architecture=architecture, reference=reference, image=identity)
+            else:
+                scratch = self.cache / "tmp" / f"{key}-{os.getpid()}.tar"
+                notes, expired, layer = self._bootstrap(system, names.debian, scratch, ledger)
+                try:
+                    with engine_errors(f"loading image {tag}"):
+                        self._load(layer, tag, names.docker, notes, expired)
+                finally:
+                    layer.unlink(missing_ok=True)
+            made = self._find(tag, system, architecture)
+            if made is None:
+                raise ProvisionError(f"image {tag} was loaded but is not there", advice="see the engine's log")
+            ledger.created("image", tag, made.id)
+            return dataclasses.replace(made, cached=False)
+
+    def native_tools(self, system: Os, ledger: Ledger) -> Path | None:
+        """Root folder of the same release for this machine's own architecture; None where there is none.
+
+        Its programs stand in for the emulated ones while packages are installed.
+
+        Raises:
+            ProvisionError: as ``ensure``.
+        """
+        host = host_architecture()
+        if host not in system.architectures or not system.suite:
+            return None
+        key = digest_of([REVISION, "native", system.suite, host])[:12]
+        final = self.cache / "native" / key
+        with self.locked(f"native-{key}"):
+            if (final / ".complete").is_file():
+                mark_used(final)
+                return final
+            part = self.cache / "tmp" / f"native-{key}-{os.getpid()}.tar"
+            _, _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl")
+            shutil.rmtree(final, ignore_errors=True)
+            final.mkdir(parents=True)
+            try:
+                done = run(["tar", "-xf", str(layer), "-C", str(final), "--exclude=./dev/*"], timeout=300)
+            finally:
+                layer.unlink(missing_ok=True)
+            if not done.ok:
+                raise ProvisionError(f"unpacking {final} failed: {done.text[-400:]}", advice="free space and repeat")
+            (final / ".complete").touch()  # written last: a half unpacked folder is never used
+        return final
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """One process and one thread at a time."""
+        folder = self.cache / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def name_of(self, system: Os, architecture: str) -> str:
+        """Name of a base image, made or not."""
+        debian = NAMES[architecture].debian
+        pulled = system.image_of(architecture)
+        made_of = [pulled] if pulled else [system.suite, system.family]
+        key = digest_of([REVISION, *made_of, debian])[:12]
+        return f"harness-base:{system.os}-{debian}-{key}"
+
+    def _find(self, tag: str, system: Os, architecture: str) -> BaseImage | None:
+        identity = self.engine.image_id(tag)
+        if identity is None:
+            return None
+        with engine_errors(f"reading image {tag}"):
+            labels = self.engine.client.images.get(tag).labels
+        if reference := system.image_of(architecture):  # its own labels are its maker's
+            return BaseImage(name=tag, id=identity, cached=True, notes=(PULLED.format(reference),))
+        notes = tuple(json.loads(labels.get(LABEL_NOTES, "[]")))
+        if told := labels.get(LABEL_EXPIRED, ""):
+            reason = self._accepted(system, told)  # this campaign's, whoever made the image
+            notes = (*notes, f"release file of {system.suite} expired, accepted: {reason} ({told})")
+        return BaseImage(name=tag, id=identity, cached=True, notes=notes)
+
+    def _accepted(self, system: Os, told: str) -> str:
+        """Why the expired release file of a system is accepted; ``told``: what apt says of it.
+
+        Raises:
+            ProvisionError: it is not.
+        """
+        reason = self.accepted.get(system.os)
+        if reason is None:
+            raise ProvisionError(
+                f"the release file of {system.os} ({system.suite}) on the mirror is expired: {told}",
+                advice=f"use a fresher mirror (--mirror URI), or accept it knowingly: --allow-expired-release "
+                f"{system.os}, or `accept` in matrix.yaml; the evidence then says so",
+            )
+        return reason
+
+    def _bootstrap(
+        self, system: Os, debian: str, out: Path, ledger: Ledger, *, include: str = ""
+    ) -> tuple[list[str], str, Path]:
+        """What is to be said of the packages, what apt said of an expired release file, and the layer."""
+        self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        packages = [p for p in (include, "ca-certificates" if mirror.uri.startswith("https") else "") if p]
+        argv = [
+            "mmdebstrap",
+            "--variant=minbase",
+            "--format=tar",
+            f"--architectures={debian}",
+            "--skip=check/qemu",
+            '--aptopt=Acquire::Languages "none"',
+            "--dpkgopt=path-exclude=/usr/share/man/*",
+        ]
+        if os.geteuid() == 0:
+            argv.append("--mode=root")
+        if packages:
+            argv.append(f"--include={','.join(packages)}")
+        if mirror.proxy:
+            argv.append(f'--aptopt=Acquire::http::Proxy "{mirror.proxy}"')
+        tail = [system.suite, str(out), mirror.source(system.suite)]
+        ledger.event("bootstrap", os=system.os, architecture=debian, suite=system.suite)
+        notes = [f"packages verified with {mirror.keyring.name}"]
+        expired = ""
+        done = self._mmdebstrap([*argv, *tail])
+        if not done.ok and "is expired" in done.err:
+            expired = _expired(done.err)
+            ledger.event("expired-release-accepted", os=system.os, reason=self._accepted(system, expired), apt=expired)
+            out.unlink(missing_ok=True)
+            done = self._mmdebstrap([*argv, '--aptopt=Acquire::Check-Valid-Until "false"', *tail])
+        ledger.keep(f"mmdebstrap-{system.os}-{debian}.log", done.text.encode())
+        if not done.ok:
+            out.unlink(missing_ok=True)
+            space = "No space left" in done.err
+            raise ProvisionError(
+                f"mmdebstrap could not build {system.os} for {debian} (exit {done.rc}): {_tail(done.err)}",
+                advice="free space on the disk"
+                if space
+                else "see the log in the evidence; check the mirror with apt-get update",
+            )
+        return notes, expired, out
+
+    def _mmdebstrap(self, argv: list[str]) -> Completed:
+        try:
+            # The temporary root must lie where devices may be made; /tmp may be mounted otherwise.
+            scratch = self.cache / "tmp"
+            return run(argv, timeout=BUILD_SECONDS, cancel=self.cancel, env={"TMPDIR": str(scratch)})
+        except StepTimeout as error:
+            raise ProvisionError(error.message, advice="check the mirror's speed") from error
+
+    def _load(self, layer: Path, tag: str, architecture: str, notes: list[str], expired: str) -> None:
+        # `docker import --platform` of older engines ignores the platform; an archive's own config is honoured.
+        digest = hashlib.sha256()
+        with layer.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        config = json.dumps(
+            {
+                "architecture": architecture,
+                "os": "linux",
+                "config": {
+                    "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
+                    "Cmd": ["/bin/sh"],
+                    "Labels": {LABEL_NOTES: json.dumps(notes), **({LABEL_EXPIRED: expired} if expired else {})},
+                },
+                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest.hexdigest()}"]},
+                "history": [{"created_by": "mmdebstrap"}],
+            }
+        ).encode()
+        name = f"{hashlib.sha256(config).hexdigest()}.json"
+        manifest = json.dumps([{"Config": name, "RepoTags": [tag], "Layers": ["layer.tar"]}]).encode()
+        archive = layer.with_suffix(".load")
+        try:
+            with tarfile.open(archive, "w") as tar:
+                for member, data in ((name, config), ("manifest.json", manifest)):
+                    entry = tarfile.TarInfo(member)
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+                tar.add(layer, "layer.tar")
+            with archive.open("rb") as file:
+                self.engine.client.images.load(file)
+        finally:
+            archive.unlink(missing_ok=True)
+
+
+def clean_scratch(cache: Path) -> list[str]:
+    """Remove what builders that were killed left in the cache's scratch folder; gives the names."""
+    removed = []
+    folder = cache / "tmp"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        owner = re.search(r"-(\d+)\.(?:tar|load)$", path.name)
+        if owner is not None and not Path(f"/proc/{owner[1]}").exists():
+            path.unlink(missing_ok=True)
+        elif path.name.startswith("mmdebstrap.") and time.time() - path.stat().st_mtime > 2 * BUILD_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            continue
+        removed.append(path.name)
+    for path in sorted((cache / "vms").glob("*/.*")):  # disks, kernels and snapshots that were not finished
+        owner = re.match(r"\.[0-9a-f]+-(\d+)", path.name)
+        if owner is not None and not Path(f"/proc/{owner[1]}").exists():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+            removed.append(path.name)
+    return removed
+
+
+def _expired(text: str) -> str:
+    """apt's own sentence, its addresses left out."""
+    line = next((line for line in text.splitlines() if "is expired" in line), "")
+    return line[line.find("is expired") + 3 :].strip().replace(" Updates for this repository will not be applied.", "")
+
+
+def _tail(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-3:])[:600]

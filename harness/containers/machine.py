@@ -1,0 +1,178 @@
+"""A container as a machine: every command carries its own limit inside the container."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import posixpath
+import secrets
+import tarfile
+import time
+
+import docker.errors
+import psutil
+
+from harness.containers.engine import Engine, engine_errors
+from harness.errors import InfrastructureError
+from harness.model.machine import MachineReference, Resources
+from harness.provision import posix
+from harness.system.process import Completed
+
+#: Longest text given with the command itself; the kernel takes 128 KiB in one argument.
+INLINE = 60_000
+KILL_AFTER = 5
+#: How long a list of a container's processes is good for: making it costs the engine a tenth of a second.
+LISTED_SECONDS = 2.0
+#: A command's output beyond this is cut in the middle: a product must not fill the controller's memory.
+MAX_OUTPUT = 8_000_000
+
+#: Now and then an engine gives status 0 and none of the output (seen with 20.10 under load), which must not be taken
+#: for a command that printed nothing: so the last thing that is printed is a mark.
+_END = "\n\x04end\n"
+_GUARD = r'timeout -k $0 $1 sh -c "$2"; r=$?; printf "\\n\\004end\\n" >&2; exit $r'
+
+
+class ContainerMachine:
+    """Implements ``harness.model.machine.Machine`` over the engine's exec."""
+
+    def __init__(self, engine: Engine, container: str, name: str = "") -> None:
+        self.engine = engine
+        self.container = container
+        self._name = name or container[:12]
+        self._listed = -math.inf
+        self._seen: dict[int, psutil.Process] = {}
+        self._spent: dict[int, float] = {}
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def reference(self) -> MachineReference:
+        return MachineReference(kind="container", name=self.name, container=self.container)
+
+    def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
+        started = time.monotonic()
+        if stdin:
+            if len(stdin.encode()) > INLINE:
+                path = f"/tmp/.stdin-{secrets.token_hex(6)}"  # noqa: S108  # in the target, random name
+                self.put(path, stdin.encode(), mode="0644")
+                command = f"( {command}\n) <{path}; rc=$?; rm -f {path}; exit $rc"
+            else:
+                mark = f"HARNESS_{secrets.token_hex(6)}"
+                command = f"{{ {command}\n}} <<'{mark}'\n{stdin.rstrip(chr(10))}\n{mark}\n"
+        argv = ["sh", "-c", _GUARD, str(KILL_AFTER), f"{timeout:.1f}", command]
+        with engine_errors(f"running a command in {self.name}"):
+            api = self.engine.client.api
+            handle = api.exec_create(self.container, argv, user=user, stdout=True, stderr=True)["Id"]
+            out, err = api.exec_start(handle, False, False, False, False, True)
+            rc = api.exec_inspect(handle)["ExitCode"]
+        if rc is None:
+            raise InfrastructureError(f"{self.name}: the engine lost a command", advice="see the engine's log")
+        told = _text(err)
+        if told.endswith(_END):
+            told = told.removesuffix(_END)
+        elif rc == 0:
+            raise InfrastructureError(
+                f"{self.name}: the engine lost what a command printed", advice="try again; see the engine's log"
+            )
+        return Completed(rc=rc, out=_text(out), err=told, seconds=time.monotonic() - started)
+
+    def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
+        folder, name = posixpath.split(path)
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.mtime = len(data), int(mode, 8), int(time.time())
+            tar.addfile(entry, io.BytesIO(data))
+        with engine_errors(f"writing {path} in {self.name}"):
+            try:
+                self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
+            except docker.errors.NotFound:
+                made = self.run(f"mkdir -p '{folder}'")
+                if not made.ok:
+                    raise InfrastructureError(f"{self.name}: {folder} cannot be made: {made.text}") from None
+                self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
+        if owner != "root:root":
+            done = self.run(f"chown '{owner}' '{path}'")
+            if not done.ok:
+                raise InfrastructureError(f"{self.name}: chown {owner} {path} failed: {done.text}")
+
+    def get(self, path: str) -> bytes:
+        missing = False
+        with engine_errors(f"reading {path} in {self.name}"):
+            try:
+                stream, _ = self.engine.client.api.get_archive(self.container, path)
+                data = io.BytesIO(b"".join(stream))
+            except docker.errors.NotFound:
+                missing = True
+        if missing:
+            if not self.run("true").ok:  # the container itself may be what is not there
+                raise InfrastructureError(f"reading {path}: {self.name} does not run", advice="see the engine's log")
+            raise FileNotFoundError(f"{self.name} has no {path}")
+        with tarfile.open(fileobj=data) as tar:
+            member = tar.next()
+            if member is not None and member.issym():
+                return self.get(posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname)))
+            file = tar.extractfile(member) if member is not None else None
+            if file is None:
+                raise FileNotFoundError(f"{self.name}: {path} is no file")
+            return file.read()
+
+    def address(self, port: int) -> tuple[str, int]:
+        with engine_errors(f"asking for the address of port {port} of {self.name}"):
+            settings = self.engine.client.api.inspect_container(self.container)["NetworkSettings"]
+        bound = (settings.get("Ports") or {}).get(f"{port}/tcp")
+        if not bound:
+            raise InfrastructureError(
+                f"{self.name} does not publish port {port}", advice="declare it under ports in application.yaml"
+            )
+        return str(bound[0]["HostIp"]), int(bound[0]["HostPort"])
+
+    def processes(self) -> dict[int, str]:
+        """Ids are those of the engine's machine."""
+        if self.engine.is_podman:  # its interface has no such list for containers without a terminal
+            listed = posix.processes(self)
+            return {pid: args for pid, args in listed.items() if not _waits(args)}
+        with engine_errors(f"listing the processes of {self.name}"):
+            table = self.engine.client.api.top(self.container, ps_args="-eo pid,args")
+        return {int(pid): args for pid, args in table["Processes"] or [] if not _waits(args)}
+
+    def resources(self) -> Resources | None:
+        """Of all its processes, seen from this machine; on emulated targets these are the emulator's.
+
+        None where the engine runs on another machine: its process ids mean nothing here.
+        """
+        now = time.monotonic()
+        if now - self._listed > LISTED_SECONDS:
+            pids = set() if self.engine.is_podman else set(self.processes())
+            self._listed = now
+            for pid in pids - self._seen.keys():
+                with contextlib.suppress(psutil.Error):
+                    self._seen[pid] = psutil.Process(pid)
+        memory, alive = 0.0, False
+        for pid, process in self._seen.items():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                self._spent[pid] = times.user + times.system  # of one that ended since, the last that was seen
+                memory += process.memory_info().rss / 2**20
+                alive = True
+        return Resources(cpu=sum(self._spent.values()), memory=memory) if alive else None
+
+    def close(self) -> None:
+        """Nothing is open: the engine's connection is shared."""
+
+
+def _waits(args: str) -> bool:
+    """Whether it is the container's own waiting, or what reaps its orphans."""
+    words = args.split()
+    return args.rstrip().endswith("sleep infinity") or words[:1] in (["/sbin/docker-init"], ["/run/podman-init"])
+
+
+def _text(data: bytes | None) -> str:
+    data = data or b""
+    if len(data) > MAX_OUTPUT:
+        half = MAX_OUTPUT // 2
+        data = data[:half] + b"\n[... cut ...]\n" + data[-half:]
+    return data.decode(errors="replace")

@@ -1,0 +1,144 @@
+"""Containers: a network of its own for each cell, one container for the product, one for a database server."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.attest.architecture import Emulator, emulator, host_architecture
+from harness.attest.attestation import attest
+from harness.containers.engine import Engine
+from harness.containers.environments import Environments
+from harness.containers.machine import ContainerMachine
+from harness.errors import HarnessBug, HarnessError, InfrastructureError
+from harness.model.attestation import Attestation
+from harness.model.definitions import Cpu, Os, size_in_bytes
+from harness.model.ledger import Ledger
+from harness.model.machine import Machine
+from harness.model.recipe import Environment
+from harness.model.results import Fidelity
+from harness.provision.provisioner import Kind, Machines, Names, Role, demand
+
+
+@dataclass(frozen=True)
+class Containers:
+    """Implements ``Provisioner`` with a Docker engine, or Podman in its place."""
+
+    engine: Engine
+    environments: Environments
+
+    @property
+    def kind(self) -> Kind:
+        return "container"
+
+    def emulator(self, cpu: Cpu) -> Emulator | None:
+        return emulator(cpu.architecture)
+
+    def environment(self, role: Role, ledger: Ledger) -> Environment | None:
+        return self.environments.ensure(role.recipe, role.os, ledger)
+
+    def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
+        raise HarnessBug("containers are made of what is installed")
+
+    def attest(self, machine: Machine, role: Role) -> Attestation:
+        return attest(machine, role.cpu, role.os, self.emulator(role.cpu), fidelity=_fidelity(role.cpu))
+
+    def known_good(self, os: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
+        emulated_by = self.emulator(cpu)
+        base = self.environments.images.ensure(os, cpu.architecture, ledger)
+        name = f"harness-{campaign}-probe-{secrets.token_hex(4)}"
+        labels = self.engine.labels(campaign, "probe", "probe")
+        ledger.intent("network", name)
+        ledger.intent("container", name)
+        try:
+            ledger.created("network", name, self.engine.create_network(name, labels))
+            identity = self.engine.create_container(
+                name,
+                base.id,
+                labels=labels,
+                memory=128 * 2**20,
+                cpus=min(1.0, self.engine.cpus),
+                processes=64,
+                network=name,
+                alias="probe",
+                environment=_model(cpu),
+            )
+            ledger.created("container", name, identity)
+            machine = ContainerMachine(self.engine, identity, "probe")
+            demand(attest(machine, cpu, os, emulated_by, fidelity=_fidelity(cpu)))
+        finally:
+            for kind, remove in (("container", self.engine.remove_container), ("network", self.engine.remove_network)):
+                with contextlib.suppress(HarnessError):
+                    remove(name)
+                    ledger.removed(kind, name)
+
+    @contextlib.contextmanager
+    def machines(
+        self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
+    ) -> Iterator[Machines]:
+        stem = names.stem
+        made: list[tuple[str, str]] = []
+        found: dict[str, Machine] = {}
+        labels = (names.campaign, f"{names.cell}-{names.attempt}")
+        try:
+            ledger.intent("network", stem)
+            made.append(("network", stem))
+            ledger.created("network", stem, self.engine.create_network(stem, self.engine.labels(*labels, "")))
+            for role in roles:
+                name, environment = f"{stem}-{role.name}", environments[role.name]
+                if environment is None:
+                    raise HarnessBug(f"no environment for {role.name}")
+                ledger.intent("container", name)
+                made.append(("container", name))
+                identity = self.engine.create_container(
+                    name,
+                    environment.image,
+                    labels=self.engine.labels(*labels, role.name),
+                    network=stem,
+                    alias=role.name,
+                    memory=size_in_bytes(role.limits.memory),
+                    cpus=min(role.limits.cpus, self.engine.cpus),
+                    processes=role.limits.processes,
+                    environment=_model(role.cpu),
+                    ports=role.ports,
+                )
+                ledger.created("container", name, identity)
+                found[role.name] = ContainerMachine(self.engine, identity, role.name)
+            if self.engine.is_podman and len(found) > 1:
+                self._introduce(found)
+            yield Machines(of=found)
+        finally:
+            trouble: list[HarnessError] = []
+            for kind, name in reversed(made):
+                try:
+                    remove = self.engine.remove_container if kind == "container" else self.engine.remove_network
+                    remove(name)
+                    ledger.removed(kind, name)
+                except HarnessError as error:  # one that cannot be removed must not leak the others
+                    trouble.append(error)
+            for problem in trouble:
+                with contextlib.suppress(HarnessError):
+                    ledger.event("teardown-trouble", message=problem.message, next="harness gc")
+
+    def _introduce(self, found: Mapping[str, Machine]) -> None:
+        """Tell each machine where the others are: Podman's networks resolve names only with a plugin of theirs."""
+        addresses = {name: self.engine.address_of(machine.reference.container) for name, machine in found.items()}
+        lines = "".join(f"{address} {name}\n" for name, address in addresses.items())
+        for machine in found.values():
+            done = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
+            if not done.ok:
+                raise InfrastructureError(
+                    f"{machine.name}: /etc/hosts cannot be written: {done.text[-200:]}", advice="see the engine's log"
+                )
+
+
+def _fidelity(cpu: Cpu) -> Fidelity:
+    return Fidelity.CONTAINER if cpu.architecture == host_architecture() else Fidelity.USER_EMULATED
+
+
+def _model(cpu: Cpu) -> dict[str, str]:
+    """The environment by which an emulated container gets its CPU model."""
+    model = cpu.emulation.user
+    return {"QEMU_CPU": model} if model and cpu.architecture != host_architecture() else {}

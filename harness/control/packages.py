@@ -1,0 +1,53 @@
+"""What a machine's package manager knows of installed packages, of both families: dpkg-query(1), rpm(8)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.model.machine import Machine
+
+#: Left out of the images, or of no use to a program.
+_DOCUMENTATION = ("/usr/share/man/", "/usr/share/doc/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageState:
+    """``listed`` is what the manager prints, ``incomplete`` its lines of packages that are not installed in whole,
+    ``changed`` its lines of files that differ from what their package says."""
+
+    listed: str
+    incomplete: tuple[str, ...]
+    changed: tuple[tuple[str, str], ...]  #: line and path
+
+
+def files_of(machine: Machine, names: Sequence[str], *, seconds: float) -> list[str]:
+    """Paths of everything in packages, folders too.
+
+    Raises:
+        InfrastructureError: the machine does not answer.
+    """
+    words = " ".join(shlex.quote(name) for name in names)
+    done = machine.run(f"dpkg-query -L {words} 2>/dev/null || rpm -ql {words}", timeout=seconds)
+    return [line for line in done.out.splitlines() if line.startswith("/")]
+
+
+def state_of(machine: Machine, names: Sequence[str], *, seconds: float) -> PackageState:
+    """Whether packages are installed in whole, and as they were made. Raises as ``files_of``."""
+    words = " ".join(shlex.quote(name) for name in names)
+    form = "'ii  %{NAME} %{VERSION}-%{RELEASE}\\n'"
+    script = f"""
+if f=$(dpkg-query -W -f '${{db:Status-Abbrev}} ${{Package}} ${{Version}}\\n' {words} 2>&1)
+then echo "$f"; echo == changed; dpkg --verify {words}
+elif ! command -v rpm >/dev/null; then echo "$f"
+else rpm -q --qf {form} {words}; echo == changed; rpm -V {words}
+fi; true"""
+    done = machine.run(script, timeout=seconds)
+    listed, _, changed = done.out.partition("== changed\n")
+    differ = [(line, line.split()[-1]) for line in changed.splitlines() if line.split()[-1:] and "/" in line]
+    return PackageState(
+        listed=listed,
+        incomplete=tuple(line for line in listed.splitlines() if not line.startswith("ii ")),
+        changed=tuple(one for one in differ if not any(folder in one[1] for folder in _DOCUMENTATION)),
+    )

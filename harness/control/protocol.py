@@ -1,0 +1,75 @@
+"""Ways to start, watch and end a product: under our own supervision, by systemd, by compose."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from harness.control.compose import Compose
+from harness.control.supervised import LOG, RUN, Supervised
+from harness.control.systemd import Systemd
+from harness.errors import AttestationMismatch
+from harness.model.context import CellContext
+from harness.model.machine import Machine
+
+__all__ = ["LOG", "RUN", "Control", "control_of"]
+
+
+class Control(Protocol):
+    """One start follows another; what is asked concerns the present one. All raise InfrastructureError where the
+    machine does not answer, and the first two ProductFault where the product cannot even be started."""
+
+    def install(self) -> None:
+        """Write what starts and watches the product."""
+        ...
+
+    def start(self) -> bool:
+        """Start it; whether its process is there within the first second."""
+        ...
+
+    def exit_code(self) -> int | None:
+        """How it ended (128 + signal for one that was killed); None while it runs or was never started."""
+        ...
+
+    def pid(self) -> int:
+        """Its process id inside the machine; 0 where there is none."""
+        ...
+
+    def running(self) -> bool: ...
+
+    def log(self, lines: int) -> str:
+        """Tail of its output."""
+        ...
+
+    def stop(self, seconds: float) -> tuple[float, int | None]:
+        """End it in order; gives the seconds that took and its status, None where it did not end within ``seconds``."""
+        ...
+
+    def kill(self) -> bool:
+        """SIGKILL; whether it is gone."""
+        ...
+
+    def remove(self) -> None:
+        """Take away what ``install`` and ``start`` put on the machine beside the product."""
+        ...
+
+
+def control_of(context: CellContext, machine: Machine) -> Control:
+    """The way that the application asks for, of those that the machine offers.
+
+    Raises:
+        AttestationMismatch: it offers none.
+        InfrastructureError: it does not answer.
+    """
+    application = context.application
+    if application.compose is not None:
+        return Compose(context, machine, application.compose)
+    if application.service is None:
+        return Supervised(context, machine)
+    if machine.run("test -d /run/systemd/system", timeout=30).ok:
+        return Systemd(context, machine, application.service)
+    if application.start is None:
+        raise AttestationMismatch(
+            f"{machine.name} runs no systemd, which starts the product's service {application.service}",
+            advice="take a machine with systemd (prefer: [vm], or such a host), or give `start` as well",
+        )
+    return Supervised(context, machine)

@@ -1,0 +1,74 @@
+"""What the cells of a campaign share, and where an attempt at one is recorded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from harness.containers.engine import Engine
+from harness.hosts.inventory import Inventory
+from harness.machines.placing import Placement, resolve
+from harness.model.definitions import Cpu, Database, Middleware, Os, Suite
+from harness.model.ledger import Ledger
+from harness.model.plan import Cell, Definitions
+from harness.model.results import Cause, Observation, State, Verdict
+from harness.provision.provisioner import Kind, Provisioner
+from harness.scan.inputs import Scans
+from harness.system.forking import ForkServer
+from harness.system.turns import Turns
+
+
+class AttemptRecord(Ledger, Protocol):
+    """Where one attempt is recorded."""
+
+    hidden: list[str]
+    number: int
+
+    def state(self, state: State) -> None: ...
+    def observe(self, *seen: Observation) -> None: ...
+    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """What all cells of a campaign share. ``say`` shows progress: cell, words."""
+
+    engine: Engine
+    provisioners: Mapping[Kind, Provisioner]
+    definitions: Definitions
+    deployment_suite: Suite
+    campaign: str
+    cancel: threading.Event  #: stop now
+    drain: threading.Event  #: finish the step, then stop
+    forks: ForkServer
+    turns: Turns = field(default_factory=Turns)
+    scans: Scans = field(default_factory=Scans)
+    say: Callable[[Cell, str], None] = lambda _cell, _words: None
+    inventory: Inventory | None = None
+
+    def placement(self, cell: Cell) -> Placement:
+        """What serves a cell here."""
+        return resolve(
+            self.definitions.machines(cell.axes),
+            cell.prefer,
+            self.definitions.matrix.require.fidelity,
+            self.inventory,
+            self.definitions.application_of(cell.axes).needs,
+        )
+
+    @property
+    def stopping(self) -> bool:
+        return self.cancel.is_set() or self.drain.is_set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellTarget:
+    """The definitions behind a cell's axes; ``servers`` have the system and CPU of each by role."""
+
+    cpu: Cpu
+    os: Os
+    database: Database
+    middleware: Middleware | None  #: where it is a server
+    servers: Mapping[str, tuple[Os, Cpu]]

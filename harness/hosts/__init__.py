@@ -1,0 +1,1 @@
+"""Lab hosts: inventory, leases, SSH, their state before and after a product."""

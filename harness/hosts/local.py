@@ -1,0 +1,112 @@
+"""This machine itself, for products that are tested where they are."""
+
+from __future__ import annotations
+
+import grp
+import os
+import posixpath
+import pwd
+import secrets
+import shlex
+from pathlib import Path
+
+from harness.errors import InfrastructureError
+from harness.model.machine import MachineReference, Resources
+from harness.provision import posix
+from harness.system import process
+from harness.system.process import Completed
+
+KILL_AFTER = 5
+#: Beyond its limit a command has so long to end by itself.
+GRACE_SECONDS = 30
+
+
+class LocalMachine:
+    """Implements ``harness.model.machine.Machine``.
+
+    It acts as root, so it must be root or have sudo without a password.
+    """
+
+    def __init__(self, name: str = "local", mark: str = "") -> None:
+        self._name = name
+        self.mark = mark  #: in the environment of every command
+        self.written: set[str] = set()  #: paths given to ``put``
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def reference(self) -> MachineReference:
+        return MachineReference(kind="local", name=self.name, mark=self.mark)
+
+    def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
+        text = f"export HARNESS_MARK={self.mark}\n{command}\n" if self.mark else f"{command}\n"
+        argv = ["timeout", "-k", str(KILL_AFTER), f"{timeout:.1f}", "sh", "-c", text]
+        own = pwd.getpwuid(os.geteuid()).pw_name
+        if own != user:
+            try:
+                pwd.getpwnam(user)
+            except KeyError:
+                raise InfrastructureError(
+                    f"{self.name}: there is no user {user}", advice="let a step of the product make it"
+                ) from None
+            argv = (
+                ["setpriv", "--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--init-groups", *argv]
+                if os.geteuid() == 0
+                else ["sudo", "-n", "-u", user, *argv]
+            )
+        return process.run(argv, timeout=timeout + KILL_AFTER + GRACE_SECONDS, stdin=stdin.encode(), cwd=Path("/"))
+
+    def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
+        q = shlex.quote
+        self.written.add(path)
+        part = posixpath.join(posixpath.dirname(path), f".harness-{secrets.token_hex(6)}")
+        if os.geteuid() == 0:
+            user, _, group = owner.partition(":")
+            try:
+                file = Path(part)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch(mode=0o600)
+                file.write_bytes(data)
+                os.chown(file, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid if group else -1)
+                file.chmod(int(mode, 8))
+                file.replace(path)
+            except (OSError, KeyError) as error:
+                Path(part).unlink(missing_ok=True)
+                raise InfrastructureError(
+                    f"{self.name}: {path} cannot be written: {error}", advice="check disk and permissions"
+                ) from error
+            return
+        script = (
+            f"mkdir -p {q(posixpath.dirname(path))} && cat >{q(part)} && chmod {mode} {q(part)} && "
+            f"chown {q(owner)} {q(part)} && mv -f {q(part)} {q(path)}"
+        )
+        done = process.run(["sudo", "-n", "sh", "-c", script], timeout=120, stdin=data)
+        if not done.ok:
+            raise InfrastructureError(
+                f"{self.name}: {path} cannot be written: {done.text.strip()[-300:]}",
+                advice="check disk, permissions and sudo",
+            )
+
+    def get(self, path: str) -> bytes:
+        try:
+            return Path(path).read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            raise FileNotFoundError(f"{self.name} has no {path}") from None
+        except OSError as error:
+            raise InfrastructureError(
+                f"{self.name}: {path} cannot be read: {error.strerror}", advice="run the harness as root"
+            ) from error
+
+    def address(self, port: int) -> tuple[str, int]:
+        return "127.0.0.1", port
+
+    def processes(self) -> dict[int, str]:
+        return posix.processes(self)
+
+    def resources(self) -> Resources | None:
+        return posix.resources(self)
+
+    def close(self) -> None:
+        """Nothing is open."""

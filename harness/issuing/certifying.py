@@ -1,0 +1,82 @@
+"""Whether what a workspace holds is what was recorded, when it was recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from harness.certify.envelopes import ENVELOPES, Signing
+from harness.errors import UsageError
+from harness.evidence import Workspace
+from harness.issuing.outcome import Finished, Progress
+from harness.issuing.papers import Office
+from harness.issuing.recorded import Step, recorded
+from harness.issuing.rendering import OUTPUTS, finish, row_of
+from harness.register.register import PROOF, Register, one_line, proof_text
+from harness.signing.dsse import Envelope
+
+
+def certify(
+    identity: str,
+    workspace: Workspace,
+    signing: Signing,
+    progress: Progress,
+    register: Register | None = None,
+    office: Office | None = None,
+) -> Finished:
+    """Render a campaign again and sign what it says; with ``register`` enter it into the issuer's log.
+
+    Raises:
+        UsageError: there is no such campaign, it is not finished, no certificate may be issued for it, or what the
+            workspace holds is not what was recorded.
+    """
+    row = row_of(workspace.journal, identity)
+    if row.finished is None:
+        raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
+    if bad := [step for step in verify(workspace) if not step.ok]:
+        told = "; ".join(f"{step.name}: {step.detail}" for step in bad)
+        only_reports = all(step.name == "reports" for step in bad)
+        raise UsageError(
+            f"the workspace is not what was recorded, and nothing of it is signed: {told}",
+            advice="render them again from the records: harness report" if only_reports else "run the campaign again",
+        )
+    amends = office.commission.amends if office is not None else None
+    if register is not None:
+        _ = signing.log_key  # before anything is rendered
+        if amends is not None and not register.knows(amends.number):
+            raise UsageError(
+                f"the register knows no certificate {amends.number}, which this one would replace",
+                advice="correct `amends` in the commission",
+            )
+    finished = finish(identity, workspace, progress, close=False, signing=signing, office=office)
+    if register is not None:
+        folder = workspace.folder(identity)
+        envelope = (folder / ENVELOPES["adaptation"]).read_bytes()
+        number = json.loads(Envelope.read(envelope.decode()).payload)["predicate"]["number"]
+        proof = register.enter(number, envelope, signing)
+        (folder / PROOF).write_text(proof_text(proof), encoding="utf-8")
+        if amends is not None:  # only now is there something in its place
+            register.set_state(amends.number, "superseded", one_line(amends.because.en), number, signing)
+    return finished
+
+
+def verify(workspace: Workspace) -> list[Step]:
+    """Look at the chain of events, at the tables that follow from it, at evidence and outputs.
+
+    The chain shows an event that was changed, removed or put elsewhere. It is no signature: who can write the file
+    can make another chain. Its last digest, which every report carries, ties it to what was handed out.
+    """
+    journal = workspace.journal
+    steps = recorded(workspace, [row.id for row in journal.campaigns()])
+    bad: list[str] = []
+    looked = 0
+    for identity, outputs in journal.outputs().items():
+        for kind, digest in outputs.items():
+            looked += 1
+            path = workspace.root / "campaigns" / identity / {**OUTPUTS, **ENVELOPES}.get(kind, kind)
+            if not path.is_file():
+                bad.append(f"{path.name} of {identity} is missing")
+            elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                bad.append(f"{path.name} of {identity} is not what was rendered")
+    steps.append(Step(name="reports", ok=not bad, detail="; ".join(bad[:5]) or f"{looked} files"))
+    return steps

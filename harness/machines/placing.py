@@ -1,0 +1,113 @@
+"""*Declare what, resolve how*: what can serve a cell here, in the order that its matrix prefers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.attest.serving import Service, serving
+from harness.hosts.inventory import Inventory
+from harness.hosts.provisioner import fitting
+from harness.model.definitions import Cpu, Needs, Os
+from harness.model.results import Fidelity
+from harness.provision.provisioner import Kind, weakest
+from harness.virtual.qemu import BOARDS
+
+NOTHING = Needs()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """What will serve a cell: ``kind`` and ``fidelity`` are None where nothing can, and ``by`` says why."""
+
+    kind: Kind | None
+    fidelity: Fidelity | None
+    by: str
+
+
+def by_container(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
+    """Whether a container serves a system on a CPU class here, as what, and why not."""
+    if needs.systemd:
+        return Service(fidelity=None, by="the product is started by systemd alone, and no container here runs it")
+    if needs.engine:
+        return Service(fidelity=None, by="a compose file needs a machine with an engine of its own: a lab host")
+    if os.obstacle:
+        return Service(fidelity=None, by=os.obstacle)
+    service = serving(cpu)
+    if service.fidelity is None or cpu.architecture in os.pulled:
+        return service
+    if not os.suite:
+        return Service(fidelity=None, by=f"{os.os} names no image of {cpu.architecture} in a registry (pulled)")
+    if cpu.architecture not in os.architectures:
+        return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
+    return service
+
+
+def by_vm(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
+    """Whether a virtual machine does."""
+    if needs.engine:
+        return Service(fidelity=None, by="a compose file needs a machine with an engine of its own: a lab host")
+    if os.obstacle:
+        return Service(fidelity=None, by=os.obstacle)
+    if not os.suite:
+        return Service(fidelity=None, by="virtual machines are made of systems that are built here, not of images")
+    if cpu.architecture not in os.architectures:
+        return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
+    if cpu.architecture not in os.vm_kernel:
+        return Service(fidelity=None, by=f"{os.os} names no kernel of {cpu.architecture} for a virtual machine")
+    if not cpu.emulation.system:
+        return Service(fidelity=None, by="QEMU has no model of it for a virtual machine")
+    program = BOARDS[cpu.architecture][0] if cpu.architecture in BOARDS else ""
+    if not program or shutil.which(program) is None:
+        return Service(fidelity=None, by=f"{program or 'an emulator'} is not installed: make setup")
+    return Service(fidelity=Fidelity.SYSTEM_EMULATED, by=f"qemu-system {cpu.emulation.system}")
+
+
+def by_host(os: Os, cpu: Cpu, inventory: Inventory | None, needs: Needs = NOTHING) -> Service:
+    """Whether a lab host does; which one is seen when it is leased."""
+    if needs.container:
+        return Service(fidelity=None, by="an image of the vendor runs on a host with a compose file only")
+    hosts = fitting(inventory, os, cpu)
+    if not hosts:
+        return Service(fidelity=None, by="no host of the inventory has these labels" if inventory else "no inventory")
+    return Service(
+        fidelity=weakest([Fidelity(one.fidelity) for one in hosts]), by=f"host {', '.join(one.host for one in hosts)}"
+    )
+
+
+def resolve(
+    machines: Mapping[str, tuple[Os, Cpu]],
+    prefer: Sequence[Kind],
+    accepted: Sequence[str],
+    inventory: Inventory | None,
+    needs: Needs = NOTHING,
+) -> Placement:
+    """The first kind of ``prefer`` that serves every machine of a cell with a fidelity that is ``accepted`` (all
+    where none is named); ``machines`` by role has the application's first, and ``needs`` is what that must have."""
+    refused = []
+    for kind in prefer:
+        served = [
+            by_host(os, cpu, inventory, asked)
+            if kind == "host"
+            else by_vm(os, cpu, asked)
+            if kind == "vm"
+            else by_container(os, cpu, asked)
+            for (os, cpu), asked in zip(machines.values(), [needs, *[NOTHING] * len(machines)], strict=False)
+        ]
+        fidelity = weakest([one.fidelity for one in served])
+        if fidelity is None:
+            reasons = dict.fromkeys(one.by for one in served if one.fidelity is None)
+            refused.append(f"{kind}: {'; '.join(reasons)}" if len(prefer) > 1 else "; ".join(reasons))
+        elif accepted and fidelity.value not in accepted:
+            refused.append(f"{kind}: it would be {fidelity.value}, required is {' or '.join(accepted)}")
+        else:
+            return Placement(
+                kind=kind,
+                fidelity=fidelity,
+                by="; ".join(
+                    one.by if number == 0 else f"{role}: {one.by}"
+                    for number, (role, one) in enumerate(zip(machines, served, strict=True))
+                ),
+            )
+    return Placement(kind=None, fidelity=None, by="; ".join(refused))

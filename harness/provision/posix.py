@@ -1,0 +1,68 @@
+"""What any machine tells of itself through its own shell and /proc (proc(5))."""
+
+from __future__ import annotations
+
+from harness.errors import InfrastructureError
+from harness.model.machine import Machine, Resources
+
+#: A process a line: id, parent, arguments. The shell that lists them comes first, with its id alone.
+_TABLE = r"""
+echo $$
+for d in /proc/[0-9]*; do
+  p=${d#/proc/}
+  a=$(tr '\000\n' '  ' <$d/cmdline 2>/dev/null) && [ -n "$a" ] || continue
+  s=$(cat $d/stat 2>/dev/null) || continue
+  s=${s##*) }; set -- $s
+  printf '%s %s %s\n' "$p" "$2" "$a"
+done
+"""
+_USED = r"""
+head -n 1 /proc/stat; getconf CLK_TCK; sed -n 's/^Mem\(Total\|Available\): *\([0-9]*\) kB/\2/p' /proc/meminfo
+"""
+#: What serves a login, and is no program of a product.
+_SERVING = ("sshd: ", "sshd-session: ", "/usr/lib/openssh/sshd-session", "sshd-auth")
+
+
+def processes(machine: Machine) -> dict[int, str]:
+    """As promised by ``Machine.processes``."""
+    done = machine.run(_TABLE, timeout=120)
+    own, *lines = done.out.splitlines() or [""]
+    if not own.isdigit():
+        raise InfrastructureError(
+            f"{machine.name}: its processes cannot be listed: {done.text.strip()[-200:]}",
+            advice="see whether /proc is mounted there",
+        )
+    rows = [line.split(" ", 2) for line in lines if line.count(" ") >= 2]
+    parents = {int(pid): int(parent) for pid, parent, _ in rows}
+    serving = {int(own)}
+    above = int(own)
+    while above > 1 and above not in (0, 1):  # the supervisor of this very call, up to the login
+        serving.add(above)
+        above = parents.get(above, 0)
+    known: dict[int, str] = {}
+    for pid, _, args in rows:
+        if not _below(int(pid), serving, int(own), parents) and not args.startswith(_SERVING):
+            known[int(pid)] = args.strip()
+    return known
+
+
+def _below(pid: int, serving: set[int], own: int, parents: dict[int, int]) -> bool:
+    """Whether a process serves this call: one of its ancestors, or a child of its shell."""
+    if pid in serving:
+        return True
+    while pid > 1:
+        pid = parents.get(pid, 0)
+        if pid == own:
+            return True
+    return False
+
+
+def resources(machine: Machine) -> Resources | None:
+    """Of the whole machine: time that was not idle, memory that is not available."""
+    lines = machine.run(_USED, timeout=60).out.splitlines()
+    words = lines[0].split()[1:] if lines else []
+    if len(lines) != 4 or len(words) < 5 or not all(word.isdigit() for word in [*words, *lines[1:]]):
+        return None
+    ticks = [int(word) for word in words][:8]  # guest time is in user time
+    total, available = int(lines[2]), int(lines[3])
+    return Resources(cpu=(sum(ticks) - ticks[3] - ticks[4]) / int(lines[1]), memory=(total - available) / 1024)

@@ -1,0 +1,158 @@
+"""Reads one YAML file into plain values and remembers the line and column of each.
+
+Only the safe subset is read: no tags, no duplicate keys, bounded size, depth and aliases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import DefinitionError, Fault
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 40
+MAX_NODES = 100_000
+
+Place = tuple[int, int]
+Loc = tuple[str | int, ...]
+
+
+@dataclass
+class Source:
+    """Plain values of one file; ``places`` maps a path of keys and indices to its 1-based line and column."""
+
+    path: Path
+    value: Any = None
+    places: dict[Loc, Place] = field(default_factory=dict)
+    key_places: dict[Loc, Place] = field(default_factory=dict)
+
+    def place(self, loc: Loc, *, key: bool = False) -> Place:
+        """Place of the value at ``loc`` (or of its key), or of the nearest thing around it that exists."""
+        if key and loc in self.key_places:
+            return self.key_places[loc]
+        while loc and loc not in self.places:
+            loc = loc[:-1]
+        return self.places.get(loc, (1, 1))
+
+    def fault(self, loc: Loc, message: str, *, key: bool = False, **more: str) -> Fault:
+        line, column = self.place(loc, key=key)
+        return Fault(file=str(self.path), line=line, column=column, message=message, **more)
+
+
+def read_source(path: Path) -> Source:
+    """Read and parse a file.
+
+    Raises:
+        DefinitionError: the file cannot be read, is no UTF-8 YAML, or goes beyond the limits above.
+    """
+    source = Source(path)
+
+    def refuse(message: str, mark: Any = None, **more: str) -> DefinitionError:
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return DefinitionError([Fault(file=str(path), line=line, column=column, message=message, **more)])
+
+    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+        raise refuse(
+            "a symbolic link that leads out of its folder",
+            expected=f"a file below {path.parent}",
+            found=str(path.readlink()),
+            hint="copy the file instead",
+        )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise refuse("the file cannot be read", found=error.strerror or str(error)) from error
+    if len(data) > MAX_BYTES:
+        raise refuse("the file is too large", expected=f"at most {MAX_BYTES} bytes", found=f"{len(data)} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse(
+            "the file is not UTF-8",
+            expected="UTF-8",
+            found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
+            hint="convert it, for example with: iconv -f GB18030 -t UTF-8",
+        ) from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            raise refuse("the file is empty", expected="a mapping")
+        _Builder(source).build(node, ())
+    except yaml.MarkedYAMLError as error:
+        raise refuse(f"not valid YAML: {error.problem or error}", error.problem_mark, hint=_yaml_hint(error)) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise refuse(f"not valid YAML: {error}") from error
+    return source
+
+
+def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
+    return "YAML is indented with spaces, never with tabs" if "'\\t'" in str(error) else ""
+
+
+class _Builder:
+    """Turns nodes into values; keeps places; gathers duplicate keys as faults."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.constructor = yaml.SafeLoader("")
+        self.nodes = 0
+
+    def build(self, root: yaml.Node, loc: Loc) -> None:
+        faults: list[Fault] = []
+        self.source.value = self._value(root, loc, 0, faults)
+        if faults:
+            raise DefinitionError(faults)
+
+    def _value(self, node: yaml.Node, loc: Loc, depth: int, faults: list[Fault]) -> Any:
+        self.nodes += 1
+        place = (node.start_mark.line + 1, node.start_mark.column + 1)
+        if self.nodes > MAX_NODES or depth > MAX_DEPTH:
+            limit = f"at most {MAX_NODES} values (aliases counted out) nested at most {MAX_DEPTH} deep"
+            raise DefinitionError(
+                [
+                    Fault(
+                        file=str(self.source.path),
+                        line=place[0],
+                        column=place[1],
+                        message="the file unfolds to too much",
+                        expected=limit,
+                    )
+                ]
+            )
+        self.source.places[loc] = place
+        if isinstance(node, yaml.MappingNode):
+            result: dict[Any, Any] = {}
+            for key_node, value_node in node.value:
+                key = self.constructor.construct_object(key_node) if key_node.id == "scalar" else None
+                mark = key_node.start_mark
+                where = {"file": str(self.source.path), "line": mark.line + 1, "column": mark.column + 1}
+                if not isinstance(key, str):
+                    faults.append(Fault(**where, message="a key must be a text", found=str(key)))
+                    continue
+                if key in result:
+                    first = self.source.key_places[(*loc, key)]
+                    faults.append(Fault(**where, message=f"key {key!r} stands twice", hint=f"first on line {first[0]}"))
+                    continue
+                self.source.key_places[(*loc, key)] = (mark.line + 1, mark.column + 1)
+                result[key] = self._value(value_node, (*loc, key), depth + 1, faults)
+            return result
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(child, (*loc, i), depth + 1, faults) for i, child in enumerate(node.value)]
+        try:
+            return self.constructor.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            faults.append(
+                Fault(
+                    file=str(self.source.path),
+                    line=place[0],
+                    column=place[1],
+                    message="the value cannot be read",
+                    found=str(node.value),
+                    hint=str(error).splitlines()[0],
+                )
+            )
+            return None

@@ -1,0 +1,1 @@
+"""The public register of certificates: log, checkpoints, status list."""

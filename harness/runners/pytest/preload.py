@@ -1,0 +1,15 @@
+"""Imported once by the process that suites are forked from: what nearly every suite needs, and nothing that acts."""
+
+from __future__ import annotations
+
+import docker.transport
+import testinfra.backend.base
+import testinfra.host
+from _pytest.config import get_config
+
+import harness.runners.elf
+import harness.runners.pytest.plugin
+
+get_config()  # imports pytest's own plugins
+
+__all__ = ["docker", "harness", "testinfra"]

@@ -1,0 +1,341 @@
+"""Kinds of containers: archives, compressed files, packages, image layers. Each gives its members as streams."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import posixpath
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+import zstandard
+
+from harness.model.finding import Component
+from harness.scan import limits
+from harness.scan.limits import Budget, Unreadable
+from harness.scan.walking import BROKEN, CHUNK, Entry, Opener, Walk, Where
+
+#: A layer of an image: a file system of its own, in which absolute links are at home.
+_LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
+
+
+def opener(head: bytes) -> Opener | None:
+    """What reads a container that begins like this; None: it is none."""
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return _zip
+    if head[:2] == b"\x1f\x8b":
+        return _gzip
+    if head[:6] == b"\xfd7zXZ\0":
+        return _xz
+    if head[:3] == b"BZh" and head[4:10] == b"1AY&SY":
+        return _bz2
+    if head[:4] == b"\x28\xb5\x2f\xfd":
+        return _zstd
+    if head[:4] == b"\xed\xab\xee\xdb":
+        return _rpm
+    if head[:8] == b"!<arch>\n" and head[8:24].startswith(b"debian-binary"):
+        return _deb
+    if head[257:262] == b"ustar":
+        return _tar
+    return None
+
+
+def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        names = {info.filename for info in infos}
+        kind = (
+            "jar"
+            if "META-INF/MANIFEST.MF" in names or where.place.endswith((".jar", ".war", ".ear"))
+            else ("wheel" if where.place.endswith(".whl") else "zip")
+        )
+        own = where.as_unit(kind, _wheel_key(where) if kind == "wheel" else "")
+        for info in infos:
+            place = f"{where.place}!/{info.filename}"
+            walk.check_name(info.filename, place)
+            if info.is_dir():
+                continue
+            if stat.S_ISLNK(info.external_attr >> 16):
+                with archive.open(info) as stream:
+                    walk.check_link(info.filename, stream.read(4096).decode(errors="replace"), place, rooted=False)
+                continue
+            if info.flag_bits & 1:
+                walk.unread.append((place, "it is encrypted"))
+                continue
+            try:
+                with archive.open(info) as member:
+                    yield from walk.member(member, info.filename, max(1, info.compress_size), own, budget)
+            except BROKEN as error:
+                walk.unread.append((place, f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]))
+
+
+def _wheel_key(where: Where) -> str:
+    """``foo-1.0-cp311-cp311-manylinux_2_17_x86_64.whl`` without what tells its platform."""
+    folder, name = posixpath.split(where.key)
+    return posixpath.join(folder, "-".join(name.split("-")[:2]) + ".whl")
+
+
+def _compressed(walk: Walk, stream: Any, packed: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    """A compressed tar as a stream; any other compressed file as a container of one."""
+    peekable = io.BufferedReader(_Counted(stream, budget, packed), CHUNK)
+    if peekable.peek(512)[257:262] == b"ustar":
+        yield from _tar_stream(walk, peekable, where, budget)
+        return
+    name = posixpath.basename(where.place)
+    yield from walk.member(peekable, name.rpartition(".")[0] or name, packed, where, Budget(budget.left))
+
+
+class _Counted(io.RawIOBase):
+    """A stream whose every byte is counted."""
+
+    def __init__(self, stream: IO[bytes], budget: Budget, packed: int) -> None:
+        self._stream, self._budget, self._packed, self._size = stream, budget, packed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        self._budget.spend(len(data))
+        self._size += len(data)
+        limits.check_ratio(self._size, max(1, self._packed))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _gzip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+        yield from _compressed(walk, stream, size, where, budget)
+
+
+def _xz(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    with lzma.LZMAFile(file, mode="rb") as stream:
+        yield from _compressed(walk, stream, size, where, budget)
+
+
+def _bz2(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    with bz2.BZ2File(file, mode="rb") as stream:
+        yield from _compressed(walk, stream, size, where, budget)
+
+
+def _zstd(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as stream:
+        yield from _compressed(walk, stream, size, where, budget)
+
+
+def _tar(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    yield from _tar_stream(walk, file, where, budget)
+
+
+def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str = "") -> Iterator[Entry]:
+    """``kind``: of the package that the tar is the content of; empty where it is a container of its own."""
+    npm = not kind and where.place.endswith(".tgz")
+    own = where if kind else where.as_unit("npm" if npm else "tar")
+    rooted = bool(kind) or bool(_LAYER.search(where.place))
+    links: set[str] = set()
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for info in archive:
+            archive.members = []  # type: ignore[attr-defined]  # or its memory grows with the archive
+            place = f"{where.place}!/{info.name}"
+            walk.check_name(info.name, place)
+            if info.issym() or info.islnk():
+                walk.check_link(info.name if info.issym() else "", info.linkname, place, rooted=rooted)
+                links.add(posixpath.normpath(info.name))
+                continue
+            through = [one for one in _parents(info.name) if one in links]
+            if through and not kind:
+                walk.links.append((place, f"{info.name} is written through the link {through[0]}"))
+            if not info.isreg():
+                continue
+            member = archive.extractfile(info)
+            if member is not None:
+                with member:
+                    yield from walk.member(member, info.name.removeprefix("./"), 0, own, budget)
+
+
+def _parents(name: str) -> Iterator[str]:
+    path = posixpath.dirname(posixpath.normpath(name))
+    while path not in ("", "/", "."):
+        yield path
+        path = posixpath.dirname(path)
+
+
+class _Part(io.RawIOBase):
+    """So many bytes of a file, from where it stands."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(min(self._left, len(buffer)))
+        self._left -= len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _decompressed(stream: Any) -> Any:
+    """A stream as it is when whatever compresses it is undone; by its first bytes."""
+    buffered = io.BufferedReader(stream, CHUNK)
+    head = buffered.peek(8)
+    opened: Any = buffered
+    if head[:2] == b"\x1f\x8b":
+        opened = gzip.GzipFile(fileobj=buffered, mode="rb")
+    elif head[:6] == b"\xfd7zXZ\0" or head[:3] == b"\x5d\0\0":
+        opened = lzma.LZMAFile(buffered)  # noqa: SIM115  # it holds nothing that must be closed
+    elif head[:3] == b"BZh":
+        opened = bz2.BZ2File(buffered)
+    elif head[:4] == b"\x28\xb5\x2f\xfd":
+        opened = zstandard.ZstdDecompressor().stream_reader(buffered)
+    return opened
+
+
+def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    """deb(5): an ar(5) archive of debian-binary, control.tar.*, data.tar.*."""
+    position = 8
+    own = where
+    seen = set()
+    while position + 60 <= size:
+        file.seek(position)
+        header = file.read(60)
+        name, length = header[:16].decode().strip().rstrip("/"), int(header[48:58])
+        if header[58:60] != b"`\n" or position + 60 + length > size:
+            raise Unreadable("the package is cut off")
+        seen.add(name.partition(".")[0])
+        part = _Part(file, length)
+        if name.startswith(("control.tar", "data.tar")):
+            plain = io.BufferedReader(_Counted(_decompressed(part), budget, length), CHUNK)
+            if name.startswith("control"):
+                control = _control(plain)
+                package, architecture = control.get("Package", "?"), control.get("Architecture", "")
+                own = where.as_unit("deb", f"{posixpath.dirname(where.key)}/deb:{package}")
+                walk.component(
+                    Component(
+                        kind="deb",
+                        name=package,
+                        version=control.get("Version", ""),
+                        file=where.place,
+                        architecture=_DEBIAN.get(architecture, "" if architecture in ("", "all") else architecture),
+                    ),
+                    own,
+                )
+            else:
+                yield from _tar_stream(walk, plain, own, budget, kind="deb")
+        position += 60 + length + length % 2
+    if not {"control", "data"} <= seen:
+        raise Unreadable("the package is cut off")
+
+
+#: Architectures of Debian and RPM -> as ``uname -m`` prints it.
+_DEBIAN = {
+    "amd64": "x86_64",
+    "arm64": "aarch64",
+    "loong64": "loongarch64",
+    "i386": "i386",
+    "riscv64": "riscv64",
+    "loongarch64": "loongarch64",
+    "mips64el": "mips64",
+    "armhf": "arm",
+    "sw64": "sw_64",
+}
+
+
+def _control(stream: Any) -> dict[str, str]:
+    """Fields of the package's control file; deb822, first lines only."""
+    fields: dict[str, str] = {}
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for info in archive:
+            member = archive.extractfile(info) if info.isreg() and posixpath.basename(info.name) == "control" else None
+            if member is not None:
+                for line in member.read(1 << 20).decode(errors="replace").splitlines():
+                    name, colon, value = line.partition(":")
+                    if colon and not line.startswith((" ", "\t")):
+                        fields[name] = value.strip()
+    return fields
+
+
+#: Tags of an RPM header that are read (rpm's header format, tags of type STRING).
+_RPM_TAGS = {1000: "name", 1001: "version", 1002: "release", 1022: "arch", 1044: "sourcerpm"}
+
+
+def _rpm_header(file: IO[bytes], limit: int) -> dict[str, str]:
+    """The header that begins where ``file`` stands: magic, counts, index of 16 bytes a tag, store.
+
+    Raises:
+        Unreadable: it is damaged, or is larger than ``limit`` bytes.
+    """
+    head = file.read(16)
+    if len(head) != 16 or head[:4] != b"\x8e\xad\xe8\x01":
+        raise Unreadable("the package's header is damaged or cut off")
+    count, size = struct.unpack(">II", head[8:])
+    if 16 * count + size > limit:
+        raise Unreadable("the package's header is damaged or cut off")
+    index, store = file.read(16 * count), file.read(size)
+    if len(store) != size:
+        raise Unreadable("the package's header is damaged or cut off")
+    found = {}
+    for at in range(0, 16 * count, 16):
+        tag, kind, offset, _ = struct.unpack_from(">IIII", index, at)
+        if tag in _RPM_TAGS and kind == 6 and offset < size:
+            found[_RPM_TAGS[tag]] = store[offset:].split(b"\0", 1)[0].decode(errors="replace")
+    return found
+
+
+def _rpm(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    """An RPM package: lead of 96 bytes, signature header (to a multiple of 8 bytes), header, compressed payload."""
+    file.seek(96)
+    _rpm_header(file, size)
+    file.seek(-file.tell() % 8, os.SEEK_CUR)
+    tags = _rpm_header(file, size)
+    name, arch = tags.get("name", "?"), tags.get("arch", "")
+    own = where.as_unit("rpm", f"{posixpath.dirname(where.key)}/rpm:{name}")
+    independent = arch in ("noarch", "src", "nosrc") or "sourcerpm" not in tags
+    walk.component(
+        Component(
+            kind="rpm",
+            name=name,
+            version=f"{tags.get('version', '')}-{tags.get('release', '')}",
+            file=where.place,
+            architecture="" if independent else _DEBIAN.get(arch, arch),
+        ),
+        own,
+    )
+    length = size - file.tell()
+    plain = io.BufferedReader(_Counted(_decompressed(_Part(file, length)), budget, length), CHUNK)
+    yield from _cpio(walk, plain, own, budget)
+
+
+def _cpio(walk: Walk, stream: Any, own: Where, budget: Budget) -> Iterator[Entry]:
+    """Members of a "new ASCII" cpio archive (cpio(5)), the payload of RPM packages."""
+    while True:
+        header = stream.read(110)
+        if header[:6] not in (b"070701", b"070702"):
+            raise Unreadable("the payload is no cpio archive, or is cut off")
+        fields = [int(header[6 + 8 * i : 14 + 8 * i], 16) for i in range(13)]
+        mode, size, name_size = fields[1], fields[6], fields[11]
+        if name_size > 65536:
+            raise Unreadable("the payload is damaged")
+        name = stream.read(name_size)[:-1].decode(errors="replace")
+        stream.read(-(110 + name_size) % 4)
+        if name == "TRAILER!!!":
+            return
+        place = f"{own.place}!/{name}"
+        walk.check_name(name.removeprefix("/") if name.startswith("/") else name, place)
+        part = _Part(stream, size)
+        if stat.S_ISREG(mode):
+            yield from walk.member(part, name.lstrip("./"), 0, own, budget)  # type: ignore[arg-type]
+        elif stat.S_ISLNK(mode):
+            walk.check_link(name, part.read(4096).decode(errors="replace"), place, rooted=True)
+        while part.read(CHUNK):
+            pass
+        stream.read(-size % 4)

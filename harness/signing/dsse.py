@@ -1,0 +1,89 @@
+"""DSSE envelopes (secure-systems-lab/dsse v1.0.2): bytes that are signed, and kept as they were signed.
+
+Check first, parse after: ``payload`` is what the signatures are over, and nobody looks into it before one of them held.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+
+class NoEnvelope(Exception):
+    """It is no envelope, or not in shape; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """``keyid``: SHA-256 (hex) of the public key's SubjectPublicKeyInfo in DER."""
+
+    keyid: str
+    signature: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """A payload and the signatures over it."""
+
+    payload: bytes
+    payload_type: str = PAYLOAD_TYPE
+    signatures: tuple[Signature, ...] = ()
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """Pre-authentication encoding: type and payload, each with its length."""
+        kind = self.payload_type.encode()
+        return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self.payload), self.payload)
+
+    def text(self) -> str:
+        """As JSON with one key a line, which ``verify.sh`` relies on."""
+        lines = ",\n".join(
+            f'  {{"keyid": "{one.keyid}",\n   "sig": "{_encode(one.signature)}"}}' for one in self.signatures
+        )
+        return (
+            f'{{\n "payloadType": "{self.payload_type}",\n "payload": "{_encode(self.payload)}",\n '
+            f'"signatures": [\n{lines}\n ]\n}}\n'
+        )
+
+    @classmethod
+    def read(cls, text: str) -> Envelope:
+        """Read an envelope; only the form that ``text`` writes, so that no byte of it can differ unseen.
+
+        Raises:
+            NoEnvelope: it is none.
+        """
+        try:
+            value = json.loads(text)
+            envelope = cls(
+                payload=decode(value["payload"]),
+                payload_type=str(value["payloadType"]),
+                signatures=tuple(Signature(str(one["keyid"]), decode(one["sig"])) for one in value["signatures"]),
+            )
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise NoEnvelope(f"no DSSE envelope: {error}") from error
+        if envelope.text() != text:
+            raise NoEnvelope("a DSSE envelope, but not as it was written: something was added or changed in its form")
+        return envelope
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def decode(text: str) -> bytes:
+    """Base64 in its one form: bits that mean nothing are zero (RFC 4648, 3.5).
+
+    Raises:
+        ValueError: it is another one, or none.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"not base64: {error}") from error
+    if _encode(data) != text:
+        raise ValueError("base64 in another form than the one that is written")
+    return data

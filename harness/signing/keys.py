@@ -1,0 +1,272 @@
+"""Keys that sign results: made here, encrypted at rest, known by the digest of their public half.
+
+Ed25519 and ECDSA on P-256 by the library cryptography; SM2 by ``harness.signing.sm2``. A folder holds ``NAME.pem``
+(private, PKCS#8, encrypted) or ``NAME.token.yaml`` (where on a PKCS #11 token it is), ``NAME.pub.pem``, which is all
+that who verifies needs, and ``NAME.crt.pem`` with the chain of X.509 certificates if it has one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from harness.errors import UsageError
+from harness.reading.read import parse
+from harness.signing import sm2, tokens
+from harness.signing.tokens import TokenKey
+
+Algorithm = Literal["ed25519", "ecdsa-p256", "sm2"]
+ALGORITHMS: tuple[Algorithm, ...] = ("ed25519", "ecdsa-p256", "sm2")
+_PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicKey:
+    """Who verifies knows this of a key."""
+
+    name: str
+    algorithm: Algorithm
+    spki: bytes  #: SubjectPublicKeyInfo, DER
+    pem: bytes
+
+    @property
+    def keyid(self) -> str:
+        return hashlib.sha256(self.spki).hexdigest()
+
+    def holds(self, message: bytes, signature: bytes) -> bool:
+        """Whether ``signature`` is one of ``message`` by this key."""
+        if self.algorithm == "sm2":
+            return sm2.verify(self.spki, message, signature)
+        key = serialization.load_der_public_key(self.spki)
+        try:
+            if isinstance(key, ed25519.Ed25519PublicKey):
+                key.verify(signature, message)
+            elif isinstance(key, ec.EllipticCurvePublicKey):
+                key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+            else:
+                return False
+        except InvalidSignature:
+            return False
+        return True
+
+
+def read_public(name: str, pem: bytes) -> PublicKey:
+    """A public key from PEM.
+
+    Raises:
+        UsageError: it is none of a kind that is known here.
+    """
+    import base64
+
+    found = _PEM.fullmatch(pem.strip() + b"\n")
+    advice = "name a file with one PUBLIC KEY (PEM): Ed25519, P-256 or SM2"
+    if found is None:
+        raise UsageError(f"{name} is no public key", advice=advice)
+    spki = base64.b64decode(found[1])
+    if spki.startswith(sm2.PREFIX):
+        return PublicKey(name=name, algorithm="sm2", spki=spki, pem=pem)
+    try:
+        key = serialization.load_der_public_key(spki)
+    except Exception as error:  # the library raises its own kinds, and says that more may come
+        raise UsageError(f"{name} is no public key: {error}", advice=advice) from error
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return PublicKey(name=name, algorithm="ed25519", spki=spki, pem=pem)
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return PublicKey(name=name, algorithm="ecdsa-p256", spki=spki, pem=pem)
+    raise UsageError(f"{name} is a key of another kind", advice=advice)
+
+
+def trusted(places: list[Path]) -> list[PublicKey]:
+    """Public keys of files, and of all ``*.pub.pem`` in folders.
+
+    Raises:
+        UsageError: a place holds none.
+    """
+    found: list[PublicKey] = []
+    for place in places:
+        files = sorted(place.glob("*.pub.pem")) if place.is_dir() else [place]
+        for file in files:
+            try:
+                found.append(read_public(file.name.removesuffix(".pem").removesuffix(".pub"), file.read_bytes()))
+            except OSError as error:
+                raise UsageError(f"{file} cannot be read: {error.strerror}", advice="name a public key") from error
+    return found
+
+
+@dataclass(frozen=True)
+class KeyStore:
+    """A folder of keys; its files are for their owner alone."""
+
+    folder: Path
+
+    def public(self) -> list[PublicKey]:
+        return trusted([self.folder]) if self.folder.is_dir() else []
+
+    def one(self, name: str) -> PublicKey:
+        """The public half of a key.
+
+        Raises:
+            UsageError: there is no such key.
+        """
+        path = self.folder / f"{name}.pub.pem"
+        if not path.is_file():
+            known = ", ".join(one.name for one in self.public()) or "none"
+            raise UsageError(
+                f"no key {name} in {self.folder}; there is: {known}", advice="make one with: harness keys new"
+            )
+        return trusted([path])[0]
+
+    def chain(self, name: str) -> bytes:
+        """Its X.509 certificate and those above it (PEM); empty where it has none."""
+        path = self.folder / f"{name}.crt.pem"
+        return path.read_bytes() if path.is_file() else b""
+
+    def keep_chain(self, name: str, chain: bytes) -> None:
+        (self.folder / f"{name}.crt.pem").write_bytes(chain)
+
+    def token(self, name: str) -> TokenKey | None:
+        """Where on a token the key is; None where it lies here."""
+        path = self.folder / f"{name}.token.yaml"
+        return parse(path, TokenKey) if path.is_file() else None
+
+    def add_token(self, name: str, key: TokenKey, pin: str) -> PublicKey:
+        """Enter a key that is on a token.
+
+        Raises:
+            UsageError: the name is taken or no name, there is no such key, or the PIN is wrong.
+            InfrastructureError: the token or its library is away.
+        """
+        self._free(name)
+        spki = tokens.public_of(key, pin)
+        pem = serialization.load_der_public_key(spki).public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        made = read_public(name, pem)
+        self._write({f"{name}.token.yaml": yaml.safe_dump(key.model_dump()).encode(), f"{name}.pub.pem": pem})
+        return made
+
+    def private(self, name: str, passphrase: str) -> ec.EllipticCurvePrivateKey:
+        """The private half of a P-256 key that lies here.
+
+        Raises:
+            UsageError: there is no such key, it is of another kind or on a token, or the passphrase is wrong.
+        """
+        public, path = self.one(name), self.folder / f"{name}.pem"
+        if public.algorithm != "ecdsa-p256" or not path.is_file():
+            raise UsageError(
+                f"{name} is no P-256 key whose private half lies here",
+                advice="make one with: harness keys new NAME --algorithm ecdsa-p256",
+            )
+        key = _open(name, path.read_bytes(), passphrase)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return key
+
+    def retire(self, name: str) -> None:
+        """Put the private half out of use: what it signed can still be checked."""
+        (self.folder / f"{name}.pem").rename(self.folder / f"{name}.retired.pem")
+
+    def state(self, name: str) -> str:
+        """``here``, ``token``, ``retired``, or ``public`` where only the public half is."""
+        ends = (("here", ".pem"), ("token", ".token.yaml"), ("retired", ".retired.pem"))
+        return next((word for word, end in ends if (self.folder / f"{name}{end}").is_file()), "public")
+
+    def _free(self, name: str) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name) or name.endswith(
+            (".pub", ".crt", ".retired", ".token")
+        ):
+            raise UsageError(f"{name!r} is no name for a key", advice="use lower-case letters, digits, . _ -")
+        if any((self.folder / f"{name}{end}").exists() for end in (".pem", ".pub.pem", ".token.yaml")):
+            raise UsageError(
+                f"there is a key {name} already", advice="choose another name: keys are never written over"
+            )
+
+    def _write(self, files: dict[str, bytes]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for file, content in files.items():
+                path = self.folder / file
+                path.touch(mode=0o644 if file.endswith(".pub.pem") else 0o600)
+                path.write_bytes(content)
+        except OSError as error:
+            raise UsageError(
+                f"{error.filename} cannot be written: {error.strerror}", advice="name another folder"
+            ) from error
+
+    def make(self, name: str, algorithm: Algorithm, passphrase: str) -> PublicKey:
+        """Make a key pair.
+
+        Raises:
+            UsageError: the name is taken or no name, the passphrase is short, the folder cannot be written.
+            InfrastructureError: OpenSSL is missing (SM2).
+        """
+        self._free(name)
+        if len(passphrase) < 8:
+            raise UsageError("the passphrase has fewer than 8 characters", advice="choose a longer one")
+        if algorithm == "sm2":
+            private, public = sm2.make(passphrase)
+        else:
+            key = (
+                ed25519.Ed25519PrivateKey.generate()
+                if algorithm == "ed25519"
+                else ec.generate_private_key(ec.SECP256R1())
+            )
+            private = key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(passphrase.encode()),
+            )
+            public = key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        self._write({f"{name}.pem": private, f"{name}.pub.pem": public})
+        return read_public(name, public)
+
+    def sign(self, name: str, passphrase: str, message: bytes) -> tuple[PublicKey, bytes]:
+        """Sign with the key ``name``.
+
+        Raises:
+            UsageError: there is no such key, or the passphrase is wrong.
+        """
+        public = self.one(name)
+        path = self.folder / f"{name}.pem"
+        token = self.token(name)
+        if token is None and not path.is_file():
+            retired = (self.folder / f"{name}.retired.pem").is_file()
+            raise UsageError(
+                f"the key {name} {'is retired' if retired else 'has no private half here'}",
+                advice="name another one: harness keys list",
+            )
+        if token is not None:
+            signature = tokens.sign(token, passphrase, message)
+        elif public.algorithm == "sm2":
+            signature = sm2.sign(path.read_bytes(), passphrase, message)
+        else:
+            key = _open(name, path.read_bytes(), passphrase)
+            if isinstance(key, ed25519.Ed25519PrivateKey):
+                signature = key.sign(message)
+            elif isinstance(key, ec.EllipticCurvePrivateKey):
+                signature = key.sign(message, ec.ECDSA(hashes.SHA256()))
+            else:
+                raise UsageError(f"the key {name} is of another kind", advice="make one with: harness keys new")
+        if not public.holds(message, signature):
+            raise UsageError(f"{name}.pub.pem does not belong to {name}.pem", advice="restore the pair from a backup")
+        return public, signature
+
+
+def _open(name: str, pem: bytes, passphrase: str) -> PrivateKeyTypes:
+    try:
+        return serialization.load_pem_private_key(pem, passphrase.encode())
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"the key {name} cannot be opened: wrong passphrase, or a damaged file",
+            advice="name the right one with --passphrase env:NAME or file:PATH",
+        ) from error

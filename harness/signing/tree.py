@@ -1,0 +1,163 @@
+"""Merkle trees of RFC 6962 (2.1), their proofs, and checkpoints (C2SP tlog-checkpoint) signed as notes.
+
+Proofs are checked by the algorithms of RFC 9162, 2.1.3.2 and 2.1.4.2.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.signing.dsse import decode
+
+#: First byte of what is hashed, so that a leaf is never taken for a node.
+_LEAF, _NODE = b"\0", b"\1"
+
+
+def leaf_hash(data: bytes) -> bytes:
+    return hashlib.sha256(_LEAF + data).digest()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(_NODE + left + right).digest()
+
+
+def _split(size: int) -> int:
+    """The largest power of two below ``size``."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """Root of the tree over these entries; of none the hash of nothing."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    level = [leaf_hash(leaf) for leaf in leaves]
+    while len(level) > 1:  # an odd one out rises as it is, which gives the same tree as the recursion of the RFC
+        pairs = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(level) - len(level) % 2 :]
+    return level[0]
+
+
+def inclusion(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """Proof that the entry at ``index`` is in the tree over ``leaves``."""
+    if len(leaves) <= 1:
+        return []
+    k = _split(len(leaves))
+    if index < k:
+        return [*inclusion(leaves[:k], index), root(leaves[k:])]
+    return [*inclusion(leaves[k:], index - k), root(leaves[:k])]
+
+
+def includes(leaf: bytes, index: int, size: int, proof: Sequence[bytes], top: bytes) -> bool:
+    """Whether ``proof`` shows the entry ``leaf`` at ``index`` of the tree of ``size`` entries with root ``top``."""
+    if not 0 <= index < size:
+        return False
+    number, last, value = index, size - 1, leaf_hash(leaf)
+    for one in proof:
+        if last == 0:
+            return False
+        if number & 1 or number == last:
+            value = _node(one, value)
+            while number and not number & 1:
+                number, last = number >> 1, last >> 1
+        else:
+            value = _node(value, one)
+        number, last = number >> 1, last >> 1
+    return last == 0 and value == top
+
+
+def consistency(leaves: Sequence[bytes], first: int) -> list[bytes]:
+    """Proof that the tree over the ``first`` entries is the beginning of the tree over all."""
+    return _consistency(leaves, first, whole=True) if 0 < first < len(leaves) else []
+
+
+def _consistency(leaves: Sequence[bytes], first: int, *, whole: bool) -> list[bytes]:
+    if first == len(leaves):
+        return [] if whole else [root(leaves)]
+    k = _split(len(leaves))
+    if first <= k:
+        return [*_consistency(leaves[:k], first, whole=whole), root(leaves[k:])]
+    return [*_consistency(leaves[k:], first - k, whole=False), root(leaves[:k])]
+
+
+def consistent(first: int, second: int, one: bytes, other: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether ``proof`` shows that the tree of ``second`` entries (root ``other``) goes on from that of ``first``."""
+    if first == second:
+        return not proof and one == other
+    if not 0 < first < second or not proof:
+        return False
+    path = [one, *proof] if first & (first - 1) == 0 else list(proof)
+    number, last = first - 1, second - 1
+    while number & 1:
+        number, last = number >> 1, last >> 1
+    mine = theirs = path[0]
+    for step in path[1:]:
+        if last == 0:
+            return False
+        if number & 1 or number == last:
+            mine, theirs = _node(step, mine), _node(step, theirs)
+            while number and not number & 1:
+                number, last = number >> 1, last >> 1
+        else:
+            theirs = _node(theirs, step)
+        number, last = number >> 1, last >> 1
+    return last == 0 and mine == one and theirs == other
+
+
+class NoCheckpoint(Exception):
+    """It is no checkpoint; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a log says of itself: its name, how many entries it has, the root over them."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @property
+    def body(self) -> str:
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    def note(self, name: str, public: bytes, signature: bytes) -> str:
+        """As a signed note, by an Ed25519 key whose 32 public bytes are ``public``."""
+        line = base64.b64encode(_key_hash(name, public) + signature).decode()
+        return f"{self.body}\n— {name} {line}\n"
+
+
+def _key_hash(name: str, public: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+
+
+def read_note(text: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
+    """The checkpoint of a note, and its signatures: name, hash of the key, signature. None of them is checked yet.
+
+    Raises:
+        NoCheckpoint: it is none.
+    """
+    body, separator, tail = text.partition("\n\n")
+    lines = body.split("\n")
+    try:
+        if not separator or len(lines) != 3 or not lines[0] or str(int(lines[1])) != lines[1]:
+            raise NoCheckpoint("a checkpoint has three lines, an empty one, and signatures")
+        top = decode(lines[2])
+        found = []
+        for line in tail.removesuffix("\n").split("\n"):
+            dash, name, value = line.split(" ")
+            data = decode(value)
+            if dash != "—" or len(data) != 68:
+                raise NoCheckpoint("a signature line is not in shape")
+            found.append((name, data[:4], data[4:]))
+    except ValueError as error:
+        raise NoCheckpoint(f"no checkpoint: {error}") from error
+    if len(top) != 32 or int(lines[1]) < 0:
+        raise NoCheckpoint("the root or the size is not in shape")
+    return Checkpoint(lines[0], int(lines[1]), top), found
+
+
+def signed_by(name: str, digest: bytes, public: bytes) -> bool:
+    """Whether a signature line is by this key, by its name and hash; whether it holds is another question."""
+    return digest == _key_hash(name, public)

@@ -1,0 +1,237 @@
+"""Whether a signed result is what its issuer signed: valid, invalid, or could not be checked, and why.
+
+Usage::
+
+    steps = check(Path("certificate folder"), trusted([Path("issuer.pub.pem")]))
+    status_of(steps)        # Status.INVALID if any step is, else COULD_NOT_CHECK if any is, else VALID
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.certify.code import check_code
+from harness.certify.envelopes import ENVELOPES
+from harness.certify.pades import check_pdf
+from harness.certify.statement import KINDS, STATEMENT
+from harness.certify.steps import CheckStep, Status, status_of
+from harness.register.register import PROOF
+from harness.signing.dsse import PAYLOAD_TYPE, Envelope, NoEnvelope
+from harness.signing.keys import PublicKey
+from harness.system.canonical import canonical
+from harness.verification.fetching import fetch
+from harness.verification.logs import check_log
+
+__all__ = ["CheckStep", "Status", "check", "check_published", "status_of"]
+
+
+def check_published(
+    address: str,
+    keys: Sequence[PublicKey],
+    scratch: Path,
+    *,
+    register: Path | None = None,
+    memory: Path | None = None,
+    now: datetime.datetime | None = None,
+) -> list[CheckStep]:
+    """Check what is published at an address; a proof in its fragment (a QR code's) is checked first, and must be of the
+    same certificate. ``scratch``: an empty folder.
+
+    Raises:
+        InfrastructureError: the server does not answer.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    steps: list[CheckStep] = []
+    fetch(address, (*ENVELOPES.values(), PROOF), scratch)
+    names = set()
+    for envelope in ENVELOPES.values():
+        with contextlib.suppress(OSError, NoEnvelope, ValueError, KeyError, TypeError):
+            said = json.loads(Envelope.read((scratch / envelope).read_text(encoding="utf-8")).payload)
+            names |= {str(one["name"]) for one in said["subject"]}
+    fetch(
+        address, sorted(name for name in names if not name.startswith("package/") and Path(name).name == name), scratch
+    )
+    seen = check(scratch, keys, register=register, memory=memory, now=now)
+    if "#" in address:
+        steps += check_code(address, keys, _predicate(scratch), now.date())
+    return [*steps, *seen]
+
+
+def _predicate(folder: Path) -> bytes | None:
+    """Canonical bytes of the adaptation's predicate; whether it is signed says ``check``."""
+    try:
+        text = (folder / ENVELOPES["adaptation"]).read_text(encoding="utf-8")
+        return canonical(json.loads(Envelope.read(text).payload)["predicate"])
+    except (OSError, NoEnvelope, ValueError, KeyError, TypeError):
+        return None
+
+
+def check(
+    place: Path,
+    keys: Sequence[PublicKey],
+    *,
+    register: Path | None = None,
+    memory: Path | None = None,
+    now: datetime.datetime | None = None,
+) -> list[CheckStep]:
+    """Check a folder with envelopes and what they speak of, one envelope beside its files, or one of these files.
+
+    ``register``: the issuer's public register, for whether the certificate was revoked since. ``memory``: a file that
+    keeps what was seen of registers, so that one that goes back or forks is found at the next check.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    folder = place if place.is_dir() else place.parent
+    files = [place] if place.name.endswith(".dsse.json") else [folder / name for name in ENVELOPES.values()]
+    steps: list[CheckStep] = []
+    if place.is_file() and place.suffix == ".pdf" and not any(file.is_file() for file in files):
+        steps += check_pdf(place.name, place.read_bytes(), keys)
+    seen: dict[str, Any] = {}
+    for file in files:
+        if not file.is_file():
+            steps.append(CheckStep(name=file.name, status=Status.COULD_NOT_CHECK, detail=f"{file} is not there"))
+            continue
+        steps += _envelope(file, keys, seen)
+    if len(seen) > 1:
+        agree = len({json.dumps(one["subject"], sort_keys=True) for one in seen.values()}) == 1
+        steps.append(
+            CheckStep(
+                name="statements",
+                status=Status.VALID if agree else Status.INVALID,
+                detail="all speak of the same files" if agree else "they speak of different files",
+            )
+        )
+    for statement in list(seen.values())[:1]:
+        steps += check_subjects(statement, folder)
+        subjects = [str(one["name"]) for one in statement["subject"]]
+        if place.is_file() and place not in files and place.name not in subjects:
+            steps.append(
+                CheckStep(name=place.name, status=Status.INVALID, detail="nothing that is signed speaks of it")
+            )
+        for name in subjects:
+            if name.endswith(".pdf") and Path(name).name == name and (folder / name).is_file():
+                steps += check_pdf(name, (folder / name).read_bytes(), keys)
+    said = seen.get(ENVELOPES["adaptation"])
+    if said is not None:
+        try:
+            number, until = str(said["predicate"]["number"]), said["predicate"].get("valid_until")
+            last = datetime.date.fromisoformat(until) if until is not None else None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            told = "it is signed, and lacks the number or the last day of a certificate"
+            return [*steps, CheckStep(name="statement", status=Status.INVALID, detail=told)]
+        steps += _record(folder, said["predicate"])
+        steps += _validity(last, now)
+        steps += check_log(folder, register, number, keys, memory=memory, now=now)
+    return steps
+
+
+def _record(folder: Path, predicate: dict[str, Any]) -> list[CheckStep]:
+    """Whether the record speaks of the plan and the journal that the statement names, and whether its evidence is what
+    it was, where that lies in the workspace around it."""
+    try:
+        record = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
+        same = (record["plan_digest"], record["journal_head"]) == (predicate["plan"], predicate["journal"])
+        files = {str(f["sha256"]): str(f["name"]) for cell in record["cells"] for f in cell["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # that it is missing or changed is told where its digest is
+    told = f"SHA-256 {str(predicate['plan'])[:16]}…" if same else "record and statement are of different plans"
+    steps = [CheckStep(name="plan", status=Status.VALID if same else Status.INVALID, detail=told)]
+    store = folder.parent.parent / "evidence" / "sha256"
+    if not store.is_dir():
+        told = f"{len(files)} digests stand in the record; the files are with the issuer"
+        return [*steps, CheckStep(name="evidence", status=Status.VALID, detail=told)]
+    bad = [name for digest, name in files.items() if not _is(store / digest[:2] / digest, digest)]
+    status = Status.INVALID if bad else Status.VALID
+    told = f"missing or changed: {', '.join(bad[:5])}" if bad else f"{len(files)} files"
+    return [*steps, CheckStep(name="evidence", status=status, detail=told)]
+
+
+def _is(path: Path, digest: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def _validity(until: datetime.date | None, now: datetime.datetime) -> list[CheckStep]:
+    if until is None:
+        return []
+    good = now.date() <= until
+    return [
+        CheckStep(
+            name="validity",
+            status=Status.VALID if good else Status.INVALID,
+            detail=f"until {until}" if good else f"expired on {until}",
+        )
+    ]
+
+
+def _envelope(file: Path, keys: Sequence[PublicKey], seen: dict[str, Any]) -> list[CheckStep]:
+    name = file.name
+
+    def step(status: Status, detail: str, what: str = "signature") -> CheckStep:
+        return CheckStep(name=f"{what} of {name}", status=status, detail=detail)
+
+    try:
+        envelope = Envelope.read(file.read_text(encoding="utf-8"))
+    except (NoEnvelope, UnicodeDecodeError) as error:
+        return [step(Status.INVALID, str(error), "form")]
+    known = {key.keyid: key for key in keys}
+    by = [(known[one.keyid], one) for one in envelope.signatures if one.keyid in known]
+    strangers = [one.keyid[:16] for one in envelope.signatures if one.keyid not in known]
+    if not by:
+        told = f"signed by {', '.join(strangers)}, none of which is trusted" if strangers else "there is no signature"
+        return [step(Status.COULD_NOT_CHECK if strangers else Status.INVALID, told)]
+    steps = []
+    for key, one in by:
+        good = key.holds(envelope.signed_bytes, one.signature)
+        told = f"{key.name} ({key.algorithm}, {key.keyid[:16]})"
+        steps.append(step(Status.VALID if good else Status.INVALID, told if good else f"{told}: it does not hold"))
+    if strangers:
+        steps.append(step(Status.VALID, f"also signed by {', '.join(strangers)}, not known here and not counted"))
+    if any(one.status is Status.INVALID for one in steps):
+        return steps
+    # Only now is it parsed.
+    try:
+        statement = json.loads(envelope.payload)
+        right = (
+            envelope.payload_type == PAYLOAD_TYPE
+            and statement["_type"] == STATEMENT
+            and ENVELOPES[KINDS[statement["predicateType"]]] == name
+            and statement["subject"]
+        )
+    except (ValueError, KeyError, TypeError):
+        right = False
+    if not right:
+        return [
+            *steps,
+            step(Status.INVALID, "it is signed, but no statement of the kind that its name says", "statement"),
+        ]
+    seen[name] = statement
+    return steps
+
+
+def check_subjects(statement: dict[str, Any], folder: Path) -> list[CheckStep]:
+    """Whether the files of a folder are those that a statement names; packages are with the product's vendor."""
+    steps = []
+    for one in statement["subject"]:
+        name, digest = str(one["name"]), str(one["digest"]["sha256"])
+        if name.startswith("package/"):
+            continue  # the product itself is with its vendor; its digest stands in the statement
+        path = folder / name
+        if Path(name).name != name:
+            steps.append(CheckStep(name=name, status=Status.INVALID, detail="a name that leads out of the folder"))
+        elif not path.is_file():
+            steps.append(CheckStep(name=name, status=Status.COULD_NOT_CHECK, detail="it is not in the folder"))
+        else:
+            good = hashlib.sha256(path.read_bytes()).hexdigest() == digest
+            steps.append(
+                CheckStep(
+                    name=name,
+                    status=Status.VALID if good else Status.INVALID,
+                    detail=f"SHA-256 {digest[:16]}…" if good else "not the file that was signed",
+                )
+            )
+    return steps

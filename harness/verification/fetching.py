@@ -1,0 +1,59 @@
+"""Gets what is published of a certificate or a register over HTTP, to be checked as if it lay here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from harness.errors import InfrastructureError, UsageError
+
+SECONDS = 20.0
+#: No file of a certificate or register is larger.
+MOST_BYTES = 200 * 2**20
+MOST_FILES = 20
+
+
+def is_address(place: str) -> bool:
+    return place.startswith(("http://", "https://"))
+
+
+def fetch(address: str, names: Sequence[str], folder: Path) -> None:
+    """Get the files of these names below an address into ``folder``, as far as they are there.
+
+    Raises:
+        UsageError: a name leads elsewhere.
+        InfrastructureError: the server does not answer, or a file is too large.
+    """
+    if len(names) > MOST_FILES:
+        raise UsageError(f"{address} speaks of {len(names)} files", advice="that is no certificate")
+    folder.mkdir(parents=True, exist_ok=True)
+    base = address.partition("#")[0].rstrip("/")
+    with httpx.Client(timeout=SECONDS, follow_redirects=True, max_redirects=5) as client:
+        for name in names:
+            if Path(name).name != name or name in ("", ".", ".."):
+                raise UsageError(f"{name!r} leads out of {base}", advice="do not rely on what is published there")
+            try:
+                with client.stream("GET", f"{base}/{name}") as answer:
+                    if answer.status_code == httpx.codes.NOT_FOUND:
+                        continue
+                    answer.raise_for_status()
+                    _keep(answer, folder / name)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise InfrastructureError(
+                    f"{base}/{name} cannot be fetched: {str(error) or type(error).__name__}",
+                    advice="check the address and the network, then repeat",
+                ) from error
+
+
+def _keep(answer: httpx.Response, path: Path) -> None:
+    size = 0
+    with path.open("wb") as file:
+        for chunk in answer.iter_bytes():
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise InfrastructureError(
+                    f"{answer.url} has more than {MOST_BYTES >> 20} MiB", advice="that is no certificate"
+                )
+            file.write(chunk)

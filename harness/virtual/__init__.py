@@ -1,0 +1,1 @@
+"""Virtual machines: QEMU, disks, snapshots, and machines made of them."""

@@ -1,0 +1,339 @@
+"""Disks of virtual machines: an installed environment, with a kernel, a way in, and a first program.
+
+Made of the same images as containers, so that an environment is installed once for both.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness.containers.cache import mark_used
+from harness.containers.engine import Engine, engine_errors
+from harness.containers.environments import Environments
+from harness.errors import ProvisionError
+from harness.model.definitions import Os
+from harness.model.ledger import Ledger
+from harness.system.canonical import digest_of
+from harness.system.process import run
+from harness.virtual.initrd import INIT, MODULES, make_initrd
+from harness.virtual.qemu import READY, Boot
+
+#: Raised when the way disks are made changes.
+REVISION = 1
+#: Free space that a product finds on a disk beside what is installed, in MiB; the file is sparse.
+FREE = 2048
+#: What a virtual machine needs beside the environment: a way in, and its network.
+PACKAGES = ("openssh-server", "iproute2")
+#: And where services are started by systemd.
+SYSTEMD_PACKAGES = ("systemd", "systemd-sysv", "dbus")
+FIRMWARE = {"loongarch64": ("qemu-efi-loongarch64", "usr/share/qemu-efi-loongarch64/QEMU_EFI.fd")}
+
+FIRST = f"""#!/bin/sh
+# The first program: what a product may expect to be mounted, the network, the way in.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+mount -t proc proc /proc; mount -t sysfs sys /sys
+[ -c /dev/null ] || mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm /run /sys/fs/cgroup
+mount -t devpts devpts /dev/pts; mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t tmpfs -o mode=0755 tmpfs /mnt && cp -a /run/. /mnt && mount --move /mnt /run  # what was installed there stays
+mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
+mkdir -p /run/sshd /run/lock; chmod 1777 /run/lock /tmp
+hostname machine
+ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2
+/usr/sbin/sshd
+echo {READY} $(cat /proc/uptime)
+# The shell reaps orphans while it waits; nothing else is left to do.
+while :; do sleep 1000000; done
+"""
+#: As ``FIRST``, for a machine whose first program is systemd: it reaches ``harness.target`` and no further, so that no
+#: service of a product runs before it is configured. Units as of systemd.unit(5).
+NETWORK = f"""#!/bin/sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2
+mkdir -p /run/sshd
+/usr/sbin/sshd
+echo {READY} $(cat /proc/uptime) >/dev/console
+"""
+UNITS = {
+    "harness.target": "[Unit]\nRequires=basic.target harness.service\nAfter=basic.target harness.service\n"
+    "AllowIsolate=yes\n",
+    "harness.service": "[Unit]\nAfter=basic.target\n[Service]\nType=forking\nExecStart=/usr/sbin/harness-network\n"
+    "KillMode=process\nTimeoutStartSec=infinity\n",
+    "ssh.service": "",
+    "ssh.socket": "",
+    "systemd-networkd.service": "",
+    "systemd-timesyncd.service": "",
+    "getty.target": "",
+    "systemd-networkd.socket": "",
+    "apt-daily.timer": "",
+    "apt-daily-upgrade.timer": "",
+    "dpkg-db-backup.timer": "",
+    "fstrim.timer": "",
+    "e2scrub_all.timer": "",
+    "systemd-tmpfiles-clean.timer": "",
+}
+SSHD = """HostKey /etc/ssh/ssh_host_ed25519_key
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+UseDNS no
+UsePAM no
+MaxStartups 100
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """A disk that is never written to, and how it is booted; ``key`` changes with whatever is on it."""
+
+    key: str
+    image: Path
+    boot: Boot
+    host_key: str  #: as a line of known_hosts, without the name
+    kernel: str  #: version
+
+
+@dataclass
+class Disks:
+    """Makes and finds disks in ``folder``."""
+
+    engine: Engine
+    environments: Environments
+    folder: Path
+
+    @property
+    def identity(self) -> Path:
+        """Private key that every disk made here lets in as root; made on the first call."""
+        path = self.folder / "id_ed25519"
+        with self.environments.images.locked("vm-identity"):
+            if not path.is_file():
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _write(path, _new_key()[0].encode(), 0o600)
+        return path
+
+    def ensure(self, image: str, system: Os, architecture: str, ledger: Ledger, *, systemd: bool = False) -> Disk:
+        """The disk of an environment's image, which has ``PACKAGES``, and ``SYSTEMD_PACKAGES`` with ``systemd``.
+
+        Raises:
+            ProvisionError: the system has no kernel for it, programs or rights are missing, or the disk is full.
+        """
+        package = system.vm_kernel.get(architecture)
+        if package is None:
+            raise ProvisionError(
+                f"{system.os} names no kernel for a virtual machine of {architecture}",
+                advice=f"name its package under vm_kernel in targets/os/{system.os}.yaml",
+            )
+        kernel = self._kernel(system, architecture, package, ledger)
+        first: list[object] = [NETWORK, UNITS] if systemd else [FIRST]
+        key = digest_of([REVISION, image, kernel.name, *first, SSHD, FREE])[:24]
+        final = self.folder / "disks" / key
+        with self.environments.images.locked(f"disk-{key}"):
+            if not (final / "disk.raw").is_file():
+                if os.geteuid() != 0:
+                    raise ProvisionError(
+                        "making the disk of a virtual machine needs root: owners of files are kept",
+                        advice="run it as root, or take containers: prefer [container]",
+                    )
+                ledger.intent("disk", key)
+                self._make(image, kernel, final, systemd)
+                ledger.created("disk", key, str(final))
+            mark_used(final)
+        boot = Boot(
+            kernel=kernel / "vmlinuz",
+            initrd=kernel / "initrd",
+            firmware=kernel / "firmware" if architecture in FIRMWARE else None,
+            **({"init": "/lib/systemd/systemd systemd.unit=harness.target"} if systemd else {}),
+        )
+        return Disk(
+            key=key,
+            image=final / "disk.raw",
+            boot=boot,
+            kernel=(kernel / "version").read_text(),
+            host_key=(final / "host_key.pub").read_text().strip(),
+        )
+
+    def _make(self, image: str, kernel: Path, final: Path, systemd: bool) -> None:
+        part = final.with_name(f".{final.name}-{os.getpid()}-{secrets.token_hex(3)}")
+        root = part / "root"
+        root.mkdir(parents=True, mode=0o700)
+        try:
+            self._unpack(image, root)
+            version = (kernel / "version").read_text()
+            modules = root / "usr/lib/modules" if (root / "lib").is_symlink() else root / "lib/modules"
+            modules.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(kernel / "modules", modules / version, symlinks=True, dirs_exist_ok=True)
+            host_key = _furnish(root, self.identity)
+            if systemd:
+                _furnish_systemd(root)
+            _write(part / "host_key.pub", f"{host_key}\n".encode(), 0o644)
+            used = sum(f.lstat().st_size for f in root.rglob("*") if not f.is_symlink() and f.is_file()) // 2**20
+            raw = part / "disk.raw"
+            done = run(
+                [
+                    "mke2fs",
+                    "-q",
+                    "-t",
+                    "ext4",
+                    "-m",
+                    "0",
+                    "-E",
+                    "lazy_itable_init=0,lazy_journal_init=0",
+                    "-d",
+                    str(root),
+                    str(raw),
+                    f"{int(used * 1.2) + FREE}M",
+                ],
+                timeout=600,
+            )
+            if not done.ok:
+                raise ProvisionError(
+                    f"mke2fs could not make a disk: {done.text.strip()[-300:]}",
+                    advice="free space on the disk, then repeat",
+                )
+            shutil.rmtree(root)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            part.rename(final)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _unpack(self, image: str, root: Path) -> None:
+        """All files of an image; its container is never started."""
+        name = f"harness-export-{secrets.token_hex(6)}"
+        tar = root.with_name("root.tar")
+        try:
+            with engine_errors("exporting an image"):
+                client = self.engine.client
+                container = client.containers.create(
+                    image, ["true"], name=name, labels=self.engine.labels("build", name, "export")
+                )
+                with tar.open("wb") as file:
+                    for chunk in client.api.export(str(container.id), chunk_size=1 << 20):
+                        file.write(chunk)
+        finally:
+            self.engine.remove_container(name)
+        done = run(["tar", "-xf", str(tar), "-C", str(root), "--numeric-owner", "--exclude=.dockerenv"], timeout=600)
+        tar.unlink()
+        if not done.ok:
+            raise ProvisionError(f"an image could not be unpacked: {done.text.strip()[-300:]}", advice="free space")
+
+    def _kernel(self, system: Os, architecture: str, package: str, ledger: Ledger) -> Path:
+        """Folder with vmlinuz, modules, initrd, version, and firmware where it is needed."""
+        base = self.environments.images.ensure(system, architecture, ledger)
+        key = digest_of([REVISION, base.id, package, INIT, MODULES])[:16]
+        final = self.folder / "kernels" / key
+        with self.environments.images.locked(f"kernel-{key}"):
+            if (final / "version").is_file():
+                mark_used(final)
+                return final
+            ledger.event("kernel", os=system.os, architecture=architecture, package=package)
+            extra = [FIRMWARE[architecture][0]] if architecture in FIRMWARE else []
+            archive = self.environments.fetch(system, architecture, [package, "busybox-static", *extra], ledger)
+            part = final.with_name(f".{key}-{os.getpid()}-{secrets.token_hex(3)}")
+            part.mkdir(parents=True)
+            try:
+                self._extract(archive, part, architecture)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                part.rename(final)
+            finally:
+                archive.unlink(missing_ok=True)
+                shutil.rmtree(part, ignore_errors=True)
+        return final
+
+    def _extract(self, archive: Path, part: Path, architecture: str) -> None:
+        root = part / "root"
+        root.mkdir()
+        with tarfile.open(archive) as tar:
+            tar.extractall(part / "debs", filter="data")
+        for deb in sorted((part / "debs").rglob("*.deb")):
+            done = run(["dpkg-deb", "-x", str(deb), str(root)], timeout=300)
+            if not done.ok:
+                raise ProvisionError(f"{deb.name} cannot be unpacked: {done.text.strip()[-300:]}", advice="repeat")
+        # /boot/vmlinuz-VERSION and /lib/modules, or both in /usr/lib/modules/VERSION.
+        found = [path for base in (root, root / "usr") for path in sorted((base / "lib/modules").glob("*"))]
+        kernels = [
+            (modules, kernel)
+            for modules in found
+            for kernel in (modules / "vmlinuz", *(root / "boot").glob(f"vmlinu[xz]-{modules.name}"))
+            if kernel.is_file()
+        ]
+        if not kernels:
+            raise ProvisionError("the kernel's package holds no kernel", advice="correct vm_kernel of the system")
+        modules, kernel = kernels[-1]
+        version, base = modules.name, modules.parents[2]
+        done = run(["depmod", "-b", str(base), version], timeout=120)
+        if not done.ok:
+            raise ProvisionError(f"depmod failed: {done.text.strip()[-300:]}", advice="install kmod, or: make setup")
+        busybox = next(path for path in (root / "usr/bin/busybox", root / "bin/busybox") if path.is_file())
+        (part / "initrd").write_bytes(make_initrd(modules, busybox))
+        shutil.copy(kernel, part / "vmlinuz")
+        if architecture in FIRMWARE:
+            shutil.copy(root / FIRMWARE[architecture][1], part / "firmware")
+        shutil.move(modules, part / "modules")
+        shutil.rmtree(root)
+        shutil.rmtree(part / "debs")
+        (part / "version").write_text(version)  # last: a folder without it is not whole
+
+
+def _furnish(root: Path, identity: Path) -> str:
+    """Put in what lets the harness in, and the first program; gives the public host key."""
+    private, public = _new_key()
+    login = serialization.load_ssh_private_key(identity.read_bytes(), None)
+    line = login.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    for old in (root / "etc/ssh").glob("ssh_host_*"):
+        old.unlink()
+    for name, text, mode in (
+        ("root/.ssh/authorized_keys", line.decode() + "\n", 0o600),
+        ("etc/ssh/ssh_host_ed25519_key", private, 0o600),
+        ("etc/ssh/ssh_host_ed25519_key.pub", public + "\n", 0o644),
+        ("etc/ssh/sshd_config.d/harness.conf", SSHD, 0o644),
+        ("usr/sbin/harness-init", FIRST, 0o755),
+        ("etc/hostname", "machine\n", 0o644),
+        ("etc/hosts", "127.0.0.1 localhost machine\n", 0o644),
+        ("etc/fstab", "/dev/vda / ext4 rw,noatime 0 1\n", 0o644),
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, text.encode(), mode)
+    (root / "root/.ssh").chmod(0o700)
+    (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
+    return public
+
+
+def _furnish_systemd(root: Path) -> None:
+    """Put in the units that bring up network and way in; services that nobody asked for stay out."""
+    program = root / "usr/sbin/harness-network"
+    _write(program, NETWORK.encode(), 0o755)
+    folder = root / "etc/systemd/system"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in UNITS.items():
+        unit = folder / name
+        unit.unlink(missing_ok=True)
+        if text:
+            _write(unit, text.encode(), 0o644)
+        else:
+            unit.symlink_to("/dev/null")  # masked
+    _write(root / "etc/machine-id", b"uninitialized\n", 0o444)
+
+
+def _new_key() -> tuple[str, str]:
+    """Private key (OpenSSH's format) and public line."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return private.decode(), public.decode()
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    path.unlink(missing_ok=True)  # what an image had there may be a link that leads out
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+    path.chmod(mode)

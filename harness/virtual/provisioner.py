@@ -1,0 +1,438 @@
+"""Virtual machines: booted once, kept as a snapshot, restored in a second or two for each cell."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.attest.architecture import Emulator, host_architecture
+from harness.attest.attestation import attest
+from harness.containers.cache import mark_used
+from harness.errors import HarnessBug, HarnessError, InfrastructureError, ProvisionError
+from harness.hosts.inventory import Inventory
+from harness.model.attestation import Attestation
+from harness.model.definitions import Cpu, Host, Hosts, Os, size_in_bytes
+from harness.model.ledger import Ledger
+from harness.model.machine import Machine, MachineReference
+from harness.model.recipe import Environment, Recipe
+from harness.model.results import Fidelity
+from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand
+from harness.system.canonical import digest_of
+from harness.system.process import run
+from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
+from harness.virtual.machine import VirtualMachine
+from harness.virtual.qemu import Link, Qemu, Shape, free_port
+
+#: Raised when the way snapshots are made changes.
+REVISION = 2
+SNAPSHOT = "ready"
+BOOT_SECONDS = 180.0
+#: A trial boot with KVM that takes longer proves nothing.
+KVM_SECONDS = 20.0
+RESTORE_SECONDS = 60.0
+#: A new snapshot is restored so often before it is kept.
+PROOFS = 2
+PROOF_SECONDS = 15.0
+#: So many moments of a running machine are tried for a snapshot that can be restored.
+MOMENTS = 8
+#: What kernel and services of the machine itself take, in MiB, beside what the product may use.
+OWN_MEMORY = 192
+#: Servers of a cell by the number of the cable that leads from the product's machine to each: its own end of cable n
+#: is 10.77.n.1, and the server's 10.77.n.2.
+CABLES = ("database", "middleware")
+
+
+@functools.cache
+def system_emulator(program: str) -> Emulator:
+    """QEMU as it emulates whole machines.
+
+    Raises:
+        ProvisionError: it is missing.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise ProvisionError(f"{program} is missing", advice="install it with: make setup")
+    version = re.search(r"version (\S+)", run([program, "--version"], timeout=20).out)
+    return Emulator(
+        path=path,
+        version=version[1] if version else "unknown",
+        kind="qemu-system",
+        sha256=hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+    )
+
+
+def shape_of(cpu: Cpu, memory: int, accelerator: str = "tcg") -> Shape:
+    """The machine that stands for a CPU class. ``memory`` in MiB."""
+    model = "host" if accelerator == "kvm" else cpu.emulation.system or ""
+    # Firmware of LoongArch and the kernels themselves take a good part of what is smaller.
+    return Shape(architecture=cpu.architecture, model=model, memory=max(memory, 768), accelerator=accelerator)
+
+
+@dataclass
+class VirtualMachines:
+    """Implements ``Provisioner``: a machine has a folder below ``folder``; disks and snapshots are kept by content in
+    ``disks.folder``."""
+
+    disks: Disks
+    folder: Path
+    _kvm: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        return "vm"
+
+    def emulator(self, cpu: Cpu) -> Emulator | None:
+        return system_emulator(Shape(architecture=cpu.architecture, model="").program)
+
+    def environment(self, role: Role, ledger: Ledger) -> Environment | None:
+        """As installed for containers, with what a virtual machine needs beside it."""
+        recipe, environments = role.recipe, self.disks.environments
+        installed = environments.ensure(recipe, role.os, ledger)
+        more = Recipe(
+            name=f"{recipe.name} for a virtual machine",
+            os=recipe.os,
+            architecture=recipe.architecture,
+            packages=(*PACKAGES, *(SYSTEMD_PACKAGES if role.systemd else ())),
+        )
+        whole = environments.ensure(more, role.os, ledger, on=installed)
+        return dataclasses.replace(
+            whole,
+            packages=installed.packages,
+            cached=installed.cached and whole.cached,
+            seconds=installed.seconds + whole.seconds,
+        )
+
+    def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
+        raise HarnessBug("virtual machines are made of what is installed")
+
+    def attest(self, machine: Machine, role: Role) -> Attestation:
+        kvm = isinstance(machine, VirtualMachine) and machine.accelerator == "kvm"
+        fidelity = Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED
+        return attest(machine, role.cpu, role.os, None if kvm else self.emulator(role.cpu), fidelity=fidelity)
+
+    def known_good(self, os: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
+        recipe = Recipe(name="bare", os=os.os, architecture=cpu.architecture)
+        role = Role(name=APPLICATION, os=os, cpu=cpu, recipe=recipe)
+        names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
+        with self.machines((role,), {APPLICATION: self.environment(role, ledger)}, names, ledger) as made:
+            demand(self.attest(made.application, role))
+
+    @contextlib.contextmanager
+    def machines(
+        self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
+    ) -> Iterator[Machines]:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        prepared = {role.name: self._prepared(role, environments[role.name], ledger) for role in roles}
+        stem = names.stem
+        with contextlib.ExitStack() as stack:
+
+            def start(role: Role) -> VirtualMachine:
+                disk, shape, snapshot = prepared[role.name]
+                return stack.enter_context(
+                    self._started(
+                        f"{stem}-{role.name}",
+                        role.name,
+                        disk,
+                        shape,
+                        snapshot,
+                        ports=role.ports,
+                        links=_links(stem, role.name, [one.name for one in roles]),
+                        owner={"campaign": names.campaign},
+                        ledger=ledger,
+                    )
+                )
+
+            found = {role.name: start(role) for role in roles}
+            kvm = all(shape.accelerator == "kvm" for _, shape, _ in prepared.values())
+            yield Machines(of=found, fidelity=Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED)
+
+    def _prepared(self, role: Role, environment: Environment | None, ledger: Ledger) -> tuple[Disk, Shape, Path]:
+        """Disk and shape of a role's machine, and its snapshot."""
+        if environment is None:
+            raise HarnessBug(f"no environment for {role.name}")
+        disk = self.disks.ensure(environment.image, role.os, role.cpu.architecture, ledger, systemd=role.systemd)
+        memory = size_in_bytes(role.limits.memory) // 2**20 + OWN_MEMORY
+        shape = shape_of(role.cpu, memory, self.accelerator(role.cpu, disk))
+        if not shape.model:
+            raise ProvisionError(f"QEMU has no model of {role.cpu.cpu}", advice="see: harness targets check")
+        return disk, shape, self.snapshot(disk, shape, ledger)
+
+    def accelerator(self, cpu: Cpu, disk: Disk) -> str:
+        """KVM only where a trial boot with it comes to its end: a device node proves nothing."""
+        if (
+            cpu.architecture != host_architecture()
+            or cpu.emulation.system
+            or not os.access("/dev/kvm", os.R_OK | os.W_OK)
+        ):
+            return "tcg"
+        if disk.key not in self._kvm:
+            try:
+                with self._booted(disk, shape_of(cpu, 768, "kvm"), KVM_SECONDS):
+                    self._kvm[disk.key] = True
+            except HarnessError:
+                self._kvm[disk.key] = False
+        return "kvm" if self._kvm[disk.key] else "tcg"
+
+    @contextlib.contextmanager
+    def _booted(self, disk: Disk, shape: Shape, seconds: float = BOOT_SECONDS) -> Iterator[Qemu]:
+        """A machine that was booted for itself, gone afterwards; it has no name and belongs to nobody."""
+        place = self.folder / f"boot-{os.getpid()}-{secrets.token_hex(4)}"
+        place.mkdir(parents=True, mode=0o700)
+        qemu = None
+        try:
+            _overlay(disk, place)
+            qemu = Qemu(place, place.name, shape, disk.boot, {22: free_port()})
+            qemu.wait_booted(seconds)
+            yield qemu
+        finally:
+            if qemu is not None:
+                qemu.stop()
+            shutil.rmtree(place, ignore_errors=True)
+
+    def snapshot(self, disk: Disk, shape: Shape, ledger: Ledger) -> Path:
+        """An overlay of ``disk`` that holds a booted machine; made and proved where it is missing.
+
+        Raises:
+            InfrastructureError: it does not boot, or a snapshot of it cannot be restored.
+        """
+        emulator = system_emulator(shape.program)
+        key = digest_of([REVISION, disk.key, shape.plain(), emulator.sha256])[:24]
+        final = self.disks.folder / "snapshots" / f"{key}.qcow2"
+        with self.disks.environments.images.locked(f"snapshot-{key}"):
+            if final.is_file():
+                mark_used(final)
+                return final
+            ledger.intent("snapshot", key)
+            started = time.monotonic()
+            with self._booted(disk, shape) as qemu:
+                self._login(qemu, disk, BOOT_SECONDS).close()  # only what can be logged into is worth keeping
+                booted = time.monotonic() - started
+                final.parent.mkdir(parents=True, exist_ok=True)
+                part = final.with_name(f".{key}-{os.getpid()}.qcow2")
+                try:
+                    moments = self._save(qemu, disk, shape, part)
+                    part.rename(final)
+                finally:
+                    part.unlink(missing_ok=True)
+            ledger.event(
+                "snapshot",
+                key=key,
+                model=shape.model,
+                booted=round(booted, 2),
+                moments=moments,
+                emulator=emulator.version,
+            )
+            ledger.created("snapshot", key, str(final))
+        return final
+
+    def _save(self, qemu: Qemu, disk: Disk, shape: Shape, part: Path) -> int:
+        """Save a running machine to ``part``; gives how many moments were tried.
+
+        QEMU 10.0 does not save the timer of a LoongArch CPU that is about to fire: a guest restored to such a moment
+        waits for it for ever. Others, in which its CPUs sleep, are good. So each is proved before it is kept.
+        """
+        for moment in range(1, MOMENTS + 1):
+            time.sleep(0.5 * moment)
+            qemu.monitor("stop")
+            qemu.monitor(f"savevm {SNAPSHOT}")
+            _copy(qemu.folder / "disk.qcow2", part)
+            try:
+                for _ in range(PROOFS):
+                    self._prove(disk, shape, part)
+            except HarnessError:
+                if moment == MOMENTS:
+                    raise
+                qemu.monitor(f"delvm {SNAPSHOT}")
+                qemu.monitor("cont")
+            else:
+                return moment
+        raise AssertionError
+
+    def _prove(self, disk: Disk, shape: Shape, snapshot: Path) -> None:
+        place = self.folder / f"proof-{os.getpid()}-{secrets.token_hex(4)}"
+        with self._restored(place, place.name, disk, shape, snapshot, (), (), {}, PROOF_SECONDS) as machine:
+            done = machine.run("sleep 0.2; test -w /root", timeout=PROOF_SECONDS)
+            if not done.ok:
+                raise InfrastructureError(
+                    f"a snapshot of {shape.architecture} cannot be restored: {done.text[-200:]}",
+                    advice="repeat; it is made anew",
+                )
+
+    @contextlib.contextmanager
+    def _restored(
+        self,
+        place: Path,
+        name: str,
+        disk: Disk,
+        shape: Shape,
+        snapshot: Path,
+        ports: tuple[int, ...],
+        links: Sequence[Link],
+        owner: dict[str, str],
+        seconds: float = RESTORE_SECONDS,
+    ) -> Iterator[VirtualMachine]:
+        place.mkdir(parents=True, mode=0o700)
+        qemu = machine = None
+        try:
+            _copy(snapshot, place / "disk.qcow2")
+            forwarded = {22: free_port(), **{port: free_port() for port in ports}}
+            qemu = Qemu(place, name, shape, disk.boot, forwarded, links, owner=owner, restore=SNAPSHOT)
+            machine = self._login(qemu, disk, seconds)
+            yield machine
+        finally:
+            if machine is not None:
+                machine.close()
+            if qemu is not None:
+                qemu.stop()
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _login(self, qemu: Qemu, disk: Disk, seconds: float) -> VirtualMachine:
+        """Log in as soon as the guest's SSH server answers; the emulator itself answers long before.
+
+        Raises:
+            InfrastructureError: it does not answer in time, or the emulator ended.
+        """
+        host = Host(
+            host=qemu.folder.name,
+            address="127.0.0.1",
+            port=qemu.ports[22],
+            labels={},
+            host_key=disk.host_key,
+            key=f"file:{self.disks.identity.absolute()}",
+        )
+        reference = MachineReference(
+            kind="vm",
+            name=qemu.name,
+            hosts=Hosts(hosts=(host,)),
+            process=qemu.process.pid,
+            accelerator=qemu.shape.accelerator,
+            ports={there: here for there, here in qemu.ports.items() if there != 22},
+        )
+        machine = VirtualMachine(Inventory(Hosts(hosts=(host,)), Path()), host.host, reference)
+        end = time.monotonic() + seconds
+        while True:
+            if not qemu.running:
+                raise qemu.trouble("the virtual machine ended")
+            try:
+                machine.run("true", timeout=seconds)
+            except InfrastructureError as error:
+                if time.monotonic() > end:
+                    raise qemu.trouble(f"nobody can log in: {error.message}") from error
+                time.sleep(0.1)
+            else:
+                return machine
+
+    @contextlib.contextmanager
+    def _started(
+        self,
+        name: str,
+        role: str,
+        disk: Disk,
+        shape: Shape,
+        snapshot: Path,
+        *,
+        ports: tuple[int, ...],
+        links: Sequence[Link],
+        owner: dict[str, str],
+        ledger: Ledger,
+    ) -> Iterator[VirtualMachine]:
+        """A machine of a cell, restored from its snapshot.
+
+        Raises:
+            InfrastructureError: it does not come up.
+        """
+        ledger.intent("vm", name)
+        place = self.folder / name
+        try:
+            with self._restored(place, name, disk, shape, snapshot, ports, links, owner) as machine:
+                ledger.created("vm", name, str(machine.reference.process))
+                self._settle(machine, role)
+                try:
+                    yield machine
+                finally:
+                    with contextlib.suppress(OSError):
+                        ledger.keep(f"console-{role}.log", (place / "console.log").read_bytes())
+        finally:
+            ledger.removed("vm", name)
+
+    def _settle(self, machine: VirtualMachine, role: str) -> None:
+        """What a machine that was asleep must be told: the time, other random numbers, who it is in this cell."""
+        hosts, cables = "\\n".join(_hosts(role)), "; ".join(_cables(role))
+        done = machine.run(
+            f"date -u -s @{time.time():.3f} >/dev/null && cat >/dev/urandom && hostname {role} && "
+            f"printf '{hosts}\\n' >>/etc/hosts && {{ {cables}; }}",
+            stdin=secrets.token_hex(64),
+            timeout=RESTORE_SECONDS,
+        )
+        if not done.ok:
+            raise InfrastructureError(
+                f"{machine.name}: it could not be set up: {done.text.strip()[-300:]}",
+                advice="see console.log in the evidence",
+            )
+
+
+def _links(stem: str, role: str, roles: Sequence[str]) -> list[Link]:
+    """The sockets of a machine's cables: one to each server from the product's machine, one to that from a server."""
+    if role != APPLICATION:
+        return [
+            (f"{stem}-{role}/link-{role}", f"{stem}-{APPLICATION}/link-{role}") if one == role else None
+            for one in CABLES
+        ]
+    return [(f"{stem}-{role}/link-{one}", f"{stem}-{one}/link-{one}") if one in roles else None for one in CABLES]
+
+
+def _hosts(role: str) -> list[str]:
+    """Lines of /etc/hosts: servers see the product's machine, and it sees them."""
+    if role == APPLICATION:
+        return [f"10.77.{n}.1 {APPLICATION}" for n, _ in enumerate(CABLES)][:1] + [
+            f"10.77.{n}.2 {name}" for n, name in enumerate(CABLES)
+        ]
+    n = CABLES.index(role)
+    return [f"10.77.{n}.1 {APPLICATION}", f"10.77.{n}.2 {role}"]
+
+
+def _cables(role: str) -> list[str]:
+    """Commands that bring up a machine's ends."""
+    end = 1 if role == APPLICATION else 2
+    return [
+        f"ip link set eth{n + 1} up && ip addr add 10.77.{n}.{end}/24 dev eth{n + 1}"
+        for n, name in enumerate(CABLES)
+        if role in (APPLICATION, name)
+    ]
+
+
+def _overlay(disk: Disk, place: Path) -> None:
+    done = run(
+        [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw",
+            "-b",
+            str(disk.image.absolute()),
+            str(place / "disk.qcow2"),
+        ],
+        timeout=60,
+    )
+    if not done.ok:
+        raise ProvisionError(f"qemu-img could not make a disk: {done.text.strip()[-300:]}", advice="free space")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy that shares its blocks where the file system can."""
+    done = run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], timeout=300)
+    if not done.ok:
+        raise ProvisionError(f"a snapshot could not be copied: {done.text.strip()[-300:]}", advice="free space")

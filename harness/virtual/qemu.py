@@ -1,0 +1,307 @@
+"""One virtual machine: QEMU's process, its monitor, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InfrastructureError
+from harness.system.process import background
+
+#: Printed by the guest on its console when its SSH server is about to start.
+READY = "HARNESS-READY"
+_NO_ROOT = "HARNESS-NO-ROOT"
+STATE = "qemu.json"  #: in a machine's folder: who it belongs to
+
+#: A cable to another machine, as the names of this machine's socket and of the other's in the parent of their folders;
+#: None where it ends nowhere.
+Link = tuple[str, str] | None
+#: Network cards for such cables.
+CARDS = 2
+
+#: Machine, firmware and console by architecture.
+BOARDS = {
+    "x86_64": ("qemu-system-x86_64", "q35", "ttyS0"),
+    "aarch64": ("qemu-system-aarch64", "virt,gic-version=3", "ttyAMA0"),
+    "loongarch64": ("qemu-system-loongarch64", "virt", "ttyS0"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a virtual machine is: whatever is here must be the same when a snapshot is restored. ``memory`` in MiB."""
+
+    architecture: str
+    model: str
+    memory: int = 1024
+    processors: int = 2
+    accelerator: str = "tcg"
+
+    @property
+    def program(self) -> str:
+        return BOARDS[self.architecture][0]
+
+    def plain(self) -> list[Any]:
+        return [
+            self.architecture,
+            self.model,
+            self.memory,
+            self.processors,
+            self.accelerator,
+            BOARDS[self.architecture],
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boot:
+    """Kernel, RAM disk and firmware (loongarch64 does not reach a disk without), and the first program."""
+
+    kernel: Path
+    initrd: Path
+    firmware: Path | None = None
+    init: str = "/sbin/harness-init"
+
+
+class Qemu:
+    """A running QEMU in ``folder``, whose ``disk.qcow2`` it uses.
+
+    ``ports``: port of the guest -> port of 127.0.0.1. ``links``: cables to other machines of the cell. The process
+    ends with the thread that started it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        shape: Shape,
+        boot: Boot,
+        ports: dict[int, int],
+        links: Sequence[Link] = (),
+        *,
+        owner: dict[str, str] | None = None,
+        restore: str = "",
+    ) -> None:
+        if shutil.which(shape.program) is None:
+            raise InfrastructureError(
+                f"{shape.program} is missing: no virtual machine of {shape.architecture}",
+                advice="install it with: make setup",
+            )
+        self.folder, self.name, self.shape, self.ports = folder, name, shape, ports
+        (folder / STATE).write_text(json.dumps({"name": name, **(owner or {})}))
+        # The monitor's path must be short (unix(7): 108 bytes), so all paths are relative to the folder.
+        self._log = (folder / "qemu.log").open("ab")
+        self.process = background(self._arguments(boot, links, restore), cwd=folder, log=self._log)
+        (folder / "pid").write_text(str(self.process.pid))
+
+    def _arguments(self, boot: Boot, links: Sequence[Link], restore: str) -> list[str]:
+        shape = self.shape
+        program, machine, console = BOARDS[shape.architecture]
+        forward = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for there, here in self.ports.items())
+        accelerator = shape.accelerator + (",thread=multi,tb-size=256" if shape.accelerator == "tcg" else "")
+        argv = [
+            program,
+            "-name",
+            self.name,
+            "-M",
+            machine,
+            "-accel",
+            accelerator,
+            "-cpu",
+            shape.model,
+            "-smp",
+            str(shape.processors),
+            "-m",
+            str(shape.memory),
+            "-nodefaults",
+            "-display",
+            "none",
+            "-serial",
+            "file:console.log",
+            "-qmp",
+            "unix:monitor,server=on,wait=off",
+            "-rtc",
+            "base=utc",
+            "-drive",
+            "file=disk.qcow2,if=none,id=d0,cache=unsafe,discard=unmap",
+            "-device",
+            "virtio-blk-pci,drive=d0",
+            # Nothing of the guest reaches out: what it offers is forwarded from 127.0.0.1.
+            "-netdev",
+            f"user,id=n0,restrict=on{forward}",
+            "-device",
+            "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:01",
+            *_cables(links),
+            "-device",
+            "virtio-rng-pci",
+            "-kernel",
+            str(boot.kernel),
+            "-initrd",
+            str(boot.initrd),
+            "-append",
+            f"console={console} net.ifnames=0 root=/dev/vda rw init={boot.init} panic=-1 quiet nowatchdog",
+        ]
+        if boot.firmware is not None:
+            argv += ["-bios", str(boot.firmware)]
+        if restore:
+            argv += ["-loadvm", restore]
+        return argv
+
+    def console(self) -> str:
+        with contextlib.suppress(OSError):
+            return (self.folder / "console.log").read_text(errors="replace")
+        return ""
+
+    def wait_booted(self, seconds: float) -> float:
+        """Wait until the guest says that it is there; gives the seconds.
+
+        Raises:
+            InfrastructureError: it ended, found no disk, or said nothing in time.
+        """
+        started = time.monotonic()
+        while READY not in (told := self.console()):
+            passed = time.monotonic() - started
+            if self.process.poll() is not None or _NO_ROOT in told:
+                raise self.trouble("the virtual machine ended while it booted")
+            if passed > seconds:
+                raise self.trouble(f"the virtual machine did not boot within {seconds:.0f} s")
+            time.sleep(0.05)
+        return time.monotonic() - started
+
+    def trouble(self, what: str) -> InfrastructureError:
+        log = (self.folder / "qemu.log").read_text(errors="replace").strip()[-400:]
+        last = " / ".join(self.console().strip().splitlines()[-3:])[-400:]
+        return InfrastructureError(
+            f"{self.name}: {what}; QEMU: {log or 'nothing'}; its console: {last or 'nothing'}",
+            advice="see console.log in the evidence; then: harness resume",
+        )
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def monitor(self, command: str) -> str:
+        """Give a command to QEMU's monitor (QMP, human-monitor-command); gives what it prints.
+
+        Raises:
+            InfrastructureError: QEMU does not answer, or says that it failed.
+        """
+        answer = ""
+        try:
+            with _connected(self.folder / "monitor") as file:
+                _read(file)  # the greeting
+                for request in (
+                    {"execute": "qmp_capabilities"},
+                    {"execute": "human-monitor-command", "arguments": {"command-line": command}},
+                ):
+                    file.write(json.dumps(request).encode() + b"\n")
+                    file.flush()
+                    answer = str(_read(file))
+        except (OSError, ValueError) as error:
+            raise self.trouble(f"the monitor does not answer to {command!r} ({error})") from error
+        if "Error" in answer:
+            raise self.trouble(f"the monitor refused {command!r}: {answer.strip()}")
+        return answer
+
+    def stop(self) -> None:
+        """End it at once; nothing of its disk is kept."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+
+def _cables(links: Sequence[Link]) -> list[str]:
+    """The cell's own network. A machine has the same cards whatever they lead to, or no snapshot of it could be
+    restored."""
+    argv = []
+    for number in range(1, CARDS + 1):
+        link = links[number - 1] if number <= len(links) else None
+        end = f"hubport,id=n{number},hubid={number}"
+        if link is not None:
+            own, other = link
+            end = f"dgram,id=n{number},local.type=unix,local.path=../{own},remote.type=unix,remote.path=../{other}"
+        card = f"virtio-net-pci,netdev=n{number},romfile=,mac=52:54:00:00:00:{number + 1:02x}"
+        argv += ["-netdev", end, "-device", card]
+    return argv
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Any:
+    end = time.monotonic() + 10
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(120)
+            try:
+                sock.connect(f"/proc/self/fd/{folder}/{path.name}")
+                break
+            except OSError:
+                sock.close()
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+        with sock, sock.makefile("rwb") as file:
+            yield file
+    finally:
+        os.close(folder)
+
+
+def _read(file: Any) -> Any:
+    """The next answer; events are passed over."""
+    while line := file.readline():
+        message = json.loads(line)
+        if "event" not in message:
+            if "error" in message:
+                raise ValueError(message["error"].get("desc", "refused"))
+            return message.get("return", "")
+    raise ValueError("it closed the connection")
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that is free now. Whoever binds it next may lose a race: then QEMU says so and ends."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def standing(folder: Path) -> list[tuple[Path, dict[str, str]]]:
+    """Folders of virtual machines below ``folder``, with what they were made for; running or not."""
+    found = []
+    for state in sorted(folder.glob(f"*/{STATE}")):
+        with contextlib.suppress(OSError, ValueError):
+            found.append((state.parent, json.loads(state.read_text())))
+    return found
+
+
+def end(folder: Path) -> None:
+    """End the QEMU of a folder where one runs."""
+    with contextlib.suppress(OSError, ValueError):
+        pid, name = int((folder / "pid").read_text()), json.loads((folder / STATE).read_text())["name"]
+        # Process ids are used again: it is ours only if its command line says so.
+        if f"-name\0{name}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+
+
+def remove(folder: Path) -> bool:
+    """End the QEMU of a folder where one runs, and remove the folder; False where there was none."""
+    if not folder.exists():
+        return False
+    end(folder)
+    # Renamed first, so that a folder that is half removed is never taken for a machine.
+    gone = folder.with_name(f".gone-{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    return True
