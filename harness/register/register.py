@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from harness.errors import InfrastructureError, UsageError
 from harness.signing.dsse import Envelope
 from harness.signing.tree import Checkpoint, NoCheckpoint, inclusion, read_note, root
 from harness.system.canonical import canonical
+from harness.system.locks import lock
 
 State = Literal["active", "suspended", "revoked", "superseded"]
 STATES: tuple[State, ...] = ("active", "suspended", "revoked", "superseded")
@@ -78,9 +78,7 @@ class Register:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / ".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with lock(self.folder / ".lock", holder="an entry into the register"):
                 if self.entries_path.exists() and self.checkpoint_path.exists():
                     _goes_on(self.lines(), self.checkpoint_path.read_text(encoding="utf-8"), self.folder)
                 yield
