@@ -20,11 +20,11 @@ from harness.attest.attestation import PROBE
 from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running
 from harness.containers import provisioner as containers_module
 from harness.evidence import Journal, Workspace
-from harness.execution import cell as cell_run_module
 from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Observation, Result
+from harness.runners import runner as runner_module
 from harness.system.process import Completed
 
 ANSWER = """clock={now}
@@ -150,7 +150,7 @@ def install() -> None:
                 "ForkServer": lambda _: SimpleNamespace(close=lambda: None),
             },
         ),
-        (cell_run_module, {"run_pytest": _suite}),
+        (runner_module, {"run_pytest": _suite}),
         (containers_module, {"ContainerMachine": Machine}),
     ):
         for name, value in names.items():

@@ -10,10 +10,10 @@ from harness.execution.deploying import Deploying
 from harness.execution.services import AttemptRecord, Lab
 from harness.judging import Judgement
 from harness.model.definitions import Case
+from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.plan import Cell, LocatedSuite
-from harness.model.results import Cause, Observation, Result, State
-from harness.runners.locust.run import run_locust
-from harness.runners.pytest.run import run_pytest
+from harness.model.results import Cause, Result, State
+from harness.runners.runner import PRODUCT_RUNNERS, Outcome, ProductTask
 
 
 def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
@@ -36,11 +36,11 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
                 product = run.install(machines, environments)
                 run.static(machines, product)
                 deployment = run.deploy(machines, product)
-                run.suites(deployment, when="main", runner="pytest")
+                run.suites(deployment, when="main", alone=False)
             with lab.turns.alone():
-                run.suites(deployment, when="main", runner="locust")
+                run.suites(deployment, when="main", alone=True)
             with lab.turns.shared():
-                run.suites(deployment, when="end", runner="pytest")
+                run.suites(deployment, when="end", alone=False)
                 run.collect(deployment)
     return run.close()
 
@@ -56,10 +56,11 @@ def block_cell(lab: Lab, cell: Cell, record: AttemptRecord, reason: str) -> Judg
 class _CellRun(Deploying):
     """All stages, and the suites."""
 
-    def suites(self, deployment: Deployment, *, when: str, runner: str) -> None:
-        """Run those suites of the cell that this runner serves; cases of ``when`` only."""
+    def suites(self, deployment: Deployment, *, when: str, alone: bool) -> None:
+        """Run the suites of the cell whose runner needs the machine ``alone``, or shares it; cases of ``when`` only."""
         for suite in self.suites_of_cell:
-            if suite.definition.runner != runner:
+            kind = RUNNER_KINDS[suite.definition.runner]
+            if kind.stage != "product" or kind.alone != alone:
                 continue
             cases = tuple(case for case in suite.definition.cases if case.when == when)
             if not cases:
@@ -68,13 +69,19 @@ class _CellRun(Deploying):
             with self.step(suite.definition.suite):
                 seen = self.run_suite(suite, cases, deployment)
                 self.check_machines()  # what was seen on a machine that is another's by now says nothing
-                self.observe(*seen)
+                self.observe(*seen.observations)
             self.check_cancel()
 
-    def run_suite(self, suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment) -> list[Observation]:
-        if suite.definition.runner == "locust":
-            return run_locust(suite, deployment, self.record, self.lab.cancel)
-        return run_pytest(suite, cases, deployment.context, self.record, self.lab.cancel, self.lab.forks)
+    def run_suite(self, suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment) -> Outcome:
+        task = ProductTask(
+            suite=suite,
+            cases=cases,
+            deployment=deployment,
+            ledger=self.record,
+            cancel=self.lab.cancel,
+            forks=self.lab.forks,
+        )
+        return PRODUCT_RUNNERS[suite.definition.runner](task)
 
     def collect(self, deployment: Deployment) -> None:
         self.state(State.COLLECTING, "collect / 收集")

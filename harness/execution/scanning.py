@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -12,14 +11,13 @@ from harness.control.installation import Installation
 from harness.errors import InfrastructureError
 from harness.execution.making import Making
 from harness.model.definitions import Rule
-from harness.model.finding import Finding, ScanResult, Targets, finding_record
+from harness.model.finding import ScanResult, Targets
 from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import State
 from harness.provision.provisioner import Machines
-from harness.reading.read import rules_of
+from harness.runners.runner import FILES_RUNNERS, FilesTask
 from harness.scan import scan
-from harness.scan.cases import concerning, observations
 from harness.scan.inputs import product_files, targets_of
 
 #: Where the product's files are put together for the static scan, on the target.
@@ -36,11 +34,11 @@ class Scanning(Making):
         files = product_files(self.application, self.lab.definitions.application_folder, architecture)
         if bool(files) == (machines is not None):
             return
-        for suite in (one for one in self.suites_of_cell if one.definition.runner == "scan"):
+        targets = targets_of(self.lab.definitions, architecture)
+        for suite in (one for one in self.suites_of_cell if one.definition.runner in FILES_RUNNERS):
             self.state(State.RUNNING, suite.definition.suite)
-            with self.step(suite.definition.suite):
-                rules = rules_of(suite.folder)
-                targets = targets_of(self.lab.definitions, architecture)
+
+            def read(rules: tuple[Rule, ...], suite: LocatedSuite = suite) -> ScanResult | None:
                 make: Callable[[], ScanResult | None]
                 if files:
                     names = {path: str(path.relative_to(self.lab.definitions.application_folder)) for path in files}
@@ -52,15 +50,21 @@ class Scanning(Making):
                     # What is installed on a lab host comes from its own repositories: it is nobody else's.
                     key = (suite.digest, product.image or self.cell.id)
                     make = partial(self.scan_installed, machines, product, rules, targets)
-                result = self.lab.scans.get(key, make)
-                mine = () if result is None else tuple(concerning(result, self.cell.axes, architecture))
-                self.found += mine
-                kept = (self.keep_findings(suite, mine),) if mine else ()
-                self.observe(
-                    *observations(
-                        suite.definition.suite, suite.definition.cases, result, self.cell.axes, architecture, kept
+                return self.lab.scans.get(key, make)
+
+            with self.step(suite.definition.suite):
+                outcome = FILES_RUNNERS[suite.definition.runner](
+                    FilesTask(
+                        suite=suite,
+                        cases=suite.definition.cases,
+                        axes=self.cell.axes,
+                        architecture=architecture,
+                        ledger=self.record,
+                        read=read,
                     )
                 )
+                self.found += outcome.findings
+                self.observe(*outcome.observations)
 
     def scan_installed(
         self, machines: Machines, product: Environment, rules: tuple[Rule, ...], targets: Targets
@@ -86,7 +90,3 @@ class Scanning(Making):
             machines.application.run(f"rm -f {_TAR}", timeout=60)
             path = Path(file.name)
             return scan([path], rules, targets, names={path: self.application.application})
-
-    def keep_findings(self, suite: LocatedSuite, findings: tuple[Finding, ...]) -> str:
-        text = json.dumps([finding_record(one) for one in findings], ensure_ascii=False, indent=1)
-        return self.record.keep(f"{suite.definition.suite.replace('/', '-')}.json", text.encode(), "application/json")

@@ -9,6 +9,7 @@ from typing import Any
 
 import harness.report.charts as charts
 from harness.model.definitions import Commission, IssuerProfile, Text
+from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.results import Fidelity, Result
 from harness.model.view import CampaignView, CaseView, CellView
 from harness.presentation import Presentation, Wording
@@ -17,14 +18,9 @@ from harness.presentation.typesetting import Place, typeset
 TEMPLATE = "report.typ"
 TITLE = Text(zh="信创适配测试报告", en="Adaptation test report")
 NONE = Text(zh="无", en="none")
+
+
 #: What comes before a case, and what is done, where its suite says nothing of its own.
-BEFORE = {
-    "deployment": Text(zh="目标已核验", en="the target is attested"),
-    "scan": Text(zh="样品的文件可读，未运行", en="files of the item are read, nothing runs"),
-    "": Text(zh="目标已核验，产品已部署就绪", en="the target is attested, the product deployed and ready"),
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Issuing:
     """Of a report: its number, when it is issued (ISO 8601, UTC), who issues it, and what policy makes of the results
@@ -285,7 +281,8 @@ def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[st
     if case.skip_reason is not None:
         remarks.append(words.pair("skip", case.skip_reason))
     remarks.append({"zh": f"{case.seconds:.1f} s", "en": f"{case.seconds:.1f} s"})
-    before = case.preconditions or BEFORE.get(runners.get(case.suite, ""), BEFORE[""])
+    kind = RUNNER_KINDS[runners.get(case.suite, "deployment")]  # the view lists the others only
+    before = case.preconditions or kind.before
     return {
         "id": case.id,
         "title": case.title.model_dump(),

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.judging import counts, overall
 from harness.model.definitions import Case, Text
+from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.ledger import MEDIA_LOAD
 from harness.model.plan import FRESH, ROLES, SAME, UPGRADE
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
@@ -89,7 +90,7 @@ def _cell(
             seen.get((suite["suite"], case["id"])),
             kept,
             emulated,
-            Fidelity.STATIC if suite["runner"] == "scan" else fidelity,
+            Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
         )
         for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
         for case in suite["cases"]

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import Bilingual, Definition, SuiteName, listed
+from harness.model.definitions.runners import RUNNER_KINDS
+
+
+def _known_runner(name: str) -> str:
+    if name not in RUNNER_KINDS:
+        raise ValueError(f"no such runner: {name}; there are {', '.join(RUNNER_KINDS)}")
+    return name
+
+
+#: Name of a runner in ``harness.model.definitions.runners``.
+RunnerName = Annotated[str, AfterValidator(_known_runner), Field(json_schema_extra={"enum": list(RUNNER_KINDS)})]
 
 
 class Case(Definition):
@@ -36,7 +47,7 @@ class Suite(Definition):
     suite: SuiteName
     version: str
     title: Bilingual
-    runner: Literal["pytest", "locust", "deployment", "scan"]
+    runner: RunnerName
     method: str = Field(default="", description="standard or method the suite follows")
     locustfile: str = "locustfile.py"
     profile: LoadProfile | None = None
@@ -49,8 +60,9 @@ class Suite(Definition):
             twice = sorted({value for value in seen if seen.count(value) > 1})
             if twice:
                 raise ValueError(f"{field} used twice: {', '.join(twice)}")
-        if (self.runner == "locust") != (self.profile is not None):
-            raise ValueError("`profile` belongs to `runner: locust`, and only there")
+        if RUNNER_KINDS[self.runner].profile != (self.profile is not None):
+            loads = ", ".join(f"`runner: {name}`" for name, kind in RUNNER_KINDS.items() if kind.profile)
+            raise ValueError(f"`profile` belongs to {loads}, and only there")
         return self
 
 

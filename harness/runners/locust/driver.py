@@ -1,4 +1,4 @@
-"""Drives a locustfile at a given rate, in a process of its own: ``python load_driver.py SPEC OUT``.
+"""Drives a locustfile at a given rate, in a process of its own: ``python driver.py SPEC OUT``.
 
 Locust by itself is a closed loop: users wait for answers, so a stalled server is asked less and looks fast
 (coordinated omission). Here every task has an intended start on a fixed schedule, ramp then hold; users take the

@@ -23,7 +23,7 @@ from harness.runners.locust.sampling import Sampler
 from harness.runners.locust.support import ENVIRONMENT
 from harness.system.process import run, without_proxy
 
-DRIVER = Path(__file__).with_name("load_driver.py")
+DRIVER = Path(__file__).with_name("driver.py")
 START_SECONDS = 60
 
 
