@@ -6,6 +6,7 @@
     ├── InfrastructureError the operator of the machine: Docker, binfmt, disk, network         exit 3
     │   ├── ProvisionError  a target could not be made ready
     │   └── AttestationMismatch  a target is not what was declared                             (blocked)
+    ├── UnsupportedVerb     the author of a suite: a machine cannot do what the suite asks of it
     ├── DeploymentError     vendor or operator: a deployment step did not complete
     ├── StepTimeout         a step did not end within its limit
     ├── Canceled            the operator stopped the campaign                                  exit 130
@@ -89,6 +90,12 @@ class AttestationMismatch(InfrastructureError):
     """A target is not what the definition declares: the cell is blocked, never failed."""
 
     cause = "config"
+
+
+class UnsupportedVerb(HarnessError):
+    """A suite asks of a machine what its kind cannot do (see ``harness.model.verbs``)."""
+
+    cause = "test"
 
 
 class DeploymentError(HarnessError):

@@ -16,6 +16,7 @@ import psutil
 from harness.containers.engine import Engine, engine_errors
 from harness.errors import InfrastructureError
 from harness.model.machine import MachineReference, Resources
+from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
 from harness.system.process import Completed
 
@@ -159,6 +160,10 @@ class ContainerMachine:
                 memory += process.memory_info().rss / 2**20
                 alive = True
         return Resources(cpu=sum(self._spent.values()), memory=memory) if alive else None
+
+    @property
+    def verbs(self) -> Verbs:
+        return UnsupportedVerbs()
 
     def close(self) -> None:
         """Nothing is open: the engine's connection is shared."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError
 from harness.model.machine import MachineReference, Resources
+from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
 from harness.system import process
 from harness.system.process import Completed
@@ -107,6 +108,10 @@ class LocalMachine:
 
     def resources(self) -> Resources | None:
         return posix.resources(self)
+
+    @property
+    def verbs(self) -> Verbs:
+        return UnsupportedVerbs()
 
     def close(self) -> None:
         """Nothing is open."""

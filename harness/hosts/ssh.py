@@ -21,6 +21,7 @@ from harness.hosts.forwarding import Forward
 from harness.hosts.inventory import CONNECT_SECONDS, Connection, HostUnreachable, Inventory
 from harness.model.definitions import Hosts
 from harness.model.machine import MachineReference, Resources
+from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
 from harness.system.process import Completed
 
@@ -106,6 +107,10 @@ class SshMachine:
     def resources(self) -> Resources | None:
         """Of the whole host, which a cell has for itself."""
         return posix.resources(self)
+
+    @property
+    def verbs(self) -> Verbs:
+        return UnsupportedVerbs()
 
     def close(self) -> None:
         """Leave nothing behind, and end the connection."""

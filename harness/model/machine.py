@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from harness.model.definitions import Hosts
+from harness.model.verbs import Verbs
 from harness.system.process import Completed
 
 
@@ -27,6 +28,7 @@ class MachineReference(BaseModel):
     ports: dict[int, int] = {}
     process: int = 0  #: of the emulator, for a virtual machine
     accelerator: str = ""  #: of a virtual machine: tcg, or kvm
+    deeds: Path = Path()  #: where the verbs that a suite uses are noted (``harness.model.verbs``)
     mark: str = ""  #: put into the environment of every command on a lab host, to find what it started
 
 
@@ -94,6 +96,11 @@ class Machine(Protocol):
         Raises:
             InfrastructureError: the machine does not answer.
         """
+        ...
+
+    @property
+    def verbs(self) -> Verbs:
+        """What a reliability suite may do to it."""
         ...
 
     def close(self) -> None:
