@@ -24,7 +24,7 @@ from harness.model.definitions import Cpu, Hosts, Os
 from harness.model.recipe import Recipe
 from harness.provision.provisioner import Names, Role
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.system.wait import wait_until
 from harness.virtual.disks import Disks
 from harness.virtual.machine import VirtualMachine

@@ -20,7 +20,7 @@ from harness.model.definitions import Cpu
 from harness.reading.catalogue import Catalogue
 from harness.reading.entries import TARGET_KINDS, entries
 from harness.reading.kinds import KINDS
-from harness.reading.read import rules_of
+from harness.reading.suites import rules_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 

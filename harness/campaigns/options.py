@@ -10,7 +10,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
 from harness.model.definitions import Hosts
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from harness.errors import InfrastructureError
 from harness.model.definitions import Suite
 from harness.model.plan import Definitions, Plan
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 
 def deployment_suite() -> Suite:

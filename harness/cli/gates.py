@@ -14,7 +14,7 @@ from harness.cli.shared import existing, format_option, workspace_option
 from harness.evidence import Workspace
 from harness.gating import Decision, Difference, compare, decide
 from harness.model.definitions import Policy, Waivers
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.report.annotations import Annotation, github, gitlab
 
 EXIT = {"open": 0, "closed": 1, "undecided": 3}

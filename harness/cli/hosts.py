@@ -18,7 +18,7 @@ from harness.hosts.leases import unmark
 from harness.hosts.looking import HostReport, look_at
 from harness.hosts.provisioner import machine_of
 from harness.model.definitions import Hosts
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 #: Hosts that are looked at side by side.
 AT_ONCE = 16

@@ -26,7 +26,7 @@ from harness.cli.starting import begin_product
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.model.plan import Plan
 from harness.reading.kinds import KINDS, kind_of, schema_of, write_schemas
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.report import record_schema, render_sarif
 
 

@@ -20,7 +20,9 @@ from harness.model.plan import Definitions
 from harness.presentation import Presentation
 from harness.reading.catalogue import Catalogue
 from harness.reading.entries import entries
-from harness.reading.read import parse, read, rules_of
+from harness.reading.parsing import parse
+from harness.reading.read import read
+from harness.reading.suites import rules_of
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.scan import scan
 from harness.scan.cases import split

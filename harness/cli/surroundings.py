@@ -9,7 +9,7 @@ from harness.cli.output import print_json
 from harness.cli.shared import format_option
 from harness.model.definitions import Suite
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 
 @click.command("doctor")

@@ -19,7 +19,7 @@ from harness.model.definitions import Commission, IssuerProfile, Text
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
 from harness.presentation.typesetting import Place, typeset
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.report.document import TITLE, Issuing, render_document
 from harness.system.canonical import canonical
 

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.model.definitions.base import Definition
 from harness.model.plan import Definitions, Plan
 from harness.planning import definitions_digest, expand
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 NAME = "matrix.lock"
 

@@ -12,7 +12,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions import WordingFile
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from harness.errors import UsageError
 from harness.model.definitions import Entry
 from harness.reading.catalogue import Catalogue
 from harness.reading.kinds import KINDS
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 #: Kinds of targets, in the order in which they are shown.
 TARGET_KINDS = ("cpu", "os", "database", "middleware", "runtime", "accelerator")

@@ -10,7 +10,7 @@ from harness.model.finding import Finding, ScanResult, finding_record
 from harness.model.ledger import Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Observation
-from harness.reading.read import rules_of
+from harness.reading.suites import rules_of
 from harness.scan.cases import concerning, observations
 
 

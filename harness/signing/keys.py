@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from harness.errors import UsageError
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.signing import sm2, tokens
 from harness.signing.tokens import TokenKey
 

@@ -21,7 +21,7 @@ from harness.model.definitions import Database, Os
 from harness.model.recipe import Recipe
 from harness.provision.installing import InstallFailed
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 RARE = "𠀀𠮷𪚥𫓧𬱖𬺰𰻝"
 

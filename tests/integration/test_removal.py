@@ -11,7 +11,7 @@ from harness.containers.images import BaseImages
 from harness.evidence import Recorder, Workspace
 from harness.model.definitions import Os
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 ROUNDS = 6
 

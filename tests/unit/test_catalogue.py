@@ -18,7 +18,8 @@ from harness.machines.placing import by_vm
 from harness.model.definitions import Cpu, Os
 from harness.model.results import Fidelity
 from harness.reading.entries import TARGET_KINDS, entries, entry
-from harness.reading.read import parse, read
+from harness.reading.parsing import parse
+from harness.reading.read import read
 from tests.unit.conftest import MatrixFolder
 
 INTEL = {"vendor_id": "GenuineIntel", "cpu family": "6"}

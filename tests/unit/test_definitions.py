@@ -17,7 +17,8 @@ from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Cpu, Database, Matrix, Os, Suite
 from harness.planning import expand
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse, read
+from harness.reading.parsing import parse
+from harness.reading.read import read
 from harness.reading.source import read_source
 
 ROOT = Path(__file__).parents[2]

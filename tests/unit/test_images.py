@@ -14,7 +14,7 @@ from harness.containers.images import LABEL_EXPIRED, LABEL_NOTES, BaseImages, cl
 from harness.containers.mirror import Mirror
 from harness.errors import ProvisionError
 from harness.model.definitions import Os
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 ROOT = Path(__file__).parents[2]
 FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)

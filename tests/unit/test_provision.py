@@ -25,7 +25,7 @@ from harness.model.results import Fidelity
 from harness.provision import posix
 from harness.provision.provisioner import weakest
 from harness.reading.catalogue import Catalogue
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.system.process import Completed
 from harness.virtual.initrd import in_order, make_initrd
 

@@ -28,7 +28,7 @@ from harness.model.plan import Plan
 from harness.model.results import Cause, Observation, Result, SkipReason, State, Verdict
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.report import build_view, campaign_summary, full_record, render_html, render_junit
 from harness.report.document import Issuing, render_document
 from harness.report.document import content as document_content

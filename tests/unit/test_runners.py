@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness.model.definitions import LoadProfile, Suite
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Result, SkipReason
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.runners.locust import run as locust_runner
 from harness.runners.locust.run import percentile, summarise
 from harness.runners.pytest.run import fold

@@ -12,7 +12,7 @@ from harness.model.definitions.rule import Detector
 from harness.model.finding import Targets
 from harness.reading.catalogue import Catalogue
 from harness.reading.entries import entries
-from harness.reading.read import cases_of_rules, rules_of
+from harness.reading.suites import cases_of_rules, rules_of
 from harness.scan import DETECTORS, scan
 from tests.inputs import lay_out
 

@@ -17,7 +17,8 @@ from harness.cli.entry import cli
 from harness.errors import DefinitionError
 from harness.model.results import Result
 from harness.reading.kinds import KINDS, MODELINE, kind_of, schema_of, schema_text, with_modeline
-from harness.reading.read import parse, read
+from harness.reading.parsing import parse
+from harness.reading.read import read
 from harness.report import full_record, record_schema
 from harness.report.spreadsheet import compatibility_list
 from tests.unit.test_report import view

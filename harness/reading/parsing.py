@@ -1,0 +1,96 @@
+"""One file as a model of ``harness.model.definitions``; pydantic's errors become faults with line and column."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.errors import DefinitionError, Fault
+from harness.reading.source import Loc, Source, read_source
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def parse(path: Path, model: type[ModelT]) -> ModelT:
+    """Read one file as ``model``.
+
+    Raises:
+        DefinitionError: with every fault of the file.
+    """
+    return validate(read_source(path), model)
+
+
+def validate(source: Source, model: type[ModelT]) -> ModelT:
+    """What was read as ``model``.
+
+    Raises:
+        DefinitionError: with every fault of the file.
+    """
+    if not isinstance(source.value, dict):
+        raise DefinitionError([source.fault((), "not a mapping", expected=f"a mapping of {_keys(model)}")])
+    try:
+        return model.model_validate(source.value)
+    except ValidationError as error:
+        raise DefinitionError([_fault(source, model, detail) for detail in error.errors()]) from error
+
+
+def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Fault:
+    loc: Loc = tuple(detail["loc"])
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = _keys_at(model, loc[:-1])
+        found = str(loc[-1])
+        return source.fault(
+            loc,
+            f"unknown key {found!r}",
+            key=True,
+            expected=f"one of {', '.join(known)}",
+            found=found,
+            hint=nearest(found, known),
+        )
+    if kind == "missing":
+        return source.fault(loc[:-1], f"key {loc[-1]!r} is missing", expected=f"{loc[-1]}: …", found="nothing")
+    found = repr(detail["input"])
+    found = found if len(found) <= 80 else found[:77] + "…"
+    if kind in ("literal_error", "enum"):
+        words = [word.strip("' ") for word in str(context.get("expected", "")).replace(" or ", ",").split(",")]
+        return source.fault(
+            loc,
+            "not one of the values known here",
+            expected=", ".join(words),
+            found=found,
+            hint=nearest(str(detail["input"]), words),
+        )
+    message = detail["msg"].removeprefix("Value error, ")
+    expected = str(context["pattern"]) if "pattern" in context else ""
+    return source.fault(loc, message[0].lower() + message[1:], expected=expected, found=found)
+
+
+def _keys(model: type[BaseModel]) -> str:
+    return ", ".join(_keys_at(model, ()))
+
+
+def _keys_at(model: Any, loc: Loc) -> list[str]:
+    """Names of the keys that are valid at ``loc`` below ``model``."""
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        for inner in getattr(model, "__args__", ()):
+            if keys := _keys_at(inner, loc[1:] if loc and isinstance(loc[0], int) else loc):
+                return keys
+        return []
+    if not loc:
+        return [field.alias or name for name, field in model.model_fields.items()]
+    for name, field in model.model_fields.items():
+        if loc[0] in (name, field.alias):
+            return _keys_at(field.annotation, loc[1:])
+    return []
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the known word that is nearest; empty where none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else ""

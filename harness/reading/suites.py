@@ -1,0 +1,174 @@
+"""Suites: of a folder with suite.yaml, of a plain folder of pytest files, of the rules of a static scan."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+
+from harness.errors import DefinitionError, Fault
+from harness.model.definitions import Case, Rule, Rules, Suite, Text
+from harness.model.plan import LocatedSuite
+from harness.reading.catalogue import Catalogue
+from harness.reading.parsing import parse
+from harness.system.canonical import digest_of
+
+
+def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite | None:
+    """The suite ``name``: a folder beside the matrix wins over the catalogue; None where there is no such suite.
+
+    A folder of pytest files (or with a locustfile.py) needs no suite.yaml: its cases are then the test functions
+    found in it, each a blocker, under the clause for functional suitability.
+
+    Raises:
+        DefinitionError: with every fault of its files.
+    """
+    for folder in (beside / name, catalogue.find("suites", name)):
+        if folder is None or not folder.is_dir():
+            continue
+        if (folder / "suite.yaml").is_file():
+            definition = parse(folder / "suite.yaml", Suite)
+            if definition.runner == "scan":
+                definition = definition.model_copy(update={"cases": cases_of_rules(rules_of(folder))})
+        elif (derived := derive_suite(name, folder)) is not None:
+            definition = derived
+        else:
+            continue
+        if outside := _links_out(folder):
+            raise DefinitionError(outside)
+        return LocatedSuite(definition=definition, folder=folder.resolve(), digest=_folder_digest(folder))
+    return None
+
+
+def rules_of(folder: Path) -> tuple[Rule, ...]:
+    """The rules of a suite that is a static scan: all files of its folder ``rules``.
+
+    Raises:
+        DefinitionError: a file is wrong, an id is used in two of them, or there is no rule.
+    """
+    found: dict[str, Rule] = {}
+    faults: list[Fault] = []
+    for path in sorted((folder / "rules").glob("*.yaml")):
+        try:
+            for rule in parse(path, Rules).rules:
+                if rule.id in found:
+                    faults.append(
+                        Fault(file=str(path), line=1, column=1, message=f"rule {rule.id} is in another file too")
+                    )
+                found[rule.id] = rule
+        except DefinitionError as error:
+            faults += error.faults
+    if not found and not faults:
+        faults.append(
+            Fault(
+                file=str(folder / "suite.yaml"),
+                line=1,
+                column=1,
+                message="a scan without rules",
+                expected=f"files in {folder / 'rules'}",
+            )
+        )
+    if faults:
+        raise DefinitionError(faults)
+    return tuple(found.values())
+
+
+def cases_of_rules(rules: tuple[Rule, ...]) -> tuple[Case, ...]:
+    """A case for each rule; it may block where the rule may."""
+    return tuple(
+        Case(
+            id=rule.id,
+            test=rule.id.lower(),
+            title=rule.title,
+            purpose=rule.why,
+            expected=Text(zh="未发现", en="nothing of it is found"),
+            characteristic=rule.characteristic,
+            clause=rule.clause,
+            blocker=rule.severity == "blocker" or rule.detect == "unread",
+        )
+        for rule in rules
+    )
+
+
+def derive_suite(name: str, folder: Path) -> Suite | None:
+    """A suite for a plain folder of pytest files or a locustfile; None where there is neither.
+
+    Raises:
+        DefinitionError: a test file is no Python, or a name is used twice.
+    """
+    title = name.rstrip("/").rpartition("/")[2]
+    if (folder / "locustfile.py").is_file():
+        path = Catalogue.standard().find("suites", "load/http", "suite.yaml")
+        if path is None:
+            return None
+        return parse(path, Suite).model_copy(update={"suite": name, "title": Text(zh=title, en=title)})
+    functions: dict[str, str] = {}
+    faults: list[Fault] = []
+    for path in sorted(folder.rglob("test_*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            line = getattr(error, "lineno", None) or 1
+            faults.append(Fault(file=str(path), line=line, column=1, message=f"not valid Python: {error}"))
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+                if node.name in functions:
+                    faults.append(
+                        Fault(
+                            file=str(path),
+                            line=node.lineno,
+                            column=1,
+                            message=f"{node.name} is in {functions[node.name]} too",
+                            expected="names that are used once in the folder",
+                            hint="or describe the suite in a suite.yaml",
+                        )
+                    )
+                functions[node.name] = path.name
+    if faults:
+        raise DefinitionError(faults)
+    if not functions:
+        return None
+    return Suite.model_validate(
+        {
+            "suite": name,
+            "version": "0",
+            "runner": "pytest",
+            "title": title,
+            "method": "vendor",
+            "cases": [
+                {
+                    "id": f"V-{test.removeprefix('test').strip('_').upper().replace('_', '-') or 'TEST'}",
+                    "test": test,
+                    "title": test.removeprefix("test").strip("_").replace("_", " ") or test,
+                    "characteristic": "functional_suitability",
+                    "clause": "5.3.1",
+                    "blocker": True,
+                }
+                for test in functions
+            ],
+        }
+    )
+
+
+def _links_out(folder: Path) -> list[Fault]:
+    """Symbolic links of a suite that lead out of it: what they lead to is not what the digest names elsewhere."""
+    root = folder.resolve()
+    return [
+        Fault(
+            file=str(path),
+            line=1,
+            column=1,
+            message="a symbolic link that leads out of the suite",
+            expected=f"a file below {folder}",
+            found=str(path.readlink()),
+            hint="copy the file instead",
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() and not path.resolve().is_relative_to(root)
+    ]
+
+
+def _folder_digest(folder: Path) -> str:
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
+    return digest_of({str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files})

@@ -1,0 +1,77 @@
+"""Entries of the catalogue that a matrix names on its axes."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from harness.errors import DefinitionError, Fault
+from harness.model.definitions import Entry, Matrix
+from harness.model.plan import ROLE_AXES, SAME
+from harness.reading.catalogue import Catalogue
+from harness.reading.parsing import nearest, parse
+from harness.reading.source import Loc, Source
+
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+class TargetReader:
+    """Reads entries of the catalogue; faults are appended to ``faults``."""
+
+    def __init__(self, source: Source, matrix: Matrix, catalogue: Catalogue, faults: list[Fault]) -> None:
+        self._source, self._matrix, self._catalogue, self._faults = source, matrix, catalogue, faults
+        self._lab = "host" in matrix.prefer and "prefer" in matrix.model_fields_set
+
+    def load(self, model: type[EntryT]) -> dict[str, EntryT]:
+        """Entries of a kind by name: those that its own axis names, and axes of roles."""
+        kind = model.__name__.lower()
+        loaded: dict[str, EntryT] = {}
+        for axis in (kind, *(role for role, of in ROLE_AXES.items() if of == kind)):
+            for loc, name in self._named(axis):
+                if name not in loaded and (axis == kind or name != SAME):
+                    entry = self._entry(kind, name, model, loc)
+                    loaded |= {name: entry} if entry is not None else {}
+        return loaded
+
+    def _named(self, axis: str) -> list[tuple[Loc, str]]:
+        matrix = self._matrix
+        if axis not in matrix.axes:
+            return []
+        named: list[tuple[Loc, str]] = [(("axes", axis, i), name) for i, name in enumerate(matrix.axes[axis])]
+        return named + [(("include", i, axis), cell[axis]) for i, cell in enumerate(matrix.include) if axis in cell]
+
+    def _entry(self, kind: str, name: str, model: type[EntryT], loc: Loc) -> EntryT | None:
+        path = self._catalogue.find("targets", kind, f"{name}.yaml")
+        if path is None:
+            known = self._catalogue.names(f"targets/{kind}")
+            expected, hint = f"one of {', '.join(known)}", nearest(name, known)
+            self._faults.append(self._source.fault(loc, f"no such {kind}", expected=expected, found=name, hint=hint))
+            return None
+        try:
+            entry = parse(path, model)
+        except DefinitionError as error:
+            self._faults.extend(error.faults)
+            return None
+        written = str(getattr(entry, kind))
+        if written != name:
+            message = f"{kind} differs from the file's name"
+            self._faults.append(Fault(file=str(path), line=1, column=1, message=message, expected=name, found=written))
+        self._servable(kind, name, getattr(entry, "obstacle", ""), loc)
+        return entry
+
+    def _servable(self, kind: str, name: str, obstacle: str, loc: Loc) -> None:
+        """A lab host may run what no image can be made of; whether there is one is seen when the cell is planned."""
+        of_host = kind in ("cpu", "os")
+        if not obstacle or (of_host and self._lab):
+            return
+        hint = f"write how in targets/{kind}/{name}.yaml of your own folder"
+        if of_host:
+            hint += ", or prefer: [host] in the matrix where a lab host is one"
+        self._faults.append(
+            self._source.fault(
+                loc,
+                f"nothing can serve {kind} {name}: {obstacle}",
+                expected="an entry that can be served",
+                found=name,
+                hint=hint,
+            )
+        )
