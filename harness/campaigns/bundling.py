@@ -28,12 +28,13 @@ from harness.campaigns.running import run_campaign
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from harness.errors import UsageError
-from harness.evidence import CampaignRow, Workspace
+from harness.evidence import Workspace
 from harness.evidence.store import disk_errors
 from harness.gating import Difference, compare, read_record
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.rendering import OUTPUTS, row_of
 from harness.model.plan import Definitions
+from harness.model.records import CampaignRow
 from harness.planning.lockfile import NAME as LOCK
 from harness.planning.lockfile import write_lock
 from harness.reading.catalogue import Catalogue
@@ -86,10 +87,10 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
             if (workspace.folder(identity) / name).is_file():
                 _copy(workspace.folder(identity) / name, root / "record" / name)
         for file in workspace.journal.files(identity):
-            target = root / "evidence" / file["sha256"]
+            target = root / "evidence" / file.sha256
             if not target.exists():
                 target.parent.mkdir(exist_ok=True)
-                target.write_bytes(workspace.store.get(file["sha256"]))
+                target.write_bytes(workspace.store.get(file.sha256))
         with (
             contextlib.closing(sqlite3.connect(workspace.journal.path)) as source,
             contextlib.closing(sqlite3.connect(root / "journal.sqlite")) as copy,
@@ -180,7 +181,8 @@ def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, ou
     ids = {
         image
         for attempt in workspace.journal.attempts(row.id)
-        for image in attempt.facts.get("environment", {}).get("images", [])
+        if attempt.facts.environment is not None
+        for image in attempt.facts.environment.images
     }
     out.mkdir()
     for number, one in enumerate(sorted(wanted | ids)):

@@ -9,6 +9,8 @@ from typing import Any
 from harness.evidence import Workspace
 from harness.gating import CampaignRecord, read_record
 from harness.issuing.rendering import row_of
+from harness.model.recipe import PackageFact
+from harness.model.records import AttemptFacts
 from harness.model.results import Result
 from harness.system.canonical import digest_of
 
@@ -31,6 +33,11 @@ def record_of(name: str, workspace: Workspace | None) -> CampaignRecord:
     return read_record(record_path(name, workspace))
 
 
+def _packages(facts: AttemptFacts) -> tuple[PackageFact, ...]:
+    """Of the product; empty where no environment was made."""
+    return facts.environment.packages if facts.environment is not None else ()
+
+
 def flaky_cases(workspace: Workspace) -> list[dict[str, Any]]:
     """Cases that both passed and failed on the same cell with the same product and the same suite.
 
@@ -41,7 +48,7 @@ def flaky_cases(workspace: Workspace) -> list[dict[str, Any]]:
         suites = {name: suite.get("digest", "") for name, suite in row.plan["suites"].items()}
         observations = workspace.journal.observations(row.id)
         for attempt in workspace.journal.attempts(row.id):
-            product = digest_of(attempt.facts.get("environment", {}).get("packages", []))
+            product = digest_of([vars(package) for package in _packages(attempt.facts)])
             for one in observations.get((attempt.cell, attempt.number), []):
                 if one.result in (Result.PASS, Result.FAIL):
                     same = digest_of([product, suites.get(one.suite, "")])

@@ -25,7 +25,7 @@ from harness.containers.environments import Environments
 from harness.containers.images import BaseImages
 from harness.containers.provisioner import Containers
 from harness.errors import Canceled, HarnessError, UsageError
-from harness.evidence import AttemptRow, CampaignRow, Recorder, Workspace
+from harness.evidence import Recorder, Workspace
 from harness.evidence.journal import now
 from harness.execution import Lab, cases_of
 from harness.hosts.provisioner import LabHosts
@@ -33,6 +33,7 @@ from harness.issuing.outcome import Finished, Progress
 from harness.issuing.rendering import finish, row_of
 from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions, Plan
+from harness.model.records import AttemptFacts, AttemptRow, CampaignRow
 from harness.model.results import Cause, Observation, Result, State, Verdict
 from harness.presentation.typesetting import fonts
 from harness.provision.provisioner import Kind, Provisioner
@@ -131,7 +132,7 @@ def _close_cut_off(
             if (suite, case.id) not in known
         )
     )
-    recorder.finish(Verdict.INCONCLUSIVE, Cause.INFRA, told, {})
+    recorder.finish(Verdict.INCONCLUSIVE, Cause.INFRA, told, AttemptFacts())
 
 
 def _work(

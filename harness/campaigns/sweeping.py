@@ -37,15 +37,10 @@ def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, 
     stands = {(kind, name) for kind, name, _ in engine.ours()}
     stands |= {("vm", folder.name) for folder, _ in qemu.standing(workspace.machines)}
     for row in workspace.journal.resources():
-        owner = row["campaign"]
+        owner = row.campaign
         wanted = owner == campaign if campaign is not None else not workspace.alive(owner)
-        known = (row["kind"], row["name"])
-        if (
-            wanted
-            and row["kind"] in ("container", "network", "vm")
-            and row["state"] != "removed"
-            and known not in stands
-        ):
+        known = (row.kind, row.name)
+        if wanted and row.kind in ("container", "network", "vm") and row.state != "removed" and known not in stands:
             workspace.journal.resource(owner, *known, "removed")
     return removed
 

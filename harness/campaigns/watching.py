@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.issuing.rendering import row_of
+from harness.model.records import FileRow
 from harness.model.results import State
 
 
@@ -57,7 +58,7 @@ def cancel(identity: str, workspace: Workspace, *, now: bool) -> int:
     return pid
 
 
-def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Workspace) -> list[dict[str, Any]]:
+def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Workspace) -> list[FileRow]:
     """Files of the attempt (the last where none is named) at the one cell whose short id begins with ``cell``.
 
     Raises:
@@ -72,6 +73,6 @@ def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Worksp
             f"{told} of {identity} with an id that begins with {cell!r}; there is: {known}",
             advice="see: harness status",
         )
-    files = [file for file in workspace.journal.files(identity) if file["cell"] == found[0]["id"]]
-    number = attempt if attempt is not None else max((file["number"] for file in files), default=0)
-    return [file for file in files if file["number"] == number]
+    files = [file for file in workspace.journal.files(identity) if file.cell == found[0]["id"]]
+    number = attempt if attempt is not None else max((file.number for file in files), default=0)
+    return [file for file in files if file.number == number]

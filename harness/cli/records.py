@@ -145,15 +145,15 @@ def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None
     files = campaigns.evidence_of(identity, cell, attempt, place)
     if name is None:
         if form == "json":
-            print_json({"files": files})
+            print_json({"files": [vars(file) for file in files]})
             return
         for file in files:
-            click.echo(f"{file['size']:>9}  {file['name']}  attempt {file['number']}  sha256:{file['sha256'][:16]}")
+            click.echo(f"{file.size:>9}  {file.name}  attempt {file.number}  sha256:{file.sha256[:16]}")
         return
-    chosen = [file for file in files if file["name"] == name]
+    chosen = [file for file in files if file.name == name]
     if not chosen:
         raise UsageError(
-            f"no evidence named {name!r}; there is: {', '.join(str(f['name']) for f in files) or 'none'}",
+            f"no evidence named {name!r}; there is: {', '.join(f.name for f in files) or 'none'}",
             advice=f"see: harness logs {cell}",
         )
-    sys.stdout.buffer.write(place.store.get(str(chosen[-1]["sha256"])))
+    sys.stdout.buffer.write(place.store.get(chosen[-1].sha256))

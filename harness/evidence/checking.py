@@ -14,10 +14,10 @@ def broken_at(journal: Journal) -> int | None:
     """Number of the first event that does not fit the chain, or None."""
     previous = GENESIS
     for row in journal.events():
-        content = {key: row[key] for key in ("time", "campaign", "cell", "number", "kind", "data", "previous")}
-        if row["previous"] != previous or row["digest"] != digest_of(content):
-            return int(row["seq"])
-        previous = row["digest"]
+        content = {key: getattr(row, key) for key in ("time", "campaign", "cell", "number", "kind", "data", "previous")}
+        if row.previous != previous or row.digest != digest_of(content):
+            return row.seq
+        previous = row.digest
     return None
 
 
@@ -25,13 +25,13 @@ def differences(journal: Journal) -> list[str]:
     """Where the tables do not say what the events say; empty where they agree."""
     told: dict[str, dict[Any, Any]] = {"campaign": {}, "attempt": {}, "observation": {}, "file": {}}
     for event in journal.events():
-        data, key = json.loads(event["data"]), (event["campaign"], event["cell"], event["number"])
-        match event["kind"]:
+        data, key = json.loads(event.data), (event.campaign, event.cell, event.number)
+        match event.kind:
             case "campaign-opened":
-                told["campaign"][event["campaign"]] = (data["plan"], data["snapshot"], None)
+                told["campaign"][event.campaign] = (data["plan"], data["snapshot"], None)
             case "campaign-closed":
-                opened = told["campaign"].get(event["campaign"], ("", "", None))
-                told["campaign"][event["campaign"]] = (*opened[:2], data["verdict"])
+                opened = told["campaign"].get(event.campaign, ("", "", None))
+                told["campaign"][event.campaign] = (*opened[:2], data["verdict"])
             case "attempt-opened":
                 told["attempt"][key] = (State.QUEUED.value, None, None, "", "")
             case "state":
@@ -58,7 +58,7 @@ def differences(journal: Journal) -> list[str]:
                 a.verdict.value if a.verdict is not None else None,
                 a.cause.value if a.cause is not None else None,
                 a.message,
-                digest_of(a.facts) if closed else "",
+                digest_of(a.facts.plain()) if closed else "",
             )
         for (cell, number), seen in journal.observations(row.id).items():
             for one in seen:
@@ -66,9 +66,7 @@ def differences(journal: Journal) -> list[str]:
                     json.dumps(observation_row(one))
                 )
         for file in journal.files(row.id):
-            stands["file"].setdefault((row.id, file["cell"], file["number"]), []).append(
-                (file["name"], file["sha256"], file["size"])
-            )
+            stands["file"].setdefault((row.id, file.cell, file.number), []).append((file.name, file.sha256, file.size))
     return [
         f"{what} {' '.join(map(str, key)) if isinstance(key, tuple) else key}"
         for what in told

@@ -11,13 +11,13 @@ import datetime
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from harness.errors import HarnessBug, InfrastructureError
+from harness.model.records import AttemptFacts, AttemptRow, CampaignRow, EventRow, FileRow, ResourceRow
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason, State, Verdict
 from harness.system.canonical import digest_of
 
@@ -111,37 +111,6 @@ GENESIS = "0" * 64
 def now() -> str:
     """UTC, ISO 8601, milliseconds."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CampaignRow:
-    """One campaign as recorded."""
-
-    id: str
-    created: str
-    finished: str | None
-    matrix: str
-    folder: str
-    plan_digest: str
-    plan: dict[str, Any]
-    options: dict[str, Any]
-    conditions: dict[str, Any]
-    verdict: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttemptRow:
-    """One attempt as recorded; ``facts`` holds attestation, images, packages, seconds by step."""
-
-    cell: str
-    number: int
-    state: State
-    verdict: Verdict | None
-    cause: Cause | None
-    message: str
-    started: str
-    finished: str | None
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Journal:
@@ -291,7 +260,7 @@ class Journal:
         verdict: Verdict,
         cause: Cause | None,
         message: str,
-        facts: dict[str, Any],
+        facts: AttemptFacts,
     ) -> None:
         """Close an attempt for good, in one transaction.
 
@@ -307,10 +276,10 @@ class Journal:
                 "cause": who,
                 "message": message,
                 "finished": now(),
-                "facts": facts,
+                "facts": facts.plain(),
             }
             connection.execute(attempts.update().where(*_attempt(attempts, campaign, cell, number)).values(**values))
-            data = {"verdict": verdict.value, "cause": who, "message": message, "facts": digest_of(facts)}
+            data = {"verdict": verdict.value, "cause": who, "message": message, "facts": digest_of(facts.plain())}
             self._append(connection, "attempt-closed", data, campaign, cell, number)
 
     def _open(self, connection: sa.Connection, campaign: str, cell: str, number: int) -> None:
@@ -374,7 +343,7 @@ class Journal:
                 finished=row["finished"],
                 cause=Cause(row["cause"]) if row["cause"] else None,
                 message=row["message"] or "",
-                facts=row["facts"],
+                facts=AttemptFacts.model_validate(row["facts"]),
             )
             for row in rows
         ]
@@ -417,28 +386,26 @@ class Journal:
             found.setdefault((row["cell"], row["number"]), []).append(_observation(row))
         return found
 
-    def files(self, campaign: str) -> list[dict[str, Any]]:
+    def files(self, campaign: str) -> list[FileRow]:
+        wanted = [files.c[name] for name in ("cell", "number", "name", "sha256", "size", "media")]
+        query = sa.select(*wanted).where(files.c.campaign == campaign).order_by(files.c.id)
         with self._read() as connection:
-            rows = (
-                connection.execute(sa.select(files).where(files.c.campaign == campaign).order_by(files.c.id))
-                .mappings()
-                .all()
-            )
-        return [dict(row) for row in rows]
+            rows = connection.execute(query).mappings().all()
+        return [FileRow(**row) for row in rows]
 
-    def resources(self, state: str | None = None) -> list[dict[str, str]]:
+    def resources(self, state: str | None = None) -> list[ResourceRow]:
         with self._read() as connection:
             query = sa.select(resources)
             rows = connection.execute(query.where(resources.c.state == state) if state else query).mappings().all()
-        return [dict(row) for row in rows]
+        return [ResourceRow(**row) for row in rows]
 
-    def events(self, campaign: str | None = None) -> list[dict[str, Any]]:
+    def events(self, campaign: str | None = None) -> list[EventRow]:
         with self._read() as connection:
             query = sa.select(events).order_by(events.c.seq)
             rows = (
                 connection.execute(query.where(events.c.campaign == campaign) if campaign else query).mappings().all()
             )
-        return [dict(row) for row in rows]
+        return [EventRow(**row) for row in rows]
 
     def head(self) -> str:
         """Digest of the newest event."""
@@ -450,8 +417,8 @@ class Journal:
         """SHA-256 of what was rendered last, by campaign and kind."""
         found: dict[str, dict[str, str]] = {}
         for event in self.events():
-            if event["kind"] in ("campaign-closed", "campaign-rendered"):
-                found[event["campaign"]] = json.loads(event["data"])["outputs"]
+            if event.kind in ("campaign-closed", "campaign-rendered"):
+                found[event.campaign] = json.loads(event.data)["outputs"]
         return found
 
 

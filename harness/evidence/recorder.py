@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.evidence.journal import Journal
 from harness.evidence.store import EvidenceStore
+from harness.model.records import AttemptFacts
 from harness.model.results import Cause, Observation, State, Verdict
 from harness.system.redact import redact
 
@@ -54,7 +55,7 @@ class Recorder:
         """Masked, and without what no file in UTF-8 can hold (lone surrogates come out of a product's JSON)."""
         return redact(text, self.hidden).encode("utf-8", "replace").decode()
 
-    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: dict[str, Any]) -> None:
+    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: AttemptFacts) -> None:
         self.journal.finish(
             self.campaign,
             self.cell,

@@ -20,6 +20,7 @@ from harness.model.definitions import Case, Foundation, Suite
 from harness.model.finding import Finding
 from harness.model.plan import FRESH, UPGRADE, Cell, Definitions
 from harness.model.recipe import Environment
+from harness.model.records import AppliedWaiver, AttemptFacts
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed
 from harness.provision.provisioner import Provisioner, Role
@@ -234,9 +235,7 @@ class Attempt:
                 cases = {found.rule for found in self.found if covers(one, self.found, found.rule, self.cell.axes)}
                 holding += [one.model_copy(update={"files": (), "case": case}) for case in sorted(cases)]
         judgement = judge(self.cases, self.seen, emulated=self.emulated, waivers=holding, axes=self.cell.axes)
-        self.facts["waived"] = [
-            {"suite": suite, "case": case, **one.model_dump(mode="json")} for suite, case, one in judgement.waived
-        ]
+        self.facts["waived"] = [AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived]
         self.facts["notes"] += [
             f"waiver for {one.case} expired on {one.expires}: {one.because}"
             for one in every
@@ -247,5 +246,6 @@ class Attempt:
         by = next((one for one in (self.emulator, *self.server_emulators.values()) if one is not None), None)
         if by is not None:
             self.facts["emulator"] = vars(by)
-        self.record.finish(judgement.verdict, judgement.cause, judgement.message, self.facts)
+        facts = AttemptFacts.model_validate(self.facts)
+        self.record.finish(judgement.verdict, judgement.cause, judgement.message, facts)
         return judgement

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.containers.engine import Engine
 from harness.hosts.inventory import Inventory
@@ -13,6 +13,7 @@ from harness.machines.placing import Placement, resolve
 from harness.model.definitions import Cpu, Database, Middleware, Os, Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
+from harness.model.records import AttemptFacts
 from harness.model.results import Cause, Observation, State, Verdict
 from harness.provision.provisioner import Kind, Provisioner
 from harness.scan.inputs import Scans
@@ -28,7 +29,7 @@ class AttemptRecord(Ledger, Protocol):
 
     def state(self, state: State) -> None: ...
     def observe(self, *seen: Observation) -> None: ...
-    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: dict[str, Any]) -> None: ...
+    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: AttemptFacts) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,13 +29,13 @@ def recorded(workspace: Workspace, campaigns: Sequence[str]) -> list[Step]:
     seen = set()
     for campaign in campaigns:
         for file in journal.files(campaign):
-            if file["sha256"] in seen:
+            if file.sha256 in seen:
                 continue
-            seen.add(file["sha256"])
+            seen.add(file.sha256)
             try:
-                workspace.store.get(file["sha256"])
+                workspace.store.get(file.sha256)
             except InfrastructureError as error:
-                bad.append(f"{file['name']}: {error.message}")
+                bad.append(f"{file.name}: {error.message}")
     return [
         Step(name="chain of events", ok=wrong is None, detail=told),
         Step(

@@ -8,11 +8,12 @@ import shutil
 
 from harness.certify.envelopes import ENVELOPES, Signing
 from harness.errors import UsageError
-from harness.evidence import CampaignRow, Journal, Workspace
+from harness.evidence import Journal, Workspace
 from harness.evidence.store import disk_errors
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office, Papers
 from harness.issuing.recorded import recorded
+from harness.model.records import CampaignRow
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
 from harness.register.register import PROOF

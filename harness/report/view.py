@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.judging import counts, overall
@@ -11,6 +11,7 @@ from harness.model.definitions import Case, Text
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.ledger import MEDIA_LOAD
 from harness.model.plan import FRESH, ROLES, SAME, UPGRADE
+from harness.model.records import AttemptFacts, AttemptRow, CampaignRow, EnvironmentFacts, FileRow
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
 
@@ -19,16 +20,16 @@ LOG_LINES = 120
 
 
 def build_view(
-    campaign: Any,
-    attempts: Sequence[Any],
-    observations: dict[tuple[str, int], list[Observation]],
-    files: Sequence[dict[str, Any]],
+    campaign: CampaignRow,
+    attempts: Sequence[AttemptRow],
+    observations: Mapping[tuple[str, int], list[Observation]],
+    files: Sequence[FileRow],
     read: Callable[[str], bytes],
     head: str,
 ) -> CampaignView:
-    """The view of ``campaign`` (``CampaignRow``) with its ``attempts`` (``AttemptRow``) and files.
+    """The view of ``campaign`` with its ``attempts`` (by cell and number) and files.
 
-    ``read`` gives stored evidence by SHA-256.
+    ``observations`` are by cell and number of the attempt. ``read`` gives stored evidence by SHA-256.
 
     Raises:
         InfrastructureError: evidence is missing or was changed.
@@ -61,9 +62,9 @@ def build_view(
 def _cell(
     cell: dict[str, Any],
     plan: dict[str, Any],
-    attempts: Sequence[Any],
-    observations: dict[tuple[str, int], list[Observation]],
-    files: Sequence[dict[str, Any]],
+    attempts: Sequence[AttemptRow],
+    observations: Mapping[tuple[str, int], list[Observation]],
+    files: Sequence[FileRow],
     read: Callable[[str], bytes],
 ) -> CellView:
     axes = cell["axes"]
@@ -75,11 +76,11 @@ def _cell(
     }
     mine = [a for a in attempts if a.cell == cell["id"]]
     last = mine[-1] if mine else None
-    facts = last.facts if last is not None else {}
+    facts = last.facts if last is not None else AttemptFacts()
     number = last.number if last is not None else 0
-    stored = [f for f in files if f["cell"] == cell["id"] and f["number"] == number]
-    kept = tuple(FileView(name=f["name"], sha256=f["sha256"], size=f["size"], media=f["media"]) for f in stored)
-    fidelity = Fidelity(facts["fidelity"]) if "fidelity" in facts else None
+    stored = [f for f in files if f.cell == cell["id"] and f.number == number]
+    kept = tuple(FileView(name=f.name, sha256=f.sha256, size=f.size, media=f.media) for f in stored)
+    fidelity = facts.fidelity
     emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
     seen = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
     upgrades = axes.get(UPGRADE, FRESH) != FRESH
@@ -96,7 +97,7 @@ def _cell(
         for case in suite["cases"]
         if upgrades or case["when"] != "upgrade"
     )
-    environment = facts.get("environment", {})
+    environment = facts.environment or EnvironmentFacts()
     text = {f.name: read(f.sha256).decode(errors="replace") for f in kept if f.name.endswith(".log")}
     load = next((json.loads(read(f.sha256)) for f in kept if f.media == MEDIA_LOAD), None)
     return CellView(
@@ -123,18 +124,18 @@ def _cell(
             for a in mine
         ),
         cases=cases,
-        attestation=tuple(facts.get("attestation", [])),
-        seconds=facts.get("seconds", {}),
-        packages=tuple(environment.get("packages", [])),
-        database_packages=tuple(environment.get("database packages", [])),
-        foundation_packages=tuple(environment.get("foundation packages", [])),
-        images=tuple(environment.get("images", [])),
-        cached=environment.get("cached", False),
-        emulator=facts.get("emulator", {}),
-        version=facts.get("version", ""),
+        attestation=tuple(fact.model_dump() for fact in facts.attestation),
+        seconds=facts.seconds,
+        packages=tuple(vars(package) for package in environment.packages),
+        database_packages=tuple(vars(package) for package in environment.database_packages),
+        foundation_packages=tuple(vars(package) for package in environment.foundation_packages),
+        images=environment.images,
+        cached=environment.cached,
+        emulator=facts.emulator.model_dump() if facts.emulator is not None else {},
+        version=facts.version,
         limits=_limits(axes, plan) if emulated else (),
-        notes=(*facts.get("notes", []), *environment.get("notes", [])),
-        waived=tuple(facts.get("waived", [])),
+        notes=(*facts.notes, *environment.notes),
+        waived=tuple(waiver.model_dump(mode="json") for waiver in facts.waived),
         files=kept,
         load=load,
         logs={name: _tail(value) for name, value in text.items()},
@@ -187,12 +188,11 @@ def _case(
     )
 
 
-def _verdict(attempt: Any) -> Verdict:
+def _verdict(attempt: AttemptRow | None) -> Verdict:
     """Of an attempt; one that is not closed is inconclusive, none at all is not tested."""
     if attempt is None:
         return Verdict.NOT_TESTED
-    verdict: Verdict | None = attempt.verdict
-    return Verdict.INCONCLUSIVE if verdict is None else verdict
+    return Verdict.INCONCLUSIVE if attempt.verdict is None else attempt.verdict
 
 
 def _tail(text: str) -> str:

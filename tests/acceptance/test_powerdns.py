@@ -148,7 +148,7 @@ def test_the_full_report_has_every_cell_and_case(ran: Ran, record: Any) -> None:
 def test_secrets_are_in_no_output(ran: Ran, place: Path) -> None:
     workspace = Workspace(place / ".harness")
     kept = [
-        workspace.store.get(f["sha256"]).decode(errors="replace") for f in workspace.journal.files(ran.json["campaign"])
+        workspace.store.get(f.sha256).decode(errors="replace") for f in workspace.journal.files(ran.json["campaign"])
     ]
     for text in [*kept, *(Path(p).read_text(errors="replace") for p in ran.json["outputs"].values())]:
         assert not re.search(r"password=[0-9a-f]{24}|api-key=[0-9a-f]{24}", text)
@@ -159,12 +159,12 @@ def test_everything_was_journaled_before_it_was_made(ran: Ran, place: Path) -> N
     assert broken_at(journal) is None
     intended: set[str] = set()
     for event in journal.events(ran.json["campaign"]):
-        name = json.loads(event["data"]).get("name", "")
-        if event["kind"] == "resource-intent":
+        name = json.loads(event.data).get("name", "")
+        if event.kind == "resource-intent":
             intended.add(name)
-        elif event["kind"] == "resource-created":
+        elif event.kind == "resource-created":
             assert name in intended
-    assert {r["state"] for r in journal.resources() if r["kind"] != "image"} == {"removed"}
+    assert {r.state for r in journal.resources() if r.kind != "image"} == {"removed"}
 
 
 def test_a_second_run_installs_nothing(place: Path, ran: Ran) -> None:
@@ -192,7 +192,7 @@ def test_a_second_run_installs_nothing(place: Path, ran: Ran) -> None:
         cell = next(c for c in record["cells"] if c["verdict"] != "not-tested")
         assert cell["verdict"] == "conformant"
         assert cell["cached"]
-        kinds = {e["kind"] for e in Workspace(place / ".harness").journal.events(summary["campaign"])}
+        kinds = {e.kind for e in Workspace(place / ".harness").journal.events(summary["campaign"])}
         assert "environment" not in kinds
         # The cells left out are told as not tested, and nothing is certified.
         assert again.returncode == 3

@@ -208,7 +208,7 @@ def test_kill_in_the_middle_then_gc_then_resume(harness: Run, tmp_path: Path) ->
     left = ours(tmp_path / ".harness")
     assert left, "a killed harness cannot clean up"
     workspace = Workspace(tmp_path / ".harness")
-    names = {resource["name"] for resource in workspace.journal.resources()}
+    names = {resource.name for resource in workspace.journal.resources()}
     assert set(left) <= names, "something was created before it was journaled"
     assert broken_at(workspace.journal) is None
     assert _children_of_the_dead(root) == []

@@ -57,7 +57,7 @@ def run(lab: Lab, trouble: str, suite: str = "pass", cwd: Path | None = None, **
     assert [step for step in verify(workspace) if not step.ok] == []
     (row,) = workspace.journal.campaigns()
     attempts = workspace.journal.attempts(row.id)
-    kinds = [event["kind"] for event in workspace.journal.events()]
+    kinds = [event.kind for event in workspace.journal.events()]
     return workspace, [(a.verdict.value if a.verdict is not None else "", a.message) for a in attempts], kinds
 
 

@@ -51,7 +51,7 @@ def inside(image: str, command: str) -> str:
 
 
 def kinds(journal: Journal) -> list[str]:
-    return [event["kind"] for event in journal.events()]
+    return [event.kind for event in journal.events()]
 
 
 @pytest.mark.parametrize(
@@ -110,15 +110,15 @@ def test_what_does_not_install_says_whose_it_is(
     assert caught.value.cause == cause
     assert told in caught.value.message
     assert Engine("integration").ours() == []
-    assert any(f["name"].startswith("install-bad") for f in recorder.journal.files("integration"))
+    assert any(f.name.startswith("install-bad") for f in recorder.journal.files("integration"))
 
 
 def test_intent_comes_before_making(recorder: Recorder) -> None:
     recipe = Recipe(name="hello", os="debian-12", architecture="x86_64", packages=("hello",), commands=("true", "true"))
     environments(no_cache=True).ensure(recipe, definition("os", "debian-12", Os), recorder)
-    found = [(e["kind"], json.loads(e["data"]).get("kind")) for e in recorder.journal.events()]
+    found = [(e.kind, json.loads(e.data).get("kind")) for e in recorder.journal.events()]
     assert found.index(("resource-intent", "container")) < found.index(("resource-created", "container"))
-    assert {r["kind"] for r in recorder.journal.resources("created")} == {"image"}
+    assert {r.kind for r in recorder.journal.resources("created")} == {"image"}
     kept = found.index(("resource-created", "image"))
     assert found.index(("resource-intent", "image")) < found.index(("resource-created", "container")) < kept
 

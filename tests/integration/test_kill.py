@@ -80,7 +80,7 @@ class Lab:
         for (cell, number), seen in journal.observations(row.id).items():
             assert len({(one.suite, one.case) for one in seen}) == len(seen) == 7, (cell, number)
         assert list((self.place / "engine").iterdir()) == [], "something was left behind"
-        assert {one["state"] for one in journal.resources()} == {"removed"}
+        assert {one.state for one in journal.resources()} == {"removed"}
         journal.close()
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessBug, InfrastructureError, UsageError
-from harness.evidence import CampaignRow, Journal, Recorder, Workspace, broken_at
+from harness.evidence import Journal, Recorder, Workspace, broken_at
+from harness.model.records import AttemptFacts, CampaignRow
 from harness.model.results import Cause, Measurement, Observation, Result, State, Verdict
 
 
@@ -65,9 +66,11 @@ def test_an_attempt_is_closed_once_and_never_changes(workspace: Workspace) -> No
     journal = workspace.journal
     open_campaign(journal)
     number = journal.begin("c1", "cell")
-    journal.finish("c1", "cell", number, verdict=Verdict.CONFORMANT, cause=None, message="", facts={})
+    journal.finish("c1", "cell", number, verdict=Verdict.CONFORMANT, cause=None, message="", facts=AttemptFacts())
     with pytest.raises(HarnessBug, match="never changes"):
-        journal.finish("c1", "cell", number, verdict=Verdict.NONCONFORMANT, cause=None, message="", facts={})
+        journal.finish(
+            "c1", "cell", number, verdict=Verdict.NONCONFORMANT, cause=None, message="", facts=AttemptFacts()
+        )
     with pytest.raises(HarnessBug, match="never changes"):
         journal.observe("c1", "cell", number, [Observation(case="C", suite="s", result=Result.PASS)])
     with pytest.raises(HarnessBug):

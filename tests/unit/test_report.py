@@ -22,9 +22,9 @@ from harness.certify.certificate import render_certificate
 from harness.certify.policy import decide
 from harness.certify.statement import Issue
 from harness.errors import DefinitionError
-from harness.evidence import AttemptRow, CampaignRow
 from harness.model.definitions import IssuerProfile
 from harness.model.plan import Plan
+from harness.model.records import AttemptFacts, AttemptRow, CampaignRow
 from harness.model.results import Cause, Observation, Result, SkipReason, State, Verdict
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
@@ -103,7 +103,7 @@ def view(
                 message="",
                 started="2026-01-01",
                 finished="2026-01-01T01:00:00",
-                facts={"fidelity": fidelity, "seconds": {"total": 1.0}},
+                facts=AttemptFacts.model_validate({"fidelity": fidelity, "seconds": {"total": 1.0}}),
             )
         )
     return build_view(row, attempts, seen, [], lambda _digest: b"", "h" * 64)
