@@ -86,7 +86,8 @@ def test_a_target_whose_probe_fails_is_in_quarantine(lab: Lab) -> None:
 
 
 FAILS_ONCE = (
-    "from harness.product import ProductFault\nif 'kill -0' in command and once('f'): raise ProductFault('e', 'z')"
+    "from harness.control.fault import ProductFault\n"
+    "if 'kill -0' in command and once('f'): raise ProductFault('e', 'z')"
 )
 
 
