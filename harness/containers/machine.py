@@ -9,6 +9,8 @@ import posixpath
 import secrets
 import tarfile
 import time
+from collections.abc import Generator, Iterable
+from typing import IO, Any, cast
 
 import docker.errors
 import psutil
@@ -18,6 +20,7 @@ from harness.errors import InfrastructureError
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
+from harness.system.bounded import MAX_FILE, Bounded
 from harness.system.process import Completed
 
 #: Longest text given with the command itself; the kernel takes 128 KiB in one argument.
@@ -25,8 +28,8 @@ INLINE = 60_000
 KILL_AFTER = 5
 #: How long a list of a container's processes is good for: making it costs the engine a tenth of a second.
 LISTED_SECONDS = 2.0
-#: A command's output beyond this is cut in the middle: a product must not fill the controller's memory.
-MAX_OUTPUT = 8_000_000
+#: Symbolic links that are followed to a file, as many as Linux follows.
+MAX_LINKS = 40
 
 #: Now and then an engine gives status 0 and none of the output (seen with 20.10 under load), which must not be taken
 #: for a command that printed nothing: so the last thing that is printed is a mark.
@@ -67,18 +70,23 @@ class ContainerMachine:
         with engine_errors(f"running a command in {self.name}"):
             api = self.engine.client.api
             handle = api.exec_create(self.container, argv, user=user, stdout=True, stderr=True)["Id"]
-            out, err = api.exec_start(handle, False, False, False, False, True)
+            out, err = Bounded(), Bounded()
+            stream = api.exec_start(handle, stream=True, demux=True)
+            for piece, error in stream:
+                out.add(piece or b"")
+                err.add(error or b"")
+            cast(Any, stream)._response.close()  # its own close() leaves the file over the socket open
             rc = api.exec_inspect(handle)["ExitCode"]
         if rc is None:
             raise InfrastructureError(f"{self.name}: the engine lost a command", advice="see the engine's log")
-        told = _text(err)
+        told = err.text
         if told.endswith(_END):
             told = told.removesuffix(_END)
         elif rc == 0:
             raise InfrastructureError(
                 f"{self.name}: the engine lost what a command printed", advice="try again; see the engine's log"
             )
-        return Completed(rc=rc, out=_text(out), err=told, seconds=time.monotonic() - started)
+        return Completed(rc=rc, out=out.text, err=told, seconds=time.monotonic() - started)
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         folder, name = posixpath.split(path)
@@ -101,25 +109,35 @@ class ContainerMachine:
                 raise InfrastructureError(f"{self.name}: chown {owner} {path} failed: {done.text}")
 
     def get(self, path: str) -> bytes:
-        missing = False
+        for _ in range(MAX_LINKS):
+            content = self._fetch(path)
+            if isinstance(content, bytes):
+                return content
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), content))
+        raise FileNotFoundError(f"{self.name}: {path} leads through more than {MAX_LINKS} links")
+
+    def _fetch(self, path: str) -> bytes | str:
+        """The content of a file, or what a symbolic link points to. Only that is read of the engine's archive."""
         with engine_errors(f"reading {path} in {self.name}"):
             try:
                 stream, _ = self.engine.client.api.get_archive(self.container, path)
-                data = io.BytesIO(b"".join(stream))
             except docker.errors.NotFound:
-                missing = True
-        if missing:
-            if not self.run("true").ok:  # the container itself may be what is not there
-                raise InfrastructureError(f"reading {path}: {self.name} does not run", advice="see the engine's log")
-            raise FileNotFoundError(f"{self.name} has no {path}")
-        with tarfile.open(fileobj=data) as tar:
-            member = tar.next()
-            if member is not None and member.issym():
-                return self.get(posixpath.normpath(posixpath.join(posixpath.dirname(path), member.linkname)))
-            file = tar.extractfile(member) if member is not None else None
-            if file is None:
-                raise FileNotFoundError(f"{self.name}: {path} is no file")
-            return file.read()
+                stream = None
+            except docker.errors.APIError as error:
+                if "too many links" not in str(error.explanation):
+                    raise
+                return posixpath.basename(path)  # to itself, which ends at the limit
+            content = _first_of(stream) if stream is not None else None
+        if stream is None and not self.run("true").ok:  # the container itself may be what is not there
+            raise InfrastructureError(f"reading {path}: {self.name} does not run", advice="see the engine's log")
+        if content is None:
+            raise FileNotFoundError(f"{self.name}: {path} is no file" if stream else f"{self.name} has no {path}")
+        if isinstance(content, int):
+            raise InfrastructureError(
+                f"{self.name}: {path} has {content} bytes; the harness reads files of up to {MAX_FILE}",
+                advice="let the suite ask for a part of it by a command",
+            )
+        return content
 
     def address(self, port: int) -> tuple[str, int]:
         with engine_errors(f"asking for the address of port {port} of {self.name}"):
@@ -169,15 +187,41 @@ class ContainerMachine:
         """Nothing is open: the engine's connection is shared."""
 
 
+def _first_of(stream: Generator[bytes]) -> bytes | str | int | None:
+    """Of the first entry in an archive: the content of a file, its size where that is too much to be read, the target
+    of a link; None for anything else."""
+    with contextlib.closing(stream), tarfile.open(fileobj=cast(IO[bytes], _Stream(stream)), mode="r|") as tar:
+        member = tar.next()
+        if member is not None and member.issym():
+            return member.linkname
+        if member is None or not member.isreg():
+            return None
+        if member.size > MAX_FILE:
+            return member.size
+        file = tar.extractfile(member)
+        return file.read() if file is not None else None
+
+
+class _Stream:
+    """Pieces of bytes as a file that is read once, from its beginning."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces, self._piece = iter(pieces), io.BytesIO()
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            part = self._piece.read(size - len(data))
+            if not part:
+                following = next(self._pieces, None)
+                if following is None:
+                    break
+                self._piece = io.BytesIO(following)
+            data += part
+        return data
+
+
 def _waits(args: str) -> bool:
     """Whether it is the container's own waiting, or what reaps its orphans."""
     words = args.split()
     return args.rstrip().endswith("sleep infinity") or words[:1] in (["/sbin/docker-init"], ["/run/podman-init"])
-
-
-def _text(data: bytes | None) -> str:
-    data = data or b""
-    if len(data) > MAX_OUTPUT:
-        half = MAX_OUTPUT // 2
-        data = data[:half] + b"\n[... cut ...]\n" + data[-half:]
-    return data.decode(errors="replace")

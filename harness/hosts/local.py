@@ -15,6 +15,7 @@ from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
 from harness.system import process
+from harness.system.bounded import MAX_FILE
 from harness.system.process import Completed
 
 KILL_AFTER = 5
@@ -91,9 +92,18 @@ class LocalMachine:
             )
 
     def get(self, path: str) -> bytes:
+        file = Path(path)
+        if not file.is_file():  # a pipe or a device would be read without an end
+            raise FileNotFoundError(f"{self.name} has no {path}")
         try:
-            return Path(path).read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
+            if (size := file.stat().st_size) > MAX_FILE:
+                raise InfrastructureError(
+                    f"{self.name}: {path} has {size} bytes; the harness reads files of up to {MAX_FILE}",
+                    advice="let the suite ask for a part of it by a command",
+                )
+            with file.open("rb") as stream:
+                return stream.read(MAX_FILE)
+        except FileNotFoundError:
             raise FileNotFoundError(f"{self.name} has no {path}") from None
         except OSError as error:
             raise InfrastructureError(

@@ -23,12 +23,12 @@ from harness.model.definitions import Hosts
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
+from harness.system.bounded import MAX_FILE, MAX_OUTPUT, Bounded
 from harness.system.process import Completed
 
 #: A lost connection is looked for so long beyond the limit of the command that was under way.
 GRACE_SECONDS = 60.0
 KILL_AFTER = 5
-MAX_OUTPUT = 8_000_000
 PIECE = 1 << 16
 BULK, MOUTHFUL = 1 << 15, 1 << 22
 INLINE = 60_000
@@ -158,9 +158,7 @@ class SshMachine:
             self._spent.append(folder)
         self._spent = [one for one in self._spent if one not in spent]
         err, _, status = done.err.rpartition("\n")
-        return Completed(
-            rc=int(status), out=_cut(done.raw).decode(errors="replace"), err=err, seconds=time.monotonic() - started
-        )
+        return Completed(rc=int(status), out=done.out, err=err, seconds=time.monotonic() - started)
 
     def _refused(self, done: _Answer) -> InfrastructureError:
         if done.rc == _CUT:
@@ -193,9 +191,18 @@ class SshMachine:
 
     def get(self, path: str) -> bytes:
         q = shlex.quote(path)
-        done = self._repeated(f"[ -f {q} ] || exit {_MISSING}; wc -c <{q} >&2; cat {q}", b"")
+        done = self._repeated(
+            f"[ -f {q} ] || exit {_MISSING}; s=$(wc -c <{q}); echo $s >&2; [ $s -gt {MAX_FILE} ] || cat {q}",
+            b"",
+            limit=2 * MAX_FILE,
+        )
         if done.rc == _MISSING:
             raise FileNotFoundError(f"{self.name} has no {path}")
+        if done.rc == 0 and not done.raw and int(done.err.split()[-1]) > MAX_FILE:
+            raise InfrastructureError(
+                f"{self.name}: {path} has {done.err.split()[-1]} bytes; the harness reads files of up to {MAX_FILE}",
+                advice="let the suite ask for a part of it by a command",
+            )
         if done.rc != 0 or len(done.raw) != int(done.err.split()[0]):
             raise InfrastructureError(
                 f"{self.name}: {path} cannot be read: {done.text.strip()[-300:]}", advice="check the host's permissions"
@@ -265,8 +272,8 @@ class SshMachine:
 
     # --- the connection ---
 
-    def _repeated(self, script: str, stdin: bytes) -> _Answer:
-        """What a script that may safely be repeated gives, as root."""
+    def _repeated(self, script: str, stdin: bytes, *, limit: int = MAX_OUTPUT) -> _Answer:
+        """What a script that may safely be repeated gives, as root; up to ``limit`` bytes of it."""
         if self.host.user != "root":
             if not self.host.sudo:
                 raise InfrastructureError(
@@ -275,7 +282,7 @@ class SshMachine:
                 )
             script = f"sudo -n sh -c {shlex.quote(script)}"
         started = time.monotonic()
-        while (done := self._try(script, stdin, GRACE_SECONDS)) is None:
+        while (done := self._try(script, stdin, GRACE_SECONDS, limit)) is None:
             if time.monotonic() > started + GRACE_SECONDS:
                 raise HostUnreachable(
                     f"{self.name}: the connection was lost, and could not be made again",
@@ -284,7 +291,7 @@ class SshMachine:
             time.sleep(0.2)
         return done
 
-    def _try(self, script: str, stdin: bytes, silence: float) -> _Answer | None:
+    def _try(self, script: str, stdin: bytes, silence: float, limit: int = MAX_OUTPUT) -> _Answer | None:
         """None where the connection was lost, or could not be made again.
 
         Raises:
@@ -299,7 +306,7 @@ class SshMachine:
                 raise
             return None
         try:
-            return _ask(connection, script, stdin, silence)
+            return _ask(connection, script, stdin, silence, limit)
         except _Lost:
             with self._lock:
                 if self._connection is connection:
@@ -345,8 +352,17 @@ class _Answer:
 def _collect(folder: str) -> str:
     """Shell text: give both outputs, then the status in a line of its own."""
     return (
-        f"[ -s {folder}/rc ] || exit {_CUT}; cat {folder}/out; cat {folder}/err >&2; "
+        f"[ -s {folder}/rc ] || exit {_CUT}; {_part_of(f'{folder}/out')}; {_part_of(f'{folder}/err')} >&2; "
         f"printf '\\n%s' \"$(cat {folder}/rc)\" >&2"
+    )
+
+
+def _part_of(path: str) -> str:
+    """Shell text: print a file, or its beginning and end where it is too long to be kept; it is not sent then."""
+    half = MAX_OUTPUT // 2
+    return (
+        f"{{ s=$(wc -c <{path}); if [ $s -le {MAX_OUTPUT} ]; then cat {path}; else head -c {half} {path}; "
+        f"printf '\\n[... %s bytes cut by the harness ...]\\n' $((s-{2 * half})); tail -c {half} {path}; fi; }}"
     )
 
 
@@ -361,19 +377,20 @@ def _pick_up(folder: str) -> str:
     )
 
 
-def _ask(connection: Connection, script: str, stdin: bytes, silence: float) -> _Answer:
-    """What a script gives. A connection that says nothing for ``silence`` seconds is taken for lost."""
+def _ask(connection: Connection, script: str, stdin: bytes, silence: float, limit: int = MAX_OUTPUT) -> _Answer:
+    """What a script gives, up to ``limit`` bytes of each output. A connection that says nothing for ``silence`` seconds
+    is taken for lost."""
     try:
         channel = connection.transport.open_session(timeout=CONNECT_SECONDS)
         channel.settimeout(silence)
         channel.exec_command(f"sh -c {shlex.quote(script)}")
-        return _converse(channel, stdin)
+        return _converse(channel, stdin, limit)
     except (paramiko.SSHException, EOFError, OSError) as error:  # a timeout is an OSError
         raise _Lost from error
 
 
-def _converse(channel: paramiko.Channel, stdin: bytes) -> _Answer:
-    """Send all of ``stdin``, read all of both outputs; each is cut in the middle beyond ``MAX_OUTPUT``."""
+def _converse(channel: paramiko.Channel, stdin: bytes, limit: int) -> _Answer:
+    """Send all of ``stdin``, read all of both outputs; each is cut in the middle beyond ``limit`` bytes."""
 
     def send() -> None:
         with contextlib.suppress(OSError, paramiko.SSHException):
@@ -383,18 +400,17 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> _Answer:
 
     sender = threading.Thread(target=send, name="ssh-send", daemon=True)
     sender.start()
-    errors: list[bytes] = []
+    errors, output = Bounded(), Bounded(limit)
 
     def read_errors() -> None:
         with contextlib.suppress(OSError, paramiko.SSHException):
             while chunk := channel.recv_stderr(65536):
-                errors.append(chunk)
+                errors.add(chunk)
 
     reader = threading.Thread(target=read_errors, name="ssh-errors", daemon=True)
     reader.start()
-    chunks: list[bytes] = []
     while chunk := channel.recv(MOUTHFUL):
-        chunks.append(chunk)
+        output.add(chunk)
         if len(chunk) >= BULK:  # more is on its way: the connection's thread reads it faster while nobody waits for it
             time.sleep(0.001)
     reader.join()
@@ -403,11 +419,4 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> _Answer:
     channel.close()
     if rc < 0:
         raise _Lost
-    return _Answer(rc=rc, raw=b"".join(chunks), err=_cut(b"".join(errors)).decode(errors="replace"))
-
-
-def _cut(data: bytes) -> bytes:
-    if len(data) <= MAX_OUTPUT:
-        return data
-    half = MAX_OUTPUT // 2
-    return data[:half] + b"\n[... cut ...]\n" + data[-half:]
+    return _Answer(rc=rc, raw=output.value, err=errors.text)

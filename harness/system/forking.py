@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
-from harness.system.process import Completed, kill_group
+from harness.system.bounded import read_bounded
+from harness.system.process import Completed, kill_session
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 MAX_REQUEST = 200_000  # bytes; the kernel's default for one packet is a little more
@@ -82,10 +83,10 @@ class ForkServer:
             try:
                 rc = self._wait(status, function, started + timeout, timeout, cancel)
             finally:
-                kill_group(pid)  # also what it left behind
+                kill_session(pid)  # also what it left behind
         finally:
             os.close(status)
-        text = log.read_text(encoding="utf-8", errors="replace")
+        text = read_bounded(log)
         return Completed(rc=rc, out=text, seconds=time.monotonic() - started)
 
     def _fork(self, request: bytes, status: int, log: Path) -> int:
@@ -159,7 +160,7 @@ def serve(requests: socket.socket, modules: Sequence[str]) -> None:
             running[pid] = status
             requests.send(str(pid).encode())
     for pid in running:
-        kill_group(pid)
+        kill_session(pid)
 
 
 def _reap(running: dict[int, int]) -> None:

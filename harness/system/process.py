@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import shutil
 import signal
 import socket
@@ -16,6 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
+from harness.system.bounded import MAX_OUTPUT, Bounded
+
+PIECE = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +53,14 @@ def run(
     env: Mapping[str, str] | None = None,
     cancel: threading.Event | None = None,
 ) -> Completed:
-    """Run a program to its end; its whole process group dies at the limit, and with this process.
+    """Run a program to its end; its whole session dies at the limit, and with this process.
 
-    ``timeout`` in seconds; ``env`` is laid over this process's environment.
+    ``timeout`` in seconds; ``env`` is laid over this process's environment. Each output is read as it comes and cut
+    in the middle beyond ``MAX_OUTPUT`` bytes, so that a program that prints without end costs no memory here.
 
     Raises:
         InfrastructureError: the program does not exist.
-        StepTimeout: it did not end in time.
+        StepTimeout: it did not end in time, or something that it started still held its output open.
         Canceled: ``cancel`` was set while it ran.
     """
     if shutil.which(argv[0]) is None:
@@ -70,32 +75,69 @@ def run(
         env={**os.environ, **env} if env is not None else None,
         start_new_session=True,
     )
-    try:
-        first = stdin
+    with process:
+        try:
+            out, err = _converse(process, argv[0], stdin or b"", started + timeout, timeout, cancel)
+        except BaseException:
+            # The program itself may be over: what it started holds the pipes then.
+            kill_session(process.pid)
+            raise
+    return Completed(rc=process.returncode, out=out.text, err=err.text, seconds=time.monotonic() - started)
+
+
+def _converse(
+    process: subprocess.Popen[bytes],
+    program: str,
+    stdin: bytes,
+    end: float,
+    timeout: float,
+    cancel: threading.Event | None,
+) -> tuple[Bounded, Bounded]:
+    """Feed a program and read both of its outputs until they are closed and it has ended."""
+    out, err = Bounded(MAX_OUTPUT), Bounded(MAX_OUTPUT)
+    left = memoryview(stdin)
+    with selectors.DefaultSelector() as selector:
+        for pipe, kept in ((process.stdout, out), (process.stderr, err)):
+            assert pipe is not None
+            selector.register(pipe, selectors.EVENT_READ, kept)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
         while True:
-            left = timeout - (time.monotonic() - started)
-            try:
-                out, err = process.communicate(input=first, timeout=min(0.5, max(left, 0.01)))
-                break
-            except subprocess.TimeoutExpired:
-                first = None  # communicate() keeps what it has not written yet
-                if cancel is not None and cancel.is_set():
-                    raise Canceled(f"canceled while {argv[0]} ran") from None
-                if left <= 0:
-                    raise StepTimeout(
-                        f"{Path(argv[0]).name} did not end within {timeout:.0f} s",
-                        advice="look at its log; raise timeout_factor in an adjust if the machine is slow",
-                    ) from None
-    finally:
-        if process.poll() is None:
-            kill_group(process.pid)
-            process.communicate()
-    return Completed(
-        rc=process.returncode,
-        out=out.decode(errors="replace"),
-        err=err.decode(errors="replace"),
-        seconds=time.monotonic() - started,
-    )
+            pause = min(0.5, max(end - time.monotonic(), 0.01))
+            if selector.get_map():
+                for key, _ in selector.select(pause):
+                    if key.fileobj is process.stdin:
+                        left = _feed(key.fd, left)
+                        if not left:
+                            selector.unregister(process.stdin)
+                            process.stdin.close()
+                    elif piece := os.read(key.fd, PIECE):
+                        key.data.add(piece)
+                    else:
+                        selector.unregister(key.fileobj)
+            else:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(pause)
+            if not selector.get_map() and process.poll() is not None:
+                return out, err
+            if cancel is not None and cancel.is_set():
+                raise Canceled(f"canceled while {program} ran")
+            if time.monotonic() >= end:
+                raise StepTimeout(
+                    f"{Path(program).name} did not end within {timeout:.0f} s",
+                    advice="look at its log; raise timeout_factor in an adjust if the machine is slow",
+                )
+
+
+def _feed(pipe: int, left: memoryview) -> memoryview:
+    """Write what a pipe takes now; gives what is left to write, nothing where its reader is gone."""
+    try:
+        return left[os.write(pipe, left[:PIECE]) :]
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        return left[len(left) :]
 
 
 def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
@@ -125,7 +167,7 @@ def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
             yield mine
         finally:
             mine.close()
-            kill_group(process.pid)
+            kill_session(process.pid)
             process.wait()
 
 
@@ -134,10 +176,17 @@ def _guard() -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
-def kill_group(pid: int) -> None:
-    """End the session that ``run`` started, all of it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+def kill_session(leader: int) -> None:
+    """End everything in the session and the process group that ``leader`` began, whether it still lives or not.
+
+    What a program moved into a session of its own is not in it.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(int(entry.name)) == leader:
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def without_proxy() -> dict[str, str]:

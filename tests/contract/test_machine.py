@@ -15,6 +15,7 @@ from harness.hosts.local import LocalMachine
 from harness.machines import opening
 from harness.machines.opening import open_machine
 from harness.model.machine import Machine, MachineReference
+from harness.system.bounded import MAX_OUTPUT
 from tests.labs import container, over_ssh, podman, virtual
 
 ARCHITECTURES = {"x86_64": "debian-12", "aarch64": "debian-12", "loongarch64": "debian-forky"}
@@ -154,3 +155,22 @@ def test_a_machine_that_is_gone_is_the_labs_trouble() -> None:
         gone.run("true")
     with pytest.raises(InfrastructureError):
         gone.address(80)
+
+
+def test_long_output_is_cut_in_the_middle_and_the_status_stays(machine: Machine) -> None:
+    done = machine.run("echo begins; head -c 24000000 /dev/zero; echo ends; exit 7", timeout=120)
+    assert done.rc == 7
+    assert len(done.out) < MAX_OUTPUT + 1000
+    assert done.out.startswith("begins\n")
+    assert done.out.endswith("ends\n")
+    assert "bytes cut by the harness" in done.out
+
+
+def test_no_file_is_read_without_an_end(machine: Machine) -> None:
+    machine.run("cd /tmp; ln -sfn loop-a loop-b; ln -sfn loop-b loop-a; mkfifo pipe; truncate -s 120M huge")
+    for path in ("/tmp/loop-a", "/tmp/pipe", "/dev/zero", "/tmp"):
+        with pytest.raises(FileNotFoundError):
+            machine.get(path)
+    with pytest.raises(InfrastructureError, match="reads files of up to"):
+        machine.get("/tmp/huge")
+    machine.run("cd /tmp; rm -f loop-a loop-b pipe huge")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +12,20 @@ from harness.containers.machine import ContainerMachine
 from harness.errors import InfrastructureError
 
 
+class Stream:
+    """What the engine's library gives for the output of a command."""
+
+    def __init__(self, *pairs: tuple[bytes | None, bytes | None]) -> None:
+        self.pairs, self._response = pairs, SimpleNamespace(close=lambda: None)
+
+    def __iter__(self) -> Iterator[tuple[bytes | None, bytes | None]]:
+        return iter(self.pairs)
+
+
 def machine(out: bytes | None, err: bytes | None, rc: int | None) -> ContainerMachine:
     api = SimpleNamespace(
         exec_create=lambda *_, **__: {"Id": "x"},
-        exec_start=lambda *_: (out, err),
+        exec_start=lambda *_, **__: Stream((out, err)),
         exec_inspect=lambda _: {"ExitCode": rc},
     )
     engine: Any = SimpleNamespace(client=SimpleNamespace(api=api))

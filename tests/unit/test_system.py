@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
+from harness.system.bounded import MAX_OUTPUT, Bounded, read_bounded
 from harness.system.process import run, without_proxy
 from harness.system.redact import redact, token
 from harness.system.turns import Turns
@@ -167,3 +168,52 @@ def test_whoever_waits_for_another_process_can_be_stopped(tmp_path: Path) -> Non
         assert told == ["stopped while waiting for another harness on this machine"]
     with theirs.alone():
         pass  # whoever was stopped holds nothing
+
+
+@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(min_value=2, max_value=200))
+def test_bounded_output_keeps_the_beginning_and_the_end(pieces: list[bytes], limit: int) -> None:
+    kept, whole = Bounded(limit), b"".join(pieces)
+    for piece in pieces:
+        kept.add(piece)
+    half = limit // 2
+    if len(whole) <= 2 * half:
+        assert (kept.value, kept.dropped) == (whole, 0)
+        return
+    assert kept.dropped == len(whole) - 2 * half
+    note = b"\n[... %d bytes cut by the harness ...]\n" % kept.dropped
+    assert kept.value == whole[:half] + note + whole[-half:]
+
+
+def test_a_long_file_is_read_in_part(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"a" * 50 + b"b" * 50)
+    assert read_bounded(file, 100) == "a" * 50 + "b" * 50
+    assert read_bounded(file, 10) == "aaaaa\n[... 90 bytes cut by the harness ...]\nbbbbb"
+
+
+def test_the_limit_ends_what_outlives_its_leader() -> None:
+    """In the leader's process group, and in a group of its own within the session."""
+    for script in ("sleep 77.125 & exit 0", "set -m; sleep 77.125 & exit 0"):
+        with pytest.raises(StepTimeout):
+            run(["sh", "-c", script], timeout=0.3)
+        wait_until(lambda: not _running("77.125"), seconds=5, what="the end of what was left")
+
+
+def test_cancel_ends_what_outlives_its_leader() -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Canceled):
+        run(["sh", "-c", "sleep 77.375 & exit 0"], timeout=60, cancel=cancel)
+    wait_until(lambda: not _running("77.375"), seconds=5, what="the end of what was left")
+
+
+def test_a_program_that_prints_without_end_costs_no_memory() -> None:
+    done = run(["sh", "-c", "head -c 64000000 /dev/zero | tr '\\0' x; yes | head -c 20000000 >&2"], timeout=60)
+    assert done.ok
+    assert len(done.out) < MAX_OUTPUT + 100
+    assert len(done.err) < MAX_OUTPUT + 100
+    assert "bytes cut by the harness" in done.out
+
+
+def _running(word: str) -> bool:
+    return any(word in (process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))

@@ -1,0 +1,69 @@
+"""Keeps a bounded part of what a program prints: its beginning and its end, with a note between them."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+#: Bytes of one output that are kept. What a product prints must not fill the controller's memory.
+MAX_OUTPUT = 8_000_000
+#: Bytes of a file that may be read from a machine into memory.
+MAX_FILE = 96 * 2**20
+
+
+class Bounded:
+    """Takes pieces of bytes, and keeps at most ``limit`` of them: the first half and the last."""
+
+    def __init__(self, limit: int = MAX_OUTPUT) -> None:
+        self._half = limit // 2
+        self._head = bytearray()
+        self._tail: deque[bytes] = deque()
+        self._in_tail = 0
+        self.dropped = 0  #: bytes that were not kept
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece of the output."""
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += piece[:room]
+            piece = piece[room:]
+        if not piece:
+            return
+        self._tail.append(piece)
+        self._in_tail += len(piece)
+        while self._in_tail > self._half:
+            excess = self._in_tail - self._half
+            first = self._tail.popleft()
+            if len(first) > excess:
+                self._tail.appendleft(first[excess:])
+            lost = min(excess, len(first))
+            self._in_tail -= lost
+            self.dropped += lost
+
+    @property
+    def value(self) -> bytes:
+        """What was kept; a line says how many bytes are missing, and where."""
+        return bytes(self._head) + _note(self.dropped) + b"".join(self._tail)
+
+    @property
+    def text(self) -> str:
+        return self.value.decode(errors="replace")
+
+
+def read_bounded(path: Path, limit: int = MAX_OUTPUT) -> str:
+    """The text of a file, cut in the middle as by ``Bounded``.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        if size <= limit:
+            return file.read(limit).decode(errors="replace")
+        head = file.read(limit // 2)
+        file.seek(size - limit // 2)
+        return (head + _note(size - 2 * (limit // 2)) + file.read(limit // 2)).decode(errors="replace")
+
+
+def _note(dropped: int) -> bytes:
+    return f"\n[... {dropped} bytes cut by the harness ...]\n".encode() if dropped else b""
