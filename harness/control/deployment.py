@@ -194,8 +194,8 @@ class Deployment:
         if not self.control.kill():
             raise ProductFault("it outlived SIGKILL", "SIGKILL 后进程仍存在", self.log())
 
-    def healthy_lab(self) -> str:
-        """Known-good probe of the target; empty where all is well, else what is wrong with the lab."""
+    def lab_trouble(self) -> str | None:
+        """What is wrong with the machines and servers of the lab; None where a known-good probe finds all well."""
         try:
             if self.machine.run("true", timeout=30).rc != 0:
                 return "a known-good command fails on the application's machine"
@@ -205,7 +205,7 @@ class Deployment:
                 return f"the middleware {self.middleware.name} does not answer"
         except HarnessError as error:
             return error.message
-        return ""
+        return None
 
     def ended(self, code: int) -> ProductFault:
         """What an exit status means, told in both languages."""

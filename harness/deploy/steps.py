@@ -49,7 +49,7 @@ def deploy(
         try:
             value = work(deployment)
         except ProductFault as fault:
-            lab = deployment.healthy_lab()
+            lab = deployment.lab_trouble()
             spent = time.monotonic() - started
             if lab:
                 yield Observation(

@@ -124,7 +124,7 @@ class Lab:
 
     def ensure_running(self) -> None: ...
     def exit_code(self) -> None: ...
-    def healthy_lab(self) -> str:
+    def lab_trouble(self) -> str | None:
         return self.trouble
 
 

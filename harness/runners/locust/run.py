@@ -46,7 +46,7 @@ def run_locust(
         deployment.ensure_running()
         outcome = _drive(suite, profile, rate, deployment, ledger, cancel)
     except ProductFault as fault:
-        lab = deployment.healthy_lab()
+        lab = deployment.lab_trouble()
         if lab:
             return _all(definition, Result.ERROR, f"{lab}; before that: {fault}", cause=Cause.INFRA)
         return _all(definition, Result.FAIL, f"{fault}\n{fault.log}")
@@ -62,7 +62,7 @@ def run_locust(
     seen = [
         _criterion(case.test, case.id, definition, profile, figures, emulated, crashed) for case in definition.cases
     ]
-    if any(one.result is Result.FAIL for one in seen) and (lab := deployment.healthy_lab()):
+    if any(one.result is Result.FAIL for one in seen) and (lab := deployment.lab_trouble()):
         told = "; ".join(one.detail for one in seen if one.result is Result.FAIL)
         return _all(definition, Result.ERROR, f"{lab}; before that: {told}", cause=Cause.INFRA)
     return seen

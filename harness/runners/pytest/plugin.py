@@ -215,9 +215,9 @@ def _told(error: BaseException | None, report: Any) -> str:
 
 def _write(item: pytest.Item, seconds: float) -> None:
     notes = _of(item)
-    lab = ""
+    lab = None
     if any(phase["kind"] in ("product", "timeout") for phase in notes["phases"].values()):
-        lab = item.config.stash[_cell].deployment.healthy_lab()
+        lab = item.config.stash[_cell].deployment.lab_trouble()
     record = {
         "test": getattr(item, "originalname", item.name),
         "nodeid": item.nodeid,
