@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +20,18 @@ from typing import Any
 from harness.attest.attestation import PROBE
 from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running
 from harness.containers import provisioner as containers_module
+from harness.containers.provisioner import Containers
+from harness.errors import Canceled
 from harness.evidence import Journal, Workspace
 from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Observation, Result
+from harness.provision.provisioner import Held
 from harness.runners import runner as runner_module
+from harness.system import waiting as waiting_module
 from harness.system.process import Completed
+from harness.system.waiting import Notice, Waiting
 
 ANSWER = """clock={now}
 arch=x86_64
@@ -132,9 +138,45 @@ class Images:
 
 def _suite(suite: LocatedSuite, cases: Any, _context: Any, ledger: Any, *_: Any) -> list[Observation]:
     ledger.keep("pytest.log", b"scripted")
+    with _ORDER:
+        _RUNNING.append("suite")
+    time.sleep(float(os.environ.get("SCRIPTED_SUITE_SECONDS", "0")))
+    with _ORDER:
+        _RUNNING.remove("suite")
     Path(os.environ["SCRIPTED"]).with_name("suites-run").open("a").write("1")
     result = Result(os.environ.get("SCRIPTED_SUITE", "pass"))
     return [Observation(case=case.id, suite=suite.definition.suite, result=result) for case in cases]
+
+
+def _load(suite: LocatedSuite, *_: Any) -> list[Observation]:
+    """A load that sees whether anything else of its machine works meanwhile."""
+    with _ORDER:
+        _RUNNING.append("load")
+        beside = len(_RUNNING) > 1
+    time.sleep(0.05)
+    with _ORDER:
+        _RUNNING.remove("load")
+    result = Result.FAIL if beside else Result.PASS
+    return [Observation(case=case.id, suite=suite.definition.suite, result=result) for case in suite.definition.cases]
+
+
+_ORDER = threading.Lock()
+_RUNNING: list[str] = []  #: loads and suites that work at this moment
+_HOST = threading.Lock()
+
+
+@contextlib.contextmanager
+def _hold_the_only_host(self: Containers, roles: Any, names: Any, ledger: Any, waiting: Waiting) -> Iterator[Held]:
+    """The lease of a lab with one host, as ``LabHosts`` gives it: the next cell waits until it is put back."""
+    notice = Notice(waiting)
+    while not _HOST.acquire(timeout=0.02):
+        if waiting.stopped():
+            raise Canceled("stopped while waiting for a lab host")
+        notice.look(lambda: "a lab host: the only one is in use")
+    try:
+        yield Held(machines=lambda environments: self.machines(roles, environments, names, ledger))
+    finally:
+        _HOST.release()
 
 
 def install() -> None:
@@ -150,11 +192,14 @@ def install() -> None:
                 "ForkServer": lambda _: SimpleNamespace(close=lambda: None),
             },
         ),
-        (runner_module, {"run_pytest": _suite}),
+        (runner_module, {"run_pytest": _suite, "run_locust": _load}),
         (containers_module, {"ContainerMachine": Machine}),
     ):
         for name, value in names.items():
             setattr(module, name, value)
+    waiting_module.NOTICE_SECONDS = float(os.environ.get("SCRIPTED_NOTICE_SECONDS", waiting_module.NOTICE_SECONDS))
+    if os.environ.get("SCRIPTED_ONE_HOST"):
+        Containers.hold = _hold_the_only_host  # type: ignore[method-assign]
     from harness.issuing.papers import Papers
 
     Papers.report = lambda *_: b"scripted"  # type: ignore[method-assign]

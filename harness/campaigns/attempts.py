@@ -14,6 +14,7 @@ from harness.model.definitions import Retries
 from harness.model.plan import Cell
 from harness.model.results import Cause, Verdict
 from harness.provision.provisioner import Kind
+from harness.system.waiting import Waiting
 
 #: What serves, an operating system, a CPU: what the known-good probe can tell apart.
 Target = tuple[Kind, str, str]
@@ -80,7 +81,12 @@ class Attempts:
     def _probe(self, target: Target) -> bool:
         kind, os, cpu = target[0], self.lab.definitions.systems[target[1]], self.lab.definitions.cpus[target[2]]
         record = Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, "", 0)
-        with self._probing, self.lab.turns.shared():
+        waiting = Waiting(
+            who=f"known-good probe of {os.os} on {cpu.cpu}, campaign {self.lab.campaign}",
+            notify=lambda words: self.progress.note(f"known-good probe waits / 等待: {words}"),
+            stopped=lambda: self.lab.stopping,
+        )
+        with self._probing, self.lab.turns.shared(waiting):
             if target in self.quarantine:
                 return True
             try:

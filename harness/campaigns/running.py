@@ -40,6 +40,7 @@ from harness.provision.provisioner import Kind, Provisioner
 from harness.runners.pytest.run import PRELOAD
 from harness.system.forking import ForkServer
 from harness.system.turns import Turns
+from harness.system.waiting import Waiting
 from harness.virtual import qemu
 from harness.virtual.disks import Disks
 from harness.virtual.provisioner import VirtualMachines
@@ -161,7 +162,7 @@ def _work(
         )
     forks = ForkServer([PRELOAD])
     threading.Thread(target=_prepare, name="prepare", daemon=True).start()
-    turns = Turns(cache_folder() / "locks" / "machine", cancel)
+    turns = Turns(cache_folder() / "locks" / "machine")
     lab = Lab(
         engine=engine,
         provisioners=provisioners,
@@ -183,7 +184,12 @@ def _work(
 
     def prepare(os: str, architecture: str) -> None:
         # What fails here fails again, at once, in each cell that needs it: there it is recorded as blocked.
-        with contextlib.suppress(HarnessError), lab.turns.shared():
+        waiting = Waiting(
+            who=f"base image {os} for {architecture}, campaign {identity}",
+            notify=lambda words: progress.note(f"base image {os} for {architecture} waits / 等待: {words}"),
+            stopped=lambda: lab.stopping,
+        )
+        with contextlib.suppress(HarnessError), lab.turns.shared(waiting):
             record = Recorder(workspace.journal, workspace.store, identity, "", 0)
             progress.note(f"base image {os} for {architecture}")
             images.prepare(definitions.systems[os], architecture, record)

@@ -19,7 +19,8 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment
 from harness.model.results import Fidelity
-from harness.provision.provisioner import Kind, Machines, Names, Role, demand
+from harness.provision.provisioner import Held, Kind, Machines, Names, Role, demand
+from harness.system.waiting import Waiting
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Containers:
                 with contextlib.suppress(HarnessError):
                     remove(name)
                     ledger.removed(kind, name)
+
+    @contextlib.contextmanager
+    def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
+        """Nothing is leased: an engine makes as many machines as are asked of it."""
+        yield Held(machines=lambda environments: self.machines(roles, environments, names, ledger))
 
     @contextlib.contextmanager
     def machines(

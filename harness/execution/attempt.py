@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,8 +24,9 @@ from harness.model.recipe import Environment
 from harness.model.records import AppliedWaiver, AttemptFacts
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed
-from harness.provision.provisioner import Provisioner, Role
+from harness.provision.provisioner import Machines, Provisioner, Role
 from harness.scan.cases import covers
+from harness.system.waiting import Waiting
 
 #: However slow a target is, no limit is stretched by more.
 MAX_FACTOR = 100.0
@@ -159,6 +161,54 @@ class Attempt:
         finally:
             seconds = self.facts["seconds"]
             seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 2)
+
+    # --- turns ---
+
+    def waiting(self, work: str) -> Waiting:
+        """The terms on which this attempt waits for a machine."""
+
+        def notify(words: str) -> None:
+            self.record.event("waiting", message=words)
+            self.lab.say(self.cell, f"waits / 等待: {words}")
+
+        return Waiting(
+            who=f"{work} of cell {self.cell.short}, campaign {self.lab.campaign}",
+            notify=notify,
+            stopped=lambda: self.lab.stopping,
+        )
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Share this machine with other cells."""
+        with contextlib.ExitStack() as stack:
+            with self.step("wait"):
+                stack.enter_context(self.lab.turns.shared(self.waiting("work")))
+            yield
+
+    @contextlib.contextmanager
+    def load_turn(self, machines: Machines) -> Iterator[None]:
+        """Have the machine alone that is loaded. A lab host is the cell's alone by its lease, so other cells go on."""
+        here = any(machine.reference.kind != "ssh" for machine in machines.of.values())
+        turns = self.lab.turns
+        with contextlib.ExitStack() as stack:
+            with self.step("wait"):
+                waiting = self.waiting("load")
+                stack.enter_context(turns.alone(waiting) if here else turns.shared(waiting))
+            yield
+
+    @contextlib.contextmanager
+    def teardown_in_turn(self) -> Iterator[contextlib.ExitStack]:
+        """A stack of what is torn down at the end, under a turn: it must not disturb the load of another cell."""
+        stack = contextlib.ExitStack()
+        try:
+            yield stack
+        except BaseException:
+            with self.lab.turns.teardown(self.waiting("teardown")):
+                if not stack.__exit__(*sys.exc_info()):
+                    raise
+        else:
+            with self.lab.turns.teardown(self.waiting("teardown")):
+                stack.close()
 
     # --- ends ---
 

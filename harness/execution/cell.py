@@ -24,12 +24,14 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
     """
     run = _CellRun(lab, cell, record)
     with contextlib.suppress(Ended), run.ending():
-        with lab.turns.shared():
+        with run.turn():
             run.static()
-            environments = run.environments()
-        with contextlib.ExitStack() as stack:
-            with lab.turns.shared():
-                machines = run.provision(environments, stack)
+        run.place()
+        # Machines are leased before a turn is taken: who waits for a host must not keep a load waiting.
+        with run.hold() as held, run.teardown_in_turn() as stack:
+            with run.turn():
+                environments = run.environments()
+                machines = run.provision(held, environments, stack)
                 stack.callback(run.stop_all)
                 stack.push(run.keep_logs_of_trouble)  # runs before the machines go
                 run.attest(machines)
@@ -37,9 +39,10 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
                 run.static(machines, product)
                 deployment = run.deploy(machines, product)
                 run.suites(deployment, when="main", alone=False)
-            with lab.turns.alone():
-                run.suites(deployment, when="main", alone=True)
-            with lab.turns.shared():
+            if run.has_load():
+                with run.load_turn(machines):
+                    run.suites(deployment, when="main", alone=True)
+            with run.turn():
                 run.suites(deployment, when="end", alone=False)
                 run.collect(deployment)
     return run.close()
@@ -56,13 +59,22 @@ def block_cell(lab: Lab, cell: Cell, record: AttemptRecord, reason: str) -> Judg
 class _CellRun(Deploying):
     """All stages, and the suites."""
 
+    def has_load(self) -> bool:
+        """Whether the cell has a suite that needs the machine alone."""
+        return any(self.chosen(suite, when="main", alone=True) for suite in self.suites_of_cell)
+
+    @staticmethod
+    def chosen(suite: LocatedSuite, *, when: str, alone: bool) -> tuple[Case, ...]:
+        """The cases of a suite for one phase, where its runner needs the machine ``alone``, or shares it."""
+        kind = RUNNER_KINDS[suite.definition.runner]
+        if kind.stage != "product" or kind.alone != alone:
+            return ()
+        return tuple(case for case in suite.definition.cases if case.when == when)
+
     def suites(self, deployment: Deployment, *, when: str, alone: bool) -> None:
         """Run the suites of the cell whose runner needs the machine ``alone``, or shares it; cases of ``when`` only."""
         for suite in self.suites_of_cell:
-            kind = RUNNER_KINDS[suite.definition.runner]
-            if kind.stage != "product" or kind.alone != alone:
-                continue
-            cases = tuple(case for case in suite.definition.cases if case.when == when)
+            cases = self.chosen(suite, when=when, alone=alone)
             if not cases:
                 continue
             self.state(State.RUNNING, suite.definition.suite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -19,32 +19,42 @@ from harness.model.definitions import Application
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity, Result, State
 from harness.provision.installing import InstallFailed
-from harness.provision.provisioner import Machines, Names, Role
+from harness.provision.provisioner import Held, Machines, Names, Role
 from harness.system.redact import token
 
 
 class Making(Attempt):
     """Environments, machines, attestation, and what everything later is told of them."""
 
+    def place(self) -> None:
+        """Decide what serves the cell, and which machines it needs there."""
+        self.state(State.PROVISIONING, "environment / 环境")
+        placement = self.lab.placement(self.cell)
+        if placement.kind is None or placement.fidelity is None:
+            models = " and ".join(cpu.cpu for _, cpu in self.lab.definitions.machines(self.cell.axes).values())
+            raise AttestationMismatch(
+                f"nothing here can serve {models}: {placement.by}",
+                advice="run the cell on such a host; see: harness targets check",
+            )
+        self.provisioner = self.lab.provisioners[placement.kind]
+        self.emulator = self.provisioner.emulator(self.target.cpu)
+        self.server_emulators = {role: self.provisioner.emulator(cpu) for role, (_, cpu) in self.target.servers.items()}
+        self.found_as(placement.fidelity)
+        self.roles = self.roles_of()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Held]:
+        """Lease what the machines stand on, for as long as the context lasts."""
+        names = Names(campaign=self.lab.campaign, cell=self.cell.short, attempt=str(self.record.number))
+        with contextlib.ExitStack() as stack:
+            with self.step("wait"):
+                held = stack.enter_context(self.provisioner.hold(self.roles, names, self.record, self.waiting("lease")))
+            yield held
+
     def environments(self) -> dict[str, Environment | None]:
         """What product and database server are made of, from the cache where they fit; None where they are installed
         on the machine itself."""
-        self.state(State.PROVISIONING, "environment / 环境")
         with self.step("environment"):
-            placement = self.lab.placement(self.cell)
-            if placement.kind is None or placement.fidelity is None:
-                told = " and ".join(cpu.cpu for _, cpu in self.lab.definitions.machines(self.cell.axes).values())
-                raise AttestationMismatch(
-                    f"nothing here can serve {told}: {placement.by}",
-                    advice="run the cell on such a host; see: harness targets check",
-                )
-            self.provisioner = self.lab.provisioners[placement.kind]
-            self.emulator = self.provisioner.emulator(self.target.cpu)
-            self.server_emulators = {
-                role: self.provisioner.emulator(cpu) for role, (_, cpu) in self.target.servers.items()
-            }
-            self.found_as(placement.fidelity)
-            self.roles = self.roles_of()
             return {
                 role.name: self.made(role, partial(self.provisioner.environment, role, self.record))
                 for role in self.roles
@@ -138,10 +148,11 @@ class Making(Attempt):
             "notes": sorted({note for one in every for note in one.notes}),
         }
 
-    def provision(self, environments: dict[str, Environment | None], stack: contextlib.ExitStack) -> Machines:
+    def provision(
+        self, held: Held, environments: dict[str, Environment | None], stack: contextlib.ExitStack
+    ) -> Machines:
         with self.step("provision"):
-            names = Names(campaign=self.lab.campaign, cell=self.cell.short, attempt=str(self.record.number))
-            machines = stack.enter_context(self.provisioner.machines(self.roles, environments, names, self.record))
+            machines = stack.enter_context(held.machines(environments))
             if machines.fidelity is not None:
                 self.found_as(machines.fidelity)
             self.check_machines = machines.check

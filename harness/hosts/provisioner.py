@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.attest.architecture import Emulator
 from harness.attest.attestation import attest
 from harness.attest.idle import DEMANDED, idle_facts
-from harness.errors import HarnessError, InfrastructureError
+from harness.errors import Canceled, HarnessError, InfrastructureError
 from harness.hosts.inventory import Inventory
 from harness.hosts.leases import HostBusy, HostDirty, Lease, mark_dirty, unmark
 from harness.hosts.local import LocalMachine
@@ -27,7 +28,8 @@ from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
 from harness.provision.installing import Installer, manager_of
-from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand, weakest
+from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, demand, weakest
+from harness.system.waiting import QUIET, Notice, Waiting
 
 #: How long a cell waits for a host that others have, as long as one of them may become free.
 PATIENCE_SECONDS = 3600.0
@@ -43,13 +45,13 @@ def fitting(inventory: Inventory | None, os: Os, cpu: Cpu) -> list[Host]:
 
 
 @dataclass(frozen=True)
-class _Held:
-    """A host that a cell has for itself."""
+class _Leased:
+    """A host that a cell has for itself; ``mark`` is in the environment of every command of the cell there."""
 
     host: Host
     machine: SshMachine | LocalMachine
     lease: Lease
-    before: HostState
+    mark: str
 
 
 @dataclass
@@ -122,15 +124,16 @@ class LabHosts:
         )
         names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
         try:
-            with self._held(role, names, ledger, set(), patience=0) as held:
-                demand(self.attest(held.machine, role))
+            with (
+                self._leased(role, names, ledger, set(), QUIET, patience=0) as leased,
+                self._watched(leased, ledger),
+            ):
+                demand(self.attest(leased.machine, role))
         except HostBusy:  # it serves somebody, so there is nothing to say against it
             ledger.event("known-good-probe-left-out", os=os.os, cpu=cpu.cpu, reason="the hosts are in use")
 
     @contextlib.contextmanager
-    def machines(
-        self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
-    ) -> Iterator[Machines]:
+    def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
         """A server gets a host of its own where another that fits is free, else it shares the product's.
 
         Hosts of different kinds are taken in one order by every cell, and nobody waits for a second one of a kind: so
@@ -138,65 +141,80 @@ class LabHosts:
         """
         with contextlib.ExitStack() as stack:
             taken: set[str] = set()
-            held: dict[str, _Held] = {}
+            held: dict[str, _Leased] = {}
             for role in sorted(roles, key=lambda one: (one.os.os, one.cpu.cpu, one.name != APPLICATION)):
                 fit = fitting(self.inventory, role.os, role.cpu)
                 shares = APPLICATION in held and held[APPLICATION].host in fit
                 try:
-                    found = stack.enter_context(self._held(role, names, ledger, taken, patience=0 if shares else None))
+                    leased = stack.enter_context(
+                        self._leased(role, names, ledger, taken, waiting, patience=0 if shares else self.patience)
+                    )
                 except InfrastructureError:
                     if not shares:
                         raise
                     continue
-                held[role.name] = found
-                taken.add(found.host.host)
+                held[role.name] = leased
+                taken.add(leased.host.host)
+            yield Held(machines=lambda _: self._machines(held, roles, ledger))
 
-            def check() -> None:
-                for one in held.values():
-                    one.lease.check()
+    @contextlib.contextmanager
+    def _machines(self, held: Mapping[str, _Leased], roles: tuple[Role, ...], ledger: Ledger) -> Iterator[Machines]:
+        """The leased hosts as machines: looked at before, put back afterwards."""
 
+        def check() -> None:
+            for leased in held.values():
+                leased.lease.check()
+
+        with contextlib.ExitStack() as stack:
+            for leased in held.values():
+                stack.enter_context(self._watched(leased, ledger))
             yield Machines(
-                of={name: one.machine for name, one in held.items()},
+                of={name: leased.machine for name, leased in held.items()},
                 check=check,
                 addresses={
-                    one.name: held[one.name].host.address if one.name in held else "127.0.0.1"
-                    for one in roles
-                    if one.name != APPLICATION
+                    role.name: held[role.name].host.address if role.name in held else "127.0.0.1"
+                    for role in roles
+                    if role.name != APPLICATION
                 },
-                fidelity=weakest([Fidelity(one.host.fidelity) for one in held.values()]),
+                fidelity=weakest([Fidelity(leased.host.fidelity) for leased in held.values()]),
             )
 
     @contextlib.contextmanager
-    def _held(
-        self, role: Role, names: Names, ledger: Ledger, taken: set[str], *, patience: float | None = None
-    ) -> Iterator[_Held]:
-        """A fitting host that is free, leased, its state noted; put back and released at the end."""
+    def _leased(
+        self, role: Role, names: Names, ledger: Ledger, taken: set[str], waiting: Waiting, *, patience: float
+    ) -> Iterator[_Leased]:
+        """A fitting host that is free, leased; released at the end."""
         mark = secrets.token_hex(8)
-        host, machine, lease = self._free(role, names, taken, mark, self.patience if patience is None else patience)
+        host, machine, lease = self._free(role, names, taken, mark, waiting, patience)
         try:
             ledger.event("lease", host=host.host, owner=lease.owner, token=lease.token)
-            before = look(machine, host, self.keep)
-            keep_etc(machine)
-            ledger.intent("host", host.host)
-            # Whatever ends this run: a host that was not put back must not pass for clean.
-            mark_dirty(machine, f"{lease.owner} worked here, and did not end in order")
-            ledger.created("host", host.host, mark)
-            try:
-                yield _Held(host, machine, lease, before)
-            finally:
-                self._put_back(host, machine, lease, before, mark, ledger)
+            yield _Leased(host, machine, lease, mark)
         finally:
             lease.release()
             lease.machine.close()
             machine.close()
 
-    def _put_back(
-        self, host: Host, machine: SshMachine | LocalMachine, lease: Lease, before: HostState, mark: str, ledger: Ledger
-    ) -> None:
-        """Undo what was done, or mark the host; a host that is another's now is left alone."""
+    @contextlib.contextmanager
+    def _watched(self, leased: _Leased, ledger: Ledger) -> Iterator[None]:
+        """Note the state of a leased host, and put it back at the end."""
+        host, machine = leased.host, leased.machine
+        before = look(machine, host, self.keep)
+        keep_etc(machine)
+        ledger.intent("host", host.host)
+        # Whatever ends this run: a host that was not put back must not pass for clean.
+        mark_dirty(machine, f"{leased.lease.owner} worked here, and did not end in order")
+        ledger.created("host", host.host, leased.mark)
         try:
-            lease.check()
-            left = restore(machine, host, before, mark, machine.written, self.keep)
+            yield
+        finally:
+            self._put_back(leased, before, ledger)
+
+    def _put_back(self, leased: _Leased, before: HostState, ledger: Ledger) -> None:
+        """Undo what was done, or mark the host; a host that is another's now is left alone."""
+        host, machine = leased.host, leased.machine
+        try:
+            leased.lease.check()
+            left = restore(machine, host, before, leased.mark, machine.written, self.keep)
             if left:
                 ledger.keep(f"host-{host.host}-dirty.txt", "\n".join(left).encode())
                 mark_dirty(machine, "\n".join(left[:200]))
@@ -208,15 +226,17 @@ class LabHosts:
             ledger.event("host-not-restored", host=host.host, message=error.message)
 
     def _free(
-        self, role: Role, names: Names, taken: set[str], mark: str, patience: float
+        self, role: Role, names: Names, taken: set[str], mark: str, waiting: Waiting, patience: float
     ) -> tuple[Host, SshMachine | LocalMachine, Lease]:
         """Wait for a host that fits.
 
         Raises:
             InfrastructureError: every one is unreachable or dirty, or stayed in use too long.
+            Canceled: the wait was stopped.
         """
         owner = f"{names.campaign}/{names.cell}/{names.attempt}"
         end = time.monotonic() + patience
+        notice = Notice(waiting)
         while True:
             candidates = [one for one in fitting(self.inventory, role.os, role.cpu) if one.host not in taken]
             if not candidates:
@@ -239,8 +259,13 @@ class LabHosts:
             if not busy or time.monotonic() > end:
                 worst = next((one for one in trouble if isinstance(one, HostDirty)), trouble[0])
                 raise worst
-            if self.cancel.wait(ASK_SECONDS):
-                raise InfrastructureError("canceled while waiting for a host")
+            notice.look(functools.partial(_busy_words, busy))
+            if self.cancel.wait(ASK_SECONDS) or waiting.stopped():
+                raise Canceled("stopped while waiting for a lab host")
+
+
+def _busy_words(busy: Sequence[InfrastructureError]) -> str:
+    return f"a lab host: {'; '.join(error.message for error in busy)}"
 
 
 def machine_of(inventory: Inventory, host: Host, mark: str = "") -> SshMachine | LocalMachine:

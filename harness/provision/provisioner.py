@@ -15,6 +15,7 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
+from harness.system.waiting import Waiting
 
 Kind = Literal["container", "vm", "host"]
 
@@ -73,6 +74,17 @@ class Machines:
         return self.addresses.get(role, role)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What a cell has for itself until the context that gave it ends. ``machines`` makes the cell's machines there.
+
+    It takes the environment of each role by name, and leaves nothing behind whatever happens; intents are journaled
+    before the deeds. It raises InfrastructureError where a machine cannot be had.
+    """
+
+    machines: Callable[[Mapping[str, Environment | None]], AbstractContextManager[Machines]]
+
+
 class Provisioner(Protocol):
     """Containers, virtual machines and lab hosts keep the same promises (tests/contract)."""
 
@@ -96,13 +108,14 @@ class Provisioner(Protocol):
         """
         ...
 
-    def machines(
-        self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
-    ) -> AbstractContextManager[Machines]:
-        """Make the machines, and leave nothing of them whatever happens; intents are journaled before the deeds.
+    def hold(
+        self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting
+    ) -> AbstractContextManager[Held]:
+        """Lease what the machines will stand on. It may wait for other cells, so it is called without a turn.
 
         Raises:
-            InfrastructureError: one cannot be had.
+            InfrastructureError: nothing fits, or what fits stays in use.
+            Canceled: the wait was stopped.
         """
         ...
 

@@ -26,9 +26,10 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine, MachineReference
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
-from harness.provision.provisioner import APPLICATION, Kind, Machines, Names, Role, demand
+from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, demand
 from harness.system.canonical import digest_of
 from harness.system.process import run
+from harness.system.waiting import Waiting
 from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
 from harness.virtual.machine import VirtualMachine
 from harness.virtual.qemu import Link, Qemu, Shape, free_port
@@ -126,6 +127,11 @@ class VirtualMachines:
         names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
         with self.machines((role,), {APPLICATION: self.environment(role, ledger)}, names, ledger) as made:
             demand(self.attest(made.application, role))
+
+    @contextlib.contextmanager
+    def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
+        """Nothing is leased: as many virtual machines are started as cells ask for."""
+        yield Held(machines=lambda environments: self.machines(roles, environments, names, ledger))
 
     @contextlib.contextmanager
     def machines(

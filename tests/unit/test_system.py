@@ -16,7 +16,6 @@ from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.system.bounded import MAX_OUTPUT, Bounded, read_bounded
 from harness.system.process import run, without_proxy
 from harness.system.redact import redact, token
-from harness.system.turns import Turns
 from harness.system.wait import wait_until
 
 
@@ -73,101 +72,10 @@ def test_tokens_differ_and_need_no_quoting() -> None:
     assert token().isalnum()
 
 
-def test_alone_waits_for_shared_and_keeps_it_out() -> None:
-    turns = Turns()
-    order: list[str] = []
-    inside = threading.Event()
-
-    def sharing() -> None:
-        with turns.shared():
-            inside.set()
-            time.sleep(0.1)
-            order.append("shared")
-
-    def alone() -> None:
-        inside.wait()
-        with turns.alone():
-            order.append("alone begins")
-            time.sleep(0.1)
-            order.append("alone ends")
-
-    def late() -> None:
-        inside.wait()
-        time.sleep(0.05)
-        with turns.shared():
-            order.append("late")
-
-    threads = [threading.Thread(target=work) for work in (sharing, alone, late)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert order == ["shared", "alone begins", "alone ends", "late"]
-
-
 def test_a_proxy_of_the_environment_is_kept_away_from_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "intranet.example,10.0.0.1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert without_proxy()["NO_PROXY"] == "intranet.example,10.0.0.1,127.0.0.1,localhost"
-
-
-def test_alone_holds_between_processes_too(tmp_path: Path) -> None:
-    """Two ``Turns`` over one file stand for two processes: the lock belongs to the open file, not to the process."""
-    mine, theirs = Turns(tmp_path / "locks" / "machine"), Turns(tmp_path / "locks" / "machine")
-    order: list[str] = []
-    inside = threading.Event()
-
-    def sharing(turns: Turns, name: str, wait: bool) -> None:
-        if wait:
-            inside.wait()
-            time.sleep(0.5)
-        with turns.shared():
-            order.append(f"{name} begins")
-            inside.set()
-            time.sleep(1.0)
-            order.append(f"{name} ends")
-
-    def alone() -> None:
-        inside.wait()
-        with theirs.alone():
-            order.append("load begins")
-            time.sleep(0.3)
-            order.append("load ends")
-
-    threads = [
-        threading.Thread(target=sharing, args=(mine, "first", False)),
-        threading.Thread(target=alone),
-        threading.Thread(target=sharing, args=(mine, "late", True)),
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert order == ["first begins", "first ends", "load begins", "load ends", "late begins", "late ends"]
-
-
-def test_whoever_waits_for_another_process_can_be_stopped(tmp_path: Path) -> None:
-    stop = threading.Event()
-    theirs, mine = Turns(tmp_path / "machine"), Turns(tmp_path / "machine", stop)
-    told: list[str] = []
-
-    def wait() -> None:
-        try:
-            with mine.shared():
-                told.append("in")
-        except Canceled as error:
-            told.append(error.message)
-
-    with theirs.alone():
-        thread = threading.Thread(target=wait)
-        thread.start()
-        time.sleep(0.1)
-        assert told == []
-        stop.set()
-        thread.join(5)
-        assert told == ["stopped while waiting for another harness on this machine"]
-    with theirs.alone():
-        pass  # whoever was stopped holds nothing
 
 
 @given(st.lists(st.binary(max_size=40), max_size=30), st.integers(min_value=2, max_value=200))
