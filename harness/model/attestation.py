@@ -29,3 +29,33 @@ class Attestation:
     @property
     def mismatches(self) -> tuple[Fact, ...]:
         return tuple(fact for fact in self.facts if not fact.holds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignProgram:
+    """A program that is not of the target's architecture, and that ran all the same.
+
+    ``path`` as the target names it; ``process`` as this machine numbers it; ``command`` is its command line, as far as
+    it could still be read.
+    """
+
+    path: str
+    architecture: str
+    process: int
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.architecture}), process {self.process}{f': {self.command}' if self.command else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executions:
+    """What is known of the programs that ran on a machine.
+
+    ``foreign``: those of another architecture. ``tried``: those that something tried to start and that could not
+    start. ``limit``: why not every execution is known, empty where every one is.
+    """
+
+    foreign: tuple[ForeignProgram, ...] = ()
+    tried: tuple[ForeignProgram, ...] = ()
+    limit: str = ""

@@ -1,0 +1,232 @@
+"""Every program that is executed in a container, and whether it is of the target's architecture.
+
+An emulated container is a container of this machine: the kernel gives programs of another architecture to the emulator
+and runs programs of its own architecture itself, with nobody noticing. So the mounts of the container are watched:
+each file that is opened to be executed is looked at, however shortly its process lives (``system.fanotify``). What no
+mount holds (memfd_create(2)) is looked for in the list of the container's processes, twice a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import select
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from harness.attest.architecture import host_architecture
+from harness.attest.programs import Program, read_program
+from harness.model.attestation import Executions, ForeignProgram
+from harness.system.fanotify import ExecutionEvents
+from harness.system.roots import open_in_root
+
+LOOK_SECONDS = 0.5
+START_SECONDS = 20.0
+#: So many different programs are remembered; a product must not fill the controller's memory.
+MOST = 200
+#: Nothing is executed from these.
+_IDLE = {"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"}
+_RUNTIMES = ("runc", "crun")
+
+
+class ExecutionWatch:
+    """Watches one container from its start until ``close``.
+
+    ``process``: of its first program, by this machine's numbers; ``architecture`` of the target, by our name.
+    """
+
+    def __init__(self, container: str, process: int, architecture: str) -> None:
+        self.container, self.process, self.architecture = container, process, architecture
+        self._foreign: dict[tuple[str, str], ForeignProgram] = {}
+        self._tried: dict[tuple[str, str], ForeignProgram] = {}
+        #: Files by device and number that need no second look; the emulator is the first of them.
+        self._known: set[tuple[int, int]] = set()
+        self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._events: ExecutionEvents | None = None
+        self._limit = self._begin()
+        self._thread = threading.Thread(target=self._work, name=f"executions {container[:12]}", daemon=True)
+        self._thread.start()
+
+    def _begin(self) -> str:
+        """Mark the container's mounts; gives why they cannot be marked."""
+        try:
+            mounts = Path(f"/proc/{self.process}/mountinfo").read_text(errors="replace").splitlines()
+            if not self.process or self.container[:32] not in _cgroup(self.process):
+                return "the engine runs on another machine, where no process can be watched from here"
+            self._know_emulator()
+            self._events = ExecutionEvents()
+            for line in mounts:
+                if line.partition(" - ")[2].split()[0] not in _IDLE:
+                    self._events.add_mount(f"/proc/{self.process}/root{_unescaped(line.split()[4])}")
+        except OSError as error:
+            if self._events is not None:
+                self._events.close()
+                self._events = None
+            return (
+                f"only programs that ran for half a second or longer were seen ({error.strerror or error}): "
+                "events of the kernel need root and Linux 5.0 or newer"
+            )
+        return ""
+
+    def _know_emulator(self) -> None:
+        """The emulator is what runs the container's own waiting, before anything of a product is there.
+
+        It is not asked for by its path: the kernel keeps the file that was there when it was registered, which may
+        have been replaced since.
+        """
+        if self.architecture == host_architecture():
+            return
+        first = Path(f"/proc/{self.process}/exe").stat()
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            for process in _processes(self.process):
+                with contextlib.suppress(OSError):
+                    words = Path(f"/proc/{process}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                    if process != self.process and words[-2:] == [b"sleep", b"infinity"]:
+                        state = Path(f"/proc/{process}/exe").stat()
+                        if (state.st_dev, state.st_ino) != (first.st_dev, first.st_ino):  # it has begun to wait
+                            self._known.add((state.st_dev, state.st_ino))
+                            return
+            time.sleep(0.02)
+        raise OSError(errno.ESRCH, "the container does not wait")
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._wait()
+            self._look()
+
+    def _wait(self) -> None:
+        if self._events is None:
+            self._stopping.wait(LOOK_SECONDS)
+            return
+        with contextlib.suppress(OSError, ValueError):
+            select.select([self._events.descriptor], [], [], LOOK_SECONDS)
+
+    def _look(self) -> None:
+        with self._lock:
+            self._read_events()
+            self._read_processes()
+
+    def _read_events(self) -> None:
+        if self._events is None:
+            return
+        try:
+            for opened in self._events.read():
+                with contextlib.suppress(OSError):
+                    program = read_program(opened.file)
+                    if program is not None and not program.belongs(self.architecture):
+                        self._add(program, opened.path, opened.process, starts=self._starts(program))
+        except OSError as error:
+            self._limit = f"the kernel's events of executions ended: {error.strerror}"
+        if self._events.lost:
+            self._limit = "the kernel dropped some of its events of executions"
+
+    def _starts(self, program: Program) -> bool:
+        """Whether the kernel can start it: a program that is linked dynamically needs its loader there."""
+        if not program.loader:
+            return True
+        try:
+            os.close(open_in_root(Path(f"/proc/{self.process}/root"), program.loader, os.O_PATH))
+        except OSError:
+            return False
+        return True
+
+    def _read_processes(self) -> None:
+        """What runs now. Its first program and what the engine starts commands with are the lab's."""
+        for process in _processes(self.process):
+            if process == self.process:
+                continue
+            with contextlib.suppress(OSError):
+                file = os.open(f"/proc/{process}/exe", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    self._read_process(process, file)
+                finally:
+                    os.close(file)
+
+    def _read_process(self, process: int, file: int) -> None:
+        state = os.fstat(file)
+        identity = (state.st_dev, state.st_ino)
+        if identity in self._known:
+            return
+        program = read_program(file)
+        if program is None or program.belongs(self.architecture) or _is_runtime(file, state.st_size):
+            self._known.add(identity)
+            return
+        self._add(program, str(Path(f"/proc/{process}/exe").readlink()), process, starts=True)
+
+    def _add(self, program: Program, path: str, process: int, *, starts: bool) -> None:
+        known = self._foreign if starts else self._tried
+        key = (path, program.machine)
+        if key not in known and len(known) < MOST:
+            known[key] = ForeignProgram(
+                path=path, architecture=program.machine, process=process, command=_command(process)
+            )
+
+    def seen(self) -> Executions:
+        """What is known until now."""
+        self._look()
+        with self._lock:
+            return Executions(
+                foreign=tuple(self._foreign.values()), tried=tuple(self._tried.values()), limit=self._limit
+            )
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stopping.set()
+        self._thread.join()
+        with self._lock:
+            if self._events is not None:
+                self._events.close()
+                self._events = None
+
+
+def _unescaped(path: str) -> str:
+    """A path of mountinfo, in which blanks are octal (proc_pid_mountinfo(5))."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, character)
+    return path
+
+
+def _cgroup(process: int) -> str:
+    return Path(f"/proc/{process}/cgroup").read_text(errors="replace")
+
+
+def _processes(first: int) -> list[int]:
+    """Ids of all processes in the control group of a container's first one."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in _cgroup(first).splitlines():
+            _, controllers, path = line.split(":", 2)
+            for folder in (f"/sys/fs/cgroup/{controllers}", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+                file = Path(f"{folder}{path}/cgroup.procs")
+                if path != "/" and file.is_file():
+                    return [int(word) for word in file.read_text().split()]
+    return []
+
+
+def _command(process: int) -> str:
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{process}/cmdline").read_bytes()[:400].split(b"\0")
+        return " ".join(word.decode(errors="replace") for word in words if word)
+    return ""
+
+
+@functools.cache
+def _runtime_digests() -> dict[int, str]:
+    """Size and digest of what an engine starts a command in a container with."""
+    found = {}
+    for name in _RUNTIMES:
+        path = shutil.which(name)
+        if path is not None:
+            data = Path(path).read_bytes()
+            found[len(data)] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def _is_runtime(file: int, size: int) -> bool:
+    digest = _runtime_digests().get(size)
+    return digest is not None and digest == hashlib.sha256(os.pread(file, size, 0)).hexdigest()
