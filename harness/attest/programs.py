@@ -46,17 +46,23 @@ def read_program(file: int) -> Program | None:
         OSError: the file cannot be read.
     """
     head = os.pread(file, 64, 0)
+    program = read_header(head)
+    if program is None or (head[4] == 2 and len(head) < 64):
+        return program
+    order, wide = "<" if head[5] == 1 else ">", head[4] == 2
+    (table,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
+    size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
+    loader = _loader(file, order, table, size, min(count, _MOST_HEADERS), wide=wide)
+    return Program(machine=program.machine, loader=loader)
+
+
+def read_header(head: bytes) -> Program | None:
+    """The program whose file begins with ``head`` (64 bytes suffice), without its loader; None for no ELF file."""
     if len(head) < 52 or head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
         return None
     order = "<" if head[5] == 1 else ">"
     (code,) = struct.unpack_from(f"{order}H", head, 18)
-    machine = MACHINES.get(code, f"ELF machine {code}")
-    wide = head[4] == 2
-    if wide and len(head) < 64:
-        return Program(machine=machine)
-    (table,) = struct.unpack_from(f"{order}{'Q' if wide else 'I'}", head, 32 if wide else 28)
-    size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
-    return Program(machine=machine, loader=_loader(file, order, table, size, min(count, _MOST_HEADERS), wide=wide))
+    return Program(machine=MACHINES.get(code, f"ELF machine {code}"))
 
 
 def _loader(file: int, order: str, table: int, size: int, count: int, *, wide: bool) -> str:

@@ -297,7 +297,22 @@ class Engine:
         """
         with engine_errors("asking for the address of a container"):
             networks = self.client.api.inspect_container(container)["NetworkSettings"]["Networks"]
-        return next(str(one["IPAddress"]) for one in networks.values())
+        address = next((str(network["IPAddress"]) for network in networks.values() if network.get("IPAddress")), "")
+        if not address:
+            raise InfrastructureError(
+                f"container {container[:12]} has no address: it is on no network",
+                advice="see who took it off its network: docker events",
+            )
+        return address
+
+    def first_process(self, container: str) -> int:
+        """Id of a container's first program, as the engine's machine numbers it; 0 where it does not run.
+
+        Raises:
+            InfrastructureError: there is no such container.
+        """
+        with engine_errors("looking at a container"):
+            return int(self.client.api.inspect_container(container)["State"].get("Pid") or 0)
 
     def ulimits(self) -> list[docker.types.Ulimit] | None:
         """Podman asks for more than it may have where it lacks CAP_SYS_RESOURCE; then what this process has."""

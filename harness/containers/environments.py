@@ -19,14 +19,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import docker.types
 
 from harness.attest.architecture import NAMES, emulator, host_architecture
 from harness.containers.cache import mark_image_used
 from harness.containers.engine import Engine, engine_errors
+from harness.containers.executions import ExecutionWatch
 from harness.containers.images import BaseImage, BaseImages
 from harness.containers.machine import ContainerMachine
+from harness.model.attestation import Executions, ForeignProgram
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, PackageFact, Recipe
@@ -188,6 +191,7 @@ class Environments:
             seconds=seconds,
             packages=tuple(PackageFact(**fact) for fact in manifest.get("packages", [])),
             notes=(*base.notes, *manifest.get("notes", [])),
+            executions=_executions(manifest.get("executions")),
         )
 
     def _build(
@@ -199,12 +203,21 @@ class Environments:
         ledger.intent("image", tag)
         with self._container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
             installer = Installer(machine, recipe, manager, cancel=self.cancel)
+            lent = {str(mount["Target"]): Path(mount["Source"]) for mount in mounts or ()}
+            process = self.engine.first_process(machine.container)
+            watch = ExecutionWatch(machine.container, process, recipe.architecture, lent)
             try:
                 packages = installer.install()
+                executions = watch.seen()
             finally:
+                watch.close()
                 ledger.keep(f"install-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
             notes = [f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated"] if tools else []
-            manifest = {"packages": [vars(fact) for fact in packages], "notes": notes}
+            manifest = {
+                "packages": [vars(fact) for fact in packages],
+                "notes": notes,
+                "executions": dataclasses.asdict(executions),
+            }
             # Tagged only when it is whole: a run that is killed here must not leave it to be taken from the cache.
             image = self._commit(machine, None if tools else tag, manifest)
         if tools:
@@ -265,6 +278,16 @@ class Environments:
                 changes=[f"LABEL {LABEL_MANIFEST}={text}", f"ENV {path}", "ENV LANG=C.UTF-8"],
             )
         return str(made["Id"])
+
+
+def _executions(kept: Any) -> Executions:
+    """What an image's manifest says of the programs that ran while it was installed."""
+    if not isinstance(kept, dict):
+        return Executions(limit="what ran while it was installed was not watched: an older harness installed it")
+    foreign, tried = (
+        tuple(ForeignProgram(**program) for program in kept.get(name, ())) for name in ("foreign", "tried")
+    )
+    return Executions(foreign=foreign, tried=tried, limit=str(kept.get("limit", "")))
 
 
 def _mounts(tools: Path) -> list[docker.types.Mount]:

@@ -17,6 +17,7 @@ import select
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.attest.architecture import host_architecture
@@ -37,17 +38,23 @@ _RUNTIMES = ("runc", "crun")
 class ExecutionWatch:
     """Watches one container from its start until ``close``.
 
-    ``process``: of its first program, by this machine's numbers; ``architecture`` of the target, by our name.
+    ``process``: of its first program, by this machine's numbers; ``architecture`` of the target, by our name;
+    ``lent``: files of this machine by the place in the container where they are mounted: programs of the lab.
     """
 
-    def __init__(self, container: str, process: int, architecture: str) -> None:
+    def __init__(self, container: str, process: int, architecture: str, lent: Mapping[str, Path] | None = None) -> None:
         self.container, self.process, self.architecture = container, process, architecture
+        self._lent = frozenset(lent or ())
         self._foreign: dict[tuple[str, str], ForeignProgram] = {}
         self._tried: dict[tuple[str, str], ForeignProgram] = {}
         #: Files by device and number that need no second look; the emulator is the first of them.
         self._known: set[tuple[int, int]] = set()
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._events: ExecutionEvents | None = None
+        for path in (lent or {}).values():
+            with contextlib.suppress(OSError):
+                state = path.stat()
+                self._known.add((state.st_dev, state.st_ino))
         self._limit = self._begin()
         self._thread = threading.Thread(target=self._work, name=f"executions {container[:12]}", daemon=True)
         self._thread.start()
@@ -61,8 +68,9 @@ class ExecutionWatch:
             self._know_emulator()
             self._events = ExecutionEvents()
             for line in mounts:
-                if line.partition(" - ")[2].split()[0] not in _IDLE:
-                    self._events.add_mount(f"/proc/{self.process}/root{_unescaped(line.split()[4])}")
+                place = _unescaped(line.split()[4])
+                if line.partition(" - ")[2].split()[0] not in _IDLE and place not in self._lent:
+                    self._events.add_mount(f"/proc/{self.process}/root{place}")
         except OSError as error:
             if self._events is not None:
                 self._events.close()

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from harness.attest.architecture import Emulator, emulator, host_architecture
 from harness.attest.attestation import attest
+from harness.containers.carried import carried_programs
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
+from harness.containers.executions import ExecutionWatch
 from harness.containers.machine import ContainerMachine
 from harness.errors import HarnessBug, HarnessError, InfrastructureError
-from harness.model.attestation import Attestation
+from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Os, size_in_bytes
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
@@ -87,6 +89,7 @@ class Containers:
         stem = names.stem
         made: list[tuple[str, str]] = []
         found: dict[str, Machine] = {}
+        watches: dict[str, ExecutionWatch] = {}
         labels = (names.campaign, f"{names.cell}-{names.attempt}")
         try:
             ledger.intent("network", stem)
@@ -112,10 +115,22 @@ class Containers:
                 )
                 ledger.created("container", name, identity)
                 found[role.name] = ContainerMachine(self.engine, identity, role.name)
+                process = self.engine.first_process(identity)
+                watches[role.name] = ExecutionWatch(identity, process, role.cpu.architecture)
             if self.engine.is_podman and len(found) > 1:
                 self._introduce(found)
-            yield Machines(of=found)
+
+            def executions() -> dict[str, Executions]:
+                """While the environments were installed, and since."""
+                return {name: _installed(environments[name]) + watch.seen() for name, watch in watches.items()}
+
+            def carried(role: str) -> list[str]:
+                return carried_programs(self.engine, watches[role].container, watches[role].architecture)
+
+            yield Machines(of=found, executions=executions, carried=carried)
         finally:
+            for watch in watches.values():
+                watch.close()
             trouble: list[HarnessError] = []
             for kind, name in reversed(made):
                 try:
@@ -138,6 +153,12 @@ class Containers:
                 raise InfrastructureError(
                     f"{machine.name}: /etc/hosts cannot be written: {done.text[-200:]}", advice="see the engine's log"
                 )
+
+
+def _installed(environment: Environment | None) -> Executions:
+    """What ran while an environment was installed."""
+    known = environment.executions if environment is not None else None
+    return known if known is not None else Executions()
 
 
 def _fidelity(cpu: Cpu) -> Fidelity:

@@ -7,6 +7,7 @@ import contextlib
 from harness.control.deployment import Deployment
 from harness.execution.attempt import Ended
 from harness.execution.deploying import Deploying
+from harness.execution.programs import observe_programs
 from harness.execution.services import AttemptRecord, Lab
 from harness.judging import Judgement
 from harness.model.definitions import Case
@@ -44,6 +45,7 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
                     run.suites(deployment, when="main", alone=True)
             with run.turn():
                 run.suites(deployment, when="end", alone=False)
+                observe_programs(machines, run.target.cpu.architecture, run.observe_step)
                 run.collect(deployment)
     return run.close()
 

@@ -59,3 +59,11 @@ class Executions:
     foreign: tuple[ForeignProgram, ...] = ()
     tried: tuple[ForeignProgram, ...] = ()
     limit: str = ""
+
+    def __add__(self, other: Executions) -> Executions:
+        """What is known of both."""
+        return Executions(
+            foreign=self.foreign + other.foreign,
+            tried=self.tried + other.tried,
+            limit="; ".join(dict.fromkeys(filter(None, (self.limit, other.limit)))),
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.model.attestation import Executions
 from harness.system.canonical import digest_of
 
 #: Raised when the way environments are made changes, so that old ones are not taken for new ones.
@@ -86,3 +87,5 @@ class Environment:
     seconds: float
     packages: tuple[PackageFact, ...] = ()
     notes: tuple[str, ...] = ()
+    #: What ran while it was installed; None where nothing but the target's own programs can run there.
+    executions: Executions | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from harness.attest.architecture import Emulator
 from harness.errors import AttestationMismatch
-from harness.model.attestation import Attestation
+from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Limits, Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
@@ -60,6 +60,10 @@ class Machines:
     addresses: Mapping[str, str] = field(default_factory=dict)
     fidelity: Fidelity | None = None  #: where only the machines that were found tell it
     check: Callable[[], None] = lambda: None
+    #: What is known of the programs that ran, by role; None where a machine runs its own architecture's alone.
+    executions: Callable[[], Mapping[str, Executions]] | None = None
+    #: Executable files of another architecture on the machine of a role, with their architecture.
+    carried: Callable[[str], Sequence[str]] = lambda _role: ()
 
     @property
     def application(self) -> Machine:
