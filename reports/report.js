@@ -170,7 +170,7 @@
       el("td", {}, of.characteristic.split("/").map((part, i) => [i ? " / " : "", both(word("characteristic", part))])), el("td", {}, of.clause),
       el("td", {}, decides ? t("是", "yes") : of.blocker ? t("仅记录", "recorded only") : t("否", "no")),
       el("td", {}, tag("result", outcome), cause ? [el("br"), el("span", { class: "soft" }, both(word("cause", cause)))] : "", skip ? [el("br"), el("span", { class: "soft" }, both(word("skip", skip)))] : ""),
-      el("td", {}, measured.map(([what, value, unit]) => el("div", {}, `${what} = ${Number(value.toPrecision(4))}${unit === "1" ? "" : ` ${unit}`}`)), text,
+      el("td", {}, measured.map(([what, value, unit]) => el("div", {}, `${what} = ${Number(value.toPrecision(6))}${unit === "1" ? "" : ` ${unit}`}`)), text,
         evidence.map((index) => el("div", { class: "soft" }, file(cell.files[index])))),
       el("td", { class: "n" }, took.toFixed(1)));
   }
@@ -209,6 +209,7 @@
         cell.message ? el("p", { class: "warn" }, cell.cause ? [el("b", {}, both(word("cause", cell.cause))), ": "] : "", cell.message) : null,
         el("div", { class: "grid" }, fact("保真度", "fidelity", both(word("fidelity", cell.fidelity || "—"))), fact("架构", "architecture", cell.architecture), fact("产品版本", "version", cell.version || "—"),
           fact("环境", "environment", cell.cached ? t("缓存", "cached") : t("新建", "made")), cell.emulator ? fact("仿真器", "emulator", cell.emulator) : null),
+        cell.left_out.map(([suite, because]) => el("p", { class: "warn" }, t("未执行的测试套", "suite left out"), ` ${suite}: ${because}`)),
         cell.limits.map((limit) => el("p", { class: "warn" }, both(limit))), cell.notes.map((note) => el("p", { class: "soft" }, note)),
         cell.attempts.length > 1 ? [el("h3", {}, t("执行次", "Attempts")), table(null, [n("#"), t("开始", "started"), t("结论", "verdict"), t("说明", "message")],
           cell.attempts.map((one) => el("tr", {}, el("td", { class: "n" }, String(one[0])), el("td", {}, one[1]), el("td", {}, tag("verdict", one[2])), el("td", {}, one[3]))))] : null),

@@ -18,6 +18,7 @@ from harness.model.view import CampaignView, CellView
 from harness.presentation import Presentation, Wording
 from harness.presentation.typesetting import Place, typeset
 from harness.signing.keys import PublicKey
+from harness.system.printable import one_line
 
 TEMPLATE = "certificate.typ"
 
@@ -88,7 +89,7 @@ def face(
         "issued": issue.issued[:10],
         "valid_until": issue.valid_until,
         "tested": _days(view),
-        "versions": "、".join(view.versions),
+        "versions": one_line("、".join(view.versions), longest=120),
         "issuer": {"name": profile.name.model_dump()},
         "logo": profile.logo,
         "product": view.application["name"],
@@ -145,6 +146,7 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
         "passed": cell.count(Result.PASS) - static,
         "static": static,
         "skipped": cell.count(Result.SKIP),
+        "left_out": [one["suite"] for one in cell.left_out],
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
         "uncertified": [words.pair("characteristic", one) for one in uncertified(cell, profile)],
     }
@@ -201,6 +203,19 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
                     "en": f"Waived, approved by {one['approved_by']}, until {one['expires']}.",
                 }
             )
+        found += [
+            {
+                "zh": f"未执行的测试套：{name}：{one['suite']}：{one['because']}",
+                "en": f"Suite {one['suite']} was left out on {name}.",
+            }
+            for one in cell.left_out
+        ]
+        reasons = {one["because"] for one in cell.left_out}
+        found += [
+            {"zh": f"调整：{name}：{because}", "en": f"Adjusted on {name}, by the matrix."}
+            for because in cell.adjusted
+            if because not in reasons
+        ]
         if cell.unsteady:
             found.append(
                 {

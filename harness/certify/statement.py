@@ -96,6 +96,7 @@ def adaptation(view: CampaignView, issue: Issue, profile: IssuerProfile, commiss
                 "version": cell.version,
                 "cases": {result.value: cell.count(result) for result in Result},
                 "waivers": list(cell.waived),
+                "left_out": [one["suite"] for one in cell.left_out],
                 "uncertified": list(uncertified(cell, profile)),
             }
             for cell in view.cells

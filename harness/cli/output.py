@@ -5,15 +5,16 @@ JSON goes to standard output alone; everything for people goes to standard error
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 from rich.console import Console
 
+from harness.system.printable import strict_json
+
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))
+    click.echo(strict_json(value, indent=1))
 
 
 def error_console() -> Console:

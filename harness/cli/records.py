@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from harness.model.results import Verdict
 from harness.presentation import Presentation
 from harness.report import render_campaign_sarif
 from harness.report.spreadsheet import compatibility_list, render_xlsx
+from harness.system.printable import strict_json
 
 
 @click.command("list")
@@ -98,7 +98,7 @@ def export_command(what: str, campaign: str | None, out: Path, workspace: Path) 
     elif what == "sarif":
         data = render_campaign_sarif(view).encode()
     else:
-        data = (json.dumps(compatibility_list(view), ensure_ascii=False, indent=1) + "\n").encode()
+        data = (strict_json(compatibility_list(view), indent=1) + "\n").encode()
     try:
         out.write_bytes(data)
     except OSError as error:

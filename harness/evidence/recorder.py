@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.evidence.journal import Journal
@@ -47,9 +48,24 @@ class Recorder:
 
     def observe(self, *seen: Observation) -> None:
         """Record what was seen, secrets masked."""
-        masked = [Observation(**{**vars(one), "detail": self._clean(one.detail)}) for one in seen]
-        if masked:
-            self.journal.observe(self.campaign, self.cell, self.number, masked)
+        recorded = [self._recorded(observation) for observation in seen]
+        if recorded:
+            self.journal.observe(self.campaign, self.cell, self.number, recorded)
+
+    def _recorded(self, seen: Observation) -> Observation:
+        """The observation as it is kept: JSON has no NaN and no infinity, so such a measurement is told in words."""
+        kept = [
+            replace(each, name=self._clean(each.name), unit=self._clean(each.unit))
+            for each in seen.measurements
+            if math.isfinite(each.value)
+        ]
+        refused = [
+            f"the measurement {each.name} is no number ({each.value}) and was not kept / 测量值不是数，未记录"
+            for each in seen.measurements
+            if not math.isfinite(each.value)
+        ]
+        detail = "\n".join(filter(None, (seen.detail, *refused)))
+        return replace(seen, detail=self._clean(detail), measurements=tuple(kept))
 
     def _clean(self, text: str) -> str:
         """Masked, and without what no file in UTF-8 can hold (lone surrogates come out of a product's JSON)."""

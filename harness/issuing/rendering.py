@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 
 from harness.certify.envelopes import ENVELOPES, Signing
@@ -18,6 +17,7 @@ from harness.model.view import CampaignView
 from harness.presentation import Presentation
 from harness.register.register import PROOF
 from harness.report import build_view, full_record, render_html, render_junit, render_markdown
+from harness.system.printable import strict_json
 
 #: Kind of an output -> its file in the campaign's folder.
 OUTPUTS = {
@@ -68,7 +68,7 @@ def finish(
         raise UsageError(
             f"no certificate may be issued for campaign {identity}: {papers.decision.told}", advice="see: harness show"
         )
-    make("json", json.dumps(full_record(view), ensure_ascii=False, indent=1, sort_keys=True).encode("utf-8", "replace"))
+    make("json", strict_json(full_record(view), indent=1, sort_keys=True).encode())
     make("junit", render_junit(view))
     make("markdown", render_markdown(view, presentation.wording()).encode())
     make("html", render_html(view, presentation))

@@ -89,6 +89,10 @@ class CellView:
     version: str
     limits: tuple[Text, ...]
     notes: tuple[str, ...]
+    #: Why the matrix treats this cell otherwise than the others: the ``because`` of each adjust that concerns it.
+    adjusted: tuple[str, ...]
+    #: Suites of the matrix that are not run on this cell: ``suite`` and ``because``.
+    left_out: tuple[dict[str, str], ...]
     #: Waivers that were applied: ``suite``, ``case``, ``because``, ``approved_by``, ``expires``.
     waived: tuple[dict[str, Any], ...]
     files: tuple[FileView, ...]

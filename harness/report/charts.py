@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from harness.model.results import Result, Verdict
 from harness.model.view import CampaignView, CellView
+from harness.system.printable import xml_text
 
 COLOURS = {
     Verdict.CONFORMANT: "#2e7d4f",
@@ -104,9 +105,9 @@ def steps(cell: CellView) -> Markup:
 
 def latency(load: dict[str, Any], threshold: float | None) -> Markup:
     """Latency of each request from its intended start (ms) over time (s)."""
-    points = [(s[0], s[1], s[3]) for s in load["samples"]]
+    points = [(s[0], s[1], s[3]) for s in load["samples"] if s[0] is not None and s[1] is not None]
     if not points:
-        return Markup("")
+        return _svg(560, 40, [_text(50, 24, "没有请求得到应答 no request was answered", 11, colour="#b3261e")])
     span = load["ramp"] + load["hold"]
     high = max(*(p[1] for p in points), 1.0) * 1.1
     if threshold is not None and threshold < high * 3:
@@ -128,7 +129,7 @@ def latency(load: dict[str, Any], threshold: float | None) -> Markup:
 
 def resources(load: dict[str, Any]) -> list[Markup]:
     """CPU (percent of one core) and resident memory (MiB) of the product's processes over time (s)."""
-    samples = load.get("resources") or []
+    samples = [s for s in load.get("resources") or [] if None not in s]
     if len(samples) < 2:
         return []
     span = samples[-1][0] or 1.0
@@ -194,5 +195,5 @@ def _text(
 ) -> str:
     return (
         f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' text-anchor='{anchor}' fill='{colour}' "
-        f"font-weight='{weight}'>{escape(text)}</text>"
+        f"font-weight='{weight}'>{escape(xml_text(text))}</text>"
     )

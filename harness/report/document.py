@@ -14,6 +14,7 @@ from harness.model.results import Fidelity, Result
 from harness.model.view import CampaignView, CaseView, CellView
 from harness.presentation import Presentation, Wording
 from harness.presentation.typesetting import Place, typeset
+from harness.system.printable import number_text
 
 TEMPLATE = "report.typ"
 TITLE = Text(zh="信创适配测试报告", en="Adaptation test report")
@@ -243,6 +244,8 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "deployed": _seconds(cell.seconds.get("deployed")),
         "total": _seconds(cell.seconds.get("total")),
         "limits": [one.model_dump() for one in cell.limits],
+        "notes": list(dict.fromkeys((*cell.adjusted, *cell.notes))),
+        "left_out": list(cell.left_out),
         "load": cell.load is not None,
         "resources": len(charts.resources(cell.load)) if cell.load is not None else 0,
         "attestation": [
@@ -267,7 +270,7 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
 
 def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[str, Any]:
     nothing = Text(zh="—", en="—")
-    actual = [f"{m.name} = {m.value:.4g}{'' if m.unit == '1' else ' ' + m.unit}" for m in case.measurements]
+    actual = [f"{m.name} = {number_text(m.value)}{'' if m.unit == '1' else ' ' + m.unit}" for m in case.measurements]
     actual += [case.detail.strip()[:600]] if case.detail.strip() else []
     remarks = []
     if case.fidelity is Fidelity.STATIC:

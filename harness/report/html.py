@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from markupsafe import Markup
@@ -12,6 +11,7 @@ from harness.model.definitions import Text
 from harness.model.results import Fidelity, Result
 from harness.model.view import CampaignView, CaseView, CellView, FileView
 from harness.presentation import Presentation, Wording
+from harness.system.printable import strict_json
 
 GROUPS = ("verdict", "result", "cause", "skip", "fidelity", "characteristic", "coverage")
 
@@ -22,7 +22,7 @@ def render_html(view: CampaignView, presentation: Presentation) -> bytes:
     Raises:
         DefinitionError: a file of ``reports/`` is missing or faulty.
     """
-    text = json.dumps(report_data(view, presentation.wording()), ensure_ascii=False, separators=(",", ":"))
+    text = strict_json(report_data(view, presentation.wording()), separators=(",", ":"))
     # Inside a script element no other text than "</script" and "<!--" means anything.
     data = Markup(text.replace("<", "\\u003c"))  # noqa: S704
     return presentation.render("report.html.j2", view=view, data=data).encode("utf-8", "replace")
@@ -102,7 +102,8 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
         "cached": cell.cached,
         "emulator": emulator,
         "limits": [_pair(one) for one in cell.limits],
-        "notes": list(cell.notes),
+        "notes": [*dict.fromkeys((*cell.adjusted, *cell.notes))],
+        "left_out": [[one["suite"], one["because"]] for one in cell.left_out],
         "unsteady": cell.unsteady,
         "seconds": cell.seconds,
         "attempts": [[a.number, a.started[:19].replace("T", " "), a.verdict.value, a.message] for a in cell.attempts],

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree as ET
 
 from harness.model.results import Result
 from harness.model.view import CampaignView, CaseView
-
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from harness.system.printable import number_text, xml_text
 
 
 def render_junit(view: CampaignView) -> bytes:
@@ -43,6 +41,7 @@ def render_junit(view: CampaignView) -> bytes:
         totals = {key: totals[key] + count[key] for key in totals}
     for key, number in totals.items():
         root.set(key, str(number))
+    _clean(root)
     ET.indent(root)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return text
@@ -56,7 +55,7 @@ def _case(suite: ET.Element, cell: str, case: CaseView) -> None:
         name=f"{case.id} {case.title.en}",
         time=f"{case.seconds:.3f}",
     )
-    detail = _clean(case.detail)
+    detail = case.detail
     first = detail.splitlines()[0][:300] if detail else ""
     if case.result is Result.FAIL:
         ET.SubElement(element, "failure", type="product", message=first).text = detail
@@ -67,10 +66,12 @@ def _case(suite: ET.Element, cell: str, case: CaseView) -> None:
         reason = case.skip_reason.value if case.skip_reason is not None else ""
         ET.SubElement(element, "skipped", message=f"{reason}: {first}")
     if case.measurements:
-        text = "\n".join(f"{m.name} = {m.value:g} {m.unit}" for m in case.measurements)
+        text = "\n".join(f"{m.name} = {number_text(m.value)} {m.unit}" for m in case.measurements)
         ET.SubElement(element, "system-out").text = text
 
 
-def _clean(text: str) -> str:
-    """Characters that XML 1.0 cannot carry are shown as the replacement character."""
-    return _FORBIDDEN.sub("\ufffd", text)
+def _clean(root: ET.Element) -> None:
+    """Replace what XML 1.0 cannot carry, wherever it stands: names and units come from tests, as details do."""
+    for element in root.iter():
+        element.attrib.update({key: xml_text(value) for key, value in element.attrib.items()})
+        element.text = xml_text(element.text) if element.text is not None else None

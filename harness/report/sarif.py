@@ -12,6 +12,7 @@ from harness import __version__
 from harness.errors import Fault
 from harness.model.results import Result
 from harness.model.view import CampaignView
+from harness.system.printable import strict_json
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 RULE = "definition"
@@ -58,7 +59,7 @@ def render_campaign_sarif(view: CampaignView) -> str:
         "results": results,
         "automationDetails": {"id": f"{view.matrix}/{view.id}"},
     }
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=1) + "\n"
+    return strict_json({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
 
 
 def render_sarif(faults: Sequence[Fault], root: Path) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from harness.model.results import Result
 from harness.model.view import CampaignView, CaseView, CellView
 from harness.presentation import Wording
+from harness.system.printable import xml_text
 
-#: Characters that no cell of a workbook can carry.
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 LONGEST = 32_000  #: characters of a cell; Excel takes 32,767
 HEADS = {
     "概要 Summary": ("项目 item", "值 value"),
@@ -58,6 +56,7 @@ def render_xlsx(view: CampaignView, words: Wording) -> bytes:
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
 
     book = openpyxl.Workbook(write_only=True)
     rows = {
@@ -74,8 +73,8 @@ def render_xlsx(view: CampaignView, words: Wording) -> bytes:
     for title, heads in HEADS.items():
         sheet = book.create_sheet(title)
         sheet.freeze_panes = "A2"
-        for column, head in enumerate(heads):
-            sheet.column_dimensions[chr(65 + column)].width = 14 if len(head) < 12 else 24
+        for column, head in enumerate(heads, 1):
+            sheet.column_dimensions[get_column_letter(column)].width = 14 if len(head) < 12 else 24
         top = []
         for head in heads:
             cell = WriteOnlyCell(sheet, value=head)
@@ -94,7 +93,7 @@ def _value(sheet: Any, value: object) -> Any:
 
     if not isinstance(value, str):
         return value
-    cell = WriteOnlyCell(sheet, value=_FORBIDDEN.sub("\ufffd", value)[:LONGEST])
+    cell = WriteOnlyCell(sheet, value=xml_text(value)[:LONGEST])
     cell.data_type = "s"  # openpyxl takes a text that begins with = for a formula
     return cell
 

@@ -14,6 +14,7 @@ from harness.model.plan import FRESH, ROLES, SAME, UPGRADE
 from harness.model.records import AttemptFacts, AttemptRow, CampaignRow, EnvironmentFacts, FileRow
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
+from harness.system.printable import one_line, printable
 
 #: Logs shown in a report are cut to this many lines; the evidence holds them whole.
 LOG_LINES = 120
@@ -37,7 +38,7 @@ def build_view(
     plan = campaign.plan
     cells = tuple(_cell(cell, plan, attempts, observations, files, read) for cell in plan["cells"])
     title = plan["matrix"].get("title") or {"zh": campaign.matrix, "en": campaign.matrix}
-    return CampaignView(
+    view = CampaignView(
         id=campaign.id,
         matrix=campaign.matrix,
         title=Text(**title),
@@ -57,6 +58,7 @@ def build_view(
         journal_head=head,
         interrupted=any(cell.cause is Cause.CANCELED for cell in cells),
     )
+    return printable(view)  # what a product or a test printed may be anything; no output is lost by it
 
 
 def _cell(
@@ -99,7 +101,7 @@ def _cell(
     )
     environment = facts.environment or EnvironmentFacts()
     text = {f.name: read(f.sha256).decode(errors="replace") for f in kept if f.name.endswith(".log")}
-    load = next((json.loads(read(f.sha256)) for f in kept if f.media == MEDIA_LOAD), None)
+    load = next((printable(json.loads(read(f.sha256))) for f in kept if f.media == MEDIA_LOAD), None)
     return CellView(
         id=cell["id"],
         short=cell["short"],
@@ -132,13 +134,34 @@ def _cell(
         images=environment.images,
         cached=environment.cached,
         emulator=facts.emulator.model_dump() if facts.emulator is not None else {},
-        version=facts.version,
+        version=one_line(facts.version),
         limits=_limits(axes, plan) if emulated else (),
         notes=(*facts.notes, *environment.notes),
+        adjusted=tuple(one["because"] for one in _adjusts(axes, plan)),
+        left_out=_left_out(cell, plan),
         waived=tuple(waiver.model_dump(mode="json") for waiver in facts.waived),
         files=kept,
         load=load,
         logs={name: _tail(value) for name, value in text.items()},
+    )
+
+
+def _adjusts(axes: dict[str, str], plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """The adjusts of the matrix that concern a cell with these axes."""
+    return [
+        adjust
+        for adjust in plan["matrix"].get("adjust", ())
+        if all(axes.get(axis) == value for axis, value in adjust["when"].items())
+    ]
+
+
+def _left_out(cell: dict[str, Any], plan: dict[str, Any]) -> tuple[dict[str, str], ...]:
+    """Suites of the matrix that an adjust took from the cell, with its reason: what was not run must not look run."""
+    reasons = [one["because"] for one in _adjusts(cell["axes"], plan) if one["set"].get("suites") is not None]
+    return tuple(
+        {"suite": suite, "because": "; ".join(reasons)}
+        for suite in plan["matrix"].get("suites", ())
+        if suite not in cell["suites"]
     )
 
 
