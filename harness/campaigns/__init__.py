@@ -3,7 +3,7 @@
 from harness.campaigns.bundling import Replayed, bundle, replay
 from harness.campaigns.choosing import expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
-from harness.campaigns.history import flaky_cases, record_of
+from harness.campaigns.history import flaky_cases
 from harness.campaigns.options import RunOptions, cache_folder, inventory_at
 from harness.campaigns.preparing import build_base_images
 from harness.campaigns.running import resume_campaign, run_campaign
@@ -12,13 +12,15 @@ from harness.campaigns.watching import cancel, evidence_of, status_of
 from harness.issuing.certifying import certify, verify
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
-from harness.issuing.rendering import finish, latest, view_of
+from harness.issuing.proving import ProvedRecord, proved_record
+from harness.issuing.rendering import finish, latest, verified_view, view_of
 from harness.planning.lockfile import check_lock, lock_path, write_lock
 
 __all__ = [
     "Finished",
     "Office",
     "Progress",
+    "ProvedRecord",
     "Replayed",
     "RunOptions",
     "build_base_images",
@@ -37,12 +39,13 @@ __all__ = [
     "lock_path",
     "makespan",
     "plan_of",
-    "record_of",
+    "proved_record",
     "replay",
     "resume_campaign",
     "run_campaign",
     "status_of",
     "sweep",
+    "verified_view",
     "verify",
     "view_of",
     "write_lock",

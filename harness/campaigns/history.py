@@ -1,36 +1,15 @@
-"""What earlier campaigns of a workspace say: records by name, and cases that went both ways."""
+"""What earlier campaigns of a workspace say: cases that went both ways."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 from harness.evidence import Workspace
-from harness.gating import CampaignRecord, read_record
-from harness.issuing.rendering import row_of
 from harness.model.recipe import PackageFact
 from harness.model.records import AttemptFacts
 from harness.model.results import Result
 from harness.system.canonical import digest_of
-
-
-def record_path(name: str, workspace: Workspace | None) -> Path:
-    """Where the record ``name`` lies: a file, or that of a campaign of the workspace.
-
-    Raises:
-        UsageError: there is neither.
-    """
-    path = Path(name)
-    if path.is_file() or workspace is None:
-        return path
-    row_of(workspace.journal, name)
-    return workspace.folder(name) / "campaign.json"
-
-
-def record_of(name: str, workspace: Workspace | None) -> CampaignRecord:
-    """The record ``name``. Raises as ``record_path`` and ``read_record``."""
-    return read_record(record_path(name, workspace))
 
 
 def _packages(facts: AttemptFacts) -> tuple[PackageFact, ...]:

@@ -9,16 +9,18 @@ import click
 from rich.console import Console
 
 from harness import campaigns
+from harness.campaigns import ProvedRecord
 from harness.cli.output import escape, print_json
 from harness.cli.shared import existing, format_option, workspace_option
 from harness.evidence import Workspace
-from harness.gating import Decision, Difference, compare, decide
+from harness.gating import Decision, Difference, Finding, compare, decide
 from harness.model.definitions import Policy, Waivers
 from harness.reading.parsing import parse
 from harness.report.annotations import Annotation, github, gitlab
 
 EXIT = {"open": 0, "closed": 1, "undecided": 3}
 WORDS = {"open": ("放行", "green"), "closed": ("不放行", "red"), "undecided": ("无法判定", "magenta")}
+LOOSE = "a file outside of its workspace: nothing here can show that it was not changed / 工作区外的文件，无法核验"
 LEVELS = {"closes": "error", "undecided": "warning", "noted": "notice"}
 
 
@@ -50,14 +52,17 @@ def gate_command(
     Exit codes: 0 open, 1 closed (the product), 3 undecided (the lab or the plan), 2 usage or definition error.
     """
     place = _place(campaign, workspace)
-    record = campaigns.record_of(campaign or campaigns.latest(existing(workspace)), place)
+    proved = campaigns.proved_record(campaign or campaigns.latest(existing(workspace)), place)
+    earlier = campaigns.proved_record(baseline, _place(baseline, workspace)) if baseline else None
+    record = proved.record
     decision = decide(
         record,
         parse(policy, Policy) if policy is not None else Policy(policy="default"),
         waivers=parse(waivers, Waivers).waivers if waivers is not None else (),
-        baseline=campaigns.record_of(baseline, place) if baseline else None,
+        baseline=earlier.record if earlier is not None else None,
         today=datetime.datetime.now(datetime.UTC).date(),
     )
+    decision = Decision(findings=(*_doubts("record", proved), *_doubts("baseline", earlier), *decision.findings))
     planned = {cell.id for cell in record.cells}
     flaky = [one for one in campaigns.flaky_cases(place) if one["cell"] in planned] if place is not None else []
     if annotate is not None:
@@ -67,6 +72,7 @@ def gate_command(
             {
                 "campaign": record.id,
                 "decision": decision.word,
+                "proved": not proved.loose,
                 "findings": [vars(f) for f in decision.findings],
                 "flaky": flaky,
             }
@@ -78,9 +84,21 @@ def gate_command(
     for one in flaky:
         told = f"{one['failed']} of {one['runs']} attempts failed with this product and suite; see: harness flaky"
         console.print(f"[yellow]unsteady[/]  {escape(one['cell'])} {one['case']}: {told}")
+    if proved.loose:
+        console.print(f"[yellow]{LOOSE}[/yellow]")
     zh, colour = WORDS[decision.word]
     console.print(f"gate 门禁 {record.id}: [{colour}]{decision.word} {zh}[/]")
     ctx.exit(EXIT[decision.word])
+
+
+def _doubts(what: str, proved: ProvedRecord | None) -> list[Finding]:
+    """What closes the gate before anything is weighed: a record that was changed says nothing."""
+    if proved is None:
+        return []
+    if proved.doubt:
+        doubt = f"the {what} does not verify, and nothing in it counts / 记录未通过核验: {proved.doubt}"
+        return [Finding(effect="closes", cell=proved.record.id, case="", told=doubt)]
+    return []
 
 
 def _annotated(decision: Decision, kind: str, path: str) -> str:
@@ -102,7 +120,7 @@ def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, f
 
     Exit codes: 0 the same cells and verdicts, 1 not.
     """
-    first, second = (campaigns.record_of(name, _place(name, workspace)) for name in (before, after))
+    first, second = (campaigns.proved_record(name, _place(name, workspace)).demand() for name in (before, after))
     difference = compare(first, second)
     if form == "json":
         print_json(
@@ -159,5 +177,7 @@ def flaky_command(workspace: Path, form: str) -> None:
 
 
 def _place(name: str | None, workspace: Path) -> Workspace | None:
-    """The workspace that a name is looked for in; a file needs none."""
-    return None if name is not None and Path(name).is_file() else existing(workspace)
+    """The workspace that a name is looked for in; a file needs none, and is checked by one where it is there."""
+    if name is not None and Path(name).is_file() and not (workspace / "journal.sqlite").is_file():
+        return None
+    return existing(workspace)

@@ -75,6 +75,7 @@ def show_command(campaign: str | None, workspace: Path, form: str) -> None:
 def report_command(campaign: str | None, issuer: str, commission: Path | None, workspace: Path, form: str) -> None:
     """Render the reports of CAMPAIGN again from its records, unsigned: a draft of what an issuer would sign."""
     place, identity = campaign_in(workspace, campaign)
+    campaigns.verified_view(identity, place)
     with progress() as shown:
         finished = campaigns.finish(identity, place, shown, close=False, office=Office.of(issuer, commission))
     if form == "json":
@@ -92,7 +93,7 @@ def export_command(what: str, campaign: str | None, out: Path, workspace: Path) 
     """Write what centers file: cells and cases as a workbook (xlsx), rows of a compatibility list (JSON), or what
     failed as SARIF."""
     place, identity = campaign_in(workspace, campaign)
-    view = campaigns.view_of(identity, place)
+    view = campaigns.verified_view(identity, place)
     if what == "xlsx":
         data = render_xlsx(view, Presentation.standard().wording())
     elif what == "sarif":

@@ -147,6 +147,9 @@ def print_outputs(finished: Finished, console: Console) -> None:
     ):
         if kind in finished.outputs:
             console.print(f"{words}: {finished.outputs[kind]}")
+    if finished.view.unverified:
+        words = f"记录未通过核验 the record does not verify: {escape(finished.view.unverified)}"
+        console.print(f"[red]{words}[/red]")
     if finished.uncertified:
         console.print(f"无证书 no certificate: {escape(finished.uncertified)}")
     if finished.interrupted:

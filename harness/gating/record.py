@@ -98,6 +98,7 @@ class CampaignRecord(_Read):
     cells: tuple[CellRecord, ...]
     suites: tuple[SuiteRecord, ...]
     conditions: dict[str, Any]
+    unverified: str = ""  #: why the campaign did not verify when the record was made
 
 
 def read_record(path: Path) -> CampaignRecord:

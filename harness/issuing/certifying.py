@@ -11,7 +11,7 @@ from harness.evidence import Workspace
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
 from harness.issuing.recorded import Step, recorded
-from harness.issuing.rendering import OUTPUTS, finish, row_of
+from harness.issuing.rendering import OUTPUTS, finish, is_certified, row_of
 from harness.register.register import PROOF, Register, one_line, proof_text
 from harness.signing.dsse import Envelope
 
@@ -34,11 +34,13 @@ def certify(
     if row.finished is None:
         raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
     if bad := [step for step in verify(workspace) if not step.ok]:
-        told = "; ".join(f"{step.name}: {step.detail}" for step in bad)
-        only_reports = all(step.name == "reports" for step in bad)
+        doubts = "; ".join(f"{step.name}: {step.detail}" for step in bad)
+        advice = "run the campaign again"
+        if all(step.name == "reports" for step in bad):
+            certified = is_certified(workspace.folder(identity))
+            advice = "restore them from a copy" if certified else "render them again from the records: harness report"
         raise UsageError(
-            f"the workspace is not what was recorded, and nothing of it is signed: {told}",
-            advice="render them again from the records: harness report" if only_reports else "run the campaign again",
+            f"the workspace is not what was recorded, and nothing of it is signed: {doubts}", advice=advice
         )
     amends = office.commission.amends if office is not None else None
     if register is not None:

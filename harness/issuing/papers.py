@@ -83,19 +83,20 @@ class Papers:
     signing: Signing | None
 
     @classmethod
-    def of(
-        cls, view: CampaignView, presentation: Presentation, office: Office, signing: Signing | None, distrust: str = ""
-    ) -> Papers:
-        """``distrust`` says why what is recorded cannot be relied on; then no certificate is made.
+    def of(cls, view: CampaignView, presentation: Presentation, office: Office, signing: Signing | None) -> Papers:
+        """No certificate is made of a view that does not verify.
 
         Raises:
             DefinitionError: the issuer's profile is missing or wrong.
         """
         profile = profile_of(presentation, office.issuer)
         decision = decide(view, profile, office.commission)
-        if distrust:
-            told = Text(zh=f"工作区与记录不符：{distrust}", en=f"the workspace is not what was recorded: {distrust}")
-            decision = Decision(kind=None, refusals=(told, *decision.refusals))
+        if view.unverified:
+            refusal = Text(
+                zh=f"工作区与记录不符：{view.unverified}",
+                en=f"the workspace is not what was recorded: {view.unverified}",
+            )
+            decision = Decision(kind=None, refusals=(refusal, *decision.refusals))
         now = datetime.datetime.now(datetime.UTC)
 
         def number(pattern: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.certify.envelopes import ENVELOPES, Signing
 from harness.errors import UsageError
@@ -30,8 +33,20 @@ OUTPUTS = {
 }
 #: Checks a signed result with openssl alone; goes beside it.
 VERIFIER = "verify.sh"
+#: Where certificates are kept that were replaced, below the campaign's folder.
+FORMER = "former"
+#: Where a certified campaign is rendered again, below the workspace.
+DRAFTS = "drafts"
 #: What of these a signature speaks of.
 SIGNED = ("json", "html", "report", "certificate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """Outputs by kind, and their SHA-256."""
+
+    files: dict[str, bytes]
+    digests: dict[str, str]
 
 
 def finish(
@@ -43,8 +58,12 @@ def finish(
     interrupted: bool = False,
     signing: Signing | None = None,
     office: Office | None = None,
+    presentation: Presentation | None = None,
 ) -> Finished:
     """Render what is recorded; with ``close`` the verdict goes into the journal, with ``signing`` it is signed.
+
+    What was signed before stays as it is: without ``signing`` the outputs are a draft in a folder of their own, with it
+    the former certificate is kept in ``former/``. A record that does not verify is marked as such in every output.
 
     Raises:
         UsageError: there is no such campaign, or none may be certified that is to be signed.
@@ -52,57 +71,130 @@ def finish(
         InfrastructureError: the outputs cannot be written.
     """
     view = view_of(identity, workspace)
-    folder = workspace.folder(identity)
-    presentation = Presentation.standard()
-    distrust = "; ".join(f"{step.name}: {step.detail}" for step in recorded(workspace, [identity]) if not step.ok)
-    papers = Papers.of(view, presentation, office or Office(), signing, distrust)
-    made: dict[str, bytes] = {}  # written when all of it is there: what fails halfway leaves what stood before
-    digests: dict[str, str] = {}
-
-    def make(kind: str, data: bytes) -> None:
-        made[kind] = data
-        digests[kind] = hashlib.sha256(data).hexdigest()
-
+    presentation = presentation or Presentation.standard()
+    papers = Papers.of(view, presentation, office or Office(), signing)
     refused = papers.decision.kind is None
     if refused and signing is not None:
         raise UsageError(
             f"no certificate may be issued for campaign {identity}: {papers.decision.told}", advice="see: harness show"
         )
-    make("json", strict_json(full_record(view), indent=1, sort_keys=True).encode())
-    make("junit", render_junit(view))
-    make("markdown", render_markdown(view, presentation.wording()).encode())
-    make("html", render_html(view, presentation))
     progress.note("rendering the report" if refused else "rendering the report and the certificate")
-    make("report", papers.report(digests))
-    if not refused:
+    rendered = render(papers, presentation)
+    folder = workspace.folder(identity)
+    if signing is None and is_certified(folder):
+        return _draft(identity, workspace, papers, rendered, progress, interrupted=interrupted)
+    keep_former(folder)
+    outputs = write_outputs(folder, rendered)
+    if signing is not None:
+        with disk_errors(f"writing {folder / VERIFIER}"):
+            shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
+    if close:
+        workspace.journal.close_campaign(identity, view.verdict, rendered.digests)
+    else:
+        workspace.journal.event("campaign-rendered", {"outputs": rendered.digests}, identity)
+    return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.told)
+
+
+def render(papers: Papers, presentation: Presentation) -> Rendered:
+    """Every output in memory: what fails halfway leaves on the disk what stood there before.
+
+    Raises:
+        DefinitionError, InfrastructureError, UsageError: see ``Papers.report``.
+    """
+    view = papers.view
+    files: dict[str, bytes] = {
+        "json": strict_json(full_record(view), indent=1, sort_keys=True).encode(),
+        "junit": render_junit(view),
+        "markdown": render_markdown(view, presentation.wording()).encode(),
+        "html": render_html(view, presentation),
+    }
+    digests = {kind: hashlib.sha256(data).hexdigest() for kind, data in files.items()}
+
+    def add(kind: str, data: bytes) -> None:
+        files[kind] = data
+        digests[kind] = hashlib.sha256(data).hexdigest()
+
+    add("report", papers.report(digests))
+    if papers.decision.kind is not None:
         predicate = papers.predicate()
-        make("certificate", papers.certificate(predicate, digests))
-        if signing is not None:
-            files = {OUTPUTS[kind]: digests[kind] for kind in SIGNED}
-            for kind, text in signing.envelopes(view, files, predicate).items():
-                make(kind, text)
-    for name in (*ENVELOPES.values(), PROOF, *((OUTPUTS["certificate"],) if refused else ())):
-        (folder / name).unlink(missing_ok=True)  # one of an earlier state of this campaign would be wrong now
+        add("certificate", papers.certificate(predicate, digests))
+        if papers.signing is not None:
+            signed = {OUTPUTS[kind]: digests[kind] for kind in SIGNED}
+            for kind, text in papers.signing.envelopes(view, signed, predicate).items():
+                add(kind, text)
+    return Rendered(files=files, digests=digests)
+
+
+def write_outputs(folder: Path, rendered: Rendered) -> dict[str, str]:
+    """Write the outputs; gives their paths. What an earlier rendering had and this one has not is removed."""
+    names = {**OUTPUTS, **ENVELOPES}
+    for kind, name in names.items():
+        if kind not in rendered.files:
+            (folder / name).unlink(missing_ok=True)
+    (folder / PROOF).unlink(missing_ok=True)
     outputs: dict[str, str] = {}
-    for kind, data in made.items():
-        path = folder / {**OUTPUTS, **ENVELOPES}[kind]
+    for kind, data in rendered.files.items():
+        path = folder / names[kind]
         with disk_errors(f"writing {path}"):
             part = path.with_name(f".{path.name}.part")
             part.write_bytes(data)
             part.replace(path)
         outputs[kind] = str(path)
-    if signing is not None:
-        with disk_errors(f"writing {folder / VERIFIER}"):
-            shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
-    if close:
-        workspace.journal.close_campaign(identity, view.verdict, digests)
-    else:
-        workspace.journal.event("campaign-rendered", {"outputs": digests}, identity)
-    return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.told)
+    return outputs
+
+
+def is_certified(folder: Path) -> bool:
+    """Whether something in a campaign's folder was signed or entered into a register."""
+    return any((folder / name).exists() for name in (*ENVELOPES.values(), PROOF))
+
+
+def keep_former(folder: Path) -> None:
+    """Before a certificate is issued anew: keep the one that stands, whole, in ``former/1``, ``former/2``, …"""
+    if not is_certified(folder):
+        return
+    number = next(n for n in itertools.count(1) if not (folder / FORMER / str(n)).exists())
+    target = folder / FORMER / str(number)
+    with disk_errors(f"writing {target}"):
+        target.mkdir(parents=True)
+        for name in (*OUTPUTS.values(), *ENVELOPES.values(), PROOF, VERIFIER):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, target / name)
+
+
+def _draft(
+    identity: str, workspace: Workspace, papers: Papers, rendered: Rendered, progress: Progress, *, interrupted: bool
+) -> Finished:
+    """Outputs beside those that were signed, which were handed out and must stay what they are."""
+    folder = workspace.root / DRAFTS / identity
+    with disk_errors(f"making {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    outputs = write_outputs(folder, rendered)
+    workspace.journal.event("draft-rendered", {"outputs": rendered.digests}, identity)
+    progress.note(
+        f"campaign {identity} is certified: its signed files stay as they are; this is a draft, in {folder} / "
+        f"已签发的文件保持不变，本次渲染为草稿"
+    )
+    return Finished(view=papers.view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.told)
+
+
+def verified_view(identity: str, workspace: Workspace) -> CampaignView:
+    """The campaign as recorded, where the record verifies.
+
+    Raises:
+        UsageError: there is no such campaign, or its record does not verify: nothing is made of it.
+        InfrastructureError: evidence is missing or was changed.
+    """
+    view = view_of(identity, workspace)
+    if view.unverified:
+        raise UsageError(
+            f"campaign {identity} is not what was recorded, and nothing is made of it: {view.unverified}",
+            advice="restore the workspace from a copy, or run the campaign again; see: harness verify",
+        )
+    return view
 
 
 def view_of(identity: str, workspace: Workspace) -> CampaignView:
-    """The campaign as recorded.
+    """The campaign as recorded; ``unverified`` says whether that is what the events say.
 
     Raises:
         UsageError: there is no such campaign.
@@ -110,7 +202,7 @@ def view_of(identity: str, workspace: Workspace) -> CampaignView:
     """
     row = row_of(workspace.journal, identity)
     journal = workspace.journal
-    return build_view(
+    view = build_view(
         row,
         journal.attempts(identity),
         journal.observations(identity),
@@ -118,6 +210,12 @@ def view_of(identity: str, workspace: Workspace) -> CampaignView:
         workspace.store.get,
         journal.head(),
     )
+    return replace(view, unverified=distrust(identity, workspace))
+
+
+def distrust(identity: str, workspace: Workspace) -> str:
+    """Why what is recorded of a campaign cannot be relied on; empty where it verifies."""
+    return "; ".join(f"{step.name}: {step.detail}" for step in recorded(workspace, [identity]) if not step.ok)
 
 
 def latest(workspace: Workspace) -> str:

@@ -170,6 +170,7 @@ class CampaignView:
     accepted: tuple[str, ...]
     journal_head: str
     interrupted: bool
+    unverified: str = ""  #: why what is recorded is not what the events say; empty where it verifies
 
     @property
     def coverage(self) -> dict[str, int]:

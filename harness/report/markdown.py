@@ -29,6 +29,11 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
         verdict = words.both("verdict", cell.verdict) + (" ⚠ 不稳定 unsteady" if cell.unsteady else "")
         counts = " | ".join(str(cell.count(result)) for result in Result)
         lines.append(f"| {_text(' · '.join(cell.axes.values()))} | {fidelity} | {verdict} | {counts} |")
+    if view.unverified:
+        lines[1:1] = [
+            "",
+            f"**记录未通过核验，不可采信 the record does not verify, do not rely on it**: {_text(view.unverified)}",
+        ]
     told = []
     for cell in view.cells:
         if cell.message:

@@ -21,6 +21,18 @@ from harness.system.forking import ForkServer
 from tests.integration.test_kill import Lab
 from tests.pages import pdf_text
 
+NOTHING_EMULATED = """\
+issuer: center
+name: {zh: 示例适配中心, en: Example Center}
+applicant: {zh: "—", en: "—"}
+number: "XC-{year}-{campaign}"
+report_number: "XR-{year}-{campaign}"
+adaptation: [physical]
+pre_adaptation: false
+accreditation: null
+signed: false
+validity: {zh: 仅对所列版本有效, en: bound to the listed versions}
+"""
 WORDS = "only for these tests"
 KEYS = ("ed25519", "ecdsa-p256", "sm2")
 
@@ -221,9 +233,34 @@ def test_a_wrong_passphrase_changes_nothing(signed: Signed, monkeypatch: pytest.
     assert isinstance(words.exception, UsageError)
 
 
-def test_rendered_again_it_is_unsigned_again(signed: Signed) -> None:
-    assert invoke("report", "--workspace", signed.workspace).exit_code == 0
-    assert not list(signed.folder.glob("*.dsse.json"))
-    text = pdf_text(signed.folder / "certificate.pdf")
-    assert "未签名" in text
-    assert verified(signed)[0] == "could-not-check"
+@pytest.mark.parametrize("issuer", ["self-test", "center"])
+def test_rendered_again_the_signed_files_stay(signed: Signed, issuer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by an issuer under whose policy there is no certificate at all."""
+    profile = signed.workspace.parent / "reports" / "issuers" / "center.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text(NOTHING_EMULATED, encoding="utf-8")
+    monkeypatch.chdir(signed.workspace.parent)
+    before = {path.name: path.read_bytes() for path in signed.folder.iterdir() if path.is_file()}
+    assert {"certificate.pdf", "adaptation.dsse.json"} <= before.keys()
+    done = invoke("report", "--workspace", signed.workspace, "--issuer", issuer)
+    assert done.exit_code == 0, done.output
+    assert "its signed files stay as they are" in done.stderr
+    assert {path.name: path.read_bytes() for path in signed.folder.iterdir() if path.is_file()} == before
+    assert verified(signed)[0] == "valid"
+    assert invoke("verify", "--workspace", signed.workspace).exit_code == 0
+    draft = signed.workspace / "drafts" / signed.folder.name
+    assert (draft / "certificate.pdf").exists() == (issuer == "self-test")
+    assert (draft / "report.pdf").exists()
+    assert not list(draft.glob("*.dsse.json"))
+
+
+def test_signed_again_the_former_certificate_is_kept_whole(signed: Signed) -> None:
+    before = {path.name: path.read_bytes() for path in signed.folder.iterdir() if path.is_file() and path.suffix}
+    for number in ("1", "2"):
+        done = invoke("certify", "--workspace", signed.workspace, "--keys", signed.keys, "--key", "ed25519")
+        assert done.exit_code == 0, done.output
+        assert (signed.folder / "former" / number / "certificate.pdf").exists()
+    former = signed.folder / "former" / "1"
+    assert {path.name: path.read_bytes() for path in former.iterdir()} == before
+    assert invoke("verify", former, "--trust", signed.keys).exit_code == 0
+    assert verified(signed)[0] == "valid"
