@@ -13,10 +13,9 @@ from rich.table import Table
 from harness.cli.output import escape, print_json
 from harness.cli.shared import format_option
 from harness.errors import UsageError
+from harness.hosts.cleaning import clean
 from harness.hosts.inventory import Inventory, fingerprint
-from harness.hosts.leases import unmark
 from harness.hosts.looking import HostReport, look_at
-from harness.hosts.provisioner import machine_of
 from harness.model.definitions import Hosts
 from harness.reading.parsing import parse
 
@@ -110,18 +109,33 @@ def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
 
 @hosts_command.command("clean")
 @click.argument("name")
+@click.option("--accept", is_flag=True, help="take the host as it is: somebody has restored it by hand")
 @inventory_option
-def clean_host(name: str, path: Path) -> None:
-    """Take the mark off host NAME that a cell could not be undone on it: someone has restored it."""
+@click.pass_context
+def clean_host(ctx: click.Context, name: str, accept: bool, path: Path) -> None:
+    """Undo on host NAME what a cell could not undo, or was killed before it did, and take the mark off it.
+
+    Exit codes: 0 the host is as it was before that cell; 3 not: what differs is listed, and the mark stays.
+    """
     inventory = inventory_of(path)
-    machine = machine_of(inventory, inventory.host(name))
-    try:
-        told = unmark(machine)
-    finally:
-        machine.close()
-    click.echo(f"{name}: {'was not marked / 未标记' if not told else 'the mark is gone 已清除标记; it said:'}")
-    if told:
-        click.echo("\n".join(f"  {line}" for line in told.splitlines()))
+    cleaned = clean(inventory, name, accept=accept)
+    click.echo(
+        f"{name}: {'was not marked / 未标记' if not cleaned.reason else 'was marked dirty, because 曾被标记，原因:'}"
+    )
+    for line in cleaned.reason.splitlines():
+        click.echo(f"  {line}")
+    if cleaned.differences:
+        click.echo(f"{name}: is not as before, the mark stays / 尚未复原，标记保留:")
+        for line in cleaned.differences:
+            click.echo(f"  {line}")
+        click.echo(
+            f"next: remove that by hand, then repeat; or: harness hosts clean {name} --accept / "
+            "请手工清除后重试，或以 --accept 接受现状"
+        )
+        ctx.exit(3)
+    if cleaned.reason:
+        how = "taken as it is 已接受现状" if not cleaned.restored else "as it was before 已复原"
+        click.echo(f"{name}: {how}; the mark is gone 已清除标记")
 
 
 @hosts_command.command("check")

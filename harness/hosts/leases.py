@@ -31,7 +31,7 @@ if [ -s lease ]; then read -r token until owner <lease
   [ "$until" -lt "$now" ] || { echo "$owner, for $((until - now)) s more"; exit 11; }
   echo "expired: $owner" >&2
 fi
-[ ! -s dirty ] || { cat dirty; exit 12; }
+[ DIRTY = too ] || [ ! -s dirty ] || { cat dirty; exit 12; }
 printf '%s %s %s\\n' TOKEN $((now + SECONDS)) OWNER >.lease.new && mv -f .lease.new lease
 """
 )
@@ -63,8 +63,10 @@ class HostDirty(InfrastructureError):
 class Lease:
     """Held from ``take`` to ``release``; ``check`` raises once it is lost. A thread of its own uses ``machine``."""
 
-    def __init__(self, machine: Machine, owner: str, seconds: int = LEASE_SECONDS) -> None:
+    def __init__(self, machine: Machine, owner: str, seconds: int = LEASE_SECONDS, *, dirty_too: bool = False) -> None:
+        """``dirty_too``: for a host that is to be put back now, so its mark does not matter."""
         self.machine, self.owner, self.seconds = machine, owner, seconds
+        self._take = _TAKE.replace("DIRTY", "too" if dirty_too else "not")
         self.token = secrets.token_hex(8)  #: fences: whoever took the host over has another one
         self._stop = threading.Event()
         self._lost = ""
@@ -78,7 +80,7 @@ class Lease:
         HostDirty: it is marked as dirty.
         InfrastructureError: it does not answer.
         """
-        done = self._under_lock(_TAKE)
+        done = self._under_lock(self._take)
         if done[0] == _HELD:
             raise HostBusy(f"{self.machine.name} is in use: {done[1]}", advice="wait, or add a host with these labels")
         if done[0] == _DIRTY:
@@ -141,6 +143,11 @@ class Lease:
 def mark_dirty(machine: Machine, why: str) -> None:
     """Nobody gets the host before a person looked at it. Raises as ``Machine.put``."""
     machine.put(f"{PLACE}/dirty", f"{why}\n".encode())
+
+
+def reason_of(machine: Machine) -> str:
+    """Why the host is marked dirty, empty where it is not. Raises as ``Machine.run``."""
+    return machine.run(f"cat {PLACE}/dirty 2>/dev/null", timeout=60).out.strip()
 
 
 def unmark(machine: Machine) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import grp
 import os
 import posixpath
@@ -11,6 +12,7 @@ import shlex
 from pathlib import Path
 
 from harness.errors import InfrastructureError
+from harness.hosts.keeping import note
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
@@ -19,6 +21,7 @@ from harness.system.bounded import MAX_FILE
 from harness.system.process import Completed
 
 KILL_AFTER = 5
+_MISSING = 196
 #: Beyond its limit a command has so long to end by itself.
 GRACE_SECONDS = 30
 
@@ -32,7 +35,6 @@ class LocalMachine:
     def __init__(self, name: str = "local", mark: str = "") -> None:
         self._name = name
         self.mark = mark  #: in the environment of every command
-        self.written: set[str] = set()  #: paths given to ``put``
 
     @property
     def name(self) -> str:
@@ -62,7 +64,8 @@ class LocalMachine:
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         q = shlex.quote
-        self.written.add(path)
+        if self.mark:
+            self._note(path)
         part = posixpath.join(posixpath.dirname(path), f".harness-{secrets.token_hex(6)}")
         if os.geteuid() == 0:
             user, _, group = owner.partition(":")
@@ -91,6 +94,15 @@ class LocalMachine:
                 advice="check disk, permissions and sudo",
             )
 
+    def _note(self, path: str) -> None:
+        """Note what was there, for a cell that is undone later."""
+        done = self.run(note(path) or "true", timeout=120)
+        if not done.ok:
+            raise InfrastructureError(
+                f"{self.name}: {path} cannot be kept before it is written: {done.text.strip()[-300:]}",
+                advice="check disk and permissions",
+            )
+
     def get(self, path: str) -> bytes:
         file = Path(path)
         if not file.is_file():  # a pipe or a device would be read without an end
@@ -105,10 +117,24 @@ class LocalMachine:
                 return stream.read(MAX_FILE)
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.name} has no {path}") from None
+        except PermissionError:
+            return self._get_as_root(path)
         except OSError as error:
             raise InfrastructureError(
-                f"{self.name}: {path} cannot be read: {error.strerror}", advice="run the harness as root"
+                f"{self.name}: {path} cannot be read: {error.strerror}", advice="check the disk"
             ) from error
+
+    def _get_as_root(self, path: str) -> bytes:
+        q = shlex.quote(path)
+        done = self.run(f"[ -f {q} ] || exit {_MISSING}; base64 -w 0 <{q}", timeout=120)
+        if done.rc == _MISSING:
+            raise FileNotFoundError(f"{self.name} has no {path}")
+        if not done.ok:
+            raise InfrastructureError(
+                f"{self.name}: {path} cannot be read: {done.err.strip()[-300:]}",
+                advice="run the harness as root, or allow sudo without a password",
+            )
+        return base64.b64decode(done.out)
 
     def address(self, port: int) -> tuple[str, int]:
         return "127.0.0.1", port

@@ -11,7 +11,7 @@ from harness.attest.idle import idle_facts
 from harness.errors import HarnessError
 from harness.hosts.inventory import Inventory
 from harness.hosts.local import LocalMachine
-from harness.hosts.provisioner import machine_of
+from harness.hosts.reaching import machine_of
 from harness.hosts.ssh import SshMachine
 from harness.model.attestation import Fact
 from harness.model.definitions import Accelerator, Cpu, Entry, Host, Os

@@ -10,24 +10,26 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.attest.architecture import Emulator
 from harness.attest.attestation import attest
 from harness.attest.idle import DEMANDED, idle_facts
 from harness.errors import Canceled, HarnessError, InfrastructureError
 from harness.hosts.inventory import Inventory
+from harness.hosts.keeping import note_folder, put_back
 from harness.hosts.leases import HostBusy, HostDirty, Lease, mark_dirty, unmark
 from harness.hosts.local import LocalMachine
+from harness.hosts.reaching import machine_of
 from harness.hosts.ssh import SshMachine
-from harness.hosts.state import HostState, keep_etc, look, restore
+from harness.hosts.undoing import Memory, remember, restore
 from harness.model.attestation import Attestation, Fact
 from harness.model.definitions import Cpu, Host, Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
-from harness.provision.installing import Installer, manager_of
+from harness.provision.installing import POLICY, Installer, manager_of
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, demand, weakest
 from harness.system.waiting import QUIET, Notice, Waiting
 
@@ -103,9 +105,11 @@ class LabHosts:
     def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
         started = time.monotonic()
         installer = Installer(machine, role.recipe, manager_of(role.os), keep=True, cancel=self.cancel)
+        self._note_archives(machine, role)
         try:
             facts = installer.install()
         finally:
+            put_back(machine, POLICY)  # the host's own, or none
             log = "\n".join(installer.log).encode()
             ledger.keep(f"install-{role.recipe.name}-{role.recipe.architecture}.log", log)
         ledger.event("environment", name=role.recipe.name, host=machine.name, packages=[vars(fact) for fact in facts])
@@ -117,6 +121,18 @@ class LabHosts:
             packages=tuple(facts),
             notes=(f"installed on {machine.name}",),
         )
+
+    def _note_archives(self, machine: Machine, role: Role) -> None:
+        """Note on the host the folders that archives are unpacked into, which no ``put`` sees."""
+        watch = self.inventory.host(machine.reference.name).watch
+        for file in role.recipe.archives:
+            compared = any(PurePosixPath(file.path).is_relative_to(root) for root in watch)
+            done = machine.run(note_folder(file.path, compared=compared), timeout=120)
+            if not done.ok:
+                raise InfrastructureError(
+                    f"{machine.name}: {file.path} cannot be noted: {done.text.strip()[-300:]}",
+                    advice="check the host's disk",
+                )
 
     def known_good(self, os: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
         role = Role(
@@ -198,8 +214,7 @@ class LabHosts:
     def _watched(self, leased: _Leased, ledger: Ledger) -> Iterator[None]:
         """Note the state of a leased host, and put it back at the end."""
         host, machine = leased.host, leased.machine
-        before = look(machine, host, self.keep)
-        keep_etc(machine)
+        memory = remember(machine, host, leased.mark, self.keep)
         ledger.intent("host", host.host)
         # Whatever ends this run: a host that was not put back must not pass for clean.
         mark_dirty(machine, f"{leased.lease.owner} worked here, and did not end in order")
@@ -207,14 +222,14 @@ class LabHosts:
         try:
             yield
         finally:
-            self._put_back(leased, before, ledger)
+            self._put_back(leased, memory, ledger)
 
-    def _put_back(self, leased: _Leased, before: HostState, ledger: Ledger) -> None:
+    def _put_back(self, leased: _Leased, memory: Memory, ledger: Ledger) -> None:
         """Undo what was done, or mark the host; a host that is another's now is left alone."""
         host, machine = leased.host, leased.machine
         try:
             leased.lease.check()
-            left = restore(machine, host, before, leased.mark, machine.written, self.keep)
+            left = restore(machine, host, memory)
             if left:
                 ledger.keep(f"host-{host.host}-dirty.txt", "\n".join(left).encode())
                 mark_dirty(machine, "\n".join(left[:200]))
@@ -266,10 +281,3 @@ class LabHosts:
 
 def _busy_words(busy: Sequence[InfrastructureError]) -> str:
     return f"a lab host: {'; '.join(error.message for error in busy)}"
-
-
-def machine_of(inventory: Inventory, host: Host, mark: str = "") -> SshMachine | LocalMachine:
-    """A way to a host of the inventory; nothing is connected to yet."""
-    if host.connection == "local":
-        return LocalMachine(host.host, mark)
-    return SshMachine(inventory, host.host, mark)

@@ -19,6 +19,7 @@ import paramiko
 from harness.errors import InfrastructureError
 from harness.hosts.forwarding import Forward
 from harness.hosts.inventory import CONNECT_SECONDS, Connection, HostUnreachable, Inventory
+from harness.hosts.keeping import note
 from harness.model.definitions import Hosts
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import UnsupportedVerbs, Verbs
@@ -43,7 +44,6 @@ class SshMachine:
     def __init__(self, inventory: Inventory, host: str, mark: str = "") -> None:
         self.inventory = inventory
         self.mark = mark  #: in the environment of every command
-        self.written: set[str] = set()  #: paths given to ``put``
         self.host = inventory.host(host)
         self._connection: Connection | None = None
         self._boot = ""  #: id of the host's boot when it was first seen
@@ -173,10 +173,10 @@ class SshMachine:
         )
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
-        self.written.add(path)
         part = f"{posixpath.join(posixpath.dirname(path), '.')}harness-{secrets.token_hex(6)}"
         q = shlex.quote
         script = (
+            f"{note(path) if self.mark else ''}\n"
             f"mkdir -p {q(posixpath.dirname(path) or '/')} && cat >{q(part)} "
             f"&& [ $(wc -c <{q(part)}) -eq {len(data)} ] && chmod {mode} {q(part)} "
             f"&& chown {q(owner)} {q(part)} && mv -f {q(part)} {q(path)} "

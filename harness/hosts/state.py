@@ -1,8 +1,14 @@
-"""What a lab host is before a cell and after it: packages, accounts, ports, files; compared, and put back."""
+"""What a lab host is before a cell and after it: packages, accounts, ports, mounts, files; and how both differ.
+
+Names of files on a host come from products, so they are bytes from end to end: the host writes records that end in NUL
+into a file of its own, and that file is fetched whole. Nothing of them is ever split by lines or put into shell text.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +16,6 @@ from harness.errors import InfrastructureError
 from harness.hosts.leases import PLACE
 from harness.model.definitions import Host
 from harness.model.machine import Machine
-from harness.provision.installing import LOADED
 
 #: Files that change by themselves, or that only say what is compared as packages and accounts anyway.
 LEFT_OUT = (
@@ -56,179 +61,197 @@ LEFT_OUT = (
         )
     ),
 )
-#: Folders of our own on a host, beside ``PLACE``.
-OWN = "/run/harness /var/log/harness /var/cache/harness"
-_OWN_LINES = tuple(f"{folder}/ " for folder in OWN.split())
-#: Of these only what folders are in them: a log of an account that is gone stops the next one of that name.
-FOLDERS = "/var/log /var/cache /var/spool"
-#: More entries than these are too many to compare file by file.
+#: Folders of the harness on a host, beside ``PLACE``.
+OWN = ("/run/harness", "/var/log/harness", "/var/cache/harness")
+#: Of these only the folders in them are compared: a log of an account that is gone stops the next one of that name.
+FOLDERS = ("/var/log", "/var/cache", "/var/spool")
+#: More entries, or more bytes of a listing, are too many to compare file by file.
 MOST_FILES = 400_000
+MOST_BYTES = 128_000_000
+#: Mounts below these come and go with logins and containers.
+TRANSIENT = ("/run/", "/proc/", "/sys/", "/dev/", "/var/lib/docker/", "/var/lib/containers/", "/snap/")
+#: Kinds of a state that are texts of a line each.
+LINES = ("packages", "users", "groups", "ports", "mounts")
 
 _LOOK = r"""
-echo '== packages'
+LC_ALL=C; export LC_ALL; umask 077; mkdir -p PLACE || exit 1
+{
+printf '== packages\0'
 if command -v dpkg-query >/dev/null; then
   dpkg-query -W -f '${db:Status-Abbrev}${Package}:${Architecture} ${Version}\n' | sed -n 's/^ii //p'
 else rpm -qa --qf '%{NAME}.%{ARCH} %{VERSION}-%{RELEASE}\n'; fi
-echo '== users'; getent passwd; echo '== groups'; getent group
-echo '== ports'
+printf '\0== users\0'; getent passwd; printf '\0== groups\0'; getent group
+printf '\0== ports\0'
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local remote state _; do
   [ "$state" != 0A ] || echo "$local"; done
-echo '== files'
-for d in PLACES; do [ ! -d "$d" ] || find "$d" -xdev \( SKIPPED \) -prune -o \
-  -type d -printf '%p/ - %m %U\n' -o \( -type f -o -type l \) -printf '%p %s %m %U\n'; done 2>/dev/null | head -n MOST
-find FOLDERS -xdev -mindepth 1 -maxdepth 1 -type d -printf '%p/ - - -\n' 2>/dev/null
-true
+printf '\0== mounts\0'; while read -r _ _ _ _ place _; do printf '%s\n' "$place"; done </proc/self/mountinfo
+printf '\0== roots\0'
+for d in ROOTS; do r=$(cd -P -- "$d" 2>/dev/null && pwd -P) && printf '%s\n' "$r"; done
+printf '\0== files\0'
+{ for d in ROOTS; do r=$(cd -P -- "$d" 2>/dev/null && pwd -P) || continue
+  find "$r" -xdev \( SKIPPED \) -prune -o ! -type s -printf '%y %s %m %U %G %T@\0%p\0%l\0'; done
+  find FOLDERS -xdev -mindepth 1 -maxdepth 1 -type d -printf '- - - - - -\0%p\0\0'; } 2>/dev/null | head -c MOST
+printf '== end\0'
+} >LIST
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostState:
-    """Sorted lines of each kind."""
+    """A host at a moment. ``files``: path -> what is compared of it (kind, size, mode, owner; a link's target).
 
-    packages: frozenset[str]
-    users: frozenset[str]
-    groups: frozenset[str]
-    ports: frozenset[str]
-    #: ``path size mode owner`` (no time: writing the same again changes nothing); folders end in /
-    files: frozenset[str]
-    processes: dict[int, str]
+    ``roots`` are the watched folders by their physical paths; nothing outside of them is ever removed.
+    """
+
+    packages: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    ports: frozenset[str] = frozenset()
+    mounts: frozenset[str] = frozenset()
+    roots: tuple[bytes, ...] = ()
+    files: Mapping[bytes, bytes]
+    processes: Mapping[int, str]
 
     def since(self, before: HostState) -> list[str]:
-        """What is not as before, in words; empty where all is."""
-        told = []
-        for kind in ("packages", "users", "groups", "ports", "files"):
+        """What differs from ``before``, in words; empty where nothing does."""
+        words: list[str] = []
+        for kind in LINES:
             old, new = getattr(before, kind), getattr(self, kind)
-            told += [f"{kind[:-1]} gone: {line}" for line in sorted(old - new)]
-            told += [f"{kind[:-1]} new: {line}" for line in sorted(new - old)]
-        return told
+            words += [f"{kind[:-1]} gone: {printable(line)}" for line in sorted(old - new)]
+            words += [f"{kind[:-1]} new: {printable(line)}" for line in sorted(new - old)]
+        for path in sorted(before.files.keys() | self.files.keys()):
+            was, now = before.files.get(path), self.files.get(path)
+            if was != now:
+                event = "new" if was is None else "gone" if now is None else "changed"
+                detail = " -> ".join(printable(entry) for entry in (was, now) if entry is not None)
+                words.append(f"file {event}: {printable(path)} ({detail})")
+        return words
 
 
-def look(machine: Machine, host: Host, keep: tuple[Path, ...] = ()) -> HostState:
-    """The state of a host now; what lies in ``keep`` is none of it.
+def printable(value: bytes | str) -> str:
+    """A name of a host in one line for people: what is not UTF-8 or not printable is escaped."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def look(machine: Machine, host: Host, keep: tuple[Path, ...] = (), roots: tuple[bytes, ...] = ()) -> HostState:
+    """The state of a host now, without what lies in ``keep``.
+
+    ``roots`` are the physical paths of the watched folders as an earlier look gave them: a link that took the place
+    of a watched folder meanwhile leads nowhere.
 
     Raises:
         InfrastructureError: it cannot be asked, or holds too many files.
     """
-    skipped = " -o ".join(f"-path {shlex.quote(path)}" for path in (*LEFT_OUT, *map(str, keep)))
-    places = " ".join(shlex.quote(place) for place in host.watch)
-    script = _LOOK.replace("SKIPPED", skipped).replace("PLACES", places).replace("MOST", str(MOST_FILES))
-    script = script.replace("FOLDERS", FOLDERS)
+    raw = state_bytes(machine, host, keep, roots)
+    return parse_state(machine.name, raw, machine.processes(), roots)
+
+
+def state_bytes(machine: Machine, host: Host, keep: tuple[Path, ...], roots: tuple[bytes, ...] = ()) -> bytes:
+    """The listing of ``look`` as the host writes it. Raises as ``look``."""
+    listing = f"{PLACE}/listing"
+    places = [root.decode() for root in roots] or list(host.watch)
+    changes = {
+        "ROOTS": " ".join(map(shlex.quote, places)),
+        "SKIPPED": " -o ".join(f"-path {shlex.quote(_literal(path))}" for path in (*LEFT_OUT, *map(str, keep))),
+        "FOLDERS": " ".join(FOLDERS),
+        "MOST": str(MOST_BYTES),
+        "LIST": listing,
+        "PLACE": PLACE,
+    }
+    script = re.sub("|".join(changes), lambda word: changes[word[0]], _LOOK)
     done = machine.run(script, timeout=300)
-    groups: dict[str, set[str]] = {}
-    lines: set[str] = set()
-    for line in done.out.splitlines():
-        if line.startswith("== "):
-            lines = groups.setdefault(line[3:], set())
-        elif line and not line.startswith(_OWN_LINES):
-            lines.add(line)
-    if not done.ok or set(groups) != {"packages", "users", "groups", "ports", "files"} or not groups["packages"]:
+    try:
+        raw = machine.get(listing) if done.ok else b""
+    except FileNotFoundError:
+        raw = b""
+    machine.run(f"rm -f {listing}", timeout=60)
+    if not raw.endswith(b"== end\0"):
         raise InfrastructureError(
-            f"{machine.name}: its state cannot be read: {done.err.strip()[-300:]}",
-            advice="the host needs find(1), getent and its package manager",
+            f"{machine.name}: its state cannot be read: {done.text.strip()[-300:]}",
+            advice="the host needs GNU find, getent and its package manager, and free space below /var/lib",
         )
-    if len(groups["files"]) >= MOST_FILES:
+    if len(raw) >= MOST_BYTES or raw.count(b"\0") > 3 * MOST_FILES:
         raise InfrastructureError(
-            f"{machine.name}: more than {MOST_FILES} files in {places}",
+            f"{machine.name}: more than {MOST_FILES} files, or {MOST_BYTES} bytes of names, in {' '.join(places)}",
             advice="name fewer places under watch in the inventory",
         )
-    return HostState(**{kind: frozenset(found) for kind, found in groups.items()}, processes=machine.processes())
+    return raw
 
 
-def keep_etc(machine: Machine) -> None:
-    """Keep /etc on the host, so that what a product changes there can be put back.
+def parse_state(name: str, raw: bytes, processes: Mapping[int, str], roots: tuple[bytes, ...] = ()) -> HostState:
+    """A listing as a state.
 
     Raises:
-        InfrastructureError: it cannot be kept.
+        InfrastructureError: the host ``name`` gave a listing that is incomplete, or watches all of its disk.
     """
-    done = machine.run(f"umask 077; mkdir -p {PLACE} && tar -C / -cf {PLACE}/etc.tar etc", timeout=300)
-    if not done.ok:
+    head, _, rest = raw.partition(b"== files\0")
+    sections = head.split(b"\0")
+    texts = dict(zip(sections[0::2], sections[1::2], strict=False))
+    lines = {
+        kind: frozenset(filter(None, texts.get(f"== {kind}".encode(), b"").decode(errors="replace").split("\n")))
+        for kind in LINES
+    }
+    lines["mounts"] = frozenset(place for place in lines["mounts"] if not place.startswith(TRANSIENT))
+    seen_roots = tuple(filter(None, texts.get(b"== roots", b"").split(b"\n")))
+    if not lines["packages"] or not lines["users"]:
         raise InfrastructureError(
-            f"{machine.name}: /etc cannot be kept: {done.text.strip()[-300:]}", advice="check the host's disk"
+            f"{name}: its packages or accounts cannot be listed", advice="the host needs dpkg or rpm, and getent"
         )
-
-
-def restore(
-    machine: Machine, host: Host, before: HostState, mark: str, written: set[str], keep: tuple[Path, ...] = ()
-) -> list[str]:
-    """Undo what a cell did: end what it started, remove what it installed, the files that it wrote (``written``) and
-    the folders that it made, put back /etc; gives what is still not as before. Other files are nobody's to remove.
-
-    Raises:
-        InfrastructureError: the host does not answer.
-    """
-    end_marked(machine, mark)
-    machine.run(f"[ ! -s {LOADED} ] || $(command -v docker || command -v podman) rmi -f $(cat {LOADED})", timeout=300)
-    for _ in range(2):  # what was removed may have been all that kept something else from being removed
-        now = look(machine, host, keep)
-        if not now.since(before):
-            break
-        machine.run(_undoing(before, now, written), timeout=900)
-        _end_orphans(machine, before)
-    machine.run(f"rm -rf {PLACE}/etc.tar {OWN}", timeout=60)
-    left = look(machine, host, keep).since(before)
-    return left + [f"process new: {args}" for args in marked(machine, mark).values()]
-
-
-def marked(machine: Machine, mark: str) -> dict[int, str]:
-    """Processes that were started with ``mark`` in their environment, and all that they started."""
-    if not mark:
-        return {}
-    done = machine.run(f"grep -lz '^HARNESS_MARK={mark}$' /proc/[0-9]*/environ 2>/dev/null", timeout=60)
-    pids = {int(line.split("/")[2]) for line in done.out.splitlines()}
-    return {pid: args for pid, args in machine.processes().items() if pid in pids}
-
-
-def end_marked(machine: Machine, mark: str) -> None:
-    for signal in ("TERM", "KILL"):
-        pids = " ".join(map(str, marked(machine, mark)))
-        if not pids:
-            return
-        machine.run(
-            f"kill -{signal} {pids} 2>/dev/null; n=0; while kill -0 {pids} 2>/dev/null && [ $n -lt 100 ]; "
-            "do sleep 0.1; n=$((n+1)); done",
-            timeout=60,
+    if b"/" in seen_roots or not all(is_utf8(root) for root in seen_roots):
+        raise InfrastructureError(
+            f"{name}: a watched folder leads to / or to a name that is not UTF-8",
+            advice="correct watch in the inventory",
         )
+    fields = rest.split(b"\0")
+    files: dict[bytes, bytes] = {}
+    own = {folder.encode() for folder in OWN}
+    for at in range(0, len(fields) - 4, 3):  # the end mark and what follows it are no record
+        meta, path, target = fields[at : at + 3]
+        if path not in own:
+            files[path] = _compared(meta, path, target)
+    return HostState(**lines, roots=roots or seen_roots, files=files, processes=processes)
 
 
-def _end_orphans(machine: Machine, before: HostState) -> None:
-    """End programs that came meanwhile and whose files are gone now: daemons that hide their environment."""
-    new = " ".join(str(pid) for pid in machine.processes() if pid not in before.processes)
-    if new:
-        machine.run(
-            f"for p in {new}; do a=$(tr '\\000' '\\n' </proc/$p/cmdline 2>/dev/null | head -n 1)\n"
-            "case $(readlink /proc/$p/exe) in *' (deleted)') kill -9 $p; continue ;; esac\n"
-            'case $a in /*) [ -e "${a%% *}" ] || kill -9 $p ;; esac; done; sleep 0.2',
-            timeout=60,
-        )
+def _compared(meta: bytes, path: bytes, target: bytes) -> bytes:
+    """What is compared of a file. Of /etc, which can be put back with its times, the time too: a product that writes
+    other text of the same length is seen there."""
+    kind, size, mode, user, group, changed = meta.split(b" ")
+    if kind == b"d":
+        return b" ".join((b"folder", mode, user, group))
+    if kind == b"l":
+        return b" ".join((b"link", user, group, b"to", target))
+    if kind == b"-":
+        return b"folder"
+    more = (b"at", changed.partition(b".")[0]) if path.startswith(b"/etc/") else ()
+    return b" ".join((kind, size, mode, user, group, *more))
 
 
-def _undoing(before: HostState, now: HostState, written: set[str]) -> str:
-    """Shell text that takes away what is new and puts back what was changed in /etc."""
-    packages = " ".join(shlex.quote(line.split()[0]) for line in sorted(now.packages - before.packages))
-    lines = []
-    if packages:
-        names = " ".join(
-            shlex.quote(line.split()[0].rpartition(":")[0] or line.split()[0])
-            for line in sorted(now.packages - before.packages)
-        )
-        lines.append(
-            f"if command -v apt-get >/dev/null; then DEBIAN_FRONTEND=noninteractive dpkg --purge {packages} || "
-            f"DEBIAN_FRONTEND=noninteractive apt-get -y -q purge {names}; "
-            f"elif command -v dnf >/dev/null; then dnf -y remove {packages}; else rpm -e {packages}; fi"
-        )
-    there = {line.rsplit(" ", 3)[0] for line in before.files}
-    now_there = {line.rsplit(" ", 3)[0] for line in now.files}
-    more = sorted(path for path in now_there - there if path.endswith("/") or path in written)
-    if more:
-        lines.append(
-            'while read -r f; do case $f in */) rm -rf "$f" ;; *) rm -f "$f" ;; esac; '
-            "done <<'HARNESS_FILES'\n" + "\n".join(more) + "\nHARNESS_FILES"
-        )
-    changed = {line.rsplit(" ", 3)[0] for line in before.files - now.files if line.startswith("/etc/")}
-    for path in sorted(changed):
-        lines.append(f"tar -C / -xpf {PLACE}/etc.tar {shlex.quote(path.lstrip('/'))}")
-    for kind, command in (("users", "userdel"), ("groups", "groupdel")):
-        here = {line.partition(":")[0] for line in getattr(now, kind)}
-        known = {line.partition(":")[0] for line in getattr(before, kind)}
-        lines += [f"{command} {shlex.quote(name)}" for name in sorted(here - known)]
-    return "\n".join(lines) or "true"
+def is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_folder(entry: bytes) -> bool:
+    """Whether what ``HostState.files`` says of a path is that it is a folder."""
+    return entry.startswith(b"folder")
+
+
+def topmost(paths: Iterable[bytes]) -> list[bytes]:
+    """Those of ``paths`` that lie below none of the others, in order of their bytes."""
+    every = set(paths)
+    return sorted(path for path in every if not any(parent in every for parent in parents(path)))
+
+
+def parents(path: bytes) -> Iterable[bytes]:
+    """The folders above a path, the nearest first, without /."""
+    while (path := path.rpartition(b"/")[0]) != b"":
+        yield path
+
+
+def _literal(path: str) -> str:
+    """A path for find's -path, which takes a pattern."""
+    return "".join(f"\\{char}" if char in "*?[\\" else char for char in path)

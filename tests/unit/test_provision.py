@@ -15,7 +15,6 @@ from harness.attest.serving import Service
 from harness.errors import InfrastructureError
 from harness.hosts import provisioner as hosts
 from harness.hosts.inventory import Inventory
-from harness.hosts.state import HostState
 from harness.machines import placing as resolving
 from harness.machines.placing import resolve
 from harness.model.attestation import Fact
@@ -129,33 +128,6 @@ def test_the_ram_disk_is_an_archive_that_others_read(tmp_path: Path) -> None:
     assert found["order"] == b"jbd2.ko\next4.ko\n"
     assert found["lib/m/ext4.ko"] == b"ext4" * 7
     assert found["bin/busybox"] == b"\x7fELF busybox"
-
-
-def test_what_differs_on_a_host_is_told_in_words() -> None:
-    empty: frozenset[str] = frozenset()
-    before = HostState(
-        packages=frozenset({"a 1"}),
-        users=empty,
-        groups=empty,
-        ports=empty,
-        files=frozenset({"/etc/x 3 644 0"}),
-        processes={},
-    )
-    after = HostState(
-        packages=frozenset({"a 1", "b 2"}),
-        users=empty,
-        groups=empty,
-        ports=frozenset({"0:1F90"}),
-        files=frozenset({"/etc/x 4 644 0"}),
-        processes={},
-    )
-    assert before.since(before) == []
-    assert after.since(before) == [
-        "package new: b 2",
-        "port new: 0:1F90",
-        "file gone: /etc/x 3 644 0",
-        "file new: /etc/x 4 644 0",
-    ]
 
 
 class Told:
