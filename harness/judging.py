@@ -1,14 +1,15 @@
 """Makes a verdict of observations, against the plan: what was declared and not seen counts as not known.
 
 Rules, in this order: a blocker that failed always wins; a blocker in error, miss or an unapproved skip leaves the
-cell inconclusive; failures and skips that a waiver accepts make it conditional; everything else is conformant. Cases
+cell inconclusive, and so does a suite that was asked for and of which no case applies; failures and skips that a
+waiver accepts make it conditional; everything else is conformant. Cases
 that certify nothing on the target are recorded only. A waiver never changes what was seen, and none accepts an error
 or a miss: nothing is known there that could be accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.definitions import Case, Waiver
@@ -38,10 +39,12 @@ def judge(
     emulated: bool,
     waivers: Sequence[Waiver] = (),
     axes: Mapping[str, str] | None = None,
+    asked: Collection[str] = (),
 ) -> Judgement:
     """Judge one cell. ``cases`` are pairs of suite and case, ``seen`` maps suite and case id to what was seen.
 
-    ``waivers`` are those that hold on the day of the test; ``axes`` are the cell's.
+    ``waivers`` are those that hold on the day of the test; ``axes`` are the cell's; ``asked`` are the names of the
+    suites that the matrix asks for: of each, something must have been seen.
     """
     waived: list[tuple[str, str, Waiver]] = []
 
@@ -74,6 +77,11 @@ def judge(
             unknown.append((Cause.TEST, f"{case.id} was skipped: {_first_line(one.detail)}"))
         elif one.result is Result.PASS:
             passed += 1
+    unknown += [
+        (Cause.CONFIG, reason)
+        for suite, ids, reason in unseen_suites(cases, seen, asked)
+        if not ids or sum(accepted(suite, identity) for identity in ids) < len(ids)
+    ]
     if failed:
         return Judgement(verdict=Verdict.NONCONFORMANT, message="; ".join(failed[:3]))
     if unknown:
@@ -85,6 +93,29 @@ def judge(
         told = "; ".join(f"{case} waived until {one.expires}: {one.because}" for _, case, one in waived[:3])
         return Judgement(verdict=Verdict.CONDITIONAL, message=told, waived=tuple(waived))
     return Judgement(verdict=Verdict.CONFORMANT)
+
+
+def unseen_suites(
+    cases: Sequence[tuple[str, Case]], seen: Mapping[tuple[str, str], Observation], asked: Collection[str]
+) -> list[tuple[str, tuple[str, ...], str]]:
+    """Suites that were asked for and of which no case applies: name, ids of the cases, and what is missing."""
+    unseen = []
+    for suite in dict.fromkeys(asked):
+        ids = tuple(case.id for name, case in cases if name == suite)
+        observations = [seen.get((suite, identity)) for identity in ids]
+        if not all(
+            observation is not None and observation.skip_reason is SkipReason.NOT_APPLICABLE
+            for observation in observations
+        ):
+            continue
+        details = dict.fromkeys(
+            _first_line(observation.detail).removeprefix("not-applicable:").strip()
+            for observation in observations
+            if observation is not None
+        )
+        reason = "; ".join(list(details)[:3]) or "it has no cases"
+        unseen.append((suite, ids, f"suite {suite} was asked for, and none of its cases applies: {reason}"))
+    return unseen
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:

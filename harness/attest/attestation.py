@@ -9,6 +9,7 @@ import time
 
 from harness.attest.architecture import NAMES, Emulator
 from harness.attest.serving import differing_ids
+from harness.attest.versions import states
 from harness.errors import InfrastructureError
 from harness.model.attestation import Attestation, Fact
 from harness.model.definitions import Cpu, Database, Os
@@ -289,7 +290,7 @@ def attest_database(database: Database, version: str, settings: dict[str, str]) 
             name="database version",
             declared=database.declared,
             observed=_first(version),
-            holds=bool(version) and database.declared in version,
+            holds=states(version, database.declared),
         )
     ]
     for name, value in database.settings.items():
@@ -302,9 +303,7 @@ def attest_version(what: str, printed: str, declared: str) -> Attestation:
     """A runtime or middleware: it must print a version, with the words that its definition declares."""
     seen = _first(printed)
     return Attestation(
-        facts=(
-            Fact(name=f"{what} version", declared=declared, observed=seen, holds=bool(seen) and declared in printed),
-        )
+        facts=(Fact(name=f"{what} version", declared=declared, observed=seen, holds=states(printed, declared)),)
     )
 
 

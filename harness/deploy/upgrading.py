@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from harness.attest.versions import states
 from harness.clients.http import HttpClient, ResourceClient
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
@@ -112,11 +112,11 @@ class Upgrade:
         if what.version_command is None:
             return
         deployment = self.deployment(what)
-        told = deployment.machine.run(what.version_command, timeout=60 * deployment.context.factor).text.strip()
-        if not re.search(rf"(?<![0-9.]){re.escape(what.version)}(?![0-9])", told):
+        printed = deployment.machine.run(what.version_command, timeout=60 * deployment.context.factor).text.strip()
+        if not states(printed, what.version):
             raise ProductFault(
-                f"version {what.version} was installed, and it says {told[:120] or 'nothing'}",
-                f"已安装版本 {what.version}，但其报告为 {told[:120] or '（无）'}",
+                f"version {what.version} was installed, and it says {printed[:120] or 'nothing'}",
+                f"已安装版本 {what.version}，但其报告为 {printed[:120] or '（无）'}",
             )
 
     def _has_data(self, what: Application) -> None:

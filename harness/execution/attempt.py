@@ -284,7 +284,14 @@ class Attempt:
             if one.files and one.holds(today):
                 cases = {found.rule for found in self.found if covers(one, self.found, found.rule, self.cell.axes)}
                 holding += [one.model_copy(update={"files": (), "case": case}) for case in sorted(cases)]
-        judgement = judge(self.cases, self.seen, emulated=self.emulated, waivers=holding, axes=self.cell.axes)
+        judgement = judge(
+            self.cases,
+            self.seen,
+            emulated=self.emulated,
+            waivers=holding,
+            axes=self.cell.axes,
+            asked=[suite.definition.suite for suite in self.suites_of_cell],
+        )
         self.facts["waived"] = [AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived]
         self.facts["notes"] += [
             f"waiver for {one.case} expired on {one.expires}: {one.because}"

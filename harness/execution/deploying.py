@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 
 from harness.attest.attestation import attest_database, attest_version
+from harness.attest.versions import line_of, states
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.deploy import deploy
@@ -18,7 +19,7 @@ from harness.execution.scanning import Scanning
 from harness.model.definitions import Application
 from harness.model.plan import UPGRADE
 from harness.model.recipe import Environment
-from harness.model.results import Observation, Result, SkipReason, State
+from harness.model.results import Cause, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed, install_over
 from harness.provision.provisioner import Machines
 
@@ -43,11 +44,37 @@ class Deploying(Scanning):
                 self.follow(deploy(deployment, self.lab.deployment_suite))
             else:
                 self.upgrade(self.former, deployment)
-            if self.application.version_command:
-                done = deployment.machine.run(self.application.version_command, timeout=60)
-                self.facts["version"] = done.out.strip()
+            self.check_version(deployment)
         self.facts["seconds"]["deployed"] = round(time.monotonic() - self.began, 2)
         return deployment
+
+    def check_version(self, deployment: Deployment) -> None:
+        """Whether the product says that it is the version that the report would name; else nothing is certified."""
+        command, declared = self.application.version_command, self.application.version
+        if not command:
+            return
+        done = deployment.machine.run(command, timeout=60 * self.factor)
+        if not done.ok:
+            if trouble := deployment.lab_trouble():
+                raise Ended(Result.MISS, Cause.INFRA, None, f"{trouble}; before that: version_command failed")
+            raise Ended(
+                Result.MISS,
+                Cause.CONFIG,
+                None,
+                f"version_command failed (exit {done.rc}), so the version under test is not known: {done.text[-500:]}\n"
+                "  next: correct version_command in application.yaml",
+            )
+        printed = done.text
+        self.facts["version"] = line_of(printed, declared)[:200]
+        if not states(printed, declared):
+            raise Ended(
+                Result.MISS,
+                Cause.CONFIG,
+                None,
+                f"declared is version {declared}, and version_command prints {self.facts['version'] or 'nothing'}: "
+                "nothing can be said of the version that is declared\n"
+                "  next: correct version in application.yaml, or submit what it names",
+            )
 
     def follow(self, steps: Iterable[Observation]) -> None:
         """Record the steps of a deployment; the first that does not pass ends the cell."""

@@ -32,7 +32,13 @@ class Lab:
         self.forks, self.place = forks, place
         place.mkdir(parents=True)
         (place / "engine").mkdir()
-        application = {**WEB, "ready": {"command": "true"}, "http": None, "version_command": "true"}
+        application = {
+            **WEB,
+            "ready": {"command": "true"},
+            "http": None,
+            "version_command": "print-version",
+            "version": "3.40.1",
+        }
         application.pop("http")
         self.folder = product(
             place / "p",

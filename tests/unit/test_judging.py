@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judging import judge, overall
-from harness.model.definitions import Case
+from harness.judging import Judgement, judge, overall
+from harness.model.definitions import Case, Waiver
 from harness.model.results import Cause, Observation, Result, SkipReason, Verdict
 
 
@@ -89,3 +89,56 @@ def test_a_campaign_is_conformant_only_if_every_cell_is(verdicts: list[Verdict])
     assert (found in good) == (bool(verdicts) and all(v in good for v in verdicts))
     if Verdict.NONCONFORMANT in verdicts:
         assert found is Verdict.NONCONFORMANT
+
+
+def of_suites(asked: list[str], *observations: Observation, waivers: tuple[Waiver, ...] = ()) -> Judgement:
+    cases = [(one.suite, case(int(one.case.removeprefix("C-")))) for one in observations]
+    return judge(
+        cases, {(one.suite, one.case): one for one in observations}, emulated=False, asked=asked, waivers=waivers
+    )
+
+
+def not_applicable(number: int, suite: str, why: str = "the application declares no http.resource") -> Observation:
+    return Observation(
+        case=f"C-{number}",
+        suite=suite,
+        result=Result.SKIP,
+        skip_reason=SkipReason.NOT_APPLICABLE,
+        detail=f"not-applicable: {why}",
+    )
+
+
+def test_a_suite_that_was_asked_for_and_of_which_nothing_applies_leaves_the_cell_inconclusive() -> None:
+    judgement = of_suites(
+        ["s", "http", "database"],
+        seen(1, Result.PASS),
+        not_applicable(2, "http"),
+        not_applicable(3, "http"),
+        not_applicable(4, "database"),
+    )
+    assert (judgement.verdict, judgement.cause) == (Verdict.INCONCLUSIVE, Cause.CONFIG)
+    assert judgement.message == (
+        "suite http was asked for, and none of its cases applies: the application declares no http.resource"
+    )
+
+
+def test_one_case_that_applies_is_enough_and_a_suite_that_nobody_asked_for_is_not_missed() -> None:
+    passed = Observation(case="C-3", suite="http", result=Result.PASS)
+    assert of_suites(["s", "http"], seen(1, Result.PASS), not_applicable(2, "http"), passed).verdict is (
+        Verdict.CONFORMANT
+    )
+    assert of_suites(["s"], seen(1, Result.PASS), not_applicable(2, "http")).verdict is Verdict.CONFORMANT
+
+
+def test_a_failure_is_the_verdict_whatever_did_not_apply() -> None:
+    judgement = of_suites(["s", "http"], seen(1, Result.FAIL), not_applicable(2, "http"))
+    assert judgement.verdict is Verdict.NONCONFORMANT
+
+
+def test_a_waiver_of_every_case_of_such_a_suite_makes_the_cell_conditional() -> None:
+    waiver = Waiver.model_validate(
+        {"case": "*", "because": "no such API", "approved_by": "QA", "evidence": "17", "expires": "2999-12-31"}
+    )
+    judgement = of_suites(["s", "http"], seen(1, Result.PASS), not_applicable(2, "http"), waivers=(waiver,))
+    assert judgement.verdict is Verdict.CONDITIONAL
+    assert [(suite, identity) for suite, identity, _ in judgement.waived] == [("http", "C-2")]
