@@ -8,6 +8,7 @@
     │   └── AttestationMismatch  a target is not what was declared                             (blocked)
     ├── UnsupportedVerb     the author of a suite: a machine cannot do what the suite asks of it
     ├── DeploymentError     vendor or operator: a deployment step did not complete
+    ├── SuiteError          the author of a suite: it asks for what cannot be
     ├── StepTimeout         a step did not end within its limit
     ├── Canceled            the operator stopped the campaign                                  exit 130
     └── HarnessBug          the harness's developers: please report it
@@ -107,6 +108,12 @@ class DeploymentError(HarnessError):
         super().__init__(message, advice=advice)
         self.step = step
         self.log = log
+
+
+class SuiteError(HarnessError):
+    """A suite asks for what cannot be: nothing is known of the product."""
+
+    cause = "test"
 
 
 class StepTimeout(HarnessError):

@@ -20,45 +20,63 @@ from harness.model.results import Cause, Result, SkipReason
 from harness.reading.parsing import parse
 from harness.runners.locust import run as locust_runner
 from harness.runners.locust.run import percentile, summarise
-from harness.runners.pytest.run import fold
+from harness.runners.pytest.outcomes import fold
+from harness.runners.pytest.session import Report, TestRun
 
 PROFILE = LoadProfile(rate=10, ramp=2, hold=4, p95_ms=100, error_rate=0.01)
 
 
-def record(kind: str = "", *, when: str = "call", text: str = "text", lab: str = "", cause: str = "") -> dict[str, Any]:
-    phases = {
-        name: {"outcome": "passed", "kind": "", "text": "", "exception": "", "cause": ""}
-        for name in ("setup", "call", "teardown")
-    }
+def finished(kind: str = "", *, when: str = "call", text: str = "text", lab: str = "", cause: str = "") -> TestRun:
+    """A test that ended; with ``kind``, something went wrong in one of its phases."""
+    reports = [Report(when=phase, outcome="passed") for phase in ("setup", "call", "teardown")]
     if kind:
-        phases[when] = {"outcome": "failed", "kind": kind, "text": text, "exception": "E", "cause": cause}
-    return {"phases": phases, "lab": lab}
+        bad = Report(when=when, outcome="failed", kind=kind, text=text, exception="E", cause=cause)
+        reports = [bad if report.when == when else report for report in reports]
+    return TestRun(limit=60, reports=reports, lab=lab, ended=True)
 
 
 @pytest.mark.parametrize(
-    ("given_record", "result", "cause", "reason"),
+    ("run", "result", "cause", "reason"),
     [
-        (record(), Result.PASS, None, None),
-        (record("product"), Result.FAIL, None, None),
-        (record("product", when="teardown"), Result.FAIL, None, None),
-        (record("product", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
-        (record("timeout"), Result.ERROR, Cause.TIMEOUT, None),
-        (record("unknown"), Result.ERROR, Cause.HARNESS, None),
-        (record("harness-error", cause="infra"), Result.ERROR, Cause.INFRA, None),
-        (record("skip", text="not-applicable: embedded"), Result.SKIP, None, SkipReason.NOT_APPLICABLE),
-        (record("skip", text="because I felt like it"), Result.ERROR, Cause.TEST, None),
+        (finished(), Result.PASS, None, None),
+        (finished("product"), Result.FAIL, None, None),
+        (finished("product", when="teardown"), Result.FAIL, None, None),
+        (finished("product", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
+        (finished("timeout"), Result.ERROR, Cause.TIMEOUT, None),
+        (finished("timeout", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
+        (finished("suite"), Result.ERROR, Cause.TEST, None),
+        (finished("suite", lab="not asked"), Result.ERROR, Cause.TEST, None),
+        (finished("harness"), Result.ERROR, Cause.HARNESS, None),
+        (finished("harness-error", cause="infra"), Result.ERROR, Cause.INFRA, None),
+        (finished("skip", text="not-applicable: embedded"), Result.SKIP, None, SkipReason.NOT_APPLICABLE),
+        (finished("skip", text="because I felt like it"), Result.ERROR, Cause.TEST, None),
     ],
 )
-def test_what_a_record_means(
-    given_record: dict[str, Any], result: Result, cause: Cause | None, reason: SkipReason | None
-) -> None:
-    assert fold(given_record)[:3] == (result, cause, reason)
+def test_what_a_test_means(run: TestRun, result: Result, cause: Cause | None, reason: SkipReason | None) -> None:
+    meaning = fold(run)
+    assert (meaning.result, meaning.cause, meaning.reason) == (result, cause, reason)
 
 
-def test_a_test_that_was_cut_off_is_not_passed() -> None:
-    cut = record()
-    del cut["phases"]["teardown"]
-    assert fold(cut)[:2] == (Result.ERROR, Cause.HARNESS)
+@pytest.mark.parametrize("phases", [(), ("setup",), ("setup", "call"), ("setup", "teardown"), ("call", "teardown")])
+def test_a_test_that_was_cut_off_is_not_passed(phases: tuple[str, ...]) -> None:
+    run = TestRun(limit=60, ended=True, reports=[Report(when=phase, outcome="passed") for phase in phases])
+    assert (fold(run).result, fold(run).cause) == (Result.ERROR, Cause.TEST)
+
+
+OUTCOMES = st.sampled_from(["passed", "failed", "skipped", "rerun", "error"])
+KINDS = st.sampled_from(["", "product", "suite", "harness", "timeout", "skip"])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["setup", "call", "teardown"]), OUTCOMES, KINDS, st.sampled_from(["", "sub"])))
+)
+def test_only_a_test_whose_reports_all_passed_is_a_pass(given_reports: list[tuple[str, str, str, str]]) -> None:
+    reports = [
+        Report(when=when, outcome=outcome, kind=kind, subtest=subtest) for when, outcome, kind, subtest in given_reports
+    ]
+    run = TestRun(limit=60, ended=True, reports=reports)
+    if any(report.outcome not in ("passed", "skipped") or report.kind for report in reports):
+        assert fold(run).result is not Result.PASS
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.1, 100))

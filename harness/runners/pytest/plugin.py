@@ -1,6 +1,4 @@
-"""The pytest plugin of a cell: fixtures for suites, and a record of every test as it ends.
-
-Loaded by ``harness.runners`` with ``-p harness.runners.pytest.plugin`` in pytest's own process. It offers:
+"""The fixtures that suites of pytest files use; pytest loads them with ``-p harness.runners.pytest.plugin``.
 
 =================  ==========================================================================================
 ``host``           pytest-testinfra's, on the application's machine, whatever that is made of
@@ -11,24 +9,21 @@ Loaded by ``harness.runners`` with ``-p harness.runners.pytest.plugin`` in pytes
 ``http``           requests to the product
 ``resource``       its declared resource: create, read, update, delete by key and text
 ``measure``        ``measure(name, value, unit)`` records a number
-``keep``           ``keep(name, text)`` stores evidence
+``keep``           ``keep(name, data, media="text/plain")`` stores evidence: text, or bytes of a picture, PDF, video
 ``settle``         ``settle(check, what=…)`` waits for a product that needs a moment
 =================  ==========================================================================================
 
-A failed assertion, or a ``ProductFault``, is the product's failure. Any other exception says nothing of the
-product and is recorded as an error. Only ``pytest.skip("REASON: text")`` with a known reason code is a skip.
+A failed assertion of a test, or a ``ProductFault`` anywhere, is the product's failure. Any other exception, also an
+assertion in a fixture, says nothing of the product and is recorded as an error of the suite. Only
+``pytest.skip("REASON: text")`` with a known reason code is a skip. See docs/guide.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import time
-from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
-from types import FrameType
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import pytest
 
@@ -37,71 +32,83 @@ from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.installation import Installation
 from harness.control.servers import CellDatabase
-from harness.errors import HarnessError, StepTimeout
+from harness.errors import StepTimeout, SuiteError
 from harness.model.context import CellContext
+from harness.runners.pytest.suite_process import recorder_of
 from harness.runners.pytest.testinfra import Host, MachineBackend
 from harness.system.wait import wait_until
 
-CONTEXT = "HARNESS_CONTEXT"
-RECORDS = "HARNESS_RECORDS"
-LIMITS = "HARNESS_LIMITS"
+_MEDIA = re.compile(r"[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*(;.*)?")
+#: Media type -> what its bytes begin with.
+_BEGINNINGS = {"image/png": b"\x89PNG\r\n\x1a\n", "application/pdf": b"%PDF-", "image/jpeg": b"\xff\xd8\xff"}
 
 
-class CaseTimeout(BaseException):
-    """The limit of a case ran out; derived so that no suite catches it by chance."""
+class Measure(Protocol):
+    """Records a number."""
+
+    def __call__(self, name: str, value: float, unit: str) -> None:
+        """Record ``value`` in ``unit``, as exact as it is.
+
+        Raises:
+            SuiteError: it is no finite number.
+        """
+        ...
 
 
-class _Cell:
-    """One connection for the whole session."""
+class Keep(Protocol):
+    """Stores evidence."""
 
-    def __init__(self) -> None:
-        self.context = CellContext.model_validate_json(Path(os.environ[CONTEXT]).read_text())
-        self.deployment = Deployment.of(self.context)
-        self.limits: dict[str, float] = json.loads(os.environ.get(LIMITS, "{}"))
+    def __call__(self, name: str, data: str | bytes, media: str = "text/plain") -> None:
+        """Store ``data`` under ``name``; ``media`` says what the bytes are (``image/png``, ``video/webm``).
 
-
-_cell = pytest.StashKey[_Cell]()
-_notes = pytest.StashKey[dict[str, Any]]()
+        Raises:
+            SuiteError: ``media`` is no media type, or the bytes are not what it says.
+        """
+        ...
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.has_plugin("pytest11.testinfra"):
         raise pytest.UsageError("pytest-testinfra's own host would be this machine, not the cell's")
-    config.stash[_cell] = _Cell()
 
 
 @pytest.fixture(scope="session")
 def target(pytestconfig: pytest.Config) -> CellContext:
-    return pytestconfig.stash[_cell].context
+    """The cell: ``axes``, ``architecture``, ``emulated``, ``factor``, ``application``, ``database``, ``secrets``."""
+    return recorder_of(pytestconfig).context
 
 
 @pytest.fixture(scope="module")
 def host(pytestconfig: pytest.Config) -> Host:
     """pytest-testinfra's ``host`` on the application's machine."""
-    return MachineBackend(pytestconfig.stash[_cell].deployment.machine).get_host()
+    recorder = recorder_of(pytestconfig)
+    return MachineBackend(recorder.deployment.machine).get_host()
 
 
 @pytest.fixture
 def application(pytestconfig: pytest.Config) -> Deployment:
     """The product, running and ready when the test begins."""
-    deployment = pytestconfig.stash[_cell].deployment
+    deployment = recorder_of(pytestconfig).deployment
     deployment.ensure_running()
     return deployment
 
 
 @pytest.fixture
 def installation(pytestconfig: pytest.Config) -> Installation:
-    cell = pytestconfig.stash[_cell]
-    return Installation(cell.context, cell.deployment.machine)
+    """What the product left on its machine."""
+    recorder = recorder_of(pytestconfig)
+    return Installation(recorder.context, recorder.deployment.machine)
 
 
 @pytest.fixture
 def database(pytestconfig: pytest.Config) -> CellDatabase:
-    return pytestconfig.stash[_cell].deployment.database
+    """The target's database."""
+    return recorder_of(pytestconfig).deployment.database
 
 
 @pytest.fixture
 def http(application: Deployment) -> Iterator[HttpClient]:
+    """Requests to the product; skipped as not applicable where it declares no http section."""
     if application.context.application.http is None:
         pytest.skip("not-applicable: the application declares no http section")
     client = HttpClient(application)
@@ -111,24 +118,44 @@ def http(application: Deployment) -> Iterator[HttpClient]:
 
 @pytest.fixture
 def resource(http: HttpClient) -> ResourceClient:
+    """The product's declared resource; skipped as not applicable where it declares none."""
     if http.resource is None:
         pytest.skip("not-applicable: the application declares no http.resource")
     return http.resource
 
 
 @pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[[str, float, str], None]:
+def measure(pytestconfig: pytest.Config) -> Measure:
+    """``measure(name, value, unit)`` records a number of the test that runs."""
+    recorder = recorder_of(pytestconfig)
+
     def record(name: str, value: float, unit: str) -> None:
-        note = {"name": name, "value": round(float(value), 3), "unit": unit}
-        _of(request.node)["measurements"].append(note)
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise SuiteError(f"measure({name!r}): {value!r} is no number") from error
+        if not math.isfinite(number):
+            raise SuiteError(
+                f"measure({name!r}): {number} is no finite number",
+                advice="measure what is finite, or assert that it is",
+            )
+        recorder.measurement(str(name), number, str(unit))
 
     return record
 
 
 @pytest.fixture
-def keep(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    def record(name: str, text: str) -> None:
-        _of(request.node)["evidence"].append({"name": name, "text": text})
+def keep(pytestconfig: pytest.Config) -> Keep:
+    """``keep(name, data, media="text/plain")`` stores evidence of the test that runs."""
+    recorder = recorder_of(pytestconfig)
+
+    def record(name: str, data: str | bytes, media: str = "text/plain") -> None:
+        if _MEDIA.fullmatch(media) is None:
+            raise SuiteError(f"keep({name!r}): {media!r} is no media type", advice="give one such as image/png")
+        content = data.encode(errors="backslashreplace") if isinstance(data, str) else bytes(data)
+        if not content.startswith(_BEGINNINGS.get(media, b"")):
+            raise SuiteError(f"keep({name!r}): the bytes are no {media}: they begin with {content[:16]!r}")
+        recorder.evidence(str(name), content, media)
 
     return record
 
@@ -147,92 +174,3 @@ def settle(target: CellContext) -> Callable[..., None]:
             ) from None
 
     return wait
-
-
-def _of(item: pytest.Item) -> dict[str, Any]:
-    return item.stash.setdefault(_notes, {"measurements": [], "evidence": [], "phases": {}})
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Bound each test by its case's limit, and write its record when it ended."""
-    limits = item.config.stash[_cell].limits
-    limit = limits.get(getattr(item, "originalname", item.name), limits.get("", 600.0))
-
-    def expire(_signal: int, _frame: FrameType | None) -> None:
-        raise CaseTimeout(f"the case did not end within {limit:.0f} s")
-
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    started = time.monotonic()
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-        _write(item, time.monotonic() - started)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    report = yield
-    notes = _of(item)
-    error = call.excinfo.value if call.excinfo is not None else None
-    notes["phases"][call.when] = {
-        "outcome": report.outcome,
-        "exception": type(error).__name__ if error is not None else "",
-        "kind": _kind(error),
-        "text": _told(error, report),
-        "cause": getattr(error, "cause", "harness") if isinstance(error, HarnessError) else "",
-    }
-    notes["log"] = "\n".join(f"--- {title}\n{text}" for title, text in report.sections)
-    return report
-
-
-def _kind(error: BaseException | None) -> str:
-    """What an exception says: of the product, of time, of the harness's surroundings, or nothing known."""
-    if error is None:
-        return ""
-    if isinstance(error, pytest.skip.Exception):
-        return "skip"
-    if isinstance(error, ProductFault | AssertionError | pytest.fail.Exception):
-        return "product"
-    if isinstance(error, CaseTimeout):
-        return "timeout"
-    return "harness-error" if isinstance(error, HarnessError) else "unknown"
-
-
-def _told(error: BaseException | None, report: Any) -> str:
-    if error is None:
-        return ""
-    if isinstance(error, ProductFault):
-        return f"{error}\n{error.log}".rstrip()
-    if isinstance(error, pytest.skip.Exception | HarnessError | CaseTimeout):
-        return str(error)
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return f"{first}\n\n{report.longrepr}"
-
-
-def _write(item: pytest.Item, seconds: float) -> None:
-    notes = _of(item)
-    lab = None
-    if any(phase["kind"] in ("product", "timeout") for phase in notes["phases"].values()):
-        lab = item.config.stash[_cell].deployment.lab_trouble()
-    record = {
-        "test": getattr(item, "originalname", item.name),
-        "nodeid": item.nodeid,
-        "seconds": round(seconds, 3),
-        "lab": lab,
-        **notes,
-    }
-    _append(record)
-
-
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    if report.failed:
-        _append({"collect": report.nodeid, "text": str(report.longrepr)})
-
-
-def _append(record: dict[str, Any]) -> None:
-    with Path(os.environ[RECORDS]).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -9,6 +9,7 @@ from _pytest.config import get_config
 
 import harness.runners.elf
 import harness.runners.pytest.plugin
+import harness.runners.pytest.suite_process
 
 get_config()  # imports pytest's own plugins
 

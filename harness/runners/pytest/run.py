@@ -1,28 +1,43 @@
-"""Runs a folder of pytest files against a cell and turns what the plugin recorded into observations."""
+"""Runs a folder of pytest files against a cell and turns what pytest told of each test into observations."""
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import json
-import sys
+import os
+import re
+import secrets
 import tempfile
 import threading
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from harness.errors import StepTimeout
+from harness.errors import Canceled, StepTimeout
 from harness.model.context import CellContext
 from harness.model.definitions import Case
 from harness.model.ledger import Ledger
 from harness.model.plan import LocatedSuite
-from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
+from harness.model.results import Cause, Measurement, Observation, Result
+from harness.runners.pytest.channel import KEY_BYTES, Reader
+from harness.runners.pytest.outcomes import Meaning, fold, worst_of
+from harness.runners.pytest.selection import Selection, select
+from harness.runners.pytest.session import Session, TestRun
 from harness.system.forking import ForkServer
-from harness.system.process import Completed, without_proxy
+from harness.system.process import without_proxy
 
-#: From bad to good; a case with several tests (parameters) takes the worst.
-_ORDER = [Result.FAIL, Result.ERROR, Result.MISS, Result.SKIP, Result.PASS]
 #: What a process that suites are forked from must have imported.
 PRELOAD = "harness.runners.pytest.preload"
-COLLECTION_SECONDS = 60
+#: Seconds, scaled by the target's factor: to collect, and between two messages where no test runs.
+COLLECTION_SECONDS = 60.0
+#: Seconds after the limit of a test, scaled: its own limit ended it, fixtures are torn down, the lab is looked at.
+GRACE_SECONDS = 60.0
+#: Bytes of pytest's output that are kept: the end of it.
+MAX_LOG = 8 * 2**20
+#: Exit status of pytest's process where the disk is full (``suite_process.NO_SPACE``, which this must not import).
+NO_SPACE = 74
 #: Word in a suite's files -> pytest plugin that it may need.
 OPTIONAL_PLUGINS = {
     "anyio": "anyio",
@@ -48,152 +63,251 @@ def run_pytest(
     """
     if not cases:
         return []
-    name = suite.definition.suite
+    name = suite.definition.suite.replace("/", "-")
     limits = {case.test: case.seconds * (1 if case.absolute else context.factor) for case in cases}
-    total = sum(limits.values()) + COLLECTION_SECONDS * context.factor
+    others = [case.test for case in suite.definition.cases if case.test not in limits]
     with tempfile.TemporaryDirectory(prefix="harness-pytest-") as scratch:
-        records, where = Path(scratch, "records.jsonl"), Path(scratch, "context.json")
-        where.touch(mode=0o600)  # it holds the cell's passwords
-        where.write_text(context.model_dump_json(by_alias=True))
-        wanted = " or ".join(case.test for case in cases)
-        plugins = [
-            "-p",
-            "harness.runners.pytest.plugin",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:pytest11.testinfra",
-            *_left_out(suite.folder),
-        ]
-        argv = [
-            *plugins,
-            "-W",
-            "ignore::pytest.PytestAssertRewriteWarning",
-            "-q",
-            "--tb=short",
-            "--color=no",
-            "--rootdir",
-            str(suite.folder),
-            "--import-mode=importlib",
-            "-k",
-            wanted,
-            str(suite.folder),
-        ]
-        if not any((suite.folder / name).exists() for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")):
-            argv[:0] = ["-c", "/dev/null"]  # else pytest would take settings from a folder further up
-        env = {
-            "HARNESS_CONTEXT": str(where),
-            "HARNESS_RECORDS": str(records),
-            "HARNESS_LIMITS": json.dumps(limits),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTEST_ADDOPTS": "",
-            **without_proxy(),
-        }
-        late: StepTimeout | None = None
-        done: Completed | None = None
-        try:
-            done = forks.run(
-                "harness.runners.pytest.run:pytest_main",
-                argv,
-                log=Path(scratch, "output.log"),
-                timeout=total,
-                cwd=suite.folder,
-                env=env,
-                cancel=cancel,
+        folder = Path(scratch)
+        spec, records, log = folder / "spec.json", folder / "records", folder / "output.log"
+        for path in (spec, records):  # the first holds the cell's passwords
+            path.touch(mode=0o600)
+        key = secrets.token_bytes(KEY_BYTES)
+        spec.write_text(
+            json.dumps(
+                {
+                    "arguments": arguments(suite.folder),
+                    "context": context.model_dump_json(by_alias=True),
+                    "folder": str(suite.folder),
+                    "key": key.hex(),
+                    "limits": limits,
+                    "others": others,
+                    "records": str(records),
+                }
             )
-        except StepTimeout as error:
-            late = error
-        found = _read(records)
-    output = done.text if done is not None else ""
-    ledger.keep(f"{name.replace('/', '-')}-{cases[0].when}-pytest.log", output.encode())
-    return [_observe(case, name, found, output, late, ledger) for case in cases]
+        )
+        with Reader(records, key) as reader:
+            session = _watched(reader, spec, log, suite.folder, context.factor, cancel, forks)
+        output = _tail(log)
+    ledger.keep(f"{name}-{cases[0].when}-pytest.log", output)
+    selection = select(session.names, [*limits, *others])
+    text = output.decode(errors="replace")
+    return [_observe(case, suite, session, selection, text, ledger) for case in cases]
 
 
-def pytest_main(*argv: str) -> int:
-    """pytest's own main, in a forked process."""
-    sys.argv = ["pytest", *argv]
-    sys.dont_write_bytecode = True
-    import pytest
-
-    return int(pytest.main(list(argv)))
-
-
-def _left_out(folder: Path) -> list[str]:
-    """Options that keep out installed plugins which no file of the suite mentions: together they cost a second."""
-    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in folder.rglob("*.py"))
+def arguments(folder: Path) -> list[str]:
+    """Arguments of pytest for a suite's folder; settings of a folder further up do not count."""
+    plugins = "".join(path.read_text(encoding="utf-8", errors="replace") for path in folder.rglob("*.py"))
+    unused = [plugin for word, plugin in OPTIONAL_PLUGINS.items() if word not in plugins]  # together they take a second
     return [
-        option for word, plugin in OPTIONAL_PLUGINS.items() if word not in text for option in ("-p", f"no:{plugin}")
+        "-c",
+        str(settings_of(folder) or "/dev/null"),
+        "-p",
+        "harness.runners.pytest.plugin",
+        *(option for plugin in ("cacheprovider", "pytest11.testinfra", *unused) for option in ("-p", f"no:{plugin}")),
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+        "-q",
+        "--tb=short",
+        "--color=no",
+        "--rootdir",
+        str(folder),
+        "--import-mode=importlib",
+        "--continue-on-collection-errors",
+        str(folder),
     ]
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:  # cut off when pytest was ended; what came before it is whole
-            break
-    return found
+def settings_of(folder: Path) -> Path | None:
+    """The file in ``folder`` that holds settings of pytest, in pytest's own order."""
+    for name in ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"):
+        if (folder / name).is_file():
+            return folder / name
+    project = folder / "pyproject.toml"
+    with contextlib.suppress(OSError, ValueError):
+        if "pytest" in tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {}):
+            return project
+    for name, section in (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
+        parser = configparser.ConfigParser(interpolation=None)
+        with contextlib.suppress(configparser.Error, UnicodeDecodeError):
+            if parser.read(folder / name, encoding="utf-8") and parser.has_section(section):
+                return folder / name
+    return None
+
+
+def _watched(
+    reader: Reader,
+    spec: Path,
+    log: Path,
+    folder: Path,
+    factor: float,
+    cancel: threading.Event,
+    forks: ForkServer,
+) -> Session:
+    """Run pytest and read what it tells, until it ends or overstays a limit that it does not keep itself."""
+    session, stop, over = Session(), threading.Event(), threading.Event()
+
+    def watch() -> None:
+        since = time.monotonic()
+        while not over.wait(0.1):
+            before = (len(session.runs), session.running, session.collected)
+            for message in reader.messages():
+                session.take(message)
+            if (len(session.runs), session.running, session.collected) != before:
+                since = time.monotonic()
+            limit = COLLECTION_SECONDS * factor
+            if session.running is not None:
+                limit = session.runs[session.running].limit + GRACE_SECONDS * factor
+            if time.monotonic() - since > limit:
+                session.late = _late(session, limit)
+            if session.late or cancel.is_set():
+                stop.set()
+                return
+
+    watcher = threading.Thread(target=watch, name="pytest-watcher", daemon=True)
+    watcher.start()
+    try:
+        session.rc = forks.run(
+            "harness.runners.pytest.suite_process:main",
+            [str(spec)],
+            log=log,
+            timeout=10 * 86_400,  # the watcher knows the limits
+            cwd=folder,
+            env={"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "", **without_proxy()},
+            cancel=stop,
+        ).rc
+    except (Canceled, StepTimeout):
+        if cancel.is_set():
+            raise Canceled("canceled while a suite ran") from None
+    finally:
+        over.set()
+        watcher.join()
+    for message in reader.messages():
+        session.take(message)
+    return session
+
+
+def _late(session: Session, limit: float) -> str:
+    if session.running is not None:
+        name = session.names[session.running].nodeid
+        return f"{name} did not end within {limit:.0f} s, and did not heed its limit either; pytest was ended"
+    if not session.collected:
+        return f"pytest did not collect the tests within {limit:.0f} s and was ended"
+    return f"pytest did nothing for {limit:.0f} s between tests and was ended"
+
+
+def _tail(path: Path) -> bytes:
+    """The end of pytest's output, also where pytest ran into a limit."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - MAX_LOG))
+            note = f"[{size - MAX_LOG} bytes before this are left out]\n".encode() if size > MAX_LOG else b""
+            return note + file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _observe(
-    case: Case, suite: str, found: list[dict[str, Any]], output: str, late: StepTimeout | None, ledger: Ledger
+    case: Case, suite: LocatedSuite, session: Session, selection: Selection, output: str, ledger: Ledger
 ) -> Observation:
-    mine = [record for record in found if record.get("test") == case.test]
-    if not mine:
-        if late is not None:
-            return Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.TIMEOUT, detail=late.message)
-        broken = next((record["text"] for record in found if "collect" in record), "")
-        detail = broken or f"pytest did not run {case.test}; its output ends:\n{output[-1500:]}"
-        return Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.TEST, detail=detail)
-    seen = [fold(record) for record in mine]
-    result, cause, reason, detail = min(seen, key=lambda one: _ORDER.index(one[0]))
-    evidence = [
-        ledger.keep(f"{case.id}-{note['name']}", note["text"].encode())
-        for record in mine
-        for note in record["evidence"]
-    ]
-    if any(record.get("log") for record in mine):
-        text = "\n".join(record.get("log", "") for record in mine)
-        evidence.append(ledger.keep(f"{case.id}-output.txt", text.encode()))
+    """What became of one case: the worst of its tests."""
+    indices = selection.items[case.test]
+    meanings = [_meaning(index, session) for index in indices] or [_absent(case.test, session, output)]
+    if case.test in selection.ambiguous:
+        names = ", ".join(selection.ambiguous[case.test])
+        meanings = [Meaning(Result.ERROR, Cause.TEST, None, f"{case.test} could be any of {names}: give one of them")]
+    worst = worst_of(meanings)
+    if worst.result is Result.PASS:
+        worst = _doubted(worst, session, selection, suite)
+    runs = [session.runs[index] for index in indices if index in session.runs]
+    evidence = [ledger.keep(f"{case.id}-{name}", data, media) for name, data, media in _named(runs)]
+    log = "\n".join(report.log for run in runs for report in run.reports if report.log)
+    if log and worst.result is not Result.PASS:
+        evidence.append(ledger.keep(f"{case.id}-captured.log", log.encode()))
     return Observation(
         case=case.id,
-        suite=suite,
-        result=result,
-        cause=cause,
-        skip_reason=reason,
-        detail=detail[:6000],
-        seconds=sum(record["seconds"] for record in mine),
+        suite=suite.definition.suite,
+        result=worst.result,
+        cause=worst.cause,
+        skip_reason=worst.reason,
+        detail=worst.text[:6000],
+        seconds=round(sum(run.seconds for run in runs), 3),
         evidence=tuple(evidence),
-        measurements=tuple(Measurement(**note) for record in mine for note in record["measurements"]),
+        measurements=tuple(Measurement(**note) for run in runs for note in run.measurements),
     )
 
 
-def fold(record: dict[str, Any]) -> tuple[Result, Cause | None, SkipReason | None, str]:
-    """What one record of the plugin means: result, cause, reason of a skip, text."""
-    phases = record["phases"]
-    bad = next((phases[when] for when in ("setup", "call", "teardown") if phases.get(when, {}).get("kind")), None)
-    if bad is None:
-        if set(phases) >= {"setup", "call", "teardown"} and all(p["outcome"] == "passed" for p in phases.values()):
-            return Result.PASS, None, None, ""
-        return Result.ERROR, Cause.HARNESS, None, f"the test did not run to its end: {sorted(phases)}"
-    text = bad["text"]
-    if record.get("lab"):
-        return Result.ERROR, Cause.INFRA, None, f"{record['lab']}; before that: {text}"
-    match bad["kind"]:
-        case "product":
-            return Result.FAIL, None, None, text
-        case "timeout":
-            return Result.ERROR, Cause.TIMEOUT, None, text
-        case "skip":
-            word = text.partition(":")[0].removeprefix("Skipped").strip()
-            try:
-                return Result.SKIP, None, SkipReason(word), text
-            except ValueError:
-                known = ", ".join(reason.value for reason in SkipReason)
-                return Result.ERROR, Cause.TEST, None, f"skip without a known reason code ({known}): {text}"
-        case "harness-error":
-            return Result.ERROR, Cause(bad["cause"] or "harness"), None, text
-    return Result.ERROR, Cause.HARNESS, None, f"unexpected {bad['exception']}: {text}"
+def _meaning(index: int, session: Session) -> Meaning:
+    """What became of one test."""
+    name = session.names[index].nodeid
+    run = session.runs.get(index)
+    if run is not None and run.ended:
+        return fold(run)
+    cause = Cause.INFRA if session.rc == NO_SPACE else Cause.TIMEOUT if session.late else Cause.TEST
+    if session.rc == NO_SPACE:
+        return Meaning(Result.MISS, cause, None, "the disk of the temporary folder is full: no record can be written")
+    if run is not None:
+        result = Result.ERROR if session.late else Result.MISS
+        return Meaning(result, cause, None, f"{name} did not end: {session.trouble or 'pytest stopped'}")
+    if index not in session.chosen:
+        return Meaning(
+            Result.MISS, Cause.TEST, None, f"{name} was deselected by the suite's own settings or hooks, so not run"
+        )
+    why = session.trouble or "pytest stopped before it (see its log)"
+    return Meaning(Result.MISS, cause, None, f"{name} was not run: {why}")
+
+
+def _absent(test: str, session: Session, output: str) -> Meaning:
+    """Why pytest has no test of this name."""
+    end = f"its output ends:\n{output[-1500:].strip()}"
+    if session.rc == NO_SPACE:
+        return Meaning(Result.MISS, Cause.INFRA, None, "the disk of the temporary folder is full")
+    if session.broken is not None:
+        return Meaning(Result.MISS, Cause(session.broken[0]), None, session.broken[1])
+    if session.late:
+        return Meaning(Result.MISS, Cause.TIMEOUT, None, f"{test} was not run: {session.late}")
+    if session.collect_errors:
+        told = "\n".join(f"{nodeid}: {text}" for nodeid, text in session.collect_errors)
+        return Meaning(Result.MISS, Cause.TEST, None, f"{_last_line(told)}\n{test} was not run:\n{told}")
+    if session.collect_skips and not session.names:
+        told = "; ".join(f"{nodeid}: {text}" for nodeid, text in session.collect_skips)
+        return Meaning(Result.MISS, Cause.TEST, None, f"{test} was not run, its file was skipped: {told}")
+    if not session.collected:
+        why = f"{_last_line(output)}\n{test} was not run: {session.trouble}; {end}"
+        return Meaning(Result.MISS, Cause.TEST, None, why)
+    known = ", ".join(sorted({name.function for name in session.names})[:20]) or "none"
+    return Meaning(Result.MISS, Cause.TEST, None, f"the suite has no test {test}; there are: {known}")
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _doubted(passed: Meaning, session: Session, selection: Selection, suite: LocatedSuite) -> Meaning:
+    """A pass that does not count, because pytest's end or the suite as a whole cannot be relied on."""
+    if session.trouble and not session.late:
+        return Meaning(Result.ERROR, Cause.TEST, None, f"it passed, and then {session.trouble}")
+    if selection.unlisted:
+        names = ", ".join(sorted({session.names[index].function for index in selection.unlisted})[:20])
+        return Meaning(
+            Result.ERROR,
+            Cause.TEST,
+            None,
+            f"it passed, but {suite.definition.suite} has tests that no case names, so that they were not run: {names}",
+        )
+    return passed
+
+
+def _named(runs: Sequence[TestRun]) -> Iterator[tuple[str, bytes, str]]:
+    """Evidence of a case with names that differ, without what no file name may hold."""
+    used: set[str] = set()
+    for run in runs:
+        for name, data, media in run.evidence:
+            plain = re.sub(r"[\x00-\x1f\x7f/\\]", "-", name)[:100].strip() or "evidence"
+            unique, number = plain, 1
+            while unique in used:
+                number += 1
+                stem, suffix = os.path.splitext(plain)  # noqa: PTH122  # a name, not a path
+                unique = f"{stem}-{number}{suffix}"
+            used.add(unique)
+            yield unique, data, media
