@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
+import datetime
+import hashlib
 from dataclasses import dataclass
 
+from harness.control.ends import End
 from harness.control.fault import ProductFault
+from harness.control.supervised import RUN, STARTS
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.model.context import CellContext
 from harness.model.definitions import ComposeFile
 from harness.model.machine import Machine
+from harness.model.templating import render
+from harness.system import shell
 from harness.system.process import Completed
 
 UP_SECONDS = 300.0
@@ -38,7 +43,13 @@ class Compose:
         return f"harness-{self.context.campaign}-{self.context.cell.rpartition('#')[2]}-{self.context.attempt}".lower()
 
     def install(self) -> None:
-        if not self.machine.run(f"test -f {shlex.quote(self.file.file)}", timeout=30).ok:
+        values = self.context.values()
+        variables = {
+            name: render(value, values, where="environment")
+            for name, value in self.context.application.environment.items()
+        }
+        self.machine.put(self._environment, shell.exports(variables).encode(), mode="0600")
+        if not self.machine.run(f"test -f {shell.quote(self.file.file)}", timeout=30).ok:
             raise ProductFault(f"the installed product has no {self.file.file}", f"安装后的产品缺少 {self.file.file}")
         done = self._compose("config -q", timeout=120)
         if not done.ok:
@@ -50,6 +61,8 @@ class Compose:
             )
 
     def start(self) -> bool:
+        self._note()
+        self.machine.run(f"rm -f {self._key}.asked", timeout=60)
         done = self._compose("up -d", timeout=UP_SECONDS * self.context.factor)
         if not done.ok:
             told = done.text.strip()[-600:]
@@ -61,27 +74,83 @@ class Compose:
         return self.running()
 
     def exit_code(self) -> int | None:
-        status, code, _ = self._state()
-        return code if status in ("exited", "dead", "stopped") else None
+        state = self._state()
+        return state.code if state.over else None
 
     def pid(self) -> int:
-        return self._state()[2]
+        return self._state().pid
 
     def running(self) -> bool:
-        return self._state()[0] == "running"
+        return self._state().status == "running"
 
     def log(self, lines: int) -> str:
-        return self._compose(f"logs --no-color --tail {lines}", timeout=60).out
+        return self._compose(f"logs --no-color --tail {lines} | tail -c 4000000", timeout=60).out
 
     def stop(self, seconds: float) -> tuple[float, int | None]:
+        self.asked()
         done = self._compose(f"stop -t {max(1, int(seconds))}", timeout=seconds * 3 + 60)
         code = self.exit_code()
         # The engine kills what does not end in time, and 137 tells.
         return done.seconds, None if code == 137 else code
 
     def kill(self) -> bool:
+        self.asked()
         self._compose("kill -s SIGKILL", timeout=60)
         return not self.running()
+
+    def asked(self) -> None:
+        self._note()
+        if not self._state().over:
+            self.machine.run(f"mkdir -p {STARTS} && : >{self._key}.asked", timeout=60)
+
+    def ends(self) -> list[End]:
+        self._note()
+        found = []
+        for line in self.machine.run(f"cat {self._key}.ends 2>/dev/null", timeout=60).out.splitlines():
+            if len(words := line.split()) == 4:
+                at, code, memory, restarted = words
+                found.append(
+                    End(
+                        start=self.file.service,
+                        status=int(code),
+                        memory=memory == "true",
+                        at=_seconds(at),
+                        restarted=restarted == "restarted",
+                    )
+                )
+        return found
+
+    def said(self, start: str, lines: int) -> str:
+        return self.log(lines)
+
+    def left(self) -> list[str]:
+        return []
+
+    def listening(self) -> str:
+        """Ports are published by the engine: nothing of them is known to be the product's own."""
+        return ""
+
+    @property
+    def _key(self) -> str:
+        whose = f"{self.context.campaign}/{self.context.cell}/{self.context.attempt}"
+        return f"{STARTS}/{hashlib.sha256(whose.encode()).hexdigest()[:12]}"
+
+    @property
+    def _environment(self) -> str:
+        """Variables for the compose file, which may use them or hand them on to its services."""
+        return f"{RUN}/compose.env"
+
+    def _note(self) -> None:
+        """Write down an end that nobody asked for, and restarts that the engine made by itself; each of them once."""
+        state = self._state()
+        lines = [f"{state.finished} {state.code} {state.memory} ended"] if state.over and not state.asked else []
+        lines += [f"restart/{n} {state.code} {state.memory} restarted" for n in range(state.restarts)]
+        for line in lines:
+            quoted = shell.quote(line)
+            self.machine.run(
+                f"mkdir -p {STARTS}; grep -qxsF -- {quoted} {self._key}.ends || echo {quoted} >>{self._key}.ends",
+                timeout=60,
+            )
 
     def remove(self) -> None:
         with contextlib.suppress(HarnessError):
@@ -100,7 +169,9 @@ class Compose:
                 advice="install docker compose (or podman-compose) on the host",
             )
         done = self.machine.run(
-            f"{self._words} -p {self.project} -f {shlex.quote(self.file.file)} {words}", timeout=timeout
+            f"[ ! -f {self._environment} ] || . {self._environment}; "
+            f"{self._words} -p {self.project} -f {shell.quote(self.file.file)} {words}",
+            timeout=timeout,
         )
         # Versions of compose tell it in many ways, a traceback among them; the engine itself is asked.
         if not done.ok and not self.machine.run(_ENGINE, timeout=60).ok:
@@ -110,14 +181,55 @@ class Compose:
             )
         return done
 
-    def _state(self) -> tuple[str, int, int]:
-        """State of the service's container, its exit status and process id."""
+    def _state(self) -> _State:
+        """State of the service's container."""
         done = self.machine.run(
             "e=$(command -v docker || command -v podman); for l in com.docker.compose io.podman.compose; do "
             f"c=$($e ps -aq --filter label=$l.project={self.project} --filter label=$l.service={self.file.service}); "
-            "[ -z \"$c\" ] || $e inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}}' $c; done "
-            "| head -n 1",
+            f'[ -z "$c" ] || $e inspect -f {shell.quote(_FORM)} $c; done | head -n 1; '
+            f"[ -e {self._key}.asked ] && echo asked",
             timeout=60,
         )
         words = done.out.split()
-        return (words[0], int(words[1]), int(words[2])) if len(words) == 3 else ("", 0, 0)
+        if len(words) < 6:
+            return _State()
+        return _State(
+            status=words[0],
+            code=int(words[1]),
+            pid=int(words[2]),
+            restarts=int(words[3]) if words[3].isdigit() else 0,
+            memory=words[4],
+            finished=words[5],
+            asked="asked" in words[6:],
+        )
+
+
+_FORM = (
+    "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}} {{.RestartCount}} {{.State.OOMKilled}} "
+    "{{if .State.FinishedAt}}{{json .State.FinishedAt}}{{else}}-{{end}}"
+)
+
+
+@dataclass(frozen=True)
+class _State:
+    """Of a service's container, as its engine tells it; ``finished`` names its last end."""
+
+    status: str = ""
+    code: int = 0
+    pid: int = 0
+    restarts: int = 0
+    memory: str = "false"
+    finished: str = "-"
+    asked: bool = False
+
+    @property
+    def over(self) -> bool:
+        return self.status in ("exited", "dead", "stopped")
+
+
+def _seconds(moment: str) -> float:
+    """Seconds since 1970 of an engine's time, in quotation marks; 0 for one that cannot be read."""
+    try:
+        return datetime.datetime.fromisoformat(moment.strip('"').partition(".")[0].rstrip("Z") + "+00:00").timestamp()
+    except ValueError:
+        return 0.0

@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from harness.control import ending
+from harness.control.ends import End, words
 from harness.control.fault import ProductFault
+from harness.control.limits import HarnessLimit, full_of_processes, harness_limit
+from harness.control.listening import explained, listeners
 from harness.control.protocol import Control, control_of
 from harness.control.servers import CellDatabase, CellServer
 from harness.errors import HarnessError, StepTimeout
 from harness.machines.opening import open_machine
-from harness.model.context import CellContext
+from harness.model.context import Access, CellContext
 from harness.model.machine import Machine, MachineReference
 from harness.model.templating import render
+from harness.system import shell
 from harness.system.wait import Deadline, wait_until
 
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
@@ -30,6 +35,7 @@ class Deployment:
     database: CellDatabase
     middleware: CellServer | None = None
     _control: Control | None = field(default=None, repr=False)
+    _answer: str = field(default="", repr=False)  #: what was seen when readiness was last asked
 
     @classmethod
     def of(cls, context: CellContext) -> Deployment:
@@ -116,16 +122,24 @@ class Deployment:
     def is_ready(self) -> bool:
         """Whether it serves now, by the declared readiness."""
         ready = self.context.application.ready
-        if ready.path is not None:
-            with contextlib.suppress(httpx.HTTPError):
-                # The product is on this machine: a proxy of the environment has nothing to do with it.
-                answer = httpx.get(
-                    self.url(ready.path), headers=self.headers(), trust_env=False, timeout=5 * self.context.factor
-                )
+        if ready.path is None:
+            command = render(ready.command or "false", self.context.values(), where="ready.command")
+            done = self.machine.run(command, timeout=30 * self.context.factor)
+            self._answer = f"its readiness command ended with {done.rc}: {done.text.strip()[-200:]}"
+            return done.ok
+        seconds = 5 * self.context.factor
+        try:
+            # The product is on this machine: a proxy of the environment has nothing to do with it.
+            with httpx.stream(
+                "GET", self.url(ready.path), headers=self.headers(), trust_env=False, timeout=seconds
+            ) as answer:
+                self._answer = f"GET {ready.path} gave status {answer.status_code}"
                 return answer.status_code in ready.status
-            return False
-        command = render(ready.command or "false", self.context.values(), where="ready.command")
-        return self.machine.run(command, timeout=30 * self.context.factor).ok
+        except httpx.TimeoutException:
+            self._answer = f"GET {ready.path}: no answer within {seconds:.0f} s"
+        except httpx.HTTPError as error:
+            self._answer = f"GET {ready.path}: {_plain(error)}"
+        return False
 
     def wait_ready(self) -> float:
         """Wait until it serves; gives the seconds it took.
@@ -136,7 +150,24 @@ class Deployment:
         """
         limit = self.context.application.ready.seconds * self.context.factor
         deadline = Deadline(limit)
-        looked = 0.0
+        try:
+            self._until_ready(limit)
+        except StepTimeout:
+            raise self._never_ready(limit, deadline) from None
+        passed = deadline.passed
+        # An answer counts for the process that was started: an earlier one's children may hold the port.
+        if (code := self.exit_code()) is not None:
+            fault = self.ended(code)
+            raise ProductFault(
+                f"something answers, but not what was started: {fault.en}",
+                f"有进程应答，但不是本次启动的进程：{fault.zh}",
+                fault.log,
+            )
+        return passed
+
+    def _until_ready(self, seconds: float) -> None:
+        """Raises ProductFault where it ended, StepTimeout where it did not serve within ``seconds``."""
+        deadline, looked = Deadline(seconds), 0.0
 
         def look() -> bool:
             nonlocal looked
@@ -148,11 +179,7 @@ class Deployment:
                     raise self.ended(code)
             return False
 
-        try:
-            wait_until(look, seconds=limit, what="readiness", interval=0.05, longest=0.1)
-        except StepTimeout:
-            raise self._never_ready(limit) from None
-        return deadline.passed
+        wait_until(look, seconds=seconds, what="readiness", interval=0.05, longest=0.1)
 
     def ensure_running(self) -> None:
         """Start it where it does not run. Raises as ``wait_ready``."""
@@ -194,64 +221,138 @@ class Deployment:
         if not self.control.kill():
             raise ProductFault("it outlived SIGKILL", "SIGKILL 后进程仍存在", self.log())
 
+    def expect_end(self) -> None:
+        """Say that the caller is about to end the product by other means than ``stop`` and ``kill``: the end that
+        follows is asked for. Raises InfrastructureError where the machine does not answer."""
+        self.control.asked()
+
+    def unasked_ends(self) -> list[End]:
+        """Every end since the cell's product was first started that nobody asked for, whether or not it was started
+        again since. Raises InfrastructureError where the machine does not answer."""
+        return self.control.ends()
+
+    def unasked(self, ends: list[End]) -> ProductFault:
+        """The failure that such ends are, with how each came, and the last lines that the product said before it."""
+        limit = self.context.application.limits.memory
+        logs = [f"--- before the end of {end.start}:\n{self.control.said(end.start, 20)}".rstrip() for end in ends[:3]]
+        return ending.unasked(ends, [words(end, limit) for end in ends], logs)
+
+    def demand_no_end(self) -> None:
+        """Raises:
+        ProductFault: the product has ended by itself since it was first started.
+        InfrastructureError: the machine does not answer.
+        """
+        if ends := self.unasked_ends():
+            raise self.unasked(ends)
+
     def lab_trouble(self) -> str | None:
-        """What is wrong with the machines and servers of the lab; None where a known-good probe finds all well."""
+        """What is wrong with the machines and servers of the lab; None where a known-good probe finds all well.
+
+        A machine that is full of the product's own processes is none of the lab's troubles: see ``limit_reached``.
+        """
         try:
-            if self.machine.run("true", timeout=30).rc != 0:
+            if self.machine.run("true", timeout=30).rc != 0 and self.limit_reached() is None:
                 return "a known-good command fails on the application's machine"
             if not self.database.ready():
                 return f"the database {self.context.database.database} does not answer"
+            if (trouble := self._no_way_to("database", self.context.access, self.context.database.placement)) or (
+                self.context.middleware_access is not None
+                and (trouble := self._no_way_to("middleware", self.context.middleware_access, "server"))
+            ):
+                return trouble
             if self.middleware is not None and not self.middleware.ready():
                 return f"the middleware {self.middleware.name} does not answer"
         except HarnessError as error:
-            return error.message
+            return error.message if self.limit_reached() is None else None
+        return None
+
+    def _no_way_to(self, role: str, access: Access, placement: str) -> str:
+        """Trouble between the product's machine and a server: its name, and TCP to its port; empty for none.
+
+        Asked with what is there: a machine without getent and without bash cannot be asked, and gives no trouble.
+        """
+        if placement != "server" or not access.host or not access.port:
+            return ""
+        host, port = shell.quote(access.host), access.port
+        done = self.machine.run(
+            f"if command -v getent >/dev/null; then getent hosts {host} >/dev/null || exit 41; fi; "
+            "command -v bash >/dev/null || exit 0; command -v timeout >/dev/null || exit 0; "
+            f"timeout {10 * self.context.factor:.0f} bash -c {shell.quote(f'exec 3<>/dev/tcp/{access.host}/{port}')} "
+            "2>/dev/null || exit 42",
+            timeout=60 * self.context.factor,
+        )
+        if done.rc == 41:
+            return f"the product's machine does not find the {role} by its name {access.host}"
+        if done.rc == 42:
+            return f"the product's machine does not reach the {role} at {access.host}, port {port}"
+        return ""
+
+    def limit_reached(self) -> str | None:
+        """A limit of its own machine that the product has used up, so that nothing works there any more."""
+        limits = self.context.application.limits
+        if not full_of_processes(self.machine, limits):
+            return None
+        return (
+            f"the product has filled its process limit of {limits.processes} (limits.processes of the application): "
+            f"nothing more can be started on its machine / 产品进程数已达上限 {limits.processes}（limits.processes）"
+        )
+
+    def harness_limit(self, fault: ProductFault) -> HarnessLimit | None:
+        """The limit of the harness or the lab that a failure speaks of, if any."""
+        text = f"{fault.en}\n{fault.log}"
+        if (limit := harness_limit(text, self.machine, has_ipv6=False)) is None or "IPv6" not in limit.en:
+            return limit
+        with contextlib.suppress(HarnessError):
+            return harness_limit(text, self.machine, has_ipv6="has-ipv6" in self.control.listening())
         return None
 
     def ended(self, code: int) -> ProductFault:
-        """What an exit status means, told in both languages."""
-        log = self.log()
-        label = f"{self.context.axes.get('cpu', '')} ({self.context.qemu_cpu or self.context.architecture})"
-        if code in (132, 4) or re.search(r"Illegal instruction|uncaught target signal 4", log):
-            return ProductFault(
-                f"it died with SIGILL (illegal instruction): it uses an instruction that {label} does not have; "
-                "build it for this CPU class",
-                f"进程因 SIGILL（非法指令）终止：使用了 {label} 不具备的指令；请针对该类 CPU 编译",
-                log,
-            )
-        if code == 126 or "Exec format error" in log or "cannot execute" in log:
-            return ProductFault(
-                "it cannot be executed: wrong architecture or no executable file",
-                "无法执行：架构不符或不是可执行文件",
-                log,
-            )
-        if code == 127:
-            return ProductFault(
-                "it cannot be executed: program or its ELF interpreter not found",
-                "无法执行：找不到程序或其 ELF 解释器",
-                log,
-            )
-        if code == 137 and self.out_of_memory():
-            limit = self.context.application.limits.memory
-            return ProductFault(
-                f"it was killed: it took more memory than its limit of {limit}",
-                f"进程被终止：内存超过限额 {limit}",
-                log,
-            )
-        if code > 128:
-            return ProductFault(f"it died with signal {code - 128}", f"进程因信号 {code - 128} 终止", log)
-        return ProductFault(f"it exited at once with status {code}", f"进程立即退出，状态码 {code}", log)
+        """What an exit status of the present start means, told in both languages."""
+        context = self.context
+        label = f"{context.axes.get('cpu', '')} ({context.qemu_cpu or context.architecture})"
+        memory = code == 137 and (any(end.memory for end in self.unasked_ends()[-1:]) or self.out_of_memory())
+        left = self.control.left() if code == 0 else []
+        limit = context.application.limits.memory
+        return ending.explained(code, self.log(), cpu=label, memory_limit=limit, memory=memory, left=left)
 
     def out_of_memory(self) -> bool:
         """Whether the kernel killed something in the product's container for memory."""
         text = self.machine.run(_MEMORY, timeout=30).out
         return any(int(count) > 0 for count in re.findall(r"^oom_kill (\d+)", text, re.MULTILINE))
 
-    def _never_ready(self, limit: float) -> ProductFault:
-        ready = self.context.application.ready
-        asked = f"GET {ready.path}" if ready.path is not None else "its readiness command"
-        asked_zh = f"GET {ready.path}" if ready.path is not None else "就绪检查命令"
+    def _never_ready(self, limit: float, deadline: Deadline) -> ProductFault:
+        """What was seen instead of readiness; it is asked for a little longer, to know whether it only comes late."""
+        seen = self._answer
+        late = min(20.0, max(3.0, limit / 2))
+        try:
+            self._until_ready(late)
+        except StepTimeout:
+            pass
+        else:
+            over = deadline.passed - limit
+            return ProductFault(
+                f"it got ready, but {over:.1f} s after its limit of {limit:.0f} s (ready.seconds, times the target's "
+                f"factor {self.context.factor:g})",
+                f"已就绪，但比限定的 {limit:.0f} 秒晚了 {over:.1f} 秒（ready.seconds × 系数 {self.context.factor:g}）",
+                self.log(),
+            )
+        where, where_zh = explained(listeners(self.control.listening()), self.context.application.ports.values())
+        more, more_zh = (f"; {where}", f"；{where_zh}") if where else ("", "")
         return ProductFault(
-            f"it runs but never got ready: {asked} gave no good answer within {limit:.0f} s",
-            f"进程在运行但未就绪：{limit:.0f} 秒内 {asked_zh} 没有正确响应",
+            f"it runs but never got ready within {limit:.0f} s: {seen}{more}",
+            f"进程在运行，但 {limit:.0f} 秒内未就绪：{seen}{more_zh}",
             self.log(),
         )
+
+
+def _plain(error: httpx.HTTPError) -> str:
+    """Why there was no answer, in words."""
+    text = str(error)
+    for word, meaning in (
+        ("refused", "connection refused"),
+        ("reset", "connection reset"),
+        ("disconnected", "the connection was closed without an answer"),
+    ):
+        if word in text.lower():
+            return meaning
+    return f"no answer ({type(error).__name__}: {text})"

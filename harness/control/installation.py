@@ -65,7 +65,7 @@ class Installation:
         new = {
             pid: args
             for pid, args in self.machine.processes().items()
-            if pid not in self.context.ran_before and f"{RUN}/supervise.sh" not in args
+            if pid not in self.context.ran_before and f"{RUN}/control.sh" not in args
         }
         context = self.context
         own = context.application_machine

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from harness.control.compose import Compose
+from harness.control.ends import End
 from harness.control.supervised import LOG, RUN, Supervised
 from harness.control.systemd import Systemd
 from harness.errors import AttestationMismatch
@@ -46,6 +47,28 @@ class Control(Protocol):
 
     def kill(self) -> bool:
         """SIGKILL; whether it is gone."""
+        ...
+
+    def asked(self) -> None:
+        """Note that the end which follows is asked for: the caller is about to end the product by other means."""
+        ...
+
+    def ends(self) -> list[End]:
+        """Every end of this attempt that nobody asked for, those before which the product was started again too; by
+        time."""
+        ...
+
+    def said(self, start: str, lines: int) -> str:
+        """The last lines that the product printed in one of its starts (``End.start``)."""
+        ...
+
+    def left(self) -> list[str]:
+        """Command lines of what the product started and still runs, whether or not its first process does."""
+        ...
+
+    def listening(self) -> str:
+        """The kernel's tables of TCP sockets, with a line ``socket INODE`` for each of the product's own where they are
+        known, and ``has-ipv6`` where the machine has IPv6."""
         ...
 
     def remove(self) -> None:

@@ -1,24 +1,31 @@
-"""A product that runs in the foreground under a shell of ours, which notes how it ended."""
+"""A product that runs in the foreground under a shell of ours, which notes how it ended.
+
+``control.sh`` does the work on the machine: the product has a session of its own, apart from the shell that waits for
+it, and each start and each end is kept in files there.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
+from harness.control.ends import End
+from harness.control.fault import ProductFault
+from harness.errors import InfrastructureError
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
+from harness.system import shell
+from harness.system.process import Completed
 
 RUN = "/run/harness"
 LOG = "/var/log/harness/app.log"
-
-
-def _end(seconds: float) -> str:
-    """Shell text that waits for the end of the present start and prints its status."""
-    return (
-        f"e={RUN}/app.exit.$(cat {RUN}/app.run); n=0; "
-        f"while [ ! -s $e ] && [ $n -lt {int(seconds * 10)} ]; do sleep 0.1; n=$((n+1)); done; cat $e"
-    )
+STARTS = "/var/log/harness/starts"
+SCRIPT = Path(__file__).with_name("control.sh")
+_HELD = 97  #: status of ``start``: a declared port is held by what an earlier start left behind
 
 
 @dataclass
@@ -27,80 +34,136 @@ class Supervised:
 
     context: CellContext
     machine: Machine
-    _run: str = field(default="", repr=False)  #: names the start whose end is looked for
 
     def install(self) -> None:
-        if not self._own_control:
-            self.machine.run(self._control(), timeout=60)
+        user = shell.quote(self.context.application.user)
+        done = self.machine.run(
+            f"mkdir -p {RUN} {STARTS} && touch {LOG}\n"
+            f"cat >{RUN}/control.sh {shell.here(SCRIPT.read_text(encoding='utf-8'), 'HARNESS_CONTROL')}"
+            f"cat >{RUN}/start.sh {shell.here(self._start_script(), 'HARNESS_START')}"
+            f"chmod 0700 {RUN}/start.sh && chown -R {user} {RUN} {STARTS} {LOG}",
+            timeout=60 * self.context.factor,
+        )
+        if not done.ok:
+            raise InfrastructureError(
+                f"{self.machine.name}: the scripts that start the product cannot be written: {done.text[-300:]}",
+                advice="check the machine's disk, and that the product's user exists",
+            )
 
     @property
-    def _own_control(self) -> bool:
-        """Whether the product's user may write the scripts itself, with the command that starts it."""
-        return self.context.application.user == "root"
-
-    def _control(self) -> str:
-        """Shell text that writes the scripts."""
+    def command(self) -> str:
+        """The command as the definition gives it, with its templates filled."""
         application = self.context.application
+        return render(application.start or "false", self.context.values(), where="start").strip()
+
+    def _start_script(self) -> str:
+        """The product's first process: a shell, which the last program takes the place of where that is safe."""
         values = self.context.values()
-        command = render(application.start or "false", values, where="start").strip()
-        exports = "".join(
-            f"export {name}='{render(value, values, where='environment')}'\n"
-            for name, value in application.environment.items()
-        )
-        # The inner shell becomes the product, so its pid is the product's; the outer one notes how it ended.
-        # Each start has a name, so that the end of an earlier one is never taken for its own.
-        start = f"{exports}echo $$ >{RUN}/app.pid\nexec {command}\n"
-        supervise = (
-            f'echo "--- start $1" >>{LOG}\nsh {RUN}/start.sh >>{LOG} 2>&1 </dev/null\necho $? >{RUN}/app.exit.$1\n'
-        )
+        variables = {
+            name: render(value, values, where="environment")
+            for name, value in self.context.application.environment.items()
+        }
+        command = self.command
         return (
-            f"mkdir -p {RUN} /var/log/harness && touch {LOG} && chown '{application.user}' {RUN} {LOG}\n"
-            f"cat >{RUN}/start.sh <<'HARNESS_START'\n{start}HARNESS_START\n"
-            f"cat >{RUN}/supervise.sh <<'HARNESS_START'\n{supervise}HARNESS_START\n"
+            f"echo $$ >{STARTS}/$1.pid\necho $$ >{RUN}/app.pid\nset --\n"
+            f"{shell.exports(variables)}{shell.replacing(command) or command}\n"
         )
 
     def start(self) -> bool:
-        self._run = secrets.token_hex(4)
-        # One command for all of it, because each costs the engine a twentieth of a second, and an emulated one more.
-        done = self.machine.run(
-            f"{self._control() if self._own_control else ''}"
-            f"rm -f {RUN}/app.pid; echo {self._run} >{RUN}/app.run\n"
-            f"setsid sh {RUN}/supervise.sh {self._run} </dev/null >/dev/null 2>&1 &\n"
-            f"n=0; while [ ! -s {RUN}/app.pid ] && [ $n -lt 50 ]; do sleep 0.02; n=$((n+1)); done\n"
-            f"kill -0 $(cat {RUN}/app.pid) 2>/dev/null",
-            timeout=30 * self.context.factor,
-            user=self.context.application.user,
-        )
+        ports = " ".join(f"{port:04X}" for port in self.context.application.ports.values())
+        name = f"{self._key}-{secrets.token_hex(4)}"
+        verb = shell.join(("start", name, ports))
+        done = self._run(verb, seconds=60)
+        if not done.ok and not self.machine.run(f"test -f {RUN}/control.sh", timeout=60).ok:
+            self.install()  # the machine was restarted, or the product's removal took the folder
+            done = self._run(verb, seconds=60)
+        if done.rc == _HELD:
+            left = self._run("left", seconds=60).out.strip()
+            raise ProductFault(
+                f"it cannot be started again: its port is still held by what an earlier start left running: "
+                f"{left.splitlines()[0] if left else 'a process that cannot be named'}",
+                "无法再次启动：端口仍被此前启动遗留的进程占用",
+                left or self.log(40),
+            )
         return done.ok
 
     def exit_code(self) -> int | None:
-        # Another process may have started it since; and our own start may not have been noted yet.
-        own = self._run or "none"
-        pending = f'[ "$r" != {own} ] && [ {own} != none ] && [ ! -e {RUN}/app.exit.{own} ]'
-        done = self.machine.run(f"r=$(cat {RUN}/app.run); {pending} || cat {RUN}/app.exit.$r 2>/dev/null", timeout=30)
-        text = done.out.strip()
-        return int(text) if text.isdigit() else None
+        _, _, status = self._state()
+        return int(status) if status.isdigit() else None
 
     def pid(self) -> int:
-        text = self.machine.run(f"cat {RUN}/app.pid 2>/dev/null", timeout=30).out.strip()
-        return int(text) if text.isdigit() else 0
+        return self._state()[0]
 
     def running(self) -> bool:
-        return self.machine.run(f"kill -0 $(cat {RUN}/app.pid) 2>/dev/null", timeout=30).ok
+        return self._state()[1]
 
     def log(self, lines: int) -> str:
-        return self.machine.run(f"tail -n {lines} {LOG} 2>/dev/null", timeout=30).out
+        return self.machine.run(f"tail -c 4000000 {LOG} 2>/dev/null | tail -n {lines}", timeout=60).out
 
     def stop(self, seconds: float) -> tuple[float, int | None]:
-        signal = self.context.application.stop
-        done = self.machine.run(
-            f"kill -{signal} $(cat {RUN}/app.pid) 2>/dev/null; {_end(seconds)}", timeout=seconds * 3 + 30
-        )
+        whom = "process" if shell.replacing(self.command) else "group"
+        verb = f"stop {self.context.application.stop} {int(seconds * 10)} {whom}"
+        done = self._run(verb, seconds=seconds * 3 + 60)
         text = done.out.strip()
         return done.seconds, int(text) if text.isdigit() else None
 
     def kill(self) -> bool:
-        return self.machine.run(f"kill -9 $(cat {RUN}/app.pid); {_end(10)}", timeout=60).ok
+        return self._run("kill", seconds=60).ok
+
+    def asked(self) -> None:
+        self._run("asked")
+
+    def ends(self) -> list[End]:
+        done = self._run(f"ends {self._key}")
+        if done.rc == 127 or "control.sh" in done.err:
+            self.install()
+            done = self._run(f"ends {self._key}")
+        if not re.search(r"^starts [1-9]", done.out, re.MULTILINE):
+            raise InfrastructureError(
+                f"{self.machine.name}: what the harness noted of the product's starts and ends is gone from {STARTS}: "
+                f"{done.text.strip()[-200:]}",
+                advice="see what removed it: the product's removal, or something else on the machine",
+            )
+        found = []
+        for line in done.out.splitlines():
+            if match := re.fullmatch(r"(\S+) (\d+|lost) (\d+) (\d+)", line):
+                name, status, memory, at = match.groups()
+                number = None if status == "lost" else int(status)
+                # A killed process that was counted with the kernel's is one of its own killing.
+                found.append(
+                    End(start=name, status=number, memory=int(memory) > 0 and number in (None, 137), at=float(at))
+                )
+        return sorted(found, key=lambda end: end.at or float("inf"))
+
+    def said(self, start: str, lines: int) -> str:
+        return self._run(f"said {shell.quote(start)} {lines}").out
+
+    def left(self) -> list[str]:
+        return [line.partition(" ")[2].strip() for line in self._run("left").out.splitlines()]
+
+    def listening(self) -> str:
+        return self._run("listening").out
 
     def remove(self) -> None:
         """What it wrote lies in the harness's own folders, which go with the cell."""
+
+    @property
+    def _key(self) -> str:
+        """Begins the names of all starts of this attempt."""
+        whose = f"{self.context.campaign}/{self.context.cell}/{self.context.attempt}"
+        return hashlib.sha256(whose.encode()).hexdigest()[:12]
+
+    def _state(self) -> tuple[int, bool, str]:
+        """Process id, whether it lives, and status of the present start."""
+        words = self._run("state").out.split()
+        if len(words) != 4:
+            return 0, False, "-"
+        return int(words[1]), words[2] == "1", words[3]
+
+    def _run(self, verb: str, *, seconds: float = 30) -> Completed:
+        """One verb of the script, as the product's user: only that may look into its processes."""
+        return self.machine.run(
+            f"sh {RUN}/control.sh {verb}",
+            timeout=seconds * max(1.0, self.context.factor),
+            user=self.context.application.user,
+        )

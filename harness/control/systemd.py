@@ -3,21 +3,37 @@ the cell (systemd.unit(5))."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-import shlex
-import time
+import signal
 from dataclasses import dataclass
 
+from harness.control.ends import End
 from harness.control.fault import ProductFault
-from harness.control.supervised import RUN
+from harness.control.supervised import RUN, STARTS
+from harness.errors import StepTimeout
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
-from harness.system.wait import Deadline
+from harness.system import shell
+from harness.system.wait import wait_until
 
 _SHOW = "ActiveState,Result,MainPID,ExecMainPID,ExecMainCode,ExecMainStatus,Job,LoadState,ConditionResult"
 #: CLD_EXITED of waitid(2), which ExecMainCode gives; the others are ends by a signal.
 _EXITED = 1
+#: Run by systemd after each end (ExecStopPost=, systemd.service(5)); it notes those that nobody asked for.
+_ENDED = """[ -e {asked} ] ||
+echo "${{EXIT_CODE:-none}} ${{EXIT_STATUS:-none}} ${{SERVICE_RESULT:-none}} $(date +%s)" >>{ends}
+exit 0
+"""
+_LISTENING = """
+g=$(systemctl show -p ControlGroup --value {unit})
+for p in $(cat /sys/fs/cgroup$g/cgroup.procs /sys/fs/cgroup/systemd$g/cgroup.procs 2>/dev/null); do
+  ls -l /proc/$p/fd 2>/dev/null
+done | sed -n 's/.*socket:\\[\\([0-9]*\\)\\].*/socket \\1/p'
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
+[ -s /proc/net/if_inet6 ] && echo has-ipv6
+"""
 
 
 @dataclass
@@ -41,10 +57,15 @@ class Systemd:
         )
         self.machine.put(f"{RUN}/app.env", variables.encode(), mode="0600")
         limit = application.stop_seconds * self.context.factor
-        text = f"[Service]\nEnvironmentFile=-{RUN}/app.env\nRestart=no\nTimeoutStopSec={limit:.0f}\n"
+        text = (
+            f"[Service]\nEnvironmentFile=-{RUN}/app.env\nRestart=no\nTimeoutStopSec={limit:.0f}\n"
+            f"ExecStopPost=+/bin/sh {RUN}/ended.sh\n"
+        )
         self.machine.put(f"{self._drop_in}/90-harness.conf", text.encode())
+        self.machine.put(f"{RUN}/ended.sh", _ENDED.format(asked=self._asked, ends=self._ends).encode())
         done = self.machine.run(
-            f"systemctl daemon-reload && systemctl cat {shlex.quote(self.unit)}", timeout=60 * self.context.factor
+            f"mkdir -p {STARTS} && systemctl daemon-reload && systemctl cat {shell.quote(self.unit)}",
+            timeout=60 * self.context.factor,
         )
         if not done.ok:
             raise ProductFault(
@@ -55,9 +76,9 @@ class Systemd:
 
     def start(self) -> bool:
         # --no-block: a unit that says itself when it is ready may take long, and readiness is ours to watch.
-        unit = shlex.quote(self.unit)
+        unit = shell.quote(self.unit)
         done = self.machine.run(
-            f"systemctl reset-failed {unit} 2>/dev/null; systemctl start --no-block {unit}",
+            f"rm -f {self._asked}; systemctl reset-failed {unit} 2>/dev/null; systemctl start --no-block {unit}",
             timeout=60 * self.context.factor,
         )
         if not done.ok:
@@ -87,12 +108,13 @@ class Systemd:
 
     def log(self, lines: int) -> str:
         return self.machine.run(
-            f"journalctl -u {shlex.quote(self.unit)} -n {lines} --no-pager -o cat 2>/dev/null",
+            f"journalctl -u {shell.quote(self.unit)} -n {lines} --no-pager -o cat 2>/dev/null | tail -c 4000000",
             timeout=60 * self.context.factor,
         ).out
 
     def stop(self, seconds: float) -> tuple[float, int | None]:
-        done = self.machine.run(f"systemctl stop {shlex.quote(self.unit)}", timeout=seconds * 3 + 30)
+        self.asked()
+        done = self.machine.run(f"systemctl stop {shell.quote(self.unit)}", timeout=seconds * 3 + 30)
         seen = self._seen()
         if not done.ok or seen.get("Result") == "timeout" or seen.get("ActiveState") not in ("inactive", "failed"):
             return done.seconds, None
@@ -100,20 +122,77 @@ class Systemd:
         return done.seconds, 0 if seen.get("Result") == "success" else self.exit_code()
 
     def kill(self) -> bool:
-        self.machine.run(f"systemctl kill -s KILL {shlex.quote(self.unit)}", timeout=60 * self.context.factor)
-        deadline = Deadline(10 * self.context.factor)
-        while self._seen().get("ActiveState") not in ("inactive", "failed"):
-            if deadline.passed > 10 * self.context.factor:
-                return False
-            time.sleep(0.1)
+        self.asked()
+        self.machine.run(f"systemctl kill -s KILL {shell.quote(self.unit)}", timeout=60 * self.context.factor)
+        try:
+            wait_until(
+                lambda: self._seen().get("ActiveState") in ("inactive", "failed"),
+                seconds=10 * self.context.factor,
+                what="the end of the unit",
+            )
+        except StepTimeout:
+            return False
         return True
 
+    def asked(self) -> None:
+        # A unit that is over already has ended by itself, and what notes that has run.
+        self.machine.run(
+            f"case $(systemctl is-active {shell.quote(self.unit)}) in inactive|failed|unknown) ;; "
+            f"*) mkdir -p {STARTS}; : >{self._asked} ;; esac",
+            timeout=60 * self.context.factor,
+        )
+
+    def ends(self) -> list[End]:
+        done = self.machine.run(f"cat {self._ends} 2>/dev/null", timeout=60 * self.context.factor)
+        found = []
+        for line in done.out.splitlines():
+            if len(words := line.split()) == 4 and words[3].isdigit():
+                code, status, result, at = words
+                found.append(
+                    End(start=self.unit, status=_status(code, status), memory=result == "oom-kill", at=float(at))
+                )
+        return found
+
+    def said(self, start: str, lines: int) -> str:
+        return self.log(lines)
+
+    def left(self) -> list[str]:
+        return []
+
+    def listening(self) -> str:
+        return self.machine.run(_LISTENING.format(unit=shell.quote(self.unit)), timeout=60 * self.context.factor).out
+
+    @property
+    def _key(self) -> str:
+        whose = f"{self.context.campaign}/{self.context.cell}/{self.context.attempt}"
+        return f"{STARTS}/{hashlib.sha256(whose.encode()).hexdigest()[:12]}"
+
+    @property
+    def _asked(self) -> str:
+        """There while the next end is one that was asked for."""
+        return f"{self._key}.asked"
+
+    @property
+    def _ends(self) -> str:
+        """A line for each end that nobody asked for."""
+        return f"{self._key}.ends"
+
     def remove(self) -> None:
-        self.machine.run(f"rm -rf {shlex.quote(self._drop_in)} && systemctl daemon-reload", timeout=60)
+        self.machine.run(f"rm -rf {shell.quote(self._drop_in)} && systemctl daemon-reload", timeout=60)
 
     def _seen(self) -> dict[str, str]:
-        done = self.machine.run(f"systemctl show -p {_SHOW} {shlex.quote(self.unit)}", timeout=60 * self.context.factor)
+        done = self.machine.run(f"systemctl show -p {_SHOW} {shell.quote(self.unit)}", timeout=60 * self.context.factor)
         return dict(re.findall(r"^(\w+)=(.*)$", done.out, re.MULTILINE))
+
+
+def _status(code: str, status: str) -> int | None:
+    """Exit status, or 128 + signal, of what systemd gives as $EXIT_CODE and $EXIT_STATUS (systemd.exec(5))."""
+    if code == "exited" and status.isdigit():
+        return int(status)
+    if code in ("killed", "dumped"):
+        known = {one.name.removeprefix("SIG"): one.value for one in signal.Signals}
+        return 128 + known[status] if status in known else None
+    return None
 
 
 def _quoted(value: str) -> str:

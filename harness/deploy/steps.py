@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.control.deployment import Deployment
@@ -14,6 +15,7 @@ from harness.errors import StepTimeout
 from harness.model.definitions import Suite
 from harness.model.results import Cause, Measurement, Observation, Result
 from harness.model.templating import render
+from harness.system import shell
 from harness.system.process import Completed
 from harness.system.wait import wait_until
 
@@ -39,6 +41,7 @@ def deploy(
         "schema": _schema,
         "start": start,
         "ready": lambda d: d.wait_ready(),
+        "stays": lambda d: d.demand_no_end(),
         **(further or {}),
     }
     cases = {case.test: case for case in suite.cases}
@@ -49,22 +52,25 @@ def deploy(
         try:
             value = work(deployment)
         except ProductFault as fault:
-            lab = deployment.lab_trouble()
             spent = time.monotonic() - started
-            if lab:
-                yield Observation(
-                    **base,
-                    result=Result.ERROR,
-                    cause=Cause.INFRA,
-                    seconds=spent,
-                    detail=f"{lab}; before that: {fault}\n{fault.log}",
-                )
-            else:
-                yield Observation(**base, result=Result.FAIL, seconds=spent, detail=f"{fault}\n{fault.log}".rstrip())
+            yield _failed(deployment, fault, Observation(**base, result=Result.FAIL, seconds=spent))
             return
         spent = time.monotonic() - started
         measured = (Measurement(name=name, value=round(value, 3), unit="s"),) if value is not None else ()
         yield Observation(**base, result=Result.PASS, seconds=spent, measurements=measured)
+
+
+def _failed(deployment: Deployment, fault: ProductFault, seen: Observation) -> Observation:
+    """A failed step: whose failure it is, and which limit it speaks of."""
+    detail = f"{fault}\n{fault.log}".rstrip()
+    if reached := deployment.limit_reached():
+        return replace(seen, detail=f"{reached}; before that: {detail}")
+    if lab := deployment.lab_trouble():
+        return replace(seen, result=Result.ERROR, cause=Cause.INFRA, detail=f"{lab}; before that: {detail}")
+    limit = deployment.harness_limit(fault)
+    if limit is not None and limit.certain:
+        return replace(seen, result=Result.ERROR, cause=Cause.CONFIG, detail=f"{limit}; what was seen: {detail}")
+    return replace(seen, detail=f"{detail}\n{limit}" if limit is not None else detail)
 
 
 def configure(deployment: Deployment) -> None:
@@ -92,7 +98,7 @@ def _schema(deployment: Deployment) -> None:
     user = context.application.user
     if deployment.database.embedded and steps:
         folder = context.access.path.rpartition("/")[0] or "/"
-        deployment.machine.run(f"mkdir -p '{folder}' && chown '{user}' '{folder}'")
+        deployment.machine.run(f"mkdir -p {shell.quote(folder)} && chown {shell.quote(user)} {shell.quote(folder)}")
     for step in steps:
         if step.command is not None:
             done = deployment.machine.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from harness.control.deployment import Deployment
+from harness.deploy import deploy
 from harness.execution.attempt import Ended
 from harness.execution.deploying import Deploying
 from harness.execution.programs import observe_programs
@@ -45,6 +46,8 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
                     run.suites(deployment, when="main", alone=True)
             with run.turn():
                 run.suites(deployment, when="end", alone=False)
+                # Fixtures start a product again that has ended: that is no excuse for the end.
+                run.observe(*deploy(deployment, lab.deployment_suite, ("stays",)))
                 observe_programs(machines, run.target.cpu.architecture, run.observe_step)
                 run.collect(deployment)
     return run.close()

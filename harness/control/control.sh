@@ -1,0 +1,170 @@
+# Starts, watches and ends a product on its machine; written there by harness.control.supervised.
+# Usage: sh control.sh VERB ARGUMENTS. It needs a POSIX sh, setsid, grep and coreutils.
+#
+# Each start has a name. Of start R these are kept in $D, over restarts of the machine too:
+#   R.pid         process id of the product's first process, which leads the product's own session
+#   R.supervisor  process id of the shell that waits for it
+#   R.asked       there if the harness asked for its end
+#   R.end         status, processes ended for lack of memory, time (seconds since 1970)
+H=/run/harness
+D=/var/log/harness/starts
+LOG=/var/log/harness/app.log
+umask 022
+
+# Processes that the kernel has ended for memory: into $oom.
+count_oom() {
+  oom=0
+  for f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    [ -r $f ] || continue
+    while read -r k v; do [ "$k" != oom_kill ] || oom=$v; done <$f
+  done
+}
+
+# What start $1 has brought to life and still lives: into $members. It is known by the session, by the environment
+# that its processes inherited, and by who started whom.
+find_members() {
+  run=$1 leader=$(cat "$D/$1.pid" 2>/dev/null) members=' ' table=''
+  for d in /proc/[0-9]*; do
+    l=''
+    read -r l <$d/stat || continue
+    set -- ${l##*) }
+    case "$1" in Z|X|'') continue ;; esac
+    [ "${d#/proc/}" != "$$" ] || continue
+    table="$table ${d#/proc/}:$2"
+    [ "$4" != "$leader" ] || members="$members${d#/proc/} "
+  done 2>/dev/null
+  for f in $(grep -ls "HARNESS_RUN=$run" /proc/[0-9]*/environ 2>/dev/null); do
+    f=${f#/proc/}; f=${f%/environ}
+    case "$members" in *" $f "*) continue ;; esac
+    case "$table " in *" $f:"*) members="$members$f " ;; esac
+  done
+  more=1
+  while [ -n "$more" ]; do
+    more=''
+    for pair in $table; do
+      case "$members" in *" ${pair%%:*} "*) continue ;; esac
+      case "$members" in *" ${pair##*:} "*) members="$members${pair%%:*} " more=1 ;; esac
+    done
+  done
+  members=${members# } members=${members% }
+}
+
+# Whether a declared port (in hexadecimal: $ports) is listened on.
+held() {
+  for f in /proc/net/tcp /proc/net/tcp6; do
+    while read -r a local b state rest; do
+      [ "$state" = 0A ] || continue
+      case " $ports " in *" ${local##*:} "*) return 0 ;; esac
+    done <$f
+  done 2>/dev/null
+  return 1
+}
+
+alive() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
+
+wait_for_end() {  # of start $1, in tenths of a second $2
+  n=0
+  while [ ! -s "$D/$1.end" ] && [ $n -lt "$2" ]; do sleep 0.1; n=$((n+1)); done
+}
+
+verb=$1
+run=$(cat $H/app.run 2>/dev/null)
+case "$verb" in
+start)  # NAME PORTS: status 97 where a port is held by what an earlier start left behind
+  name=$2 ports=$3 key=${2%%-*} n=0
+  for f in $D/$key-*.pid; do
+    [ -e "$f" ] || break
+    while held; do
+      [ $n -lt 30 ] || exit 97
+      sleep 0.1; n=$((n+1))
+    done
+    break
+  done
+  rm -f $H/app.pid; echo "$name" >$H/app.run
+  # Twice: the second forks, so that nothing is in the background of a shell, which would make it ignore SIGINT.
+  setsid setsid sh $H/control.sh supervise "$name" </dev/null >/dev/null 2>&1
+  n=0; while [ ! -s $H/app.pid ] && [ $n -lt 100 ]; do sleep 0.02; n=$((n+1)); done
+  alive "$(cat $H/app.pid)"
+  ;;
+supervise)  # NAME
+  name=$2
+  echo $$ >$D/$name.supervisor
+  count_oom; before=$oom; with=''
+  while read -r k v; do  # SIGINT and SIGQUIT, which some ways in ignore for everything that they start
+    case "$k$v" in SigIgn:*[2-7a-f])
+      if env --default-signal=INT,QUIT true 2>/dev/null; then with='env --default-signal=INT,QUIT'; fi ;;
+    esac
+  done </proc/self/status
+  echo "--- start $name" >>$LOG
+  HARNESS_RUN=$name setsid $with sh $H/start.sh "$name" >>$LOG 2>&1 </dev/null
+  status=$?
+  count_oom
+  echo "$status $((oom-before)) $(date +%s)" >$D/$name.part
+  mv $D/$name.part $D/$name.end
+  ;;
+state)  # NAME-OF-START PROCESS STATUS; the last is - while it runs and "lost" where nobody saw its end
+  pid=$(cat $H/app.pid 2>/dev/null)
+  if [ -s "$D/$run.end" ]; then read -r status rest <"$D/$run.end"
+  elif [ -z "$run" ] || alive "$(cat "$D/$run.supervisor" 2>/dev/null)" || alive "$pid"; then status=-
+  elif [ -s "$D/$run.end" ]; then read -r status rest <"$D/$run.end"
+  else status=lost
+  fi
+  if alive "$pid"; then running=1; else running=0; fi
+  echo "${run:-none} ${pid:-0} $running $status"
+  ;;
+stop)  # SIGNAL TENTHS-OF-A-SECOND WHOM(process or group)
+  pid=$(cat "$D/$run.pid" 2>/dev/null)
+  [ -s "$D/$run.end" ] || : >"$D/$run.asked"
+  if [ "$4" = group ]; then kill -"$2" "-$pid"; else kill -"$2" "$pid"; fi 2>/dev/null
+  wait_for_end "$run" "$3"
+  [ -s "$D/$run.end" ] || exit 1
+  read -r status rest <"$D/$run.end"
+  echo "$status"
+  n=0; find_members "$run"
+  while [ -n "$members" ] && [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); find_members "$run"; done
+  ;;
+kill)
+  [ -s "$D/$run.end" ] || : >"$D/$run.asked"
+  n=0; find_members "$run"
+  kill -9 "$(cat "$D/$run.pid")" 2>/dev/null
+  while [ -n "$members" ] && [ $n -lt 100 ]; do
+    kill -9 $members 2>/dev/null
+    [ $n -eq 0 ] || sleep 0.1
+    n=$((n+1)); find_members "$run"
+  done
+  wait_for_end "$run" 50
+  [ -z "$members" ]
+  ;;
+asked)  # what follows ends the product on purpose
+  [ -s "$D/$run.end" ] || : >"$D/$run.asked"
+  ;;
+ends)  # KEY: NAME STATUS OUT-OF-MEMORY TIME of each end that nobody asked for, then how many starts there were
+  starts=0
+  for f in $D/$2-*.pid; do
+    [ -e "$f" ] || break
+    starts=$((starts+1)) name=${f##*/}; name=${name%.pid}
+    [ ! -e "$D/$name.asked" ] || continue
+    if [ -s "$D/$name.end" ]; then read -r status oom at <"$D/$name.end"; echo "$name $status $oom $at"
+    elif alive "$(cat "$D/$name.supervisor" 2>/dev/null)" || alive "$(cat "$f")" || [ -s "$D/$name.end" ]; then :
+    else echo "$name lost 0 0"
+    fi
+  done
+  echo "starts $starts"
+  ;;
+said)  # NAME LINES: the last lines that a start printed
+  tail -c 4000000 $LOG 2>/dev/null | sed -n "/^--- start $2\$/,\$p" | sed -n '1d; /^--- start /q; p' | tail -n "$3"
+  ;;
+left)  # the members of the present start, and those of earlier ones, with their command lines
+  for f in $D/${run%%-*}-*.pid; do
+    [ -e "$f" ] || break
+    name=${f##*/}; find_members "${name%.pid}"
+    for p in $members; do echo "$p $(tr '\000\n' '  ' </proc/$p/cmdline 2>/dev/null)"; done
+  done
+  ;;
+listening)  # sockets of the present start's members, then the tables of the kernel
+  find_members "$run"
+  for p in $members; do ls -l /proc/$p/fd 2>/dev/null; done | sed -n 's/.*socket:\[\([0-9]*\)\].*/socket \1/p'
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
+  [ -s /proc/net/if_inet6 ] && echo has-ipv6
+  ;;
+esac

@@ -1,0 +1,85 @@
+"""What an end of the product means, told in both languages."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from harness.control.ends import End, signal_name
+from harness.control.fault import ProductFault
+
+
+def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool, left: list[str]) -> ProductFault:
+    """Why the product is not there any more.
+
+    ``code`` is its exit status, 128 + n for signal n; ``log`` the tail of its output; ``cpu`` names the target's class
+    and model; ``memory``: the kernel ended something for lack of memory; ``left`` are command lines of what it started
+    and still runs.
+    """
+    if code in (132, 4) or re.search(r"Illegal instruction|uncaught target signal 4", log):
+        return ProductFault(
+            f"it died with SIGILL (illegal instruction): it uses an instruction that {cpu} does not have; "
+            "build it for this CPU class",
+            f"进程因 SIGILL（非法指令）终止：使用了 {cpu} 不具备的指令；请针对该类 CPU 编译",
+            log,
+        )
+    if code == 126 or "Exec format error" in log or "cannot execute" in log:
+        return ProductFault(
+            "it cannot be executed: wrong architecture or no executable file",
+            "无法执行：架构不符或不是可执行文件",
+            log,
+        )
+    if code == 127:
+        return ProductFault(
+            "it cannot be executed: program or its ELF interpreter not found",
+            "无法执行：找不到程序或其 ELF 解释器",
+            log,
+        )
+    if code == 137 and memory:
+        return ProductFault(
+            f"it was killed: it took more memory than its limit of {memory_limit}",
+            f"进程被终止：内存超过限额 {memory_limit}",
+            log,
+        )
+    if code == 0 and left:
+        return ProductFault(
+            f"its command ended with status 0 and left {len(left)} process(es) in the background ({left[0][:120]}): "
+            "`start` must stay in the foreground; use the program's option for that (-f, --foreground, daemon off), "
+            "or declare its systemd unit as `service`",
+            f"启动命令以状态码 0 结束，并在后台留下 {len(left)} 个进程（{left[0][:120]}）：`start` 必须在前台运行；"
+            "请使用程序的前台选项，或以 `service` 声明其 systemd 单元",
+            log,
+        )
+    if code > 128:
+        number = code - 128
+        return ProductFault(
+            f"it died with signal {number} ({signal_name(number)})",
+            f"进程因信号 {number}（{signal_name(number)}）终止",
+            log,
+        )
+    return ProductFault(f"it exited at once with status {code}", f"进程立即退出，状态码 {code}", log)
+
+
+def unasked(ends: list[End], words: list[tuple[str, str]], logs: list[str]) -> ProductFault:
+    """The failure that is made of ends that nobody asked for; ``words`` and ``logs`` are of each, in order."""
+    times = "once" if len(ends) == 1 else f"{len(ends)} times"
+    en = "; ".join(f"{_when(end)}{text}{_again(end)}" for end, (text, _) in zip(ends[:5], words, strict=False))
+    zh = "；".join(f"{_when(end)}{text}" for end, (_, text) in zip(ends[:5], words, strict=False))
+    more = "; …" if len(ends) > 5 else ""
+    return ProductFault(
+        f"it ended {times} although nobody had asked for it: {en}{more}",
+        f"在无人要求的情况下退出 {len(ends)} 次：{zh}",
+        "\n".join(logs),
+    )
+
+
+def _when(end: End) -> str:
+    return f"[{_clock(end.at)}] " if end.at else ""
+
+
+def _again(end: End) -> str:
+    return ", and was started again by what manages it on the machine" if end.restarted else ""
+
+
+def _clock(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%H:%M:%S UTC")

@@ -1,0 +1,291 @@
+"""A product under supervision, on a real machine: its session, its ends, what it leaves, where it listens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.control.deployment import Deployment
+from harness.control.fault import ProductFault
+from harness.control.supervised import LOG, Supervised
+from harness.errors import InfrastructureError
+from harness.model.context import Access, CellContext
+from harness.model.definitions import Application, Database
+from harness.model.machine import Machine
+from harness.reading.catalogue import Catalogue
+from harness.reading.parsing import parse
+from harness.system.wait import wait_until
+from tests.labs import container, over_ssh
+
+#: Listens, and serves one answer after another; perl-base is part of every Debian system.
+SERVER = """
+use IO::Socket::INET; $SIG{PIPE} = 'IGNORE';
+my $s = IO::Socket::INET->new(LocalAddr => $ARGV[1] || '0.0.0.0', LocalPort => $ARGV[0], Listen => 5, ReuseAddr => 1)
+  or die "bind: $!\\n";
+my $status = $ARGV[2] || 200;
+while (my $c = $s->accept) { print $c "HTTP/1.1 $status X\\r\\nContent-Length: 3\\r\\n\\r\\nok\\n"; close $c }
+"""
+NAMES = {"zh": "产品", "en": "Product"}
+
+
+@pytest.fixture(scope="module", params=["docker", "ssh"])
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    if request.param == "docker":
+        with container("debian-12", "x86_64") as bare:
+            bare.put("/opt/server.pl", SERVER.encode())
+            yield bare
+        return
+    with pytest.MonkeyPatch.context() as monkey:
+        known = tmp_path_factory.mktemp("ssh") / "known_hosts"
+        with over_ssh("debian-12", "x86_64", known, monkey) as host:
+            host.put("/opt/server.pl", SERVER.encode())
+            yield host
+
+
+Deploy = Callable[..., Deployment]
+
+
+@pytest.fixture
+def deploy(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Deploy]:
+    made: list[Deployment] = []
+
+    def work(start: str, **keys: Any) -> Deployment:
+        value: dict[str, Any] = {
+            "application": "app",
+            "name": NAMES,
+            "vendor": NAMES,
+            "version": "1",
+            "start": start,
+            "ready": {"command": "true"},
+            "stop_seconds": 5,
+            **keys,
+        }
+        path = Catalogue.standard().find("targets", "database", "sqlite.yaml")
+        assert path is not None
+        context = CellContext(
+            campaign="c",
+            cell=request.node.name,
+            attempt=len(made) + 1,
+            axes={"cpu": "x86-64"},
+            architecture="x86_64",
+            emulated=False,
+            qemu_cpu=None,
+            factor=1.0,
+            application=Application.model_validate(value),
+            database=parse(path, Database),
+            access=Access(kind="sqlite", path="/tmp/db"),
+            secrets={},
+            application_machine=machine.reference,
+            database_machine=machine.reference,
+            ports={name: machine.address(port) for name, port in value.get("ports", {}).items() if port == 8080}
+            if machine.reference.kind == "container"
+            else {},
+            template_folder=Path("/"),
+        )
+        deployment = Deployment.on(context, machine, machine)
+        deployment.install_control()
+        made.append(deployment)
+        return deployment
+
+    yield work
+    for deployment in made:
+        with contextlib.suppress(ProductFault):
+            deployment.kill()
+
+
+def ended(deployment: Deployment, count: int = 1) -> list[int | None]:
+    wait_until(lambda: len(deployment.unasked_ends()) >= count or None, seconds=20, what="an end")
+    return [end.status for end in deployment.unasked_ends()]
+
+
+def test_every_end_that_nobody_asked_for_is_kept_with_what_was_said(deploy: Deploy) -> None:
+    product = deploy("sh -c 'echo first words; sleep 0.3; echo last words; exit 3'")
+    assert product.start()
+    assert ended(product) == [3]
+    assert product.start()
+    assert ended(product, 2) == [3, 3]
+    with pytest.raises(ProductFault, match=r"it ended 2 times although nobody had asked for it: .*status 3") as caught:
+        product.demand_no_end()
+    assert "last words" in caught.value.log
+    assert "退出 2 次" in caught.value.zh
+
+
+def test_a_signal_is_named(deploy: Deploy) -> None:
+    product = deploy("sh -c 'sleep 0.2; kill -SEGV $$'")
+    product.start()
+    assert ended(product) == [139]
+    with pytest.raises(ProductFault, match=r"signal 11 \(SIGSEGV\)"):
+        product.demand_no_end()
+
+
+def test_ends_that_were_asked_for_are_none_of_them(deploy: Deploy) -> None:
+    product = deploy("sleep 1000")
+    assert product.start()
+    assert product.stop()[1] == 143
+    assert product.start()
+    product.kill()
+    assert product.start()
+    product.expect_end()
+    product.machine.run(f"kill {product.pid()}")
+    wait_until(lambda: product.exit_code() is not None, seconds=10, what="the end")
+    assert product.unasked_ends() == []
+    product.demand_no_end()
+
+
+def test_an_end_that_nobody_saw_is_one_too(deploy: Deploy) -> None:
+    product = deploy("sleep 1000")
+    product.start()
+    product.machine.run(f"kill -9 $(cat /var/log/harness/starts/*.supervisor); kill -9 {product.pid()}")
+    assert ended(product) == [None]
+
+
+def test_what_was_noted_and_is_gone_is_no_pass(deploy: Deploy) -> None:
+    product = deploy("sleep 1000")
+    product.start()
+    product.kill()
+    product.machine.run("rm -rf /var/log/harness/starts/* /run/harness")
+    with pytest.raises(InfrastructureError, match="is gone"):
+        product.demand_no_end()
+    product.install_control()
+    product.start()
+
+
+def test_a_product_that_signals_its_own_group_is_stopped_in_order(deploy: Deploy) -> None:
+    product = deploy("""sh -c 'trap "trap - TERM; kill 0" TERM; sleep 1000 & wait'""")
+    assert product.start()
+    seconds, code = product.stop()
+    assert code == 143
+    assert seconds < 5
+
+
+@pytest.mark.parametrize("stop", ["INT", "QUIT"])
+def test_other_signals_than_term_reach_it(deploy: Deploy, stop: str) -> None:
+    product = deploy("perl -e 'sleep 1 while 1'", stop=stop)
+    assert product.start()
+    assert product.stop()[1] == {"INT": 130, "QUIT": 131}[stop]
+
+
+def test_kill_ends_all_that_it_started(deploy: Deploy, machine: Machine) -> None:
+    before = set(machine.processes())
+    script = "sleep 1001 & setsid sleep 1002 & env -i setsid sleep 1003 & exec sleep 1004"
+    product = deploy(f"sh -c '{script}'")
+    assert product.start()
+    wait_until(lambda: sum("sleep 100" in a for a in machine.processes().values()) >= 4, seconds=10, what="all four")
+    product.kill()
+    left = [args for pid, args in machine.processes().items() if pid not in before and "sleep 100" in args]
+    assert left == []
+
+
+def test_orphans_that_hold_the_port_are_said_and_not_taken_for_the_product(deploy: Deploy) -> None:
+    """A master that ends and leaves its worker: the worker answers, and nothing that was started anew does."""
+    product = deploy("sh -c 'perl /opt/server.pl 8080 & sleep 0.7; exit 3'", ports={"web": 8080})
+    product.start()
+    assert ended(product) == [3]
+    with pytest.raises(ProductFault, match=r"still held by what an earlier start left running.*server\.pl 8080"):
+        product.start()
+
+
+def test_a_product_that_goes_into_the_background_is_told_to_stay(deploy: Deploy) -> None:
+    product = deploy("sh -c 'setsid sleep 1000 & exit 0'")
+    product.start()
+    assert ended(product) == [0]
+    fault = product.ended(0)
+    assert "`start` must stay in the foreground" in fault.en
+    assert "sleep 1000" in fault.en
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ("cd /opt && pwd", "/opt"),
+        ("GREETING='its me' sh -c 'echo $GREETING'", "its me"),
+        ("ulimit -n 77; sh -c 'ulimit -n'", "77"),
+        ("echo one | sed s/one/two/", "two"),
+        ("""printf '%s\\n' "$GREETING\"""", 'it\'s $HOME "q" \\ `x` 适配'),
+        ("echo $(echo deep)", "deep"),
+        ("if true; then echo branch; fi", "branch"),
+        ("cat <<E\nhere\nE", "here"),
+        ("echo $# begin", "0 begin"),
+    ],
+)
+def test_the_command_runs_as_its_author_wrote_it_and_once(deploy: Deploy, start: str, said: str) -> None:
+    value = 'it\'s $HOME "q" \\ `x` 适配\nsecond line'
+    product = deploy(start, environment={"GREETING": value})
+    product.machine.run(f": >{LOG}")
+    product.start()
+    ended(product)
+    lines = product.log().splitlines()[1:]
+    assert lines == ([said, "second line"] if 'GREETING"' in start else [said])
+
+
+def test_a_shell_that_stays_is_stopped_with_what_it_runs(deploy: Deploy, machine: Machine) -> None:
+    product = deploy("sleep 1000 | cat")
+    product.start()
+    wait_until(lambda: any("sleep 1000" in a for a in machine.processes().values()), seconds=10, what="the program")
+    product.stop()
+    assert not [args for args in machine.processes().values() if "sleep 1000" in args]
+
+
+def test_a_user_of_its_own(deploy: Deploy, machine: Machine) -> None:
+    machine.run("id product 2>/dev/null || useradd product")
+    product = deploy("sh -c 'setsid sleep 1000 & id -un; exec sleep 1001'", user="product")
+    product.machine.run(f": >{LOG}")
+    assert product.start()
+    wait_until(lambda: "product" in product.log().splitlines() or None, seconds=10, what="its name in the log")
+    product.kill()
+    assert not [args for args in machine.processes().values() if "sleep 100" in args]
+    assert product.unasked_ends() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("9090", "it listens on port 9090; declared is port 8080"),
+        ("8080 127.0.0.1", "it listens on 127.0.0.1 only"),
+        ("8080 0.0.0.0 503", "GET /health gave status 503"),
+    ],
+)
+def test_readiness_says_what_was_seen(deploy: Deploy, machine: Machine, arguments: str, message: str) -> None:
+    if machine.reference.kind != "container":
+        arguments, message = "9090", "it listens on port 9090"
+    ready = (
+        {"path": "/health", "seconds": 1}
+        if machine.reference.kind == "container"
+        else {"command": "false", "seconds": 1}
+    )
+    product = deploy(f"perl /opt/server.pl {arguments}", ports={"web": 8080}, http={"port": "web"}, ready=ready)
+    product.start()
+    with pytest.raises(ProductFault) as caught:
+        product.wait_ready()
+    assert message in caught.value.en
+
+
+def test_a_product_that_gets_ready_late_is_said_to_be_late(deploy: Deploy) -> None:
+    product = deploy(
+        "sh -c 'sleep 2; touch /tmp/ready; exec sleep 1000'", ready={"command": "test -e /tmp/ready", "seconds": 1}
+    )
+    product.machine.run("rm -f /tmp/ready")
+    product.start()
+    with pytest.raises(ProductFault, match=r"it got ready, but \d\.\d s after its limit of 1 s"):
+        product.wait_ready()
+
+
+def test_a_machine_full_of_the_products_processes_is_the_products_doing(deploy: Deploy, machine: Machine) -> None:
+    if machine.reference.kind != "container":
+        return
+    product = deploy(
+        "perl -e 'for (1..200) { my $p = fork; if (defined $p && !$p) { sleep 1000; exit } } sleep 1000'",
+        limits={"processes": 64},
+    )
+    product.start()
+    wait_until(lambda: product.limit_reached(), seconds=20, what="the limit")
+    assert product.lab_trouble() is None
+    assert "process limit of 64" in (product.limit_reached() or "")
+
+
+def test_the_scripts_are_those_of_supervision(deploy: Deploy) -> None:
+    assert isinstance(deploy("sleep 1000").control, Supervised)
