@@ -154,3 +154,30 @@ def test_an_attestation_mismatch_blocks(harness: Run, tmp_path: Path) -> None:
     assert ran.code == 3, ran.err
     assert (cell["verdict"], cell["cause"]) == ("inconclusive", "config")
     assert "feature sve: declared present, observed absent" in cell["message"]
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("exit 0", "it exited with status 0"),
+        ("kill -SEGV $$", "it died with signal 11 (SIGSEGV)"),
+        ("exec tail /dev/zero", "it took more memory than its limit of 64m"),
+    ],
+)
+def test_an_end_between_cases_is_a_failure_although_the_next_case_starts_it_again(
+    harness: Run, tmp_path: Path, end: str, told: str
+) -> None:
+    check = (
+        "import time\n"
+        "def test_first(application):\n    time.sleep(4)\n"
+        "def test_second(application):\n    assert application.is_ready()\n"
+    )
+    start = f"sh -c 'busybox httpd -f -p 8080 -h /srv/www & sleep 3; echo goodbye; kill $!; {end}'"
+    change = {"start": start, "limits": {"memory": "64m"}}
+    ran = harness("run", product(tmp_path / "p", {**WEB, **change}, check=check), "--format", "json")
+    assert ran.code == 1, ran.err
+    assert case(tmp_path, "V-SECOND")["result"] == "pass"
+    seen = case(tmp_path, "DEP-11")
+    assert seen["result"] == "fail"
+    assert told in seen["detail"]
+    assert "goodbye" in seen["detail"]
