@@ -67,7 +67,7 @@ OWN = ("/run/harness", "/var/log/harness", "/var/cache/harness")
 FOLDERS = ("/var/log", "/var/cache", "/var/spool")
 #: More entries, or more bytes of a listing, are too many to compare file by file.
 MOST_FILES = 400_000
-MOST_BYTES = 128_000_000
+MOST_BYTES = 64_000_000
 #: Mounts below these come and go with logins and containers.
 TRANSIENT = ("/run/", "/proc/", "/sys/", "/dev/", "/var/lib/docker/", "/var/lib/containers/", "/snap/")
 #: Kinds of a state that are texts of a line each.

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import paramiko
@@ -20,6 +21,7 @@ from harness.containers.engine import Engine
 from harness.errors import InfrastructureError, UsageError
 from harness.hosts.inventory import HostUnreachable, fingerprint, resolve_secret
 from harness.hosts.ssh import SshMachine
+from harness.system.bounded import MAX_FILE, MAX_OUTPUT
 from harness.system.wait import wait_until
 from tests.labs import LabHost, inventory, lab_host
 
@@ -58,8 +60,10 @@ def test_a_host_whose_key_is_not_known_is_not_talked_to(lab: LabHost, known: Pat
 def test_a_key_that_was_confirmed_is_trusted(lab: LabHost, known: Path) -> None:
     hosts = inventory(known, lab.plain(host_key=None))
     key = hosts.offered_key("lab")
-    printed = lab.inside.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").out
-    assert fingerprint(key) in printed or key.get_name() != "ssh-ed25519"
+    kind = key.get_name().removeprefix("ssh-").partition("-")[0]
+    printed = lab.inside.run(f"ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub")
+    assert printed.ok, printed.text
+    assert printed.out.split()[1] == fingerprint(key)
     hosts.trust("lab", key)
     machine = SshMachine(hosts, "lab")
     assert machine.run("echo here").out == "here\n"
@@ -238,6 +242,65 @@ def test_a_product_on_a_host_that_is_not_reached_directly(lab: LabHost, known: P
     machine.close()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(where, 5)
+
+
+# --- what is an answer, and what only stands beside it ---
+
+
+@pytest.fixture
+def noisy(lab: LabHost) -> Iterator[None]:
+    """A login whose shell prints before each command, on a host whose sudo warns."""
+    hosts = lab.inside.get("/etc/hosts").decode()
+    lab.inside.run(
+        "id carol 2>/dev/null || useradd -m -s /bin/bash carol; mkdir -p /home/carol/.ssh; "
+        "cp /root/.ssh/authorized_keys /home/carol/.ssh/; "
+        "echo 'carol ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/carol; "
+        "printf 'echo welcome; echo 3 warnings >&2\n' >/home/carol/.bashrc; chown -R carol /home/carol; "
+        "echo 127.0.0.1 localhost >/etc/hosts"
+    )
+    assert "unable to resolve host" in lab.inside.run("su carol -c 'sudo -n true'").err
+    yield
+    lab.inside.run("cat >/etc/hosts", stdin=hosts)
+
+
+@pytest.mark.usefixtures("noisy")
+def test_what_login_and_sudo_print_is_no_part_of_an_answer(lab: LabHost, known: Path) -> None:
+    machine = open_(lab, known, user="carol", sudo=True)
+    for user in ("root", "carol", "daemon"):
+        done = machine.run("echo out; echo err >&2; exit 7", user=user)
+        assert (done.rc, done.out, done.err) == (7, "out\n", "err\n")
+    data = secrets.token_bytes(200_000)
+    machine.put("/root/data", data)
+    assert machine.get("/root/data") == data
+    machine.put("/root/empty", b"")
+    assert machine.get("/root/empty") == b""
+    assert machine.processes()
+    with pytest.raises(FileNotFoundError):
+        machine.get("/root/nothing")
+    machine.close()
+
+
+def test_commands_side_by_side_leave_nothing_behind(lab: LabHost, known: Path) -> None:
+    machine = open_(lab, known)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: machine.run(f"echo {n}").out, range(60)))
+    assert answers == [f"{n}\n" for n in range(60)]
+    machine.close()
+    assert lab.inside.run("ls -d /tmp/.harness-* 2>/dev/null").out == ""
+
+
+def test_output_without_end_is_cut_on_the_host(lab: LabHost, known: Path) -> None:
+    machine = open_(lab, known)
+    done = machine.run("head -c 30000000 /dev/zero | tr '\\0' x; echo end; echo error >&2")
+    assert len(done.out) < MAX_OUTPUT + 100
+    assert done.out.endswith("xend\n")
+    assert "[... 22000004 bytes cut by the harness ...]" in done.out
+    assert done.err == "error\n"
+    machine.run(f"truncate -s {MAX_FILE + 1} /root/large")
+    with pytest.raises(InfrastructureError, match=f"/root/large has {MAX_FILE + 1} bytes"):
+        machine.get("/root/large")
+    machine.run("rm /root/large")
+    machine.close()
 
 
 # --- what a broken connection does ---
