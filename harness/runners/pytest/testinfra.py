@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
+from testinfra.modules.package import DebianPackage, Package, RpmPackage
 
 from harness.model.machine import Machine
 
@@ -13,6 +15,22 @@ __all__ = ["Host", "MachineBackend"]
 
 #: Limit of one command; that of the whole case comes first as a rule.
 SECONDS = 600.0
+
+
+class CellHost(Host):  # type: ignore[misc]  # it has no types
+    """A host whose ``package`` asks the package manager that the system is made of.
+
+    testinfra goes by the names of systems and knows none of the domestic ones: it would take dpkg on every system
+    that has that tool, and openEuler, Kylin or UOS with it says of every package that it is not installed.
+    """
+
+    @functools.cached_property
+    def package(self) -> type[Package]:
+        for kind, itself in ((DebianPackage, "dpkg-query -W dpkg"), (RpmPackage, "rpm -q rpm")):
+            if self.run(itself).rc == 0:
+                return type(kind.__name__, (kind,), {"_host": self})
+        by_name: type[Package] = Package.get_module(self)
+        return by_name
 
 
 class MachineBackend(BaseBackend):  # type: ignore[misc]  # it has no types
@@ -31,4 +49,4 @@ class MachineBackend(BaseBackend):  # type: ignore[misc]  # it has no types
         return self.result(done.rc, self.encode(line), done.out.encode(), done.err.encode())
 
     def get_host(self) -> Host:
-        return Host(self)
+        return CellHost(self)
