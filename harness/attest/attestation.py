@@ -45,6 +45,12 @@ t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done
 printf 'loop=%s\n' $((($(date +%s%N) - t) / 1000))
 """
 
+#: The family whose package manager has itself in its database: the tool alone may be there of both.
+FAMILY = r"""
+printf 'packages=%s\n' \
+  "$(dpkg-query -W dpkg >/dev/null 2>&1 && printf 'debian '; rpm -q rpm >/dev/null 2>&1 && echo rpm)"
+"""
+
 #: Lines of /proc/cpuinfo that name the part, by architecture.
 CPU_MODEL = ("model name", "Model Name", "CPU implementer")
 
@@ -93,7 +99,7 @@ def attest(
         fidelity = Fidelity.CONTAINER if emulated_by is None else Fidelity.USER_EMULATED
     own_kernel = fidelity not in (Fidelity.CONTAINER, Fidelity.USER_EMULATED)
     started = time.time()
-    done = machine.run(PROBE + _of_system(system), timeout=60)
+    done = machine.run(PROBE + (FAMILY if as_seen else "") + _of_system(system), timeout=60)
     ended = time.time()
     if done.rc == 132:
         raise InfrastructureError(
@@ -138,6 +144,16 @@ def attest(
     facts.append(Fact(name="kernel", declared=wanted_kernel, observed=kernel, holds=kernel.startswith(wanted_kernel)))
     facts.append(Fact(name="page size", declared=wanted_page, observed=page, holds=wanted_page in ("", page)))
     facts.append(_clock(observed.get("clock", ""), started, ended))
+    if as_seen:  # editions of one system may be of different families under one os-release
+        seen = observed.get("packages", "")
+        facts.append(
+            Fact(
+                name="package family",
+                declared=system.family,
+                observed=seen or "none",
+                holds=system.family in seen.split(),
+            )
+        )
     glibc = observed.get("glibc", "")
     facts.append(
         Fact(

@@ -68,7 +68,7 @@ def test_an_honest_host_is_as_labelled(place: Path, lab: LabHost) -> None:
     [
         (
             {**HONEST, "os": "kylin-v10-sp3"},
-            {"os-release ID", "os-release VERSION_ID", "glibc", "file /etc/kylin-release"},
+            {"os-release ID", "os-release VERSION_ID", "glibc", "file /etc/kylin-release", "package family"},
         ),
         ({**HONEST, "cpu": "kunpeng-920"}, {"architecture", "ELF interpreter", "CPU CPU implementer", "CPU CPU part"}),
         ({**HONEST, "cpu": "sunway-3231"}, {"architecture"}),
@@ -84,6 +84,24 @@ def test_a_host_that_lies_is_found(place: Path, lab: LabHost, labels: dict[str, 
     assert code == 3
     assert told <= wrong(reports["lab"])
     assert "not as labelled" in ask(place, "check").output
+
+
+def test_an_edition_of_the_other_package_family_is_found(place: Path, lab: LabHost) -> None:
+    """UOS Server 20 edition d says the same of itself as edition a, but is of Debian's family."""
+    release = lab.inside.get("/etc/os-release").decode()
+    edition = "[Version]\\nEditionName=d\\n"
+    try:
+        lab.inside.run(
+            'rm /etc/os-release; printf \'ID="uos"\\nVERSION_ID="20"\\n\' >/etc/os-release; '
+            f"printf '{edition}' >/etc/os-version"
+        )
+        write(place, lab.plain(labels={**HONEST, "os": "uos-server-20"}))
+        _, reports = check(place)
+        assert wrong(reports["lab"]) == {"package family"}
+        facts = {fact["name"]: fact for fact in reports["lab"]["facts"]}
+        assert (facts["package family"]["declared"], facts["package family"]["observed"]) == ("rpm", "debian")
+    finally:
+        lab.inside.run("rm -f /etc/os-release /etc/os-version ; cat >/etc/os-release", stdin=release)
 
 
 def test_a_container_that_passes_for_hardware_is_found(place: Path, lab: LabHost) -> None:
