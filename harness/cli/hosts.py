@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -19,6 +20,9 @@ from harness.hosts.looking import HostReport, look_at
 from harness.model.definitions import Hosts
 from harness.reading.parsing import parse
 
+#: The address of a host that is the machine of the harness itself, and what is said of host keys.
+LOCAL = "local"
+KEY_WORDS = {True: "[green]known 已确认[/]", False: "[magenta]unknown 未确认[/]", None: "-"}
 #: Hosts that are looked at side by side.
 AT_ONCE = 16
 
@@ -49,13 +53,13 @@ def hosts_command() -> None:
 def list_hosts(path: Path, form: str) -> None:
     """List the hosts of the inventory, and whether their keys are known. Nothing is connected to."""
     inventory = inventory_of(path)
-    shown = [
+    shown: list[dict[str, Any]] = [
         {
             "host": one.host,
-            "address": f"{one.user}@{one.address}:{one.port}",
+            "address": LOCAL if one.connection == "local" else f"{one.user}@{one.address}:{one.port}",
             "jump": one.jump,
             "labels": one.labels,
-            "key_known": inventory.is_known(one),
+            "key_known": None if one.connection == "local" else inventory.is_known(one),
         }
         for one in inventory.hosts.hosts
     ]
@@ -66,7 +70,7 @@ def list_hosts(path: Path, form: str) -> None:
     for title in ("host", "address", "by way of", "labels", "key 密钥"):
         table.add_column(title, overflow="fold")
     for one, row in zip(inventory.hosts.hosts, shown, strict=True):
-        known = "[green]known 已确认[/]" if row["key_known"] else "[magenta]unknown 未确认[/]"
+        known = KEY_WORDS[row["key_known"]]
         labels = ", ".join(f"{key}={value}" for key, value in one.labels.items())
         table.add_row(one.host, str(row["address"]), one.jump or "-", escape(labels), known)
     Console(highlight=False).print(table)
@@ -83,6 +87,8 @@ def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
     """Confirm the key that host NAME shows: without that it is not talked to."""
     inventory = inventory_of(path)
     host = inventory.host(name)
+    if host.connection == "local":
+        raise UsageError(f"{name} is this machine: it has no host key", advice="nothing is to be done")
     if host.host_key is not None:
         raise UsageError(f"the inventory itself holds the key of {name}", advice=f"change host_key in {path}")
     key = inventory.offered_key(name)

@@ -14,6 +14,8 @@ from harness.errors import DefinitionError, Fault
 from harness.reading.source import Loc, Source, read_source
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+#: Keys with these words name secrets; so does ``key``.
+SECRETS = ("password", "passphrase", "passwd", "secret", "token", "credential")
 
 
 def parse(path: Path, model: type[ModelT]) -> ModelT:
@@ -36,7 +38,44 @@ def validate(source: Source, model: type[ModelT]) -> ModelT:
     try:
         return model.model_validate(source.value)
     except ValidationError as error:
-        raise DefinitionError([_fault(source, model, detail) for detail in error.errors()]) from error
+        raise DefinitionError([_fault(source, model, detail) for detail in _causes(error.errors())]) from error
+
+
+def _causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without what only follows: a list is too short because an item of it is wrong."""
+    places = [tuple(detail["loc"]) for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(len(place) > len(detail["loc"]) and place[: len(detail["loc"])] == detail["loc"] for place in places)
+    ]
+
+
+def _shown(value: object, loc: Loc) -> str:
+    """A value for a message; what stands where a secret belongs is not repeated."""
+    hidden = _hidden(value, secret=any(_is_secret(part) for part in loc))
+    text = hidden if isinstance(hidden, _Hidden) else repr(hidden)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+class _Hidden(str):
+    """Stands in place of a value."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _is_secret(key: object) -> bool:
+    return str(key).lower() == "key" or any(word in str(key).lower() for word in SECRETS)
+
+
+def _hidden(value: object, *, secret: bool = False) -> object:
+    if isinstance(value, dict):
+        return {key: _hidden(item, secret=secret or _is_secret(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_hidden(item, secret=secret) for item in value]
+    return _Hidden("a value that may be a secret") if secret and isinstance(value, str) and value else value
 
 
 def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Fault:
@@ -55,8 +94,7 @@ def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Faul
         )
     if kind == "missing":
         return source.fault(loc[:-1], f"key {loc[-1]!r} is missing", expected=f"{loc[-1]}: …", found="nothing")
-    found = repr(detail["input"])
-    found = found if len(found) <= 80 else found[:77] + "…"
+    found = _shown(detail["input"], loc)
     if kind in ("literal_error", "enum"):
         words = [word.strip("' ") for word in str(context.get("expected", "")).replace(" or ", ",").split(",")]
         return source.fault(
