@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -20,8 +21,9 @@ from harness.runners.runner import FILES_RUNNERS, FilesTask
 from harness.scan import scan
 from harness.scan.inputs import product_files, targets_of
 
-#: Where the product's files are put together for the static scan, on the target.
-_TAR = "/tmp/.harness-scan.tar"  # noqa: S108  # the container is the harness's own
+#: Where the product's files are put together for the static scan, on the target: a folder that only root can write to,
+#: and a name that nothing there knows. A product that runs as another user could have left a link at a fixed one.
+_FOLDER = "/run/harness"
 
 
 class Scanning(Making):
@@ -74,9 +76,11 @@ class Scanning(Making):
         paths = "\n".join(path.lstrip("/") for path in Installation(context, machines.application).files())
         if not paths:
             return None
+        archive = f"{_FOLDER}/scan-{secrets.token_hex(8)}.tar"
         script = (
+            f"mkdir -p {_FOLDER} && umask 077 && "
             'cd / && while read -r f; do if [ -f "$f" ] && [ ! -L "$f" ]; then echo "$f"; fi; done '
-            f"| tar -cf {_TAR} -T - && chmod 0600 {_TAR}"
+            f"| tar -cf {archive} -T -"
         )
         done = machines.application.run(script, stdin=paths, timeout=120 * self.factor)
         if not done.ok:
@@ -85,8 +89,8 @@ class Scanning(Making):
                 advice="see the logs of the cell",
             )
         with tempfile.NamedTemporaryFile(suffix=".tar") as file:
-            file.write(machines.application.get(_TAR))
+            file.write(machines.application.get(archive))
             file.flush()
-            machines.application.run(f"rm -f {_TAR}", timeout=60)
+            machines.application.run(f"rm -f {archive}", timeout=60)
             path = Path(file.name)
             return scan([path], rules, targets, names={path: self.application.application})
