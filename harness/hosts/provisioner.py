@@ -4,56 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from harness.attest.architecture import Emulator
 from harness.attest.attestation import attest
 from harness.attest.idle import DEMANDED, idle_facts
-from harness.errors import Canceled, HarnessError, InfrastructureError
+from harness.errors import HarnessError, InfrastructureError
+from harness.hosts.holding import Leased, Wish, fitting, lease_one, leased_for
 from harness.hosts.inventory import Inventory
 from harness.hosts.keeping import note_folder, put_back
-from harness.hosts.leases import HostBusy, HostDirty, Lease, mark_dirty, unmark
-from harness.hosts.local import LocalMachine
-from harness.hosts.reaching import machine_of
-from harness.hosts.ssh import SshMachine
+from harness.hosts.leases import HostBusy, mark_dirty, unmark
 from harness.hosts.undoing import Memory, remember, restore
 from harness.model.attestation import Attestation, Fact
-from harness.model.definitions import Cpu, Host, Os
+from harness.model.definitions import Cpu, Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
 from harness.provision.installing import POLICY, Installer, manager_of
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, demand, weakest
-from harness.system.waiting import QUIET, Notice, Waiting
+from harness.system.waiting import QUIET, Waiting
 
 #: How long a cell waits for a host that others have, as long as one of them may become free.
 PATIENCE_SECONDS = 3600.0
-ASK_SECONDS = 2.0
 #: A host that is busy may have only just begun to rest.
 IDLE_SECONDS = 10.0
-
-
-def fitting(inventory: Inventory | None, os: Os, cpu: Cpu) -> list[Host]:
-    """Hosts whose labels name that system and CPU class."""
-    hosts = inventory.hosts.hosts if inventory is not None else ()
-    return [one for one in hosts if one.labels.get("os") == os.os and one.labels.get("cpu") == cpu.cpu]
-
-
-@dataclass(frozen=True)
-class _Leased:
-    """A host that a cell has for itself; ``mark`` is in the environment of every command of the cell there."""
-
-    host: Host
-    machine: SshMachine | LocalMachine
-    lease: Lease
-    mark: str
 
 
 @dataclass
@@ -119,8 +99,15 @@ class LabHosts:
             cached=False,
             seconds=time.monotonic() - started,
             packages=tuple(facts),
-            notes=(f"installed on {machine.name}",),
+            notes=(f"installed on {machine.name}", *self._way(machine.reference.name)),
         )
+
+    def _way(self, name: str) -> tuple[str, ...]:
+        """A limit of what is measured on a host that is not reached directly."""
+        host = self.inventory.host(name)
+        way = f"host {host.jump}" if host.jump is not None else "a proxy" if host.proxy_command else ""
+        limit = f"{name} is reached through {way}: times and rates of loads contain that of the SSH connection"
+        return (limit,) if way else ()
 
     def _note_archives(self, machine: Machine, role: Role) -> None:
         """Note on the host the folders that archives are unpacked into, which no ``put`` sees."""
@@ -140,8 +127,9 @@ class LabHosts:
         )
         names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
         try:
+            hosts = fitting(self.inventory, os, cpu)
             with (
-                self._leased(role, names, ledger, set(), QUIET, patience=0) as leased,
+                lease_one(role, hosts, self._wish(names, QUIET), ledger, patience=0.0) as leased,
                 self._watched(leased, ledger),
             ):
                 demand(self.attest(leased.machine, role))
@@ -150,31 +138,15 @@ class LabHosts:
 
     @contextlib.contextmanager
     def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
-        """A server gets a host of its own where another that fits is free, else it shares the product's.
-
-        Hosts of different kinds are taken in one order by every cell, and nobody waits for a second one of a kind: so
-        no two cells wait for each other.
-        """
-        with contextlib.ExitStack() as stack:
-            taken: set[str] = set()
-            held: dict[str, _Leased] = {}
-            for role in sorted(roles, key=lambda one: (one.os.os, one.cpu.cpu, one.name != APPLICATION)):
-                fit = fitting(self.inventory, role.os, role.cpu)
-                shares = APPLICATION in held and held[APPLICATION].host in fit
-                try:
-                    leased = stack.enter_context(
-                        self._leased(role, names, ledger, taken, waiting, patience=0 if shares else self.patience)
-                    )
-                except InfrastructureError:
-                    if not shares:
-                        raise
-                    continue
-                held[role.name] = leased
-                taken.add(leased.host.host)
+        """Leases only; see ``leased_for``."""
+        with leased_for(roles, self._wish(names, waiting), ledger) as held:
             yield Held(machines=lambda _: self._machines(held, roles, ledger))
 
+    def _wish(self, names: Names, waiting: Waiting) -> Wish:
+        return Wish(inventory=self.inventory, names=names, waiting=waiting, cancel=self.cancel, patience=self.patience)
+
     @contextlib.contextmanager
-    def _machines(self, held: Mapping[str, _Leased], roles: tuple[Role, ...], ledger: Ledger) -> Iterator[Machines]:
+    def _machines(self, held: Mapping[str, Leased], roles: tuple[Role, ...], ledger: Ledger) -> Iterator[Machines]:
         """The leased hosts as machines: looked at before, put back afterwards."""
 
         def check() -> None:
@@ -182,36 +154,27 @@ class LabHosts:
                 leased.lease.check()
 
         with contextlib.ExitStack() as stack:
-            for leased in held.values():
+            for leased in {leased.host.host: leased for leased in held.values()}.values():
                 stack.enter_context(self._watched(leased, ledger))
             yield Machines(
                 of={name: leased.machine for name, leased in held.items()},
                 check=check,
                 addresses={
-                    role.name: held[role.name].host.address if role.name in held else "127.0.0.1"
+                    role.name: self._address(held.get(role.name), held.get(APPLICATION))
                     for role in roles
                     if role.name != APPLICATION
                 },
                 fidelity=weakest([Fidelity(leased.host.fidelity) for leased in held.values()]),
             )
 
-    @contextlib.contextmanager
-    def _leased(
-        self, role: Role, names: Names, ledger: Ledger, taken: set[str], waiting: Waiting, *, patience: float
-    ) -> Iterator[_Leased]:
-        """A fitting host that is free, leased; released at the end."""
-        mark = secrets.token_hex(8)
-        host, machine, lease = self._free(role, names, taken, mark, waiting, patience)
-        try:
-            ledger.event("lease", host=host.host, owner=lease.owner, token=lease.token)
-            yield _Leased(host, machine, lease, mark)
-        finally:
-            lease.release()
-            lease.machine.close()
-            machine.close()
+    @staticmethod
+    def _address(server: Leased | None, product: Leased | None) -> str:
+        """By what the product reaches a server: on its own host it is 127.0.0.1."""
+        shared = server is None or (product is not None and server.host.host == product.host.host)
+        return "127.0.0.1" if shared or server is None else server.host.address
 
     @contextlib.contextmanager
-    def _watched(self, leased: _Leased, ledger: Ledger) -> Iterator[None]:
+    def _watched(self, leased: Leased, ledger: Ledger) -> Iterator[None]:
         """Note the state of a leased host, and put it back at the end."""
         host, machine = leased.host, leased.machine
         memory = remember(machine, host, leased.mark, self.keep)
@@ -224,7 +187,7 @@ class LabHosts:
         finally:
             self._put_back(leased, memory, ledger)
 
-    def _put_back(self, leased: _Leased, memory: Memory, ledger: Ledger) -> None:
+    def _put_back(self, leased: Leased, memory: Memory, ledger: Ledger) -> None:
         """Undo what was done, or mark the host; a host that is another's now is left alone."""
         host, machine = leased.host, leased.machine
         try:
@@ -239,45 +202,3 @@ class LabHosts:
             ledger.removed("host", host.host)
         except HarnessError as error:  # the mark stays: nobody knows what is on it
             ledger.event("host-not-restored", host=host.host, message=error.message)
-
-    def _free(
-        self, role: Role, names: Names, taken: set[str], mark: str, waiting: Waiting, patience: float
-    ) -> tuple[Host, SshMachine | LocalMachine, Lease]:
-        """Wait for a host that fits.
-
-        Raises:
-            InfrastructureError: every one is unreachable or dirty, or stayed in use too long.
-            Canceled: the wait was stopped.
-        """
-        owner = f"{names.campaign}/{names.cell}/{names.attempt}"
-        end = time.monotonic() + patience
-        notice = Notice(waiting)
-        while True:
-            candidates = [one for one in fitting(self.inventory, role.os, role.cpu) if one.host not in taken]
-            if not candidates:
-                raise InfrastructureError(
-                    f"no host is labelled cpu: {role.cpu.cpu}, os: {role.os.os}", advice="see: harness hosts list"
-                )
-            trouble: list[InfrastructureError] = []
-            for host in candidates:
-                machine = machine_of(self.inventory, host, mark)
-                lease = Lease(machine_of(self.inventory, host), owner)
-                try:
-                    lease.take()
-                except InfrastructureError as error:
-                    trouble.append(error)
-                    machine.close()
-                    lease.machine.close()
-                else:
-                    return host, machine, lease
-            busy = [one for one in trouble if isinstance(one, HostBusy)]
-            if not busy or time.monotonic() > end:
-                worst = next((one for one in trouble if isinstance(one, HostDirty)), trouble[0])
-                raise worst
-            notice.look(functools.partial(_busy_words, busy))
-            if self.cancel.wait(ASK_SECONDS) or waiting.stopped():
-                raise Canceled("stopped while waiting for a lab host")
-
-
-def _busy_words(busy: Sequence[InfrastructureError]) -> str:
-    return f"a lab host: {'; '.join(error.message for error in busy)}"

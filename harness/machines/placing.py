@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.attest.serving import Service, serving
+from harness.hosts.holding import fitting
 from harness.hosts.inventory import Inventory
-from harness.hosts.provisioner import fitting
 from harness.model.definitions import Cpu, Needs, Os
 from harness.model.results import Fidelity
 from harness.provision.provisioner import Kind, weakest

@@ -1,0 +1,182 @@
+"""Leases lab hosts for the roles of a cell, without two cells ever waiting for each other."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from harness.errors import Canceled, InfrastructureError
+from harness.hosts.inventory import Inventory
+from harness.hosts.leases import HostBusy, HostDirty, Lease
+from harness.hosts.local import LocalMachine
+from harness.hosts.reaching import machine_of
+from harness.hosts.ssh import SshMachine
+from harness.model.definitions import Cpu, Host, Os
+from harness.model.ledger import Ledger
+from harness.provision.provisioner import APPLICATION, Names, Role
+from harness.system.waiting import Notice, Waiting
+
+#: How often a host that others have is asked for, and a wait looks whether it was stopped.
+ASK_SECONDS, LOOK_SECONDS = 2.0, 0.2
+
+
+def fitting(inventory: Inventory | None, os: Os, cpu: Cpu) -> list[Host]:
+    """Hosts whose labels name that system and CPU class."""
+    hosts = inventory.hosts.hosts if inventory is not None else ()
+    return [host for host in hosts if host.labels.get("os") == os.os and host.labels.get("cpu") == cpu.cpu]
+
+
+@dataclass(frozen=True)
+class Leased:
+    """A host that a cell has for itself; ``mark`` is in the environment of every command of the cell there."""
+
+    host: Host
+    machine: SshMachine | LocalMachine
+    lease: Lease
+    mark: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is asked of the hosts: for whom, how long others are waited for (seconds), and what ends the wait."""
+
+    inventory: Inventory
+    names: Names
+    waiting: Waiting
+    cancel: threading.Event
+    patience: float
+
+    @property
+    def owner(self) -> str:
+        return f"{self.names.campaign}/{self.names.cell}/{self.names.attempt}"
+
+    def stopped(self) -> bool:
+        return self.cancel.is_set() or self.waiting.stopped()
+
+
+@contextlib.contextmanager
+def leased_for(roles: Sequence[Role], wish: Wish, ledger: Ledger) -> Iterator[dict[str, Leased]]:
+    """A host for each role, by the role's name; a role that shares the product's host is left out.
+
+    A server gets a host of its own where another that fits is free, else it shares one that the cell has. Hosts of
+    different kinds are taken in one order by every cell, and nobody waits for a second one of a kind: so no two cells
+    wait for each other.
+
+    Raises:
+        InfrastructureError: every fitting host is unreachable or dirty, or stayed in use too long.
+        Canceled: the wait was stopped.
+    """
+    with contextlib.ExitStack() as stack:
+        held: dict[str, Leased] = {}
+        for role in sorted(roles, key=lambda role: (role.os.os, role.cpu.cpu, role.name != APPLICATION, role.name)):
+            fit = fitting(wish.inventory, role.os, role.cpu)
+            taken = {leased.host.host for leased in held.values()}
+            shares = next((name for name, leased in held.items() if leased.host in fit), None)
+            candidates = [host for host in fit if host.host not in taken]
+            try:
+                held[role.name] = stack.enter_context(
+                    lease_one(role, candidates, wish, ledger, patience=0.0 if shares else wish.patience)
+                )
+            except InfrastructureError as error:
+                if shares is None:
+                    raise
+                host = held[shares].host.host
+                ledger.event("host-shared", role=role.name, host=host, reason=error.message)
+                if candidates:
+                    wish.waiting.notify(f"the {role.name} shares host {host}: {error.message}")
+                if shares != APPLICATION:
+                    held[role.name] = held[shares]
+        yield held
+
+
+@contextlib.contextmanager
+def lease_one(
+    role: Role, candidates: Sequence[Host], wish: Wish, ledger: Ledger, *, patience: float
+) -> Iterator[Leased]:
+    """One of the candidates, leased; released at the end. Raises as ``leased_for``."""
+    leased = _wait_for(role, candidates, wish, patience)
+    try:
+        ledger.event("lease", host=leased.host.host, owner=leased.lease.owner, token=leased.lease.token)
+        yield leased
+    finally:
+        leased.lease.release()
+        leased.lease.machine.close()
+        leased.machine.close()
+
+
+def _wait_for(role: Role, candidates: Sequence[Host], wish: Wish, patience: float) -> Leased:
+    if not candidates:
+        labels = f"cpu: {role.cpu.cpu}, os: {role.os.os}"
+        raise InfrastructureError(f"no further host is labelled {labels}", advice="see: harness hosts list")
+    end = time.monotonic() + patience
+    notice = Notice(wish.waiting)
+    while True:
+        trouble: list[InfrastructureError] = []
+        for host in candidates:
+            if wish.stopped():
+                raise Canceled("stopped while waiting for a lab host")
+            try:
+                return _take(host, wish)
+            except InfrastructureError as error:
+                trouble.append(error)
+        busy = [error for error in trouble if isinstance(error, HostBusy)]
+        if not busy or time.monotonic() >= end:
+            raise next((error for error in trouble if isinstance(error, HostDirty)), trouble[0])
+        notice.look(functools.partial(_words, busy))
+        again = time.monotonic() + min(ASK_SECONDS, max(end - time.monotonic(), 0.01))
+        while time.monotonic() < again and not wish.stopped():
+            wish.cancel.wait(min(LOOK_SECONDS, max(again - time.monotonic(), 0.0)))
+
+
+def _take(host: Host, wish: Wish) -> Leased:
+    """Lease a host; a stop does not wait for one that does not answer.
+
+    Raises:
+        InfrastructureError: as ``Lease.take``.
+        Canceled: the wait was stopped. A lease that comes later is given back.
+    """
+    mark = secrets.token_hex(8)
+    lease = Lease(machine_of(wish.inventory, host), wish.owner)
+    answer: Future[None] = Future()
+    threading.Thread(target=_settle, args=(answer, lease.take), name="lease-take", daemon=True).start()
+    while not answer.done():
+        _pause(answer)
+        if wish.stopped() and not answer.done():
+            answer.add_done_callback(lambda settled: _give_back(settled, lease))
+            raise Canceled(f"stopped while asking host {host.host} for a lease")
+    try:
+        answer.result()
+    except InfrastructureError:
+        lease.machine.close()
+        raise
+    return Leased(host, machine_of(wish.inventory, host, mark), lease, mark)
+
+
+def _settle(answer: Future[None], work: Callable[[], None]) -> None:
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001  # it is raised where the answer is waited for
+        answer.set_exception(error)
+    else:
+        answer.set_result(None)
+
+
+def _pause(answer: Future[None]) -> None:
+    with contextlib.suppress(TimeoutError):
+        answer.exception(timeout=LOOK_SECONDS)
+
+
+def _give_back(answer: Future[None], lease: Lease) -> None:
+    if answer.exception() is None:
+        lease.release()
+    lease.machine.close()
+
+
+def _words(busy: Sequence[InfrastructureError]) -> str:
+    return f"a lab host: {'; '.join(error.message for error in busy)}"
