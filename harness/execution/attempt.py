@@ -107,11 +107,15 @@ class Attempt:
     @property
     def factor(self) -> float:
         """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
+        return max(self.declared_factor, min(self.measured_factor, MAX_FACTOR))
+
+    @property
+    def declared_factor(self) -> float:
+        """What definitions declare for the machines that are emulated; the largest counts."""
         emulated = [role for role, by in self.server_emulators.items() if by is not None]
         product = self.emulator is not None or (self.emulated and not emulated)
         declared = self.cell.timeout_factor if product else 1.0
-        declared = max([declared, *(self.target.servers[role][1].timeout_factor for role in emulated)])
-        return max(declared, min(self.measured_factor, MAX_FACTOR))
+        return max([declared, *(self.target.servers[role][1].timeout_factor for role in emulated)])
 
     # --- recording ---
 
@@ -133,7 +137,11 @@ class Attempt:
         reference = reference_seconds()
         if found.loop_seconds is not None and reference is not None:
             self.measured_factor = max(self.measured_factor, round(found.loop_seconds / reference, 1))
-        self.facts["factor"] = {"measured": self.measured_factor, "used": self.factor}
+        self.facts["factor"] = {
+            "declared": self.declared_factor,
+            "measured": self.measured_factor,
+            "used": self.factor,
+        }
 
     def observe(self, *seen: Observation) -> None:
         self.record.observe(*seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 from harness.control.deployment import Deployment
 from harness.deploy import deploy
@@ -14,7 +15,7 @@ from harness.judging import Judgement
 from harness.model.definitions import Case
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.plan import Cell, LocatedSuite
-from harness.model.results import Cause, Result, State
+from harness.model.results import Cause, Observation, Result, State
 from harness.runners.runner import PRODUCT_RUNNERS, Outcome, ProductTask
 
 
@@ -61,6 +62,20 @@ def block_cell(lab: Lab, cell: Cell, record: AttemptRecord, reason: str) -> Judg
     return run.close()
 
 
+def demanded(case: Case, seen: Observation, factor: float) -> Observation:
+    """What was seen of a case whose limit is part of what is demanded: to run into it is a failure of the product.
+
+    A runner has looked at the lab already: where that is in trouble, the cause is infra, and stays.
+    """
+    if seen.result is not Result.ERROR or seen.cause is not Cause.TIMEOUT:
+        return seen
+    detail = (
+        f"it is demanded within {case.seconds:g} s, whatever the target, and was not done by then (the target is "
+        f"{factor:g} times slower than this machine)\n{seen.detail}"
+    )
+    return dataclasses.replace(seen, result=Result.FAIL, cause=None, detail=detail)
+
+
 class _CellRun(Deploying):
     """All stages, and the suites."""
 
@@ -98,7 +113,16 @@ class _CellRun(Deploying):
             cancel=self.lab.cancel,
             forks=self.lab.forks,
         )
-        return PRODUCT_RUNNERS[suite.definition.runner](task)
+        outcome = PRODUCT_RUNNERS[suite.definition.runner](task)
+        limits = {case.id: case for case in cases if case.absolute}
+        factor = deployment.context.factor
+        return dataclasses.replace(
+            outcome,
+            observations=tuple(
+                demanded(limits[seen.case], seen, factor) if seen.case in limits else seen
+                for seen in outcome.observations
+            ),
+        )
 
     def collect(self, deployment: Deployment) -> None:
         self.state(State.COLLECTING, "collect / 收集")

@@ -206,6 +206,7 @@ class Making(Attempt):
             emulated=self.emulated,
             qemu_cpu=self.model,
             factor=self.factor,
+            declared_factor=self.declared_factor,
             application=self.application,
             database=database,
             access=access,

@@ -35,7 +35,8 @@ class CellContext(BaseModel):
     architecture: str
     emulated: bool
     qemu_cpu: str | None
-    factor: float
+    factor: float  #: what limits are multiplied by
+    declared_factor: float = 1.0  #: the part of it that definitions declare; what is more was measured
     application: Application
     database: Database
     access: Access

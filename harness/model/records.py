@@ -74,8 +74,9 @@ class EnvironmentFacts(Frozen):
 class Factor(Frozen):
     """How much slower than this machine a target is, as a multiple of it."""
 
+    declared: float = 1.0  #: for the emulated machines of the cell
     measured: float  #: by a fixed piece of work, the slowest machine of the cell
-    used: float  #: what limits of time were multiplied by
+    used: float  #: what limits of time were multiplied by: the larger of both
 
 
 class Emulator(Frozen):

@@ -1,0 +1,119 @@
+"""Limits that are missed: late is said as late, a slow machine decides nothing, what is demanded is not scaled."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.control.fault import ProductFault
+from harness.deploy import deploy, steps
+from harness.execution.cell import demanded
+from harness.model.definitions import Case
+from harness.model.results import Cause, Observation, Result
+
+
+def case(test: str, **more: Any) -> Case:
+    return Case.model_validate(
+        {
+            "id": "C-1",
+            "test": test,
+            "title": "t",
+            "characteristic": "reliability",
+            "clause": "5.3.5",
+            "blocker": True,
+            **more,
+        }
+    )
+
+
+SUITE: Any = SimpleNamespace(suite="deployment", cases=(case("ready"),))
+
+
+class Product:
+    """A deployment whose product serves at some moment: ``seconds`` in time, or only after ``looks`` late looks."""
+
+    def __init__(self, seconds: float | None, *, looks: int = 0, runs: bool = True, **context: Any) -> None:
+        self.seconds, self.looks, self.runs = seconds, looks, runs
+        ready = SimpleNamespace(seconds=10)
+        values = {"factor": 1.5, "declared_factor": 1.0, "emulated": False, **context}
+        self.context = SimpleNamespace(application=SimpleNamespace(ready=ready), **values)
+
+    def wait_ready(self) -> float:
+        if self.seconds is None:
+            raise ProductFault("it runs but never got ready", "…")
+        return self.seconds
+
+    def running(self) -> bool:
+        return self.runs
+
+    def is_ready(self) -> bool:
+        self.looks -= 1
+        return self.looks == 0
+
+    def log(self) -> str:
+        return ""
+
+    def lab_trouble(self) -> None:
+        return None
+
+    def limit_reached(self) -> str:
+        return ""
+
+    def harness_limit(self, _: ProductFault) -> None:
+        return None
+
+
+def observe(product: Product) -> Observation:
+    deployment: Any = product
+    (seen,) = deploy(deployment, SUITE, ["ready"])
+    return seen
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "LATE_SECONDS", 0.5)
+
+
+def test_in_time_by_the_declared_limit_is_a_pass_without_words() -> None:
+    seen = observe(Product(9.0))
+    assert (seen.result, seen.detail) == (Result.PASS, "")
+
+
+def test_in_time_only_because_the_machine_is_slow_is_neither_pass_nor_fail() -> None:
+    seen = observe(Product(12.0))
+    assert (seen.result, seen.cause) == (Result.ERROR, Cause.INFRA)
+    assert "ready after 12.0 s, later than the declared 10.0 s" in seen.detail
+    assert "the limit is 15.0 s (10 s x 1.5, as measured; declared is 1)" in seen.detail
+
+
+def test_on_an_emulated_target_the_measured_factor_counts_and_is_said() -> None:
+    seen = observe(Product(90.0, factor=14.8, declared_factor=6.0, emulated=True))
+    assert seen.result is Result.PASS
+    assert "(10 s x 14.8, as measured; declared is 6)" in seen.detail
+
+
+def test_late_is_told_from_never() -> None:
+    late = observe(Product(None, looks=2))
+    assert late.result is Result.FAIL
+    assert "it got ready late: after 0." in late.detail
+    assert "the limit is 15.0 s" in late.detail
+    never = observe(Product(None))
+    assert never.detail.startswith("it runs but never got ready")
+    gone = observe(Product(None, runs=False))
+    assert gone.detail.startswith("it runs but never got ready")
+
+
+def test_a_limit_that_is_demanded_is_a_failure_when_it_is_missed() -> None:
+    seen = Observation(case="C-1", suite="s", result=Result.ERROR, cause=Cause.TIMEOUT, detail="did not end within 5 s")
+    failed = demanded(case("t", seconds=5, absolute=True), seen, 1.5)
+    assert (failed.result, failed.cause) == (Result.FAIL, None)
+    assert failed.detail.startswith("it is demanded within 5 s, whatever the target")
+    assert "1.5 times slower" in failed.detail
+
+
+@pytest.mark.parametrize("cause", [Cause.INFRA, Cause.TEST, Cause.HARNESS])
+def test_an_error_of_anybody_else_stays_what_it_is(cause: Cause) -> None:
+    seen = Observation(case="C-1", suite="s", result=Result.ERROR, cause=cause, detail="why")
+    assert demanded(case("t", absolute=True), seen, 1.0) == seen
