@@ -95,7 +95,7 @@ def _pytest(task: ProductTask) -> Outcome:
 
 
 def _locust(task: ProductTask) -> Outcome:
-    return Outcome(observations=tuple(run_locust(task.suite, task.deployment, task.ledger, task.cancel)))
+    return Outcome(observations=tuple(run_locust(task.suite, task.cases, task.deployment, task.ledger, task.cancel)))
 
 
 def _scan(task: FilesTask) -> Outcome:

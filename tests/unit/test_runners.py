@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import threading
@@ -14,15 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.definitions import LoadProfile, Suite
+from harness.control.fault import ProductFault
+from harness.model.definitions import Case, LoadProfile, Suite
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Result, SkipReason
 from harness.reading.parsing import parse
 from harness.runners.locust import run as locust_runner
-from harness.runners.locust.run import percentile, summarise
+from harness.runners.locust.criteria import criterion, trouble_of
+from harness.runners.locust.figures import percentile, summarise
+from harness.runners.locust.support import PreparedRead
 from harness.runners.pytest.outcomes import fold
 from harness.runners.pytest.session import Report, TestRun
 
+SUITES = Path(__file__).parents[2] / "suites"
 PROFILE = LoadProfile(rate=10, ramp=2, hold=4, p95_ms=100, error_rate=0.01)
 
 
@@ -87,12 +90,27 @@ def test_percentile_is_a_value_with_enough_below_it(values: list[float], percent
     assert sum(v <= found for v in ordered) >= percent / 100 * len(ordered) - 1e-6
 
 
-def test_no_samples_is_never_fast() -> None:
-    assert math.isinf(percentile([], 95))
-
-
-def load(samples: list[tuple[float, float, float, bool]]) -> dict[str, Any]:
-    return {"ramp": 2, "hold": 4, "rate": 10, "samples": samples, "resources": [(0.5, 10.0, 100.0), (1.0, 30.0, 120.0)]}
+def load(samples: list[tuple[float, float, float, bool]], **changes: Any) -> dict[str, Any]:
+    """What the driver writes of a load of 10 requests a second, ramp 2 s, hold 4 s."""
+    return {
+        "ramp": 2,
+        "hold": 4,
+        "rate": 10,
+        "intended": 50,
+        "samples": samples,
+        "resources": [(0.5, 10.0, 100.0), (1.0, 30.0, 120.0)],
+        "exceptions": {},
+        "exception": "",
+        "errors": {},
+        "users": 10,
+        "finished": 0,
+        "silent": 0,
+        "under way": 0,
+        "connections": 0,
+        "lag p95": 1.0,
+        "generator cpu": 10.0,
+        **changes,
+    }
 
 
 def test_only_the_hold_counts() -> None:
@@ -109,10 +127,104 @@ def test_starts_that_were_never_answered_lower_what_was_achieved() -> None:
     assert figures["achieved"] == 0.5
 
 
-def test_no_answer_at_all_is_all_errors() -> None:
+def test_without_answers_nothing_is_said_of_times_and_errors() -> None:
     figures = summarise(load([]), PROFILE)
-    assert figures["error rate"] == 1.0
     assert figures["achieved"] == 0.0
+    assert not figures.keys() & {"p50", "p95", "p99", "error rate"}
+
+
+HOLD = [(2 + n / 10, 10.0, 9.0, True) for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result", "cause", "words"),
+    [
+        ({"broken": "NameError: nothing"}, Result.ERROR, Cause.TEST, "the locustfile is broken: NameError: nothing"),
+        (
+            load(HOLD, exceptions={"KeyError": 3}, exception="KeyError: 'x'", errors={"read: status 500": 2}),
+            Result.ERROR,
+            Cause.TEST,
+            "the locustfile raised 3 × KeyError; the first: KeyError: 'x'\nfailed requests: 2 × read: status 500",
+        ),
+        (load(HOLD, users=5000), Result.ERROR, Cause.TEST, "the locustfile started 5000 users itself"),
+        (load([], finished=40, silent=40), Result.ERROR, Cause.TEST, "sent no request: 40 of 40 tasks ended without"),
+        (load([]), Result.ERROR, Cause.TEST, "no user of it began a task"),
+        (load([], **{"under way": 4}), Result.ERROR, Cause.TEST, "4 did not end and have no connection"),
+        (load([], intended=0), Result.ERROR, Cause.TEST, "the profile plans no request"),
+        (
+            load([], **{"under way": 16, "connections": 16}),
+            Result.FAIL,
+            None,
+            "the product answered no request: 16 were under way on 16 connections",
+        ),
+        (load([(0.5, 9.0, 9.0, True)], finished=1), Result.ERROR, Cause.TEST, "no request after the ramp"),
+    ],
+)
+def test_what_a_load_without_figures_means(
+    outcome: dict[str, Any], result: Result, cause: Cause | None, words: str
+) -> None:
+    trouble = trouble_of(outcome, PROFILE, None)
+    assert trouble is not None
+    assert (trouble.result, trouble.cause) == (result, cause)
+    assert words in trouble.text
+
+
+def test_a_crash_without_an_answer_is_the_products_failure() -> None:
+    crash = ProductFault("it was killed: it took more memory than its limit of 96m", "内存超过限额")
+    trouble = trouble_of(load([]), PROFILE, crash)
+    assert trouble is not None
+    assert trouble.result is Result.FAIL
+    assert "more memory than its limit" in trouble.text
+
+
+@pytest.mark.parametrize(
+    ("generator", "result", "cause"),
+    [
+        ({}, Result.FAIL, None),
+        ({"lag p95": 60.0}, Result.ERROR, Cause.INFRA),
+        ({"generator cpu": 97.0, "lag p95": 60.0}, Result.ERROR, Cause.TEST),
+    ],
+)
+def test_a_slow_generator_is_not_a_slow_product(
+    generator: dict[str, float], result: Result, cause: Cause | None
+) -> None:
+    outcome = load([(2 + n / 10, 900.0, 9.0, True) for n in range(40)], **generator)
+    figures = summarise(outcome, PROFILE)
+    seen = {
+        case.test: criterion(case, "load", outcome, PROFILE, figures, None, emulated=False) for case in load_cases()
+    }
+    assert (seen["p95"].result, seen["p95"].cause) == (result, cause)
+    assert seen["error_rate"].result is Result.PASS
+    assert seen["throughput"].result is Result.PASS
+
+
+def load_cases() -> tuple[Case, ...]:
+    return parse(SUITES / "load" / "http" / "suite.yaml", Suite).cases
+
+
+class Answer:
+    def __init__(self, status: int, text: str, media: str = "application/json; charset=utf-8") -> None:
+        self.status_code, self.text, self.headers = status, text, {"content-type": media}
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (Answer(200, '{"text": "load 1f"}'), ""),
+        (Answer(503, '{"text": "load 1f"}'), "status 503"),
+        (Answer(200, "<html>Something went wrong</html>", "text/html"), "status 200 without the text"),
+    ],
+)
+def test_a_good_status_with_an_error_page_is_no_good_answer(answer: Answer, fault: str) -> None:
+    read = PreparedRead("/x", {}, (200,), text="load 1f")
+    assert read.fault(answer).startswith(fault)
+    assert bool(read.fault(answer)) == bool(fault)
+
+
+def test_without_a_resource_the_media_type_tells_an_error_page() -> None:
+    read = PreparedRead("/health", {}, (200,), media="application/json")
+    assert read.fault(Answer(200, "{}")) == ""
+    assert "text/html in place of application/json" in read.fault(Answer(200, "<html>", "text/html"))
 
 
 def test_schedule_ramps_then_holds() -> None:
@@ -156,6 +268,9 @@ def test_a_load_that_fails_because_of_the_lab_is_not_the_products_failure(
     monkeypatch.setattr(locust_runner, "_drive", lambda *_: bad)
     ledger: Any = SimpleNamespace(keep=lambda *_: "")
     lab: Any = Lab(trouble)
-    seen = {one.case: one for one in locust_runner.run_locust(located, lab, ledger, threading.Event())}
+    seen = {
+        one.case: one
+        for one in locust_runner.run_locust(located, located.definition.cases, lab, ledger, threading.Event())
+    }
     assert seen["LOAD-02"].result is result
     assert (seen["LOAD-02"].cause is Cause.INFRA) == bool(trouble)

@@ -1,8 +1,12 @@
-"""Drives a locustfile at a given rate, in a process of its own: ``python driver.py SPEC OUT``.
+"""Drives a locustfile at a given rate, in a process of its own: ``python driver.py SPEC``.
 
 Locust by itself is a closed loop: users wait for answers, so a stalled server is asked less and looks fast
 (coordinated omission). Here every task has an intended start on a fixed schedule, ramp then hold; users take the
-next start that is due, and latency counts from it. Any locustfile works unchanged: only ``wait_time`` is replaced.
+next start that is due, and latency counts from it. A locustfile works unchanged: ``wait_time`` of its users is
+replaced, ``events.init``, ``test_start`` and ``test_stop`` are fired; options of locust's command line do not exist.
+
+What it writes says what happened, not what it means: samples, tasks without a request, requests under way at the end,
+exceptions of the locustfile, its own lag and use of the CPU.
 """
 
 # Locust patches the interpreter when it is imported: it must be the first import of the process.
@@ -12,24 +16,39 @@ import locust.exception  # isort: skip
 import importlib.util
 import json
 import math
+import os
 import sys
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil
 from locust import events
 from locust.env import Environment
 
 #: Seconds that requests under way may take after the schedule's end.
 GRACE = 3.0
+#: Seconds in which all users must have begun.
+SPAWN_SECONDS = 30.0
+#: Seconds between two looks at how late this process is.
+LAG_INTERVAL = 0.02
+#: Characters of an exception that are kept.
+MAX_TEXT = 3000
 
 
 def schedule(rate: float, ramp: float, hold: float) -> list[float]:
     """Intended starts in seconds from the beginning: rate grows from 0 over ``ramp``, then stays for ``hold``."""
     rising = [math.sqrt(2 * ramp * k / rate) for k in range(int(rate * ramp / 2))] if ramp else []
     return rising + [ramp + i / rate for i in range(int(rate * hold))]
+
+
+def described(error: BaseException) -> str:
+    """An exception: its own words first, then where it came from."""
+    text = f"{type(error).__name__}: {error}\n\n{''.join(traceback.format_exception(error))}"
+    return text.encode("utf-8", "backslashreplace").decode()[:MAX_TEXT]
 
 
 class Driver:
@@ -43,6 +62,13 @@ class Driver:
         self.waiting = 0
         self.samples: list[tuple[float, float, float, bool]] = []
         self.errors: Counter[str] = Counter()
+        self.exceptions: Counter[str] = Counter()  #: of the locustfile, by type
+        self.exception = ""  #: the first of them
+        self.finished = 0  #: tasks that came to their end
+        self.silent = 0  #: of those, tasks that sent no request
+        self.under_way = 0  #: tasks whose start was claimed and that did not end
+        self.most_users = 0
+        self.lags: list[float] = []
 
     def classes(self) -> list[type[locust.User]]:
         """The users of the locustfile, their waiting replaced by the schedule."""
@@ -82,12 +108,27 @@ class Driver:
 
     def take(self) -> float:
         """Claim the next start; seconds until it is due (0 where it is overdue)."""
+        self.finish_task()
         if self.next >= len(self.starts):
             raise locust.exception.StopUser
         intended = self.starts[self.next]
         self.next += 1
-        gevent.getcurrent().harness_intended = intended
+        greenlet = gevent.getcurrent()
+        greenlet.harness_intended = intended
+        self.under_way += 1
         return max(0.0, self.began + intended - time.monotonic())
+
+    def finish_task(self) -> None:
+        """The task of this user that was begun last is over."""
+        greenlet = gevent.getcurrent()
+        intended = getattr(greenlet, "harness_intended", None)
+        if intended is None:
+            return
+        self.under_way -= 1
+        self.finished += 1
+        if getattr(greenlet, "harness_counted", None) != intended:
+            self.silent += 1
+        greenlet.harness_intended = None
 
     def record(self, name: str, response_time: float, exception: BaseException | None = None, **_: Any) -> None:
         """One answered request: latency from the intended start for the first of a task, else its own."""
@@ -106,7 +147,28 @@ class Driver:
             self.errors[f"{name}: {exception}"[:200]] += 1
 
     def user_error(self, exception: BaseException, **_: Any) -> None:
-        self.errors[f"user: {type(exception).__name__}: {exception}"[:200]] += 1
+        """An exception of the locustfile, which locust goes on after."""
+        self.exceptions[type(exception).__name__] += 1
+        self.exception = self.exception or described(exception)
+
+    def _lag(self) -> None:
+        """Note how late this process is woken: what it measures is wrong by as much."""
+        while True:
+            due = time.monotonic() + LAG_INTERVAL
+            gevent.sleep(LAG_INTERVAL)
+            self.lags.append(time.monotonic() - due)
+
+    def connections(self) -> int:
+        """Connections to the product that are open or being opened."""
+        address, _, port = self.spec["host"].rpartition("://")[2].rpartition(":")
+        try:
+            return sum(
+                1
+                for connection in psutil.Process().net_connections(kind="tcp")
+                if connection.raddr and connection.raddr.port == int(port) and connection.raddr.ip == address
+            )
+        except (psutil.Error, ValueError):
+            return 0
 
     def run(self) -> dict[str, Any]:
         environment = Environment(user_classes=self.classes(), host=self.spec["host"], events=events)
@@ -114,16 +176,28 @@ class Driver:
         hooks.request.add_listener(self.record)
         hooks.user_error.add_listener(self.user_error)
         runner = environment.create_local_runner()
+        hooks.init.fire(environment=environment, runner=runner, web_ui=None)
         count = min(self.spec["users"], max(1, len(self.starts)))
         runner.start(count, spawn_rate=count)
-        limit = time.monotonic() + 30
-        while self.waiting < count and time.monotonic() < limit:
+        limit = time.monotonic() + SPAWN_SECONDS
+        while self.waiting < count and time.monotonic() < limit and not self.exceptions:
             gevent.sleep(0.05)
-        self.began = time.monotonic()
+            self.most_users = max(self.most_users, runner.user_count)
+            if self.most_users > count:
+                break
+        gevent.spawn(self._lag)
+        cpu, self.began = time.process_time(), time.monotonic()
         end = self.began + self.spec["ramp"] + self.spec["hold"] + GRACE
         while time.monotonic() < end and (self.next < len(self.starts) or runner.user_count > 0):
             gevent.sleep(0.05)
+            self.most_users = max(self.most_users, runner.user_count)
+            if self.most_users > count:
+                break  # no load of the profile any more, and perhaps more than this machine can bear
+        seconds = time.monotonic() - self.began
+        under_way, connections = self.under_way, self.connections()
+        cpu = (time.process_time() - cpu) / max(seconds, 0.001)
         runner.quit()
+        lags = sorted(self.lags)
         return {
             "intended": len(self.starts),
             "started": self.next,
@@ -133,19 +207,30 @@ class Driver:
             "rate": self.spec["rate"],
             "errors": dict(self.errors.most_common(10)),
             "locust": locust.__version__,
+            "finished": self.finished,
+            "silent": self.silent,
+            "under way": under_way,
+            "connections": connections,
+            "exceptions": dict(self.exceptions),
+            "exception": self.exception,
+            "users": self.most_users,
+            "lag p95": round(1000 * lags[int(len(lags) * 0.95)], 1) if lags else 0.0,
+            "generator cpu": round(100 * cpu, 1),
         }
 
 
 def main() -> None:
-    """Exit status 3: the locustfile cannot be used; its fault is on standard error."""
+    """Write the outcome; where the locustfile cannot be used, ``{"broken": text}``."""
     spec = json.loads(Path(sys.argv[1]).read_text())
-    driver = Driver(spec)
+    log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     try:
-        result = driver.run()
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(3)
-    Path(sys.argv[2]).write_text(json.dumps(result))
+        result = Driver(spec).run()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # code of the suite, whatever it does
+        traceback.print_exc()
+        result = {"broken": described(error)}
+    Path(spec["out"]).write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

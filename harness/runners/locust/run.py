@@ -1,9 +1,10 @@
-"""Runs a load profile against a cell and judges its criteria."""
+"""Runs a load profile against a cell."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
+import secrets
 import sys
 import tempfile
 import threading
@@ -14,23 +15,28 @@ from harness.clients.http import HttpClient
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.errors import StepTimeout
-from harness.model.definitions import LoadProfile, Suite
+from harness.model.definitions import Case, LoadProfile
 from harness.model.ledger import MEDIA_LOAD, Ledger
 from harness.model.plan import LocatedSuite
-from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
+from harness.model.results import Cause, Observation, Result
 from harness.model.templating import render
+from harness.runners.locust.criteria import Trouble, criterion, trouble_of
+from harness.runners.locust.figures import summarise
 from harness.runners.locust.sampling import Sampler
 from harness.runners.locust.support import ENVIRONMENT
 from harness.system.process import run, without_proxy
 
 DRIVER = Path(__file__).with_name("driver.py")
+#: Seconds beside ramp and hold: locust is imported, users begin, requests under way end.
 START_SECONDS = 60
+#: Bytes of the driver's log that are kept.
+MAX_LOG = 2 * 2**20
 
 
 def run_locust(
-    suite: LocatedSuite, deployment: Deployment, ledger: Ledger, cancel: threading.Event
+    suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment, ledger: Ledger, cancel: threading.Event
 ) -> list[Observation]:
-    """Drive the suite's locustfile by its profile; one observation a criterion.
+    """Drive the suite's locustfile by its profile; one observation for each of ``cases``, which are criteria.
 
     Raises:
         Canceled: the operator stopped it.
@@ -41,192 +47,161 @@ def run_locust(
     if profile is None:
         raise ValueError(f"{definition.suite} has no profile")
     emulated = deployment.context.emulated
-    rate = profile.emulated_rate if emulated and profile.emulated_rate is not None else profile.rate
+    name = definition.suite.replace("/", "-")
+    outcome: dict[str, Any] = {}
+    crashed: ProductFault | None = None
     try:
         deployment.ensure_running()
-        outcome = _drive(suite, profile, rate, deployment, ledger, cancel)
+        outcome = _drive(suite, profile, deployment, ledger, cancel)
+        code = deployment.exit_code()
+        crashed = deployment.ended(code) if code is not None else None
+        trouble = trouble_of(outcome, profile, crashed)
     except ProductFault as fault:
-        lab = deployment.lab_trouble()
-        if lab:
-            return _all(definition, Result.ERROR, f"{lab}; before that: {fault}", cause=Cause.INFRA)
-        return _all(definition, Result.FAIL, f"{fault}\n{fault.log}")
+        trouble = Trouble(Result.FAIL, None, f"{fault}\n{fault.log}")
     except StepTimeout as error:
-        return _all(definition, Result.ERROR, error.message, cause=Cause.TIMEOUT)
-    if isinstance(outcome, str):
-        return _all(definition, Result.ERROR, outcome, cause=Cause.TEST)
+        trouble = Trouble(Result.ERROR, Cause.TIMEOUT, error.message)
+    if trouble is not None:
+        if outcome:
+            ledger.keep(f"{name}.json", json.dumps(outcome).encode(), "application/json")
+        if trouble.result is Result.FAIL and (lab := deployment.lab_trouble()):
+            trouble = Trouble(Result.ERROR, Cause.INFRA, f"{lab}; before that: {trouble.text}")
+        return _all(definition.suite, cases, trouble)
     figures = summarise(outcome, profile)
     record = {**outcome, "figures": figures, "threshold": profile.p95_ms}
-    ledger.keep(f"{definition.suite.replace('/', '-')}.json", json.dumps(record).encode(), MEDIA_LOAD)
-    code = deployment.exit_code()
-    crashed = deployment.ended(code) if code is not None else None
-    seen = [
-        _criterion(case.test, case.id, definition, profile, figures, emulated, crashed) for case in definition.cases
+    ledger.keep(f"{name}.json", json.dumps(record, allow_nan=False).encode(), MEDIA_LOAD)
+    observations = [
+        criterion(case, definition.suite, outcome, profile, figures, crashed, emulated=emulated) for case in cases
     ]
-    if any(one.result is Result.FAIL for one in seen) and (lab := deployment.lab_trouble()):
-        told = "; ".join(one.detail for one in seen if one.result is Result.FAIL)
-        return _all(definition, Result.ERROR, f"{lab}; before that: {told}", cause=Cause.INFRA)
-    return seen
+    failed = [observation.detail for observation in observations if observation.result is Result.FAIL]
+    if failed and (lab := deployment.lab_trouble()):
+        trouble = Trouble(Result.ERROR, Cause.INFRA, f"{lab}; before that: {'; '.join(failed)}")
+        return _all(definition.suite, cases, trouble)
+    return observations
 
 
 def _drive(
-    suite: LocatedSuite,
-    profile: LoadProfile,
-    rate: float,
-    deployment: Deployment,
-    ledger: Ledger,
-    cancel: threading.Event,
-) -> dict[str, Any] | str:
+    suite: LocatedSuite, profile: LoadProfile, deployment: Deployment, ledger: Ledger, cancel: threading.Event
+) -> dict[str, Any]:
+    """Prepare what is read, drive the load and give what the driver wrote, with ``resources`` of the product."""
     client = HttpClient(deployment)
     key = ""
     try:
-        application = deployment.context.application
         if client.resource is not None:
-            key = client.resource.fresh_key()
-            client.resource.create(key, "load")
-            request = client.resource.definition.read
-            target = deployment.url(render(request.path, {"key": key, "text": ""}, where="http.resource.read.path"))
-            good = request.status
+            key, read = _resource(client)
         else:
-            target, good = deployment.url(application.ready.path or ""), application.ready.status
-        host, slash, rest = target.partition("://")[2].partition("/")
-        read = {"path": slash + rest, "headers": deployment.headers(), "status": good}
-        with tempfile.TemporaryDirectory(prefix="harness-load-") as scratch:
-            folder = Path(scratch)
-            prepared = folder / "prepared.json"
-            prepared.touch(mode=0o600)
-            prepared.write_text(json.dumps({"read": read}))
-            (folder / "spec.json").write_text(
-                json.dumps(
-                    {
-                        "locustfile": str(suite.folder / suite.definition.locustfile),
-                        "host": f"http://{host}",
-                        "rate": rate,
-                        "ramp": profile.ramp,
-                        "hold": profile.hold,
-                        "users": profile.users,
-                    }
-                )
-            )
-            limit = profile.ramp + profile.hold + START_SECONDS
-            with Sampler(deployment.machine) as sampler:
-                done = run(
-                    [sys.executable, "-P", str(DRIVER), str(folder / "spec.json"), str(folder / "out.json")],
-                    timeout=limit,
-                    cancel=cancel,
-                    env={ENVIRONMENT: str(prepared), **without_proxy()},
-                )
-            ledger.keep(f"{suite.definition.suite.replace('/', '-')}-locust.log", done.text.encode())
-            if not done.ok:
-                return f"the load driver ended with {done.rc}: {done.text[-800:]}"
-            result: dict[str, Any] = json.loads((folder / "out.json").read_text())
-        if key and client.resource is not None:
-            client.resource.delete(key)
-        result["resources"] = sampler.samples
-        return result
+            read = _page(deployment)
+        return _run_driver(suite, profile, deployment, ledger, cancel, read)
     finally:
+        if key and client.resource is not None:
+            # The load's figures count more than a tidy end: a product that crashed cannot delete anything.
+            with contextlib.suppress(ProductFault):
+                client.resource.delete(key)
         client.close()
 
 
-def summarise(outcome: dict[str, Any], profile: LoadProfile) -> dict[str, float]:
-    """Figures of the hold: latencies in ms from the intended start, rates in 1/s, shares from 0 to 1."""
-    ramp, hold, rate = outcome["ramp"], outcome["hold"], outcome["rate"]
-    samples = [s for s in outcome["samples"] if s[0] >= ramp]
-    latencies = sorted(s[1] for s in samples)
-    bad = sum(1 for s in samples if not s[3])
-    tasks = len({s[0] for s in samples})
-    resources = outcome["resources"]
-    figures = {
-        "intended rate": rate,
-        "requests": float(len(samples)),
-        "p50": percentile(latencies, 50),
-        "p95": percentile(latencies, 95),
-        "p99": percentile(latencies, 99),
-        "error rate": bad / len(samples) if samples else 1.0,
-        "achieved": tasks / max(1, int(rate * hold)),
-        "throughput": tasks / hold,
+def _resource(client: HttpClient) -> tuple[str, dict[str, Any]]:
+    """Create what is read; gives its key and the read. The answer must hold the text that was written.
+
+    Raises:
+        ProductFault: it was not created, or a read does not give it.
+    """
+    resource = client.resource
+    assert resource is not None
+    key, text = resource.fresh_key(), f"load {secrets.token_hex(8)}"
+    resource.create(key, text)
+    answer = resource.read(key)
+    if text not in answer.text:
+        raise ProductFault(
+            f"read gave status {answer.status_code}, but not the text that was written ({text}): {answer.text[:400]}",
+            f"读取返回状态 {answer.status_code}，但不含所写入的文本（{text}）",
+            client.deployment.log(15),
+        )
+    request = resource.definition.read
+    path = render(request.path, {"key": key, "text": ""}, where="http.resource.read.path")
+    return key, _read(client.deployment, path, request.status, text=text)
+
+
+def _page(deployment: Deployment) -> dict[str, Any]:
+    """The readiness page, for a product without a resource; the answer must be of the media type it has now."""
+    ready = deployment.context.application.ready
+    client = HttpClient(deployment)
+    try:
+        answer = client.send("GET", ready.path or "")
+    finally:
+        client.close()
+    media = answer.headers.get("content-type", "").partition(";")[0].strip()
+    return _read(deployment, ready.path or "", ready.status, media=media)
+
+
+def _read(
+    deployment: Deployment, path: str, status: tuple[int, ...], *, text: str = "", media: str = ""
+) -> dict[str, Any]:
+    host, slash, rest = deployment.url(path).partition("://")[2].partition("/")
+    return {
+        "host": f"http://{host}",
+        "path": slash + rest,
+        "headers": deployment.headers(),
+        "status": status,
+        "text": text,
+        "media": media,
     }
-    if resources:
-        figures["cpu mean"] = sum(r[1] for r in resources) / len(resources)
-        figures["memory peak"] = max(r[2] for r in resources)
-    return {name: round(value, 4) for name, value in figures.items()}
 
 
-def percentile(ordered: list[float], percent: float) -> float:
-    """Nearest-rank percentile of ascending values; infinity where there are none."""
-    if not ordered:
-        return math.inf
-    return ordered[min(len(ordered), max(1, math.ceil(percent / 100 * len(ordered)))) - 1]
-
-
-def _criterion(
-    test: str,
-    case: str,
-    suite: Suite,
+def _run_driver(
+    suite: LocatedSuite,
     profile: LoadProfile,
-    figures: dict[str, float],
-    emulated: bool,
-    crashed: ProductFault | None,
-) -> Observation:
-    unit = {
-        "p50": "ms",
-        "p95": "ms",
-        "p99": "ms",
-        "throughput": "1/s",
-        "intended rate": "1/s",
-        "cpu mean": "%",
-        "memory peak": "MiB",
-    }
-    shown = {
-        "p95": (
-            ("p50", "p95", "p99"),
-            figures["p95"] <= profile.p95_ms,
-            f"p95 {figures['p95']:.1f} ms, threshold {profile.p95_ms:.0f} ms",
-        ),
-        "error_rate": (
-            ("error rate", "requests"),
-            figures["error rate"] <= profile.error_rate and crashed is None,
-            f"error rate {figures['error rate']:.2%}, threshold {profile.error_rate:.2%}",
-        ),
-        "throughput": (
-            ("throughput", "intended rate", "achieved", "cpu mean", "memory peak"),
-            figures["achieved"] >= profile.achieved,
-            f"{figures['achieved']:.1%} of the intended {figures['intended rate']:.0f}/s, "
-            f"threshold {profile.achieved:.0%}",
-        ),
-    }
-    if test not in shown:
-        known = ", ".join(shown)
-        return Observation(
-            case=case,
-            suite=suite.suite,
-            result=Result.MISS,
-            cause=Cause.TEST,
-            detail=f"unknown load criterion {test!r}; known: {known}",
-        )
-    names, good, text = shown[test]
-    measured = tuple(
-        Measurement(name=n, value=figures[n], unit=unit.get(n, "1"))
-        for n in names
-        if n in figures and math.isfinite(figures[n])
-    )
-    if crashed is not None:
-        text = f"{text}; the product ended during the load: {crashed}"
-    if emulated and crashed is None:
-        return Observation(
-            case=case,
-            suite=suite.suite,
-            result=Result.SKIP,
-            skip_reason=SkipReason.CAPABILITY,
-            measurements=measured,
-            detail=f"recorded only, an emulated target shows no performance: {text}",
-        )
-    return Observation(
-        case=case, suite=suite.suite, result=Result.PASS if good else Result.FAIL, measurements=measured, detail=text
-    )
+    deployment: Deployment,
+    ledger: Ledger,
+    cancel: threading.Event,
+    read: dict[str, Any],
+) -> dict[str, Any]:
+    slow = deployment.context.emulated and profile.emulated_rate is not None
+    with tempfile.TemporaryDirectory(prefix="harness-load-") as scratch:
+        folder = Path(scratch)
+        prepared, out, log = folder / "prepared.json", folder / "out.json", folder / "driver.log"
+        prepared.touch(mode=0o600)
+        prepared.write_text(json.dumps({"read": read}))
+        specification = {
+            "locustfile": str(suite.folder / suite.definition.locustfile),
+            "host": read["host"],
+            "rate": profile.emulated_rate if slow else profile.rate,
+            "ramp": profile.ramp,
+            "hold": profile.hold,
+            "users": profile.users,
+            "out": str(out),
+            "log": str(log),
+        }
+        (folder / "spec.json").write_text(json.dumps(specification))
+        try:
+            with Sampler(deployment.machine) as sampler:
+                done = run(
+                    [sys.executable, "-P", str(DRIVER), str(folder / "spec.json")],
+                    timeout=profile.ramp + profile.hold + START_SECONDS,
+                    cancel=cancel,
+                    env={ENVIRONMENT: str(prepared), **without_proxy()},
+                )
+        finally:  # also of a load that ran into its limit
+            text = _tail(log)
+            ledger.keep(f"{suite.definition.suite.replace('/', '-')}-locust.log", text)
+        if not out.is_file():
+            end = text.decode(errors="replace")[-800:] or done.text[-800:]
+            return {"broken": f"it ended the load generator with status {done.rc} before the load was over; {end}"}
+        result: dict[str, Any] = json.loads(out.read_text())
+    result["resources"] = sampler.samples
+    return result
 
 
-def _all(suite: Suite, result: Result, detail: str, *, cause: Cause | None = None) -> list[Observation]:
+def _tail(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - MAX_LOG))
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _all(suite: str, cases: tuple[Case, ...], trouble: Trouble) -> list[Observation]:
     return [
-        Observation(case=case.id, suite=suite.suite, result=result, cause=cause, detail=detail[:4000])
-        for case in suite.cases
+        Observation(case=case.id, suite=suite, result=trouble.result, cause=trouble.cause, detail=trouble.text[:4000])
+        for case in cases
     ]

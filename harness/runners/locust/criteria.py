@@ -1,0 +1,130 @@
+"""What a load says of the product: nothing where the locustfile or the generator failed, else by its criteria."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.control.fault import ProductFault
+from harness.model.definitions import Case, LoadProfile
+from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
+from harness.runners.locust.figures import UNITS, saturated
+
+#: Criterion -> the figures that are recorded with it.
+CRITERIA = {
+    "p95": ("p50", "p95", "p99"),
+    "error_rate": ("error rate", "requests"),
+    "throughput": ("throughput", "intended rate", "achieved", "cpu mean", "memory peak"),
+}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why no criterion can be judged: the result of all cases."""
+
+    result: Result
+    cause: Cause | None
+    text: str
+
+
+def trouble_of(outcome: dict[str, Any], profile: LoadProfile, crashed: ProductFault | None) -> Trouble | None:
+    """What is wrong before any figure counts; None where figures count."""
+    if "broken" in outcome:
+        return Trouble(Result.ERROR, Cause.TEST, f"the locustfile is broken: {outcome['broken']}")
+    if outcome["exceptions"]:
+        kinds = ", ".join(f"{count} × {name}" for name, count in outcome["exceptions"].items())
+        refused = "".join(f"\nfailed requests: {count} × {text}" for text, count in outcome["errors"].items())
+        return Trouble(
+            Result.ERROR, Cause.TEST, f"the locustfile raised {kinds}; the first: {outcome['exception']}{refused}"
+        )
+    if outcome["users"] > profile.users:
+        return Trouble(
+            Result.ERROR,
+            Cause.TEST,
+            f"the locustfile started {outcome['users']} users itself; its profile says at most {profile.users}",
+        )
+    if any(sample[0] >= outcome["ramp"] for sample in outcome["samples"]):
+        return None
+    return _without_samples(outcome, crashed)
+
+
+def _without_samples(outcome: dict[str, Any], crashed: ProductFault | None) -> Trouble:
+    """No request of the hold was answered: the product's failure only if requests were under way."""
+    if crashed is not None:
+        return Trouble(Result.FAIL, None, f"no request was answered, the product ended: {crashed}\n{crashed.log}")
+    begun, under_way = outcome["finished"] + outcome["under way"], outcome["under way"]
+    if not outcome["intended"]:
+        return Trouble(Result.ERROR, Cause.TEST, "the profile plans no request: rate times hold is less than 1")
+    if under_way and outcome["connections"]:
+        seconds = outcome["ramp"] + outcome["hold"]
+        return Trouble(
+            Result.FAIL,
+            None,
+            f"the product answered no request: {under_way} were under way on {outcome['connections']} connections when "
+            f"the load ended after {seconds:.0f} s",
+        )
+    if not outcome["samples"]:
+        ended = f"{outcome['silent']} of {begun} tasks ended without one" if begun else "no user of it began a task"
+        hanging = f", {under_way} did not end and have no connection to the product" if under_way else ""
+        return Trouble(Result.ERROR, Cause.TEST, f"the locustfile sent no request: {ended}{hanging}")
+    return Trouble(Result.ERROR, Cause.TEST, "the locustfile sent no request after the ramp, so nothing was measured")
+
+
+def criterion(
+    case: Case,
+    suite: str,
+    outcome: dict[str, Any],
+    profile: LoadProfile,
+    figures: dict[str, float],
+    crashed: ProductFault | None,
+    *,
+    emulated: bool,
+) -> Observation:
+    """One criterion by the figures of a hold in which requests were answered."""
+    if case.test not in CRITERIA:
+        known = ", ".join(CRITERIA)
+        text = f"unknown load criterion {case.test!r}; known: {known}"
+        return Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.TEST, detail=text)
+    good, text = _judged(case.test, profile, figures)
+    measured = tuple(
+        Measurement(name=name, value=figures[name], unit=UNITS.get(name, "1"))
+        for name in CRITERIA[case.test]
+        if name in figures
+    )
+    if crashed is not None:
+        good = good and case.test != "error_rate"
+        text = f"{text}; the product ended during the load: {crashed}"
+    elif emulated:
+        return Observation(
+            case=case.id,
+            suite=suite,
+            result=Result.SKIP,
+            skip_reason=SkipReason.CAPABILITY,
+            measurements=measured,
+            detail=f"recorded only, an emulated target shows no performance: {text}",
+        )
+    elif not good and case.test != "error_rate" and (why := saturated(outcome, profile)) is not None:
+        cause, words = why
+        return Observation(
+            case=case.id,
+            suite=suite,
+            result=Result.ERROR,
+            cause=cause,
+            measurements=measured,
+            detail=f"{words}; so this is not known of the product: {text}",
+        )
+    result = Result.PASS if good else Result.FAIL
+    return Observation(case=case.id, suite=suite, result=result, measurements=measured, detail=text)
+
+
+def _judged(test: str, profile: LoadProfile, figures: dict[str, float]) -> tuple[bool, str]:
+    if test == "p95":
+        p95 = figures["p95"]
+        return p95 <= profile.p95_ms, f"p95 {p95:.1f} ms, threshold {profile.p95_ms:.0f} ms"
+    if test == "error_rate":
+        rate = figures["error rate"]
+        return rate <= profile.error_rate, f"error rate {rate:.2%}, threshold {profile.error_rate:.2%}"
+    achieved = figures["achieved"]
+    intended = figures["intended rate"]
+    text = f"{achieved:.1%} of the intended {intended:.0f}/s, threshold {profile.achieved:.0%}"
+    return achieved >= profile.achieved, text
