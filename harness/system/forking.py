@@ -40,11 +40,15 @@ class ForkServer:
 
     def __init__(self, modules: Sequence[str]) -> None:
         self._lock = threading.Lock()
+        self._modules = tuple(modules)
+        self._start()
+
+    def _start(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # A session of its own: Ctrl-C on the terminal is for the harness, which ends what runs in good order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.system.forking", str(theirs.fileno()), *modules],
+                [sys.executable, "-m", "harness.system.forking", str(theirs.fileno()), *self._modules],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -95,9 +99,13 @@ class ForkServer:
         output, answer = -1, b""
         try:
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            with self._lock, contextlib.suppress(ConnectionError):
-                socket.send_fds(self._requests, [request], [status, output])
-                answer = self._requests.recv(64)
+            with self._lock:
+                answer = self._ask(request, status, output)
+                if not answer:
+                    # A suite may have killed it, or a lack of memory; that must not hurt all the suites that follow.
+                    self.close()
+                    self._start()
+                    answer = self._ask(request, status, output)
         except OSError as error:
             raise InfrastructureError(f"a suite's process cannot be started: {error}") from error
         finally:
@@ -108,6 +116,13 @@ class ForkServer:
             told = f"the process that suites are forked from is gone (process {self._process.pid})"
             raise InfrastructureError(told, advice="look for a lack of memory, then: harness resume")
         return int(answer)
+
+    def _ask(self, request: bytes, status: int, output: int) -> bytes:
+        """Have the server fork; gives the process id, nothing where the server is gone."""
+        with contextlib.suppress(ConnectionError):
+            socket.send_fds(self._requests, [request], [status, output])
+            return self._requests.recv(64)
+        return b""
 
     def _wait(self, status: int, function: str, end: float, timeout: float, cancel: threading.Event | None) -> int:
         while True:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import InfrastructureError
 from harness.model.results import Cause, Observation, Result
 from harness.runners.pytest.run import PRELOAD, run_pytest
 from harness.system.forking import ForkServer
@@ -457,3 +458,13 @@ def test_settings_of_a_folder_further_up_do_not_count(forks: ForkServer, folder:
     write(folder, "check_more.py", "def test_by_own_pattern(): assert 0\n")
     (folder / "test_a.py").unlink()
     assert run(forks, folder, "test_by_own_pattern")["test_by_own_pattern"].result is FAIL
+
+
+def test_a_suite_that_kills_what_it_is_forked_from_hurts_itself_only(folder: Path) -> None:
+    own = ForkServer([PRELOAD])
+    write(folder, "test_a.py", "import os, signal\ndef test_kills(): os.kill(os.getppid(), signal.SIGKILL)\n")
+    write(folder, "other/test_b.py", "def test_good(): pass\n")
+    with pytest.raises(InfrastructureError, match="gone"):
+        run(own, folder, "test_kills")
+    assert run(own, folder / "other", "test_good")["test_good"].result is PASS
+    own.close()

@@ -109,14 +109,14 @@ def test_a_request_too_large_is_refused(server: ForkServer, tmp_path: Path) -> N
         call(server, tmp_path, "tell", 0, "x" * MAX_REQUEST)
 
 
-def test_a_server_that_died_is_told_as_the_labs_trouble(tmp_path: Path) -> None:
+def test_a_server_that_died_is_started_again(tmp_path: Path) -> None:
+    """What ran in it is lost, and told as the lab's trouble; what comes after it is not hurt."""
     server = ForkServer([])
     assert call(server, tmp_path, "tell", 0, "").rc == 0
     threading.Timer(0.5, lambda: os.kill(server._process.pid, signal.SIGKILL)).start()
     with pytest.raises(InfrastructureError, match="gone"):
         call(server, tmp_path, "leave_something", str(tmp_path / "pid"), 60)
-    with pytest.raises(InfrastructureError, match="gone"):
-        call(server, tmp_path, "tell", 0, "")
+    assert call(server, tmp_path, "tell", 0, "").rc == 0
     server.close()
 
 
