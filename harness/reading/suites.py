@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
+import re
 from pathlib import Path
 
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Case, Rule, Rules, Suite, Text
 from harness.model.plan import LocatedSuite
+from harness.model.testnames import select
 from harness.reading.catalogue import Catalogue
+from harness.reading.collection import collected, numbered_id, shortest_names
 from harness.reading.parsing import parse
 from harness.system.canonical import digest_of
 
@@ -30,6 +32,8 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
             definition = parse(folder / "suite.yaml", Suite)
             if definition.runner == "scan":
                 definition = definition.model_copy(update={"cases": cases_of_rules(rules_of(folder))})
+            elif definition.runner == "pytest" and (faults := _complete(definition, folder)):
+                raise DefinitionError(faults)
         elif (derived := derive_suite(name, folder)) is not None:
             definition = derived
         else:
@@ -94,7 +98,7 @@ def derive_suite(name: str, folder: Path) -> Suite | None:
     """A suite for a plain folder of pytest files or a locustfile; None where there is neither.
 
     Raises:
-        DefinitionError: a test file is no Python, or a name is used twice.
+        DefinitionError: a test file is no Python.
     """
     title = name.rstrip("/").rpartition("/")[2]
     if (folder / "locustfile.py").is_file():
@@ -102,33 +106,10 @@ def derive_suite(name: str, folder: Path) -> Suite | None:
         if path is None:
             return None
         return parse(path, Suite).model_copy(update={"suite": name, "title": Text(zh=title, en=title)})
-    functions: dict[str, str] = {}
-    faults: list[Fault] = []
-    for path in sorted(folder.rglob("test_*.py")):
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-        except (SyntaxError, UnicodeDecodeError) as error:
-            line = getattr(error, "lineno", None) or 1
-            faults.append(Fault(file=str(path), line=line, column=1, message=f"not valid Python: {error}"))
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
-                if node.name in functions:
-                    faults.append(
-                        Fault(
-                            file=str(path),
-                            line=node.lineno,
-                            column=1,
-                            message=f"{node.name} is in {functions[node.name]} too",
-                            expected="names that are used once in the folder",
-                            hint="or describe the suite in a suite.yaml",
-                        )
-                    )
-                functions[node.name] = path.name
-    if faults:
-        raise DefinitionError(faults)
-    if not functions:
+    names = shortest_names(collected(folder).tests)
+    if not names:
         return None
+    taken: set[str] = set()
     return Suite.model_validate(
         {
             "suite": name,
@@ -138,17 +119,48 @@ def derive_suite(name: str, folder: Path) -> Suite | None:
             "method": "vendor",
             "cases": [
                 {
-                    "id": f"V-{test.removeprefix('test').strip('_').upper().replace('_', '-') or 'TEST'}",
+                    "id": numbered_id(test, taken),
                     "test": test,
                     "title": test.removeprefix("test").strip("_").replace("_", " ") or test,
                     "characteristic": "functional_suitability",
                     "clause": "5.3.1",
                     "blocker": True,
                 }
-                for test in functions
+                for test in names
             ],
         }
     )
+
+
+def _complete(suite: Suite, folder: Path) -> list[Fault]:
+    """Tests of the folder that no case means, and cases that mean no test or several."""
+    known = collected(folder)
+    chosen = select(known.tests, [case.test for case in suite.cases])
+    faults = [
+        Fault(
+            file=str(folder / known.tests[index].path),
+            line=max(1, known.tests[index].line),
+            column=1,
+            message=f"{'::'.join(known.tests[index].names)} has no case in suite.yaml, so it would not be run",
+            hint="add a case, or call what is no test by another name",
+        )
+        for index in chosen.unlisted
+    ]
+    text = (folder / "suite.yaml").read_text(encoding="utf-8").splitlines()
+    for case in suite.cases:
+        line = next(
+            (n for n, words in enumerate(text, 1) if re.search(rf"test:\s*['\"]?{re.escape(case.test)}\b", words)), 1
+        )
+        functions = chosen.ambiguous.get(case.test, [])
+        if functions:
+            message, expected = f"{case.id}: {case.test} means several tests", " or ".join(functions)
+        elif not chosen.items[case.test] and not known.broken and "[" not in case.test:
+            message = f"{case.id}: the folder has no test {case.test}"
+            expected = "one of " + ", ".join(sorted(shortest_names(known.tests))[:20])
+        else:
+            continue
+        faults.append(Fault(file=str(folder / "suite.yaml"), line=line, column=1, message=message, expected=expected))
+    return faults
 
 
 def _links_out(folder: Path) -> list[Fault]:

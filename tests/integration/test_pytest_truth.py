@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import InfrastructureError
 from harness.model.results import Cause, Observation, Result
+from harness.reading.collection import collected
 from harness.runners.pytest.run import PRELOAD, run_pytest
 from harness.system.forking import ForkServer
 from tests.suite_runs import Kept, context, located, run
@@ -468,3 +469,33 @@ def test_a_suite_that_kills_what_it_is_forked_from_hurts_itself_only(folder: Pat
         run(own, folder, "test_kills")
     assert run(own, folder / "other", "test_good")["test_good"].result is PASS
     own.close()
+
+
+def test_pytest_itself_says_what_a_folder_has(folder: Path) -> None:
+    write(
+        folder,
+        "test_a.py",
+        """
+        import unittest
+        class Base:
+            def test_inherited(self): ...
+        class TestOne(Base): ...
+        class Cases(unittest.TestCase):
+            def test_unit(self): ...
+        for name in ("甲", "b"): globals()[f"test_{name}"] = lambda: None
+        """,
+    )
+    write(folder, "check_b.py", "async def test_by_own_pattern(): ...\n")
+    write(folder, "test_broken.py", "import no_such_module_at_all\ndef test_lost(): ...\n")
+    write(folder, "pytest.ini", "[pytest]\npython_files = test_*.py check_*.py\naddopts = -k nothing\n")
+    seen = collected(folder)
+    assert sorted(test.function for test in seen.tests) == [
+        "check_b.py::test_by_own_pattern",
+        "test_a.py::Cases::test_unit",
+        "test_a.py::TestOne::test_inherited",
+        "test_a.py::test_b",
+        "test_a.py::test_甲",
+        "test_broken.py::test_lost",
+    ]
+    assert [path for path, _ in seen.broken] == ["test_broken.py"]
+    assert "No module named 'no_such_module_at_all'" in seen.broken[0][1].splitlines()[0]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.model.testnames import TestName, select
 from harness.runners.pytest.channel import Message, Reader, Writer
-from harness.runners.pytest.selection import TestName, select
 
 KEY = b"k" * 32
 

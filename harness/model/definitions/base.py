@@ -14,7 +14,8 @@ BUILT: tuple[Architecture, ...] = ("x86_64", "aarch64", "loongarch64")
 SqlFamily = Literal["mysql", "postgresql", "oracle", "sqlite", "informix"]
 Certainty = Literal["measured", "source", "likely", "general"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
-SuiteName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._/-]{0,127}$")]
+#: Folders may have Chinese names.
+SuiteName = Annotated[str, Field(pattern="^[0-9A-Za-z\u3400-\u9fff][0-9A-Za-z\u3400-\u9fff._/-]{0,127}$")]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$", description="mebibytes or gibibytes, such as 512m")]
 Mode = Annotated[str, Field(pattern=r"^0[0-7]{3}$")]
 

@@ -23,8 +23,11 @@ RunnerName = Annotated[str, AfterValidator(_known_runner), Field(json_schema_ext
 class Case(Definition):
     """One check: what it is for, which clause it serves, whether it can block a certificate."""
 
-    id: str = Field(pattern=r"^[A-Z][A-Z0-9]*-[0-9A-Z-]+$")
-    test: str = Field(description="name of the test function, or of the load criterion")
+    id: str = Field(pattern="^[A-Z][A-Z0-9]*-[0-9A-Z\u3400-\u9fff-]+$")
+    test: str = Field(
+        description="exact name of the test function (`test_a`, `TestB::test_a`, `deep/test_c.py::TestB::test_a`; all "
+        "its parameters are meant), or of the load criterion"
+    )
     title: Bilingual
     purpose: Bilingual | None = None
     preconditions: Bilingual | None = Field(default=None, description="where they are more than a deployed product")
@@ -37,7 +40,7 @@ class Case(Definition):
     when: Literal["main", "end", "upgrade"] = Field(
         default="main", description="end: after all suites, may destroy; upgrade: on cells that upgrade, by deployment"
     )
-    seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
+    seconds: float = Field(default=60, gt=0, description="limit of each of its tests, scaled by the target's factor")
     absolute: bool = Field(default=False, description="the limit is not scaled: it is part of what is demanded")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
-import contextlib
 import json
 import os
 import re
@@ -11,7 +9,6 @@ import secrets
 import tempfile
 import threading
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,9 +18,10 @@ from harness.model.definitions import Case
 from harness.model.ledger import Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Measurement, Observation, Result
+from harness.model.testnames import Selection, select
 from harness.runners.pytest.channel import KEY_BYTES, Reader
+from harness.runners.pytest.command import arguments
 from harness.runners.pytest.outcomes import Meaning, fold, worst_of
-from harness.runners.pytest.selection import Selection, select
 from harness.runners.pytest.session import Session, TestRun
 from harness.system.forking import ForkServer
 from harness.system.process import without_proxy
@@ -38,13 +36,6 @@ GRACE_SECONDS = 60.0
 MAX_LOG = 8 * 2**20
 #: Exit status of pytest's process where the disk is full (``suite_process.NO_SPACE``, which this must not import).
 NO_SPACE = 74
-#: Word in a suite's files -> pytest plugin that it may need.
-OPTIONAL_PLUGINS = {
-    "anyio": "anyio",
-    "hypothesis": "hypothesispytest",
-    "locust": "locust",
-    "platformdirs": "platformdirs",
-}
 
 
 def run_pytest(
@@ -92,46 +83,6 @@ def run_pytest(
     selection = select(session.names, [*limits, *others])
     text = output.decode(errors="replace")
     return [_observe(case, suite, session, selection, text, ledger) for case in cases]
-
-
-def arguments(folder: Path) -> list[str]:
-    """Arguments of pytest for a suite's folder; settings of a folder further up do not count."""
-    plugins = "".join(path.read_text(encoding="utf-8", errors="replace") for path in folder.rglob("*.py"))
-    unused = [plugin for word, plugin in OPTIONAL_PLUGINS.items() if word not in plugins]  # together they take a second
-    return [
-        "-c",
-        str(settings_of(folder) or "/dev/null"),
-        "-p",
-        "harness.runners.pytest.plugin",
-        *(option for plugin in ("cacheprovider", "pytest11.testinfra", *unused) for option in ("-p", f"no:{plugin}")),
-        "-W",
-        "ignore::pytest.PytestAssertRewriteWarning",
-        "-q",
-        "--tb=short",
-        "--color=no",
-        "--rootdir",
-        str(folder),
-        "--import-mode=importlib",
-        "--continue-on-collection-errors",
-        str(folder),
-    ]
-
-
-def settings_of(folder: Path) -> Path | None:
-    """The file in ``folder`` that holds settings of pytest, in pytest's own order."""
-    for name in ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"):
-        if (folder / name).is_file():
-            return folder / name
-    project = folder / "pyproject.toml"
-    with contextlib.suppress(OSError, ValueError):
-        if "pytest" in tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {}):
-            return project
-    for name, section in (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
-        parser = configparser.ConfigParser(interpolation=None)
-        with contextlib.suppress(configparser.Error, UnicodeDecodeError):
-            if parser.read(folder / name, encoding="utf-8") and parser.has_section(section):
-                return folder / name
-    return None
 
 
 def _watched(

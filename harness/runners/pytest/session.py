@@ -6,8 +6,8 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.model.testnames import TestName
 from harness.runners.pytest.channel import Message
-from harness.runners.pytest.selection import TestName
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,8 +23,9 @@ from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.errors import HarnessError, SuiteError
 from harness.model.context import CellContext
+from harness.model.testnames import select
 from harness.runners.pytest.channel import Writer
-from harness.runners.pytest.selection import TestName, select
+from harness.runners.pytest.selection import name_of
 
 #: Exit status of this process where the disk takes no more records.
 NO_SPACE = 74
@@ -58,22 +59,6 @@ def main(spec_path: str) -> int:
     sys.argv = ["pytest", *spec["arguments"]]
     sys.dont_write_bytecode = True
     return int(pytest.main(spec["arguments"], plugins=[recorder]))
-
-
-def name_of(item: pytest.Item, folder: Path) -> TestName:
-    """How an item is called; ``folder`` is the suite's."""
-    path = item.path
-    with contextlib.suppress(ValueError):
-        path = path.relative_to(folder)
-    classes = [node.name for node in item.listchain() if isinstance(node, pytest.Class)]
-    function = getattr(item, "originalname", None) or item.name
-    line = item.location[1]
-    return TestName(
-        path=path.as_posix(),
-        names=(*classes, function),
-        nodeid=item.nodeid,
-        line=line + 1 if line is not None else 0,
-    )
 
 
 class Recorder:
