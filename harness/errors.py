@@ -5,6 +5,8 @@
     ├── UsageError          the person at the command line: wrong arguments or campaign id     exit 2
     ├── InfrastructureError the operator of the machine: Docker, binfmt, disk, network         exit 3
     │   ├── ProvisionError  a target could not be made ready
+    │   ├── ClaimLost       another worker took the campaign over
+    │   ├── DoubleResult    a case has two results in one attempt: two suites of one name
     │   └── AttestationMismatch  a target is not what was declared                             (blocked)
     ├── UnsupportedVerb     the author of a suite: a machine cannot do what the suite asks of it
     ├── DeploymentError     vendor or operator: a deployment step did not complete
@@ -85,6 +87,16 @@ class InfrastructureError(HarnessError):
 
 class ProvisionError(InfrastructureError):
     """A target could not be made ready."""
+
+
+class ClaimLost(InfrastructureError):
+    """Another worker took the campaign over; what this worker writes late is refused."""
+
+
+class DoubleResult(InfrastructureError):
+    """A case has two results in one attempt: two suites have one name, or a suite lists an id twice."""
+
+    cause = "config"
 
 
 class AttestationMismatch(InfrastructureError):

@@ -32,6 +32,7 @@ class Attempts:
     workspace: Workspace
     retries: Retries
     progress: Progress
+    token: int = 0  #: of the claim on the campaign
     quarantine: dict[Target, str] = field(default_factory=dict)
     _probing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,8 +65,11 @@ class Attempts:
         return judgement
 
     def _open(self, cell: Cell) -> Recorder:
-        number = self.workspace.journal.begin(self.lab.campaign, cell.id)
-        return Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, cell.id, number)
+        number = self.workspace.journal.begin(self.lab.campaign, cell.id, token=self.token)
+        return self._recorder(cell.id, number)
+
+    def _recorder(self, cell: str, number: int) -> Recorder:
+        return Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, cell, number, token=self.token)
 
     def _broken(self, cell: Cell) -> bool:
         """Whether a target of the cell does not even carry what is known to be good; then it is in quarantine."""
@@ -80,7 +84,7 @@ class Attempts:
 
     def _probe(self, target: Target) -> bool:
         kind, os, cpu = target[0], self.lab.definitions.systems[target[1]], self.lab.definitions.cpus[target[2]]
-        record = Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, "", 0)
+        record = self._recorder("", 0)
         waiting = Waiting(
             who=f"known-good probe of {os.os} on {cpu.cpu}, campaign {self.lab.campaign}",
             notify=lambda words: self.progress.note(f"known-good probe waits / 等待: {words}"),

@@ -2,7 +2,8 @@
 
 A bundle is an uncompressed tar: ``manifest.json`` names every other member with its SHA-256; ``definitions/`` is laid
 out as a user's folder (matrix, targets, suites); ``record/`` holds what was rendered, ``evidence/`` and
-``journal.sqlite`` what was recorded, ``images/`` (on request) the environments, so that no network is needed.
+``journal.json`` what was recorded of this campaign, ``images/`` (on request) the environments, so that no network is
+needed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import hashlib
 import io
 import shutil
-import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Collection
@@ -29,6 +29,7 @@ from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from harness.errors import UsageError
 from harness.evidence import Workspace
+from harness.evidence.exporting import exported
 from harness.evidence.store import disk_errors
 from harness.gating import Difference, compare, read_record
 from harness.issuing.outcome import Finished, Progress
@@ -91,11 +92,8 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
             if not target.exists():
                 target.parent.mkdir(exist_ok=True)
                 target.write_bytes(workspace.store.get(file.sha256))
-        with (
-            contextlib.closing(sqlite3.connect(workspace.journal.path)) as source,
-            contextlib.closing(sqlite3.connect(root / "journal.sqlite")) as copy,
-        ):
-            source.backup(copy)
+        with workspace.journal.snapshot() as reader:
+            (root / "journal.json").write_bytes(exported(reader, identity))
         if images:
             _images(row, definitions, workspace, root / "images")
         members = sorted(path for path in root.rglob("*") if path.is_file())

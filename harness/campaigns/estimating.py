@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
-from harness.evidence import Journal
+from harness.evidence import JournalReader
 from harness.model.plan import Cell
 
 #: Attempts looked at: the newest say most.
 NEWEST = 500
 
 
-def expected_seconds(journal: Journal, cells: Iterable[Cell]) -> dict[str, float]:
+def expected_seconds(journal: JournalReader, cells: Iterable[Cell]) -> dict[str, float]:
     """Seconds by cell id: the median of that cell's earlier attempts, else of those that share CPU and database, else
     CPU. A cell of which nothing is known is left out; so are attempts that came to no verdict.
     """

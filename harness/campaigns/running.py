@@ -25,7 +25,8 @@ from harness.containers.environments import Environments
 from harness.containers.images import BaseImages
 from harness.containers.provisioner import Containers
 from harness.errors import Canceled, HarnessError, UsageError
-from harness.evidence import Recorder, Workspace
+from harness.evidence import Hold, Recorder, Workspace
+from harness.evidence.holding import Ask
 from harness.evidence.journal import now
 from harness.execution import Lab, cases_of
 from harness.hosts.provisioner import LabHosts
@@ -57,7 +58,7 @@ def run_campaign(folder: Path, workspace: Workspace, options: RunOptions, progre
     engine = Engine(workspace.id)
     identity = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
     deployment = deployment_suite()
-    with workspace.working(identity):
+    with workspace.hold(identity) as held:
         workspace.journal.open_campaign(
             CampaignRow(
                 id=identity,
@@ -73,7 +74,7 @@ def run_campaign(folder: Path, workspace: Workspace, options: RunOptions, progre
             )
         )
         progress.note(f"campaign {identity}: {len(cells)} of {len(plan.cells)} cells")
-        return _work(identity, definitions, cells, workspace, engine, options, progress, deployment)
+        return _work(identity, definitions, cells, workspace, engine, options, progress, deployment, held)
 
 
 def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, progress: Progress) -> Finished:
@@ -83,7 +84,7 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
         UsageError: there is no such campaign, it is being worked on, or its definitions were changed since.
     """
     row = row_of(workspace.journal, identity)
-    with workspace.working(identity):
+    with workspace.hold(identity) as held:
         engine = Engine(workspace.id)
         sweep(engine, workspace, campaign=identity)
         definitions, plan = plan_of(Path(row.folder))
@@ -105,23 +106,25 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
         deployment = deployment_suite()
         for attempt in workspace.journal.attempts(identity):
             if attempt.state is not State.DONE:
-                _close_cut_off(workspace, identity, attempt, definitions, plan, deployment)
+                _close_cut_off(workspace, held, attempt, definitions, plan, deployment)
             elif attempt.cause is None or attempt.cause.value not in ("canceled", "infra", "harness"):
                 finished.add(attempt.cell)
         left = [cell for cell in chosen(plan, stored.only) if cell.id not in finished]
         progress.note(f"campaign {identity}: {len(left)} cells left")
-        return _work(identity, definitions, left, workspace, engine, stored, progress, deployment)
+        return _work(identity, definitions, left, workspace, engine, stored, progress, deployment, held)
 
 
 def _close_cut_off(
-    workspace: Workspace, identity: str, attempt: AttemptRow, definitions: Definitions, plan: Plan, deployment: Suite
+    workspace: Workspace, held: Hold, attempt: AttemptRow, definitions: Definitions, plan: Plan, deployment: Suite
 ) -> None:
     """Close an attempt in whose middle the harness was ended: what was not seen is missed, and no fault of the product.
 
     Killed in here as well, it finds on the next resume what is still open.
     """
     cell = next(cell for cell in plan.cells if cell.id == attempt.cell)
-    recorder = Recorder(workspace.journal, workspace.store, identity, cell.id, attempt.number)
+    identity, token = held.claim.campaign, held.token
+    workspace.journal.adopt(identity, cell.id, attempt.number, token=token)
+    recorder = Recorder(workspace.journal, workspace.store, identity, cell.id, attempt.number, token=token)
     recorder.event("attempt-cut-off", state=attempt.state.value)
     seen = workspace.journal.observations(identity).get((cell.id, attempt.number), [])
     known = {(one.suite, one.case) for one in seen}
@@ -145,6 +148,7 @@ def _work(
     options: RunOptions,
     progress: Progress,
     deployment: Suite,
+    held: Hold,
 ) -> Finished:
     cancel, drain = threading.Event(), threading.Event()
     accepted = {accept.expired_release: accept.because for accept in definitions.matrix.accept}
@@ -179,7 +183,7 @@ def _work(
     retries = definitions.matrix.retries
     if options.retry_failed is not None:
         retries = retries.model_copy(update={"fail": options.retry_failed})
-    attempts = Attempts(lab, workspace, retries, progress)
+    attempts = Attempts(lab, workspace, retries, progress, token=held.token)
     fatal: list[BaseException] = []
 
     def prepare(os: str, architecture: str) -> None:
@@ -190,7 +194,7 @@ def _work(
             stopped=lambda: lab.stopping,
         )
         with contextlib.suppress(HarnessError), lab.turns.shared(waiting):
-            record = Recorder(workspace.journal, workspace.store, identity, "", 0)
+            record = Recorder(workspace.journal, workspace.store, identity, "", 0, token=held.token)
             progress.note(f"base image {os} for {architecture}")
             images.prepare(definitions.systems[os], architecture, record)
 
@@ -200,6 +204,7 @@ def _work(
 
     at_once = jobs_at_once(definitions, options, engine, len(chosen_cells))
     stop = _interruptible(lambda number: _stop(number, lab, progress, workspace.machines))
+    held.on_stop(lambda asked: _asked(asked, lab, progress, workspace.machines))
     with stop, contextlib.closing(forks), ThreadPoolExecutor(at_once, thread_name_prefix="cell") as pool:
         expected = expected_seconds(workspace.journal, chosen_cells)
         cells = in_order(chosen_cells, definitions, expected)
@@ -226,13 +231,21 @@ def _work(
     # Nothing of this campaign runs now. What a killed run had asked the engine for may have come after its sweep.
     with contextlib.suppress(HarnessError):  # an engine that is gone: every cell says so, and `harness gc` finds it
         sweep(engine, workspace, campaign=identity)
-    return finish(identity, workspace, progress, close=True, interrupted=lab.stopping)
+    return finish(identity, workspace, progress, close=True, interrupted=lab.stopping, token=held.token)
 
 
 def _prepare() -> None:
     """What every campaign needs later, done while its first cells wait for the engine."""
     reference_seconds()
     fonts()
+
+
+def _asked(asked: Ask, lab: Lab, progress: Progress, machines: Path) -> None:
+    """Another process asks this campaign to stop, or has taken it over."""
+    if asked == "lost":
+        progress.note("another worker has taken this campaign over: nothing more is recorded here")
+    if asked != "drain" or not lab.drain.is_set():
+        _stop(signal.SIGINT if asked == "drain" else signal.SIGTERM, lab, progress, machines)
 
 
 def _stop(number: int, lab: Lab, progress: Progress, machines: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import Counter
 from typing import Any
 
@@ -44,18 +42,14 @@ def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
     return {"campaign": identity, "matrix": row.matrix, "state": state, "counts": dict(counts), "cells": cells}
 
 
-def cancel(identity: str, workspace: Workspace, *, now: bool) -> int:
-    """Ask the process that runs the campaign to stop; gives its id.
+def cancel(identity: str, workspace: Workspace, *, now: bool) -> str:
+    """Ask the worker that runs the campaign to stop; gives its name. It sees the wish within a second.
 
     Raises:
         UsageError: there is no such campaign, or nobody runs it.
     """
     row_of(workspace.journal, identity)
-    pid = workspace.worker(identity)
-    if pid is None:
-        raise UsageError(f"campaign {identity} is not running", advice="see: harness status")
-    os.kill(pid, signal.SIGTERM if now else signal.SIGINT)
-    return pid
+    return workspace.claims.cancel(identity, stop="now" if now else "drain").worker
 
 
 def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Workspace) -> list[FileRow]:

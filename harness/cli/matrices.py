@@ -24,6 +24,7 @@ from harness.cli.shared import (
 )
 from harness.cli.starting import begin_product
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
+from harness.evidence import Workspace
 from harness.model.plan import Plan
 from harness.reading.kinds import KINDS, kind_of, schema_of, write_schemas
 from harness.reading.parsing import parse
@@ -47,7 +48,7 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
     if check or campaigns.lock_path(definitions).exists():
         campaigns.check_lock(definitions, plan)
     expected: dict[str, float] = {}
-    if (workspace / "journal.sqlite").is_file():
+    if Workspace.is_at(workspace):
         try:
             expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells)
         except InfrastructureError as error:  # a plan can be shown without

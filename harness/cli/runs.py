@@ -137,9 +137,9 @@ def gc_command(workspace: Path, form: str, everywhere: bool, unused: float | Non
 def cancel_command(campaign: str | None, workspace: Path, now: bool) -> None:
     """Stop CAMPAIGN (the newest where none is named), which another process runs: as Ctrl-C there would."""
     place, identity = campaign_in(workspace, campaign)
-    pid = campaigns.cancel(identity, place, now=now)
+    worker = campaigns.cancel(identity, place, now=now)
     click.echo(
-        f"{identity}: process {pid} was asked to stop{' now' if now else ' after the steps that run'}; "
+        f"{identity}: {worker} was asked to stop{' now' if now else ' after the steps that run'}; "
         f"go on later with: harness resume {identity}",
         err=True,
     )

@@ -73,7 +73,7 @@ def inventory_path(given: Path | None) -> str:
 
 
 def existing(folder: Path) -> Workspace:
-    if not (folder / "journal.sqlite").is_file():
+    if not Workspace.is_at(folder):
         raise UsageError(f"no workspace at {folder}", advice="name one with --workspace, or begin with: harness run")
     return Workspace(folder)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.evidence.journal import Journal
+from harness.evidence.journal import JournalWriter
 from harness.evidence.store import EvidenceStore
 from harness.model.records import AttemptFacts
 from harness.model.results import Cause, Observation, State, Verdict
@@ -15,42 +15,48 @@ from harness.system.redact import redact
 
 @dataclass
 class Recorder:
-    """``hidden`` are secrets that are masked in every text kept here."""
+    """``hidden`` are secrets that are masked in every text kept here. ``token`` is that of the claim on the campaign.
 
-    journal: Journal
+    Without a cell it records what belongs to the campaign, without a campaign what belongs to the workspace.
+    """
+
+    journal: JournalWriter
     store: EvidenceStore
     campaign: str
     cell: str
     number: int
     hidden: list[str] = field(default_factory=list)
+    token: int = 0
 
     def intent(self, kind: str, name: str) -> None:
-        self.journal.resource(self.campaign, kind, name, "intent")
+        self.journal.resource(self.campaign, kind, name, "intent", token=self.token)
 
     def created(self, kind: str, name: str, engine_id: str) -> None:
-        self.journal.resource(self.campaign, kind, name, "created", engine_id)
+        self.journal.resource(self.campaign, kind, name, "created", engine_id, token=self.token)
 
     def removed(self, kind: str, name: str) -> None:
-        self.journal.resource(self.campaign, kind, name, "removed")
+        self.journal.resource(self.campaign, kind, name, "removed", token=self.token)
 
     def event(self, kind: str, **data: Any) -> None:
-        self.journal.event(kind, data, self.campaign, self.cell, self.number)
+        self.journal.event(kind, data, self.campaign, self.cell, self.number, token=self.token)
 
     def keep(self, name: str, data: bytes, media: str = "text/plain") -> str:
         if media.startswith("text/") or media == "application/json":
             data = redact(data.decode(errors="replace"), self.hidden).encode()
         digest = self.store.put(data)
-        self.journal.file(self.campaign, self.cell, self.number, name, digest, len(data), media)
+        self.journal.file(
+            self.campaign, self.cell, self.number, _storable(name), digest, len(data), media, token=self.token
+        )
         return digest
 
     def state(self, state: State) -> None:
-        self.journal.state(self.campaign, self.cell, self.number, state)
+        self.journal.state(self.campaign, self.cell, self.number, state, token=self.token)
 
     def observe(self, *seen: Observation) -> None:
         """Record what was seen, secrets masked."""
         recorded = [self._recorded(observation) for observation in seen]
         if recorded:
-            self.journal.observe(self.campaign, self.cell, self.number, recorded)
+            self.journal.observe(self.campaign, self.cell, self.number, recorded, token=self.token)
 
     def _recorded(self, seen: Observation) -> Observation:
         """The observation as it is kept: JSON has no NaN and no infinity, so such a measurement is told in words."""
@@ -68,8 +74,7 @@ class Recorder:
         return replace(seen, detail=self._clean(detail), measurements=tuple(kept))
 
     def _clean(self, text: str) -> str:
-        """Masked, and without what no file in UTF-8 can hold (lone surrogates come out of a product's JSON)."""
-        return redact(text, self.hidden).encode("utf-8", "replace").decode()
+        return _storable(redact(text, self.hidden))
 
     def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: AttemptFacts) -> None:
         self.journal.finish(
@@ -80,4 +85,10 @@ class Recorder:
             cause=cause,
             message=self._clean(message),
             facts=facts,
+            token=self.token,
         )
+
+
+def _storable(text: str) -> str:
+    """Without what no column of text can hold: lone surrogates, which come out of a product's JSON, and NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\u2400")

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.evidence.claims import Claims, DatabaseClaims, HeartbeatLiveness, LockLiveness
+from harness.evidence.database import DatabaseJournal
+from harness.evidence.holding import Hold, hold
 from harness.evidence.journal import Journal
+from harness.evidence.sqlite import url_of
 from harness.evidence.store import EvidenceStore, disk_errors
+
+#: Names the database of the record; without it the record is a file of the workspace.
+DATABASE = "HARNESS_DATABASE_URL"
+FILE = "journal.sqlite"
 
 
 class Workspace:
-    """``.harness/`` beside the user's files: journal, evidence, one folder a campaign.
+    """``.harness/`` beside the user's files: evidence, one folder a campaign, and the journal or the way to it.
+
+    ``database``: URL of the journal's database; by default that of the environment, else a file here.
 
     Raises:
-        InfrastructureError: it cannot be made or opened.
+        UsageError: the URL is none of a database that is known.
+        InfrastructureError: folder or database cannot be made or opened.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, database: str = "") -> None:
         self.root = root.resolve()
         with disk_errors(f"opening the workspace {self.root}"):
             self.root.mkdir(parents=True, exist_ok=True)
             ignore = self.root / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
-        self.journal = Journal(self.root / "journal.sqlite")
+        journal = DatabaseJournal(database or os.environ.get(DATABASE, "") or url_of(self.root / FILE))
+        one_machine = journal.engine.one_machine
+        self.journal: Journal = journal
+        self.claims: Claims = DatabaseClaims(
+            journal, LockLiveness(self.root / "campaigns") if one_machine else HeartbeatLiveness()
+        )
         self.store = EvidenceStore(self.root / "evidence")
+
+    @staticmethod
+    def is_at(root: Path) -> bool:
+        """Whether something was recorded from this folder before."""
+        return root.is_dir() if os.environ.get(DATABASE) else (root / FILE).is_file()
 
     @property
     def id(self) -> str:
@@ -47,39 +65,15 @@ class Workspace:
             path.mkdir(parents=True, exist_ok=True)
         return path
 
-    @contextlib.contextmanager
-    def working(self, campaign: str) -> Iterator[None]:
-        """Hold the campaign: the lock ends with this process, however that ends.
+    def hold(self, campaign: str) -> AbstractContextManager[Hold]:
+        """Hold the campaign; ends with this process, however that ends.
 
         Raises:
-            UsageError: another process works on it.
+            UsageError: another worker works on it.
         """
-        with (self.folder(campaign) / "lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"campaign {campaign} is being worked on by another process",
-                    advice="wait for it, or look at: harness status",
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
-
-    def worker(self, campaign: str) -> int | None:
-        """Process that works on the campaign now, None where none does."""
-        text = (self.root / "campaigns" / campaign / "lock").read_text() if self.alive(campaign) else ""
-        return int(text) if text.isdigit() else None
+        self.folder(campaign)
+        return hold(self.claims, campaign)
 
     def alive(self, campaign: str) -> bool:
-        """Whether a process works on the campaign now."""
-        path = self.root / "campaigns" / campaign / "lock"
-        if not path.exists():
-            return False
-        with path.open("r+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        """Whether a worker works on the campaign now."""
+        return self.claims.holder(campaign) is not None

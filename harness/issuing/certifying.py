@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
-from harness.issuing.recorded import Step, recorded
+from harness.issuing.recorded import Step, recorded, recorded_whole
 from harness.issuing.rendering import OUTPUTS, finish, is_certified, row_of
 from harness.register.register import PROOF, Register, one_line, proof_text
 from harness.signing.dsse import Envelope
@@ -33,7 +33,7 @@ def certify(
     row = row_of(workspace.journal, identity)
     if row.finished is None:
         raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
-    if bad := [step for step in verify(workspace) if not step.ok]:
+    if bad := [step for step in verify(workspace, identity) if not step.ok]:
         doubts = "; ".join(f"{step.name}: {step.detail}" for step in bad)
         advice = "run the campaign again"
         if all(step.name == "reports" for step in bad):
@@ -62,23 +62,24 @@ def certify(
     return finished
 
 
-def verify(workspace: Workspace) -> list[Step]:
-    """Look at the chain of events, at the tables that follow from it, at evidence and outputs.
+def verify(workspace: Workspace, identity: str | None = None) -> list[Step]:
+    """Look at the chain of events, at the tables that follow from it, at evidence and outputs: of one campaign, or of
+    everything that the workspace recorded.
 
     The chain shows an event that was changed, removed or put elsewhere. It is no signature: who can write the file
     can make another chain. Its last digest, which every report carries, ties it to what was handed out.
     """
     journal = workspace.journal
-    steps = recorded(workspace, [row.id for row in journal.campaigns()])
+    steps = recorded_whole(workspace) if identity is None else recorded(workspace, [identity])
     bad: list[str] = []
     looked = 0
-    for identity, outputs in journal.outputs().items():
-        for kind, digest in outputs.items():
+    for campaign in [identity] if identity is not None else [row.id for row in journal.campaigns()]:
+        for kind, digest in journal.outputs(campaign).items():
             looked += 1
-            path = workspace.root / "campaigns" / identity / {**OUTPUTS, **ENVELOPES}.get(kind, kind)
+            path = workspace.root / "campaigns" / campaign / {**OUTPUTS, **ENVELOPES}.get(kind, kind)
             if not path.is_file():
-                bad.append(f"{path.name} of {identity} is missing")
+                bad.append(f"{path.name} of {campaign} is missing")
             elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-                bad.append(f"{path.name} of {identity} is not what was rendered")
+                bad.append(f"{path.name} of {campaign} is not what was rendered")
     steps.append(Step(name="reports", ok=not bad, detail="; ".join(bad[:5]) or f"{looked} files"))
     return steps

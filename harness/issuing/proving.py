@@ -59,7 +59,7 @@ def _keeper(campaign: str, path: Path, workspace: Workspace | None) -> Workspace
     if workspace is not None and workspace.journal.campaign(campaign) is not None:
         return workspace
     around = path.resolve().parents
-    if len(around) > 2 and (around[2] / "journal.sqlite").is_file():
+    if len(around) > 2 and Workspace.is_at(around[2]):
         other = Workspace(around[2])
         if other.journal.campaign(campaign) is not None:
             return other
@@ -71,7 +71,7 @@ def _doubt(record: CampaignRecord, path: Path, keeper: Workspace) -> str:
         doubts = [distrust(record.id, keeper)]
     except InfrastructureError as error:
         doubts = [error.message]
-    rendered = keeper.journal.outputs().get(record.id, {}).get("json")
+    rendered = keeper.journal.outputs(record.id).get("json")
     if hashlib.sha256(path.read_bytes()).hexdigest() != rendered:
         doubts.append(f"{path.name} is not what was rendered of it")
     return "; ".join(filter(None, doubts))

@@ -1,12 +1,14 @@
-"""Whether journal and evidence are what was recorded, when it was recorded."""
+"""Looks whether a record is as it was written: the chains of events, the tables, and the files of evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import InfrastructureError
-from harness.evidence import Workspace, broken_at, differences
+from harness.evidence import EvidenceStore, JournalReader, Workspace
+from harness.evidence.chain import WORKSPACE
+from harness.evidence.checking import chain_faults, differences, unknown_chains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,29 +21,45 @@ class Step:
 
 
 def recorded(workspace: Workspace, campaigns: Sequence[str]) -> list[Step]:
-    """Steps over the chain of events, the tables that follow from it, and the evidence of these campaigns."""
-    journal = workspace.journal
-    wrong = broken_at(journal)
-    count = len(journal.events())
-    told = f"{count} events" if wrong is None else f"event {wrong} does not follow from the one before it"
-    unlike = differences(journal)
-    bad = []
-    seen = set()
-    for campaign in campaigns:
-        for file in journal.files(campaign):
-            if file.sha256 in seen:
+    """Look at these campaigns, each alone and as it stood at one moment.
+
+    Raises:
+        InfrastructureError: the database does not answer.
+    """
+    with workspace.journal.snapshot() as reader:
+        return look(reader, workspace.store, campaigns)
+
+
+def recorded_whole(workspace: Workspace) -> list[Step]:
+    """Look at everything that the workspace recorded, as it stood at one moment. Raises as ``recorded``."""
+    with workspace.journal.snapshot() as reader:
+        return look(reader, workspace.store, sorted(reader.chains()), unknown_chains(reader))
+
+
+def look(reader: JournalReader, store: EvidenceStore, chains: Iterable[str], faults: Sequence[str] = ()) -> list[Step]:
+    """Look at these chains; ``faults`` were seen before."""
+    count, unlike, bad = 0, [], []
+    looked: set[str] = set()
+    for campaign in chains:
+        events = reader.events(campaign)
+        count += len(events)
+        faults = [*faults, *chain_faults(reader, campaign, events)]
+        if campaign != WORKSPACE:
+            unlike += differences(reader, campaign, events)
+        for file in reader.files(campaign):
+            if file.sha256 in looked:
                 continue
-            seen.add(file.sha256)
+            looked.add(file.sha256)
             try:
-                workspace.store.get(file.sha256)
+                store.get(file.sha256)
             except InfrastructureError as error:
                 bad.append(f"{file.name}: {error.message}")
     return [
-        Step(name="chain of events", ok=wrong is None, detail=told),
+        Step(name="chain of events", ok=not faults, detail="; ".join(faults[:5]) or f"{count} events"),
         Step(
             name="tables follow from events",
             ok=not unlike,
             detail="; ".join(unlike[:5]) or "attempts, observations and files agree",
         ),
-        Step(name="evidence", ok=not bad, detail="; ".join(bad[:5]) or f"{len(seen)} files"),
+        Step(name="evidence", ok=not bad, detail="; ".join(bad[:5]) or f"{len(looked)} files"),
     ]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.certify.envelopes import ENVELOPES, Signing
 from harness.errors import UsageError
-from harness.evidence import Journal, Workspace
+from harness.evidence import JournalReader, Workspace
 from harness.evidence.store import disk_errors
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office, Papers
-from harness.issuing.recorded import recorded
+from harness.issuing.recorded import Step, look, recorded
 from harness.model.records import CampaignRow
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
@@ -59,8 +60,10 @@ def finish(
     signing: Signing | None = None,
     office: Office | None = None,
     presentation: Presentation | None = None,
+    token: int = 0,
 ) -> Finished:
     """Render what is recorded; with ``close`` the verdict goes into the journal, with ``signing`` it is signed.
+    ``token`` is that of the claim on the campaign, where it is closed.
 
     What was signed before stays as it is: without ``signing`` the outputs are a draft in a folder of their own, with it
     the former certificate is kept in ``former/``. A record that does not verify is marked as such in every output.
@@ -89,9 +92,9 @@ def finish(
         with disk_errors(f"writing {folder / VERIFIER}"):
             shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
     if close:
-        workspace.journal.close_campaign(identity, view.verdict, rendered.digests)
+        workspace.journal.close_campaign(identity, view.verdict, rendered.digests, token=token)
     else:
-        workspace.journal.event("campaign-rendered", {"outputs": rendered.digests}, identity)
+        workspace.journal.rendered(identity, rendered.digests)
     return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.told)
 
 
@@ -200,22 +203,26 @@ def view_of(identity: str, workspace: Workspace) -> CampaignView:
         UsageError: there is no such campaign.
         InfrastructureError: evidence is missing or was changed.
     """
-    row = row_of(workspace.journal, identity)
-    journal = workspace.journal
-    view = build_view(
-        row,
-        journal.attempts(identity),
-        journal.observations(identity),
-        journal.files(identity),
-        workspace.store.get,
-        journal.head(),
-    )
-    return replace(view, unverified=distrust(identity, workspace))
+    row_of(workspace.journal, identity)
+    with workspace.journal.snapshot() as reader:  # what is shown is what was looked at
+        view = build_view(
+            row_of(reader, identity),
+            reader.attempts(identity),
+            reader.observations(identity),
+            reader.files(identity),
+            workspace.store.get,
+            reader.head(identity),
+        )
+        return replace(view, unverified=_faults(look(reader, workspace.store, [identity])))
 
 
 def distrust(identity: str, workspace: Workspace) -> str:
     """Why what is recorded of a campaign cannot be relied on; empty where it verifies."""
-    return "; ".join(f"{step.name}: {step.detail}" for step in recorded(workspace, [identity]) if not step.ok)
+    return _faults(recorded(workspace, [identity]))
+
+
+def _faults(steps: Sequence[Step]) -> str:
+    return "; ".join(f"{step.name}: {step.detail}" for step in steps if not step.ok)
 
 
 def latest(workspace: Workspace) -> str:
@@ -230,7 +237,7 @@ def latest(workspace: Workspace) -> str:
     return rows[0].id
 
 
-def row_of(journal: Journal, identity: str) -> CampaignRow:
+def row_of(journal: JournalReader, identity: str) -> CampaignRow:
     row = journal.campaign(identity)
     if row is None:
         known = ", ".join(one.id for one in journal.campaigns()[:5]) or "none"

@@ -204,3 +204,30 @@ class ResourceRow:
     campaign: str
     engine_id: str
     state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainEntry:
+    """What the workspace's chain says of another chain: ``length`` events of it ended in ``head``.
+
+    The first entry has length 0: its head is where the other chain begins. ``sound``: the entry itself was not changed.
+    """
+
+    length: int
+    head: str
+    sound: bool
+
+
+#: How a campaign is asked to stop: after the steps that run, or at once.
+Stop = Literal["drain", "now"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRow:
+    """Who works on a campaign. A later claim has a higher token."""
+
+    campaign: str
+    worker: str  #: machine and process; empty where nobody works on it
+    token: int
+    age: float  #: seconds since its last heartbeat, by the database's clock
+    cancel: Stop | None

@@ -90,14 +90,14 @@ def test_a_journal_that_was_changed(workspace: Path, statements: list[str], foun
 
 
 def test_every_event_in_turn(workspace: Path) -> None:
-    count = len(Workspace(workspace).journal.events())
-    for seq in range(1, count + 1):
+    for event in Workspace(workspace).journal.events():
+        where = (event.campaign, event.seq)
         with sqlite3.connect(workspace / "journal.sqlite") as connection:
-            (kept,) = connection.execute("SELECT number FROM events WHERE seq = ?", (seq,)).fetchone()
-            connection.execute("UPDATE events SET number = 77 WHERE seq = ?", (seq,))
-        assert broken_at(Workspace(workspace).journal) == seq
+            connection.execute("UPDATE events SET number = 77 WHERE campaign = ? AND seq = ?", where)
+        assert broken_at(Workspace(workspace).journal) == where
         with sqlite3.connect(workspace / "journal.sqlite") as connection:
-            connection.execute("UPDATE events SET number = ? WHERE seq = ?", (kept, seq))
+            changed = (event.number, *where)
+            connection.execute("UPDATE events SET number = ? WHERE campaign = ? AND seq = ?", changed)
     assert wrong(workspace) == set()
 
 

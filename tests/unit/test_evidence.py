@@ -1,17 +1,22 @@
-"""Journal and store: written through, chained, immutable."""
+"""The workspace of one machine and its store. What every database must do stands in tests/contract/test_journal.py."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import sqlite3
-import threading
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessBug, InfrastructureError, UsageError
-from harness.evidence import Journal, Recorder, Workspace, broken_at
-from harness.model.records import AttemptFacts, CampaignRow
-from harness.model.results import Cause, Measurement, Observation, Result, State, Verdict
+from harness.errors import InfrastructureError, UsageError
+from harness.evidence import Recorder, Workspace
+from harness.evidence.database import DatabaseJournal
+from harness.evidence.sqlite import url_of
+from harness.model.records import CampaignRow
+from harness.model.results import Observation, Result
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "ws")
 
 
-def open_campaign(journal: Journal, identity: str = "c1") -> None:
+def open_campaign(workspace: Workspace, identity: str = "c1") -> None:
     row = CampaignRow(
         id=identity,
         created="2026-01-01",
@@ -32,101 +37,42 @@ def open_campaign(journal: Journal, identity: str = "c1") -> None:
         conditions={},
         verdict=None,
     )
-    journal.open_campaign(row)
+    workspace.journal.open_campaign(row)
 
 
 def test_wal_and_full_synchronisation(workspace: Workspace) -> None:
-    open_campaign(workspace.journal)
-    with workspace.journal._engine.connect() as connection:
+    assert isinstance(workspace.journal, DatabaseJournal)
+    with workspace.journal.engine.reading() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
-
-
-def test_what_is_recorded_is_read_back_by_another_process(workspace: Workspace) -> None:
-    journal = workspace.journal
-    open_campaign(journal)
-    number = journal.begin("c1", "cell")
-    one = Observation(
-        case="C-1",
-        suite="s",
-        result=Result.ERROR,
-        cause=Cause.INFRA,
-        detail="生僻字 𬱖",
-        seconds=1.5,
-        measurements=(Measurement(name="p95", value=2.0, unit="ms"),),
-        evidence=("ab",),
-    )
-    journal.observe("c1", "cell", number, [one])
-    other = Journal(journal.path)
-    assert other.observations("c1") == {("cell", 1): [one]}
-    assert other.attempts("c1")[0].state is State.QUEUED
-
-
-def test_an_attempt_is_closed_once_and_never_changes(workspace: Workspace) -> None:
-    journal = workspace.journal
-    open_campaign(journal)
-    number = journal.begin("c1", "cell")
-    journal.finish("c1", "cell", number, verdict=Verdict.CONFORMANT, cause=None, message="", facts=AttemptFacts())
-    with pytest.raises(HarnessBug, match="never changes"):
-        journal.finish(
-            "c1", "cell", number, verdict=Verdict.NONCONFORMANT, cause=None, message="", facts=AttemptFacts()
-        )
-    with pytest.raises(HarnessBug, match="never changes"):
-        journal.observe("c1", "cell", number, [Observation(case="C", suite="s", result=Result.PASS)])
-    with pytest.raises(HarnessBug):
-        journal.state("c1", "cell", number, State.RUNNING)
-    assert journal.begin("c1", "cell") == 2
-
-
-def test_one_observation_a_case_and_attempt(workspace: Workspace) -> None:
-    journal = workspace.journal
-    open_campaign(journal)
-    number = journal.begin("c1", "cell")
-    one = Observation(case="C", suite="s", result=Result.FAIL)
-    journal.observe("c1", "cell", number, [one])
-    with pytest.raises(InfrastructureError):
-        journal.observe("c1", "cell", number, [Observation(case="C", suite="s", result=Result.PASS)])
-    assert journal.observations("c1") == {("cell", 1): [one]}
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        'UPDATE events SET data = \'{"verdict": "conformant"}\' WHERE seq = 2',
-        "DELETE FROM events WHERE seq = 2",
-        "UPDATE events SET time = '2020-01-01' WHERE seq = 1",
-    ],
-)
-def test_a_changed_journal_shows(workspace: Workspace, sql: str) -> None:
-    journal = workspace.journal
-    open_campaign(journal)
-    journal.begin("c1", "cell")
-    journal.event("note", {"text": "x"}, "c1")
-    assert broken_at(journal) is None
-    with sqlite3.connect(journal.path) as raw:
-        raw.execute(sql)
-    raw.close()
-    assert broken_at(journal) is not None
-
-
-def test_many_threads_write_one_chain(workspace: Workspace) -> None:
-    def work(name: str) -> None:
-        for n in range(10):
-            workspace.journal.event("note", {"n": n}, "c", name)
-
-    threads = [threading.Thread(target=work, args=(f"cell{n}",)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(workspace.journal.events()) == 60
-    assert broken_at(workspace.journal) is None
 
 
 def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_bytes(b"this is not a database" * 100)
     with pytest.raises(InfrastructureError, match="no journal"):
-        Journal(tmp_path / "journal.sqlite")
+        DatabaseJournal(url_of(tmp_path / "journal.sqlite"))
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_workspace_with_one_chain_for_all_is_refused_and_left_alone(tmp_path: Path, schema: int) -> None:
+    path = tmp_path / "journal.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, digest TEXT)")
+        connection.execute(f"PRAGMA user_version = {schema}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(InfrastructureError, match="another version") as caught:
+        Workspace(tmp_path)
+    assert "campaign.json" in caught.value.advice
+    assert path.read_bytes()[100:] == before[100:]  # the header says that the file has a log beside it now
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "100%", "a?b#c", "中文"])
+def test_a_workspace_may_have_any_name(tmp_path: Path, name: str) -> None:
+    workspace = Workspace(tmp_path / name)
+    open_campaign(workspace)
+    assert (tmp_path / name / "journal.sqlite").is_file()
+    assert Workspace(tmp_path / name).journal.campaign("c1") is not None
 
 
 def test_evidence_is_found_by_its_digest_and_checked(workspace: Workspace) -> None:
@@ -140,7 +86,7 @@ def test_evidence_is_found_by_its_digest_and_checked(workspace: Workspace) -> No
 
 
 def test_secrets_are_masked_in_what_is_kept(workspace: Workspace) -> None:
-    open_campaign(workspace.journal)
+    open_campaign(workspace)
     number = workspace.journal.begin("c1", "cell")
     recorder = Recorder(workspace.journal, workspace.store, "c1", "cell", number, hidden=["s3cret-value"])
     digest = recorder.keep("app.log", b"password=s3cret-value")
@@ -149,24 +95,26 @@ def test_secrets_are_masked_in_what_is_kept(workspace: Workspace) -> None:
     assert "s3cret" not in workspace.journal.observations("c1")["cell", number][0].detail
 
 
-def test_a_campaign_is_held_by_one_at_a_time(workspace: Workspace) -> None:
-    assert not workspace.alive("c1")
-    with workspace.working("c1"):
-        assert workspace.alive("c1")
-        with pytest.raises(UsageError, match="being worked on"), workspace.working("c1"):
-            pass
-    assert not workspace.alive("c1")
+def _hold(place: Path, held: Event) -> None:
+    with Workspace(place).hold("c1"):
+        held.set()
+        signal.pause()
 
 
-def test_a_journal_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
-    Journal(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 1")
-    before = path.read_bytes()
-    with pytest.raises(InfrastructureError, match="another version"):
-        Journal(path)
-    assert path.read_bytes() == before
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    Journal(path).close()
+def test_a_killed_process_holds_its_campaign_no_longer(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path / "ws", held))
+    process.start()
+    assert held.wait(30)
+    assert workspace.alive("c1")
+    with pytest.raises(UsageError, match="being worked on"), workspace.hold("c1"):
+        pass
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not workspace.alive("c1")
+    assert [row.campaign for row in workspace.claims.expired()] == ["c1"]
+    with workspace.hold("c1") as again:
+        assert again.token == 2

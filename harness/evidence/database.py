@@ -1,0 +1,369 @@
+"""The journal over tables of a database: every change is one transaction, which holds the change and its events."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from harness.errors import ClaimLost, DoubleResult, HarnessBug, InfrastructureError
+from harness.evidence import tables
+from harness.evidence.chain import GENESIS, WORKSPACE, link
+from harness.evidence.engines import DatabaseEngine, engine_of
+from harness.evidence.journal import JournalReader, now
+from harness.evidence.migrating import prepare
+from harness.evidence.reading import DatabaseReader, observation_row
+from harness.evidence.tables import json_text
+from harness.model.records import AttemptFacts, CampaignRow, ResourceState
+from harness.model.results import Cause, Observation, State, Verdict
+from harness.system.canonical import digest_of
+
+T = TypeVar("T")
+
+#: How often a transaction is tried that another writer got in the way of.
+TRIES = 10
+
+
+class Unit:
+    """One transaction that writes. Events are put behind their chains, and written when it ends."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self._heads: dict[str, tuple[int, str]] = {}
+        self._events: list[dict[str, Any]] = []
+
+    def append(self, kind: str, data: Mapping[str, Any], campaign: str, cell: str = "", number: int = 0) -> int:
+        """Put an event behind the newest of its chain; gives its number there."""
+        length, head = self.head(campaign)
+        row = {
+            "campaign": campaign,
+            "seq": length + 1,
+            "time": now(),
+            "cell": cell,
+            "number": number,
+            "kind": kind,
+            "data": json_text(data),
+            "previous": head,
+        }
+        row["digest"] = link(row)
+        self._events.append(row)
+        self._heads[campaign] = (length + 1, str(row["digest"]))
+        return length + 1
+
+    def head(self, campaign: str) -> tuple[int, str]:
+        """Length and head of a chain, which nobody else can lengthen until this transaction ends."""
+        if campaign not in self._heads:
+            found = self._locked(campaign)
+            if found is None:
+                found = (0, self._enter(campaign))
+            self._heads[campaign] = found
+        return self._heads[campaign]
+
+    def _locked(self, campaign: str) -> tuple[int, str] | None:
+        table = tables.chains
+        query = sa.select(table.c.length, table.c.head).where(table.c.campaign == campaign).with_for_update()
+        row = self.connection.execute(query).first()
+        return (row[0], row[1]) if row is not None else None
+
+    def _enter(self, campaign: str) -> str:
+        """Begin a chain: the event that enters it into the workspace's chain is where it begins."""
+        if campaign == WORKSPACE:
+            begin = GENESIS
+        else:
+            self.append("chain-opened", {"chain": campaign}, WORKSPACE)
+            begin = self._heads[WORKSPACE][1]
+        self.connection.execute(tables.chains.insert().values(campaign=campaign, length=0, head=begin))
+        return begin
+
+    def enter_head(self, campaign: str) -> None:
+        """Enter how far a chain was written into the workspace's chain."""
+        length, head = self.head(campaign)
+        self.append("chain-head", {"chain": campaign, "length": length, "head": head}, WORKSPACE)
+
+    def flush(self) -> None:
+        """Write the events and the heads of their chains."""
+        if not self._events:
+            return
+        self.connection.execute(tables.events.insert(), self._events)
+        table = tables.chains
+        for campaign in dict.fromkeys(event["campaign"] for event in self._events):
+            length, head = self._heads[campaign]
+            self.connection.execute(table.update().where(table.c.campaign == campaign).values(length=length, head=head))
+        self._events.clear()
+
+
+class DatabaseJournal(DatabaseReader):
+    """Implements ``harness.evidence.journal.Journal``. Good for several threads and processes.
+
+    Raises:
+        UsageError: no URL of a database that is known.
+        InfrastructureError: the database cannot be opened, or was made by another version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine: DatabaseEngine = engine_of(url)
+        super().__init__(self.reading)
+        try:
+            with self._errors("opening the journal"):
+                prepare(self.engine)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self.engine.pool.dispose()
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            raise self.engine.trouble(doing, error) from error
+        except UnicodeEncodeError as error:
+            raise HarnessBug(f"{doing}: text that no database can hold: {error}") from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read with, whose errors are ours."""
+        with self._errors("reading the journal"), self.engine.reading() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[JournalReader]:
+        with self._errors("reading the journal"), self.engine.snapshot() as connection:
+            yield DatabaseReader(lambda: contextlib.nullcontext(connection))
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[Unit]:
+        with self.engine.writing() as connection:
+            unit = Unit(connection)
+            yield unit
+            unit.flush()
+
+    def transact(self, doing: str, work: Callable[[Unit], T], *, conflicts: bool = False) -> T:
+        """Do ``work`` in one transaction, again where another writer got in its way; with ``conflicts`` also where
+        another writer took the key that it wanted.
+        """
+        with self._errors(doing):
+            for left in reversed(range(TRIES)):
+                try:
+                    with self._write() as unit:
+                        return work(unit)
+                except sa.exc.DBAPIError as error:
+                    conflict = conflicts and isinstance(error, sa.exc.IntegrityError)
+                    if not left or not (conflict or self.engine.transient(error)):
+                        raise
+        raise AssertionError("unreachable")
+
+    # --- campaigns ---
+
+    def open_campaign(self, row: CampaignRow) -> None:
+        def work(unit: Unit) -> None:
+            unit.connection.execute(tables.campaigns.insert().values(**vars(row)))
+            data = {"plan": row.plan_digest, "snapshot": digest_of(row.plan), "conditions": row.conditions}
+            unit.append("campaign-opened", data, row.id)
+
+        self.transact("opening the campaign", work)
+
+    def close_campaign(self, campaign: str, verdict: Verdict, outputs: dict[str, str], *, token: int = 0) -> None:
+        def work(unit: Unit) -> None:
+            check_token(unit, campaign, token)
+            table = tables.campaigns
+            unit.connection.execute(
+                table.update().where(table.c.id == campaign).values(finished=now(), verdict=verdict.value)
+            )
+            unit.append("campaign-closed", {"verdict": verdict.value, "outputs": outputs}, campaign)
+            unit.enter_head(campaign)
+
+        self.transact("closing the campaign", work)
+
+    def rendered(self, campaign: str, outputs: dict[str, str]) -> None:
+        def work(unit: Unit) -> None:
+            unit.append("campaign-rendered", {"outputs": outputs}, campaign)
+            unit.enter_head(campaign)
+
+        self.transact("recording what was rendered", work)
+
+    # --- attempts ---
+
+    def begin(self, campaign: str, cell: str, *, token: int = 0) -> int:
+        table = tables.attempts
+
+        def work(unit: Unit) -> int:
+            check_token(unit, campaign, token)
+            unit.head(campaign)  # who opens another attempt of the campaign waits here
+            highest = unit.connection.execute(
+                sa.select(sa.func.max(table.c.number)).where(table.c.campaign == campaign, table.c.cell == cell)
+            ).scalar()
+            number = (highest or 0) + 1
+            values = {"campaign": campaign, "cell": cell, "number": number, "token": token}
+            unit.connection.execute(
+                table.insert().values(**values, state=State.QUEUED.value, started=now(), message="", facts={})
+            )
+            unit.append("attempt-opened", {}, campaign, cell, number)
+            return number
+
+        return self.transact("opening an attempt", work, conflicts=True)
+
+    def adopt(self, campaign: str, cell: str, number: int, *, token: int) -> None:
+        def work(unit: Unit) -> None:
+            check_token(unit, campaign, token)
+            unit.connection.execute(
+                tables.attempts.update().where(*_attempt(campaign, cell, number)).values(token=token)
+            )
+
+        self.transact("going on with an attempt", work)
+
+    def state(self, campaign: str, cell: str, number: int, state: State, *, token: int = 0) -> None:
+        def work(unit: Unit) -> None:
+            _check_open(unit, campaign, cell, number, token)
+            unit.connection.execute(
+                tables.attempts.update().where(*_attempt(campaign, cell, number)).values(state=state.value)
+            )
+            unit.append("state", {"state": state.value}, campaign, cell, number)
+
+        self.transact(f"recording state {state.value}", work)
+
+    def observe(self, campaign: str, cell: str, number: int, seen: Sequence[Observation], *, token: int = 0) -> None:
+        if not seen:
+            return
+
+        def work(unit: Unit) -> None:
+            _check_open(unit, campaign, cell, number, token)
+            rows = []
+            for observation in seen:
+                row = observation_row(observation)
+                seq = unit.append("observation", row, campaign, cell, number)
+                rows.append({"campaign": campaign, "cell": cell, "number": number, "seq": seq, **row})
+            try:
+                unit.connection.execute(tables.observations.insert(), rows)
+            except sa.exc.IntegrityError as error:
+                raise _double(seen, cell, number) from error
+
+        self.transact("recording observations", work)
+
+    def finish(
+        self,
+        campaign: str,
+        cell: str,
+        number: int,
+        *,
+        verdict: Verdict,
+        cause: Cause | None,
+        message: str,
+        facts: AttemptFacts,
+        token: int = 0,
+    ) -> None:
+        who, plain = cause.value if cause is not None else None, facts.plain()
+        end = {"state": State.DONE.value, "verdict": verdict.value, "cause": who, "message": message}
+
+        def work(unit: Unit) -> None:
+            _check_open(unit, campaign, cell, number, token)
+            values = {**end, "finished": now(), "facts": plain}
+            unit.connection.execute(tables.attempts.update().where(*_attempt(campaign, cell, number)).values(**values))
+            data = {"verdict": verdict.value, "cause": who, "message": message, "facts": digest_of(plain)}
+            unit.append("attempt-closed", data, campaign, cell, number)
+
+        self.transact("closing an attempt", work)
+
+    # --- notes, resources, files ---
+
+    def event(
+        self,
+        kind: str,
+        data: Mapping[str, Any],
+        campaign: str = "",
+        cell: str = "",
+        number: int = 0,
+        *,
+        token: int = 0,
+    ) -> None:
+        def work(unit: Unit) -> None:
+            check_token(unit, campaign, token)
+            unit.append(kind, data, campaign, cell, number)
+
+        self.transact(f"recording {kind}", work)
+
+    def resource(
+        self, campaign: str, kind: str, name: str, state: ResourceState, engine_id: str = "", *, token: int = 0
+    ) -> None:
+        table = tables.resources
+
+        def work(unit: Unit) -> None:
+            check_token(unit, campaign, token)
+            values = {"campaign": campaign, "state": state, "engine_id": engine_id}
+            where = table.c.kind == kind, table.c.name == name
+            if not unit.connection.execute(table.update().where(*where).values(**values)).rowcount:
+                unit.connection.execute(table.insert().values(kind=kind, name=name, **values))
+            unit.append(f"resource-{state}", {"kind": kind, "name": name, "id": engine_id}, campaign)
+
+        self.transact(f"recording {kind} {name}", work, conflicts=True)
+
+    def file(
+        self,
+        campaign: str,
+        cell: str,
+        number: int,
+        name: str,
+        sha256: str,
+        size: int,
+        media: str,
+        *,
+        token: int = 0,
+    ) -> None:
+        row = {"cell": cell, "number": number, "name": name, "sha256": sha256, "size": size, "media": media}
+
+        def work(unit: Unit) -> None:
+            check_token(unit, campaign, token)
+            data = {"name": name, "sha256": sha256, "size": size}
+            seq = unit.append("file", data, campaign, cell, number)
+            unit.connection.execute(tables.files.insert().values(campaign=campaign, seq=seq, **row))
+
+        self.transact(f"recording file {name}", work)
+
+
+def check_token(unit: Unit, campaign: str, token: int) -> None:
+    """Whether a claim still holds; it cannot be taken over until the transaction ends.
+
+    Raises:
+        ClaimLost: it does not.
+    """
+    if not token:
+        return
+    table = tables.claims
+    query = sa.select(table.c.token, table.c.worker).where(table.c.campaign == campaign).with_for_update(read=True)
+    row = unit.connection.execute(query).first()
+    if row is None or row[0] != token or not row[1]:
+        now_held = f"{row[1]} works on it now" if row is not None and row[1] else "nobody works on it now"
+        raise ClaimLost(
+            f"campaign {campaign} was taken over: {now_held}, and nothing more is written here",
+            advice="see: harness status",
+        )
+
+
+def _check_open(unit: Unit, campaign: str, cell: str, number: int, token: int) -> None:
+    check_token(unit, campaign, token)
+    query = sa.select(tables.attempts.c.state, tables.attempts.c.token).where(*_attempt(campaign, cell, number))
+    row = unit.connection.execute(query).first()
+    if row is None or row[0] == State.DONE.value:
+        raise HarnessBug(f"attempt {number} at {cell} is {'closed' if row else 'not open'}: it never changes again")
+    if row[1] != token:
+        raise ClaimLost(
+            f"attempt {number} at {cell} belongs to another claim on the campaign, and nothing more is written here",
+            advice="see: harness status",
+        )
+
+
+def _attempt(campaign: str, cell: str, number: int) -> tuple[sa.ColumnElement[bool], ...]:
+    table = tables.attempts
+    return table.c.campaign == campaign, table.c.cell == cell, table.c.number == number
+
+
+def _double(seen: Sequence[Observation], cell: str, number: int) -> InfrastructureError:
+    names = ", ".join(f"{one.case} of suite {one.suite}" for one in seen[:3]) + (", …" if len(seen) > 3 else "")
+    return DoubleResult(
+        f"a case has two results in attempt {number} at {cell}; it is among: {names}",
+        advice="give suites different names, and the cases of a suite different ids: harness lint",
+    )

@@ -1,0 +1,81 @@
+"""PostgreSQL: many machines. Rows are locked where SQLite locks the file; a snapshot is a repeatable read."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from harness.errors import InfrastructureError, UsageError
+
+#: Of the lock under which tables are made and changed; any number that no other program of the database takes.
+SCHEMA_LOCK = 0x78_69_6E_63
+#: SQLSTATE (PostgreSQL, appendix A) of what may succeed when it is tried again: serialization, deadlock.
+TRANSIENT = ("40001", "40P01")
+#: Classes of SQLSTATE: the connection is gone, resources are short, the server is going down.
+GONE, SHORT, ENDING = "08", "53", "57"
+
+
+class PostgreSQL:
+    """Implements ``harness.evidence.engines.DatabaseEngine``."""
+
+    one_machine = False
+
+    def __init__(self, url: sa.URL) -> None:
+        if importlib.util.find_spec("psycopg") is None:
+            raise UsageError(
+                "a record in PostgreSQL needs the Python package psycopg",
+                advice="install it: pip install 'xinchuang-harness[postgresql]'",
+            )
+        self.place = url.render_as_string(hide_password=True)
+        self.pool = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_size=16, max_overflow=48)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        with self.pool.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        with self.pool.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        with self.pool.connect() as connection:
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            connection.execute(sa.text("SELECT 1"))  # the moment is that of the first look
+            yield connection
+
+    def alone(self, connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+
+    def clock(self) -> sa.ColumnElement[float]:
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+
+    def transient(self, error: sa.exc.DBAPIError) -> bool:
+        return _state(error) in TRANSIENT
+
+    def trouble(self, doing: str, error: sa.exc.DBAPIError) -> InfrastructureError:
+        state, text = _state(error), str(error.orig).strip().splitlines()
+        detail = text[0] if text else type(error.orig).__name__
+        if state[:2] == SHORT:
+            return InfrastructureError(
+                f"{doing}: the database {self.place} lacks room: {detail}",
+                advice="free space or connections there, then: harness resume",
+            )
+        if not state or state[:2] in (GONE, ENDING) or state.startswith("28") or state == "3D000":
+            return InfrastructureError(
+                f"{doing}: the database {self.place} cannot be reached: {detail}",
+                advice="check the server, the URL and the permissions, then: harness resume",
+            )
+        return InfrastructureError(
+            f"{doing}: the database {self.place} refused: {detail} (SQLSTATE {state})",
+            advice="see the log of the database server",
+        )
+
+
+def _state(error: sa.exc.DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
