@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import install, overhead, plans, render, scan, ssh, startup, turns, vms, warm
+from tests.benchmarks import close, install, overhead, plans, render, scan, ssh, startup, turns, vms, warm
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "plans": plans.main,
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "scan": scan.main,
     "vms": vms.main,
     "render": render.main,
+    "close": close.main,
     "turns": turns.main,
 }
 
