@@ -20,6 +20,7 @@ from harness.errors import InfrastructureError
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import UnsupportedVerbs, Verbs
 from harness.provision import posix
+from harness.system import shell
 from harness.system.bounded import MAX_FILE, Bounded
 from harness.system.process import Completed
 
@@ -40,10 +41,11 @@ _GUARD = r'timeout -k $0 $1 sh -c "$2"; r=$?; printf "\\n\\004end\\n" >&2; exit 
 class ContainerMachine:
     """Implements ``harness.model.machine.Machine`` over the engine's exec."""
 
-    def __init__(self, engine: Engine, container: str, name: str = "") -> None:
+    def __init__(self, engine: Engine, container: str, name: str = "", began: str = "") -> None:
         self.engine = engine
         self.container = container
         self._name = name or container[:12]
+        self._began = began  #: when the engine started it, and its networks
         self._listed = -math.inf
         self._seen: dict[int, psutil.Process] = {}
         self._spent: dict[int, float] = {}
@@ -54,7 +56,35 @@ class ContainerMachine:
 
     @property
     def reference(self) -> MachineReference:
-        return MachineReference(kind="container", name=self.name, container=self.container)
+        if not self._began:
+            self._began = self._state()[0]
+        return MachineReference(kind="container", name=self.name, container=self.container, began=self._began)
+
+    def disturbance(self) -> str:
+        """What was done to the container since it was made: restarted, paused, ended, cut off from its network; empty
+        for nothing. The harness does none of that.
+
+        Raises:
+            InfrastructureError: the engine does not answer.
+        """
+        now, status = self._state()
+        if status != "running":
+            return f"the container {self.name} is {status}: something outside of the harness did that"
+        if not self._began or now == self._began:
+            return ""
+        started, _, networks = now.partition(" ")
+        before, _, had = self._began.partition(" ")
+        if started != before:
+            return f"the container {self.name} was restarted at {started}, by something outside of the harness"
+        return f"the container {self.name} is in the networks {networks or 'none'}, and was made in {had}"
+
+    def _state(self) -> tuple[str, str]:
+        """When it was started with the ids of its networks, and its status."""
+        with engine_errors(f"looking at {self.name}"):
+            known = self.engine.client.api.inspect_container(self.container)
+        networks = known["NetworkSettings"]["Networks"] or {}
+        ids = ",".join(sorted(str(network["NetworkID"])[:12] for network in networks.values()))
+        return f"{known['State']['StartedAt']} {ids}", str(known["State"]["Status"])
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         started = time.monotonic()
@@ -99,12 +129,12 @@ class ContainerMachine:
             try:
                 self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
             except docker.errors.NotFound:
-                made = self.run(f"mkdir -p '{folder}'")
+                made = self.run(f"mkdir -p {shell.quote(folder)}")
                 if not made.ok:
                     raise InfrastructureError(f"{self.name}: {folder} cannot be made: {made.text}") from None
                 self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
         if owner != "root:root":
-            done = self.run(f"chown '{owner}' '{path}'")
+            done = self.run(f"chown {shell.quote(owner)} {shell.quote(path)}")
             if not done.ok:
                 raise InfrastructureError(f"{self.name}: chown {owner} {path} failed: {done.text}")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 import httpx
 
+from harness.containers.machine import ContainerMachine
 from harness.control import ending
 from harness.control.ends import End, words
 from harness.control.fault import ProductFault
@@ -23,7 +25,17 @@ from harness.model.templating import render
 from harness.system import shell
 from harness.system.wait import Deadline, wait_until
 
+#: A disk with less free space, in KiB, is full.
+FULL_KIB = 16 * 1024
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Whose failure it is: ``product``, ``infra``, ``config``, or empty where only ``text`` is to be added to it."""
+
+    cause: Literal["", "product", "infra", "config"]
+    text: str
 
 
 @dataclass
@@ -35,6 +47,7 @@ class Deployment:
     database: CellDatabase
     middleware: CellServer | None = None
     _control: Control | None = field(default=None, repr=False)
+    _known_ends: list[End] = field(default_factory=list, repr=False)  #: that a diagnosis has named
     _answer: str = field(default="", repr=False)  #: what was seen when readiness was last asked
 
     @classmethod
@@ -251,8 +264,20 @@ class Deployment:
         A machine that is full of the product's own processes is none of the lab's troubles: see ``limit_reached``.
         """
         try:
-            if self.machine.run("true", timeout=30).rc != 0 and self.limit_reached() is None:
+            for machine in (
+                self.machine,
+                self.database.machine,
+                *([self.middleware.machine] if self.middleware else []),
+            ):
+                if isinstance(machine, ContainerMachine) and (disturbance := machine.disturbance()):
+                    return disturbance
+            probe = self.machine.run("df -Pk / 2>/dev/null || true", timeout=30)
+            if probe.rc != 0 and self.limit_reached() is None:
                 return "a known-good command fails on the application's machine"
+            # A container has no disk of its own: what is full is the engine's, by whomever.
+            free = re.search(r"^\S+ +\d+ +\d+ +(\d+) +\d+% ", probe.out, re.MULTILINE)
+            if free is not None and int(free[1]) < FULL_KIB and self.context.application_machine.kind == "container":
+                return f"the disk of the container engine is full: {int(free[1])} KiB are free"
             if not self.database.ready():
                 return f"the database {self.context.database.database} does not answer"
             if (trouble := self._no_way_to("database", self.context.access, self.context.database.placement)) or (
@@ -297,13 +322,28 @@ class Deployment:
             f"nothing more can be started on its machine / 产品进程数已达上限 {limits.processes}（limits.processes）"
         )
 
-    def harness_limit(self, fault: ProductFault) -> HarnessLimit | None:
-        """The limit of the harness or the lab that a failure speaks of, if any."""
-        text = f"{fault.en}\n{fault.log}"
-        if (limit := harness_limit(text, self.machine, has_ipv6=False)) is None or "IPv6" not in limit.en:
+    def diagnose(self, said: str) -> Diagnosis:
+        """Whose failure it is that a case or a step ended with the text ``said``, as far as the machines tell it."""
+        if reached := self.limit_reached():
+            return Diagnosis("product", reached)
+        if trouble := self.lab_trouble():
+            return Diagnosis("infra", trouble)
+        limit = self.harness_limit(said)
+        if limit is not None and limit.certain:
+            return Diagnosis("config", str(limit))
+        notes = [str(limit)] if limit is not None else []
+        with contextlib.suppress(HarnessError):
+            if fresh := [end for end in self.unasked_ends() if end not in self._known_ends]:
+                self._known_ends += fresh
+                notes.append(str(self.unasked(fresh)))
+        return Diagnosis("", "; ".join(notes))
+
+    def harness_limit(self, said: str) -> HarnessLimit | None:
+        """The limit of the harness or the lab that the text of a failure speaks of, if any."""
+        if (limit := harness_limit(said, self.machine, has_ipv6=False)) is None or "IPv6" not in limit.en:
             return limit
         with contextlib.suppress(HarnessError):
-            return harness_limit(text, self.machine, has_ipv6="has-ipv6" in self.control.listening())
+            return harness_limit(said, self.machine, has_ipv6="has-ipv6" in self.control.listening())
         return None
 
     def ended(self, code: int) -> ProductFault:

@@ -123,14 +123,14 @@ def _beyond_declared(deployment: Deployment, seconds: float) -> str:
 def _failed(deployment: Deployment, fault: ProductFault, seen: Observation) -> Observation:
     """A failed step: whose failure it is, and which limit it speaks of."""
     detail = f"{fault}\n{fault.log}".rstrip()
-    if reached := deployment.limit_reached():
-        return replace(seen, detail=f"{reached}; before that: {detail}")
-    if lab := deployment.lab_trouble():
-        return replace(seen, result=Result.ERROR, cause=Cause.INFRA, detail=f"{lab}; before that: {detail}")
-    limit = deployment.harness_limit(fault)
-    if limit is not None and limit.certain:
-        return replace(seen, result=Result.ERROR, cause=Cause.CONFIG, detail=f"{limit}; what was seen: {detail}")
-    return replace(seen, detail=f"{detail}\n{limit}" if limit is not None else detail)
+    found = deployment.diagnose(detail)
+    match found.cause:
+        case "product":
+            return replace(seen, detail=f"{found.text}; before that: {detail}")
+        case "infra" | "config":
+            cause = Cause(found.cause)
+            return replace(seen, result=Result.ERROR, cause=cause, detail=f"{found.text}; before that: {detail}")
+    return replace(seen, detail=f"{detail}\n{found.text}".rstrip())
 
 
 def configure(deployment: Deployment) -> None:

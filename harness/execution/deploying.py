@@ -22,6 +22,7 @@ from harness.model.recipe import Environment
 from harness.model.results import Cause, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed, install_over
 from harness.provision.provisioner import Machines
+from harness.system import shell
 
 
 class Deploying(Scanning):
@@ -202,7 +203,9 @@ class Deploying(Scanning):
         self.record.keep("application.log", deployment.log(5000).encode())
         for role, server in (("database", deployment.database), ("middleware", deployment.middleware)):
             if server is not None and server.definition.log is not None:
-                done = server.machine.run(f"tail -n 5000 '{server.definition.log}'", timeout=60)
+                done = server.machine.run(
+                    f"tail -c 4000000 {shell.quote(server.definition.log)} | tail -n 5000", timeout=60
+                )
                 self.record.keep(f"{role}.log", done.out.encode())
 
     def stop_all(self) -> None:

@@ -19,7 +19,7 @@ def open_machine(reference: MachineReference) -> Machine:
         InfrastructureError: it is a container, and no engine answers.
     """
     if reference.kind == "container":
-        return ContainerMachine(shared_engine(), reference.container, reference.name)
+        return ContainerMachine(shared_engine(), reference.container, reference.name, reference.began)
     if reference.kind == "local":
         return LocalMachine(reference.name, reference.mark)
     if reference.hosts is None:

@@ -23,6 +23,7 @@ class MachineReference(BaseModel):
     kind: Literal["container", "ssh", "vm", "local"]
     name: str
     container: str = ""  #: id in the engine
+    began: str = ""  #: of a container: when it was started, and its networks; to see that it was disturbed
     hosts: Hosts | None = None  #: the host and those that lead to it
     known_hosts: Path = Path()
     ports: dict[int, int] = {}

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness.containers.machine import ContainerMachine
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.supervised import LOG, Supervised
 from harness.errors import InfrastructureError
+from harness.machines.opening import open_machine
 from harness.model.context import Access, CellContext
 from harness.model.definitions import Application, Database
 from harness.model.machine import Machine
@@ -289,3 +291,31 @@ def test_a_machine_full_of_the_products_processes_is_the_products_doing(deploy: 
 
 def test_the_scripts_are_those_of_supervision(deploy: Deploy) -> None:
     assert isinstance(deploy("sleep 1000").control, Supervised)
+
+
+@pytest.mark.parametrize(
+    ("deed", "words"),
+    [
+        ("restart", "was restarted"),
+        ("pause", "is paused"),
+        ("disconnect", "is in the networks none"),
+        ("kill", "is exited"),
+    ],
+)
+def test_what_was_done_to_a_container_is_the_labs_trouble(deed: str, words: str) -> None:
+    with container("debian-12", "x86_64") as bare:
+        known = open_machine(bare.reference)
+        assert isinstance(known, ContainerMachine)
+        assert known.disturbance() == ""
+        api = bare.engine.client.api
+        if deed == "disconnect":
+            (network,) = api.inspect_container(bare.container)["NetworkSettings"]["Networks"]
+            api.disconnect_container_from_network(bare.container, network)
+        elif deed == "restart":
+            api.restart(bare.container, timeout=0)
+        else:
+            getattr(api, deed)(bare.container)
+        assert words in known.disturbance()
+        if deed == "pause":
+            api.unpause(bare.container)
+            assert known.disturbance() == ""

@@ -29,13 +29,15 @@ SUITES = Path(__file__).parents[2] / "suites"
 PROFILE = LoadProfile(rate=10, ramp=2, hold=4, p95_ms=100, error_rate=0.01)
 
 
-def finished(kind: str = "", *, when: str = "call", text: str = "text", lab: str = "", cause: str = "") -> TestRun:
+def finished(
+    kind: str = "", *, when: str = "call", text: str = "text", lab: str = "", cause: str = "", blame: str = "infra"
+) -> TestRun:
     """A test that ended; with ``kind``, something went wrong in one of its phases."""
     reports = [Report(when=phase, outcome="passed") for phase in ("setup", "call", "teardown")]
     if kind:
         bad = Report(when=when, outcome="failed", kind=kind, text=text, exception="E", cause=cause)
         reports = [bad if report.when == when else report for report in reports]
-    return TestRun(limit=60, reports=reports, lab=lab, ended=True)
+    return TestRun(limit=60, reports=reports, lab=lab, blame=blame if lab else "", ended=True)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,11 @@ def finished(kind: str = "", *, when: str = "call", text: str = "text", lab: str
         (finished("product", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
         (finished("timeout"), Result.ERROR, Cause.TIMEOUT, None),
         (finished("timeout", lab="the database does not answer"), Result.ERROR, Cause.INFRA, None),
+        (finished("product", lab="no-new-privileges", blame="config"), Result.ERROR, Cause.CONFIG, None),
+        (finished("product", lab="it ended meanwhile", blame=""), Result.FAIL, None, None),
+        (finished("product", lab="process limit", blame="product"), Result.FAIL, None, None),
+        (finished("harness-error", cause="infra", lab="process limit", blame="product"), Result.FAIL, None, None),
+        (finished("suite", lab="process limit", blame="product"), Result.ERROR, Cause.TEST, None),
         (finished("suite"), Result.ERROR, Cause.TEST, None),
         (finished("suite", lab="not asked"), Result.ERROR, Cause.TEST, None),
         (finished("harness"), Result.ERROR, Cause.HARNESS, None),

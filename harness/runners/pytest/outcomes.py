@@ -32,9 +32,16 @@ def fold(run: TestRun) -> Meaning:
     if not meanings and not phases >= {"setup", "call", "teardown"}:
         told = ", ".join(sorted(phases)) or "nothing"
         return Meaning(Result.ERROR, Cause.TEST, None, f"the test did not run to its end: pytest reported {told}")
-    if run.lab and any(meaning.result is Result.FAIL or meaning.cause is Cause.TIMEOUT for meaning in meanings):
+    if run.lab and meanings:
         worst = min(meanings, key=lambda meaning: ORDER.index(meaning.result))
-        return Meaning(Result.ERROR, Cause.INFRA, None, f"{run.lab}; before that: {worst.text}")
+        text = f"{run.lab}; before that: {worst.text}"
+        doubtful = worst.result is Result.FAIL or worst.cause is Cause.TIMEOUT
+        if run.blame in ("infra", "config") and doubtful:
+            return Meaning(Result.ERROR, Cause(run.blame), None, text)
+        if run.blame == "product" and (doubtful or worst.cause is Cause.INFRA):
+            return Meaning(Result.FAIL, text=text)  # a machine that the product has filled up answers nobody
+        if not run.blame and worst.result is Result.FAIL:
+            return Meaning(Result.FAIL, text=f"{worst.text}\n{run.lab}")
     passed = [f"passed although it is expected to fail ({r.xfail})" for r in run.reports if _xpassed(r)]
     return worst_of([*meanings, Meaning(Result.PASS, text="; ".join(passed))])
 

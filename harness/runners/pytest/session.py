@@ -40,7 +40,8 @@ class TestRun:
     measurements: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[tuple[str, bytes, str]] = field(default_factory=list)
     seconds: float = 0.0
-    lab: str = ""
+    lab: str = ""  #: what the machines told of a failure
+    blame: str = ""  #: whose failure it is by that, see ``Diagnosis``
     ended: bool = False
 
 
@@ -102,6 +103,7 @@ class Session:
                 run.evidence.append((printable(data["name"]), message.data, data["media"]))
             case "end" if run is not None and data["index"] == self.running:
                 run.seconds, run.lab, run.ended = data["seconds"], printable(data["lab"]), True
+                run.blame = data["blame"]
                 self.running = None
             case "finish":
                 self.status = data["status"]

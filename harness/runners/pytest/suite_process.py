@@ -19,7 +19,7 @@ import pytest
 from _pytest.fixtures import FixtureLookupError
 
 import harness
-from harness.control.deployment import Deployment
+from harness.control.deployment import Deployment, Diagnosis
 from harness.control.fault import ProductFault
 from harness.errors import HarnessError, SuiteError
 from harness.model.context import CellContext
@@ -83,7 +83,7 @@ class Recorder:
         self._index: dict[pytest.Item, int] = {}
         self._limit_of: dict[pytest.Item, float] = {}
         self._running: pytest.Item | None = None
-        self._trouble = False
+        self._trouble: list[str] = []  #: texts of what went wrong in the test that runs
         self._kept = 0
         self._session: pytest.Session | None = None
 
@@ -141,7 +141,7 @@ class Recorder:
         def expire(_signal: int, _frame: FrameType | None) -> None:
             raise CaseTimeout(f"the case did not end within {limit:.0f} s")
 
-        self._running, self._trouble, self._kept = item, False, 0
+        self._running, self._trouble, self._kept = item, [], 0
         self._tell("start", index=self._index.get(item, -1), nodeid=item.nodeid, limit=limit)
         previous = signal.signal(signal.SIGALRM, expire)
         signal.setitimer(signal.ITIMER_REAL, limit)
@@ -152,9 +152,9 @@ class Recorder:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
         seconds = time.monotonic() - started
-        lab = self.deployment.lab_trouble() if self._trouble else ""
+        found = self.deployment.diagnose("\n".join(self._trouble)) if self._trouble else Diagnosis("", "")
         self._running = None
-        self._tell("end", index=self._index.get(item, -1), seconds=round(seconds, 3), lab=lab or "")
+        self._tell("end", index=self._index.get(item, -1), seconds=round(seconds, 3), lab=found.text, blame=found.cause)
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -182,7 +182,8 @@ class Recorder:
             notes = {**notes, "text": shortened(str(report.longrepr))}
         context = getattr(report, "context", None)
         subtest = "" if context is None else f"{context.msg or 'subtest'} {dict(context.kwargs) or ''}".strip()
-        self._trouble = self._trouble or notes["kind"] in ("product", "timeout")
+        if notes["kind"] in ("product", "timeout") or notes["cause"] == "infra":
+            self._trouble.append(notes["text"])
         self._tell(
             "report",
             when=report.when,
