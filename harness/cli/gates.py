@@ -12,10 +12,14 @@ from harness import campaigns
 from harness.campaigns import ProvedRecord
 from harness.cli.output import escape, print_json
 from harness.cli.shared import existing, format_option, workspace_option
+from harness.errors import DefinitionError
 from harness.evidence import Workspace
-from harness.gating import Decision, Difference, Finding, compare, decide
+from harness.gating import CampaignRecord, Decision, Difference, Finding, compare, decide
 from harness.model.definitions import Policy, Waivers
-from harness.reading.parsing import parse
+from harness.reading.catalogue import Catalogue
+from harness.reading.naming import Names, known_names, policy_faults, waiver_faults
+from harness.reading.parsing import validate
+from harness.reading.source import read_source
 from harness.report.annotations import Annotation, github, gitlab
 
 EXIT = {"open": 0, "closed": 1, "undecided": 3}
@@ -57,8 +61,8 @@ def gate_command(
     record = proved.record
     decision = decide(
         record,
-        parse(policy, Policy) if policy is not None else Policy(policy="default"),
-        waivers=parse(waivers, Waivers).waivers if waivers is not None else (),
+        _policy(policy, record) if policy is not None else Policy(policy="default"),
+        waivers=_waivers(waivers, record).waivers if waivers is not None else (),
         baseline=earlier.record if earlier is not None else None,
         today=datetime.datetime.now(datetime.UTC).date(),
     )
@@ -97,13 +101,46 @@ def _doubts(what: str, proved: ProvedRecord | None) -> list[Finding]:
         return []
     if proved.doubt:
         doubt = f"the {what} does not verify, and nothing in it counts / 记录未通过核验: {proved.doubt}"
-        return [Finding(effect="closes", cell=proved.record.id, case="", told=doubt)]
+        return [Finding(effect="closes", cell=proved.record.id, case="", reason=doubt)]
     return []
+
+
+def _policy(path: Path, record: CampaignRecord) -> Policy:
+    """Raises:
+    DefinitionError: it is wrong, or names an axis or a value that neither the campaign nor the catalogue has.
+    """
+    source = read_source(path)
+    policy = validate(source, Policy)
+    if faults := list(policy_faults(source, policy, _names(record))):
+        raise DefinitionError(faults)
+    return policy
+
+
+def _waivers(path: Path, record: CampaignRecord) -> Waivers:
+    """Raises:
+    DefinitionError: they are wrong, or name what neither the campaign nor the catalogue has.
+    """
+    source = read_source(path)
+    waivers = validate(source, Waivers)
+    if faults := list(waiver_faults(source, waivers, _names(record))):
+        raise DefinitionError(faults)
+    return waivers
+
+
+def _names(record: CampaignRecord) -> Names:
+    axes: dict[str, set[str]] = {}
+    cases: dict[str, set[str]] = {}
+    for cell in record.cells:
+        for axis, value in cell.axes.items():
+            axes.setdefault(axis, set()).add(value)
+        for case in cell.cases:
+            cases.setdefault(case.suite, set()).add(case.id)
+    return known_names(axes, cases, Catalogue.standard())
 
 
 def _annotated(decision: Decision, kind: str, path: str) -> str:
     notes = [
-        Annotation(level=LEVELS[f.effect], title=f"{f.cell} {f.case}".strip(), message=f.told, path=path)
+        Annotation(level=LEVELS[f.effect], title=f"{f.cell} {f.case}".strip(), message=f.reason, path=path)
         for f in decision.findings
     ]
     return github(notes) if kind == "github" else gitlab(notes)

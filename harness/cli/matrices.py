@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import campaigns
+from harness.cli.checking import Checked, check
 from harness.cli.output import print_json
 from harness.cli.shared import (
     TABLE_WIDTH,
@@ -26,8 +28,7 @@ from harness.cli.starting import begin_product
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Plan
-from harness.reading.kinds import KINDS, kind_of, schema_of, write_schemas
-from harness.reading.parsing import parse
+from harness.reading.kinds import KINDS, schema_of, write_schemas
 from harness.report import record_schema, render_sarif
 
 
@@ -133,26 +134,27 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 @click.pass_context
 def lint_command(ctx: click.Context, place: Path, form: str) -> None:
-    """Check PLACE, the folder of a matrix with everything it names, or any one definition; tells all faults at once."""
-    kind = kind_of(place.resolve()) if place.is_file() and place.stem != "matrix" else None
+    """Check PLACE, the folder of a matrix with everything it names, or any one definition; shows all faults at once.
+
+    What a single file is follows from its keys, then from its name.
+    """
     faults: list[Fault] = []
-    told = ""
+    checked = Checked(summary="")
     try:
-        if kind is not None:
-            parse(place, KINDS[kind])
-            told = f"a good definition of kind {kind}"
-        else:
-            told = f"{len(campaigns.plan_of(place)[1].cells)} cells"
+        checked = check(place, datetime.datetime.now(datetime.UTC).date())
     except DefinitionError as error:
         if form == "text":
             raise
         faults = error.faults
     if form == "json":
-        print_json({"faults": [vars(fault) for fault in faults]})
+        warnings = [vars(warning) for warning in checked.warnings]
+        print_json({"faults": [vars(fault) for fault in faults], "warnings": warnings})
     elif form == "sarif":
         click.echo(render_sarif(faults, Path.cwd()), nl=False)
     else:
-        click.echo(f"{place}: no fault; {told}", err=True)
+        for warning in checked.warnings:
+            click.echo(f"warning 警告: {warning}", err=True)
+        click.echo(f"{place}: no fault; {checked.summary}", err=True)
     ctx.exit(2 if faults else 0)
 
 

@@ -43,20 +43,24 @@ class Difference:
         return not self.of("verdict") and not self.of("cell")
 
 
-def compare(before: CampaignRecord, after: CampaignRecord) -> Difference:
-    """From ``before`` to ``after``: cells, verdicts, results, timings beyond noise, environment."""
-    old = {cell.id: cell for cell in before.cells}
-    new = {cell.id: cell for cell in after.cells}
+def compare(first: CampaignRecord, second: CampaignRecord) -> Difference:
+    """From ``first`` to ``second``: cells, verdicts, results, timings beyond noise, environment."""
+    old = {cell.id: cell for cell in first.cells}
+    new = {cell.id: cell for cell in second.cells}
     changes: list[Change] = []
     for identity in sorted(old.keys() ^ new.keys()):
         cell = old.get(identity) or new[identity]
         there = identity in new
         changes.append(
             Change(
-                kind="cell", cell=cell.told, what="planned", before="" if there else "yes", after="yes" if there else ""
+                kind="cell",
+                cell=cell.label,
+                what="planned",
+                before="" if there else "yes",
+                after="yes" if there else "",
             )
         )
-    whole = list(_whole(before, after))
+    whole = list(_whole(first, second))
     changes += whole
     suspects: dict[str, tuple[str, ...]] = {}
     for identity in sorted(old.keys() & new.keys()):
@@ -65,9 +69,9 @@ def compare(before: CampaignRecord, after: CampaignRecord) -> Difference:
         changes += [*_results(a, b), *_timings(a, b), *own]
         if a.verdict is not b.verdict:
             changes.append(
-                Change(kind="verdict", cell=b.told, what="verdict", before=a.verdict.value, after=b.verdict.value)
+                Change(kind="verdict", cell=b.label, what="verdict", before=a.verdict.value, after=b.verdict.value)
             )
-            suspects[b.told] = tuple(_suspects(b, own, whole))
+            suspects[b.label] = tuple(_suspects(b, own, whole))
     order = {"cell": 0, "verdict": 1, "case": 2, "timing": 3, "environment": 4}
     return Difference(changes=tuple(sorted(changes, key=lambda change: order[change.kind])), suspects=suspects)
 
@@ -81,13 +85,13 @@ def _results(a: CellRecord, b: CellRecord) -> Iterable[Change]:
             detail = (case.detail.strip().splitlines() or [""])[0][:160]
             yield Change(
                 kind="case",
-                cell=b.told,
+                cell=b.label,
                 what=f"{case.id} {case.title.en}",
                 before=result,
                 after=f"{case.result.value}{': ' + detail if detail else ''}",
             )
     for gone in before.values():
-        yield Change(kind="case", cell=b.told, what=f"{gone.id} {gone.title.en}", before=gone.result.value, after="")
+        yield Change(kind="case", cell=b.label, what=f"{gone.id} {gone.title.en}", before=gone.result.value, after="")
 
 
 def _timings(a: CellRecord, b: CellRecord) -> Iterable[Change]:
@@ -100,7 +104,7 @@ def _timings(a: CellRecord, b: CellRecord) -> Iterable[Change]:
             if earlier is not None and beyond_noise(earlier.value, one.value, earlier.unit, one.unit):
                 yield Change(
                     kind="timing",
-                    cell=b.told,
+                    cell=b.label,
                     what=f"{case.id} {one.name}",
                     before=f"{earlier.value:g} {earlier.unit}",
                     after=f"{one.value:g} {one.unit}",
@@ -125,20 +129,20 @@ def _packages(what: str, a: tuple[PackageRecord, ...], b: tuple[PackageRecord, .
 
 
 def _environment(a: CellRecord, b: CellRecord) -> Iterable[Change]:
-    yield from _packages("product package", a.packages, b.packages, b.told)
-    yield from _packages("database package", a.database_packages, b.database_packages, b.told)
-    yield from _packages("runtime package", a.foundation_packages, b.foundation_packages, b.told)
+    yield from _packages("product package", a.packages, b.packages, b.label)
+    yield from _packages("database package", a.database_packages, b.database_packages, b.label)
+    yield from _packages("runtime package", a.foundation_packages, b.foundation_packages, b.label)
     if a.version != b.version:
-        yield Change(kind="environment", cell=b.told, what="product version", before=a.version, after=b.version)
+        yield Change(kind="environment", cell=b.label, what="product version", before=a.version, after=b.version)
     old, new = (
         {f"{f['machine']} {f['name']}": str(f["observed"]) for f in cell.attestation if not f.get("measured")}
         for cell in (a, b)
     )
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            yield Change(kind="environment", cell=b.told, what=name, before=old.get(name, ""), after=new.get(name, ""))
+            yield Change(kind="environment", cell=b.label, what=name, before=old.get(name, ""), after=new.get(name, ""))
     if a.images != b.images:
-        yield Change(kind="environment", cell=b.told, what="image", before=_short(a.images), after=_short(b.images))
+        yield Change(kind="environment", cell=b.label, what="image", before=_short(a.images), after=_short(b.images))
 
 
 def _short(images: tuple[str, ...]) -> str:

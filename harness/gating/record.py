@@ -1,7 +1,12 @@
-"""A campaign as its record (``campaign.json``) tells it: only what gates and comparisons need."""
+"""A campaign as its record (``campaign.json``) tells it: only what gates and comparisons need.
+
+These are not the classes of ``harness.model.view``, from which records are rendered: a record may come from an older or
+a newer harness, so that what a gate does not need may be absent or of another shape, and a view may not.
+"""
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import UsageError
-from harness.model.results import Cause, Result, Verdict
+from harness.model.results import Cause, Result, SkipReason, Verdict
 
 
 class _Read(BaseModel):
@@ -35,13 +40,26 @@ class CaseRecord(_Read):
     decides: bool
     result: Result
     cause: Cause | None
+    skip_reason: SkipReason | None = None
     detail: str
     measurements: tuple[MeasurementRecord, ...]
+    #: Of a static case: files with findings that count against it; None where the record does not say.
+    against: tuple[str, ...] | None = None
 
 
-class AttemptRecord(_Read):
+class AttemptOutcome(_Read):
     number: int
     verdict: Verdict
+
+
+class AppliedWaiver(_Read):
+    """A waiver of the matrix that accepted a case when the cell was judged."""
+
+    suite: str
+    case: str
+    because: str
+    approved_by: str
+    expires: datetime.date
 
 
 class PackageRecord(_Read):
@@ -60,7 +78,7 @@ class CellRecord(_Read):
     verdict: Verdict
     cause: Cause | None
     message: str
-    attempts: tuple[AttemptRecord, ...]
+    attempts: tuple[AttemptOutcome, ...]
     cases: tuple[CaseRecord, ...]
     packages: tuple[PackageRecord, ...]
     database_packages: tuple[PackageRecord, ...]
@@ -69,6 +87,8 @@ class CellRecord(_Read):
     images: tuple[str, ...]
     version: str
     seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+    waived: tuple[AppliedWaiver, ...] = ()
 
     @property
     def unsteady(self) -> bool:
@@ -77,7 +97,8 @@ class CellRecord(_Read):
         return passed and any(attempt.verdict is Verdict.NONCONFORMANT for attempt in self.attempts[:-1])
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
+        """The cell by the values of its axes."""
         return " · ".join(self.axes.values())
 
 
@@ -110,8 +131,8 @@ def read_record(path: Path) -> CampaignRecord:
     try:
         return CampaignRecord.model_validate(json.loads(path.read_bytes()))
     except OSError as error:
-        told = f"{path} cannot be read: {error.strerror}"
-        raise UsageError(told, advice="name a campaign or a campaign.json") from error
+        message = f"{path} cannot be read: {error.strerror}"
+        raise UsageError(message, advice="name a campaign or a campaign.json") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

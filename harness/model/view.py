@@ -47,6 +47,8 @@ class CaseView:
     detail: str
     measurements: tuple[Measurement, ...]
     evidence: tuple[FileView, ...]
+    #: Of a static case: files with findings that count against it, which waivers may name.
+    against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

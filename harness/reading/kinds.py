@@ -74,6 +74,30 @@ def kind_of(path: Path) -> str | None:
     return "issuer" if folder == "issuers" else folder if folder in KINDS else None
 
 
+def kind_of_content(value: Any) -> str | None:
+    """The kind whose keys fit best what a file holds; None where its keys fit none."""
+    if not isinstance(value, dict):
+        return None
+    keys = {str(key) for key in value}
+    misfits: dict[str, int] = {}
+    for kind, model in KINDS.items():
+        known = {field.alias or name for name, field in model.model_fields.items()}
+        needed = {field.alias or name for name, field in model.model_fields.items() if field.is_required()}
+        if keys & known and needed & keys:
+            misfits[kind] = len(keys - known) + len(needed - keys)
+    return min(misfits, key=lambda kind: misfits[kind]) if misfits else None
+
+
+def kind_of_file(path: Path, value: Any) -> str | None:
+    """Kind of a file whose content was read: by its keys where they fit a kind well, else by its name."""
+    by_content, by_name = kind_of_content(value), kind_of(path)
+    if by_content is None or by_name is None:
+        return by_name or by_content
+    own = {field.alias or name for name, field in KINDS[by_name].model_fields.items()}
+    # A file by the name of a kind with some wrong keys is that kind; with no right key, it is what it holds.
+    return by_name if by_name == "wording" or own & {str(key) for key in value} else by_content
+
+
 def write_schemas(folder: Path, kinds: tuple[str, ...] = tuple(KINDS)) -> list[Path]:
     """Write ``KIND.schema.json`` for each kind."""
     folder.mkdir(parents=True, exist_ok=True)

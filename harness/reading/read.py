@@ -10,20 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from harness.errors import DefinitionError, Fault, UsageError
-from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Waivers
+from harness.model.definitions import Application, Architecture, Cpu, Database, Matrix, Middleware, Os, Runtime, Waivers
 from harness.model.plan import FRESH, UPGRADE, Definitions, LocatedSuite
 from harness.reading.catalogue import Catalogue
+from harness.reading.kinds import kind_of_content
+from harness.reading.naming import known_names, matrix_axes, names_of, pair_faults, waiver_faults
 from harness.reading.parsing import nearest, parse, validate
 from harness.reading.products import file_digests, missing_files
 from harness.reading.sheets import fill_from_sheets
 from harness.reading.source import Loc, Source, read_source
 from harness.reading.suites import gather_suite
 from harness.reading.targets import TargetReader
+from harness.reading.templating import application_faults
 
 ValueT = TypeVar("ValueT")
+#: Of packages of systems: what ``family`` in a variant may be.
+FAMILIES = ("debian", "rpm")
 
 
 def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
@@ -33,6 +38,17 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
         UsageError: there is no matrix.
         DefinitionError: with every fault of every file.
     """
+    source, matrix = read_matrix(folder)
+    return _MatrixReader(source, matrix, catalogue or Catalogue.standard()).definitions()
+
+
+def read_matrix(folder: Path) -> tuple[Source, Matrix]:
+    """The matrix in ``folder`` (or the matrix file itself) with its sheets, and nothing else that it names.
+
+    Raises:
+        UsageError: there is no matrix.
+        DefinitionError: with every fault of the matrix and its sheets.
+    """
     path = folder / "matrix.yaml" if folder.is_dir() else folder
     if not path.is_file():
         raise UsageError(
@@ -40,8 +56,14 @@ def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
             advice="name a folder such as matrices/powerdns",
         )
     source = read_source(path)
+    kind = kind_of_content(source.value)
+    if kind not in (None, "matrix") and "matrix" not in source.value:
+        raise UsageError(
+            f"{path} is a definition of kind {kind}, not a matrix",
+            advice="name the folder with matrix.yaml; one definition alone is checked by: harness lint",
+        )
     fill_from_sheets(source)
-    return _MatrixReader(source, validate(source, Matrix), catalogue or Catalogue.standard()).definitions()
+    return source, validate(source, Matrix)
 
 
 class _MatrixReader:
@@ -58,18 +80,22 @@ class _MatrixReader:
         """
         matrix, folder = self.matrix, self.path.parent
         application_path = folder / matrix.application
-        application = self._gather(lambda: parse(application_path, Application))
+        product = self._gather(lambda: read_source(application_path))
+        application = self._gather(lambda: validate(product, Application)) if product is not None else None
         targets = TargetReader(self.source, matrix, self.catalogue, self.faults)
         cpus, systems, databases = targets.load(Cpu), targets.load(Os), targets.load(Database)
         runtimes, middlewares = targets.load(Runtime), targets.load(Middleware)
-        waivers = self._gather(lambda: parse(folder / str(matrix.waivers), Waivers)) if matrix.waivers else None
+        waivers = self._waivers()
         suites = self._suites()
-        if application is not None:
+        if application is not None and product is not None:
             self.faults += missing_files(application, application_path)
+            self.faults += application_faults(product, self.matrix.axes)
             self._former(application)
+            self._variants(product, application)
+        self._adjusts()
         if self.faults or application is None:
             raise DefinitionError(self.faults)
-        return Definitions(
+        definitions = Definitions(
             matrix=matrix,
             application=application,
             cpus=cpus,
@@ -85,6 +111,33 @@ class _MatrixReader:
             matrix_path=self.path,
             files=file_digests(application, application_path.parent),
         )
+        if waivers is not None:
+            names = names_of(definitions, self.catalogue)
+            faults = list(waiver_faults(read_source(folder / str(matrix.waivers)), waivers, names))
+            if faults:
+                raise DefinitionError(faults)
+        return definitions
+
+    def _waivers(self) -> Waivers | None:
+        if not self.matrix.waivers:
+            return None
+        path = self.path.parent / self.matrix.waivers
+        return self._gather(lambda: parse(path, Waivers))
+
+    def _adjusts(self) -> None:
+        """Conditions of adjusts; whether one matches any cell is seen when the matrix is expanded."""
+        axes = known_names(matrix_axes(self.matrix), {}, self.catalogue).axes
+        for index, adjust in enumerate(self.matrix.adjust):
+            for axis, value in adjust.when.items():
+                self.faults += pair_faults(self.source, ("adjust", index, "when", axis), axis, value, axes)
+
+    def _variants(self, product: Source, application: Application) -> None:
+        """A variant is for cells of this matrix or of another one that tests the same product."""
+        facts = {"architecture": get_args(Architecture), "family": FAMILIES}
+        axes = {**known_names(matrix_axes(self.matrix), {}, self.catalogue).axes, **facts}
+        for index, variant in enumerate(application.variants):
+            for axis, value in variant.when.items():
+                self.faults += pair_faults(product, ("variants", index, "when", axis), axis, value, axes)
 
     def _gather(self, work: Callable[[], ValueT]) -> ValueT | None:
         try:

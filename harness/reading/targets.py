@@ -8,8 +8,9 @@ from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Entry, Matrix
 from harness.model.plan import ROLE_AXES, SAME
 from harness.reading.catalogue import Catalogue
-from harness.reading.parsing import nearest, parse
-from harness.reading.source import Loc, Source
+from harness.reading.parsing import nearest, validate
+from harness.reading.source import Loc, Source, read_source
+from harness.reading.templating import SERVER_WORDS, server_faults
 
 EntryT = TypeVar("EntryT", bound=Entry)
 
@@ -47,7 +48,8 @@ class TargetReader:
             self._faults.append(self._source.fault(loc, f"no such {kind}", expected=expected, found=name, hint=hint))
             return None
         try:
-            entry = parse(path, model)
+            source = read_source(path)
+            entry = validate(source, model)
         except DefinitionError as error:
             self._faults.extend(error.faults)
             return None
@@ -55,6 +57,8 @@ class TargetReader:
         if written != name:
             message = f"{kind} differs from the file's name"
             self._faults.append(Fault(file=str(path), line=1, column=1, message=message, expected=name, found=written))
+        if kind in SERVER_WORDS:
+            self._faults.extend(server_faults(source, SERVER_WORDS[kind]))
         self._servable(kind, name, getattr(entry, "obstacle", ""), loc)
         return entry
 

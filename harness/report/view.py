@@ -86,6 +86,9 @@ def _cell(
     emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
     seen = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
     upgrades = axes.get(UPGRADE, FRESH) != FRESH
+    static = [name for name in cell["suites"] if RUNNER_KINDS[plan["suites"][name]["runner"]].reads_files]
+    scans = {name.replace("/", "-") + ".json" for name in static}
+    against = _against([f for f in kept if f.name in scans], read)
     cases = tuple(
         _case(
             suite["suite"],
@@ -94,6 +97,7 @@ def _cell(
             kept,
             emulated,
             Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
+            against.get(case["id"], ()) if suite["suite"] in static else (),
         )
         for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
         for case in suite["cases"]
@@ -172,6 +176,16 @@ def _limits(axes: dict[str, str], plan: dict[str, Any]) -> tuple[Text, ...]:
     return tuple(dict.fromkeys(Text(**limit) for cpu in cpus for limit in cpu["emulation"]["limits"]))
 
 
+def _against(kept: Sequence[FileView], read: Callable[[str], bytes]) -> dict[str, tuple[str, ...]]:
+    """Rule of a static scan -> files with findings that block, from the findings that were kept as evidence."""
+    files: dict[str, dict[str, None]] = {}
+    for file in kept:
+        for finding in json.loads(read(file.sha256)):
+            if finding["severity"] == "blocker":
+                files.setdefault(finding["rule"], {})[finding["file"]] = None
+    return {rule: tuple(names) for rule, names in files.items()}
+
+
 def _case(
     suite: str,
     case: Case,
@@ -179,6 +193,7 @@ def _case(
     kept: tuple[FileView, ...],
     emulated: bool,
     fidelity: Fidelity | None,
+    against: tuple[str, ...],
 ) -> CaseView:
     one = seen or Observation(
         case=case.id,
@@ -208,6 +223,7 @@ def _case(
         detail=one.detail,
         measurements=one.measurements,
         evidence=tuple(f for f in kept if f.sha256 in one.evidence),
+        against=against,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.model.definitions import Case, Waiver
@@ -76,7 +75,7 @@ def accepts(waiver: Waiver, one: Finding, axes: Mapping[str, str] | None = None)
     """Whether a waiver speaks of a finding on a cell; without ``axes``, of all targets that the finding is about."""
     if waiver.case not in (one.rule, "*"):
         return False
-    if waiver.files and not any(fnmatch.fnmatchcase(one.file, pattern) for pattern in waiver.files):
+    if not waiver.accepts_file(one.file):
         return False
     if axes is not None:
         return all(axes.get(axis) == value for axis, value in waiver.when.items())

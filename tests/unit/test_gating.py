@@ -314,6 +314,7 @@ def test_the_waivers_of_a_matrix_are_read_or_told(folder: Any) -> None:
     with pytest.raises(DefinitionError, match="cannot be read"):
         read(folder.root)
     folder.write(
-        "waivers", {"waivers": [{"case": "C", "because": "b", "approved_by": "a", "evidence": "e", "expires": TODAY}]}
+        "waivers",
+        {"waivers": [{"case": "LC-01", "because": "b", "approved_by": "a", "evidence": "e", "expires": TODAY}]},
     )
     assert [one.expires for one in read(folder.root).waivers] == [TODAY]

@@ -20,7 +20,16 @@ from harness.model.definitions.application import (
     Template,
     Variant,
 )
-from harness.model.definitions.base import Bilingual, Definition, Entry, SqlFamily, Strings, Text, size_in_bytes
+from harness.model.definitions.base import (
+    Architecture,
+    Bilingual,
+    Definition,
+    Entry,
+    SqlFamily,
+    Strings,
+    Text,
+    size_in_bytes,
+)
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime
@@ -36,6 +45,7 @@ __all__ = [
     "Adjust",
     "Adjustment",
     "Application",
+    "Architecture",
     "Artifact",
     "Bilingual",
     "Case",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import fnmatch
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -11,7 +13,7 @@ from harness.model.definitions.base import Definition, Name, Strings, listed
 
 
 def _date(value: Any) -> Any:
-    """YAML reads a date as one; JSON has text only."""
+    """YAML gives a date as a date; JSON has text only."""
     return datetime.date.fromisoformat(value) if isinstance(value, str) else value
 
 
@@ -35,17 +37,30 @@ class Waiver(Definition):
     def holds(self, day: datetime.date) -> bool:
         return day <= self.expires
 
-    def concerns(self, axes: dict[str, str], suite: str, case: str) -> bool:
-        """Whether it speaks of this case of this cell; its date is another question.
-
-        One that names files speaks of findings, not of a case: ``harness.scan.cases`` says what it accepts.
-        """
+    def speaks_of(self, axes: Mapping[str, str], suite: str, case: str) -> bool:
+        """Whether case, suite and cell are in its scope; its files and its date are other questions."""
         return (
-            not self.files
-            and self.case in (case, "*")
+            self.case in (case, "*")
             and self.suite in (suite, None)
             and all(axes.get(axis) == value for axis, value in self.when.items())
         )
+
+    def concerns(self, axes: Mapping[str, str], suite: str, case: str) -> bool:
+        """Whether it accepts the case as such: a waiver that names files accepts findings, see ``covers``."""
+        return not self.files and self.speaks_of(axes, suite, case)
+
+    def accepts_file(self, file: str) -> bool:
+        """Whether a finding in this file is in its scope; without ``files`` every finding is."""
+        return not self.files or any(fnmatch.fnmatchcase(file, pattern) for pattern in self.files)
+
+    def covers(self, axes: Mapping[str, str], suite: str, case: str, against: Sequence[str] | None) -> bool:
+        """Whether it accepts a case of which findings in the files ``against`` count; None: the files are not known.
+
+        A waiver that names files accepts a case only where every finding against it lies in them.
+        """
+        if not self.files:
+            return self.concerns(axes, suite, case)
+        return bool(against) and self.speaks_of(axes, suite, case) and all(map(self.accepts_file, against or ()))
 
 
 class Waivers(Definition):

@@ -1,0 +1,91 @@
+"""What ``lint`` checks: a matrix with everything that it names, or one definition."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import campaigns
+from harness.errors import DefinitionError, Fault, UsageError
+from harness.model.definitions import Application, Database, Middleware, Policy, Waivers
+from harness.reading.catalogue import Catalogue
+from harness.reading.kinds import KINDS, kind_of_file
+from harness.reading.naming import Names, expired, matrix_axes, names_beside, policy_faults, waiver_faults
+from harness.reading.parsing import parse, validate
+from harness.reading.products import missing_files
+from harness.reading.read import read_matrix
+from harness.reading.source import Source, read_source
+from harness.reading.templating import SERVER_WORDS, application_faults, server_faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """``summary``: what was checked, in a few words. ``warnings`` are no faults."""
+
+    summary: str
+    warnings: tuple[Fault, ...] = ()
+
+
+def check(place: Path, today: datetime.date) -> Checked:
+    """Check a folder with a matrix, or one file.
+
+    Raises:
+        UsageError: there is no such file.
+        DefinitionError: with every fault.
+    """
+    if not place.exists():
+        raise UsageError(f"no such file or folder: {place}", advice="name a folder with matrix.yaml, or a definition")
+    if place.is_dir():
+        return _matrix(place, today)
+    source = read_source(place)
+    kind = kind_of_file(place.resolve(), source.value)
+    if kind is None:
+        raise UsageError(
+            f"{place}: its keys are those of no kind of definition", advice=f"kinds are: {', '.join(KINDS)}"
+        )
+    if kind == "matrix":
+        return _matrix(place, today)
+    return _definition(source, kind, today)
+
+
+def _matrix(place: Path, today: datetime.date) -> Checked:
+    definitions, plan = campaigns.plan_of(place)
+    warnings: tuple[Fault, ...] = ()
+    if definitions.matrix.waivers:
+        path = definitions.matrix_path.parent / definitions.matrix.waivers
+        source = read_source(path)
+        warnings = tuple(expired(source, parse(path, Waivers), today))
+    return Checked(summary=f"{len(plan.cells)} cells", warnings=warnings)
+
+
+def _definition(source: Source, kind: str, today: datetime.date) -> Checked:
+    value = validate(source, KINDS[kind])
+    faults: list[Fault] = []
+    warnings: tuple[Fault, ...] = ()
+    if isinstance(value, Waivers):
+        faults += waiver_faults(source, value, _names(source.path))
+        warnings = tuple(expired(source, value, today))
+    elif isinstance(value, Policy):
+        faults += policy_faults(source, value, _names(source.path))
+    elif isinstance(value, Application):
+        faults += missing_files(value, source.path)
+        faults += application_faults(source, _axes_beside(source.path))
+    elif isinstance(value, Database | Middleware):
+        faults += server_faults(source, SERVER_WORDS[kind])
+    if faults:
+        raise DefinitionError(faults)
+    return Checked(summary=f"a good definition of kind {kind}", warnings=warnings)
+
+
+def _names(path: Path) -> Names:
+    """Names that a file may use: those of the matrix beside it, of the catalogue, of suites in folders beside it."""
+    return names_beside(path.parent, _axes_beside(path), Catalogue.standard())
+
+
+def _axes_beside(path: Path) -> dict[str, set[str]] | None:
+    """Axes of the matrix beside a file; None where there is none, or where its own faults hide them."""
+    with contextlib.suppress(UsageError, DefinitionError):
+        return matrix_axes(read_matrix(path.parent)[1])
+    return None
