@@ -141,7 +141,14 @@ def attest(
     kernel, page = observed.get("kernel", ""), observed.get("page", "")
     wanted_kernel = system.kernel if own_kernel else ""
     wanted_page = str(system.page_size.get(cpu.architecture, "")) if own_kernel else ""
-    facts.append(Fact(name="kernel", declared=wanted_kernel, observed=kernel, holds=kernel.startswith(wanted_kernel)))
+    facts.append(
+        Fact(
+            name="kernel",
+            declared=wanted_kernel,
+            observed=kernel,
+            holds=not wanted_kernel or states(kernel, wanted_kernel),
+        )
+    )
     facts.append(Fact(name="page size", declared=wanted_page, observed=page, holds=wanted_page in ("", page)))
     facts.append(_clock(observed.get("clock", ""), started, ended))
     if as_seen:  # editions of one system may be of different families under one os-release
@@ -160,7 +167,7 @@ def attest(
             name="glibc",
             declared=system.glibc or "",
             observed=glibc,
-            holds=system.glibc is None or glibc == system.glibc,
+            holds=system.glibc is None or states(glibc, system.glibc),
         )
     )
     facts.append(_virtualization(observed, cpu.architecture, fidelity, demanded=as_seen))

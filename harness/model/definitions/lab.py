@@ -15,7 +15,10 @@ class Foundation(Entry):
 
     packages: Strings = Field(default=(), description="none: it is known, but how to install it is not")
     version: str = Field(default="", description="command that prints the version; recorded in the attestation")
-    declared: str = Field(default="", description="words that the printed version must contain")
+    declared: str = Field(
+        default="",
+        description="version that must be printed, compared by parts: 11.4 holds for 11.4.3",
+    )
     architectures: Annotated[tuple[Architecture, ...], BeforeValidator(listed)] = Field(
         default=(), description="for which its vendor releases it; none where no source tells"
     )

@@ -162,7 +162,10 @@ class Database(Entry):
     create: str | None = Field(default=None, description="makes user and database of a cell")
     query: str = Field(default="", description="reads SQL from standard input, prints tab-separated rows")
     version: str = ""
-    declared: str = Field(default="", description="words that the printed version must contain")
+    declared: str = Field(
+        default="",
+        description="version that must be printed, compared by parts: 11.4 holds for 11.4.3",
+    )
     settings: dict[str, str] = Field(default={}, description="name -> declared value")
     observe_settings: str | None = Field(default=None, description="prints NAME=VALUE lines")
     log: str | None = Field(default=None, description="file that is kept as evidence")
