@@ -10,13 +10,16 @@ from pathlib import Path
 
 import docker.errors
 
-from harness.containers.engine import Engine, engine_errors
+from harness.containers.engine import OWN_IMAGES, VENDOR_IMAGE, Engine, engine_errors
 from harness.errors import InfrastructureError
+from harness.system.files import write_whole
 
 #: Below the cache; each entry is one thing, whose time of change is its last use.
 PLACES = ("vms/snapshots", "vms/disks", "vms/kernels", "native")
 USED = "used"
-IMAGES = ("harness-env:", "harness-base:")
+#: Ids of images that were made here, by their names.
+OWN = "own"
+IMAGES = (*OWN_IMAGES, VENDOR_IMAGE)
 
 
 def mark_used(path: Path) -> None:
@@ -30,7 +33,33 @@ def mark_image_used(cache: Path, tag: str) -> None:
     with contextlib.suppress(OSError):
         folder = cache / USED
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / tag.replace(":", "=").replace("/", "=")).touch()
+        (folder / _plain(tag)).touch()
+
+
+def note_own_image(cache: Path, tag: str, identity: str) -> None:
+    """Note by what id this cache knows an image that was made here.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = cache / OWN
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / _plain(tag), identity.encode())
+
+
+def is_own_image(cache: Path, tag: str, identity: str) -> bool:
+    """Whether the image that has a name is the one that was made here under it. Where nothing was noted (an older
+    harness made it, or a bundle brought it), it is taken as it is and noted."""
+    note = cache / OWN / _plain(tag)
+    if note.is_file():
+        return note.read_text(encoding="utf-8").strip() == identity
+    note_own_image(cache, tag, identity)
+    return True
+
+
+def _plain(tag: str) -> str:
+    """An image's name as the name of a file."""
+    return tag.replace(":", "=").replace("/", "=")
 
 
 def remove_unused(cache: Path, engine: Engine, days: float) -> list[str]:
@@ -59,7 +88,7 @@ def _images(cache: Path, engine: Engine, limit: float) -> list[str]:
         tags = sorted(tag for image in engine.client.images.list() for tag in image.tags if tag.startswith(IMAGES))
     removed = []
     for tag in tags:
-        note = cache / USED / tag.replace(":", "=").replace("/", "=")
+        note = cache / USED / _plain(tag)
         if not note.is_file():  # of before uses were noted, or of another machine: counted from now on
             mark_image_used(cache, tag)
             continue
@@ -73,5 +102,6 @@ def _images(cache: Path, engine: Engine, limit: float) -> list[str]:
                 continue
             raise
         note.unlink(missing_ok=True)
+        (cache / OWN / _plain(tag)).unlink(missing_ok=True)
         removed.append(f"image {tag}")
     return removed

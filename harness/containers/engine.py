@@ -15,7 +15,8 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError
+from harness.containers.loading import names_in, without_names
+from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +26,11 @@ LABEL_WORKSPACE = "harness.workspace"
 LABEL_CAMPAIGN = "harness.campaign"
 LABEL_ATTEMPT = "harness.attempt"
 LABEL_ROLE = "harness.role"
+
+#: Names of images that the harness makes; no archive of others gives them.
+OWN_IMAGES = ("harness-base:", "harness-env:")
+#: Name of a vendor's image, by its id.
+VENDOR_IMAGE = "harness-vendor:"
 
 #: Under Podman no container gets more open files or processes, so that it never asks for more than it may have.
 MOST = 16384
@@ -133,23 +139,46 @@ class Engine:
                     file.write(chunk)
 
     def load_image(self, path: Path) -> None:
-        """Read what ``save_image`` wrote.
+        """Read what ``save_image`` wrote. Its names are given to its images where nothing has them: an image that is
+        there already is never replaced.
 
         Raises:
             InfrastructureError: the engine refuses it.
+            UsageError: it is no archive of images.
         """
-        with engine_errors(f"loading image {path.name}"), path.open("rb") as file:
-            self.client.images.load(file)
+        names = [name for name in names_in(path) if name.startswith(OWN_IMAGES)]
+        (identity, *more) = self._load(path)
+        if more and names:
+            raise UsageError(f"{path.name} holds several images, expected one", advice="make the bundle again")
+        for name in names:
+            if self.image_id(name) is None:
+                with engine_errors(f"naming {name}"):
+                    self.client.images.get(identity).tag(name)
 
     def vendor_images(self, path: Path) -> list[tuple[str, str, str]]:
         """Read a vendor's archive of images; gives id and architecture of each, and what of a shell it lacks.
 
+        The names in the archive are left out. Each image gets one of ours, by its content.
+
         Raises:
             InfrastructureError: the engine refuses it.
+            UsageError: it is no archive of images.
         """
-        with engine_errors(f"loading {path.name}"), path.open("rb") as file:
-            found = self.client.images.load(file)
-        return [(str(one.id), str(one.attrs.get("Architecture", "")), self._lacks(str(one.id))) for one in found]
+        found = []
+        for identity in self._load(path):
+            with engine_errors(f"looking at an image of {path.name}"):
+                image = self.client.images.get(identity)
+                image.tag(f"{VENDOR_IMAGE}{identity.removeprefix('sha256:')[:24]}")
+            found.append((identity, str(image.attrs.get("Architecture", "")), self._lacks(identity)))
+        return found
+
+    def _load(self, path: Path) -> list[str]:
+        """Give an archive to the engine without the names in it; the ids of its images."""
+        with engine_errors(f"loading {path.name}"):
+            images = self.client.images.load(without_names(path))
+        if not images:
+            raise UsageError(f"{path.name} holds no image", advice="write it with: docker save NAME -o FILE")
+        return [str(image.id) for image in images]
 
     def _lacks(self, image: str) -> str:
         """A program that every machine must have and an image has not; empty where it has all."""

@@ -24,11 +24,12 @@ from typing import Any
 import docker.types
 
 from harness.attest.architecture import NAMES, emulator, host_architecture
-from harness.containers.cache import mark_image_used
+from harness.containers.cache import is_own_image, mark_image_used, note_own_image
 from harness.containers.engine import Engine, engine_errors
 from harness.containers.executions import ExecutionWatch
 from harness.containers.images import BaseImage, BaseImages
 from harness.containers.machine import ContainerMachine
+from harness.errors import UsageError
 from harness.model.attestation import Executions, ForeignProgram
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
@@ -80,7 +81,8 @@ class Environments:
         mark_image_used(self.images.cache, tag)
         with self.images.locked(f"env-{key[:24]}"):
             fresh = not self.no_cache or key in self._fresh
-            if fresh and self.engine.image_id(tag) is not None:
+            identity = self.engine.image_id(tag) if fresh else None
+            if identity is not None and is_own_image(self.images.cache, tag, identity):
                 return self._describe(tag, key, base, cached=True, seconds=time.monotonic() - started)
             foreign = recipe.architecture != host_architecture()
             tools = self.images.native_tools(system, ledger) if foreign and self.native else None
@@ -156,7 +158,10 @@ class Environments:
                 "several archives of images, and no compose file that says what they are for",
                 "deliver one image for the target's architecture, or name the compose file",
             )
-        found = self.engine.vendor_images(file.source)
+        try:
+            found = self.engine.vendor_images(file.source)
+        except UsageError as error:
+            raise failed(error.message, error.advice) from error
         if len(found) != 1:
             raise failed(
                 f"{file.source.name} holds {len(found)} container images, expected one",
@@ -228,6 +233,7 @@ class Environments:
                     f"rm -f {host.loader}; rmdir /usr/lib/{host.triplet} {Path(host.loader).parent} 2>/dev/null"
                 )
                 image = self._commit(machine, tag, manifest)
+        note_own_image(self.images.cache, tag, self.engine.image_id(tag) or image)
         ledger.created("image", tag, image)
         ledger.event("environment", name=recipe.name, image=tag, packages=[vars(fact) for fact in packages])
 

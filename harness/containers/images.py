@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.attest.architecture import NAMES, host_architecture
-from harness.containers.cache import mark_image_used, mark_used
+from harness.containers.cache import is_own_image, mark_image_used, mark_used, note_own_image
 from harness.containers.engine import Engine, engine_errors
 from harness.containers.mirror import Mirror
 from harness.errors import ProvisionError, StepTimeout
@@ -85,7 +85,7 @@ class BaseImages:
         key = tag.rpartition("-")[2]
         mark_image_used(self.cache, tag)
         with self.locked(f"base-{key}"):
-            if (found := self._find(tag, system, architecture)) is not None:
+            if (found := self._find(tag, system, architecture)) is not None and is_own_image(self.cache, tag, found.id):
                 return found
             if key in self._broken:  # the first error is told again; nobody waits for the same failure twice
                 raise self._broken[key]
@@ -104,6 +104,7 @@ class BaseImages:
             made = self._find(tag, system, architecture)
             if made is None:
                 raise ProvisionError(f"image {tag} was loaded but is not there", advice="see the engine's log")
+            note_own_image(self.cache, tag, made.id)
             ledger.created("image", tag, made.id)
             return dataclasses.replace(made, cached=False)
 

@@ -1,0 +1,55 @@
+"""Archives of images are read without the names in them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from harness.containers.cache import is_own_image, note_own_image
+from harness.containers.loading import names_in, without_names
+from harness.errors import UsageError
+from tests.images import saved
+
+NAME = "harness-base:debian-12-amd64-0123456789ab"
+
+
+def content(data: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_names_are_left_out_and_everything_else_stays(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(gzip.compress(saved(NAME, "other:1")) if packed else saved(NAME, "other:1"))
+    assert names_in(path) == [NAME, "other:1"]
+    before, after = content(saved(NAME, "other:1")), content(b"".join(without_names(path)))
+    assert json.loads(after["manifest.json"])[0]["RepoTags"] is None
+    assert "annotations" not in json.loads(after["index.json"])["manifests"][0]
+    assert "repositories" not in after
+    same = before.keys() - {"manifest.json", "index.json", "repositories"}
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    assert NAME.encode() not in b"".join(without_names(path))
+
+
+@pytest.mark.parametrize("data", [b"", b"not an archive", saved(NAME)[:700], b"\x1f\x8b" + bytes(50)])
+def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="is no archive of container images"):
+        b"".join(without_names(path))
+
+
+def test_an_image_is_known_by_the_id_under_which_it_was_made(tmp_path: Path) -> None:
+    note_own_image(tmp_path, NAME, "sha256:1")
+    note_own_image(tmp_path, "harness-env:1", "sha256:2")
+    assert is_own_image(tmp_path, NAME, "sha256:1")
+    assert not is_own_image(tmp_path, NAME, "sha256:2")
+    assert is_own_image(tmp_path, "harness-env:1", "sha256:2")
+    assert is_own_image(tmp_path, "harness-env:3", "sha256:3")  # of before ids were noted
+    assert not is_own_image(tmp_path, "harness-env:3", "sha256:4")
