@@ -175,7 +175,7 @@ class Engine:
     def _load(self, path: Path) -> list[str]:
         """Give an archive to the engine without the names in it; the ids of its images."""
         with engine_errors(f"loading {path.name}"):
-            images = self.client.images.load(without_names(path))
+            images = self.client.images.load(without_names(path))  # type: ignore[arg-type]  # pieces are sent as they come
         if not images:
             raise UsageError(f"{path.name} holds no image", advice="write it with: docker save NAME -o FILE")
         return [str(image.id) for image in images]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
@@ -14,7 +13,7 @@ import shutil
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from harness.errors import ProvisionError, StepTimeout
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.system.canonical import digest_of
+from harness.system.locks import lock
 from harness.system.process import Completed, run
 
 #: Raised when the way base images are made changes.
@@ -55,6 +55,7 @@ class BaseImages:
     mirror_uri: str = ""
     accepted: dict[str, str] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
+    on_wait: Callable[[str], None] | None = None  #: gets who is waited for
     _mirror: Mirror | None = None
     _broken: dict[str, ProvisionError] = field(default_factory=dict)
 
@@ -95,7 +96,12 @@ class BaseImages:
                 ledger.event("pulled", os=system.os, architecture=architecture, reference=reference, image=identity)
             else:
                 scratch = self.cache / "tmp" / f"{key}-{os.getpid()}.tar"
-                notes, expired, layer = self._bootstrap(system, names.debian, scratch, ledger)
+                try:
+                    notes, expired, layer = self._bootstrap(system, names.debian, scratch, ledger)
+                except ProvisionError as error:
+                    if not self.cancel.is_set():
+                        self._broken[key] = error
+                    raise
                 try:
                     with engine_errors(f"loading image {tag}"):
                         self._load(layer, tag, names.docker, notes, expired)
@@ -119,7 +125,7 @@ class BaseImages:
         host = host_architecture()
         if host not in system.architectures or not system.suite:
             return None
-        key = digest_of([REVISION, "native", system.suite, host])[:12]
+        key = digest_of([REVISION, "native", system.suite, host, *filter(None, [self.mirror_uri])])[:12]
         final = self.cache / "native" / key
         with self.locked(f"native-{key}"):
             if (final / ".complete").is_file():
@@ -140,18 +146,21 @@ class BaseImages:
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """One process and one thread at a time."""
-        folder = self.cache / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / name).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """One process and one thread at a time.
+
+        Raises:
+            Canceled: the campaign was stopped while it waited.
+        """
+        holder = f"harness is making {name}"
+        with lock(self.cache / "locks" / name, cancel=self.cancel, holder=holder, on_wait=self.on_wait):
             yield
 
     def name_of(self, system: Os, architecture: str) -> str:
         """Name of a base image, made or not."""
         debian = NAMES[architecture].debian
         pulled = system.image_of(architecture)
-        made_of = [pulled] if pulled else [system.suite, system.family]
+        # A mirror that was named is where its packages come from, now and in every environment made of it.
+        made_of = [pulled] if pulled else [system.suite, system.family, *filter(None, [self.mirror_uri])]
         key = digest_of([REVISION, *made_of, debian])[:12]
         return f"harness-base:{system.os}-{debian}-{key}"
 
@@ -207,8 +216,10 @@ class BaseImages:
         if mirror.proxy:
             argv.append(f'--aptopt=Acquire::http::Proxy "{mirror.proxy}"')
         tail = [system.suite, str(out), mirror.source(system.suite)]
-        ledger.event("bootstrap", os=system.os, architecture=debian, suite=system.suite)
+        ledger.event("bootstrap", os=system.os, architecture=debian, suite=system.suite, mirror=mirror.uri)
         notes = [f"packages verified with {mirror.keyring.name}"]
+        if self.mirror_uri:
+            notes.append(f"packages from {self.mirror_uri}")
         expired = ""
         done = self._mmdebstrap([*argv, *tail])
         if not done.ok and "is expired" in done.err:
@@ -221,10 +232,11 @@ class BaseImages:
             out.unlink(missing_ok=True)
             space = "No space left" in done.err
             raise ProvisionError(
-                f"mmdebstrap could not build {system.os} for {debian} (exit {done.rc}): {_tail(done.err)}",
+                f"mmdebstrap could not build {system.os} for {debian} from {mirror.uri} (exit {done.rc}): "
+                f"{_reason(done.err)}",
                 advice="free space on the disk"
                 if space
-                else "see the log in the evidence; check the mirror with apt-get update",
+                else "check the mirror (--mirror URI names another); the log is in the evidence",
             )
         return notes, expired, out
 
@@ -299,6 +311,15 @@ def _expired(text: str) -> str:
     """apt's own sentence, its addresses left out."""
     line = next((line for line in text.splitlines() if "is expired" in line), "")
     return line[line.find("is expired") + 3 :].strip().replace(" Updates for this repository will not be applied.", "")
+
+
+_FETCH = re.compile(r"^(?:E|W|Err\S*): .*|.*(?:Could not|Cannot|Unable to|Failed to fetch|timed out).*", re.IGNORECASE)
+
+
+def _reason(text: str) -> str:
+    """What apt says of why it could not fetch, each sentence once; the last lines where it says nothing."""
+    lines = [match[0].strip() for line in text.splitlines() if (match := _FETCH.match(line)) is not None]
+    return " / ".join(list(dict.fromkeys(lines))[:3])[:600] or _tail(text)
 
 
 def _tail(text: str) -> str:

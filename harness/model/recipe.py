@@ -42,6 +42,8 @@ class Recipe:
     images: tuple[RecipeFile, ...] = ()  #: archives of container images: what it is made of, or loaded on a host
     commands: tuple[str, ...] = ()
     cpu: str | None = None
+    #: Those of ``packages`` that the catalogue asks for (runtime, middleware, database), not the product.
+    beneath: tuple[str, ...] = ()
 
     def key(self, base_digest: str) -> str:
         """SHA-256 (hex) over the base image and everything that goes in."""

@@ -21,6 +21,7 @@ PACKAGES_DIR = "/var/cache/harness"
 #: On a host: ids of container images that were loaded for the cell and were not there before.
 LOADED = "/run/harness/images"
 SECONDS = 1800
+MAN_FOLDERS = " ".join(f"/usr/share/man/man{section}" for section in range(1, 9))
 #: No services are started while packages are installed: the harness starts what it tests.
 POLICY = "/usr/sbin/policy-rc.d"
 
@@ -64,8 +65,10 @@ class Installer:
         facts: list[PackageFact] = []
         if recipe.packages or (recipe.package_files and not self.over):
             family.update()
-        if recipe.packages:
-            facts += family.packages(recipe.packages)
+        own = tuple(name for name in recipe.packages if name not in recipe.beneath)
+        for names, cause in ((recipe.beneath, "config"), (own, "product")):
+            if names:
+                facts += family.packages(names, cause)
         for file in recipe.package_files:
             facts.append(family.file(file))
         for file in recipe.copies:
@@ -219,14 +222,18 @@ class _Apt:
             self.apt += f" -o APT::Architecture={debian} -o Dpkg::Options::=--force-unsafe-io"
 
     def update(self) -> None:
+        if not self.by.keep:
+            # Base images leave manual pages out with their folders, and update-alternatives fails without those.
+            self.by.step("make folders of manual pages", f"mkdir -p {MAN_FOLDERS}", cause="infra")
         self.by.step("apt-get update", f"{self.apt} update", cause="infra")
 
-    def packages(self, names: tuple[str, ...]) -> list[PackageFact]:
+    def packages(self, names: tuple[str, ...], cause: str) -> list[PackageFact]:
+        """Fetch and install packages of the system; ``cause``: whose failure it is where one does not install."""
         words = " ".join(names)
         self.by.step("download packages", f"{self.apt} install --download-only {words}", cause="infra")
         files = " ".join(f"/var/cache/apt/archives/{name}_*.deb" for name in names)
         digests = self.by.step("digests of packages", f"sha256sum {files}", check=False).out
-        self.by.step("install packages", f"{self.apt} install {words}")
+        self.by.step("install packages", f"{self.apt} install {words}", cause=cause)
         pairs = [line.split(maxsplit=1) for line in digests.splitlines() if " " in line]
         by_name = {Path(path).name.partition("_")[0]: digest for digest, path in pairs}
         done = self.by.machine.run(
@@ -265,10 +272,11 @@ class _Dnf:
     def update(self) -> None:
         self.by.step("dnf makecache", f"{self.dnf} makecache", cause="infra")
 
-    def packages(self, names: tuple[str, ...]) -> list[PackageFact]:
+    def packages(self, names: tuple[str, ...], cause: str) -> list[PackageFact]:
+        """Fetch and install packages of the system; ``cause``: whose failure it is where one does not install."""
         words = " ".join(names)
         self.by.step("download packages", f"{self.dnf} install --downloadonly {words}", cause="infra")
-        self.by.step("install packages", f"{self.dnf} install {words}")
+        self.by.step("install packages", f"{self.dnf} install {words}", cause=cause)
         done = self.by.machine.run(f"rpm -q --qf '{self.QUERY}' {words}", timeout=120)
         rows = [line.split() for line in done.out.splitlines() if len(line.split()) == 3]
         return [PackageFact(name=n, version=v, architecture=a) for n, v, a in rows]

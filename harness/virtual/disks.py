@@ -23,6 +23,14 @@ from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.system.canonical import digest_of
 from harness.system.process import run
+from harness.system.roots import (
+    link_in_root,
+    make_folder_in_root,
+    names_in_root,
+    open_in_root,
+    remove_in_root,
+    write_in_root,
+)
 from harness.virtual.initrd import INIT, MODULES, make_initrd
 from harness.virtual.qemu import READY, Boot
 
@@ -166,9 +174,7 @@ class Disks:
         try:
             self._unpack(image, root)
             version = (kernel / "version").read_text()
-            modules = root / "usr/lib/modules" if (root / "lib").is_symlink() else root / "lib/modules"
-            modules.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(kernel / "modules", modules / version, symlinks=True, dirs_exist_ok=True)
+            _put_modules(root, kernel / "modules", version)
             host_key = _furnish(root, self.identity)
             if systemd:
                 _furnish_systemd(root)
@@ -286,8 +292,9 @@ def _furnish(root: Path, identity: Path) -> str:
     private, public = _new_key()
     login = serialization.load_ssh_private_key(identity.read_bytes(), None)
     line = login.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    for old in (root / "etc/ssh").glob("ssh_host_*"):
-        old.unlink()
+    for name in names_in_root(root, "etc/ssh"):
+        if name.startswith("ssh_host_"):
+            remove_in_root(root, f"etc/ssh/{name}")
     for name, text, mode in (
         ("root/.ssh/authorized_keys", line.decode() + "\n", 0o600),
         ("etc/ssh/ssh_host_ed25519_key", private, 0o600),
@@ -298,28 +305,35 @@ def _furnish(root: Path, identity: Path) -> str:
         ("etc/hosts", "127.0.0.1 localhost machine\n", 0o644),
         ("etc/fstab", "/dev/vda / ext4 rw,noatime 0 1\n", 0o644),
     ):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, text.encode(), mode)
-    (root / "root/.ssh").chmod(0o700)
-    (root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
+        write_in_root(root, name, text.encode(), mode)
+    make_folder_in_root(root, "root/.ssh", 0o700)
+    remove_in_root(root, "usr/sbin/policy-rc.d")
     return public
+
+
+def _put_modules(root: Path, modules: Path, version: str) -> None:
+    """Copy a kernel's modules to ``/lib/modules`` of a root, which may be a link in it."""
+    make_folder_in_root(root, "lib/modules")
+    folder = open_in_root(root, "lib/modules", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        target = Path(f"/proc/self/fd/{folder}") / version
+        if target.is_symlink() or target.is_file():
+            target.unlink()
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(modules, target, symlinks=True)
+    finally:
+        os.close(folder)
 
 
 def _furnish_systemd(root: Path) -> None:
     """Put in the units that bring up network and way in; services that nobody asked for stay out."""
-    program = root / "usr/sbin/harness-network"
-    _write(program, NETWORK.encode(), 0o755)
-    folder = root / "etc/systemd/system"
-    folder.mkdir(parents=True, exist_ok=True)
+    write_in_root(root, "usr/sbin/harness-network", NETWORK.encode(), 0o755)
     for name, text in UNITS.items():
-        unit = folder / name
-        unit.unlink(missing_ok=True)
         if text:
-            _write(unit, text.encode(), 0o644)
+            write_in_root(root, f"etc/systemd/system/{name}", text.encode())
         else:
-            unit.symlink_to("/dev/null")  # masked
-    _write(root / "etc/machine-id", b"uninitialized\n", 0o444)
+            link_in_root(root, f"etc/systemd/system/{name}", "/dev/null")  # masked
+    write_in_root(root, "etc/machine-id", b"uninitialized\n", 0o444)
 
 
 def _new_key() -> tuple[str, str]:
