@@ -70,7 +70,7 @@ class Making(Attempt):
             *(name for one in self.foundations for name in one.packages),
         ]
         extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
-        recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra))
+        recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra), beneath=extra)
         roles = [
             Role(
                 name="application",
