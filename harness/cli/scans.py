@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from harness.errors import UsageError
 from harness.model.definitions import Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
 from harness.model.plan import Definitions
+from harness.planning import expand
 from harness.presentation import Presentation
 from harness.reading.catalogue import Catalogue
 from harness.reading.entries import entries
@@ -26,7 +26,8 @@ from harness.reading.suites import rules_of
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.scan import scan
 from harness.scan.cases import split
-from harness.scan.inputs import product_files, targets_of
+from harness.scan.inputs import files_of_cells, targets_of
+from harness.scan.merging import merged
 
 COLOURS = {"blocker": "red", "warning": "yellow", "info": "dim"}
 WORDS = {"blocker": "阻断 blocker", "warning": "警告 warning", "info": "提示 info"}
@@ -128,36 +129,22 @@ def _scan(
 
 
 def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targets, *, hashes: bool) -> ScanResult:
-    """The files beside application.yaml, each held against the targets that it goes to."""
+    """The files beside application.yaml, those of each variant held against the targets of its cells."""
     parts: list[ScanResult] = []
-    for architecture in dict.fromkeys(cpu.architecture for cpu in targets.cpus.values()):
-        files = product_files(definitions.application, definitions.application_folder, architecture)
-        cpus = {name: cpu for name, cpu in targets.cpus.items() if cpu.architecture == architecture}
-        if files:
-            parts.append(scan(files, rules, replace(targets, cpus=cpus), hashes=hashes))
+    for files, axes in files_of_cells(definitions, expand(definitions).cells).items():
+        concerned = Targets(
+            cpus={name: cpu for name, cpu in targets.cpus.items() if name in axes["cpu"]},
+            systems={name: system for name, system in targets.systems.items() if name in axes["os"]},
+            databases={name: database for name, database in targets.databases.items() if name in axes["database"]},
+        )
+        if concerned.cpus or concerned.systems or concerned.databases:
+            parts.append(scan(files, rules, concerned, hashes=hashes))
     if not parts:
         raise UsageError(
             "the product has no files beside its application.yaml: its packages come with the target",
             advice="name packages as PATH, or run the matrix: its cells scan what is installed",
         )
-    merged: dict[tuple[str, ...], Finding] = {}
-    for part in parts:
-        for one in part.findings:
-            key = (one.rule, one.severity, one.file, one.place, one.message)
-            before = merged[key].targets if key in merged else ()
-            merged[key] = replace(one, targets=tuple(sorted({*before, *one.targets})))
-    order = list(COLOURS)
-    findings = sorted(merged.values(), key=lambda f: (order.index(f.severity), f.rule, f.file, f.line, f.place))
-    components = tuple(dict.fromkeys(one for part in parts for one in part.components))
-    return ScanResult(
-        findings=tuple(findings),
-        components=components,
-        rules=rules,
-        files=max(p.files for p in parts),
-        bytes=max(p.bytes for p in parts),
-        seconds=round(sum(p.seconds for p in parts), 3),
-        unread=max(p.unread for p in parts),
-    )
+    return merged(parts)
 
 
 def shipped_rules() -> tuple[Rule, ...]:

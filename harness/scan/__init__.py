@@ -22,7 +22,10 @@ from harness.model.definitions import Rule
 from harness.model.finding import Component, Finding, ScanResult, Targets
 from harness.scan import binaries, packages, sql, texts
 from harness.scan.archives import opener
-from harness.scan.binaries import Binaries, ElfFact, finding
+from harness.scan.facts import ElfFact
+from harness.scan.facts import Reader as ElfReader
+from harness.scan.groups import Binaries, cpus, finding
+from harness.scan.images import image_architecture
 from harness.scan.walking import Entry, Walk
 
 #: Detectors beside those of ``binaries``; the scan itself knows how each is fed.
@@ -50,7 +53,7 @@ class Scan:
         self.texts: list[texts.TextFact] = []
         self.sqls: list[sql.SqlFact] = []
         self.files = 0
-        self._elf, self._text, self._sql = binaries.Reader(rules, targets), texts.Reader(rules), sql.Reader(rules)
+        self._elf, self._text, self._sql = ElfReader(rules, targets), texts.Reader(rules), sql.Reader(rules)
         self._jars: set[str] = set()
 
     def add(self, path: Path, name: str = "") -> None:
@@ -75,6 +78,8 @@ class Scan:
                 )
             return
         text = bytes(entry.data).decode(errors="replace")
+        if (architecture := image_architecture(text)) is not None:
+            self.walk.images.setdefault(entry.place.rpartition("!/")[0], set()).add(architecture)
         one = packages.component_of(entry.place, text)
         if one is not None:
             self._component(one)
@@ -115,7 +120,7 @@ class Scan:
             yield from packages.formats(rule, self.components, self.targets)
         else:
             places = {"unread": self.unread, "names": self.walk.names, "links": self.walk.links}[rule.detect]
-            every = binaries.cpus(self.targets.cpus.values())
+            every = cpus(self.targets.cpus.values())
             yield from (finding(rule, place, every, told) for place, told in places)
 
     @property

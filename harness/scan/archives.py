@@ -20,6 +20,7 @@ import zstandard
 
 from harness.model.finding import Component
 from harness.scan import limits
+from harness.scan.asar import read_asar
 from harness.scan.limits import Budget, Unreadable
 from harness.scan.walking import BROKEN, CHUNK, Entry, Opener, Walk, Where
 
@@ -33,8 +34,12 @@ def opener(head: bytes) -> Opener | None:
         return _zip
     if head[:2] == b"\x1f\x8b":
         return _gzip
-    if head[:6] == b"\xfd7zXZ\0":
+    if head[:4] == b"JM\x01\0":  # a module of a JDK: a zip behind four bytes
+        return _zip
+    if head[:6] == b"\xfd7zXZ\0" or _is_lzma(head):
         return _xz
+    if head[:4] == b"\x04\0\0\0" and head[16:24] == b'{"files"':
+        return read_asar
     if head[:3] == b"BZh" and head[4:10] == b"1AY&SY":
         return _bz2
     if head[:4] == b"\x28\xb5\x2f\xfd":
@@ -46,6 +51,15 @@ def opener(head: bytes) -> Opener | None:
     if head[257:262] == b"ustar":
         return _tar
     return None
+
+
+def _is_lzma(head: bytes) -> bool:
+    """Of the older format of xz(1): properties, a dictionary of 2^n or 2^n + 2^(n-1) bytes, the size or -1."""
+    if len(head) < 14 or head[0] != 0x5D:
+        return False
+    dictionary, size = struct.unpack_from("<IQ", head, 1)
+    sane = dictionary and dictionary & dictionary - 1 in (0, dictionary >> 1)
+    return bool(sane and dictionary >= 1 << 12) and (size == 2**64 - 1 or size < 1 << 40) and head[13] == 0
 
 
 def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:

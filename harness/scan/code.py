@@ -11,14 +11,14 @@ Encodings: Arm ARM DDI 0487 C4.1 (loads and stores, SVE, SIMD dot product); Loon
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.scan.elf import Elf, Section
-from harness.scan.walking import Buffer
+from harness.scan.opaque import Buffer
+from harness.scan.words import LITERAL, chosen_places, literal_places
 
 #: Confirmed places that are enough to say that an extension is used.
 ENOUGH = 3
@@ -68,22 +68,36 @@ def uses(elf: Elf, data: Buffer, extensions: Iterable[str]) -> Iterator[Use]:
     """Which of ``extensions`` the code of a file uses, each with the first place."""
     for extension in extensions:
         if elf.machine == "aarch64" and extension in AARCH64:
-            found = _words(elf, data, extension, AARCH64[extension])
+            hits = _words(elf, data, extension, AARCH64[extension])
         elif elf.machine == "loongarch64" and extension in LOONGARCH64:
-            found = _words(elf, data, extension, LOONGARCH64[extension])
+            hits = _words(elf, data, extension, LOONGARCH64[extension])
         elif elf.machine == "x86_64" and extension.startswith("avx512"):
-            found = _evex(elf, data)
+            hits = _evex(elf, data)
         else:
             continue
-        places = list(itertools.islice(found, ENOUGH))
+        places, chosen = _sorted(elf, data, hits)
         # One word among constants may look like an instruction of LoongArch, which nothing confirms.
-        if places and (elf.machine != "loongarch64" or len(places) == ENOUGH):
-            yield Use(extension, *places[0], dispatched=asks(elf, data))
+        if (places or chosen) and (elf.machine != "loongarch64" or len(places) == ENOUGH):
+            yield Use(extension, *(places or chosen)[0], dispatched=not places or asks(elf, data))
+
+
+def _sorted(
+    elf: Elf, data: Buffer, hits: Iterable[tuple[Section, int, str]]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Place and instruction of enough uses, and of those in functions that are chosen by what the CPU has."""
+    by_choice = chosen_places(elf, data) if elf.machine == "aarch64" and elf.resolvers else set()
+    places: list[tuple[str, str]] = []
+    chosen: list[tuple[str, str]] = []
+    for section, at, instruction in hits:
+        (chosen if at in by_choice else places).append((_place(section, at), instruction))
+        if len(places) == ENOUGH:
+            break
+    return places, chosen
 
 
 def asks(elf: Elf, data: Buffer) -> bool:
     """Whether anything in the file asks what the CPU has: then a use may be one that is chosen at run time."""
-    if elf.ifunc:
+    if elf.ifunc or (elf.resolvers and elf.machine == "loongarch64"):
         return True
     names = (
         b"getauxval\0",
@@ -110,14 +124,20 @@ def _table(mask: int, value: int) -> bytes:
     return bytes(int(byte & mask == value) for byte in range(256))
 
 
-def _words(elf: Elf, data: Buffer, extension: str, masks: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str]]:
+def _words(
+    elf: Elf, data: Buffer, extension: str, masks: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[Section, int, str]]:
     for section in elf.code:
         if section.name.startswith(".plt"):
             continue
+        literals: set[int] | None = None
         for looked, at in enumerate(_hits(data, section, masks)):
-            told = _confirm(elf, data, section, at, extension)
-            if told:
-                yield _place(section, at), told
+            instruction = _confirm(elf, data, section, at, extension)
+            if instruction:
+                if literals is None and elf.machine == "aarch64":
+                    literals = literal_places(data, section, _hits(data, section, LITERAL))
+                if at not in (literals or ()):
+                    yield section, at, instruction
             if looked > PATIENCE:
                 break
 
@@ -197,7 +217,7 @@ def _guarded(data: Buffer, at: int, section: Section) -> bool:
 # --- x86-64 ---
 
 
-def _evex(elf: Elf, data: Buffer) -> Iterator[tuple[str, str]]:
+def _evex(elf: Elf, data: Buffer) -> Iterator[tuple[Section, int, str]]:
     for section in elf.code:
         if section.name.startswith(".plt"):
             continue
@@ -206,9 +226,9 @@ def _evex(elf: Elf, data: Buffer) -> Iterator[tuple[str, str]]:
         for window in range(section.offset, end, WINDOW):
             part = bytes(data[window : min(window + WINDOW + 16, end)])
             for match in _EVEX.finditer(part):
-                told = _confirm_evex(part, match.start())
-                if told:
-                    yield _place(section, window + match.start()), told
+                instruction = _confirm_evex(part, match.start())
+                if instruction:
+                    yield section, window + match.start(), instruction
                 looked += 1
                 if looked > PATIENCE:
                     break

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harness.scan.walking import Buffer
+from harness.scan.opaque import Buffer
 
 #: e_machine -> architecture as ``uname -m`` prints it. What is not here is no CPU that applications run on.
 MACHINES = {
@@ -29,9 +29,12 @@ MACHINES = {
 }
 TYPES = {1: "object", 2: "executable", 3: "shared", 4: "core"}
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
-_SHT_NOBITS, _SHT_DYNSYM, _DT_VERNEED = 8, 11, 0x6FFFFFFE
+_SHT_RELA, _SHT_NOBITS, _SHT_DYNSYM, _DT_VERNEED = 4, 8, 11, 0x6FFFFFFE
 _GNU_ABI_TAG, _GNU_PROPERTY, _X86_ISA_1_NEEDED = 1, 5, 0xC0008002
 _IFUNC = 10
+#: Relocation that asks a function which of several is called (ELF for the Arm 64-bit Architecture, table 4-17; x86-64
+#: psABI, table 4.10; LoongArch ELF psABI): a static program has no dynamic symbols for that.
+_IRELATIVE = {"aarch64": 1032, "x86_64": 37, "loongarch64": 12}
 #: Bits of GNU_PROPERTY_X86_ISA_1_NEEDED -> level of the x86-64 psABI.
 _LEVELS = {1: 1, 2: 2, 4: 3, 8: 4}
 MAX_HEADERS = 65_536
@@ -68,6 +71,7 @@ class Elf:
     abi_kernel: tuple[int, int] = (0, 0)  #: oldest kernel that its ABI note names
     symbols: bytes = b""  #: names of its dynamic symbols, as they lie in the string table
     ifunc: bool = False
+    resolvers: tuple[int, ...] = ()  #: addresses of functions that choose others, of IRELATIVE relocations
     code: list[Section] = field(default_factory=list)
     constants: list[Section] = field(default_factory=list)
     sections: frozenset[str] = frozenset()
@@ -297,11 +301,21 @@ class _Reader:
                 elf.constants.append(Section(name, offset, size, address))
             elif kind == _SHT_DYNSYM and inside and width:
                 elf.ifunc = elf.ifunc or self.has_ifunc(offset, size, width)
+            elif kind == _SHT_RELA and flags & 2 and inside and self.bits == 64:
+                elf.resolvers += tuple(self.resolvers(offset, size))
         elf.sections = frozenset(found)
         elf.code = code if code or not elf.runs else elf.code
         text = [every[i] for i, name in enumerate(found) if name == ".text"]
         elf.debug = bool(text) and all(one[1] == _SHT_NOBITS for one in text) and elf.kind != "object"
         elf.kernel_module = ".modinfo" in elf.sections and elf.kind == "object"
+
+    def resolvers(self, offset: int, size: int) -> Iterator[int]:
+        wanted = _IRELATIVE.get(self.elf.machine)
+        table = struct.Struct(f"{self.order}QQq")
+        whole = min(size, table.size * MAX_SYMBOLS) // table.size * table.size
+        for _, info, addend in table.iter_unpack(self.data[offset : offset + whole]) if wanted is not None else ():
+            if info & 0xFFFFFFFF == wanted:
+                yield addend
 
     def has_ifunc(self, offset: int, size: int, width: int) -> bool:
         info = 4 if self.bits == 64 else 12

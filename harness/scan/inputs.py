@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.model.definitions import Application
 from harness.model.finding import ScanResult, Targets
-from harness.model.plan import Definitions
+from harness.model.plan import Cell, Definitions
 
 
 def product_files(application: Application, folder: Path, architecture: str) -> list[Path]:
     """What of a product lies beside its definition and goes to targets of this architecture, or is named to be read."""
-    names = [one.path for one in application.artifacts if one.architecture in ("all", architecture)]
+    names = [artifact.path for artifact in application.artifacts if artifact.architecture in ("all", architecture)]
     return [folder / name for name in dict.fromkeys((*names, *application.scan))]
+
+
+def files_of_cells(definitions: Definitions, cells: Iterable[Cell]) -> dict[tuple[Path, ...], dict[str, set[str]]]:
+    """Sets of files that cells get, by variants of the product, with the values of the axes of these cells."""
+    sets: dict[tuple[Path, ...], dict[str, set[str]]] = {}
+    for cell in cells:
+        architecture = definitions.cpus[cell.axes["cpu"]].architecture
+        application = definitions.application_of(cell.axes)
+        files = tuple(product_files(application, definitions.application_folder, architecture))
+        if files:
+            axes = sets.setdefault(files, {})
+            for axis, value in cell.axes.items():
+                axes.setdefault(axis, set()).add(value)
+    return sets
 
 
 def targets_of(definitions: Definitions, architecture: str = "") -> Targets:

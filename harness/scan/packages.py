@@ -10,7 +10,7 @@ from email.parser import HeaderParser
 
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Concern, Finding, Targets
-from harness.scan.binaries import finding
+from harness.scan.groups import finding
 
 _GROUP = re.compile(r"^\s*(groupId|artifactId|version)\s*=\s*(\S+)", re.MULTILINE)
 #: A library that is known by its file name alone: ``guava-31.1-jre.jar``.

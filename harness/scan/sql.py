@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.model.definitions import Database, Rule
 from harness.model.finding import Concern, Finding, Targets
-from harness.scan.binaries import finding
+from harness.scan.groups import finding
 from harness.scan.variants import sql_named
 
 #: Family -> what sqlglot calls its dialect.
@@ -213,8 +213,8 @@ def columns(statement: Statement) -> list[tuple[str, bool, str, int]]:
     if statement.tokens[0].text.upper() not in ("CREATE", "ALTER") or len(statement.text) > PARSED:
         return []
     tree = _parsed(statement.text, statement.dialect)
-    if tree is None:
-        return []
+    if tree is None or isinstance(tree, exp.Command):
+        return list(_plain_columns(statement))
     found = []
     lines = {token.text.upper(): token.line for token in reversed(statement.tokens)}
     for one in tree.find_all(exp.ColumnDef):
@@ -223,6 +223,43 @@ def columns(statement: Statement) -> list[tuple[str, bool, str, int]]:
         line = lines.get(one.name.upper(), statement.line)
         found.append((one.name, bool(getattr(one.this, "quoted", False)), written, line))
     return found
+
+
+#: What begins a part of a CREATE TABLE that is no column.
+_NO_COLUMN = frozenset(
+    "CONSTRAINT PRIMARY UNIQUE FOREIGN CHECK KEY INDEX FULLTEXT SPATIAL LIKE PERIOD EXCLUDE CLUSTER NOT".split()
+)
+
+
+def _plain_columns(statement: Statement) -> Iterator[tuple[str, bool, str, int]]:
+    """Columns of a CREATE TABLE that the parser does not understand: of each part in parentheses the first words.
+
+    Databases have clauses of their own behind the columns (STORAGE, CLUSTER, DISTRIBUTED BY); the columns are read all
+    the same.
+    """
+    tokens = statement.tokens
+    words = [token.text.upper() for token in tokens]
+    if "TABLE" not in words[:6] or "(" not in words:
+        return
+    depth, parts = 0, list[list[Any]]()
+    for token in tokens[words.index("(") :]:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0:
+            break
+        if depth == 1 and token.text in ("(", ","):
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    base = tokens[0].start
+    for part in parts:
+        if len(part) < 2 or part[0].text.upper() in _NO_COLUMN:
+            continue
+        written = statement.text[part[0].start - base : part[0].start - base + 1]
+        kind = part[1].text
+        if len(part) > 2 and part[2].text == "(":
+            inside = next((i for i, token in enumerate(part) if token.text == ")"), len(part) - 1)
+            kind += "".join(token.text for token in part[2 : inside + 1])
+        yield part[0].text, written in '`"[', kind, part[0].line
 
 
 def _word(token: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.model.definitions import Rule, Severity
 from harness.model.finding import Concern, Finding, Targets
-from harness.scan.binaries import cpus, finding
+from harness.scan.groups import cpus, finding
 from harness.scan.variants import architectures_named
 
 #: Language -> names of its files.

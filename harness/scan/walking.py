@@ -26,22 +26,12 @@ from typing import IO
 import zstandard
 
 from harness.model.finding import Component
-from harness.scan import limits
+from harness.scan import limits, opaque
 from harness.scan.limits import Budget, Unreadable
+from harness.scan.opaque import Buffer
 from harness.scan.variants import key_of, unit_of
 
-Buffer = bytes | mmap.mmap
 CHUNK = 1 << 20
-#: Containers that are known and not read.
-UNKNOWN = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!\x1a\x07": "a RAR archive",
-    b"MSCF": "a cabinet archive",
-    b"hsqs": "a squashfs image",
-    b"QFI\xfb": "a disk image",
-    b"070701": "a cpio archive",
-    b"xar!": "a xar archive",
-}
 #: Members of archives that are not kept: nothing is looked for in them.
 OPAQUE = frozenset(
     ".png .jpg .jpeg .gif .ico .svg .webp .bmp .ttf .otf .woff .woff2 .eot .mp3 .mp4 .ogg .wav .webm .pdf .class .pyc "
@@ -80,6 +70,8 @@ class Walk:
     links: list[tuple[str, str]] = field(default_factory=list)  #: place, a link that leads out
     #: Of packages that name their architecture: unit, place, architecture.
     labels: list[tuple[str, str, str]] = field(default_factory=list)
+    #: Of images: place -> architectures that their configurations name.
+    images: dict[str, set[str]] = field(default_factory=dict)
     size: int = 0  #: bytes of all files and members that were looked at
 
     def files(self, path: Path, name: str) -> Iterator[Entry]:
@@ -126,22 +118,30 @@ class Walk:
         yield from opener(self, file, size, where, budget)
 
     def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where) -> Iterator[Entry]:
-        for magic, what in UNKNOWN.items():
-            if head.startswith(magic):
-                raise Unreadable(f"{what} is not unpacked: unpack it, and scan what comes out")
+        if what := opaque.container_of(head, where.place) or opaque.image_of(file, size):
+            raise Unreadable(f"{what} is not unpacked: unpack it, and scan what comes out")
         if head[:4] == b"\x7fELF" and head[8:10] == b"AI":
             self.unread.append((where.place, "the file system inside an AppImage is not unpacked: extract it first"))
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
-        if not elf and (size == 0 or _suffix(where.place) in OPAQUE):
-            return
-        if not elf and b"\0" in head and head[:2] != b"#!":
+        if not elf and (size == 0 or self._unread(head, where.place)):
             return
         with _buffer(file, size if elf else min(size, limits.TEXT)) as data:
             if head[:2] == b"#!" and data.find(b"\0") >= 0:
                 self.unread.append((where.place, "a script that carries data: unpack it, and scan what comes out"))
-            yield Entry(place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=data)
+            if elf and head[8:10] != b"AI" and (what := opaque.carried_by(data)):
+                self.unread.append((where.place, f"a program that carries {what}: unpack it, and scan what comes out"))
+            text = data if elf else opaque.plain(data)
+            yield Entry(place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=text)
         if not elf and size > limits.TEXT:
             self.unread.append((where.place, f"of a text only the first {limits.TEXT >> 20} MiB are read"))
+
+    def _unread(self, head: bytes, place: str) -> bool:
+        """Whether nothing is looked for in a file that begins like this; a text that cannot be read is reported."""
+        if head[:2] == b"#!" or opaque.is_wide(head):
+            return False
+        if b"\0" in head and _suffix(place) in opaque.TEXTS:
+            self.unread.append((place, "a text that holds NUL bytes: it is in no encoding that is known here"))
+        return b"\0" in head or _suffix(place) in OPAQUE
 
     def member(self, stream: IO[bytes], name: str, packed: int, inside: Where, budget: Budget) -> Iterator[Entry]:
         """A member of a container, as a stream that can be read once. ``packed``: its size there, 0 if unknown."""
@@ -151,14 +151,13 @@ class Walk:
             head = stream.read(512)
             budget.spend(len(head))
             where = inside.inner(name)
-            # What starts like data that nothing is looked for in is not unfolded at all.
-            if (
-                self.opener(head) is None
-                and head[:4] != b"\x7fELF"
-                and ((b"\0" in head and head[:2] != b"#!") or _suffix(name) in OPAQUE)
-                and not head.startswith(tuple(UNKNOWN))
-            ):
-                return
+            if self.opener(head) is None and head[:4] != b"\x7fELF":
+                # What starts like data that nothing is looked for in is not unfolded at all.
+                if what := opaque.container_of(head, name):
+                    self.unread.append((place, f"{what} is not unpacked: unpack it, and scan what comes out"))
+                    return
+                if self._unread(head, place):
+                    return
             with tempfile.SpooledTemporaryFile(max_size=limits.IN_MEMORY) as copy:
                 size = copy.write(head)
                 while chunk := stream.read(CHUNK):

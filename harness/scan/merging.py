@@ -1,0 +1,31 @@
+"""Several scans of one product as one result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.model.finding import Finding, ScanResult
+
+SEVERITIES = ("blocker", "warning", "info")
+
+
+def merged(parts: Sequence[ScanResult]) -> ScanResult:
+    """Findings of all parts, each once with all its targets; files that several parts read are counted once."""
+    findings: dict[tuple[str, ...], Finding] = {}
+    for part in parts:
+        for finding in part.findings:
+            key = (finding.rule, finding.severity, finding.file, finding.place, finding.message)
+            before = findings[key].targets if key in findings else ()
+            findings[key] = replace(finding, targets=tuple(sorted({*before, *finding.targets})))
+    ordered = sorted(findings.values(), key=lambda f: (SEVERITIES.index(f.severity), f.rule, f.file, f.line, f.place))
+    unread = {(finding.file, finding.message) for finding in ordered if finding.rule == "READ-1"}
+    return ScanResult(
+        findings=tuple(ordered),
+        components=tuple(dict.fromkeys(component for part in parts for component in part.components)),
+        rules=parts[0].rules,
+        files=sum(part.files for part in parts),
+        bytes=sum(part.bytes for part in parts),
+        seconds=round(sum(part.seconds for part in parts), 3),
+        unread=len(unread) if unread else max(part.unread for part in parts),
+    )
