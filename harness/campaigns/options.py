@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
 from harness.model.definitions import Hosts
 from harness.reading.parsing import parse
+from harness.system.makers import cache_folder
+
+__all__ = ["RunOptions", "cache_folder", "inventory_at"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +51,3 @@ def inventory_at(path: str) -> Inventory | None:
     if not file.is_file():
         raise UsageError(f"no inventory at {path}", advice="name one with --hosts; its keys: docs/reference")
     return Inventory(parse(file, Hosts), file.with_name("known_hosts"))
-
-
-def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/xinchuang-harness`` or its place below the home folder."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "xinchuang-harness"

@@ -1,26 +1,37 @@
-"""Removes what no running campaign owns."""
+"""Removes what no running campaign and no running process owns."""
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from harness.containers.engine import LABEL_CAMPAIGN, Engine
+from harness.containers.engine import LABEL_CAMPAIGN, LABEL_MAKER, Engine
 from harness.evidence import Workspace
+from harness.system.makers import runs
 from harness.virtual import qemu
+
+#: Kinds of resources that a sweep can look for.
+KINDS = ("container", "network", "vm")
 
 
 def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, everywhere: bool = False) -> list[str]:
     """Remove containers, networks and virtual machines that no running campaign owns; gives what was removed.
 
-    ``everywhere`` takes those of other workspaces too, whose campaigns cannot be seen from here.
+    With ``campaign``, which the caller holds, all that belongs to that campaign goes. Else what a running process made
+    stays, whatever it is for: an image or a disk that is being built belongs to no campaign. ``everywhere`` takes those
+    of other workspaces too, whose campaigns cannot be seen from here.
     """
+    alive = functools.cache(workspace.alive)
+
+    def unowned(owner: str, maker: str) -> bool:
+        return owner == campaign if campaign is not None else not alive(owner) and not runs(maker)
+
     removed = []
     for kind, name, labels in engine.ours(everywhere=everywhere):
         owner = labels.get(LABEL_CAMPAIGN, "")
-        if campaign is not None and owner != campaign:
-            continue
-        if campaign is None and workspace.alive(owner):
+        if not unowned(owner, labels.get(LABEL_MAKER, "")):
             continue
         remove = engine.remove_container if kind == "container" else engine.remove_network
         if remove(name):
@@ -28,24 +39,29 @@ def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, 
             workspace.journal.resource(owner, kind, name, "removed")
     for folder, state in qemu.standing(workspace.machines):
         owner = state.get("campaign", "")
-        mine = owner == campaign if campaign is not None else not workspace.alive(owner)
-        if (mine and owner) or (not owner and not _made_by_running(folder)):
+        # One that belongs to no campaign was booted to make a snapshot; whoever looks at one campaign leaves it.
+        if unowned(owner, _maker(folder)) and (owner or campaign is None):
             qemu.remove(folder)
             removed.append(f"vm {folder.name}")
             workspace.journal.resource(owner, "vm", folder.name, "removed")
-    # What a killed run removed, or never made, and could not write down any more.
-    stands = {(kind, name) for kind, name, _ in engine.ours()}
-    stands |= {("vm", folder.name) for folder, _ in qemu.standing(workspace.machines)}
-    for row in workspace.journal.resources():
-        owner = row.campaign
-        wanted = owner == campaign if campaign is not None else not workspace.alive(owner)
-        known = (row.kind, row.name)
-        if wanted and row.kind in ("container", "network", "vm") and row.state != "removed" and known not in stands:
-            workspace.journal.resource(owner, *known, "removed")
+    _note_what_is_gone(engine, workspace, campaign, alive)
     return removed
 
 
-def _made_by_running(folder: Path) -> bool:
-    """Whether a machine that belongs to no campaign, for making a snapshot, is a running process's."""
-    maker = re.match(r"(?:boot|proof)-(\d+)-", folder.name)
-    return maker is not None and Path(f"/proc/{maker[1]}").exists()
+def _note_what_is_gone(
+    engine: Engine, workspace: Workspace, campaign: str | None, alive: Callable[[str], bool]
+) -> None:
+    """Note what a killed run removed, or never made, and could not write down any more."""
+    stands = {(kind, name) for kind, name, _ in engine.ours()}
+    stands |= {("vm", folder.name) for folder, _ in qemu.standing(workspace.machines)}
+    for row in workspace.journal.resources(campaign=campaign):
+        if row.state == "removed" or row.kind not in KINDS or (row.kind, row.name) in stands:
+            continue
+        if campaign is not None or not alive(row.campaign):
+            workspace.journal.resource(row.campaign, row.kind, row.name, "removed")
+
+
+def _maker(folder: Path) -> str:
+    """Name of the process that booted a machine for itself, empty for a machine of a cell."""
+    named = re.match(r"(?:boot|proof)-([0-9a-f]+)-", folder.name)
+    return named[1] if named is not None else ""

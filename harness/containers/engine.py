@@ -17,6 +17,7 @@ import requests.exceptions
 
 from harness.containers.loading import names_in, without_names
 from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, UsageError
+from harness.system.makers import own_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,6 +27,8 @@ LABEL_WORKSPACE = "harness.workspace"
 LABEL_CAMPAIGN = "harness.campaign"
 LABEL_ATTEMPT = "harness.attempt"
 LABEL_ROLE = "harness.role"
+#: Name of the process that made it (``harness.system.makers``).
+LABEL_MAKER = "harness.maker"
 
 #: Names of images that the harness makes; no archive of others gives them.
 OWN_IMAGES = ("harness-base:", "harness-env:")
@@ -64,6 +67,14 @@ def engine_errors(doing: str) -> Iterator[None]:
             f"{doing}: the Docker engine does not answer ({_short(error)})",
             advice="start it with: make setup (or systemctl start docker), then: harness resume",
         ) from error
+
+
+def _maker() -> str:
+    """Name of this process; empty where the cache cannot be written: then the campaign alone says who owns it."""
+    try:
+        return own_name()
+    except OSError:
+        return ""
 
 
 def _short(error: BaseException) -> str:
@@ -244,6 +255,7 @@ class Engine:
             LABEL_CAMPAIGN: campaign,
             LABEL_ATTEMPT: attempt,
             LABEL_ROLE: role,
+            LABEL_MAKER: _maker(),
         }
 
     def create_network(self, name: str, labels: dict[str, str]) -> str:

@@ -12,7 +12,6 @@ import base64
 import contextlib
 import dataclasses
 import json
-import os
 import secrets
 import threading
 import time
@@ -35,6 +34,7 @@ from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, PackageFact, Recipe
 from harness.provision.installing import Installer, InstallFailed, manager_of
+from harness.system.makers import own_name
 
 LABEL_MANIFEST = "harness.manifest"
 #: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
@@ -121,7 +121,7 @@ class Environments:
                 "sed -n 's/^  Depends: //; /^linux-image-/p; /^linux-binary-/p; /^linux-modules-/p')\"; done; done",
             )
         )
-        out = self.images.cache / "tmp" / f"packages-{secrets.token_hex(4)}-{os.getpid()}.tar"
+        out = self.images.cache / "tmp" / f"packages-{secrets.token_hex(4)}-{own_name()}.tar"
         out.parent.mkdir(parents=True, exist_ok=True)
         with self._container(base.id, NAMES[architecture].baseline, mounts, ledger, "download") as machine:
             done = machine.run(script, timeout=SECONDS)

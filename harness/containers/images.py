@@ -26,6 +26,7 @@ from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.system.canonical import digest_of
 from harness.system.locks import lock
+from harness.system.makers import own_name, runs
 from harness.system.process import Completed, run
 
 #: Raised when the way base images are made changes.
@@ -95,7 +96,7 @@ class BaseImages:
                 identity = self.engine.pull(reference, names.docker, tag)
                 ledger.event("pulled", os=system.os, architecture=architecture, reference=reference, image=identity)
             else:
-                scratch = self.cache / "tmp" / f"{key}-{os.getpid()}.tar"
+                scratch = self.cache / "tmp" / f"{key}-{own_name()}.tar"
                 try:
                     notes, expired, layer = self._bootstrap(system, names.debian, scratch, ledger)
                 except ProvisionError as error:
@@ -131,7 +132,7 @@ class BaseImages:
             if (final / ".complete").is_file():
                 mark_used(final)
                 return final
-            part = self.cache / "tmp" / f"native-{key}-{os.getpid()}.tar"
+            part = self.cache / "tmp" / f"native-{key}-{own_name()}.tar"
             _, _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl")
             shutil.rmtree(final, ignore_errors=True)
             final.mkdir(parents=True)
@@ -288,8 +289,8 @@ def clean_scratch(cache: Path) -> list[str]:
     removed = []
     folder = cache / "tmp"
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        owner = re.search(r"-(\d+)\.(?:tar|load)$", path.name)
-        if owner is not None and not Path(f"/proc/{owner[1]}").exists():
+        maker = re.search(r"-([0-9a-f]+)\.(?:tar|load)$", path.name)
+        if maker is not None and not runs(maker[1]):
             path.unlink(missing_ok=True)
         elif path.name.startswith("mmdebstrap.") and time.time() - path.stat().st_mtime > 2 * BUILD_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
@@ -297,8 +298,8 @@ def clean_scratch(cache: Path) -> list[str]:
             continue
         removed.append(path.name)
     for path in sorted((cache / "vms").glob("*/.*")):  # disks, kernels and snapshots that were not finished
-        owner = re.match(r"\.[0-9a-f]+-(\d+)", path.name)
-        if owner is not None and not Path(f"/proc/{owner[1]}").exists():
+        maker = re.match(r"\.[0-9a-f]+-([0-9a-f]+)", path.name)
+        if maker is not None and not runs(maker[1]):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

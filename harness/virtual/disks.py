@@ -22,6 +22,7 @@ from harness.errors import ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.system.canonical import digest_of
+from harness.system.makers import own_name
 from harness.system.process import run
 from harness.system.roots import (
     link_in_root,
@@ -168,7 +169,7 @@ class Disks:
         )
 
     def _make(self, image: str, kernel: Path, final: Path, systemd: bool) -> None:
-        part = final.with_name(f".{final.name}-{os.getpid()}-{secrets.token_hex(3)}")
+        part = final.with_name(f".{final.name}-{own_name()}-{secrets.token_hex(3)}")
         root = part / "root"
         root.mkdir(parents=True, mode=0o700)
         try:
@@ -241,7 +242,7 @@ class Disks:
             ledger.event("kernel", os=system.os, architecture=architecture, package=package)
             extra = [FIRMWARE[architecture][0]] if architecture in FIRMWARE else []
             archive = self.environments.fetch(system, architecture, [package, "busybox-static", *extra], ledger)
-            part = final.with_name(f".{key}-{os.getpid()}-{secrets.token_hex(3)}")
+            part = final.with_name(f".{key}-{own_name()}-{secrets.token_hex(3)}")
             part.mkdir(parents=True)
             try:
                 self._extract(archive, part, architecture)

@@ -28,6 +28,7 @@ from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, demand
 from harness.system.canonical import digest_of
+from harness.system.makers import own_name
 from harness.system.process import run
 from harness.system.waiting import Waiting
 from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
@@ -192,7 +193,7 @@ class VirtualMachines:
     @contextlib.contextmanager
     def _booted(self, disk: Disk, shape: Shape, seconds: float = BOOT_SECONDS) -> Iterator[Qemu]:
         """A machine that was booted for itself, gone afterwards; it has no name and belongs to nobody."""
-        place = self.folder / f"boot-{os.getpid()}-{secrets.token_hex(4)}"
+        place = self.folder / f"boot-{own_name()}-{secrets.token_hex(4)}"
         place.mkdir(parents=True, mode=0o700)
         qemu = None
         try:
@@ -224,7 +225,7 @@ class VirtualMachines:
                 self._login(qemu, disk, BOOT_SECONDS).close()  # only what can be logged into is worth keeping
                 booted = time.monotonic() - started
                 final.parent.mkdir(parents=True, exist_ok=True)
-                part = final.with_name(f".{key}-{os.getpid()}.qcow2")
+                part = final.with_name(f".{key}-{own_name()}.qcow2")
                 try:
                     moments = self._save(qemu, disk, shape, part)
                     part.rename(final)
@@ -265,7 +266,7 @@ class VirtualMachines:
         raise AssertionError
 
     def _prove(self, disk: Disk, shape: Shape, snapshot: Path) -> None:
-        place = self.folder / f"proof-{os.getpid()}-{secrets.token_hex(4)}"
+        place = self.folder / f"proof-{own_name()}-{secrets.token_hex(4)}"
         with self._restored(place, place.name, disk, shape, snapshot, (), (), {}, PROOF_SECONDS) as machine:
             done = machine.run("sleep 0.2; test -w /root", timeout=PROOF_SECONDS)
             if not done.ok:

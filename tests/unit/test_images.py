@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from harness.containers.mirror import Mirror
 from harness.errors import ProvisionError
 from harness.model.definitions import Os
 from harness.reading.parsing import parse
+from harness.system.makers import own_name
 
 ROOT = Path(__file__).parents[2]
 FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
@@ -113,7 +113,7 @@ def test_packages_are_verified_with_a_keyring(tmp_path: Path, calls: Path) -> No
 def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
     folder = tmp_path / "tmp"
     folder.mkdir()
-    dead, living, other = folder / "abc-999999999.tar", folder / f"abc-{os.getpid()}.tar", folder / "mmdebstrap.young"
+    dead, living, other = folder / "abc-999999999.tar", folder / f"abc-{own_name()}.tar", folder / "mmdebstrap.young"
     for path in (dead, living):
         path.write_bytes(b"x")
     other.mkdir()
@@ -125,7 +125,7 @@ def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> Non
 
 def test_what_killed_makers_of_virtual_machines_left_is_removed(tmp_path: Path) -> None:
     gone = [tmp_path / "vms" / name for name in ("disks/.0af-4194305-77", "snapshots/.0af-4194305.qcow2")]
-    kept = [tmp_path / "vms" / name for name in (f"disks/.0af-{os.getpid()}-77", "snapshots/0af.qcow2")]
+    kept = [tmp_path / "vms" / name for name in (f"disks/.0af-{own_name()}-77", "snapshots/0af.qcow2")]
     for path in (*gone, *kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir() if path.parent.name == "disks" else path.touch()
