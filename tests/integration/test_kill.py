@@ -83,8 +83,14 @@ class Lab:
         for attempt in attempts:
             if attempt.verdict is not Verdict.CONFORMANT:
                 assert (attempt.verdict, attempt.cause) == (Verdict.INCONCLUSIVE, Cause.INFRA)
+        asked = {
+            (suite["suite"], case["id"])
+            for suite in (row.plan["deployment"], *row.plan["suites"].values())
+            for case in suite["cases"]
+            if case["when"] != "upgrade"
+        }
         for (cell, number), seen in journal.observations(row.id).items():
-            assert len({(one.suite, one.case) for one in seen}) == len(seen) == 7, (cell, number)
+            assert sorted((one.suite, one.case) for one in seen) == sorted(asked), (cell, number)
         assert list((self.place / "engine").iterdir()) == [], "something was left behind"
         assert {one.state for one in journal.resources()} == {"removed"}
         journal.close()
@@ -103,7 +109,7 @@ def test_killed_at_every_write_in_turn(forks: ForkServer, tmp_path: Path, moment
             break  # several events in one write: there were fewer writes than events
         killed += 1
         if not Workspace(lab.workspace).journal.campaigns():
-            assert number == 1, "the campaign was not recorded by its first write"
+            assert number <= 2, "the claim and the campaign are not the first writes"
             assert lab("run") == 0
         else:
             assert lab("resume") == 0

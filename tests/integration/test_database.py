@@ -1,0 +1,62 @@
+"""Campaigns whose record is in PostgreSQL: run, cut off and resumed, verified, bundled; nothing is kept in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from harness.campaigns import latest, status_of, verify
+from harness.evidence import Workspace
+from harness.evidence.database import DatabaseJournal
+from harness.system.forking import ForkServer
+from tests.databases import Cluster, cluster
+from tests.integration.test_kill import CELLS, Lab
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    server = ForkServer(["tests.scripted"])
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+def act(lab: Lab, url: str, verb: str, kill: int = 0) -> int:
+    done = lab.forks.run(
+        "tests.scripted:campaign",
+        [verb, str(lab.folder), str(lab.workspace), kill, "after", 1],
+        log=lab.place / "log",
+        timeout=120,
+        cwd=Path.cwd(),
+        env={"SCRIPTED": str(lab.place / "engine"), "HARNESS_DATABASE_URL": url},
+    )
+    return done.rc
+
+
+def test_a_campaign_that_was_killed_is_taken_over_and_comes_to_its_end(
+    forks: ForkServer, server: Cluster, tmp_path: Path
+) -> None:
+    lab, url = Lab(forks, tmp_path / "lab"), server.database()
+    assert act(lab, url, "run", kill=30) == 137
+    workspace = Workspace(lab.workspace, url)
+    identity = latest(workspace)
+    assert isinstance(workspace.journal, DatabaseJournal)
+    assert status_of(identity, workspace)["state"] == "running", "a silent worker counts as alive for a while"
+    assert act(lab, url, "resume") == 1, "it cannot be taken over yet"
+    with workspace.journal.engine.writing() as connection:  # half a minute later
+        connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 31"))
+    assert status_of(identity, workspace)["state"] == "cut off"
+    assert act(lab, url, "resume") == 0
+    assert [step for step in verify(workspace) if not step.ok] == []
+    attempts = workspace.journal.attempts(identity)
+    assert sum(attempt.verdict is not None and attempt.verdict.value == "conformant" for attempt in attempts) == CELLS
+    assert not list(lab.workspace.glob("*.sqlite*"))
+    workspace.journal.close()
