@@ -39,7 +39,7 @@ class CellServer:
 
     def _render(self, command: str) -> str:
         kind, word = ("database", "db") if isinstance(self.definition, Database) else ("middleware", "middleware")
-        values: dict[str, Any] = {word: self.access.model_dump()}
+        values: dict[str, Any] = {word: self.access.values()}
         return render(command, values, where=f"targets/{kind}/{self.name}.yaml")
 
     def _command(self, command: str | None, seconds: float) -> Completed:

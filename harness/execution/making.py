@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from pydantic import SecretStr
+
 from harness.attest.attestation import attest_version
 from harness.deploy import application_recipe, server_recipe
 from harness.errors import AttestationMismatch
@@ -194,7 +196,10 @@ class Making(Attempt):
             Access(kind=database.database, path=database.path or "")
             if embedded
             else Access(
-                kind=database.database, host=machines.address("database"), port=database.port or 0, password=token()
+                kind=database.database,
+                host=machines.address("database"),
+                port=database.port or 0,
+                password=SecretStr(token()),
             )
         )
         return CellContext(
@@ -210,7 +215,7 @@ class Making(Attempt):
             application=self.application,
             database=database,
             access=access,
-            secrets={name: token() for name in self.application.secrets},
+            secrets={name: SecretStr(token()) for name in self.application.secrets},
             application_machine=machines.application.reference,
             database_machine=machines.on("database").reference,
             **self.broker(machines),
@@ -232,7 +237,10 @@ class Making(Attempt):
         if found is None:
             return {}
         access = Access(
-            kind=found.middleware, host=machines.address("middleware"), port=found.port or 0, password=token()
+            kind=found.middleware,
+            host=machines.address("middleware"),
+            port=found.port or 0,
+            password=SecretStr(token()),
         )
         return {
             "middleware": found,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr
 
 from harness.model.definitions import Application, Database, LoadProfile, Middleware
 from harness.model.machine import MachineReference
+
+#: Masked wherever it is printed; its value goes into JSON alone, for files that only their owner reads.
+Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
 
 
 class Access(BaseModel):
@@ -20,8 +23,12 @@ class Access(BaseModel):
     port: int = 0
     name: str = "app"
     user: str = "app"
-    password: str = ""
+    password: Secret = SecretStr("")
     path: str = ""
+
+    def values(self) -> dict[str, Any]:
+        """What templates see: ``kind``, ``host``, ``port``, ``name``, ``user``, ``password``, ``path``."""
+        return {**self.model_dump(), "password": self.password.get_secret_value()}
 
 
 class CellContext(BaseModel):
@@ -40,7 +47,7 @@ class CellContext(BaseModel):
     application: Application
     database: Database
     access: Access
-    secrets: dict[str, str]
+    secrets: dict[str, Secret]
     application_machine: MachineReference
     database_machine: MachineReference  #: the application's where the database is embedded
     middleware: Middleware | None = None  #: where it is a server
@@ -55,15 +62,16 @@ class CellContext(BaseModel):
     def values(self) -> dict[str, Any]:
         """What templates of the product see: ``db``, ``middleware``, ``ports``, ``secrets``, ``params``, ``cell``."""
         return {
-            "db": self.access.model_dump(),
-            "middleware": self.middleware_access.model_dump() if self.middleware_access is not None else {},
+            "db": self.access.values(),
+            "middleware": self.middleware_access.values() if self.middleware_access is not None else {},
             "ports": self.application.ports,
-            "secrets": self.secrets,
+            "secrets": {name: secret.get_secret_value() for name, secret in self.secrets.items()},
             "params": self.application.parameters,
             "cell": {**self.axes, "architecture": self.architecture},
         }
 
     def hidden(self) -> list[str]:
         """Secrets that no log may show."""
-        servers = [one for one in (self.access, self.middleware_access) if one is not None]
-        return [*(one.password for one in servers), *self.secrets.values()]
+        servers = [access for access in (self.access, self.middleware_access) if access is not None]
+        every = [*(access.password for access in servers), *self.secrets.values()]
+        return [secret.get_secret_value() for secret in every]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from harness.campaigns import cache_folder
 from harness.containers.engine import Engine
@@ -148,7 +149,7 @@ def test_every_database_starts_keeps_and_tells(recorder: Recorder, name: str) ->
         path = declared.path or ""
         if path:
             machine.run(f"mkdir -p $(dirname {path})")
-        database = CellDatabase(machine, declared, Access(kind=name, password="s3cretpassword", path=path))
+        database = CellDatabase(machine, declared, Access(kind=name, password=SecretStr("s3cretpassword"), path=path))
         database.start()
         if not database.embedded:
             database.create()

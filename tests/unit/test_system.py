@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sys
 import threading
 import time
+import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -125,3 +129,28 @@ def test_a_program_that_prints_without_end_costs_no_memory() -> None:
 
 def _running(word: str) -> bool:
     return any(word in (process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+
+
+@pytest.mark.parametrize("secret", ['s3cret-Valüe/+"7', "0123456789abcdef01234567"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        str.upper,
+        json.dumps,
+        urllib.parse.quote,
+        urllib.parse.quote_plus,
+        lambda secret: urllib.parse.quote(secret, safe=""),
+        lambda secret: secret.encode().hex(),
+        *(
+            lambda secret, before=before: base64.b64encode(f"{before}:{secret}".encode()).decode()
+            for before in ("u", "us", "user")
+        ),
+    ],
+)
+def test_a_secret_is_masked_in_whatever_form_it_is_written(secret: str, write: Callable[[str], str]) -> None:
+    masked = redact(f"before {write(secret)} after", [secret])
+    assert "•" in masked
+    assert write(secret)[4:-4] not in masked
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
