@@ -13,8 +13,9 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError
 from harness.hosts.keeping import note
+from harness.hosts.verbs import HostVerbs
 from harness.model.machine import MachineReference, Resources
-from harness.model.verbs import UnsupportedVerbs, Verbs
+from harness.model.verbs import Verbs
 from harness.provision import posix
 from harness.system import process
 from harness.system.bounded import MAX_FILE
@@ -32,8 +33,10 @@ class LocalMachine:
     It acts as root, so it must be root or have sudo without a password.
     """
 
-    def __init__(self, name: str = "local", mark: str = "") -> None:
+    def __init__(self, name: str = "local", mark: str = "", *, deeds: Path = Path()) -> None:
         self._name = name
+        self.peers: dict[str, str] = {}  #: role -> address of the other machines of the cell
+        self.deeds = deeds  #: where uses of verbs are noted
         self.mark = mark  #: in the environment of every command
 
     @property
@@ -42,7 +45,7 @@ class LocalMachine:
 
     @property
     def reference(self) -> MachineReference:
-        return MachineReference(kind="local", name=self.name, mark=self.mark)
+        return MachineReference(kind="local", name=self.name, mark=self.mark, peers=self.peers, deeds=self.deeds)
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         text = f"export HARNESS_MARK={self.mark}\n{command}\n" if self.mark else f"{command}\n"
@@ -147,7 +150,7 @@ class LocalMachine:
 
     @property
     def verbs(self) -> Verbs:
-        return UnsupportedVerbs()
+        return HostVerbs(self, mark=self.mark, peers=self.peers, deeds=self.deeds)
 
     def close(self) -> None:
         """Nothing is open."""

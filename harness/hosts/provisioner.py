@@ -154,6 +154,8 @@ class LabHosts:
                 leased.lease.check()
 
         with contextlib.ExitStack() as stack:
+            for name, leased in held.items():
+                leased.machine.peers.update(_peers(name, leased, held))
             for leased in {leased.host.host: leased for leased in held.values()}.values():
                 stack.enter_context(self._watched(leased, ledger))
             yield Machines(
@@ -202,3 +204,12 @@ class LabHosts:
             ledger.removed("host", host.host)
         except HarnessError as error:  # the mark stays: nobody knows what is on it
             ledger.event("host-not-restored", host=host.host, message=error.message)
+
+
+def _peers(role: str, leased: Leased, held: Mapping[str, Leased]) -> dict[str, str]:
+    """Addresses of the hosts of other roles, where those are other hosts."""
+    return {
+        name: other.host.address
+        for name, other in held.items()
+        if name != role and other.host.address not in ("", leased.host.address)
+    }

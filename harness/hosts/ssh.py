@@ -12,6 +12,7 @@ import secrets
 import shlex
 import threading
 import time
+from pathlib import Path
 
 import paramiko
 
@@ -32,9 +33,10 @@ from harness.hosts.supervising import (
     new_folder,
     pick_up,
 )
-from harness.model.definitions import Hosts
+from harness.hosts.verbs import HostVerbs
+from harness.model.definitions import Host, Hosts
 from harness.model.machine import MachineReference, Resources
-from harness.model.verbs import UnsupportedVerbs, Verbs
+from harness.model.verbs import Verbs
 from harness.provision import posix
 from harness.system.bounded import MAX_FILE
 from harness.system.process import Completed
@@ -48,8 +50,10 @@ INLINE = 60_000
 class SshMachine:
     """Implements ``harness.model.machine.Machine`` over one connection, made when it is needed and made again."""
 
-    def __init__(self, inventory: Inventory, host: str, mark: str = "") -> None:
+    def __init__(self, inventory: Inventory, host: str, mark: str = "", *, deeds: Path = Path()) -> None:
         self.inventory = inventory
+        self.peers: dict[str, str] = {}  #: role -> address of the other machines of the cell
+        self.deeds = deeds  #: where uses of verbs are noted
         self.mark = mark  #: in the environment of every command
         self.host = inventory.host(host)
         self._connection: Connection | None = None
@@ -64,17 +68,22 @@ class SshMachine:
 
     @property
     def reference(self) -> MachineReference:
-        way, at = [self.host], self.host
-        while at.jump is not None:
-            at = self.inventory.host(at.jump)
-            way.append(at)
         return MachineReference(
             kind="ssh",
             name=self.name,
-            hosts=Hosts(hosts=tuple(way)),
+            hosts=Hosts(hosts=self._way()),
             known_hosts=self.inventory.known_hosts.absolute(),
             mark=self.mark,
+            peers=self.peers,
+            deeds=self.deeds,
         )
+
+    def _way(self) -> tuple[Host, ...]:
+        """The host, and those that lead to it."""
+        way = [self.host]
+        while (jump := way[-1].jump) is not None:
+            way.append(self.inventory.host(jump))
+        return tuple(way)
 
     def reboot(self, seconds: float = 600) -> float:
         """Restart the host, and wait until it can be logged into again; gives the seconds that it took.
@@ -123,7 +132,8 @@ class SshMachine:
 
     @property
     def verbs(self) -> Verbs:
-        return UnsupportedVerbs()
+        way = frozenset(host.address for host in self._way()[1:])
+        return HostVerbs(self, mark=self.mark, peers=self.peers, controller=way, deeds=self.deeds)
 
     def close(self) -> None:
         """Leave nothing behind, and end the connection."""

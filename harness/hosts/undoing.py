@@ -31,6 +31,7 @@ from harness.hosts.state import (
     state_bytes,
     topmost,
 )
+from harness.hosts.verbs import HostVerbs, leftovers
 from harness.model.definitions import Host
 from harness.model.machine import Machine
 
@@ -109,6 +110,7 @@ def restore(machine: Machine, host: Host, memory: Memory) -> list[str]:
         InfrastructureError: the host does not answer.
     """
     before = memory.before
+    HostVerbs(machine, mark=memory.mark).undo()
     end_marked(machine, memory.mark)
     unload(machine)
     for attempt in range(2):  # what was removed may have been all that kept something else from being removed
@@ -127,6 +129,7 @@ def restore(machine: Machine, host: Host, memory: Memory) -> list[str]:
         _remove_accounts(machine, before, now)
     machine.run(f"rm -rf {' '.join(OWN)}", timeout=60)
     left = look(machine, host, memory.keep, before.roots).since(before)
+    left += leftovers(machine)
     left += [f"file not put back: {printable(path)}" for path in noted(machine)]
     left += [f"process new: {printable(args)}" for args in marked(machine, memory.mark).values()]
     if not left:

@@ -21,11 +21,15 @@ def open_machine(reference: MachineReference) -> Machine:
     if reference.kind == "container":
         return ContainerMachine(shared_engine(), reference.container, reference.name, reference.began)
     if reference.kind == "local":
-        return LocalMachine(reference.name, reference.mark)
+        local = LocalMachine(reference.name, reference.mark, deeds=reference.deeds)
+        local.peers = dict(reference.peers)
+        return local
     if reference.hosts is None:
         raise HarnessBug(f"{reference.name}: a machine over SSH without its host")
     inventory = Inventory(reference.hosts, reference.known_hosts)
     host = reference.hosts.hosts[0].host
     if reference.kind == "vm":
         return VirtualMachine(inventory, host, reference)
-    return SshMachine(inventory, host, reference.mark)
+    machine = SshMachine(inventory, host, reference.mark, deeds=reference.deeds)
+    machine.peers = dict(reference.peers)
+    return machine

@@ -30,6 +30,7 @@ class MachineReference(BaseModel):
     process: int = 0  #: of the emulator, for a virtual machine
     accelerator: str = ""  #: of a virtual machine: tcg, or kvm
     deeds: Path = Path()  #: where the verbs that a suite uses are noted (``harness.model.verbs``)
+    peers: dict[str, str] = {}  #: of a lab host: role -> address of the other machines of the cell
     mark: str = ""  #: put into the environment of every command on a lab host, to find what it started
 
 
