@@ -15,7 +15,8 @@ _PREPARING = frozenset({":", "cd", "export", "true", "ulimit", "umask"})
 #: Commands of the shell itself, and its reserved words: no program stands behind them that could replace the shell.
 _OF_THE_SHELL = frozenset(
     """
-    . : alias bg break cd command continue eval exit export false fg getopts hash jobs local read readonly return set
+    . : alias bg break cd command continue eval exec exit export false fg getopts hash jobs local read readonly return
+    set
     shift source times trap true type ulimit umask unalias unset wait case do done elif else esac fi for function if in
     select then time until while
     """.split()
@@ -78,6 +79,8 @@ def replacing(command: str) -> str | None:
         words = [shlex.split(part) for _, part in parts]
     except ValueError:
         return None
+    if words[-1][0] == "exec" and len(words[-1]) > 1 and not any(these[:1] == ["exec"] for these in words[:-1]):
+        return command  # its author wrote it so
     if any(these[:1] and these[0] in _OF_THE_SHELL - _PREPARING for these in words):
         return None
     program = next((word for word in words[-1] if not _ASSIGNMENT.match(word)), "")

@@ -1,0 +1,121 @@
+"""What the end of a product means, where it listens, and whose limit a failure speaks of."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.control import ending
+from harness.control.compose import _seconds
+from harness.control.ends import End, words
+from harness.control.limits import harness_limit
+from harness.control.listening import Listener, explained, listeners
+from harness.control.systemd import _status
+
+TABLES = """\
+socket 4711
+socket 4712
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0
+   1: 00000000:2382 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0
+   2: 0B00007F:A1B2 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 99 1 0 100 0 0 10 0
+   3: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 98 1 0 100 0 0 10 0
+   4: 0100007F:1F90 0100007F:A000 01 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0
+  sl  local_address                         remote_address                        st
+   0: 00000000000000000000000001000000:1F91 00000000000000000000000000000000:0000 0A 0:0 00:0 0     0        0 4712 1
+"""
+
+
+def test_listeners_are_those_of_the_product() -> None:
+    assert listeners(TABLES) == [Listener(8080, "127.0.0.1"), Listener(8081, "::1"), Listener(9090, "*")]
+    every = listeners("\n".join(line for line in TABLES.splitlines() if not line.startswith("socket")))
+    assert Listener(22, "*") in every
+    assert all(one.address != "127.0.0.11" for one in every), "the engine's name server is none of the product's"
+
+
+@pytest.mark.parametrize(
+    ("found", "declared", "en"),
+    [
+        ([Listener(9090, "*")], [8080], "it listens on port 9090; declared is port 8080"),
+        ([Listener(8080, "127.0.0.1")], [8080], "it listens on 127.0.0.1 only, which no other machine reaches"),
+        ([Listener(8080, "::1")], [8080], "it listens on ::1 only, which no other machine reaches"),
+        ([Listener(8080, "127.0.0.1"), Listener(8080, "10.0.0.2")], [8080], ""),
+        ([Listener(8080, "*"), Listener(9090, "127.0.0.1")], [8080, 9090], ""),
+        ([], [8080], "it listens on no TCP port; declared is 8080"),
+        ([], [], ""),
+    ],
+)
+def test_where_it_listens_is_explained(found: list[Listener], declared: list[int], en: str) -> None:
+    assert explained(found, declared)[0] == en
+
+
+def explain(code: int, log: str = "", *, memory: bool = False, left: tuple[str, ...] = ()) -> str:
+    return ending.explained(code, log, cpu="c", memory_limit="64m", memory=memory, left=list(left)).en
+
+
+def test_an_exit_status_is_explained() -> None:
+    assert "SIGILL" in explain(132)
+    assert "wrong architecture" in explain(126)
+    assert "interpreter not found" in explain(127)
+    assert explain(137, memory=True) == "it was killed: it took more memory than its limit of 64m"
+    assert explain(137) == "it died with signal 9 (SIGKILL)"
+    assert explain(3) == "it exited at once with status 3"
+    assert "must stay in the foreground" in explain(0, left=("nginx: master",))
+    assert explain(0) == "it exited at once with status 0"
+
+
+def test_ends_are_listed_with_time_and_reason() -> None:
+    ends = [
+        End(start="a", status=3, at=1.0),
+        End(start="b", status=137, memory=True, at=time.time()),
+        End(start="c", status=None, restarted=True),
+    ]
+    fault = ending.unasked(ends, [words(end, "64m") for end in ends], ["log of a"])
+    assert fault.en.startswith(
+        "it ended 3 times although nobody had asked for it: [00:00:01 UTC] it exited with status 3"
+    )
+    assert "its limit of 64m" in fault.en
+    assert "started again by what manages it" in fault.en
+    assert fault.log == "log of a"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("exited", "3", 3),
+        ("killed", "KILL", 137),
+        ("dumped", "SEGV", 139),
+        ("killed", "NONSENSE", None),
+        ("none", "none", None),
+    ],
+)
+def test_an_end_as_systemd_tells_it(code: str, status: str, expected: int | None) -> None:
+    assert _status(code, status) == expected
+
+
+def test_a_moment_as_engines_write_it() -> None:
+    assert _seconds('"2026-01-02T03:04:05.123456789Z"') == 1767323045.0
+    assert _seconds("restart/0") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "ipv6", "kind", "certain"),
+    [
+        ('sudo: The "no new privileges" flag is set', True, "container", True),
+        ("sudo: effective uid is not 0, is /usr/bin/sudo on a file system with nosuid?", True, "container", True),
+        ("bind ::1: Cannot assign requested address", False, "container", True),
+        ("bind: Cannot assign requested address", False, "container", False),
+        ("bind ::1: Cannot assign requested address", True, "container", None),
+        ("mount: Operation not permitted", True, "container", False),
+        ("open /proc/sys/x: Read-only file system", True, "container", False),
+        ("it is broken", False, "container", None),
+        ('sudo: The "no new privileges" flag is set', True, "vm", None),
+    ],
+)
+def test_a_limit_of_the_harness_is_named_as_one(text: str, ipv6: bool, kind: str, certain: bool | None) -> None:
+    machine: Any = SimpleNamespace(reference=SimpleNamespace(kind=kind))
+    limit = harness_limit(text, machine, has_ipv6=ipv6)
+    assert (limit.certain if limit is not None else None) is certain
