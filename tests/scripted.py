@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.attest.attestation import PROBE
-from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running
+from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running, working
 from harness.containers import provisioner as containers_module
 from harness.containers.provisioner import Containers
 from harness.errors import Canceled
@@ -30,6 +30,7 @@ from harness.model.plan import LocatedSuite
 from harness.model.recipe import Environment
 from harness.model.results import Observation, Result
 from harness.provision.provisioner import Held
+from harness.reading.catalogue import Catalogue
 from harness.runners import runner as runner_module
 from harness.system import waiting as waiting_module
 from harness.system.process import Completed
@@ -203,8 +204,11 @@ def install() -> None:
     for module, names in (
         (
             running,
+            {"Engine": Engine},
+        ),
+        (
+            working,
             {
-                "Engine": Engine,
                 "BaseImages": Images,
                 "Environments": Environments,
                 "fonts": lambda: None,
@@ -258,7 +262,8 @@ def campaign(verb: str, folder: str, workspace: str, kill: int, moment: str, job
         die_at(kill, moment)
     place = Workspace(Path(workspace))
     if verb == "run":
-        finished = run_campaign(Path(folder), place, RunOptions(jobs=jobs), Progress())
+        here = Catalogue.standard(Path.cwd())
+        finished = run_campaign(Path(folder), place, RunOptions(jobs=jobs), Progress(), catalogue=here)
     else:
         finished = resume_campaign(latest(place), place, RunOptions(jobs=jobs), Progress())
     return 0 if finished.view.verdict.value == "conformant" else 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.errors import HarnessError
+from harness.errors import Canceled, HarnessError
 from harness.evidence import Recorder, Workspace
 from harness.execution import Lab, block_cell, run_cell
 from harness.issuing.outcome import Progress
@@ -33,6 +34,8 @@ class Attempts:
     retries: Retries
     progress: Progress
     token: int = 0  #: of the claim on the campaign
+    #: Attempts at a cell at which the product failed before, by the cell's id.
+    failed_before: Mapping[str, int] = field(default_factory=dict)
     quarantine: dict[Target, str] = field(default_factory=dict)
     _probing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -42,7 +45,10 @@ class Attempts:
         Raises:
             InfrastructureError: the journal or the evidence cannot be written.
         """
-        left = {"infra": self.retries.infra, "fail": self.retries.fail}
+        left = {
+            "infra": self.retries.infra,
+            "fail": max(0, self.retries.fail - self.failed_before.get(cell.id, 0)),
+        }
         while True:
             record = self._open(cell)
             reason = next((self.quarantine[one] for one in self._targets(cell) if one in self.quarantine), None)
@@ -73,8 +79,11 @@ class Attempts:
 
     def _broken(self, cell: Cell) -> bool:
         """Whether a target of the cell does not even carry what is known to be good; then it is in quarantine."""
-        found = [self._probe(target) for target in self._targets(cell)]  # all of them, whatever the first one is
-        return any(found)
+        try:
+            results = [self._probe(target) for target in self._targets(cell)]  # all, whatever the first one gives
+        except Canceled:
+            return False  # a probe that was stopped says nothing of its target
+        return any(results)
 
     def _targets(self, cell: Cell) -> list[Target]:
         kind = self.lab.placement(cell).kind
@@ -95,6 +104,8 @@ class Attempts:
                 return True
             try:
                 self.lab.provisioners[kind].known_good(os, cpu, self.lab.campaign, record)
+            except Canceled:  # no trouble of the lab, and no quarantine
+                raise
             except HarnessError as error:
                 self.quarantine[target] = error.message
                 record.event("quarantine", os=os.os, cpu=cpu.cpu, reason=error.message)

@@ -8,20 +8,19 @@ needed.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import __version__
+from harness.campaigns import inputs
 from harness.campaigns.choosing import plan_of
 from harness.campaigns.options import RunOptions, cache_folder
 from harness.campaigns.running import run_campaign
@@ -36,12 +35,7 @@ from harness.issuing.outcome import Finished, Progress
 from harness.issuing.rendering import OUTPUTS, row_of
 from harness.model.plan import Definitions
 from harness.model.records import CampaignRow
-from harness.planning.lockfile import NAME as LOCK
-from harness.planning.lockfile import write_lock
 from harness.reading.catalogue import Catalogue
-
-#: Of a matrix's folder these are no part of the definitions.
-LEFT_OUT = (".harness", ".git", "__pycache__", ".pytest_cache", ".venv")
 
 
 class Manifest(BaseModel):
@@ -52,6 +46,7 @@ class Manifest(BaseModel):
     harness: str
     campaign: str
     plan: str
+    matrix: str = "matrix/matrix.yaml"  #: below ``definitions``
     options: dict[str, Any]
     files: dict[str, str]  #: member -> SHA-256
 
@@ -68,22 +63,15 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
     """Write the bundle of a campaign.
 
     Raises:
-        UsageError: there is no such campaign, it is not finished, or its definitions were changed since.
-        InfrastructureError: the disk or the engine refuses.
+        UsageError: there is no such campaign, or it is not finished.
+        InfrastructureError: its inputs are missing or were changed; the disk or the engine refuses.
     """
     row = row_of(workspace.journal, identity)
     if row.finished is None:
         raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
-    definitions, plan = plan_of(Path(row.folder))
-    if plan.digest != row.plan_digest:
-        raise UsageError(
-            f"the definitions of campaign {identity} were changed since it ran",
-            advice="restore them, or bundle a new campaign",
-        )
     with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch, disk_errors(f"writing {out}"):
         root = Path(scratch)
-        _definitions(definitions, root / "definitions")
-        write_lock(definitions, plan, root / "definitions" / "matrix" / LOCK)
+        matrix = inputs.unpack(inputs.of_campaign(row), workspace.store, root / "definitions")
         for name in OUTPUTS.values():
             if (workspace.folder(identity) / name).is_file():
                 _copy(workspace.folder(identity) / name, root / "record" / name)
@@ -95,13 +83,15 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
         with workspace.journal.snapshot() as reader:
             (root / "journal.json").write_bytes(exported(reader, identity))
         if images:
+            definitions, _ = plan_of(matrix, Catalogue((root / "definitions",)))
             _images(row, definitions, workspace, root / "images")
         members = sorted(path for path in root.rglob("*") if path.is_file())
         manifest = Manifest(
             bundle=1,
             harness=__version__,
             campaign=identity,
-            plan=plan.digest,
+            plan=row.plan_digest,
+            matrix=matrix.relative_to(root / "definitions").as_posix(),
             options=row.options,
             files={str(path.relative_to(root)): _digest(path) for path in members},
         )
@@ -133,38 +123,6 @@ def _copy(source: Path, target: Path) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _definitions(definitions: Definitions, root: Path) -> None:
-    """The matrix's folder, and of the catalogue what the plan names."""
-    if not definitions.application_folder.is_relative_to(definitions.folder):
-        raise UsageError(
-            f"the application lies outside of {definitions.folder}: it cannot be bundled",
-            advice="put application.yaml beside, or below, matrix.yaml",
-        )
-    ignore = shutil.ignore_patterns(*LEFT_OUT)
-    shutil.copytree(definitions.folder, root / "matrix", ignore=ignore)
-    if definitions.matrix_path.name != "matrix.yaml":
-        _copy(definitions.matrix_path, root / "matrix" / "matrix.yaml")
-    catalogue = Catalogue.standard()
-    groups: dict[str, Collection[str]] = {
-        "cpu": definitions.cpus,
-        "os": definitions.systems,
-        "database": definitions.databases,
-        "runtime": definitions.runtimes,
-        "middleware": definitions.middlewares,
-    }
-    for kind, group in groups.items():
-        for name in group:
-            path = catalogue.find("targets", kind, f"{name}.yaml")
-            if path is not None:
-                _copy(path, root / "targets" / kind / path.name)
-    for name, suite in definitions.suites.items():
-        if not suite.folder.is_relative_to(definitions.folder):
-            shutil.copytree(suite.folder, root / "suites" / name, ignore=ignore)
-    deployment = catalogue.find("suites", "deployment")
-    if deployment is not None:
-        shutil.copytree(deployment, root / "suites" / "deployment", ignore=ignore)
 
 
 def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, out: Path) -> None:
@@ -230,6 +188,17 @@ def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None
     target.chmod(0o755 if entry.mode & 0o100 else 0o644)
 
 
+def options_of(manifest: Manifest, named: RunOptions, progress: Progress) -> RunOptions:
+    """How the campaign of a bundle is run here: as it was, but for what is named.
+
+    The inventory of lab hosts is this laboratory's own, never a path of the machine that made the bundle.
+    """
+    kept = RunOptions.kept(manifest.options)
+    if kept.hosts and not named.hosts:
+        progress.note("the bundle was made with lab hosts: name this laboratory's inventory with --hosts")
+    return replace(kept, hosts="").with_named(named)
+
+
 def replay(path: Path, workspace: Workspace, options: RunOptions, progress: Progress) -> Replayed:
     """Run the plan of a bundle here, and compare.
 
@@ -246,23 +215,17 @@ def replay(path: Path, workspace: Workspace, options: RunOptions, progress: Prog
     for name in sorted(name for name in manifest.files if name.startswith("images/")):
         progress.note(f"loading {name} of the bundle")
         Engine(workspace.id).load_image(kept / name)
-    # Targets, suites and reports are looked for in the folder that the harness is called in.
-    with contextlib.chdir(kept / "definitions"):
-        _, plan = plan_of(Path("matrix"))
-        if plan.digest != manifest.plan:
-            raise UsageError(
-                f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "
-                f"plan: {plan.digest[:12]}, not {manifest.plan[:12]}",
-                advice="use the version that made it",
-            )
-        stored = RunOptions(
-            mirror=options.mirror,
-            jobs=options.jobs or manifest.options["jobs"],
-            allow_expired=tuple(manifest.options["allow_expired"]),
-            only=manifest.options["only"],
-            retry_failed=manifest.options["retry_failed"],
+    definitions = kept / "definitions"
+    catalogue = Catalogue.standard(definitions)
+    _, plan = plan_of(definitions / manifest.matrix, catalogue)
+    if plan.digest != manifest.plan:
+        raise UsageError(
+            f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "
+            f"plan: {plan.digest[:12]}, not {manifest.plan[:12]}",
+            advice="use the version that made it",
         )
-        finished = run_campaign(Path("matrix"), workspace, stored, progress)
+    stored = options_of(manifest, options, progress)
+    finished = run_campaign(definitions / manifest.matrix, workspace, stored, progress, catalogue=catalogue)
     return Replayed(
         finished=finished,
         difference=compare(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.attest.architecture import host_architecture
 from harness.campaigns.options import RunOptions
-from harness.containers.engine import Engine
+from harness.campaigns.snapshot import MachineSize
 from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
 from harness.machines.placing import Placement, resolve
@@ -14,19 +15,22 @@ from harness.model.definitions import size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
 from harness.planning import expand
 from harness.planning.lockfile import locked_plan
+from harness.reading.catalogue import Catalogue
 from harness.reading.read import read
 
 #: What one cell takes beside its containers: pytest or locust, and room for the engine.
 CELL_OVERHEAD = 256 * 2**20
 
 
-def plan_of(folder: Path, *, locked: bool = True) -> tuple[Definitions, Plan]:
-    """Read and expand; where a lock lies beside the matrix, the plan is the one that it names.
+def plan_of(folder: Path, catalogue: Catalogue | None = None, *, locked: bool = True) -> tuple[Definitions, Plan]:
+    """Read and expand, with what is shipped where no catalogue is given.
+
+    Where a lock lies beside the matrix, the plan is the one that it names.
 
     Raises:
         DefinitionError, UsageError: as ``definitions.read``, ``planning.expand`` and ``locked_plan``.
     """
-    definitions = read(folder)
+    definitions = read(folder, catalogue)
     plan = locked_plan(definitions) if locked else None
     return definitions, plan or expand(definitions)
 
@@ -56,14 +60,19 @@ def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
     return cells
 
 
-def jobs_at_once(definitions: Definitions, options: RunOptions, engine: Engine, cells: int) -> int:
+def needs_engine(definitions: Definitions, cells: Iterable[Cell], inventory: Inventory | None) -> bool:
+    """Whether anything of these cells is a container or made from one; on lab hosts nothing is."""
+    return any(expected_target(definitions, cell, inventory).kind in ("container", "vm") for cell in cells)
+
+
+def jobs_at_once(definitions: Definitions, options: RunOptions, size: MachineSize, cells: int) -> int:
     """Cells at once: one a CPU, as far as the stated limits of their containers fit into memory."""
     largest = max(
         size_in_bytes(d.limits.memory) if d.placement == "server" else 0 for d in definitions.databases.values()
     )
     each = size_in_bytes(definitions.application.limits.memory) + largest + CELL_OVERHEAD
-    fitting = max(1, int(engine.memory * 0.8) // each)
-    return max(1, min(options.jobs or engine.cpus, fitting, cells))
+    fitting = max(1, int(size.memory * 0.8) // each)
+    return max(1, min(options.jobs or size.cpus, fitting, cells))
 
 
 def in_order(cells: list[Cell], definitions: Definitions, expected: dict[str, float]) -> list[Cell]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
-from harness.model.definitions import Hosts
+from harness.model.definitions import Hosts, Retries
 from harness.reading.parsing import parse
 from harness.system.makers import cache_folder
 
@@ -27,15 +29,36 @@ class RunOptions:
     only: dict[str, str] = field(default_factory=dict)
     hosts: str = ""  #: file of the inventory; none where it is empty
 
+    def retries(self, declared: Retries) -> Retries:
+        """How often a cell is tried again: as the matrix says, but for what is named here."""
+        return declared if self.retry_failed is None else declared.model_copy(update={"fail": self.retry_failed})
+
     def plain(self) -> dict[str, Any]:
-        return {
-            "allow_expired": list(self.allow_expired),
-            "no_cache": self.no_cache,
-            "jobs": self.jobs,
-            "only": self.only,
-            "retry_failed": self.retry_failed,
-            "hosts": str(Path(self.hosts).absolute()) if self.hosts else "",
-        }
+        """Every option as JSON values, to be kept with the campaign; without the password of a mirror."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["allow_expired"] = list(self.allow_expired)
+        values["mirror"] = _without_password(self.mirror)
+        values["hosts"] = str(Path(self.hosts).absolute()) if self.hosts else ""
+        return values
+
+    @classmethod
+    def kept(cls, plain: Mapping[str, Any]) -> RunOptions:
+        """The options that ``plain`` gave; what an older harness did not keep is as if it was not named."""
+        values = {each.name: plain[each.name] for each in fields(cls) if each.name in plain}
+        return cls(**{**values, "allow_expired": tuple(values.get("allow_expired", ()))})
+
+    def with_named(self, named: RunOptions) -> RunOptions:
+        """These options, and over them those that ``named`` sets to something else than the default."""
+        default = RunOptions()
+        values = {each.name: getattr(named, each.name) for each in fields(named)}
+        return replace(self, **{name: value for name, value in values.items() if value != getattr(default, name)})
+
+
+def _without_password(address: str) -> str:
+    parts = urlsplit(address)
+    if "@" not in parts.netloc:
+        return address
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def inventory_at(path: str) -> Inventory | None:

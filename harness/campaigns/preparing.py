@@ -21,7 +21,7 @@ def build_base_images(
         InfrastructureError: the engine, the mirror or the disk refuses.
     """
     images = BaseImages(Engine(workspace.id), cache_folder(), mirror)
-    record = Recorder(workspace.journal, workspace.store, "", "", 0)
+    record = Recorder.of_campaign(workspace.journal, workspace.store)
     for architecture in architectures:
         started = time.monotonic()
         images.prepare(system, architecture, record)

@@ -12,7 +12,7 @@ from harness.campaigns import RunOptions
 from harness.cli.gates import print_difference
 from harness.cli.output import print_json
 from harness.cli.progress import progress
-from harness.cli.shared import campaign_in, format_option, workspace_option
+from harness.cli.shared import campaign_in, format_option, hosts_option, inventory_path, workspace_option
 from harness.evidence import Workspace
 
 
@@ -32,17 +32,21 @@ def bundle_command(campaign: str | None, out: Path | None, images: bool, workspa
 @click.argument("bundle", type=click.Path(path_type=Path))
 @workspace_option
 @format_option
+@hosts_option
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the bundle says")
 @click.pass_context
-def replay_command(ctx: click.Context, bundle: Path, workspace: Path, form: str, mirror: str, jobs: int) -> None:
+def replay_command(
+    ctx: click.Context, bundle: Path, workspace: Path, form: str, hosts: Path | None, mirror: str, jobs: int
+) -> None:
     """Run the plan of BUNDLE here, and compare with what it holds.
 
     Exit codes: 0 the same cells and verdicts, 1 not, 130 interrupted.
     """
     place = Workspace(workspace)
     with progress() as shown:
-        done = campaigns.replay(bundle.resolve(), place, RunOptions(mirror=mirror, jobs=jobs), shown)
+        options = RunOptions(mirror=mirror, jobs=jobs, hosts=inventory_path(hosts))
+        done = campaigns.replay(bundle.resolve(), place, options, shown)
     same = done.difference.same_verdicts
     if form == "json":
         print_json(

@@ -13,7 +13,7 @@ from rich.table import Table
 from harness import campaigns
 from harness.attest.serving import serving
 from harness.cli.output import escape, print_json
-from harness.cli.shared import TABLE_WIDTH, format_option
+from harness.cli.shared import TABLE_WIDTH, catalogue_here, format_option
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.machines.placing import by_container, by_vm
@@ -43,7 +43,9 @@ def targets_command(ctx: click.Context) -> None:
 @format_option
 def list_entries(form: str) -> None:
     """List every entry, with how sure its facts are: measured, source, likely, general."""
-    found = [(kind, name, value) for kind in TARGET_KINDS for name, (_, value) in entries(kind).items()]
+    found = [
+        (kind, name, value) for kind in TARGET_KINDS for name, (_, value) in entries(kind, catalogue_here()).items()
+    ]
     if form == "json":
         print_json(
             {
@@ -76,7 +78,7 @@ def list_entries(form: str) -> None:
 @format_option
 def show_entry(name: str, form: str) -> None:
     """Show what is known of NAME (or KIND/NAME), each fact with its certainty and source."""
-    kind, path, value = entry(name)
+    kind, path, value = entry(name, catalogue_here())
     facts = facts_of(value)
     obstacle = obstacle_of(value)
     if form == "json":
@@ -115,10 +117,10 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
 
     Exit codes: 0 NAME can be served here (or none was named), 3 it cannot.
     """
-    cpus, systems = entries("cpu"), entries("os")
+    cpus, systems = entries("cpu", catalogue_here()), entries("os", catalogue_here())
     rows: list[dict[str, Any]] = []
     for kind in TARGET_KINDS:
-        for one, (_, value) in entries(kind).items():
+        for one, (_, value) in entries(kind, catalogue_here()).items():
             rows.append({"kind": kind, "name": one, **_served(value)})
     pairs = [
         {"cpu": c, "os": o, **pair_of(cpu, system)}
@@ -127,7 +129,7 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
         if isinstance(cpu, Cpu) and isinstance(system, Os)
     ]
     if name is not None:
-        kind, _, _ = entry(name)
+        kind, _, _ = entry(name, catalogue_here())
         word = name.rpartition("/")[2]
         rows = [row for row in rows if (row["kind"], row["name"]) == (kind, word)]
         pairs = [pair for pair in pairs if pair.get(kind) == word]
@@ -182,11 +184,11 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
 )
 def build_images(os: str, cpu: tuple[str, ...], mirror: str, workspace: Path) -> None:
     """Build the base images of OS now, so that no campaign waits for them."""
-    _, _, system = entry(f"os/{os}")
+    _, _, system = entry(f"os/{os}", catalogue_here())
     assert isinstance(system, Os)
     if system.obstacle:
         raise UsageError(f"{os} cannot be built: {system.obstacle}", advice="see: harness targets check")
-    known = {name: value for name, (_, value) in entries("cpu").items() if isinstance(value, Cpu)}
+    known = {name: value for name, (_, value) in entries("cpu", catalogue_here()).items() if isinstance(value, Cpu)}
     for one in cpu:
         if one not in known:
             raise UsageError(f"no cpu named {one!r}", advice="see: harness targets list")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import campaigns
+from harness.cli.shared import catalogue_here
 from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Database, Middleware, Policy, Waivers
-from harness.reading.catalogue import Catalogue
 from harness.reading.kinds import KINDS, kind_of_file
 from harness.reading.naming import Names, expired, matrix_axes, names_beside, policy_faults, waiver_faults
 from harness.reading.parsing import parse, validate
@@ -51,7 +51,7 @@ def check(place: Path, today: datetime.date) -> Checked:
 
 
 def _matrix(place: Path, today: datetime.date) -> Checked:
-    definitions, plan = campaigns.plan_of(place)
+    definitions, plan = campaigns.plan_of(place, catalogue_here())
     warnings: tuple[Fault, ...] = ()
     if definitions.matrix.waivers:
         path = definitions.matrix_path.parent / definitions.matrix.waivers
@@ -81,7 +81,7 @@ def _definition(source: Source, kind: str, today: datetime.date) -> Checked:
 
 def _names(path: Path) -> Names:
     """Names that a file may use: those of the matrix beside it, of the catalogue, of suites in folders beside it."""
-    return names_beside(path.parent, _axes_beside(path), Catalogue.standard())
+    return names_beside(path.parent, _axes_beside(path), catalogue_here())
 
 
 def _axes_beside(path: Path) -> dict[str, set[str]] | None:

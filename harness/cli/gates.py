@@ -11,12 +11,11 @@ from rich.console import Console
 from harness import campaigns
 from harness.campaigns import ProvedRecord
 from harness.cli.output import escape, print_json
-from harness.cli.shared import existing, format_option, workspace_option
+from harness.cli.shared import catalogue_here, existing, format_option, workspace_option
 from harness.errors import DefinitionError
 from harness.evidence import Workspace
 from harness.gating import CampaignRecord, Decision, Difference, Finding, compare, decide
 from harness.model.definitions import Policy, Waivers
-from harness.reading.catalogue import Catalogue
 from harness.reading.naming import Names, known_names, policy_faults, waiver_faults
 from harness.reading.parsing import validate
 from harness.reading.source import read_source
@@ -135,7 +134,7 @@ def _names(record: CampaignRecord) -> Names:
             axes.setdefault(axis, set()).add(value)
         for case in cell.cases:
             cases.setdefault(case.suite, set()).add(case.id)
-    return known_names(axes, cases, Catalogue.standard())
+    return known_names(axes, cases, catalogue_here())
 
 
 def _annotated(decision: Decision, kind: str, path: str) -> str:

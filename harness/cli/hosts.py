@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.cli.output import escape, print_json
-from harness.cli.shared import format_option
+from harness.cli.shared import catalogue_here, format_option
 from harness.errors import UsageError
 from harness.hosts.cleaning import clean
 from harness.hosts.inventory import Inventory, fingerprint
@@ -157,7 +157,7 @@ def check_hosts(ctx: click.Context, names: tuple[str, ...], path: Path, form: st
     inventory = inventory_of(path)
     wanted = [inventory.host(name).host for name in names] or [one.host for one in inventory.hosts.hosts]
     with ThreadPoolExecutor(min(AT_ONCE, len(wanted))) as pool:
-        reports = list(pool.map(lambda name: look_at(inventory, name), wanted))
+        reports = list(pool.map(lambda name: look_at(inventory, name, catalogue_here()), wanted))
     good = all(report.good for report in reports)
     if form == "json":
         print_json(

@@ -17,6 +17,7 @@ from harness.cli.checking import Checked, check
 from harness.cli.output import print_json
 from harness.cli.shared import (
     TABLE_WIDTH,
+    catalogue_here,
     existing,
     folder_argument,
     format_option,
@@ -41,7 +42,7 @@ from harness.report import record_schema, render_sarif
 @hosts_option
 def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: bool, hosts: Path | None) -> None:
     """Show every cell of the matrix in FOLDER with its reason, what is covered, and what cannot be."""
-    definitions, plan = campaigns.plan_of(folder, locked=False)
+    definitions, plan = campaigns.plan_of(folder, catalogue_here(), locked=False)
     if write and check:
         raise UsageError("--lock and --check contradict each other", advice="choose one of them")
     if write:

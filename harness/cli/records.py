@@ -15,6 +15,7 @@ from harness.cli.progress import progress
 from harness.cli.shared import (
     VERDICTS,
     campaign_in,
+    catalogue_here,
     commission_option,
     existing,
     format_option,
@@ -46,7 +47,8 @@ def list_command(workspace: Path, form: str) -> None:
         print_json({"campaigns": shown})
         return
     for one in shown:
-        state = one["verdict"] or ("running" if one["running"] else "cut off: harness resume " + str(one["campaign"]))
+        cut_off = f"cut off: harness resume {one['campaign']}"
+        state = "running" if one["running"] else one["verdict"] or cut_off
         click.echo(f"{one['campaign']}  {str(one['created'])[:19]}  {one['matrix']}  {state}")
 
 
@@ -77,7 +79,14 @@ def report_command(campaign: str | None, issuer: str, commission: Path | None, w
     place, identity = campaign_in(workspace, campaign)
     campaigns.verified_view(identity, place)
     with progress() as shown:
-        finished = campaigns.finish(identity, place, shown, close=False, office=Office.of(issuer, commission))
+        finished = campaigns.finish(
+            identity,
+            place,
+            shown,
+            close=False,
+            office=Office.of(issuer, commission),
+            presentation=Presentation.standard(catalogue_here()),
+        )
     if form == "json":
         print_json(finished.summary())
     else:
@@ -95,7 +104,7 @@ def export_command(what: str, campaign: str | None, out: Path, workspace: Path) 
     place, identity = campaign_in(workspace, campaign)
     view = campaigns.verified_view(identity, place)
     if what == "xlsx":
-        data = render_xlsx(view, Presentation.standard().wording())
+        data = render_xlsx(view, Presentation.standard(catalogue_here()).wording())
     elif what == "sarif":
         data = render_campaign_sarif(view).encode()
     else:

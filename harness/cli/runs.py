@@ -12,6 +12,7 @@ from harness.cli.output import print_json
 from harness.cli.progress import progress
 from harness.cli.shared import (
     campaign_in,
+    catalogue_here,
     end,
     folder_argument,
     format_option,
@@ -75,9 +76,9 @@ def run_command(
         hosts=inventory_path(hosts),
     )
     campaigns.inventory_at(options.hosts)
-    campaigns.plan_of(folder)  # a wrong definition must not leave an empty workspace behind
+    campaigns.plan_of(folder, catalogue_here())  # a wrong definition must not leave an empty workspace behind
     with progress() as shown:
-        finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown)
+        finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue_here())
     end(ctx, finished, form)
 
 

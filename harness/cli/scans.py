@@ -12,13 +12,13 @@ import click
 from rich.console import Console
 
 from harness.cli.output import escape, print_json
+from harness.cli.shared import catalogue_here
 from harness.errors import UsageError
 from harness.model.definitions import Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
 from harness.model.plan import Definitions
 from harness.planning import expand
 from harness.presentation import Presentation
-from harness.reading.catalogue import Catalogue
 from harness.reading.entries import entries
 from harness.reading.parsing import parse
 from harness.reading.read import read
@@ -87,7 +87,7 @@ def scan_command(
         click.echo(f"waiver for {one.case} expired on {one.expires}: it accepts nothing", err=True)
     scanned = [str(path) for path in paths] or [str(folder)]
     if html is not None:
-        _write(html, render_scan_html(result, findings, waived, scanned, Presentation.standard()))
+        _write(html, render_scan_html(result, findings, waived, scanned, Presentation.standard(catalogue_here())))
     if sbom is not None:
         _write(sbom, render_sbom(result.components).encode())
     if form == "json":
@@ -111,7 +111,7 @@ def _scan(
     hashes: bool,
 ) -> tuple[ScanResult, list[Waiver], list[Waiver]]:
     """The result, and the waivers that hold today and that do not."""
-    definitions = read(folder) if folder is not None else None
+    definitions = read(folder, catalogue_here()) if folder is not None else None
     waivers = definitions.waivers if definitions is not None else ()
     targets = narrowed(targets_of(definitions) if definitions is not None else None, named)
     if waivers_file is not None:
@@ -149,7 +149,7 @@ def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targ
 
 def shipped_rules() -> tuple[Rule, ...]:
     """The rules of ``suites/static/porting``, the user's own before the built-in ones."""
-    suite = Catalogue.standard().find("suites", "static", "porting")
+    suite = catalogue_here().find("suites", "static", "porting")
     if suite is None:
         raise UsageError("the catalogue lacks suites/static/porting", advice="install the package again")
     return rules_of(suite)
@@ -170,7 +170,7 @@ def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
             "database": dict(matrix.databases),
         }
     else:
-        every = {kind: {name: one for name, (_, one) in entries(kind).items()} for kind in KINDS}
+        every = {kind: {name: one for name, (_, one) in entries(kind, catalogue_here()).items()} for kind in KINDS}
     kept: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for text in named:
         kind, equals, name = text.partition("=")

@@ -16,6 +16,7 @@ from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Result, Verdict
+from harness.reading.catalogue import Catalogue
 
 VERDICTS = {
     Verdict.CONFORMANT: ("通过", "green"),
@@ -63,6 +64,12 @@ def label_of(cell: Cell) -> str:
     return " · ".join(cell.axes[axis] for axis in ("cpu", "os", "database")) + "".join(
         f" · {key}={value}" for key, value in cell.axes.items() if key not in ("cpu", "os", "database")
     )
+
+
+def catalogue_here() -> Catalogue:
+    """What commands look definitions up in: ``targets``, ``suites`` and ``reports`` of the current directory, then
+    what is shipped."""
+    return Catalogue.standard(Path.cwd())
 
 
 def inventory_path(given: Path | None) -> str:

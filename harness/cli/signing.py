@@ -17,6 +17,7 @@ from harness.cli.output import error_console, print_json
 from harness.cli.progress import progress
 from harness.cli.shared import (
     campaign_in,
+    catalogue_here,
     commission_option,
     existing,
     format_option,
@@ -25,6 +26,7 @@ from harness.cli.shared import (
     workspace_option,
 )
 from harness.errors import UsageError
+from harness.presentation import Presentation
 from harness.register.register import REGISTER_FILES, STATES, Register, State
 from harness.signing.keys import KeyStore, PublicKey, trusted
 from harness.signing.succession import followers
@@ -70,7 +72,13 @@ def certify_command(
     signing.check()
     with progress() as shown:
         finished = campaigns.certify(
-            identity, place, signing, shown, Register(register) if register else None, Office.of(issuer, commission)
+            identity,
+            place,
+            signing,
+            shown,
+            Register(register) if register else None,
+            Office.of(issuer, commission),
+            Presentation.standard(catalogue_here()),
         )
     if form == "json":
         print_json(finished.summary())

@@ -6,9 +6,8 @@ import click
 
 from harness.cli import doctor
 from harness.cli.output import print_json
-from harness.cli.shared import format_option
+from harness.cli.shared import catalogue_here, format_option
 from harness.model.definitions import Suite
-from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import parse
 
 
@@ -32,7 +31,7 @@ def doctor_command(ctx: click.Context, form: str) -> None:
 @format_option
 def suites_command(form: str) -> None:
     """List the suites and their cases."""
-    catalogue = Catalogue.standard()
+    catalogue = catalogue_here()
     found = []
     for name in catalogue.suites():
         path = catalogue.find("suites", name, "suite.yaml")

@@ -28,6 +28,13 @@ class Recorder:
     hidden: list[str] = field(default_factory=list)
     token: int = 0
 
+    @classmethod
+    def of_campaign(
+        cls, journal: JournalWriter, store: EvidenceStore, campaign: str = "", *, token: int = 0
+    ) -> Recorder:
+        """Records what belongs to no cell: of a campaign, or of none."""
+        return cls(journal, store, campaign, "", 0, token=token)
+
     def intent(self, kind: str, name: str) -> None:
         self.journal.resource(self.campaign, kind, name, "intent", token=self.token)
 

@@ -36,7 +36,7 @@ class AttemptRecord(Ledger, Protocol):
 class Lab:
     """What all cells of a campaign share. ``say`` shows progress: cell, words."""
 
-    engine: Engine
+    engine: Engine | None  #: None where every cell runs on lab hosts
     provisioners: Mapping[Kind, Provisioner]
     definitions: Definitions
     deployment_suite: Suite

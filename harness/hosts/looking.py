@@ -16,6 +16,7 @@ from harness.hosts.ssh import SshMachine
 from harness.model.attestation import Fact
 from harness.model.definitions import Accelerator, Cpu, Entry, Host, Os
 from harness.model.results import Fidelity
+from harness.reading.catalogue import Catalogue
 from harness.reading.entries import entries
 
 #: Labels whose values name entries of the catalogue.
@@ -37,7 +38,7 @@ class HostReport:
         return not self.trouble and all(fact.holds for fact in self.facts)
 
 
-def look_at(inventory: Inventory, name: str) -> HostReport:
+def look_at(inventory: Inventory, name: str, catalogue: Catalogue | None = None) -> HostReport:
     """Log in, and compare the host with its labels. What goes wrong is told in the report, and never raised.
 
     Raises:
@@ -51,7 +52,7 @@ def look_at(inventory: Inventory, name: str) -> HostReport:
         machine.run("true", timeout=20)
         trip = statistics.median(_timed(machine) for _ in range(3))
         facts += idle_facts(machine, Fidelity(host.fidelity))
-        facts += _labels(machine, host)
+        facts += _labels(machine, host, catalogue)
     except HarnessError as error:
         return HostReport(host=name, facts=tuple(facts), round_trip_ms=trip, trouble=error.message, advice=error.advice)
     finally:
@@ -65,12 +66,12 @@ def _timed(machine: SshMachine | LocalMachine) -> float:
     return (time.monotonic() - started) * 1000
 
 
-def _labels(machine: SshMachine | LocalMachine, host: Host) -> list[Fact]:
+def _labels(machine: SshMachine | LocalMachine, host: Host, catalogue: Catalogue | None) -> list[Fact]:
     found: dict[str, Entry] = {}
     facts: list[Fact] = []
     for kind in KINDS:
         name = host.labels.get(kind)
-        known = entries(kind)
+        known = entries(kind, catalogue)
         if name in known:
             found[kind] = known[name][1]
         elif name is not None or kind != "accelerator":

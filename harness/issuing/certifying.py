@@ -12,6 +12,7 @@ from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
 from harness.issuing.recorded import Step, recorded, recorded_whole
 from harness.issuing.rendering import OUTPUTS, finish, is_certified, row_of
+from harness.presentation import Presentation
 from harness.register.register import PROOF, Register, one_line, proof_text
 from harness.signing.dsse import Envelope
 
@@ -23,6 +24,7 @@ def certify(
     progress: Progress,
     register: Register | None = None,
     office: Office | None = None,
+    presentation: Presentation | None = None,
 ) -> Finished:
     """Render a campaign again and sign what it says; with ``register`` enter it into the issuer's log.
 
@@ -50,7 +52,9 @@ def certify(
                 f"the register knows no certificate {amends.number}, which this one would replace",
                 advice="correct `amends` in the commission",
             )
-    finished = finish(identity, workspace, progress, close=False, signing=signing, office=office)
+    finished = finish(
+        identity, workspace, progress, close=False, signing=signing, office=office, presentation=presentation
+    )
     if register is not None:
         folder = workspace.folder(identity)
         envelope = (folder / ENVELOPES["adaptation"]).read_bytes()

@@ -69,8 +69,9 @@ class Presentation:
     folders: tuple[Path, ...]
 
     @classmethod
-    def standard(cls) -> Presentation:
-        return cls(tuple(root / "reports" for root in Catalogue.standard().roots))
+    def standard(cls, catalogue: Catalogue | None = None) -> Presentation:
+        """The folders ``reports`` of a catalogue; without one, what is shipped."""
+        return cls(tuple(root / "reports" for root in (catalogue or Catalogue.standard()).roots))
 
     def path(self, name: str) -> Path:
         """The file ``name``.

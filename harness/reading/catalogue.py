@@ -10,15 +10,16 @@ import harness
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where definitions are looked for: the user's folder before the built-in one."""
+    """Where definitions are looked for, in this order. It is passed in: nothing asks for the current directory."""
 
     roots: tuple[Path, ...]
 
     @classmethod
     def standard(cls, beside: Path | None = None) -> Catalogue:
+        """What is shipped, and before it what lies in the folder ``beside``: ``targets``, ``suites``, ``reports``."""
         package = Path(harness.__file__).parent
         builtin = package / "_builtin" if (package / "_builtin").is_dir() else package.parent
-        own = [folder for folder in (beside or Path.cwd(),) if folder.resolve() != builtin.resolve()]
+        own = () if beside is None or beside.resolve() == builtin.resolve() else (beside,)
         return cls((*own, builtin))
 
     def find(self, *parts: str) -> Path | None:

@@ -34,7 +34,7 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
                 definition = definition.model_copy(update={"cases": cases_of_rules(rules_of(folder))})
             elif definition.runner == "pytest" and (faults := _complete(definition, folder)):
                 raise DefinitionError(faults)
-        elif (derived := derive_suite(name, folder)) is not None:
+        elif (derived := derive_suite(name, folder, catalogue)) is not None:
             definition = derived
         else:
             continue
@@ -94,7 +94,7 @@ def cases_of_rules(rules: tuple[Rule, ...]) -> tuple[Case, ...]:
     )
 
 
-def derive_suite(name: str, folder: Path) -> Suite | None:
+def derive_suite(name: str, folder: Path, catalogue: Catalogue) -> Suite | None:
     """A suite for a plain folder of pytest files or a locustfile; None where there is neither.
 
     Raises:
@@ -102,7 +102,7 @@ def derive_suite(name: str, folder: Path) -> Suite | None:
     """
     title = name.rstrip("/").rpartition("/")[2]
     if (folder / "locustfile.py").is_file():
-        path = Catalogue.standard().find("suites", "load/http", "suite.yaml")
+        path = catalogue.find("suites", "load/http", "suite.yaml")
         if path is None:
             return None
         return parse(path, Suite).model_copy(update={"suite": name, "title": Text(zh=title, en=title)})
