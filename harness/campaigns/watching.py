@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.issuing.rendering import row_of
-from harness.model.records import FileRow
-from harness.model.results import State
+from harness.model.reasons import reasons_of
+from harness.model.records import AttemptRow, FileRow
+from harness.model.results import Observation, State, Verdict
 
 
 def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
@@ -21,6 +23,7 @@ def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
     row = row_of(workspace.journal, identity)
     last = {attempt.cell: attempt for attempt in workspace.journal.attempts(identity)}
     since = workspace.journal.state_times(identity)
+    observations = workspace.journal.observations(identity)
     cells = []
     for cell in row.plan["cells"]:
         attempt = last.get(cell["id"])
@@ -34,12 +37,23 @@ def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
                 "since": since.get(cell["id"]),
                 "attempt": attempt.number if attempt is not None else 0,
                 "verdict": attempt.verdict.value if done and attempt and attempt.verdict is not None else None,
+                "message": attempt.message if attempt is not None else "",
+                "reasons": list(_reasons(attempt, observations)),
             }
         )
     running = workspace.alive(identity)
     state = "running" if running else "finished" if row.finished else "cut off"
     counts = Counter(cell["verdict"] or cell["state"] for cell in cells)
     return {"campaign": identity, "matrix": row.matrix, "state": state, "counts": dict(counts), "cells": cells}
+
+
+def _reasons(
+    attempt: AttemptRow | None, observations: Mapping[tuple[str, int], Sequence[Observation]]
+) -> tuple[str, ...]:
+    """What did not pass so far in an attempt, of a cell that may still run."""
+    if attempt is None or attempt.verdict is Verdict.CONFORMANT:
+        return ()
+    return reasons_of(observations.get((attempt.cell, attempt.number), ()))
 
 
 def cancel(identity: str, workspace: Workspace, *, now: bool) -> str:

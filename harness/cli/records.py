@@ -10,7 +10,7 @@ from rich.console import Console
 
 from harness import campaigns
 from harness.campaigns import Finished, Office
-from harness.cli.output import error_console, print_json
+from harness.cli.output import error_console, escape, print_json
 from harness.cli.progress import progress
 from harness.cli.shared import (
     VERDICTS,
@@ -134,8 +134,11 @@ def status_command(campaign: str | None, workspace: Path, form: str) -> None:
         style = VERDICTS[Verdict(verdict)][1] if verdict else "cyan" if cell["state"] != "queued" else "dim"
         console.print(
             f"{cell['short']}  {' · '.join(cell['axes'].values())}  [{style}]{state}[/]"
-            f"{'  attempt ' + str(cell['attempt']) if cell['attempt'] > 1 else ''}"
+            f"{'  attempt ' + str(cell['attempt']) if cell['attempt'] > 1 else ''}",
+            soft_wrap=True,
         )
+        for reason in cell["reasons"]:
+            console.print(f"          {escape(reason)}", style="dim", soft_wrap=True)
     counts = ", ".join(f"{count} {word}" for word, count in status["counts"].items())
     console.print(f"{status['campaign']}: {status['state']}; {counts}")
     if status["state"] == "cut off":

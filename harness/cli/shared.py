@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import click
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from harness.campaigns import Finished, latest
@@ -132,14 +134,20 @@ def print_table(finished: Finished, console: Console) -> None:
             f"{deployed:.1f} s" if deployed is not None else "-",
             f"{total:.1f} s" if total is not None else "-",
         )
-    # Wide enough for every column: a folded table cannot be read, a long line can.
-    wide = console if console.width >= TABLE_WIDTH else Console(file=console.file, width=TABLE_WIDTH, highlight=False)
-    wide.print(table)
+    print_whole(table, console)
     console.print("p/f/e/s/m: pass 通过 / fail 不通过 / error 未完成 / skip 跳过 / miss 未执行", style="dim")
     for cell in view.cells:
-        if cell.message:
-            label = " · ".join(filter(None, (*(cell.axes[axis] for axis in ("cpu", "os", "database")), cell.further)))
-            console.print(f"{label}: {escape(cell.message)}", style=VERDICTS[cell.verdict][1])
+        label = " · ".join(filter(None, (*(cell.axes[axis] for axis in ("cpu", "os", "database")), cell.further)))
+        for reason in cell.reasons:
+            console.print(f"{escape(label)}: {escape(reason)}", style=VERDICTS[cell.verdict][1], soft_wrap=True)
+
+
+def print_whole(table: Table, console: Console) -> None:
+    """Print a table as wide as it is, in a file too: a folded or cut table cannot be read, a long line can."""
+    unbounded = Console(file=io.StringIO(), width=10_000)
+    width = max(console.width, Measurement.get(unbounded, unbounded.options, table).maximum)
+    plain = Console(file=console.file, width=width, highlight=False, force_terminal=console.is_terminal)
+    plain.print(table, soft_wrap=False, no_wrap=True, crop=False)
 
 
 def print_outputs(finished: Finished, console: Console) -> None:

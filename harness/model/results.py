@@ -122,6 +122,11 @@ class Observation:
     measurements: tuple[Measurement, ...] = ()
     evidence: tuple[str, ...] = field(default=())
 
+    @property
+    def label(self) -> str:
+        """How it is named in a list of reasons."""
+        return self.case
+
     def __post_init__(self) -> None:
         needs_cause = self.result in (Result.ERROR, Result.MISS)
         if needs_cause and self.cause is None:

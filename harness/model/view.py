@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.definitions import Text
+from harness.model.reasons import reasons_of
 from harness.model.results import Cause, Fidelity, Measurement, Result, SkipReason, Verdict
 
 
@@ -49,6 +50,11 @@ class CaseView:
     evidence: tuple[FileView, ...]
     #: Of a static case: files with findings that count against it, which waivers may name.
     against: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How it is named in a list of reasons."""
+        return self.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +113,20 @@ class CellView:
         return tuple(
             c for c in self.cases if c.fidelity is Fidelity.STATIC and c.result is Result.PASS and not c.detail
         )
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason of a cell that is not conformant; what decides nothing on this target is left out."""
+        own = (self.message,) if self.message else ()
+        if self.verdict not in (Verdict.NONCONFORMANT, Verdict.INCONCLUSIVE):
+            return own
+        waived = {(waiver["suite"], waiver["case"]) for waiver in self.waived}
+        cases = [case for case in self.cases if case.decides and (case.suite, case.id) not in waived]
+        covered = self.verdict is Verdict.NONCONFORMANT or any(
+            self.message.startswith((f"{case.id} ", *case.detail.strip().splitlines()[:1])) for case in cases
+        )
+        of_cases = reasons_of(cases)
+        return of_cases if of_cases and covered else (*own, *of_cases)
 
     def count(self, result: Result) -> int:
         return sum(1 for case in self.cases if case.result is result)

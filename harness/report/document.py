@@ -240,6 +240,7 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "emulator": cell.fact("emulator"),
         "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity),
         "message": cell.message,
+        "reasons": list(cell.reasons),
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
         "counts": [cell.count(result) for result in Result],
         "deployed": _seconds(cell.seconds.get("deployed")),

@@ -34,12 +34,12 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
             "",
             f"**记录未通过核验，不可采信 the record does not verify, do not rely on it**: {_text(view.unverified)}",
         ]
-    told = []
+    details: list[str] = []
     for cell in view.cells:
-        if cell.message:
-            told.append(f"- **{_text(' · '.join(cell.axes.values()))}**: {_text(cell.message)}")
-    if told:
-        lines += ["", "### 说明 details", "", *told]
+        name = _text(" · ".join(cell.axes.values()))
+        details += [f"- **{name}**: {_text(reason)}" for reason in cell.reasons]
+    if details:
+        lines += ["", "### 说明 details", "", *details]
     return "\n".join(lines) + "\n"
 
 

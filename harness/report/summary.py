@@ -27,6 +27,7 @@ def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, A
                 "verdict": cell.verdict.value,
                 "cause": cell.cause.value if cell.cause is not None else None,
                 "message": cell.message,
+                "reasons": list(cell.reasons),
                 "attempts": len(cell.attempts),
                 "unsteady": cell.unsteady,
                 "cases": {result.value: cell.count(result) for result in Result},

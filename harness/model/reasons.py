@@ -1,0 +1,42 @@
+"""Why a cell has its verdict: every case that did not pass, those with one reason together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from harness.model.results import Cause, Result
+
+#: Characters of a reason; the evidence has the rest.
+LONGEST = 400
+#: Results that want a reason, in the order in which they are told.
+WORST = (Result.FAIL, Result.ERROR, Result.MISS)
+
+
+class Seen(Protocol):
+    """What is needed of a case."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def result(self) -> Result: ...
+    @property
+    def cause(self) -> Cause | None: ...
+    @property
+    def detail(self) -> str: ...
+
+
+def reasons_of(cases: Iterable[Seen]) -> tuple[str, ...]:
+    """A line a reason: ids, result, cause, and the words, on one line and cut; failures first."""
+    groups: dict[tuple[Result, Cause | None, str], list[str]] = {}
+    for case in cases:
+        if case.result in WORST:
+            words = " ".join(case.detail.split())
+            words = words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
+            groups.setdefault((case.result, case.cause, words), []).append(case.label)
+    ordered = sorted(groups.items(), key=lambda group: WORST.index(group[0][0]))
+    return tuple(
+        f"{', '.join(labels)}: {result.value}{f' ({cause.value})' if cause is not None else ''}"
+        f"{f': {words}' if words else ''}"
+        for (result, cause, words), labels in ordered
+    )
