@@ -147,7 +147,7 @@ class Environments:
 
 
 class Images:
-    def __init__(self, *_: Any) -> None: ...
+    def __init__(self, *_: Any, **__: Any) -> None: ...
 
     def is_there(self, *_: Any) -> bool:
         return True

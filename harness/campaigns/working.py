@@ -101,7 +101,14 @@ def _making(job: Job, workspace: Workspace, engine: Engine | None, stop: Stop) -
     provisioners: dict[Kind, Provisioner] = {}
     images = None
     if engine is not None:
-        images = BaseImages(engine, cache_folder(), job.options.mirror, _accepted(job), stop.cancel)
+        images = BaseImages(
+            engine,
+            cache_folder(),
+            job.options.mirror,
+            _accepted(job),
+            stop.cancel,
+            on_wait=lambda holder: stop.progress.note(f"waits / 等待: {holder}"),
+        )
         environments = Environments(
             engine, images, no_cache=job.options.no_cache, cancel=stop.cancel, campaign=job.campaign
         )

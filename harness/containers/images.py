@@ -25,9 +25,10 @@ from harness.errors import ProvisionError, StepTimeout
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.system.canonical import digest_of
-from harness.system.locks import lock
+from harness.system.locks import holder_of, lock
 from harness.system.makers import own_name, runs
 from harness.system.process import Completed, run
+from harness.system.waiting import NOTICE_SECONDS
 
 #: Raised when the way base images are made changes.
 REVISION = 4
@@ -56,7 +57,7 @@ class BaseImages:
     mirror_uri: str = ""
     accepted: dict[str, str] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
-    on_wait: Callable[[str], None] | None = None  #: gets who is waited for
+    on_wait: Callable[[str], None] | None = None  #: gets who is waited for, once a wait has become long
     _mirror: Mirror | None = None
     _broken: dict[str, ProvisionError] = field(default_factory=dict)
 
@@ -147,14 +148,26 @@ class BaseImages:
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """One process and one thread at a time.
+        """One process and one thread at a time; a wait that becomes long is announced, with the holder.
 
         Raises:
-            Canceled: the campaign was stopped while it waited.
+            Canceled: the campaign was stopped meanwhile.
         """
-        holder = f"harness is making {name}"
-        with lock(self.cache / "locks" / name, cancel=self.cancel, holder=holder, on_wait=self.on_wait):
-            yield
+        path = self.cache / "locks" / name
+        notify = self.on_wait or (lambda _holder: None)
+        announced = threading.Timer(NOTICE_SECONDS, lambda: notify(holder_of(path) or name))
+        announced.daemon = True
+
+        def wait_begins(_holder: str) -> None:
+            if announced.ident is None:
+                announced.start()
+
+        try:
+            with lock(path, cancel=self.cancel, holder=f"harness is making {name}", on_wait=wait_begins):
+                announced.cancel()
+                yield
+        finally:
+            announced.cancel()
 
     def name_of(self, system: Os, architecture: str) -> str:
         """Name of a base image, made or not."""

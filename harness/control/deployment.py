@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,6 +47,7 @@ class Deployment:
     machine: Machine
     database: CellDatabase
     middleware: CellServer | None = None
+    cancel: threading.Event = field(default_factory=threading.Event, repr=False)  #: ends long work on the controller
     _control: Control | None = field(default=None, repr=False)
     _known_ends: list[End] = field(default_factory=list, repr=False)  #: that a diagnosis has named
     _answer: str = field(default="", repr=False)  #: what was seen when readiness was last asked

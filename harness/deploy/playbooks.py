@@ -86,7 +86,9 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
         }
         argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]
         try:
-            done = run(argv, timeout=SECONDS * context.factor, env=environment, cwd=file.parent)
+            done = run(
+                argv, timeout=SECONDS * context.factor, env=environment, cwd=file.parent, cancel=deployment.cancel
+            )
         except StepTimeout as error:
             raise ProductFault(
                 f"the playbook {playbook.playbook} did not end: {error.message}",

@@ -36,6 +36,7 @@ class Deploying(Scanning):
             deployment = self.deployment = Deployment.on(
                 context, machines.application, machines.on("database"), machines.on("middleware")
             )
+            deployment.cancel = self.lab.cancel
             self.start_servers(deployment)
             if self.provisioner.kind == "host" and len(machines.of) < len(self.roles):
                 # A server that shares the product's machine is none of what the product must not leave behind.
@@ -97,6 +98,7 @@ class Deploying(Scanning):
             if (of is former) not in controls:
                 context = deployment.context.model_copy(update={"application": of})
                 made = Deployment.on(context, deployment.machine, deployment.database.machine)
+                made = dataclasses.replace(made, cancel=self.lab.cancel)
                 controls[of is former] = dataclasses.replace(made, middleware=deployment.middleware)
             return controls[of is former]
 

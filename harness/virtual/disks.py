@@ -198,6 +198,7 @@ class Disks:
                     f"{int(used * 1.2) + FREE}M",
                 ],
                 timeout=600,
+                cancel=self.environments.cancel,
             )
             if not done.ok:
                 raise ProvisionError(
@@ -225,7 +226,11 @@ class Disks:
                         file.write(chunk)
         finally:
             self.engine.remove_container(name)
-        done = run(["tar", "-xf", str(tar), "-C", str(root), "--numeric-owner", "--exclude=.dockerenv"], timeout=600)
+        done = run(
+            ["tar", "-xf", str(tar), "-C", str(root), "--numeric-owner", "--exclude=.dockerenv"],
+            timeout=600,
+            cancel=self.environments.cancel,
+        )
         tar.unlink()
         if not done.ok:
             raise ProvisionError(f"an image could not be unpacked: {done.text.strip()[-300:]}", advice="free space")
