@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
+import base64
 import fnmatch
 import re
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.control.fault import ProductFault
 from harness.control.packages import PackageState, files_of, state_of
 from harness.control.supervised import RUN
+from harness.errors import InfrastructureError
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
+from harness.system import shell
+
+#: Most files made at run time that are looked at of each kind.
+MAX_MADE = 2000
+#: Where programs and libraries lie: what stays there would still be run or loaded.
+_PROGRAM_PLACES = tuple(f"{root}/{part}" for root in ("", "/usr", "/usr/local") for part in ("bin/", "sbin/", "lib"))
+_PROGRAM_PLACES += ("/opt/", "/usr/libexec/", "/usr/local/libexec/")
+#: Of the kernel, of the machine itself, of the harness, or temporary by its place.
+_NOT_LOOKED_AT = (
+    *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/cache", "/var/lib/dpkg", "/var/lib/apt"),  # noqa: S108
+    *("/var/lib/rpm", "/var/log/harness", "/etc/ld.so.cache", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"),
+)
+
+
+def is_program(path: str) -> bool:
+    """Whether a path is where programs and libraries lie."""
+    return path.startswith(_PROGRAM_PLACES)
+
+
+@dataclass(frozen=True)
+class LinkedFile:
+    """An ELF file: its first 20 bytes, and what ``ldd -r`` prints of it."""
+
+    path: str
+    head: bytes
+    text: str
+
+    @property
+    def machine(self) -> int:
+        """``e_machine`` of its header."""
+        order = "little" if self.head[5] == 1 else "big"
+        return int.from_bytes(self.head[18:20], order)  # type: ignore[arg-type]
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of libraries that are not found."""
+        return re.findall(r"(\S+) => not found", self.text)
+
+    @property
+    def undefined(self) -> set[str]:
+        """Symbols that nothing defines, without their versions."""
+        names = re.findall(r"undefined symbol:? (\S+)", self.text)
+        return {name.split("@")[0].rstrip(",") for name in names}
 
 
 @dataclass(frozen=True)
@@ -26,34 +71,138 @@ class Installation:
         """Files of the product: of its packages, its copied artifacts and its rendered templates."""
         artifacts = self.context.application.artifacts
         own = [a.to for a in artifacts if a.to and a.install == "copy"]
-        folders = " ".join(shlex.quote(a.to) for a in artifacts if a.to and a.install == "archive")
+        folders = " ".join(shell.quote(a.to) for a in artifacts if a.to and a.install == "archive")
         if folders:
-            found = self.machine.run(f"find {folders} -type f -o -type l", timeout=60 * self.context.factor)
-            own += found.out.splitlines()
+            command = f"find {folders} \\( -type f -o -type l \\) -print0; printf 'proof\\0'"
+            done = self.machine.run(command, timeout=60 * self.context.factor)
+            *unpacked, proof = done.out.split("\0")[:-1] or [""]
+            if proof != "proof":
+                raise InfrastructureError(
+                    f"{self.machine.name}: the product's files could not be listed: {done.text[-300:]}",
+                    advice="the machine needs sh and find",
+                )
+            own += unpacked
         own += [t.path for t in self.context.application.templates]
-        if self.context.installed:
-            own += self.existing(files_of(self.machine, self.context.installed, seconds=60 * self.context.factor))
+        own += self.files_of(self.context.installed)
         return sorted(set(own))
+
+    def files_of(self, packages: Sequence[str]) -> list[str]:
+        """Files of installed packages. Raises InfrastructureError where they could not all be looked at."""
+        if not packages:
+            return []
+        return self.existing(files_of(self.machine, packages, seconds=60 * self.context.factor))
 
     def packages(self) -> PackageState:
         """What the package manager says of the product's packages."""
         return state_of(self.machine, self.context.installed, seconds=60 * self.context.factor)
 
-    def existing(self, paths: list[str]) -> list[str]:
-        """Those of ``paths`` that are files (or links) now."""
-        if not paths:
-            return []
-        script = 'while read -r f; do if [ -f "$f" ] || [ -L "$f" ]; then echo "$f"; fi; done'
-        return self.machine.run(script, stdin="\n".join(paths), timeout=60 * self.context.factor).out.splitlines()
+    def existing(self, paths: Sequence[str]) -> list[str]:
+        """Those of ``paths`` that are files (or links) now.
 
-    def linked(self) -> str:
-        """``ldd -r`` of every ELF file of the product; a line ``== PATH`` before each."""
+        Raises:
+            InfrastructureError: they could not all be looked at.
+        """
+        script = 'for f; do if [ -f "$f" ] || [ -L "$f" ]; then printf "%s\\0" "$f"; fi; done'
+        return self._each(script, paths)
+
+    def linked(self) -> list[LinkedFile]:
+        """Every ELF file of the product that can be loaded or run, with what ``ldd -r`` says of it.
+
+        Raises:
+            InfrastructureError: they could not all be looked at.
+        """
         # Only what can be loaded or run is looked at: two processes a file are dear on an emulated target.
         script = (
-            'while read -r f; do case "$f" in *.so|*.so.*) ;; *) [ -x "$f" ] || continue ;; esac; '
-            '[ "$(head -c 4 "$f" 2>/dev/null | tail -c 3)" = ELF ] || continue; echo "== $f"; ldd -r "$f" 2>&1; done'
+            'for f; do case "$f" in *.so|*.so.*) ;; *) [ -x "$f" ] || continue ;; esac; [ -f "$f" ] || continue; '
+            'h=$(od -An -v -tx1 -N20 "$f" | tr -d " \\n"); [ "${h#7f454c46}" != "$h" ] || continue; '
+            'printf "%s\\0%s\\0%s\\0" "$f" "$h" "$(ldd -r "$f" 2>&1)"; done'
         )
-        return self.machine.run(script, stdin="\n".join(self.files()), timeout=120 * self.context.factor).out
+        parts = self._each(f"{self._library_path()}{script}", self.files(), seconds=120)
+        return [
+            LinkedFile(path, bytes.fromhex(head), text) for path, head, text in zip(*[iter(parts)] * 3, strict=True)
+        ]
+
+    def libraries_of(self, program: str) -> list[str]:
+        """``program`` and every library that is loaded with it, as paths.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        done = self.machine.run(
+            f"{self._library_path()}ldd {shell.quote(program)} 2>&1", timeout=60 * self.context.factor
+        )
+        found = re.findall(r"(?:=>|^)\s*(/\S+) \(0x", done.out, re.MULTILINE)
+        return list(dict.fromkeys([program, *found]))
+
+    def _library_path(self) -> str:
+        """Shell text that sets where the product's own environment looks for libraries."""
+        value = self.context.application.environment.get("LD_LIBRARY_PATH")
+        if value is None:
+            return ""
+        text = render(value, self.context.values(), where="environment")
+        return f"export LD_LIBRARY_PATH={shell.quote(text)}; "
+
+    def _each(self, script: str, paths: Sequence[str], *, seconds: float = 60) -> list[str]:
+        """Run ``script`` over ``paths`` as its arguments; gives what it prints, split at NUL.
+
+        A path may hold anything but NUL, the last is not lost, and that all were looked at is proved by a number.
+        """
+        if not paths:
+            return []
+        given = base64.b64encode("".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")).decode()
+        command = shell.quote(f"{script}; printf 'looked %d\\0' $#")
+        done = self.machine.run(
+            f"base64 -d | xargs -0 sh -c {command} sh", stdin=given, timeout=seconds * self.context.factor
+        )
+        parts = done.out.split("\0")[:-1]
+        proofs = [part for part in parts if re.fullmatch(r"looked \d+", part)]
+        if sum(int(proof.split()[1]) for proof in proofs) != len(paths):
+            raise InfrastructureError(
+                f"{self.machine.name}: {len(paths)} files could not all be looked at: {done.text[-300:]}",
+                advice="the machine needs sh, base64, xargs, od and tr",
+            )
+        return [part for part in parts if part not in proofs]
+
+    def usable(self) -> bool:
+        """Whether the machine still runs commands at all."""
+        try:
+            return "usable" in self.machine.run("echo usable | cat", timeout=60 * self.context.factor).out
+        except InfrastructureError:
+            return False
+
+    def still_installed(self) -> list[str]:
+        """Packages of the product that are installed in whole now."""
+        listed = self.packages().listed if self.context.installed else ""
+        return [line.split()[1].split(":")[0] for line in listed.splitlines() if line.startswith("ii ")]
+
+    def own_files(self) -> list[str]:
+        """Files that are the product's without any doubt: of its artifacts, and its templates; not those of packages
+        from the system's repositories. Raises InfrastructureError where they could not all be looked at."""
+        shipped = [name for name in self.context.installed if name not in self.context.application.packages]
+        return Installation(self.context.model_copy(update={"installed": tuple(shipped)}), self.machine).files()
+
+    def made_files(self) -> list[str] | None:
+        """Files that came into being since the machine was started and belong to no package; None where that cannot
+        be asked (a lab host has run for long, and is watched otherwise)."""
+        if self.machine.reference.kind not in ("container", "vm"):
+            return None
+        skipped = " -o ".join(f"-path {path}" for path in _NOT_LOOKED_AT)
+        done = self.machine.run(
+            f"r=/run/.harness-began; touch -d @$(stat -c %Z /proc/1) $r && "
+            f"find / -xdev \\( {skipped} \\) -prune -o \\( -type f -o -type l \\) -cnewer $r "
+            "! -path '*/__pycache__/*' -print0; printf 'proof\\0'; rm -f $r",
+            timeout=120 * self.context.factor,
+        )
+        paths = done.out.split("\0")[:-1]
+        if not paths or paths[-1] != "proof" or not done.ok:
+            return None
+        script = (
+            'for f; do dpkg-query -S "$f" >/dev/null 2>&1 || rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
+        )
+        return (
+            self._each(script, [path for path in paths[:-1] if path.startswith(_PROGRAM_PLACES)][:MAX_MADE])
+            + [path for path in paths[:-1] if not path.startswith(_PROGRAM_PLACES)][:MAX_MADE]
+        )
 
     def plugins(self) -> list[tuple[list[str], str]]:
         """For each declared group of plugins: their files, and the program that loads them."""
@@ -75,6 +224,10 @@ class Installation:
         foreign = self._of_others(new) if shared else set()
         processes = [args for pid, args in new.items() if pid not in foreign]
         table = self.machine.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null", timeout=30).out
+        if "local_address" not in table:
+            raise InfrastructureError(
+                f"{self.machine.name}: its open ports could not be read", advice="the machine needs sh and cat"
+            )
         listening = {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", table)}
         return processes, sorted(listening & set(self.context.application.ports.values()))
 
@@ -84,7 +237,7 @@ class Installation:
         if not processes:
             return set()
         pids, programs = " ".join(map(str, processes)), {args.split()[0] for args in processes.values() if args}
-        paths = " ".join(shlex.quote(program) for program in sorted(programs) if program.startswith("/"))
+        paths = " ".join(shell.quote(program) for program in sorted(programs) if program.startswith("/"))
         done = self.machine.run(
             f"for p in {pids}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "
             "q=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$q/status 2>/dev/null); printf ' %s' $q; done; echo; done\n"

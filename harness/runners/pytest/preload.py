@@ -7,7 +7,6 @@ import testinfra.backend.base
 import testinfra.host
 from _pytest.config import get_config
 
-import harness.runners.elf
 import harness.runners.pytest.plugin
 import harness.runners.pytest.suite_process
 

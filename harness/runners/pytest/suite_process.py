@@ -169,6 +169,7 @@ class Recorder:
             "kind": kind_of(error, call, self._folder),
             "text": shortened(text_of(error, report)),
             "cause": error.cause if isinstance(error, HarnessError) else "",
+            "certain": isinstance(error, ProductFault) and error.certain,
         }
         return report
 
@@ -177,12 +178,13 @@ class Recorder:
         """Every report that pytest counts: of each phase, of each subtest."""
         if self._running is None or report.nodeid != self._running.nodeid:
             return
-        notes = getattr(report, "harness", {"exception": "", "kind": "", "text": "", "cause": ""})
+        notes = dict(getattr(report, "harness", {"exception": "", "kind": "", "text": "", "cause": ""}))
+        certain = notes.pop("certain", False)
         if report.failed and not notes["text"]:
             notes = {**notes, "text": shortened(str(report.longrepr))}
         context = getattr(report, "context", None)
         subtest = "" if context is None else f"{context.msg or 'subtest'} {dict(context.kwargs) or ''}".strip()
-        if notes["kind"] in ("product", "timeout") or notes["cause"] == "infra":
+        if (notes["kind"] in ("product", "timeout") and not certain) or notes["cause"] == "infra":
             self._trouble.append(notes["text"])
         self._tell(
             "report",
