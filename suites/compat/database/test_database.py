@@ -16,7 +16,8 @@ def stored(database, resource, key):
 
 def test_written_stands_in_database(resource, database):
     with resource.made(TEXT) as key:
-        assert stored(database, resource, key) == [TEXT]
+        rows = stored(database, resource, key)
+        assert rows == [TEXT], f"the database holds {rows} in place of {[TEXT]}, which the product acknowledged"
     assert stored(database, resource, key) == [], "the row stays in the database after the delete"
 
 
@@ -35,6 +36,17 @@ def test_survives_database_restart(resource, database, application, settle):
         assert stored(database, resource, key) == [TEXT], "the database lost a committed row at its restart"
         # A product may need a moment to open a new connection; it must do so by itself.
         settle(lambda: TEXT in resource.try_texts(key), what="the product serves the text after the database's restart")
+
+
+def test_acknowledged_survives_kill(resource, database, application, measure):
+    with resource.made(TEXT) as first, resource.made("second text") as second:
+        application.kill()
+        application.start()
+        measure("time to ready after kill", application.wait_ready(), "s")
+        for key, text in ((first, TEXT), (second, "second text")):
+            assert text in resource.try_texts(key), f"the product lost a text that it had acknowledged: {text!r}"
+            rows = stored(database, resource, key)
+            assert rows == [text], f"the database holds {rows} in place of {[text]}, which was acknowledged"
 
 
 def test_rare_characters(resource, database):

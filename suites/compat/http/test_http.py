@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from harness.control.fault import ProductFault
+
 TEXT = "first text"
+#: Clients that write at once, texts of each, and how often a refused one is tried again.
+WRITERS, TURNS, RETRIES = 4, 5, 5
 CHINESE = "信创适配：中文往返测试，全角标点“”……，繁體字與假名カナ"
 
 
@@ -54,3 +62,51 @@ def test_chinese_round_trip(resource):
     with resource.made(CHINESE) as key:
         texts = resource.texts(key)
         assert CHINESE in texts, f"Chinese text came back changed: {texts}"
+
+
+def test_two_resources_stay_apart(resource):
+    """Two resources at once: each keeps its own text, also when the other is changed or deleted."""
+    with resource.made("text of the first") as first:
+        with resource.made("text of the second") as second:
+            assert "text of the first" in resource.texts(first), "the first resource lost its text to the second"
+            assert "text of the second" in resource.texts(second), "the second resource has not its own text"
+            resource.update(second, "the second, changed")
+            assert "text of the first" in resource.texts(first), "a change of the second resource changed the first"
+        assert "text of the first" in resource.texts(first), "the delete of the second resource took the first"
+        status = resource.try_read(second).status_code
+        assert status in resource.gone, f"the deleted one of two resources is still there: status {status}"
+
+
+def test_concurrent_writers(resource, target, measure):
+    """Several clients write at the same time, each its own resource: what was acknowledged is what is read."""
+    started = threading.Barrier(WRITERS)
+
+    def write(number):
+        acknowledged, refused = {}, 0
+        started.wait(timeout=30)
+        for turn in range(TURNS):
+            key, text = resource.fresh_key(), f"writer {number}, text {turn}"
+            for _ in range(RETRIES):  # a product may ask a client to come back, as SQLite's lock does
+                answer = resource.attempt("create", key, text)
+                if answer.status_code in resource.definition.create.status:
+                    acknowledged[key] = text
+                    break
+                refused += 1
+                time.sleep(0.1 * target.factor)
+            else:
+                raise ProductFault(
+                    f"create was refused {RETRIES} times while others wrote: status {answer.status_code}: "
+                    f"{answer.text[:300]}",
+                    f"并发写入时新建被拒绝 {RETRIES} 次：状态 {answer.status_code}",
+                )
+        return acknowledged, refused
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        written = list(pool.map(write, range(WRITERS)))
+    texts = {key: text for acknowledged, _ in written for key, text in acknowledged.items()}
+    wrong = {key: resource.try_texts(key) for key, text in texts.items() if text not in resource.try_texts(key)}
+    for key in texts:
+        resource.attempt("delete", key)
+    measure("concurrent writes", len(texts), "1")
+    measure("refused and repeated", sum(refused for _, refused in written), "1")
+    assert not wrong, f"texts that concurrent writers wrote came back wrong, or not at all: {wrong}"
