@@ -362,6 +362,16 @@ class Deployment:
         text = self.machine.run(_MEMORY, timeout=30).out
         return any(int(count) > 0 for count in re.findall(r"^oom_kill (\d+)", text, re.MULTILINE))
 
+    def terms_of_ready(self) -> str:
+        """The limit of readiness in words: which factor was used, and where it comes from."""
+        seconds, factor, declared = (
+            self.context.application.ready.seconds,
+            self.context.factor,
+            self.context.declared_factor,
+        )
+        origin = "as declared" if factor == declared else f"as measured; declared is {declared:g}"
+        return f"the limit is {seconds * factor:.1f} s ({seconds:g} s x {factor:g}, {origin})"
+
     def _never_ready(self, limit: float, deadline: Deadline) -> ProductFault:
         """What was seen instead of readiness; it is asked for a little longer, to know whether it only comes late."""
         seen = self._answer
@@ -373,9 +383,8 @@ class Deployment:
         else:
             over = deadline.passed - limit
             return ProductFault(
-                f"it got ready, but {over:.1f} s after its limit of {limit:.0f} s (ready.seconds, times the target's "
-                f"factor {self.context.factor:g})",
-                f"已就绪，但比限定的 {limit:.0f} 秒晚了 {over:.1f} 秒（ready.seconds × 系数 {self.context.factor:g}）",
+                f"it got ready, but {over:.1f} s too late: {self.terms_of_ready()}",
+                f"已就绪，但晚了 {over:.1f} 秒：限时 {limit:.1f} 秒",
                 self.log(),
             )
         where, where_zh = explained(listeners(self.control.listening()), self.context.application.ports.values())

@@ -23,7 +23,6 @@ Step = Callable[[Deployment], float | None]
 #: Of a product that is installed anew.
 STEPS = ("configure", "schema", "start", "ready")
 #: A product that is not ready in time is watched for so much longer: late is another fault than never.
-LATE_SECONDS = 30.0
 
 
 def deploy(
@@ -42,7 +41,7 @@ def deploy(
         "configure": configure,
         "schema": _schema,
         "start": start,
-        "ready": ready,
+        "ready": lambda d: d.wait_ready(),
         "stays": lambda d: d.demand_no_end(),
         **(further or {}),
     }
@@ -69,45 +68,6 @@ def deploy(
         yield Observation(**base, result=Result.PASS, seconds=spent, measurements=measured, detail=slow)
 
 
-def ready(deployment: Deployment) -> float:
-    """Wait until the product serves; gives the seconds.
-
-    Raises:
-        ProductFault: it ended, came too late, or never came.
-        InfrastructureError: the machine does not answer.
-    """
-    started = time.monotonic()
-    try:
-        return deployment.wait_ready()
-    except ProductFault as fault:
-        if not deployment.running() and not deployment.is_ready():
-            raise
-        limit = _limit_of_ready(deployment)
-        try:
-            wait_until(deployment.is_ready, seconds=min(limit, LATE_SECONDS), what="late readiness", interval=0.2)
-        except StepTimeout:
-            raise fault from None
-        seconds = time.monotonic() - started
-        terms = _terms_of_ready(deployment)
-        raise ProductFault(
-            f"it got ready late: after {seconds:.1f} s; {terms}",
-            f"就绪过晚：{seconds:.1f} 秒后才就绪，限时 {limit:.1f} 秒",
-            deployment.log(),
-        ) from fault
-
-
-def _limit_of_ready(deployment: Deployment) -> float:
-    return deployment.context.application.ready.seconds * deployment.context.factor
-
-
-def _terms_of_ready(deployment: Deployment) -> str:
-    """The limit in words: which factor was used, and where it comes from."""
-    context = deployment.context
-    seconds, factor, declared = context.application.ready.seconds, context.factor, context.declared_factor
-    origin = "as declared" if factor == declared else f"as measured; declared is {declared:g}"
-    return f"the limit is {seconds * factor:.1f} s ({seconds:g} s x {factor:g}, {origin})"
-
-
 def _beyond_declared(deployment: Deployment, seconds: float) -> str:
     """Why a product that was ready in time by the measured factor was late by the declared; empty where it was not."""
     context = deployment.context
@@ -116,7 +76,7 @@ def _beyond_declared(deployment: Deployment, seconds: float) -> str:
         return ""
     return (
         f"ready after {seconds:.1f} s, later than the declared {declared:.1f} s, on a machine that was slower than "
-        f"declared: {_terms_of_ready(deployment)}"
+        f"declared: {deployment.terms_of_ready()}"
     )
 
 

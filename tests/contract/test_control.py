@@ -272,7 +272,7 @@ def test_a_product_that_gets_ready_late_is_said_to_be_late(deploy: Deploy) -> No
     )
     product.machine.run("rm -f /tmp/ready")
     product.start()
-    with pytest.raises(ProductFault, match=r"it got ready, but \d\.\d s after its limit of 1 s"):
+    with pytest.raises(ProductFault, match=r"it got ready, but \d\.\d s too late: the limit is 1\.0 s"):
         product.wait_ready()
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.control.deployment import Deployment, Diagnosis
 from harness.control.fault import ProductFault
-from harness.deploy import deploy, steps
+from harness.deploy import deploy
 from harness.execution.cell import demanded
 from harness.model.definitions import Case
 from harness.model.results import Cause, Observation, Result
@@ -32,10 +33,10 @@ SUITE: Any = SimpleNamespace(suite="deployment", cases=(case("ready"),))
 
 
 class Product:
-    """A deployment whose product serves at some moment: ``seconds`` in time, or only after ``looks`` late looks."""
+    """A deployment whose product serves after some seconds, or never."""
 
-    def __init__(self, seconds: float | None, *, looks: int = 0, runs: bool = True, **context: Any) -> None:
-        self.seconds, self.looks, self.runs = seconds, looks, runs
+    def __init__(self, seconds: float | None, **context: Any) -> None:
+        self.seconds = seconds
         ready = SimpleNamespace(seconds=10)
         values = {"factor": 1.5, "declared_factor": 1.0, "emulated": False, **context}
         self.context = SimpleNamespace(application=SimpleNamespace(ready=ready), **values)
@@ -45,35 +46,18 @@ class Product:
             raise ProductFault("it runs but never got ready", "…")
         return self.seconds
 
-    def running(self) -> bool:
-        return self.runs
+    def diagnose(self, _: str) -> Diagnosis:
+        return Diagnosis("", "")
 
-    def is_ready(self) -> bool:
-        self.looks -= 1
-        return self.looks == 0
-
-    def log(self) -> str:
-        return ""
-
-    def lab_trouble(self) -> None:
-        return None
-
-    def limit_reached(self) -> str:
-        return ""
-
-    def harness_limit(self, _: ProductFault) -> None:
-        return None
+    def terms_of_ready(self) -> str:
+        context: Any = self
+        return Deployment.terms_of_ready(context)
 
 
 def observe(product: Product) -> Observation:
     deployment: Any = product
     (seen,) = deploy(deployment, SUITE, ["ready"])
     return seen
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "LATE_SECONDS", 0.5)
 
 
 def test_in_time_by_the_declared_limit_is_a_pass_without_words() -> None:
@@ -94,15 +78,10 @@ def test_on_an_emulated_target_the_measured_factor_counts_and_is_said() -> None:
     assert "(10 s x 14.8, as measured; declared is 6)" in seen.detail
 
 
-def test_late_is_told_from_never() -> None:
-    late = observe(Product(None, looks=2))
-    assert late.result is Result.FAIL
-    assert "it got ready late: after 0." in late.detail
-    assert "the limit is 15.0 s" in late.detail
+def test_never_is_a_failure() -> None:
     never = observe(Product(None))
+    assert never.result is Result.FAIL
     assert never.detail.startswith("it runs but never got ready")
-    gone = observe(Product(None, runs=False))
-    assert gone.detail.startswith("it runs but never got ready")
 
 
 def test_a_limit_that_is_demanded_is_a_failure_when_it_is_missed() -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.control.ends import End
 from harness.control.fault import ProductFault
 from harness.model.definitions import Case, LoadProfile, Suite
 from harness.model.plan import LocatedSuite
@@ -261,6 +262,9 @@ class Lab:
 
     def ensure_running(self) -> None: ...
     def exit_code(self) -> None: ...
+    def unasked_ends(self) -> list[End]:
+        return []
+
     def lab_trouble(self) -> str | None:
         return self.trouble
 

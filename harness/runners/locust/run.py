@@ -52,9 +52,13 @@ def run_locust(
     crashed: ProductFault | None = None
     try:
         deployment.ensure_running()
+        before = deployment.unasked_ends()
         outcome = _drive(suite, profile, deployment, ledger, cancel)
         code = deployment.exit_code()
         crashed = deployment.ended(code) if code is not None else None
+        fresh = [end for end in deployment.unasked_ends() if end not in before]
+        if crashed is None and fresh:  # what manages it on the machine has started it again
+            crashed = deployment.unasked(fresh)
         trouble = trouble_of(outcome, profile, crashed)
     except ProductFault as fault:
         trouble = Trouble(Result.FAIL, None, f"{fault}\n{fault.log}")
