@@ -10,6 +10,7 @@ from typing import Literal
 
 import httpx
 
+from harness.attest.emulation import Sign, emulator_trouble
 from harness.containers.machine import ContainerMachine
 from harness.control import ending
 from harness.control.ends import End, words
@@ -18,7 +19,7 @@ from harness.control.limits import HarnessLimit, full_of_processes, harness_limi
 from harness.control.listening import explained, listeners
 from harness.control.protocol import Control, control_of
 from harness.control.servers import CellDatabase, CellServer
-from harness.errors import HarnessError, StepTimeout
+from harness.errors import HarnessError, InfrastructureError, StepTimeout
 from harness.machines.opening import open_machine
 from harness.model.context import Access, CellContext
 from harness.model.machine import Machine, MachineReference
@@ -349,13 +350,23 @@ class Deployment:
         return None
 
     def ended(self, code: int) -> ProductFault:
-        """What an exit status of the present start means, told in both languages."""
+        """What an exit status of the present start means, told in both languages.
+
+        Raises:
+            InfrastructureError: the emulator says that it failed itself.
+        """
         context = self.context
         label = f"{context.axes.get('cpu', '')} ({context.qemu_cpu or context.architecture})"
         memory = code == 137 and (any(end.memory for end in self.unasked_ends()[-1:]) or self.out_of_memory())
         left = self.control.left() if code == 0 else []
         limit = context.application.limits.memory
-        return ending.explained(code, self.log(), cpu=label, memory_limit=limit, memory=memory, left=left)
+        log = self.log()
+        trouble = emulator_trouble(log) if context.emulated else None
+        if trouble is not None and trouble.sign is Sign.EMULATOR:
+            raise InfrastructureError(
+                str(trouble), advice="try it in a virtual machine (prefer: [vm]) or on a host of that kind"
+            )
+        return ending.explained(code, log, cpu=label, memory_limit=limit, memory=memory, left=left)
 
     def out_of_memory(self) -> bool:
         """Whether the kernel killed something in the product's container for memory."""

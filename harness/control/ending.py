@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 
+from harness.attest.emulation import emulator_trouble
 from harness.control.ends import End, signal_name
 from harness.control.fault import ProductFault
 
@@ -52,9 +53,12 @@ def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool,
         )
     if code > 128:
         number = code - 128
+        emulated = emulator_trouble(log) is not None
         return ProductFault(
-            f"it died with signal {number} ({signal_name(number)})",
-            f"进程因信号 {number}（{signal_name(number)}）终止",
+            f"it died with signal {number} ({signal_name(number)})"
+            + ("; seen under emulation only: see whether it does so in a virtual machine or on hardware" * emulated),
+            f"进程因信号 {number}（{signal_name(number)}）终止"
+            + "；仅在模拟环境下出现，请在虚拟机或真机上确认" * emulated,
             log,
         )
     return ProductFault(f"it exited at once with status {code}", f"进程立即退出，状态码 {code}", log)

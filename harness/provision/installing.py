@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.attest.architecture import NAMES
+from harness.attest.emulation import emulator_trouble
 from harness.errors import DeploymentError, InfrastructureError, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
@@ -162,6 +163,14 @@ class Installer:
                 log=log,
                 cause="infra",
                 advice="free space on the disk of engine or host, then: harness resume",
+            )
+        if (trouble := emulator_trouble(text)) is not None:
+            return InstallFailed(
+                f"{title}: {trouble}",
+                step=title,
+                log=log,
+                cause="infra",
+                advice="try it in a virtual machine (prefer: [vm]) or on a host of that kind",
             )
         if missing := re.search(
             r"(?:Unable to locate package|Unable to find a match:|Package) (\S+?)"

@@ -1,0 +1,57 @@
+"""What QEMU itself says on standard error when it, or a program that it emulates, comes to a bad end.
+
+Two kinds of words, and they differ in what they show:
+
+- ``EMULATOR``: QEMU met something that it cannot do, or broke one of its own assertions. On hardware this would not
+  have happened: it is a limit of the emulated target.
+- ``PROGRAM``: an emulated program got a signal that nothing caught. The program may be broken, and so may its
+  translation: from here nobody can tell. SIGILL is left out: the declared CPU class lacks that instruction.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+_OWN = re.compile(
+    r"(?:qemu(?:-[a-z0-9_]+)?(?:-static)?: (?:unsupported syscall|unhandled cpu exception|unknown syscall|"
+    r"could not|cannot|unable to|internal error|fatal)[^\n]*"
+    r"|(?:Bail out! )?ERROR:[^\n]*(?:accel/tcg|linux-user|tcg/|target/)[^\n]*"
+    r"|\*\*\nERROR:[^\n]*assertion failed[^\n]*)",
+    re.IGNORECASE,
+)
+_SIGNAL = re.compile(r"qemu: uncaught target signal (\d+)(?: \(([^)\n]*)\))?")
+#: SIGILL, and those that somebody sent: SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGALRM, SIGTERM.
+_TOLD_BY_OTHERS = {1, 2, 4, 9, 13, 14, 15}
+
+
+class Sign(enum.Enum):
+    """Whose end it was."""
+
+    EMULATOR = "emulator"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What QEMU said, and what that shows."""
+
+    sign: Sign
+    words: str
+
+    def __str__(self) -> str:
+        if self.sign is Sign.EMULATOR:
+            return f"the emulator failed ({self.words}): a limit of the emulated target"
+        return f"a program died under the emulator ({self.words}): seen under emulation only"
+
+
+def emulator_trouble(text: str) -> Trouble | None:
+    """QEMU's own words in what was printed; None where there are none. The emulator's own failure goes before."""
+    own = _OWN.search(text)
+    if own is not None:
+        return Trouble(Sign.EMULATOR, " ".join(own[0].split())[:200])
+    for match in _SIGNAL.finditer(text):
+        if int(match[1]) not in _TOLD_BY_OTHERS:
+            return Trouble(Sign.PROGRAM, match[0][:200])
+    return None
