@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from harness.attest.architecture import Emulator
@@ -89,6 +90,8 @@ class Attempt:
         self.roles: tuple[Role, ...] = ()
         self.made_of: dict[str, Environment] = {}  #: by role
         self.check_machines: Callable[[], None] = lambda: None
+        self.disturbances: Callable[[float], Sequence[str]] = lambda _since: ()
+        self.step_began = time.time()  #: seconds since 1970
         self.ran_before: tuple[int, ...] = ()
         self.deployment: Deployment | None = None
         self.began = time.monotonic()
@@ -144,8 +147,27 @@ class Attempt:
         }
 
     def observe(self, *seen: Observation) -> None:
+        seen = self.blamed(seen)
         self.record.observe(*seen)
         self.seen |= {(one.suite, one.case): one for one in seen}
+
+    def blamed(self, seen: tuple[Observation, ...]) -> tuple[Observation, ...]:
+        """A failure in whose step the laboratory disturbed the machines says nothing of the product."""
+        if not any(one.result is Result.FAIL for one in seen):
+            return seen
+        try:
+            words = "; ".join(self.disturbances(self.step_began))
+        except HarnessError as error:
+            words = error.message
+        if not words:
+            return seen
+        self.record.event("disturbed", message=words)
+        return tuple(
+            dataclasses.replace(one, result=Result.ERROR, cause=Cause.INFRA, detail=f"{words}; then: {one.detail}")
+            if one.result is Result.FAIL
+            else one
+            for one in seen
+        )
 
     def observe_step(self, test: str, result: Result, **more: Any) -> None:
         case = next(case for case in self.lab.deployment_suite.cases if case.test == test)
@@ -164,6 +186,7 @@ class Attempt:
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         started = time.monotonic()
+        self.step_began = time.time()
         try:
             yield
         finally:

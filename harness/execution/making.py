@@ -158,6 +158,7 @@ class Making(Attempt):
             if machines.fidelity is not None:
                 self.found_as(machines.fidelity)
             self.check_machines = machines.check
+            self.disturbances = machines.disturbances
             self.ran_before = tuple(machines.application.processes()) if self.provisioner.kind != "container" else ()
             return machines
 

@@ -62,6 +62,8 @@ class Machines:
     check: Callable[[], None] = lambda: None
     #: What is known of the programs that ran, by role; None where a machine runs its own architecture's alone.
     executions: Callable[[], Mapping[str, Executions]] | None = None
+    #: What was done to the machines from outside since a moment (seconds since 1970), in words.
+    disturbances: Callable[[float], Sequence[str]] = lambda _since: ()
     #: Executable files of another architecture on the machine of a role, with their architecture.
     carried: Callable[[str], Sequence[str]] = lambda _role: ()
 

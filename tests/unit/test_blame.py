@@ -1,0 +1,67 @@
+"""A failure in whose time the laboratory disturbed the machines is the laboratory's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.errors import InfrastructureError
+from harness.execution.attempt import Attempt
+from harness.model.results import Cause, Observation, Result
+
+
+class Recording(Attempt):
+    """An attempt with nothing but what observations need."""
+
+    def __init__(self, words: list[str] | Exception) -> None:
+        self.asked: list[float] = []
+        self.noted: list[str] = []
+        self.step_began = 1000.0
+        self.seen = {}
+        self.record = self  # type: ignore[assignment]
+        self.words = words
+        self.disturbances = self._disturbances
+
+    def _disturbances(self, since: float) -> list[str]:
+        self.asked.append(since)
+        if isinstance(self.words, Exception):
+            raise self.words
+        return self.words
+
+    def event(self, kind: str, **data: Any) -> None:
+        self.noted.append(f"{kind}: {data['message']}")
+
+
+def observed(attempt: Recording, *results: Result) -> list[tuple[Result, Cause | None, str]]:
+    seen = tuple(
+        Observation(case=f"V-{n}", suite="own", result=one, detail="status 500") for n, one in enumerate(results)
+    )
+    return [(one.result, one.cause, one.detail) for one in attempt.blamed(seen)]
+
+
+def test_nothing_is_asked_where_nothing_failed() -> None:
+    attempt = Recording(["the container of application was paused at 10:00:00"])
+    assert observed(attempt, Result.PASS, Result.PASS) == [(Result.PASS, None, "status 500")] * 2
+    assert attempt.asked == []
+
+
+def test_failures_become_the_labs_and_passes_stay() -> None:
+    attempt = Recording(["the container of database was paused at 10:00:00", "only 3 MiB are left"])
+    passed, failed = observed(attempt, Result.PASS, Result.FAIL)
+    assert passed[:2] == (Result.PASS, None)
+    assert failed[:2] == (Result.ERROR, Cause.INFRA)
+    assert failed[2] == "the container of database was paused at 10:00:00; only 3 MiB are left; then: status 500"
+    assert attempt.asked == [1000.0]
+    assert attempt.noted == ["disturbed: the container of database was paused at 10:00:00; only 3 MiB are left"]
+
+
+def test_an_undisturbed_failure_is_the_products() -> None:
+    assert observed(Recording([]), Result.FAIL) == [(Result.FAIL, None, "status 500")]
+
+
+@pytest.mark.parametrize("error", [InfrastructureError("the Docker engine does not answer")])
+def test_an_engine_that_does_not_answer_shows_nothing_of_the_product(error: Exception) -> None:
+    ((result, cause, detail),) = observed(Recording(error), Result.FAIL)
+    assert (result, cause) == (Result.ERROR, Cause.INFRA)
+    assert "does not answer" in detail
