@@ -101,7 +101,7 @@ class Engine:
 class Machine:
     """Every command succeeds; the probe gives what debian-12 on x86-64 would."""
 
-    def __init__(self, engine: Engine, container: str, name: str = "") -> None:
+    def __init__(self, engine: Engine, container: str, name: str = "", **_: Any) -> None:
         self.engine, self.container, self.name = engine, container, name or container
 
     def run(self, command: str, **_: Any) -> Completed:
@@ -123,6 +123,15 @@ class Machine:
 
     def address(self, port: int) -> tuple[str, int]:
         return "127.0.0.1", port
+
+
+class ContainerWatch:
+    """Nobody disturbs a file."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def disturbances(self, _since: float) -> list[str]:
+        return []
 
 
 class ExecutionWatch:
@@ -218,7 +227,12 @@ def install() -> None:
         (runner_module, {"run_pytest": _suite, "run_locust": _load}),
         (
             containers_module,
-            {"ContainerMachine": Machine, "ExecutionWatch": ExecutionWatch, "carried_programs": lambda *_: []},
+            {
+                "ContainerMachine": Machine,
+                "ContainerWatch": ContainerWatch,
+                "ExecutionWatch": ExecutionWatch,
+                "carried_programs": lambda *_: [],
+            },
         ),
     ):
         for name, value in names.items():

@@ -29,6 +29,7 @@ LABEL_ATTEMPT = "harness.attempt"
 LABEL_ROLE = "harness.role"
 #: Name of the process that made it (``harness.system.makers``).
 LABEL_MAKER = "harness.maker"
+LABEL_MEMORY = "harness.memory"  #: of a container: its limit in bytes, as it was made
 
 #: Names of images that the harness makes; no archive of others gives them.
 OWN_IMAGES = ("harness-base:", "harness-env:")
@@ -297,7 +298,7 @@ class Engine:
                 name=name,
                 hostname=alias,
                 **self.waiting(image),
-                labels=labels,
+                labels={**labels, LABEL_MEMORY: str(memory)},
                 init=True,
                 detach=True,
                 network=network,
@@ -366,7 +367,7 @@ class Engine:
         ]
 
     def remove_container(self, name: str) -> bool:
-        """Remove it with everything that runs in it; False where there was none."""
+        """Remove it with everything that runs in it, paused or not; False where there was none."""
         return self._remove(lambda: self.client.containers.get(name).remove(force=True, v=True), f"container {name}")
 
     def remove_network(self, name: str) -> bool:

@@ -11,15 +11,17 @@ import shlex
 import tarfile
 import time
 from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import IO, Any, cast
 
 import docker.errors
 import psutil
 
 from harness.containers.engine import Engine, engine_errors
+from harness.containers.verbs import ContainerVerbs
 from harness.errors import InfrastructureError
 from harness.model.machine import MachineReference, Resources
-from harness.model.verbs import UnsupportedVerbs, Verbs
+from harness.model.verbs import Verb, Verbs, deeds, in_effect
 from harness.provision import posix
 from harness.system import shell
 from harness.system.bounded import MAX_FILE, Bounded
@@ -42,11 +44,12 @@ _GUARD = r'timeout -k $0 $1 sh -c "$2"; r=$?; printf "\\n\\004end\\n" >&2; exit 
 class ContainerMachine:
     """Implements ``harness.model.machine.Machine`` over the engine's exec."""
 
-    def __init__(self, engine: Engine, container: str, name: str = "", began: str = "") -> None:
+    def __init__(self, engine: Engine, container: str, name: str = "", began: str = "", deeds: Path = Path()) -> None:
         self.engine = engine
         self.container = container
         self._name = name or container[:12]
         self._began = began  #: when the engine started it, and its networks
+        self._deeds = deeds  #: where its verbs are noted
         self._listed = -math.inf
         self._seen: dict[int, psutil.Process] = {}
         self._spent: dict[int, float] = {}
@@ -59,16 +62,20 @@ class ContainerMachine:
     def reference(self) -> MachineReference:
         if not self._began:
             self._began = self._state()[0]
-        return MachineReference(kind="container", name=self.name, container=self.container, began=self._began)
+        return MachineReference(
+            kind="container", name=self.name, container=self.container, began=self._began, deeds=self._deeds
+        )
 
     def disturbance(self) -> str:
         """What was done to the container since it was made: restarted, paused, ended, cut off from its network; empty
-        for nothing. The harness does none of that.
+        for nothing, and for what a suite did by a verb.
 
         Raises:
             InfrastructureError: the engine does not answer.
         """
         now, status = self._state()
+        if status == "paused" and Verb.PAUSE in in_effect(deeds(self._deeds), self.name):
+            return ""  # a suite did that
         if status != "running":
             return f"the container {self.name} is {status}: something outside of the harness did that"
         if not self._began or now == self._began:
@@ -212,7 +219,7 @@ class ContainerMachine:
 
     @property
     def verbs(self) -> Verbs:
-        return UnsupportedVerbs()
+        return ContainerVerbs(self.engine, self.container, self.name, self._deeds)
 
     def close(self) -> None:
         """Nothing is open: the engine's connection is shared."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.attest.architecture import Emulator, emulator, host_architecture
 from harness.attest.attestation import attest
 from harness.containers.carried import carried_programs
+from harness.containers.disturbances import ContainerWatch
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.executions import ExecutionWatch
@@ -21,6 +25,7 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment
 from harness.model.results import Fidelity
+from harness.model.verbs import deeds
 from harness.provision.provisioner import Held, Kind, Machines, Names, Role, demand
 from harness.system.waiting import Waiting
 
@@ -91,10 +96,13 @@ class Containers:
         found: dict[str, Machine] = {}
         watches: dict[str, ExecutionWatch] = {}
         labels = (names.campaign, f"{names.cell}-{names.attempt}")
+        notes = Path(tempfile.mkdtemp(prefix="harness-deeds-"))
+        noted = notes / "deeds"
         try:
             ledger.intent("network", stem)
             made.append(("network", stem))
-            ledger.created("network", stem, self.engine.create_network(stem, self.engine.labels(*labels, "")))
+            network = self.engine.create_network(stem, self.engine.labels(*labels, ""))
+            ledger.created("network", stem, network)
             for role in roles:
                 name, environment = f"{stem}-{role.name}", environments[role.name]
                 if environment is None:
@@ -114,11 +122,14 @@ class Containers:
                     ports=role.ports,
                 )
                 ledger.created("container", name, identity)
-                found[role.name] = ContainerMachine(self.engine, identity, role.name)
+                found[role.name] = ContainerMachine(self.engine, identity, role.name, deeds=noted)
                 process = self.engine.first_process(identity)
                 watches[role.name] = ExecutionWatch(identity, process, role.cpu.architecture)
             if self.engine.is_podman and len(found) > 1:
                 self._introduce(found)
+
+            containers = {role: watch.container for role, watch in watches.items()}
+            standing = ContainerWatch(self.engine, containers, network, noted)
 
             def executions() -> dict[str, Executions]:
                 """While the environments were installed, and since."""
@@ -127,12 +138,16 @@ class Containers:
             def carried(role: str) -> list[str]:
                 return carried_programs(self.engine, watches[role].container, watches[role].architecture)
 
-            yield Machines(of=found, executions=executions, carried=carried)
+            yield Machines(of=found, executions=executions, carried=carried, disturbances=standing.disturbances)
         finally:
             for watch in watches.values():
                 watch.close()
+            with contextlib.suppress(HarnessError):
+                for deed in deeds(noted):
+                    ledger.event("deed", **deed.model_dump(mode="json"))
+            shutil.rmtree(notes, ignore_errors=True)
             trouble: list[HarnessError] = []
-            for kind, name in reversed(made):
+            for kind, name in reversed(made):  # what a verb did goes with the container that it was done to
                 try:
                     remove = self.engine.remove_container if kind == "container" else self.engine.remove_network
                     remove(name)

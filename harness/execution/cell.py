@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterable
 
 from harness.control.deployment import Deployment
 from harness.deploy import deploy
@@ -14,8 +15,10 @@ from harness.execution.services import AttemptRecord, Lab
 from harness.judging import Judgement
 from harness.model.definitions import Case
 from harness.model.definitions.runners import RUNNER_KINDS
+from harness.model.machine import Machine
 from harness.model.plan import Cell, LocatedSuite
 from harness.model.results import Cause, Observation, Result, State
+from harness.model.verbs import deeds, in_effect
 from harness.runners.runner import PRODUCT_RUNNERS, Outcome, ProductTask
 
 
@@ -49,7 +52,8 @@ def run_cell(lab: Lab, cell: Cell, record: AttemptRecord) -> Judgement:
                 run.suites(deployment, when="end", alone=False)
                 # Fixtures start a product again that has ended: that is no excuse for the end.
                 run.observe(*deploy(deployment, lab.deployment_suite, ("stays",)))
-                observe_programs(machines, run.target.cpu.architecture, run.observe_step)
+                with run.step("programs"):
+                    observe_programs(machines, run.target.cpu.architecture, run.observe_step)
                 run.collect(deployment)
     return run.close()
 
@@ -76,6 +80,17 @@ def demanded(case: Case, seen: Observation, factor: float) -> Observation:
     return dataclasses.replace(seen, result=Result.FAIL, cause=None, detail=detail)
 
 
+def undo_verbs(machines: Iterable[Machine]) -> None:
+    """Take back what a suite did to machines by a verb and left in effect.
+
+    Raises:
+        InfrastructureError: a machine does not obey.
+    """
+    for machine in machines:
+        if in_effect(deeds(machine.reference.deeds), machine.name):
+            machine.verbs.undo()
+
+
 class _CellRun(Deploying):
     """All stages, and the suites."""
 
@@ -99,7 +114,10 @@ class _CellRun(Deploying):
                 continue
             self.state(State.RUNNING, suite.definition.suite)
             with self.step(suite.definition.suite):
-                seen = self.run_suite(suite, cases, deployment)
+                try:
+                    seen = self.run_suite(suite, cases, deployment)
+                finally:
+                    undo_verbs([deployment.machine, deployment.database.machine])
                 self.check_machines()  # what was seen on a machine that is another's by now says nothing
                 self.observe(*seen.observations)
             self.check_cancel()

@@ -19,7 +19,7 @@ def open_machine(reference: MachineReference) -> Machine:
         InfrastructureError: it is a container, and no engine answers.
     """
     if reference.kind == "container":
-        return ContainerMachine(shared_engine(), reference.container, reference.name, reference.began)
+        return ContainerMachine(shared_engine(), reference.container, reference.name, reference.began, reference.deeds)
     if reference.kind == "local":
         local = LocalMachine(reference.name, reference.mark, deeds=reference.deeds)
         local.peers = dict(reference.peers)

@@ -28,6 +28,7 @@ class MachineReference(BaseModel):
     known_hosts: Path = Path()
     ports: dict[int, int] = {}
     process: int = 0  #: of the emulator, for a virtual machine
+    folder: Path = Path()  #: of the emulator of a virtual machine, with its monitor
     accelerator: str = ""  #: of a virtual machine: tcg, or kvm
     deeds: Path = Path()  #: where the verbs that a suite uses are noted (``harness.model.verbs``)
     peers: dict[str, str] = {}  #: of a lab host: role -> address of the other machines of the cell

@@ -10,6 +10,8 @@ from harness.errors import InfrastructureError
 from harness.hosts.inventory import Connection, Inventory
 from harness.hosts.ssh import SshMachine
 from harness.model.machine import MachineReference, Resources
+from harness.model.verbs import Verbs
+from harness.virtual.verbs import VirtualVerbs
 
 
 class VirtualMachine(SshMachine):
@@ -37,6 +39,10 @@ class VirtualMachine(SshMachine):
                 f"{self.name} does not publish port {port}", advice="declare it under ports in application.yaml"
             )
         return "127.0.0.1", self._reference.ports[port]
+
+    @property
+    def verbs(self) -> Verbs:
+        return VirtualVerbs(self, self._reference.folder, self._reference.deeds)
 
     def _login(self) -> Connection:
         """A machine whose emulator has ended does not come back, so nobody waits for it."""

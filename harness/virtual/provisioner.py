@@ -34,6 +34,7 @@ from harness.system.waiting import Waiting
 from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
 from harness.virtual.machine import VirtualMachine
 from harness.virtual.qemu import Link, Qemu, Shape, free_port
+from harness.virtual.verbs import CABLES
 
 #: Raised when the way snapshots are made changes.
 REVISION = 2
@@ -49,9 +50,8 @@ PROOF_SECONDS = 15.0
 MOMENTS = 8
 #: What kernel and services of the machine itself take, in MiB, beside what the product may use.
 OWN_MEMORY = 192
-#: Servers of a cell by the number of the cable that leads from the product's machine to each: its own end of cable n
-#: is 10.77.n.1, and the server's 10.77.n.2.
-CABLES = ("database", "middleware")
+#: In a machine's folder: the verbs that a suite used on it.
+DEEDS = "deeds"
 
 
 @functools.cache
@@ -322,6 +322,8 @@ class VirtualMachines:
             name=qemu.name,
             hosts=Hosts(hosts=(host,)),
             process=qemu.process.pid,
+            folder=qemu.folder.absolute(),
+            deeds=qemu.folder.absolute() / DEEDS,
             accelerator=qemu.shape.accelerator,
             ports={there: here for there, here in qemu.ports.items() if there != 22},
         )

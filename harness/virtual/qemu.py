@@ -195,22 +195,10 @@ class Qemu:
         Raises:
             InfrastructureError: QEMU does not answer, or says that it failed.
         """
-        answer = ""
         try:
-            with _connected(self.folder / "monitor") as file:
-                _read(file)  # the greeting
-                for request in (
-                    {"execute": "qmp_capabilities"},
-                    {"execute": "human-monitor-command", "arguments": {"command-line": command}},
-                ):
-                    file.write(json.dumps(request).encode() + b"\n")
-                    file.flush()
-                    answer = str(_read(file))
-        except (OSError, ValueError) as error:
-            raise self.trouble(f"the monitor does not answer to {command!r} ({error})") from error
-        if "Error" in answer:
-            raise self.trouble(f"the monitor refused {command!r}: {answer.strip()}")
-        return answer
+            return ask_monitor(self.folder, command)
+        except InfrastructureError as error:
+            raise self.trouble(error.message) from error
 
     def stop(self) -> None:
         """End it at once; nothing of its disk is kept."""
@@ -219,6 +207,32 @@ class Qemu:
                 self.process.kill()
         self.process.wait()
         self._log.close()
+
+
+def ask_monitor(folder: Path, command: str) -> str:
+    """Give a command to the monitor of the QEMU in ``folder``, from any process; gives what it prints.
+
+    Raises:
+        InfrastructureError: QEMU does not answer, or says that it failed.
+    """
+    answer = ""
+    try:
+        with _connected(folder / "monitor") as file:
+            _read(file)  # the greeting
+            for request in (
+                {"execute": "qmp_capabilities"},
+                {"execute": "human-monitor-command", "arguments": {"command-line": command}},
+            ):
+                file.write(json.dumps(request).encode() + b"\n")
+                file.flush()
+                answer = str(_read(file))
+    except (OSError, ValueError) as error:
+        raise InfrastructureError(
+            f"the monitor does not answer to {command!r} ({error})", advice="see console.log in the evidence"
+        ) from error
+    if "Error" in answer or "not found" in answer:
+        raise InfrastructureError(f"the monitor refused {command!r}: {answer.strip()}", advice="see qemu.log")
+    return answer
 
 
 def _cables(links: Sequence[Link]) -> list[str]:
