@@ -56,9 +56,10 @@ class Unit:
         """Length and head of a chain, which nobody else can lengthen until this transaction ends."""
         if campaign not in self._heads:
             found = self._locked(campaign)
-            if found is None:
-                found = (0, self._enter(campaign))
-            self._heads[campaign] = found
+            if found is None and campaign != WORKSPACE:
+                self.head(WORKSPACE)  # who begins a chain holds the workspace's, so it is begun once
+                found = self._locked(campaign)
+            self._heads[campaign] = found or (0, self._enter(campaign))
         return self._heads[campaign]
 
     def _locked(self, campaign: str) -> tuple[int, str] | None:

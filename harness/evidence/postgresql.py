@@ -30,7 +30,10 @@ class PostgreSQL:
                 advice="install it: pip install 'xinchuang-harness[postgresql]'",
             )
         self.place = url.render_as_string(hide_password=True)
-        self.pool = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_size=16, max_overflow=48)
+        # A server that was started again is met with a new connection.
+        self.pool = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"), pool_size=4, max_overflow=28, pool_pre_ping=True
+        )
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:

@@ -159,7 +159,7 @@ def test_many_writers_keep_every_chain(journal: DatabaseJournal, url: str) -> No
     def work(name: int) -> None:
         own = DatabaseJournal(url) if name % 2 else journal
         for n in range(8):
-            own.event("note", {"n": n}, f"c{name % 3}" if name % 3 < 2 else "", f"cell{name}")
+            own.event("note", {"n": n}, ("c0", "c1", "not-opened", "not-opened", "", "c1")[name], f"cell{name}")
         if own is not journal:
             own.close()
 
