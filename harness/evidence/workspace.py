@@ -17,6 +17,7 @@ from harness.evidence.store import EvidenceStore, disk_errors
 #: Names the database of the record; without it the record is a file of the workspace.
 DATABASE = "HARNESS_DATABASE_URL"
 FILE = "journal.sqlite"
+_taken: dict[str, str] = {}
 
 
 class Workspace:
@@ -36,7 +37,7 @@ class Workspace:
             ignore = self.root / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
-        journal = DatabaseJournal(database or os.environ.get(DATABASE, "") or url_of(self.root / FILE))
+        journal = DatabaseJournal(database or _database() or url_of(self.root / FILE))
         one_machine = journal.engine.one_machine
         self.journal: Journal = journal
         self.claims: Claims = DatabaseClaims(
@@ -47,7 +48,7 @@ class Workspace:
     @staticmethod
     def is_at(root: Path) -> bool:
         """Whether something was recorded from this folder before."""
-        return root.is_dir() if os.environ.get(DATABASE) else (root / FILE).is_file()
+        return root.is_dir() if _database() else (root / FILE).is_file()
 
     @property
     def id(self) -> str:
@@ -77,3 +78,13 @@ class Workspace:
     def alive(self, campaign: str) -> bool:
         """Whether a worker works on the campaign now."""
         return self.claims.holder(campaign) is not None
+
+
+def _database() -> str:
+    """URL of the database that the environment names, empty where it names none.
+
+    It holds a password, so it is taken out of the environment: suites and tools are started with what is left there.
+    """
+    if DATABASE in os.environ:
+        _taken[DATABASE] = os.environ.pop(DATABASE)
+    return _taken.get(DATABASE, "")

@@ -13,10 +13,12 @@ import pytest
 
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Recorder, Workspace
+from harness.evidence import workspace as workspace_module
 from harness.evidence.database import DatabaseJournal
 from harness.evidence.sqlite import url_of
 from harness.model.records import CampaignRow
 from harness.model.results import Observation, Result
+from harness.system.process import run
 
 
 @pytest.fixture
@@ -118,3 +120,17 @@ def test_a_killed_process_holds_its_campaign_no_longer(tmp_path: Path) -> None:
     assert [row.campaign for row in workspace.claims.expired()] == ["c1"]
     with workspace.hold("c1") as again:
         assert again.token == 2
+
+
+def test_programs_that_are_started_do_not_see_the_database_s_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_module, "_taken", {})
+    monkeypatch.setenv("HARNESS_DATABASE_URL", url_of(tmp_path / "elsewhere.sqlite"))
+    for _ in range(2):
+        workspace = Workspace(tmp_path / "ws")
+        assert not (tmp_path / "ws" / "journal.sqlite").exists()
+        assert Workspace.is_at(tmp_path / "ws")
+        assert run(["sh", "-c", "echo ${HARNESS_DATABASE_URL:-none}"], timeout=30).out == "none\n"
+        workspace.journal.close()
+    assert (tmp_path / "elsewhere.sqlite").exists()
