@@ -17,14 +17,14 @@ def expected_seconds(journal: JournalReader, cells: Iterable[Cell]) -> dict[str,
     CPU. A cell of which nothing is known is left out; so are attempts that came to no verdict.
     """
     known = journal.timings(NEWEST)
-    found: dict[str, float] = {}
+    expected: dict[str, float] = {}
     for cell in cells:
         for shared in (tuple(cell.axes), ("cpu", "os", "database"), ("cpu", "database"), ("cpu",)):
             took = _took(known, cell, shared)
             if took:
-                found[cell.id] = round(statistics.median(took), 1)
+                expected[cell.id] = round(statistics.median(took), 1)
                 break
-    return found
+    return expected
 
 
 def _took(known: Sequence[tuple[dict[str, str], float]], cell: Cell, shared: Sequence[str]) -> list[float]:
@@ -34,6 +34,6 @@ def _took(known: Sequence[tuple[dict[str, str], float]], cell: Cell, shared: Seq
 def makespan(seconds: Sequence[float], at_once: int) -> float:
     """Seconds until all are done, the longest first on ``at_once`` lanes (Graham 1969: at most 4/3 of the best)."""
     lanes = [0.0] * max(1, at_once)
-    for one in sorted(seconds, reverse=True):
-        lanes[lanes.index(min(lanes))] += one
+    for longest in sorted(seconds, reverse=True):
+        lanes[lanes.index(min(lanes))] += longest
     return max(lanes)

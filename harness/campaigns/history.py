@@ -22,21 +22,22 @@ def flaky_cases(workspace: Workspace) -> list[dict[str, Any]]:
 
     Every attempt of every campaign of the workspace counts; each case with the attempts at which it went which way.
     """
-    seen: dict[tuple[str, str, str, str], list[tuple[str, int, Result]]] = defaultdict(list)
+    runs_of: dict[tuple[str, str, str, str], list[tuple[str, int, Result]]] = defaultdict(list)
     for row in reversed(workspace.journal.campaigns()):
         suites = {name: suite.get("digest", "") for name, suite in row.plan["suites"].items()}
         observations = workspace.journal.observations(row.id)
         for attempt in workspace.journal.attempts(row.id):
             product = digest_of([vars(package) for package in _packages(attempt.facts)])
-            for one in observations.get((attempt.cell, attempt.number), []):
-                if one.result in (Result.PASS, Result.FAIL):
-                    same = digest_of([product, suites.get(one.suite, "")])
-                    seen[attempt.cell, one.suite, one.case, same].append((row.id, attempt.number, one.result))
-    found = []
-    for (cell, suite, case, _), runs in seen.items():
+            for observation in observations.get((attempt.cell, attempt.number), []):
+                if observation.result in (Result.PASS, Result.FAIL):
+                    same = digest_of([product, suites.get(observation.suite, "")])
+                    key = (attempt.cell, observation.suite, observation.case, same)
+                    runs_of[key].append((row.id, attempt.number, observation.result))
+    flaky: list[dict[str, Any]] = []
+    for (cell, suite, case, _), runs in runs_of.items():
         failed = [(campaign, number) for campaign, number, result in runs if result is Result.FAIL]
         if failed and len(failed) < len(runs):
-            found.append(
+            flaky.append(
                 {
                     "cell": cell,
                     "suite": suite,
@@ -46,4 +47,4 @@ def flaky_cases(workspace: Workspace) -> list[dict[str, Any]]:
                     "failures": [f"{campaign}/{number}" for campaign, number in failed],
                 }
             )
-    return sorted(found, key=lambda one: (-one["failed"] / one["runs"], one["cell"], one["case"]))
+    return sorted(flaky, key=lambda case: (-case["failed"] / case["runs"], case["cell"], case["case"]))

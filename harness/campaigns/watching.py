@@ -73,14 +73,14 @@ def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Worksp
         UsageError: no cell, or several, begin so.
     """
     row = row_of(workspace.journal, identity)
-    found = [one for one in row.plan["cells"] if one["short"].startswith(cell.lower())]
-    if len(found) != 1:
-        known = ", ".join(one["short"] for one in found or row.plan["cells"][:12])
-        told = "no cell" if not found else f"{len(found)} cells"
+    cells = [planned for planned in row.plan["cells"] if planned["short"].startswith(cell.lower())]
+    if len(cells) != 1:
+        known = ", ".join(planned["short"] for planned in cells or row.plan["cells"][:12])
+        count = "no cell" if not cells else f"{len(cells)} cells"
         raise UsageError(
-            f"{told} of {identity} with an id that begins with {cell!r}; there is: {known}",
+            f"{count} of {identity} with an id that begins with {cell!r}; there is: {known}",
             advice="see: harness status",
         )
-    files = [file for file in workspace.journal.files(identity) if file.cell == found[0]["id"]]
+    files = [file for file in workspace.journal.files(identity) if file.cell == cells[0]["id"]]
     number = attempt if attempt is not None else max((file.number for file in files), default=0)
     return [file for file in files if file.number == number]

@@ -70,12 +70,12 @@ def broken_at(reader: JournalReader) -> tuple[str, int] | None:
 
 def differences(reader: JournalReader, campaign: str, events: Sequence[EventRow]) -> list[str]:
     """Where the tables of a campaign do not say what its ``events`` say; empty where they agree."""
-    told, stands = _as_told(events), _as_stored(reader.stored(campaign))
+    expected, stands = _from_events(events), _from_tables(reader.stored(campaign))
     return [
         f"{kind} {' '.join(map(str, key)) if isinstance(key, tuple) else key}"
         for kind in _KINDS
-        for key in sorted(told[kind].keys() | stands[kind].keys(), key=str)
-        if told[kind].get(key) != stands[kind].get(key)
+        for key in sorted(expected[kind].keys() | stands[kind].keys(), key=str)
+        if expected[kind].get(key) != stands[kind].get(key)
     ]
 
 
@@ -88,32 +88,32 @@ def _data(event: EventRow) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _as_told(events: Sequence[EventRow]) -> Said:
-    told: Said = {kind: {} for kind in _KINDS}
+def _from_events(events: Sequence[EventRow]) -> Said:
+    expected: Said = {kind: {} for kind in _KINDS}
     for event in events:
         data, key = _data(event), (event.cell, event.number)
         match event.kind:
             case "campaign-opened":
-                told["campaign"][event.campaign] = (data.get("plan"), data.get("snapshot"), None)
+                expected["campaign"][event.campaign] = (data.get("plan"), data.get("snapshot"), None)
             case "campaign-closed":
-                opened = told["campaign"].get(event.campaign, ("", "", None))
-                told["campaign"][event.campaign] = (*opened[:2], data.get("verdict"))
+                opened = expected["campaign"].get(event.campaign, ("", "", None))
+                expected["campaign"][event.campaign] = (*opened[:2], data.get("verdict"))
             case "attempt-opened":
-                told["attempt"][key] = (State.QUEUED.value, None, None, "", "")
+                expected["attempt"][key] = (State.QUEUED.value, None, None, "", "")
             case "state":
-                told["attempt"][key] = (data.get("state"), None, None, "", "")
+                expected["attempt"][key] = (data.get("state"), None, None, "", "")
             case "attempt-closed":
                 end = (data.get("verdict"), data.get("cause"), data.get("message"), data.get("facts"))
-                told["attempt"][key] = (State.DONE.value, *end)
+                expected["attempt"][key] = (State.DONE.value, *end)
             case "observation":
-                told["observation"][(*key, data.get("suite"), data.get("case"))] = data
+                expected["observation"][(*key, data.get("suite"), data.get("case"))] = data
             case "file":
                 entry = (data.get("name"), data.get("sha256"), data.get("size"))
-                told["file"][event.seq] = (*key, *entry)
-    return told
+                expected["file"][event.seq] = (*key, *entry)
+    return expected
 
 
-def _as_stored(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Said:
+def _from_tables(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Said:
     stands: Said = {kind: {} for kind in _KINDS}
     for row in rows["campaigns"]:
         stands["campaign"][row["id"]] = (row["plan_digest"], _digest(row["plan"]), row["verdict"])

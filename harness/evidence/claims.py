@@ -186,10 +186,10 @@ class DatabaseClaims:
 
     def _change(self, doing: str, claim: Claim, **values: Any) -> None:
         table = tables.claims
-        mine = table.c.campaign == claim.campaign, table.c.token == claim.token, table.c.worker == claim.worker
+        own_row = table.c.campaign == claim.campaign, table.c.token == claim.token, table.c.worker == claim.worker
 
         def work(unit: Unit) -> None:
-            if not unit.connection.execute(table.update().where(*mine).values(**values)).rowcount:
+            if not unit.connection.execute(table.update().where(*own_row).values(**values)).rowcount:
                 raise _lost(claim)
 
         self._journal.transact(doing, work)

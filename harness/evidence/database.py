@@ -55,11 +55,11 @@ class Unit:
     def head(self, campaign: str) -> tuple[int, str]:
         """Length and head of a chain, which nobody else can lengthen until this transaction ends."""
         if campaign not in self._heads:
-            found = self._locked(campaign)
-            if found is None and campaign != WORKSPACE:
+            end = self._locked(campaign)
+            if end is None and campaign != WORKSPACE:
                 self.head(WORKSPACE)  # who begins a chain holds the workspace's, so it is begun once
-                found = self._locked(campaign)
-            self._heads[campaign] = found or (0, self._enter(campaign))
+                end = self._locked(campaign)
+            self._heads[campaign] = end or (0, self._enter(campaign))
         return self._heads[campaign]
 
     def _locked(self, campaign: str) -> tuple[int, str] | None:
@@ -227,21 +227,21 @@ class DatabaseJournal(DatabaseReader):
 
         self.transact(f"recording state {state.value}", work)
 
-    def observe(self, campaign: str, cell: str, number: int, seen: Sequence[Observation], *, token: int = 0) -> None:
-        if not seen:
+    def observe(self, campaign: str, cell: str, number: int, results: Sequence[Observation], *, token: int = 0) -> None:
+        if not results:
             return
 
         def work(unit: Unit) -> None:
             _check_open(unit, campaign, cell, number, token)
             rows = []
-            for observation in seen:
+            for observation in results:
                 row = observation_row(observation)
                 seq = unit.append("observation", row, campaign, cell, number)
                 rows.append({"campaign": campaign, "cell": cell, "number": number, "seq": seq, **row})
             try:
                 unit.connection.execute(tables.observations.insert(), rows)
             except sa.exc.IntegrityError as error:
-                raise _double(seen, cell, number) from error
+                raise _double(results, cell, number) from error
 
         self.transact("recording observations", work)
 
@@ -362,9 +362,10 @@ def _attempt(campaign: str, cell: str, number: int) -> tuple[sa.ColumnElement[bo
     return table.c.campaign == campaign, table.c.cell == cell, table.c.number == number
 
 
-def _double(seen: Sequence[Observation], cell: str, number: int) -> InfrastructureError:
-    names = ", ".join(f"{one.case} of suite {one.suite}" for one in seen[:3]) + (", …" if len(seen) > 3 else "")
+def _double(results: Sequence[Observation], cell: str, number: int) -> InfrastructureError:
+    names = [f"{result.case} of suite {result.suite}" for result in results]
+    among = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     return DoubleResult(
-        f"a case has two results in attempt {number} at {cell}; it is among: {names}",
+        f"a case has two results in attempt {number} at {cell}; it is among: {among}",
         advice="give suites different names, and the cases of a suite different ids: harness lint",
     )

@@ -127,7 +127,7 @@ class JournalWriter(Protocol):
 
     def state(self, campaign: str, cell: str, number: int, state: State, *, token: int = 0) -> None: ...
 
-    def observe(self, campaign: str, cell: str, number: int, seen: Sequence[Observation], *, token: int = 0) -> None:
+    def observe(self, campaign: str, cell: str, number: int, results: Sequence[Observation], *, token: int = 0) -> None:
         """Record results as they come.
 
         Raises:

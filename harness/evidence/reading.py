@@ -110,8 +110,8 @@ class DatabaseReader:
         }
 
     def head(self, campaign: str) -> str:
-        found = self.chain(campaign)
-        return found[1] if found is not None else GENESIS
+        end = self.chain(campaign)
+        return end[1] if end is not None else GENESIS
 
     def outputs(self, campaign: str) -> dict[str, str]:
         table = tables.events
@@ -188,18 +188,18 @@ def _attempt(row: Row) -> AttemptRow:
     )
 
 
-def observation_row(seen: Observation) -> dict[str, Any]:
+def observation_row(observation: Observation) -> dict[str, Any]:
     """The columns of a result, and the data of its event."""
     return {
-        "suite": seen.suite,
-        "case": seen.case,
-        "result": seen.result.value,
-        "cause": seen.cause.value if seen.cause is not None else None,
-        "skip_reason": seen.skip_reason.value if seen.skip_reason is not None else None,
-        "seconds": seen.seconds,
-        "detail": seen.detail,
-        "measurements": [vars(m) for m in seen.measurements],
-        "evidence": list(seen.evidence),
+        "suite": observation.suite,
+        "case": observation.case,
+        "result": observation.result.value,
+        "cause": observation.cause.value if observation.cause is not None else None,
+        "skip_reason": observation.skip_reason.value if observation.skip_reason is not None else None,
+        "seconds": observation.seconds,
+        "detail": observation.detail,
+        "measurements": [vars(m) for m in observation.measurements],
+        "evidence": list(observation.evidence),
     }
 
 

@@ -59,26 +59,26 @@ class Recorder:
     def state(self, state: State) -> None:
         self.journal.state(self.campaign, self.cell, self.number, state, token=self.token)
 
-    def observe(self, *seen: Observation) -> None:
+    def observe(self, *results: Observation) -> None:
         """Record what was seen, secrets masked."""
-        recorded = [self._recorded(observation) for observation in seen]
+        recorded = [self._recorded(observation) for observation in results]
         if recorded:
             self.journal.observe(self.campaign, self.cell, self.number, recorded, token=self.token)
 
-    def _recorded(self, seen: Observation) -> Observation:
+    def _recorded(self, observation: Observation) -> Observation:
         """The observation as it is kept: JSON has no NaN and no infinity, so such a measurement is told in words."""
         kept = [
             replace(each, name=self._clean(each.name), unit=self._clean(each.unit))
-            for each in seen.measurements
+            for each in observation.measurements
             if math.isfinite(each.value)
         ]
         refused = [
             f"the measurement {each.name} is no number ({each.value}) and was not kept / 测量值不是数，未记录"
-            for each in seen.measurements
+            for each in observation.measurements
             if not math.isfinite(each.value)
         ]
-        detail = "\n".join(filter(None, (seen.detail, *refused)))
-        return replace(seen, detail=self._clean(detail), measurements=tuple(kept))
+        detail = "\n".join(filter(None, (observation.detail, *refused)))
+        return replace(observation, detail=self._clean(detail), measurements=tuple(kept))
 
     def _clean(self, text: str) -> str:
         return _storable(redact(text, self.hidden))
