@@ -64,10 +64,6 @@ class Attempts:
             if left[kind] == 0:
                 break
             left[kind] -= 1
-            self.progress.note(
-                f"{cell.short}: attempt {record.number} ended with {kind}, tried again: {judgement.message}"
-            )
-        self.progress.done(cell, judgement.verdict, judgement.message)
         return judgement
 
     def _open(self, cell: Cell) -> Recorder:
@@ -109,7 +105,6 @@ class Attempts:
             except HarnessError as error:
                 self.quarantine[target] = error.message
                 record.event("quarantine", os=os.os, cpu=cpu.cpu, reason=error.message)
-                self.progress.note(f"{cpu.cpu} · {os.os} is in quarantine: {error.message}")
                 return True
             record.event("known-good-probe", os=os.os, cpu=cpu.cpu, result="good")
             return False

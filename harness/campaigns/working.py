@@ -14,6 +14,7 @@ from harness.attest.attestation import reference_seconds
 from harness.campaigns.attempts import Attempts
 from harness.campaigns.choosing import in_order, jobs_at_once
 from harness.campaigns.estimating import expected_seconds
+from harness.campaigns.following import Follower, following
 from harness.campaigns.options import RunOptions, cache_folder
 from harness.campaigns.snapshot import MachineSize
 from harness.campaigns.stopping import Stop, interruptible
@@ -84,6 +85,11 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
             failed_before=job.failed_before,
         )
         at_once = jobs_at_once(job.definitions, job.options, MachineSize.of(engine), len(job.cells))
+        chain = workspace.journal.chain(job.campaign)
+        follower = Follower(
+            workspace.journal, job.campaign, job.cells, progress, after=chain[0] if chain is not None else 0
+        )
+        stack.enter_context(following(follower))
         stack.enter_context(interruptible(stop.on_signal))
         held.on_stop(stop.on_ask)
         pool = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="cell"))
@@ -135,7 +141,6 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         campaign=job.campaign,
         cancel=stop.cancel,
         drain=stop.drain,
-        say=progress.step,
         forks=forks,
         inventory=job.inventory,
         turns=Turns(cache_folder() / "locks" / "machine"),

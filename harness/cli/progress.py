@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -41,7 +42,8 @@ class _Lines:
         self.began = time.monotonic()
 
     def line(self, text: str) -> None:
-        self.console.print(f"[dim]{time.monotonic() - self.began:7.1f} s[/dim]  {text}")
+        with contextlib.suppress(OSError):  # the terminal was closed: the campaign stops, and records what it has
+            self.console.print(f"[dim]{time.monotonic() - self.began:7.1f} s[/dim]  {text}")
 
     def note(self, words: str) -> None:
         self.line(escape(words))
@@ -61,18 +63,22 @@ class _View:
 
     lines: _Lines
     running: dict[str, tuple[Cell, str, float]] = field(default_factory=dict)
-    ended: dict[Verdict, int] = field(default_factory=dict)
+    ended: dict[str, Verdict] = field(default_factory=dict)  #: by the cell's id; one that is tried again is taken out
+    expected: dict[str, float] = field(default_factory=dict)
     left: dict[str, float | None] = field(default_factory=dict)
     jobs: int = 1
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, cells: list[Cell], expected: dict[str, float], jobs: int) -> None:
         with self._lock:
+            self.expected = expected
             self.left = {cell.id: expected.get(cell.id) for cell in cells}
             self.jobs = jobs
 
     def step(self, cell: Cell, words: str) -> None:
         with self._lock:
+            if self.ended.pop(cell.id, None) is not None:
+                self.left[cell.id] = self.expected.get(cell.id)
             began = self.running[cell.id][2] if cell.id in self.running else time.monotonic()
             self.running[cell.id] = (cell, words, began)
 
@@ -80,7 +86,7 @@ class _View:
         with self._lock:
             self.running.pop(cell.id, None)
             self.left.pop(cell.id, None)
-            self.ended[verdict] = self.ended.get(verdict, 0) + 1
+            self.ended[cell.id] = verdict
         self.lines.done(cell, verdict, message)
 
     def time_left(self) -> str:
@@ -101,7 +107,8 @@ class _View:
                 table.add_row(
                     f"{time.monotonic() - began:7.1f} s", escape(label_of(cell)), f"[cyan]{escape(words)}[/cyan]"
                 )
-            total = sum(self.ended.values()) + len(self.left)
-            counts = "  ".join(f"[{VERDICTS[v][1]}]{VERDICTS[v][0]} {n}[/]" for v, n in self.ended.items())
-            head = f"{sum(self.ended.values())}/{total} 单元 cells  {counts}  [dim]{self.time_left()}[/dim]"
+            total = len(self.ended) + len(self.left)
+            every = Counter(self.ended.values())
+            counts = "  ".join(f"[{VERDICTS[v][1]}]{VERDICTS[v][0]} {n}[/]" for v, n in every.items())
+            head = f"{len(self.ended)}/{total} 单元 cells  {counts}  [dim]{self.time_left()}[/dim]"
             return Group(Text.from_markup(head), table)

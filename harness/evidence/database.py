@@ -217,13 +217,13 @@ class DatabaseJournal(DatabaseReader):
 
         self.transact("going on with an attempt", work)
 
-    def state(self, campaign: str, cell: str, number: int, state: State, *, token: int = 0) -> None:
+    def state(self, campaign: str, cell: str, number: int, state: State, *, step: str = "", token: int = 0) -> None:
         def work(unit: Unit) -> None:
             _check_open(unit, campaign, cell, number, token)
             unit.connection.execute(
                 tables.attempts.update().where(*_attempt(campaign, cell, number)).values(state=state.value)
             )
-            unit.append("state", {"state": state.value}, campaign, cell, number)
+            unit.append("state", {"state": state.value, **({"step": step} if step else {})}, campaign, cell, number)
 
         self.transact(f"recording state {state.value}", work)
 

@@ -125,7 +125,9 @@ class JournalWriter(Protocol):
         """Go on with an open attempt of an earlier claim."""
         ...
 
-    def state(self, campaign: str, cell: str, number: int, state: State, *, token: int = 0) -> None: ...
+    def state(self, campaign: str, cell: str, number: int, state: State, *, step: str = "", token: int = 0) -> None:
+        """Record that an attempt comes into a state; ``step`` says for people what is done in it."""
+        ...
 
     def observe(self, campaign: str, cell: str, number: int, results: Sequence[Observation], *, token: int = 0) -> None:
         """Record results as they come.

@@ -56,8 +56,8 @@ class Recorder:
         )
         return digest
 
-    def state(self, state: State) -> None:
-        self.journal.state(self.campaign, self.cell, self.number, state, token=self.token)
+    def state(self, state: State, step: str = "") -> None:
+        self.journal.state(self.campaign, self.cell, self.number, state, step=step, token=self.token)
 
     def observe(self, *results: Observation) -> None:
         """Record what was seen, secrets masked."""

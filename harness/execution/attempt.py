@@ -175,8 +175,7 @@ class Attempt:
 
     def state(self, state: State, words: str) -> None:
         self.check_cancel()
-        self.record.state(state)
-        self.lab.say(self.cell, words)
+        self.record.state(state, words)
 
     def check_cancel(self) -> None:
         if self.lab.stopping:

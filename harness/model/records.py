@@ -23,7 +23,7 @@ EVENTS = {
     "campaign-rendered": "reports were rendered again (outputs: SHA-256 by kind)",
     "draft-rendered": "reports were rendered beside a certificate that stands (outputs: SHA-256 by kind)",
     "attempt-opened": "an attempt at a cell begins",
-    "state": "an attempt comes into another state (state)",
+    "state": "an attempt comes into another state (state; step: words for people)",
     "observation": "a case of an attempt has a result (suite, case, result, cause, skip_reason, seconds, detail, …)",
     "file": "a file of evidence is kept (name, sha256, size in bytes)",
     "attempt-cut-off": "an attempt is open whose process is gone (state)",

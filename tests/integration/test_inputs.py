@@ -154,3 +154,23 @@ def test_a_campaign_of_an_older_harness_says_so(lab: Lab) -> None:
     del row.plan["inputs"]
     with pytest.raises(UsageError, match="older harness"):
         inputs.of_campaign(row)
+
+
+def test_a_bundle_holds_its_own_campaign_and_nothing_of_another_customers(forks: ForkServer, tmp_path: Path) -> None:
+    secret = "another-customer"
+    for name, vendor in (("a", "first"), ("b", secret)):
+        lab = Lab(forks, tmp_path / name)
+        lab.workspace = tmp_path / "ws"
+        path = lab.folder / "application.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "vendor": vendor}))
+        (lab.folder / "checks" / "test_checks.py").write_text(f"# {vendor}\ndef test_it_runs():\n    pass\n")
+        assert lab("run") == 0
+    place = Workspace(tmp_path / "ws")
+    row = next(row for row in place.journal.campaigns() if row.plan["application"]["vendor"]["en"] == "first")
+    (other,) = [each for each in place.journal.campaigns() if each.id != row.id]
+    packed = bundle(row.id, place, tmp_path / "b.tar", images=False)
+    data = packed.read_bytes()
+    assert row.id.encode() in data
+    assert b"first" in data
+    for word in (secret, other.id):
+        assert word.encode() not in data, word
