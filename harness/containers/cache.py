@@ -10,7 +10,8 @@ from pathlib import Path
 
 import docker.errors
 
-from harness.containers.engine import OWN_IMAGES, VENDOR_IMAGE, Engine, engine_errors
+from harness.containers.engine import OWN_IMAGES, VENDOR_IMAGE, Engine
+from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError
 from harness.system.files import write_whole
 

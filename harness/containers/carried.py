@@ -7,7 +7,8 @@ import tarfile
 from collections.abc import Iterator
 
 from harness.attest.programs import read_header
-from harness.containers.engine import Engine, engine_errors
+from harness.containers.engine import Engine
+from harness.containers.engine_errors import engine_errors
 
 #: So many are named.
 MOST = 50

@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from harness.containers.engine import Engine, engine_errors
+from harness.containers.engine import Engine
+from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError
 from harness.model.verbs import Deed, Verb, deeds
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import resource
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
 import docker.errors
-import requests.exceptions
 
+from harness.containers.engine_errors import engine_errors
 from harness.containers.loading import names_in, without_names
 from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, UsageError
 from harness.system.makers import own_name
@@ -42,48 +41,12 @@ MOST = 16384
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
 
 
-@contextlib.contextmanager
-def engine_errors(doing: str) -> Iterator[None]:
-    """Errors of the SDK become ours.
-
-    Raises:
-        InfrastructureError: the engine is away, out of space, or refuses.
-    """
-    try:
-        yield
-    except docker.errors.NotFound as error:
-        raise InfrastructureError(f"{doing}: {error.explanation or error}", advice="look at: docker events") from error
-    except docker.errors.APIError as error:
-        text = str(error.explanation or error)
-        if "no space left" in text.lower():
-            raise InfrastructureError(
-                f"{doing}: no space left on the disk of the Docker engine",
-                advice="free space (docker system df shows what is used), then: harness resume",
-            ) from error
-        raise InfrastructureError(
-            f"{doing}: the Docker engine refused: {text}", advice="see the engine's log"
-        ) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-        raise InfrastructureError(
-            f"{doing}: the Docker engine does not answer ({_short(error)})",
-            advice="start it with: make setup (or systemctl start docker), then: harness resume",
-        ) from error
-
-
 def _maker() -> str:
     """Name of this process; empty where the cache cannot be written: then the campaign alone says who owns it."""
     try:
         return own_name()
     except OSError:
         return ""
-
-
-def _short(error: BaseException) -> str:
-    text = str(error)
-    for word in ("Connection refused", "No such file or directory", "Permission denied", "Read timed out"):
-        if word in text:
-            return word
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 class Engine:

@@ -24,7 +24,8 @@ import docker.types
 
 from harness.attest.architecture import NAMES, emulator, host_architecture
 from harness.containers.cache import is_own_image, mark_image_used, note_own_image
-from harness.containers.engine import Engine, engine_errors
+from harness.containers.engine import Engine
+from harness.containers.engine_errors import engine_errors
 from harness.containers.executions import ExecutionWatch
 from harness.containers.images import BaseImage, BaseImages
 from harness.containers.machine import ContainerMachine

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from harness.attest.architecture import NAMES, host_architecture
 from harness.containers.cache import is_own_image, mark_image_used, mark_used, note_own_image
-from harness.containers.engine import Engine, engine_errors
+from harness.containers.engine import Engine
+from harness.containers.engine_errors import engine_errors
 from harness.containers.mirror import Mirror
 from harness.errors import ProvisionError, StepTimeout
 from harness.model.definitions import Os

@@ -17,7 +17,8 @@ from typing import IO, Any, cast
 import docker.errors
 import psutil
 
-from harness.containers.engine import Engine, engine_errors
+from harness.containers.engine import Engine
+from harness.containers.engine_errors import engine_errors
 from harness.containers.verbs import ContainerVerbs
 from harness.errors import InfrastructureError
 from harness.model.machine import MachineReference, Resources

@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 
-from harness.containers.engine import LABEL_MEMORY, Engine, engine_errors
+from harness.containers.engine import LABEL_MEMORY, Engine
+from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError
 from harness.model.verbs import UnsupportedVerbs, Verb, note_deed
 from harness.system.process import Completed, run

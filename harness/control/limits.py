@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness.containers.engine import engine_errors
+from harness.containers.engine_errors import engine_errors
 from harness.containers.machine import ContainerMachine
 from harness.errors import HarnessError
 from harness.model.definitions import Limits

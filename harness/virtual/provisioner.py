@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.attest.architecture import Emulator, host_architecture
 from harness.attest.attestation import attest
 from harness.containers.cache import mark_used
-from harness.errors import HarnessBug, HarnessError, InfrastructureError, ProvisionError
+from harness.errors import Canceled, HarnessBug, HarnessError, InfrastructureError, ProvisionError
 from harness.hosts.inventory import Inventory
 from harness.model.attestation import Attestation
 from harness.model.definitions import Cpu, Host, Hosts, Os, size_in_bytes
@@ -31,10 +31,11 @@ from harness.system.canonical import digest_of
 from harness.system.makers import own_name
 from harness.system.process import run
 from harness.system.waiting import Waiting
+from harness.virtual.cables import cable_commands, host_lines, links_of
 from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
 from harness.virtual.machine import VirtualMachine
+from harness.virtual.overlays import copy_sparse, make_overlay
 from harness.virtual.qemu import Link, Qemu, Shape, free_port
-from harness.virtual.verbs import CABLES
 
 #: Raised when the way snapshots are made changes.
 REVISION = 2
@@ -153,7 +154,7 @@ class VirtualMachines:
                         shape,
                         snapshot,
                         ports=role.ports,
-                        links=_links(stem, role.name, [one.name for one in roles]),
+                        links=links_of(stem, role.name, [one.name for one in roles]),
                         owner={"campaign": names.campaign},
                         ledger=ledger,
                     )
@@ -186,20 +187,22 @@ class VirtualMachines:
             try:
                 with self._booted(disk, shape_of(cpu, 768, "kvm"), KVM_SECONDS):
                     self._kvm[disk.key] = True
+            except Canceled:
+                raise
             except HarnessError:
                 self._kvm[disk.key] = False
         return "kvm" if self._kvm[disk.key] else "tcg"
 
     @contextlib.contextmanager
     def _booted(self, disk: Disk, shape: Shape, seconds: float = BOOT_SECONDS) -> Iterator[Qemu]:
-        """A machine that was booted for itself, gone afterwards; it has no name and belongs to nobody."""
+        """A machine that was booted for itself, gone afterwards; it ends with the campaign that booted it."""
         place = self.folder / f"boot-{own_name()}-{secrets.token_hex(4)}"
         place.mkdir(parents=True, mode=0o700)
         qemu = None
         try:
-            _overlay(disk, place)
+            make_overlay(disk, place)
             qemu = Qemu(place, place.name, shape, disk.boot, {22: free_port()})
-            qemu.wait_booted(seconds)
+            qemu.wait_booted(seconds, self.disks.environments.cancel)
             yield qemu
         finally:
             if qemu is not None:
@@ -252,10 +255,12 @@ class VirtualMachines:
             time.sleep(0.5 * moment)
             qemu.monitor("stop")
             qemu.monitor(f"savevm {SNAPSHOT}")
-            _copy(qemu.folder / "disk.qcow2", part)
+            copy_sparse(qemu.folder / "disk.qcow2", part)
             try:
                 for _ in range(PROOFS):
                     self._prove(disk, shape, part)
+            except Canceled:
+                raise
             except HarnessError:
                 if moment == MOMENTS:
                     raise
@@ -291,7 +296,7 @@ class VirtualMachines:
         place.mkdir(parents=True, mode=0o700)
         qemu = machine = None
         try:
-            _copy(snapshot, place / "disk.qcow2")
+            copy_sparse(snapshot, place / "disk.qcow2")
             forwarded = {22: free_port(), **{port: free_port() for port in ports}}
             qemu = Qemu(place, name, shape, disk.boot, forwarded, links, owner=owner, restore=SNAPSHOT)
             machine = self._login(qemu, disk, seconds)
@@ -332,6 +337,8 @@ class VirtualMachines:
         while True:
             if not qemu.running:
                 raise qemu.trouble("the virtual machine ended")
+            if self.disks.environments.cancel.is_set():
+                raise Canceled(f"{qemu.name}: stopped while it was started")
             try:
                 machine.run("true", timeout=seconds)
             except InfrastructureError as error:
@@ -376,7 +383,7 @@ class VirtualMachines:
 
     def _settle(self, machine: VirtualMachine, role: str) -> None:
         """What a machine that was asleep must be told: the time, other random numbers, who it is in this cell."""
-        hosts, cables = "\\n".join(_hosts(role)), "; ".join(_cables(role))
+        hosts, cables = "\\n".join(host_lines(role)), "; ".join(cable_commands(role))
         done = machine.run(
             f"date -u -s @{time.time():.3f} >/dev/null && cat >/dev/urandom && hostname {role} && "
             f"printf '{hosts}\\n' >>/etc/hosts && {{ {cables}; }}",
@@ -388,60 +395,3 @@ class VirtualMachines:
                 f"{machine.name}: it could not be set up: {done.text.strip()[-300:]}",
                 advice="see console.log in the evidence",
             )
-
-
-def _links(stem: str, role: str, roles: Sequence[str]) -> list[Link]:
-    """The sockets of a machine's cables: one to each server from the product's machine, one to that from a server."""
-    if role != APPLICATION:
-        return [
-            (f"{stem}-{role}/link-{role}", f"{stem}-{APPLICATION}/link-{role}") if one == role else None
-            for one in CABLES
-        ]
-    return [(f"{stem}-{role}/link-{one}", f"{stem}-{one}/link-{one}") if one in roles else None for one in CABLES]
-
-
-def _hosts(role: str) -> list[str]:
-    """Lines of /etc/hosts: servers see the product's machine, and it sees them."""
-    if role == APPLICATION:
-        return [f"10.77.{n}.1 {APPLICATION}" for n, _ in enumerate(CABLES)][:1] + [
-            f"10.77.{n}.2 {name}" for n, name in enumerate(CABLES)
-        ]
-    n = CABLES.index(role)
-    return [f"10.77.{n}.1 {APPLICATION}", f"10.77.{n}.2 {role}"]
-
-
-def _cables(role: str) -> list[str]:
-    """Commands that bring up a machine's ends."""
-    end = 1 if role == APPLICATION else 2
-    return [
-        f"ip link set eth{n + 1} up && ip addr add 10.77.{n}.{end}/24 dev eth{n + 1}"
-        for n, name in enumerate(CABLES)
-        if role in (APPLICATION, name)
-    ]
-
-
-def _overlay(disk: Disk, place: Path) -> None:
-    done = run(
-        [
-            "qemu-img",
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-F",
-            "raw",
-            "-b",
-            str(disk.image.absolute()),
-            str(place / "disk.qcow2"),
-        ],
-        timeout=60,
-    )
-    if not done.ok:
-        raise ProvisionError(f"qemu-img could not make a disk: {done.text.strip()[-300:]}", advice="free space")
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A copy that shares its blocks where the file system can."""
-    done = run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], timeout=300)
-    if not done.ok:
-        raise ProvisionError(f"a snapshot could not be copied: {done.text.strip()[-300:]}", advice="free space")

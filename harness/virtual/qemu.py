@@ -9,13 +9,14 @@ import secrets
 import shutil
 import signal
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InfrastructureError
+from harness.errors import Canceled, InfrastructureError
 from harness.system.process import background
 
 #: Printed by the guest on its console when its SSH server is about to start.
@@ -161,15 +162,18 @@ class Qemu:
             return (self.folder / "console.log").read_text(errors="replace")
         return ""
 
-    def wait_booted(self, seconds: float) -> float:
+    def wait_booted(self, seconds: float, cancel: threading.Event | None = None) -> float:
         """Wait until the guest says that it is there; gives the seconds.
 
         Raises:
+            Canceled: ``cancel`` was set meanwhile.
             InfrastructureError: it ended, found no disk, or said nothing in time.
         """
         started = time.monotonic()
         while READY not in (told := self.console()):
             passed = time.monotonic() - started
+            if cancel is not None and cancel.is_set():
+                raise Canceled(f"{self.name}: stopped while it booted")
             if self.process.poll() is not None or _NO_ROOT in told:
                 raise self.trouble("the virtual machine ended while it booted")
             if passed > seconds:

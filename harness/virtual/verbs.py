@@ -14,12 +14,12 @@ from pathlib import Path
 from harness.errors import InfrastructureError
 from harness.model.machine import Machine
 from harness.model.verbs import UnsupportedVerbs, Verb, note_deed
+from harness.virtual.cables import CABLES
 from harness.virtual.qemu import CARDS, ask_monitor
 
-#: Servers of a cell by the number of the cable that leads from the product's machine to each: its own end of cable n
-#: is 10.77.n.1, and the server's 10.77.n.2.
-CABLES = ("database", "middleware")
 FILLER = ".harness-filler"
+#: Commands of the harness itself need so many bytes on the disk of the guest.
+SPARE = 8 << 20
 _FILLERS = "/run/harness-fillers"
 #: A guest's clock that differs by more was moved.
 _CLOCK_SECONDS = 2.0
@@ -63,13 +63,14 @@ class VirtualVerbs(UnsupportedVerbs):
         self._on_each_card("tc qdisc del dev $c root 2>/dev/null; true")
 
     def fill_disk(self, *, leave: int = 0, path: str = "/") -> None:
+        leave = max(leave, SPARE)
         file = posixpath.join(path, FILLER)
         self._note(Verb.FILL, path=path, leave=leave)
         self._run(
             f"echo {shlex.quote(file)} >>{_FILLERS}; "
             f"free=$(df -B1 --output=avail {shlex.quote(path)} | tail -n 1); n=$((free - {leave})); "
             f"[ $n -le 0 ] || fallocate -l $n {shlex.quote(file)} || "
-            f"head -c $n /dev/zero >{shlex.quote(file)} || [ {leave} -eq 0 ]",
+            f"head -c $n /dev/zero >{shlex.quote(file)}",
             seconds=300,
         )
 

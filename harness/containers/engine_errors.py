@@ -1,0 +1,47 @@
+"""Errors of the Docker SDK, told as ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import docker.errors
+import requests.exceptions
+
+from harness.errors import InfrastructureError
+
+
+@contextlib.contextmanager
+def engine_errors(doing: str) -> Iterator[None]:
+    """Errors of the SDK become ours.
+
+    Raises:
+        InfrastructureError: the engine is away, out of space, or refuses.
+    """
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise InfrastructureError(f"{doing}: {error.explanation or error}", advice="look at: docker events") from error
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        if "no space left" in text.lower():
+            raise InfrastructureError(
+                f"{doing}: no space left on the disk of the Docker engine",
+                advice="free space (docker system df shows what is used), then: harness resume",
+            ) from error
+        raise InfrastructureError(
+            f"{doing}: the Docker engine refused: {text}", advice="see the engine's log"
+        ) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise InfrastructureError(
+            f"{doing}: the Docker engine does not answer ({_short(error)})",
+            advice="start it with: make setup (or systemctl start docker), then: harness resume",
+        ) from error
+
+
+def _short(error: BaseException) -> str:
+    text = str(error)
+    for word in ("Connection refused", "No such file or directory", "Permission denied", "Read timed out"):
+        if word in text:
+            return word
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,0 +1,36 @@
+"""Overlays of disks: what a machine writes, over a disk that is never written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import ProvisionError
+from harness.system.process import run
+from harness.virtual.disks import Disk
+
+
+def make_overlay(disk: Disk, place: Path) -> None:
+    done = run(
+        [
+            "qemu-img",
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw",
+            "-b",
+            str(disk.image.absolute()),
+            str(place / "disk.qcow2"),
+        ],
+        timeout=60,
+    )
+    if not done.ok:
+        raise ProvisionError(f"qemu-img could not make a disk: {done.text.strip()[-300:]}", advice="free space")
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """A copy that shares its blocks where the file system can."""
+    done = run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], timeout=300)
+    if not done.ok:
+        raise ProvisionError(f"a snapshot could not be copied: {done.text.strip()[-300:]}", advice="free space")
