@@ -128,7 +128,7 @@ def _digest(path: Path) -> str:
 def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, out: Path) -> None:
     """The environments that were used, and the base images that they are looked for by."""
     engine = Engine(workspace.id)
-    bases = BaseImages(engine, cache_folder())
+    bases = BaseImages(engine, cache_folder(), str(row.options.get("mirror") or ""))
     wanted = {
         bases.name_of(os, cpu.architecture)
         for cell in row.plan["cells"]
