@@ -121,3 +121,16 @@ def test_files_that_were_changed(workspace: Path, pattern: str, work: Callable[[
     result = CliRunner().invoke(cli, ["verify", "--workspace", str(workspace)])
     assert result.exit_code == 1
     assert f"INVALID {found}" in result.output
+
+
+def test_a_report_that_is_being_written_again_is_no_tampering(workspace: Path) -> None:
+    """A worker writes the file first and the journal then; a look in between must not call that a change."""
+    place = Workspace(workspace)
+    any_file(workspace, "campaigns/*/report.html").write_text("written, and not yet noted")
+    (row,) = place.journal.campaigns()
+    with place.hold(row.id):
+        steps = {step.name: step for step in verify(place)}
+        assert steps["reports"].ok
+        assert "because they run: 1" in steps["reports"].detail
+        assert not all(step.ok for step in verify(place, row.id)), "who asks for this campaign is told"
+    assert wrong(workspace) == {"reports"}
