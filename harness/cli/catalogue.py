@@ -8,12 +8,13 @@ from typing import Any
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness import campaigns
 from harness.attest.serving import serving
-from harness.cli.output import escape, print_json
-from harness.cli.shared import TABLE_WIDTH, catalogue_here, format_option
+from harness.cli.output import print_json
+from harness.cli.shared import catalogue_here, format_option, print_whole
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.machines.placing import by_container, by_vm
@@ -63,14 +64,16 @@ def list_entries(form: str) -> None:
             }
         )
         return
-    console = _wide()
+    console = Console(highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "name", "名称", "called", "certainty"):
         table.add_column(title, no_wrap=title != "called")
     for kind, name, value in found:
         zh, colour = CERTAINTY[value.certainty]
-        table.add_row(kind, name, value.name.zh, value.name.en, f"[{colour}]{value.certainty} {zh}[/]")
-    console.print(table)
+        table.add_row(
+            kind, escape(name), escape(value.name.zh), escape(value.name.en), f"[{colour}]{value.certainty} {zh}[/]"
+        )
+    print_whole(table, console)
 
 
 @targets_command.command("show")
@@ -86,13 +89,17 @@ def show_entry(name: str, form: str) -> None:
         print_json({"kind": kind, "file": str(path), "obstacle": obstacle, "facts": listed})
         return
     console = Console(highlight=False)
-    table = Table(title=f"{value.name.zh} / {value.name.en}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("fact", "value", "certainty", "source"):
-        table.add_column(title, overflow="fold")
+    table = Table(
+        title=escape(f"{value.name.zh} / {value.name.en}"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for column in ("fact", "value", "certainty", "source"):
+        table.add_column(column, overflow="fold")
     for key, shown, certainty, source in facts:
         zh, colour = CERTAINTY[certainty]
         # The source of the whole file is told once, below.
-        table.add_row(key, escape(shown), f"[{colour}]{certainty} {zh}[/]", source if key in value.provenance else "")
+        table.add_row(
+            key, escape(shown), f"[{colour}]{certainty} {zh}[/]", escape(source) if key in value.provenance else ""
+        )
     console.print(table)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"vendor 厂商: {escape(value.vendor.zh)} / {escape(value.vendor.en)}")
@@ -105,7 +112,7 @@ def show_entry(name: str, form: str) -> None:
         console.print(f"here 本机: {escape(serving(value).by)}")
     elif obstacle:
         console.print(f"here 本机: {escape(obstacle)}")
-    console.print(f"file 文件: {path}")
+    console.print(f"file 文件: {escape(str(path))}")
 
 
 @targets_command.command("check")
@@ -137,7 +144,7 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
     if form == "json":
         print_json({"targets": rows, "pairs": pairs})
         ctx.exit(0 if good else 3)
-    console = _wide()
+    console = Console(highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "name", "here 本机", "by, or why not"):
         table.add_column(title, no_wrap=title != "by, or why not")
@@ -148,7 +155,7 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
             else "[magenta]no 否[/]"
         )
         table.add_row(row["kind"], row["name"], mark, escape(row["by"]))
-    console.print(table)
+    print_whole(table, console)
     grid = [pair for pair in pairs if pair["served"]]
     shown_systems = sorted({str(pair["os"]) for pair in grid})
     if shown_systems:
@@ -164,7 +171,7 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
                     for o in shown_systems
                 ),
             )
-        console.print(table)
+        print_whole(table, console)
         console.print(
             f"{len(grid)} of {len(pairs)} pairs can be served here; why not the others: --format json", style="dim"
         )
@@ -281,8 +288,3 @@ def _served(value: Entry) -> dict[str, Any]:
     if isinstance(value, Os):
         how = f"images built here for {', '.join(value.architectures)}"
     return {"served": not obstacle, "fidelity": None, "by": obstacle or how}
-
-
-def _wide() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=max(console.width, TABLE_WIDTH))

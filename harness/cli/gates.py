@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from harness import campaigns
 from harness.campaigns import ProvedRecord
-from harness.cli.output import escape, print_json
+from harness.cli.output import print_json
 from harness.cli.shared import catalogue_here, existing, format_option, workspace_option
 from harness.errors import DefinitionError
 from harness.evidence import Workspace
@@ -178,6 +179,7 @@ def print_difference(difference: Difference, console: Console) -> None:
     titles = {
         "cell": "单元 cells",
         "verdict": "结论 verdicts",
+        "decision": "豁免与接受 waivers, accepted risks, notes",
         "case": "测试项 cases",
         "timing": "耗时 timings beyond noise",
         "environment": "环境 environment",

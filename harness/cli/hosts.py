@@ -9,9 +9,10 @@ from typing import Any
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from harness.cli.output import escape, print_json
+from harness.cli.output import print_json
 from harness.cli.shared import catalogue_here, format_option
 from harness.errors import UsageError
 from harness.hosts.cleaning import clean
@@ -186,7 +187,7 @@ def _print(report: HostReport) -> None:
     if report.trouble:
         word = "[magenta]not known 无法判定[/]"
     trip = f", round trip {report.round_trip_ms:.0f} ms" if report.round_trip_ms is not None else ""
-    console.print(f"[bold]{report.host}[/bold]: {word}{trip}")
+    console.print(f"[bold]{escape(report.host)}[/bold]: {word}{trip}")
     if report.trouble:
         console.print(f"  {escape(report.trouble)}\n  next: {escape(report.advice)}")
     for fact in report.facts:

@@ -10,19 +10,20 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness import campaigns
 from harness.cli.checking import Checked, check
 from harness.cli.output import print_json
 from harness.cli.shared import (
-    TABLE_WIDTH,
     catalogue_here,
     existing,
     folder_argument,
     format_option,
     hosts_option,
     inventory_path,
+    print_whole,
     workspace_option,
 )
 from harness.cli.starting import begin_product
@@ -90,8 +91,7 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
         )
         return
     console = Console(highlight=False)
-    wide = console if console.is_terminal else Console(highlight=False, width=max(console.width, TABLE_WIDTH))
-    _plan(plan, shown, total, wide)
+    _plan(plan, shown, total, console)
     if write:
         click.echo(f"written: {campaigns.lock_path(definitions)}", err=True)
 
@@ -103,10 +103,10 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
         table.add_column(title, overflow="fold", justify="right" if title == "s" else "left")
     for cell, one in zip(plan.cells, shown, strict=True):
         seconds = f"{one['seconds']:.0f}" if one["seconds"] is not None else "?"
-        axes = (cell.axes[axis] for axis in ("cpu", "os", "database", *further))
+        axes = (escape(cell.axes[axis]) for axis in ("cpu", "os", "database", *further))
         fidelity = one["fidelity"].value if one["fidelity"] is not None else "[magenta]none[/]"
-        table.add_row(cell.short, *axes, fidelity, one["target"], cell.reason, seconds)
-    console.print(table)
+        table.add_row(cell.short, *axes, fidelity, escape(one["target"]), escape(cell.reason), seconds)
+    print_whole(table, console)
     if none := sum(one["fidelity"] is None for one in shown):
         console.print(
             f"{none} of {len(shown)} cells cannot be served here: a run records them as blocked / "
@@ -114,14 +114,14 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
             style="magenta",
         )
     for rule in plan.excluded:
-        console.print(f"{rule.count} excluded: {rule.told}: {rule.because}", style="dim")
+        console.print(escape(f"{rule.count} excluded: {rule.told}: {rule.because}"), style="dim")
     cover = plan.coverage
     word = {1: "values", 2: "pairs of values", 3: "triples of values"}.get(cover.strength, "quadruples of values")
     console.print(f"{word}: {cover.covered} of {cover.tuples} covered, {cover.never} that no cell can have")
     for uncovered in cover.explained:
         values = ", ".join(f"{axis}={value}" for axis, value in uncovered.axes.items())
         kind = "excluded" if uncovered.alone else "impossible, by rules together"
-        console.print(f"  {values}: {kind}: {'; '.join(uncovered.because)}", style="dim")
+        console.print(escape(f"  {values}: {kind}: {'; '.join(uncovered.because)}"), style="dim")
     if cover.never > len(cover.explained):
         console.print(f"  and {cover.never - len(cover.explained)} more", style="dim")
     time_needed = (

@@ -19,7 +19,3 @@ def print_json(value: Any) -> None:
 
 def error_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def escape(text: str) -> str:
-    return text.replace("[", r"\[")

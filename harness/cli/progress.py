@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from harness.campaigns import Progress, makespan
-from harness.cli.output import error_console, escape
+from harness.cli.output import error_console
 from harness.cli.shared import VERDICTS, label_of
 from harness.model.plan import Cell
 from harness.model.results import Verdict
@@ -49,12 +50,12 @@ class _Lines:
         self.line(escape(words))
 
     def step(self, cell: Cell, words: str) -> None:
-        self.line(f"{label_of(cell)}  {words}")
+        self.line(escape(f"{label_of(cell)}  {words}"))
 
     def done(self, cell: Cell, verdict: Verdict, message: str) -> None:
         zh, colour = VERDICTS[verdict]
         told = f"  {escape(message)}" if message else ""
-        self.line(f"{label_of(cell)}  [{colour}]{verdict.value} {zh}[/{colour}]{told}")
+        self.line(f"{escape(label_of(cell))}  [{colour}]{verdict.value} {zh}[/{colour}]{told}")
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from harness import campaigns
 from harness.campaigns import Finished, Office
@@ -133,7 +134,7 @@ def status_command(campaign: str | None, workspace: Path, form: str) -> None:
         state = f"{verdict}" if verdict else f"{cell['state']} since {str(cell['since'])[11:19]}"
         style = VERDICTS[Verdict(verdict)][1] if verdict else "cyan" if cell["state"] != "queued" else "dim"
         console.print(
-            f"{cell['short']}  {' · '.join(cell['axes'].values())}  [{style}]{state}[/]"
+            f"{cell['short']}  {escape(' · '.join(cell['axes'].values()))}  [{style}]{state}[/]"
             f"{'  attempt ' + str(cell['attempt']) if cell['attempt'] > 1 else ''}",
             soft_wrap=True,
         )

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
-from harness.cli.output import escape, print_json
+from harness.cli.output import print_json
 from harness.cli.shared import catalogue_here
 from harness.errors import UsageError
 from harness.model.definitions import Rule, Waiver, Waivers

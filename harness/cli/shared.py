@@ -9,26 +9,27 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from harness.campaigns import Finished, latest
-from harness.cli.output import error_console, escape, print_json
+from harness.cli.output import error_console, print_json
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Result, Verdict
 from harness.reading.catalogue import Catalogue
 
-VERDICTS = {
-    Verdict.CONFORMANT: ("通过", "green"),
-    Verdict.CONDITIONAL: ("带条件通过", "yellow"),
-    Verdict.NONCONFORMANT: ("不通过", "red"),
-    Verdict.INCONCLUSIVE: ("阻塞", "magenta"),
-    Verdict.NOT_TESTED: ("未执行", "dim"),
+_COLOURS = {
+    Verdict.CONFORMANT: "green",
+    Verdict.CONDITIONAL: "yellow",
+    Verdict.NONCONFORMANT: "red",
+    Verdict.INCONCLUSIVE: "magenta",
+    Verdict.NOT_TESTED: "dim",
 }
-
-TABLE_WIDTH = 118
+#: Verdict -> its word in Chinese, and the colour in which a terminal shows it.
+VERDICTS = {verdict: (verdict.zh, colour) for verdict, colour in _COLOURS.items()}
 
 workspace_option = click.option(
     "--workspace",
@@ -116,18 +117,21 @@ def end(ctx: click.Context, finished: Finished, form: str) -> None:
 def print_table(finished: Finished, console: Console) -> None:
     view = finished.view
     table = Table(
-        title=f"{view.title.zh} {view.title.en} · {view.id}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+        title=escape(f"{view.title.zh} {view.title.en} · {view.id}"),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
     )
-    for title in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m", "deployed", "total"):
-        table.add_column(title, justify="right" if title in ("deployed", "total") else "left", no_wrap=True)
+    for column in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m", "deployed", "total"):
+        table.add_column(column, justify="right" if column in ("deployed", "total") else "left", no_wrap=True)
     for cell in view.cells:
         zh, colour = VERDICTS[cell.verdict]
         deployed, total = cell.seconds.get("deployed"), cell.seconds.get("total")
         fidelity = cell.fidelity.value if cell.fidelity is not None else "-"
         table.add_row(
-            cell.axes["cpu"],
-            cell.axes["os"],
-            " ".join(filter(None, (cell.axes["database"], cell.further))),
+            escape(cell.axes["cpu"]),
+            escape(cell.axes["os"]),
+            escape(" ".join(filter(None, (cell.axes["database"], cell.further)))),
             fidelity,
             f"[{colour}]{zh} {cell.verdict.value}[/{colour}]",
             "/".join(str(cell.count(result)) for result in Result),
@@ -161,7 +165,7 @@ def print_outputs(finished: Finished, console: Console) -> None:
         ("json", "记录 record"),
     ):
         if kind in finished.outputs:
-            console.print(f"{words}: {finished.outputs[kind]}")
+            console.print(f"{words}: {escape(str(finished.outputs[kind]))}")
     if finished.view.unverified:
         words = f"记录未通过核验 the record does not verify: {escape(finished.view.unverified)}"
         console.print(f"[red]{words}[/red]")
@@ -195,4 +199,4 @@ def print_faults(error: DefinitionError) -> None:
                 console.print(f"       {label}: {escape(text)}")
     count = len(error.faults)
     console.print(f"harness: {count} fault{'' if count == 1 else 's'} in the definitions / 定义中有 {count} 处错误")
-    console.print(f"  next: {error.advice}")
+    console.print(f"  next: {escape(error.advice)}")

@@ -17,7 +17,7 @@ SECONDS = {"s": 1.0, "ms": 0.001}
 class Change:
     """One thing that differs; ``cell`` is empty where it is of the whole campaign."""
 
-    kind: str  #: verdict, case, timing, environment, cell
+    kind: str  #: verdict, case, timing, environment, cell, decision (waivers and accepted risks)
     cell: str
     what: str
     before: str
@@ -65,14 +65,14 @@ def compare(first: CampaignRecord, second: CampaignRecord) -> Difference:
     suspects: dict[str, tuple[str, ...]] = {}
     for identity in sorted(old.keys() & new.keys()):
         a, b = old[identity], new[identity]
-        own = list(_environment(a, b))
-        changes += [*_results(a, b), *_timings(a, b), *own]
+        decisions, own = list(_decisions(a, b)), list(_environment(a, b))
+        changes += [*_results(a, b), *_timings(a, b), *decisions, *own]
         if a.verdict is not b.verdict:
             changes.append(
                 Change(kind="verdict", cell=b.label, what="verdict", before=a.verdict.value, after=b.verdict.value)
             )
-            suspects[b.label] = tuple(_suspects(b, own, whole))
-    order = {"cell": 0, "verdict": 1, "case": 2, "timing": 3, "environment": 4}
+            suspects[b.label] = tuple(_suspects(a, b, decisions, own, whole))
+    order = {"cell": 0, "verdict": 1, "decision": 2, "case": 3, "timing": 4, "environment": 5}
     return Difference(changes=tuple(sorted(changes, key=lambda change: order[change.kind])), suspects=suspects)
 
 
@@ -168,17 +168,43 @@ def _whole(before: CampaignRecord, after: CampaignRecord) -> Iterable[Change]:
             )
 
 
-def _suspects(cell: CellRecord, own: list[Change], whole: list[Change]) -> Iterable[str]:
-    """The likeliest first: what is under test, what it stands on, what tests it, the machine, and then chance."""
-    if cell.verdict is Verdict.INCONCLUSIVE:
-        cause = cell.cause.value if cell.cause is not None else "unknown"
-        yield f"the lab or the definitions ({cause}): {cell.message}"
-    groups = [("product", own), ("database", own), ("suite", whole), ("emulator", own), ("", own), ("", whole)]
-    told: set[Change] = set()
-    for word, changes in groups:
+def _decisions(a: CellRecord, b: CellRecord) -> Iterable[Change]:
+    """Waivers that were applied, and what else somebody decided: accepted releases, adjusts."""
+    old, new = (
+        {f"waiver for {w.case}": f"until {w.expires} by {w.approved_by}: {w.because}" for w in cell.waived}
+        for cell in (a, b)
+    )
+    for what in sorted(old.keys() | new.keys()):
+        if old.get(what) != new.get(what):
+            yield Change(kind="decision", cell=b.label, what=what, before=old.get(what, ""), after=new.get(what, ""))
+    for note in sorted(set(a.notes) ^ set(b.notes)):
+        before, after = (note, "") if note in a.notes else ("", note)
+        yield Change(kind="decision", cell=b.label, what="note", before=before, after=after)
+
+
+def _suspects(
+    a: CellRecord, b: CellRecord, decisions: list[Change], own: list[Change], whole: list[Change]
+) -> Iterable[str]:
+    """The likeliest first: what was decided, what is under test, what it stands on, what tests it, the machine, chance.
+
+    What appears only because a cell got further than before, or less far, explains nothing.
+    """
+    count = 0
+    if b.verdict is Verdict.INCONCLUSIVE:
+        cause = b.cause.value if b.cause is not None else "unknown"
+        count += 1
+        yield f"the lab or the definitions ({cause}): {b.message}"
+    if a.deployed != b.deployed:
+        count += 1
+        stopped, which = (a, "earlier") if b.deployed else (b, "now")
+        yield f"{which} it was not deployed: {stopped.message or stopped.verdict.value}"
+        own = []
+    groups = [("", decisions), ("product", own), ("database", own), ("suite", whole), ("emulator", own)]
+    shown: set[Change] = set()
+    for word, changes in [*groups, ("", own), ("", whole)]:
         for change in changes:
-            if word in change.what and change not in told:
-                told.add(change)
+            if word in change.what and change not in shown:
+                shown.add(change)
                 yield str(change)
-    if not told:
+    if not shown and not count:
         yield "nothing else changed: an unsteady product, suite or lab; run it again, and see: harness flaky"

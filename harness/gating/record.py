@@ -97,6 +97,11 @@ class CellRecord(_Read):
         return passed and any(attempt.verdict is Verdict.NONCONFORMANT for attempt in self.attempts[:-1])
 
     @property
+    def deployed(self) -> bool:
+        """Whether anything is known of its machines: some attempts end before there are any."""
+        return bool(self.attestation or self.packages or self.images)
+
+    @property
     def label(self) -> str:
         """The cell by the values of its axes."""
         return " · ".join(self.axes.values())

@@ -62,11 +62,25 @@ class SkipReason(_Word):
 class Verdict(_Word):
     """What judging makes of the observations of a cell."""
 
-    CONFORMANT = "conformant"  #: 通过
-    CONDITIONAL = "conditional"  #: 带条件通过: conformant with approved waivers
-    NONCONFORMANT = "nonconformant"  #: 不通过
-    INCONCLUSIVE = "inconclusive"  #: 阻塞
-    NOT_TESTED = "not-tested"  #: 未执行
+    CONFORMANT = "conformant"
+    CONDITIONAL = "conditional"  #: conformant with approved waivers
+    NONCONFORMANT = "nonconformant"
+    INCONCLUSIVE = "inconclusive"
+    NOT_TESTED = "not-tested"
+
+    @property
+    def zh(self) -> str:
+        """Its word in Chinese, on terminals and charts; ``reports/wording.yaml`` has the words of papers."""
+        return _VERDICTS_ZH[self.value]
+
+
+_VERDICTS_ZH = {
+    "conformant": "通过",
+    "conditional": "带条件通过",
+    "nonconformant": "不通过",
+    "inconclusive": "阻塞",
+    "not-tested": "未执行",
+}
 
 
 class Fidelity(_Word):

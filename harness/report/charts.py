@@ -21,13 +21,6 @@ COLOURS = {
     Verdict.INCONCLUSIVE: "#6b4fa0",
     Verdict.NOT_TESTED: "#8a8f98",
 }
-LABELS = {
-    Verdict.CONFORMANT: "通过",
-    Verdict.CONDITIONAL: "带条件通过",
-    Verdict.NONCONFORMANT: "不通过",
-    Verdict.INCONCLUSIVE: "阻塞",
-    Verdict.NOT_TESTED: "未执行",
-}
 _FONT = "font-family='Noto Sans CJK SC, Noto Sans, sans-serif'"
 
 
@@ -76,7 +69,7 @@ def _cell(cell: CellView, x: float, y: float, width: float, height: float, *, li
         + _text(
             x + width / 2,
             y + 20,
-            f"{LABELS[cell.verdict]} {cell.verdict.value}",
+            f"{cell.verdict.zh} {cell.verdict.value}",
             12,
             anchor="middle",
             colour="#fff",

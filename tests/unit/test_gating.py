@@ -218,6 +218,30 @@ def test_a_verdict_that_turned_for_no_reason_is_called_unsteady() -> None:
     assert "nothing else changed" in found.suspects["x86-64 · a"][0]
 
 
+def test_a_waiver_that_was_added_is_what_changed() -> None:
+    applied = {"suite": "s", "case": "C-1", "because": "b", "approved_by": "QA", "expires": "2027-01-01"}
+    before, after = FAILS, cell("conditional", cases=[case("fail")], waived=[applied], notes=["a release is expired"])
+    changes = compare(campaign(before), campaign(after))
+    assert [change.what for change in changes.of("decision")] == ["waiver for C-1", "note"]
+    first, second = changes.suspects["x86-64 · a"]
+    assert first == "x86-64 · a: waiver for C-1: — → until 2027-01-01 by QA: b"
+    assert second.endswith("a release is expired")
+    back = compare(campaign(after), campaign(before))
+    assert back.suspects["x86-64 · a"][0].endswith("→ —")
+
+
+def test_what_appears_because_a_cell_got_further_is_no_suspect() -> None:
+    package = {"name": "app", "version": "1", "architecture": "amd64"}
+    fact = {"machine": "application", "name": "kernel", "observed": "6.1"}
+    stopped = cell("inconclusive", images=[], message="the release file is expired")
+    ran = cell(packages=[package], attestation=[fact])
+    (suspect,) = compare(campaign(stopped), campaign(ran)).suspects["x86-64 · a"]
+    assert suspect == "earlier it was not deployed: the release file is expired"
+    suspects = compare(campaign(ran), campaign(stopped)).suspects["x86-64 · a"]
+    assert len(suspects) == 2
+    assert all("expired" in text for text in suspects)
+
+
 def judged(*results: tuple[Result, Any], **more: Any) -> Any:
     cases = [
         Case.model_validate(
