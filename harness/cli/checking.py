@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness import campaigns
 from harness.cli.shared import catalogue_here
 from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Database, Middleware, Policy, Waivers
+from harness.model.plan import Definitions
 from harness.reading.kinds import KINDS, kind_of_file
 from harness.reading.naming import Names, expired, matrix_axes, names_beside, policy_faults, waiver_faults
 from harness.reading.parsing import parse, validate
@@ -18,6 +20,9 @@ from harness.reading.products import missing_files
 from harness.reading.read import read_matrix
 from harness.reading.source import Source, read_source
 from harness.reading.templating import SERVER_WORDS, application_faults, server_faults
+
+#: Suites that create, read, change and remove a resource of the product.
+NEED_RESOURCE = ("compat/http", "compat/database")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +57,28 @@ def check(place: Path, today: datetime.date) -> Checked:
 
 def _matrix(place: Path, today: datetime.date) -> Checked:
     definitions, plan = campaigns.plan_of(place, catalogue_here())
-    warnings: tuple[Fault, ...] = ()
-    if definitions.matrix.waivers:
-        path = definitions.matrix_path.parent / definitions.matrix.waivers
-        source = read_source(path)
-        warnings = tuple(expired(source, parse(path, Waivers), today))
-    return Checked(summary=f"{len(plan.cells)} cells", warnings=warnings)
+    source, matrix = read_matrix(place)
+    warnings = list(source.warnings)
+    if matrix.waivers:
+        path = definitions.matrix_path.parent / matrix.waivers
+        warnings += expired(read_source(path), parse(path, Waivers), today)
+    warnings += _without_a_case(source, definitions)
+    return Checked(summary=f"{len(plan.cells)} cells", warnings=tuple(warnings))
+
+
+def _without_a_case(source: Source, definitions: Definitions) -> Iterator[Fault]:
+    """Suites of which no case can apply to the product: their cells stay inconclusive."""
+    http = definitions.application.http
+    if http is not None and http.resource is not None:
+        return
+    if any("http" in variant.set for variant in definitions.application.variants):
+        return
+    for index, name in enumerate(definitions.matrix.suites):
+        if name in NEED_RESOURCE:
+            message = f"no case of {name} can apply: the application declares no http.resource"
+            yield source.fault(
+                ("suites", index), message, expected="http.resource in application.yaml, or no such suite"
+            )
 
 
 def _definition(source: Source, kind: str, today: datetime.date) -> Checked:

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from harness import campaigns
 from harness.campaigns import Finished, Office
-from harness.cli.output import error_console, escape, print_json
+from harness.cli.output import error_console, print_json
 from harness.cli.progress import progress
 from harness.cli.shared import (
     VERDICTS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import click
@@ -175,21 +176,31 @@ def print_outputs(finished: Finished, console: Console) -> None:
         console.print(f"已中断 interrupted; go on with: harness resume {finished.view.id}")
 
 
+#: A value in YAML that nobody wants in a log.
+_SECRET = re.compile(r"((?:password|passphrase|secret|token|key)\w*[\"']?\s*:\s*).+", re.IGNORECASE)
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a definition; none of a workbook, whose bytes nobody can read."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return []
+    return [] if b"\0" in data else data.decode(errors="replace").splitlines()
+
+
 def print_faults(error: DefinitionError) -> None:
     """Every fault with the line that it is in, as a person wants to see it."""
     console = error_console()
     lines: dict[str, list[str]] = {}
     for fault in error.faults:
         if fault.file not in lines:
-            try:
-                lines[fault.file] = Path(fault.file).read_text(encoding="utf-8", errors="replace").splitlines()
-            except OSError:
-                lines[fault.file] = []
+            lines[fault.file] = _lines(Path(fault.file))
         console.print(
             f"[bold]{escape(fault.file)}:{fault.line}:{fault.column}[/bold]: [red]{escape(fault.message)}[/red]"
         )
         if fault.line <= len(lines[fault.file]):
-            line = lines[fault.file][fault.line - 1].replace("\t", " ")[:160]
+            line = _SECRET.sub(r"\1…", lines[fault.file][fault.line - 1].replace("\t", " "))[:160]
             # A Chinese character takes two columns of the terminal.
             before = cell_len(line[: fault.column - 1])
             console.print(f"  [dim]{fault.line:>4} |[/dim] {escape(line)}", soft_wrap=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import DefinitionError, Fault
+from harness.model.definitions.base import PATTERNS, PlacedError
 from harness.reading.source import Loc, Source, read_source
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -79,8 +80,11 @@ def _hidden(value: object, *, secret: bool = False) -> object:
 
 
 def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Fault:
-    loc: Loc = tuple(detail["loc"])
     kind, context = detail["type"], detail.get("ctx", {})
+    loc: Loc = tuple(detail["loc"])
+    if isinstance(error := context.get("error"), PlacedError):
+        # The message names the value; what pydantic shows as input is the whole definition.
+        return source.fault((*loc, *error.loc), str(error))
     if kind == "extra_forbidden":
         known = _keys_at(model, loc[:-1])
         found = str(loc[-1])
@@ -105,7 +109,9 @@ def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Faul
             hint=nearest(str(detail["input"]), words),
         )
     message = detail["msg"].removeprefix("Value error, ")
-    expected = str(context["pattern"]) if "pattern" in context else ""
+    expected = str(context.get("pattern", ""))
+    if expected in PATTERNS:
+        return source.fault(loc, "the value has not the form that is wanted", expected=PATTERNS[expected], found=found)
     return source.fault(loc, message[0].lower() + message[1:], expected=expected, found=found)
 
 

@@ -159,11 +159,27 @@ class _MatrixReader:
                 continue
             if located is None:
                 self._no_such_suite(loc, name)
-            else:
-                suites[name] = located
+                continue
+            self._named_once(loc, located, suites)
+            suites[name] = located
         return suites
 
+    def _named_once(self, loc: Loc, located: LocatedSuite, others: dict[str, LocatedSuite]) -> None:
+        """Results are kept by the name of their suite: two suites of one name would write into each other's."""
+        name = located.definition.suite
+        for other in others.values():
+            if other.definition.suite == name and other.folder != located.folder:
+                message = f"a second suite that calls itself {name}"
+                expected = f"another name in {located.folder / 'suite.yaml'} or in {other.folder / 'suite.yaml'}"
+                self.faults.append(self.source.fault(loc, message, expected=expected, found=name))
+
     def _no_such_suite(self, loc: Loc, name: str) -> None:
+        folder = self.path.parent / name
+        if folder.is_dir():
+            message = f"the folder {folder} holds no suite"
+            expected = "a suite.yaml, a locustfile.py, or files with tests that pytest collects (test_*.py)"
+            self.faults.append(self.source.fault(loc, message, expected=expected, found=name))
+            return
         known = self.catalogue.suites()
         self.faults.append(
             self.source.fault(

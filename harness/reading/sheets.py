@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from pathlib import Path
-from typing import Any
 
 from harness.errors import DefinitionError, Fault
 from harness.reading.source import Source
+from harness.reading.tables import Rows, bounded, sheet_fault
+from harness.reading.workbooks import read_workbook
 
 MAX_BYTES = 5_000_000
-MAX_ROWS = 20_000
-MAX_COLUMNS = 100
-
-Rows = list[tuple[int, list[str]]]
+SEPARATORS = (",", ";", "\t", "，")
 
 
 def fill_from_sheets(source: Source) -> None:
@@ -37,12 +34,15 @@ def fill_from_sheets(source: Source) -> None:
         path, rows = _open(source, ("axes_from",))
         for column, axis in enumerate(rows[0][1]):
             if isinstance(axes, dict) and axis in axes:
-                faults.append(_fault(path, rows[0][0], column, f"axis {axis!r} stands in the matrix too"))
+                faults.append(sheet_fault(path, rows[0][0], column, f"axis {axis!r} stands in the matrix too"))
                 continue
-            found = [(line, cells[column]) for line, cells in rows[1:] if cells[column]]
+            values = [(line, cells[column]) for line, cells in rows[1:] if cells[column]]
             if isinstance(axes, dict):
-                axes[axis] = [text for _, text in found]
+                axes[axis] = [text for _, text in values]
                 source.places[("axes", axis)] = place
+                source.sheet_places[("axes", axis)] = (path, rows[0][0], column + 1)
+                for index, (line, _) in enumerate(values):
+                    source.sheet_places[("axes", axis, index)] = (path, line, column + 1)
         if not isinstance(axes, dict):
             faults.append(source.fault(("axes",), "not a mapping", expected="axis: [values]"))
     if isinstance(value.get("include_from"), str):
@@ -52,19 +52,18 @@ def fill_from_sheets(source: Source) -> None:
         names = rows[0][1]
         for line, cells in rows[1:]:
             faults += [
-                _fault(path, line, column, f"no value for axis {name!r}", expected="a value in every column")
+                sheet_fault(path, line, column, f"no value for axis {name!r}", expected="a value in every column")
                 for column, name in enumerate(names)
                 if not cells[column]
             ]
             if isinstance(include, list):
                 source.places[("include", len(include))] = place
+                source.sheet_places[("include", len(include))] = (path, line, 1)
+                for column, name in enumerate(names):
+                    source.sheet_places[("include", len(include), name)] = (path, line, column + 1)
                 include.append(dict(zip(names, cells, strict=True)))
     if faults:
         raise DefinitionError(faults)
-
-
-def _fault(path: Path, line: int, column: int, message: str, **more: str) -> Fault:
-    return Fault(file=str(path), line=line, column=column + 1, message=message, **more)
 
 
 def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
@@ -88,29 +87,31 @@ def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
         case ".csv":
             rows = _csv(path, data)
         case ".xlsx":
-            rows = _xlsx(path, data)
+            rows = read_workbook(path, data, source.warnings)
         case _:
             raise refuse("not a kind of sheet that is known here", expected=".csv or .xlsx", found=name)
     filled = [(line, cells) for line, cells in rows if any(cells)]
     if not filled:
-        raise DefinitionError([_fault(path, 1, 0, "the sheet is empty", expected="a first row with names of axes")])
+        raise DefinitionError(
+            [sheet_fault(path, 1, 0, "the sheet is empty", expected="a first row with names of axes")]
+        )
     head = filled[0][1]
     while head and not head[-1]:
         head.pop()
     faults = [
-        _fault(path, filled[0][0], column, "a column without a name", expected="the name of an axis")
+        sheet_fault(path, filled[0][0], column, "a column without a name", expected="the name of an axis")
         for column, axis in enumerate(head)
         if not axis
     ]
     faults += [
-        _fault(path, filled[0][0], column, f"axis {axis!r} stands twice")
+        sheet_fault(path, filled[0][0], column, f"axis {axis!r} stands twice")
         for column, axis in enumerate(head)
         if axis and axis in head[:column]
     ]
     even: Rows = []
     for line, cells in filled:
         faults += [
-            _fault(path, line, column, "a value without an axis", expected="a name in the first row", found=text)
+            sheet_fault(path, line, column, "a value without an axis", expected="a name in the first row", found=text)
             for column, text in enumerate(cells)
             if column >= len(head) and text
         ]
@@ -126,7 +127,7 @@ def _csv(path: Path, data: bytes) -> Rows:
     except UnicodeDecodeError as error:
         raise DefinitionError(
             [
-                _fault(
+                sheet_fault(
                     path,
                     data[: error.start].count(b"\n") + 1,
                     0,
@@ -135,68 +136,15 @@ def _csv(path: Path, data: bytes) -> Rows:
                 )
             ]
         ) from error
-    first = text.partition("\n")[0]  # some programs write semicolons where the comma is the decimal point
-    separator = ";" if first.count(";") > first.count(",") else ","
+    # Some programs write semicolons where the comma is the decimal point; a Chinese keyboard has another comma.
+    first = text.partition("\n")[0]
+    separator = max(SEPARATORS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: Rows = []
     try:
         for cells in reader:
             rows.append((reader.line_num, [cell.strip() for cell in cells]))
-            _bounded(path, rows)
+            bounded(path, rows)
     except csv.Error as error:
-        raise DefinitionError([_fault(path, reader.line_num, 0, f"not valid CSV: {error}")]) from error
+        raise DefinitionError([sheet_fault(path, reader.line_num, 0, f"not valid CSV: {error}")]) from error
     return rows
-
-
-def _xlsx(path: Path, data: bytes) -> Rows:
-    # Imported here: it takes a tenth of a second, and few matrices have a workbook.
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    rows: Rows = []
-    try:
-        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        try:
-            for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True, max_col=MAX_COLUMNS + 1), 1):
-                rows.append((number, [_text(cell) for cell in cells]))
-                _bounded(path, rows)
-        finally:
-            book.close()
-    except (
-        InvalidFileException,
-        zipfile.BadZipFile,
-        KeyError,
-        IndexError,
-        ValueError,
-        TypeError,
-        OSError,
-        AttributeError,
-        SyntaxError,
-    ) as error:  # openpyxl lets all of these through on a broken file
-        raise DefinitionError([_fault(path, 1, 0, f"not a workbook that can be read: {error}")]) from error
-    return rows
-
-
-def _bounded(path: Path, rows: Rows) -> None:
-    line, cells = rows[-1]
-    if len(rows) > MAX_ROWS or (len(cells) > MAX_COLUMNS and any(cells[MAX_COLUMNS:])):
-        raise DefinitionError(
-            [
-                _fault(
-                    path,
-                    line,
-                    0,
-                    "the sheet is too large",
-                    expected=f"at most {MAX_ROWS} rows and {MAX_COLUMNS} columns",
-                )
-            ]
-        )
-
-
-def _text(value: Any) -> str:
-    """A cell as the author sees it: 22.0 is 22, for Excel knows no whole numbers."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()

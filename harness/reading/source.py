@@ -29,6 +29,9 @@ class Source:
     value: Any = None
     places: dict[Loc, Place] = field(default_factory=dict)
     key_places: dict[Loc, Place] = field(default_factory=dict)
+    #: Of values that come from a sheet: its file, line and column there.
+    sheet_places: dict[Loc, tuple[Path, int, int]] = field(default_factory=dict)
+    warnings: list[Fault] = field(default_factory=list)  #: what is no fault, and an author wants to know
 
     def place(self, loc: Loc, *, key: bool = False) -> Place:
         """Place of the value at ``loc`` (or of its key), or of the nearest thing around it that exists."""
@@ -39,6 +42,12 @@ class Source:
         return self.places.get(loc, (1, 1))
 
     def fault(self, loc: Loc, message: str, *, key: bool = False, **more: str) -> Fault:
+        outer = loc
+        while outer and outer not in self.sheet_places:
+            outer = outer[:-1]
+        if outer:
+            path, line, column = self.sheet_places[outer]
+            return Fault(file=str(path), line=line, column=column, message=message, **more)
         line, column = self.place(loc, key=key)
         return Fault(file=str(self.path), line=line, column=column, message=message, **more)
 

@@ -179,3 +179,42 @@ def test_a_file_is_checked_as_what_its_keys_say(folder: Any) -> None:
         read(renamed)
     nothing = folder.write("notes", {"a": 1})
     assert isinstance(CliRunner().invoke(cli, ["lint", str(nothing)]).exception, UsageError)
+
+
+def test_two_suites_of_one_name_are_a_fault(folder: Any) -> None:
+    for name in ("one", "two"):
+        (folder.root / name).mkdir()
+        (folder.root / name / "suite.yaml").write_text(
+            "suite: mine\nversion: '1'\ntitle: t\nrunner: pytest\ncases:\n- {id: A-1, test: test_a, title: t, "
+            "characteristic: reliability, clause: 5.3.5, blocker: true}\n"
+        )
+        (folder.root / name / "test_a.py").write_text("def test_a():\n    pass\n")
+    folder.change("matrix", suites=["one", "two"])
+    (fault,) = template_faults(folder)
+    assert fault.message == "a second suite that calls itself mine"
+    assert fault.line > 1
+
+
+def test_a_folder_without_tests_is_not_called_missing(folder: Any) -> None:
+    (folder.root / "checks").mkdir()
+    (folder.root / "checks" / "helper.py").write_text("x = 1\n")
+    folder.change("matrix", suites=["checks"])
+    (fault,) = template_faults(folder)
+    assert "holds no suite" in fault.message
+    assert "test_*.py" in fault.expected
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "line", "words"),
+    [
+        ("application", {"limits": {"memory": "1 GB"}}, "memory", "512m"),
+        ("application", {"http": {"port": "wbe"}}, "port: wbe", "not one of ports"),
+        ("matrix", {"axes": {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["a", "b", "a"]}}, "- a", "twice"),
+    ],
+)
+def test_a_fault_has_words_and_its_place(folder: Any, name: str, keys: dict[str, Any], line: str, words: str) -> None:
+    path = folder.change(name, **keys)
+    (fault,) = template_faults(folder)
+    assert line in path.read_text().splitlines()[fault.line - 1]
+    assert words in f"{fault.message} {fault.expected}"
+    assert "^" not in fault.expected

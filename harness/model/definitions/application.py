@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Architecture, Bilingual, Definition, Mode, Name, Strings, listed
+from harness.model.definitions.base import (
+    Architecture,
+    Bilingual,
+    Definition,
+    Mode,
+    Name,
+    PlacedError,
+    Strings,
+    listed,
+)
 from harness.model.definitions.target import Limits
 
 
@@ -218,9 +227,11 @@ class Application(Definition):
     @model_validator(mode="after")
     def _ports(self) -> Self:
         if self.http is not None and self.http.port not in self.ports:
-            raise ValueError(f"http.port {self.http.port!r} is not one of ports: {', '.join(self.ports)}")
+            raise PlacedError(
+                f"http.port {self.http.port!r} is not one of ports: {', '.join(self.ports)}", "http", "port"
+            )
         if self.ready.path is not None and self.http is None:
-            raise ValueError("ready.path needs an http section")
+            raise PlacedError("ready.path needs an http section", "ready", "path")
         return self
 
     def for_axes(self, axes: dict[str, str], architecture: str, family: str = "") -> Application:

@@ -13,11 +13,26 @@ BUILT: tuple[Architecture, ...] = ("x86_64", "aarch64", "loongarch64")
 #: SQL that a database takes: its own, or that of the one it descends from.
 SqlFamily = Literal["mysql", "postgresql", "oracle", "sqlite", "informix"]
 Certainty = Literal["measured", "source", "likely", "general"]
+#: Regular expression -> what it takes, in words.
+PATTERNS = {
+    r"^[a-z0-9][a-z0-9._+-]{0,63}$": "a name of lower-case letters, digits and . _ + -, at most 64, such as app-2.1",
+    r"^[1-9][0-9]*[mg]$": "a number with m for mebibytes or g for gibibytes, such as 512m or 2g",
+    r"^0[0-7]{3}$": "a file mode of four octal digits in quotes, such as '0755'",
+    r"^/": "a path that begins with /",
+}
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 #: Folders may have Chinese names.
 SuiteName = Annotated[str, Field(pattern="^[0-9A-Za-z\u3400-\u9fff][0-9A-Za-z\u3400-\u9fff._/-]{0,127}$")]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$", description="mebibytes or gibibytes, such as 512m")]
 Mode = Annotated[str, Field(pattern=r"^0[0-7]{3}$")]
+
+
+class PlacedError(ValueError):
+    """What is wrong between keys of a definition, and below which key: a model's validator knows no places."""
+
+    def __init__(self, message: str, *loc: str | int) -> None:
+        super().__init__(message)
+        self.loc = loc
 
 
 def size_in_bytes(size: str) -> int:

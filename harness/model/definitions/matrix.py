@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.model.definitions.base import Bilingual, Definition, Name, Strings, listed
+from harness.model.definitions.base import Bilingual, Definition, Name, PlacedError, Strings, listed
 
 
 def _one_or_more(value: Any) -> Any:
@@ -124,14 +124,15 @@ class Matrix(Definition):
     def _axes(self) -> Self:
         for axis in ("os", "cpu", "database"):
             if axis not in self.axes:
-                raise ValueError(f"axis {axis} is missing")
+                raise PlacedError(f"axis {axis} is missing", "axes")
         for axis, values in self.axes.items():
             if not re.fullmatch(r"[a-z][a-z0-9_]*", axis):
-                raise ValueError(f"axis name {axis!r} is not lower-case letters, digits and _")
+                raise PlacedError(f"axis name {axis!r} is not lower-case letters, digits and _", "axes", axis)
             if not values:
-                raise ValueError(f"axis {axis} has no value")
-            if len(set(values)) != len(values):
-                raise ValueError(f"axis {axis} names a value twice")
+                raise PlacedError(f"axis {axis} has no value", "axes", axis)
+            for index, value in enumerate(values):
+                if value in values[:index]:
+                    raise PlacedError(f"axis {axis} names a value twice: {value}", "axes", axis, index)
         return self
 
 

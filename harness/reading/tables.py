@@ -1,0 +1,33 @@
+"""Rows of a sheet, and faults that name their place in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import DefinitionError, Fault
+
+MAX_ROWS = 20_000
+MAX_COLUMNS = 100
+
+#: Line of the sheet, from 1, and its values as texts.
+Rows = list[tuple[int, list[str]]]
+
+
+def sheet_fault(path: Path, line: int, column: int, message: str, **more: str) -> Fault:
+    return Fault(file=str(path), line=line, column=column + 1, message=message, **more)
+
+
+def bounded(path: Path, rows: Rows) -> None:
+    line, cells = rows[-1]
+    if len(rows) > MAX_ROWS or (len(cells) > MAX_COLUMNS and any(cells[MAX_COLUMNS:])):
+        raise DefinitionError(
+            [
+                sheet_fault(
+                    path,
+                    line,
+                    0,
+                    "the sheet is too large",
+                    expected=f"at most {MAX_ROWS} rows and {MAX_COLUMNS} columns",
+                )
+            ]
+        )
