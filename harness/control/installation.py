@@ -20,8 +20,7 @@ from harness.system import shell
 #: Most files made at run time that are looked at of each kind.
 MAX_MADE = 2000
 #: Where programs and libraries lie: what stays there would still be run or loaded.
-_PROGRAM_PLACES = tuple(f"{root}/{part}" for root in ("", "/usr", "/usr/local") for part in ("bin/", "sbin/", "lib"))
-_PROGRAM_PLACES += ("/opt/", "/usr/libexec/", "/usr/local/libexec/")
+_PROGRAM = re.compile(r"/(usr/)?(local/)?(s?bin|lib\w*|libexec)/.|/opt/.")
 #: Of the kernel, of the machine itself, of the harness, or temporary by its place.
 _NOT_LOOKED_AT = (
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/cache", "/var/lib/dpkg", "/var/lib/apt"),  # noqa: S108
@@ -31,7 +30,7 @@ _NOT_LOOKED_AT = (
 
 def is_program(path: str) -> bool:
     """Whether a path is where programs and libraries lie."""
-    return path.startswith(_PROGRAM_PLACES)
+    return _PROGRAM.match(path) is not None
 
 
 @dataclass(frozen=True)
@@ -200,8 +199,8 @@ class Installation:
             'for f; do dpkg-query -S "$f" >/dev/null 2>&1 || rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
         )
         return (
-            self._each(script, [path for path in paths[:-1] if path.startswith(_PROGRAM_PLACES)][:MAX_MADE])
-            + [path for path in paths[:-1] if not path.startswith(_PROGRAM_PLACES)][:MAX_MADE]
+            self._each(script, [path for path in paths[:-1] if is_program(path)][:MAX_MADE])
+            + [path for path in paths[:-1] if not is_program(path)][:MAX_MADE]
         )
 
     def plugins(self) -> list[tuple[list[str], str]]:
