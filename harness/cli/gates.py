@@ -216,6 +216,6 @@ def flaky_command(workspace: Path, form: str) -> None:
 
 def _place(name: str | None, workspace: Path) -> Workspace | None:
     """The workspace that a name is looked for in; a file needs none, and is checked by one where it is there."""
-    if name is not None and Path(name).is_file() and not (workspace / "journal.sqlite").is_file():
+    if name is not None and Path(name).is_file() and not Workspace.is_at(workspace):
         return None
     return existing(workspace)

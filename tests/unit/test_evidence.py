@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Recorder, Workspace
 from harness.evidence import workspace as workspace_module
@@ -134,3 +135,21 @@ def test_programs_that_are_started_do_not_see_the_database_s_password(
         assert run(["sh", "-c", "echo ${HARNESS_DATABASE_URL:-none}"], timeout=30).out == "none\n"
         workspace.journal.close()
     assert (tmp_path / "elsewhere.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "home"),
+    [
+        (["import sqlite3", "PRAGMA journal", "BEGIN IMMEDIATE", "sqlite_master"], "evidence/sqlite.py"),
+        (["journal.sqlite"], "evidence/workspace.py"),
+        (["import psycopg", "pg_advisory", "REPEATABLE READ"], "evidence/postgresql.py"),
+    ],
+)
+def test_words_of_a_database_stand_in_its_module_alone(words: list[str], home: str) -> None:
+    root = Path(harness.__file__).parent
+    found = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if any(word in path.read_text(encoding="utf-8") for word in words)
+    }
+    assert found == {home}
