@@ -1,4 +1,4 @@
-"""What the stages of a cell tell the journal while they work."""
+"""What the stages of a cell record while they work."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ MEDIA_LOAD = "application/vnd.xinchuang.load+json"
 
 
 class Ledger(Protocol):
-    """Writes through before it returns: what was told is on the disk."""
+    """Writes through: each call returns when what it was given is on the disk."""
 
     def intent(self, kind: str, name: str) -> None:
-        """A container, network or image is about to be made under this name."""
+        """Record that a container, network, image or machine is about to be made under this name."""
         ...
 
     def created(self, kind: str, name: str, engine_id: str) -> None:
-        """It stands."""
+        """Record that it stands; ``engine_id`` is the engine's name for it."""
         ...
 
     def removed(self, kind: str, name: str) -> None:
-        """It is gone."""
+        """Record that it is gone."""
         ...
 
     def event(self, kind: str, **data: Any) -> None:
-        """Something worth knowing later."""
+        """Record a step or an incident; ``kind`` is a key of ``harness.model.records.EVENTS``."""
         ...
 
     def keep(self, name: str, data: bytes, media: str = "text/plain") -> str:
