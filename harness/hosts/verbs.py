@@ -63,7 +63,7 @@ true
 """
 # NETEM stands for delay and loss. The queue of a device that is not the system's own is not replaced.
 _SLOW = f"""
-set -e
+set -e; mkdir -p {PLACE}
 for a; do dev=$(ip -o route get "$a" | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')
   if ! grep -qx "$dev" {_SLOWED} 2>/dev/null; then
     tc qdisc show dev "$dev" root | grep -q '^qdisc [a-z_]* 0: ' ||

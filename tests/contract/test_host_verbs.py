@@ -13,20 +13,20 @@ from click.testing import CliRunner
 
 from harness.cli.entry import cli
 from harness.containers.engine import Engine
-from harness.errors import UnsupportedVerb
+from harness.errors import InfrastructureError, UnsupportedVerb
 from harness.hosts.inventory import Inventory
 from harness.hosts.leases import PLACE, mark_dirty
 from harness.hosts.provisioner import LabHosts
 from harness.hosts.ssh import SshMachine
 from harness.hosts.undoing import remember, restore
-from harness.hosts.verbs import SPARE, leftovers
+from harness.hosts.verbs import SPARE, HostVerbs, leftovers
 from harness.machines.opening import open_machine
 from harness.model.machine import Machine, MachineReference
 from harness.model.recipe import Recipe
 from harness.model.verbs import Verb, deeds, in_effect
 from harness.provision.provisioner import Names, Role
 from harness.system.waiting import QUIET
-from tests.labs import LabHost, Notes, cpu, inventory, lab_host, system
+from tests.labs import LabHost, Notes, cpu, inventory, lab_host, system, virtual_machines
 
 SERVE = "setsid busybox httpd -p 8080 -h /etc </dev/null >/dev/null 2>&1"
 
@@ -152,6 +152,56 @@ def test_the_network_is_slowed_where_the_kernel_can(machine: SshMachine, labs: t
     with pytest.raises(ValueError, match="a part from 0 to 1"):
         machine.verbs.slow_network(loss=20)
     assert leftovers(machine) == []
+
+
+#: Another machine on a cable of its own, inside of the virtual machine.
+PEER = """
+modprobe -a sch_netem sch_prio cls_u32 veth && ip netns add peer && ip link add cable type veth peer name end &&
+ip link set end netns peer && ip addr add 10.99.0.1/24 dev cable && ip link set cable up &&
+ip netns exec peer ip addr add 10.99.0.2/24 dev end && ip netns exec peer ip link set end up
+"""
+#: A refusal takes a round trip; gives the status and the milliseconds.
+TRIP = (
+    "s=$(date +%s%N); timeout 6 bash -c ': </dev/tcp/10.99.0.2/9' 2>/dev/null; "
+    "echo $? $((($(date +%s%N) - s) / 1000000))"
+)
+
+
+def test_packets_wait_or_are_lost_on_a_kernel_that_can(tmp_path: Path) -> None:
+    """In a virtual machine, whose kernel has what this machine's may lack."""
+    recipe = Recipe(name="netem", os="debian-12", architecture="x86_64", packages=("kmod", "iptables", "iproute2"))
+    role = Role(name="application", os=system("debian-12"), cpu=cpu("hygon-c86"), recipe=recipe)
+    maker, names = virtual_machines(tmp_path), Names(campaign="contract", cell=secrets.token_hex(4), attempt="1")
+    environment = maker.environment(role, Notes())
+    with maker.hold((role,), names, Notes(), QUIET) as held, held.machines({role.name: environment}) as machines:
+        machine = machines.application
+        done = machine.run(PEER)
+        assert done.ok, done.text
+
+        def trip() -> tuple[str, int]:
+            status, milliseconds = machine.run(TRIP).out.split()
+            return status, int(milliseconds)
+
+        verbs = HostVerbs(machine, peers={"database": "10.99.0.2"})
+        assert verbs.can == {Verb.CUT, Verb.DELAY, Verb.LOSS, Verb.FILL}
+        queue = machine.run("tc qdisc show dev cable").out
+        assert trip()[0] == "1", "the peer refuses"
+        verbs.slow_network(delay=1.5)
+        status, milliseconds = trip()
+        assert (status, milliseconds >= 1500) == ("1", True)
+        assert leftovers(machine) == ["packets are slowed on cable"]
+        verbs.slow_network(loss=1.0)
+        assert trip()[0] == "124"
+        assert machine.run("echo still").out == "still\n"
+        verbs.cut_network()
+        verbs.heal_network()
+        assert trip()[0] == "1"
+        assert machine.run("tc qdisc show dev cable").out == queue
+        assert leftovers(machine) == []
+        machine.run("tc qdisc add dev cable root handle 7: prio")
+        with pytest.raises(InfrastructureError, match="cable has a queue of its own"):
+            verbs.slow_network(delay=0.1)
+        assert leftovers(machine) == []
 
 
 def test_a_disk_is_filled_and_freed(machine: SshMachine) -> None:
