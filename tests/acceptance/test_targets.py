@@ -198,7 +198,7 @@ def test_a_run_that_is_killed_leaves_no_host_that_passes_for_clean(
         command("run", str(folder)), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: lab.inside.run("test -s /run/harness/app.pid").ok, seconds=60, what="a running product")
+        wait_until(lambda: lab.inside.run("test -s /run/harness/app.pid").ok, seconds=300, what="a running product")
     finally:
         process.kill()
         process.wait()
@@ -239,7 +239,7 @@ def test_a_lease_that_is_lost_ends_the_cell(harness: Run, tmp_path: Path, hosts:
     taken = threading.Event()
 
     def take_over() -> None:
-        for _ in range(400):
+        for _ in range(1500):
             if lab.inside.run(f"test -s /run/harness/app.pid -a -s {PLACE}/lease").ok:
                 lab.inside.run(f"echo 'other 9999999999 somebody/else' >{PLACE}/lease")
                 taken.set()
