@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.model.context import Access, CellContext
+from harness.model.context import Access, CellContext, ServerContext
 from harness.model.definitions import Application, Case, Database, Suite
 from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite
@@ -53,11 +53,15 @@ def context(folder: Path, **changes: Any) -> CellContext:
         "qemu_cpu": None,
         "factor": 1.0,
         "application": application,
-        "database": parse(ROOT / "targets" / "database" / "sqlite.yaml", Database),
-        "access": Access(kind="sqlite", path="/nowhere"),
+        "servers": {
+            "database": ServerContext(
+                definition=parse(ROOT / "targets" / "database" / "sqlite.yaml", Database),
+                access=Access(kind="sqlite", path="/nowhere"),
+                machine=machine,
+            )
+        },
         "secrets": {},
         "application_machine": machine,
-        "database_machine": machine,
         "ports": {},
         "template_folder": folder,
     }

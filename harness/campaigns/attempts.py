@@ -45,6 +45,7 @@ class Attempts:
         Raises:
             InfrastructureError: the journal or the evidence cannot be written.
         """
+        placed = self.lab.placed[cell.id]
         left = {
             "infra": self.retries.infra,
             "fail": max(0, self.retries.fail - self.failed_before.get(cell.id, 0)),
@@ -53,9 +54,9 @@ class Attempts:
             record = self._open(cell)
             reason = next((self.quarantine[one] for one in self._targets(cell) if one in self.quarantine), None)
             if reason is not None:
-                judgement = block_cell(self.lab, cell, record, f"the target is in quarantine: {reason}")
+                judgement = block_cell(self.lab, placed, record, f"the target is in quarantine: {reason}")
             else:
-                judgement = run_cell(self.lab, cell, record)
+                judgement = run_cell(self.lab, placed, record)
             kind = _kind(judgement)
             if reason is not None or kind not in left or self.lab.stopping:
                 break
@@ -82,10 +83,10 @@ class Attempts:
         return any(results)
 
     def _targets(self, cell: Cell) -> list[Target]:
-        kind = self.lab.placement(cell).kind
-        if kind is None:
+        placed = self.lab.placed[cell.id]
+        if placed.placement.kind is None:
             return []
-        return [(kind, os.os, cpu.cpu) for os, cpu in self.lab.definitions.machines(cell.axes).values()]
+        return [(placed.placement.kind, os.os, cpu.cpu) for os, cpu in placed.machines]
 
     def _probe(self, target: Target) -> bool:
         kind, os, cpu = target[0], self.lab.definitions.systems[target[1]], self.lab.definitions.cpus[target[2]]

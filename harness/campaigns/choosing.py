@@ -10,7 +10,7 @@ from harness.campaigns.options import RunOptions
 from harness.campaigns.snapshot import MachineSize
 from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
-from harness.machines.placing import Placement, resolve
+from harness.machines.placing import Placement, place
 from harness.model.definitions import size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
 from harness.planning import expand
@@ -37,13 +37,7 @@ def plan_of(folder: Path, catalogue: Catalogue | None = None, *, locked: bool = 
 
 def expected_target(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> Placement:
     """What will serve the cell here: of several machines the fidelity that shows least."""
-    return resolve(
-        definitions.machines(cell.axes),
-        cell.prefer,
-        definitions.matrix.require.fidelity,
-        inventory,
-        definitions.application_of(cell.axes).needs,
-    )
+    return place(definitions, cell, inventory).placement
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:

@@ -28,6 +28,7 @@ from harness.execution import Lab
 from harness.hosts.inventory import Inventory
 from harness.hosts.provisioner import LabHosts
 from harness.issuing.outcome import Progress
+from harness.machines.placing import place
 from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions
 from harness.presentation.typesetting import fonts
@@ -142,7 +143,7 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         cancel=stop.cancel,
         drain=stop.drain,
         forks=forks,
-        inventory=job.inventory,
+        placed={cell.id: place(job.definitions, cell, job.inventory) for cell in job.cells},
         turns=Turns(cache_folder() / "locks" / "machine"),
     )
 
@@ -188,8 +189,8 @@ def _base_images(cells: Iterable[Cell], lab: Lab) -> Iterator[tuple[str, str]]:
     yield from dict.fromkeys(
         (os.os, cpu.architecture)
         for cell in cells
-        if lab.placement(cell).kind in ("container", "vm")
-        for os, cpu in lab.definitions.machines(cell.axes).values()
+        if lab.placed[cell.id].placement.kind in ("container", "vm")
+        for os, cpu in lab.placed[cell.id].machines
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,7 @@ from harness.control.servers import CellDatabase, CellServer
 from harness.errors import HarnessError, InfrastructureError, StepTimeout
 from harness.machines.opening import open_machine
 from harness.model.context import Access, CellContext
+from harness.model.definitions import Database
 from harness.model.machine import Machine, MachineReference
 from harness.model.templating import render
 from harness.system import shell
@@ -46,8 +48,7 @@ class Deployment:
 
     context: CellContext
     machine: Machine
-    database: CellDatabase
-    middleware: CellServer | None = None
+    servers: Mapping[str, CellServer]  #: by role
     cancel: threading.Event = field(default_factory=threading.Event, repr=False)  #: ends long work on the controller
     _control: Control | None = field(default=None, repr=False)
     _known_ends: list[End] = field(default_factory=list, repr=False)  #: that a diagnosis has named
@@ -65,21 +66,34 @@ class Deployment:
         def reached(reference: MachineReference) -> Machine:
             return product if reference == context.application_machine else open_machine(reference)
 
-        broker = context.middleware_machine
-        return cls.on(
-            context, product, reached(context.database_machine), reached(broker) if broker is not None else None
-        )
+        return cls.on(context, product, {role: reached(server.machine) for role, server in context.servers.items()})
 
     @classmethod
-    def on(cls, context: CellContext, product: Machine, server: Machine, broker: Machine | None = None) -> Deployment:
-        """On machines that are reached already; ``server`` is the database's and ``broker`` the middleware's, which
-        may be the product's."""
-        user = context.application.user if context.database.placement == "embedded" else "root"
-        database = CellDatabase(server, context.database, context.access, context.factor, user)
-        middleware = None
-        if broker is not None and context.middleware is not None and context.middleware_access is not None:
-            middleware = CellServer(broker, context.middleware, context.middleware_access, context.factor)
-        return cls(context, product, database, middleware)
+    def on(cls, context: CellContext, product: Machine, machines: Mapping[str, Machine]) -> Deployment:
+        """On machines that are reached already: the product's, and that of each server by role, which may be the
+        product's."""
+        servers: dict[str, CellServer] = {}
+        for role, server in context.servers.items():
+            machine, definition, access = machines[role], server.definition, server.access
+            user = context.application.user if server.embedded else "root"
+            servers[role] = (
+                CellDatabase(machine, definition, access, context.factor, user)
+                if isinstance(definition, Database)
+                else CellServer(machine, definition, access, context.factor, user)
+            )
+        return cls(context, product, servers)
+
+    @property
+    def database(self) -> CellDatabase:
+        """The database of the cell."""
+        database = self.servers["database"]
+        assert isinstance(database, CellDatabase)
+        return database
+
+    @property
+    def middleware(self) -> CellServer | None:
+        """The middleware of the cell, where it is a server."""
+        return self.servers.get("middleware")
 
     def url(self, path: str = "") -> str:
         """Where the product's HTTP interface answers on this machine."""
@@ -269,8 +283,7 @@ class Deployment:
         try:
             for machine in (
                 self.machine,
-                self.database.machine,
-                *([self.middleware.machine] if self.middleware else []),
+                *(server.machine for server in self.servers.values()),
             ):
                 if isinstance(machine, ContainerMachine) and (disturbance := machine.disturbance()):
                     return disturbance
@@ -281,15 +294,11 @@ class Deployment:
             free = re.search(r"^\S+ +\d+ +\d+ +(\d+) +\d+% ", probe.out, re.MULTILINE)
             if free is not None and int(free[1]) < FULL_KIB and self.context.application_machine.kind == "container":
                 return f"the disk of the container engine is full: {int(free[1])} KiB are free"
-            if not self.database.ready():
-                return f"the database {self.context.database.database} does not answer"
-            if (trouble := self._no_way_to("database", self.context.access, self.context.database.placement)) or (
-                self.context.middleware_access is not None
-                and (trouble := self._no_way_to("middleware", self.context.middleware_access, "server"))
-            ):
-                return trouble
-            if self.middleware is not None and not self.middleware.ready():
-                return f"the middleware {self.middleware.name} does not answer"
+            for role, server in self.servers.items():
+                if not server.ready():
+                    return f"the {role} {server.name} does not answer"
+                if trouble := self._no_way_to(role, server.access, server.definition.placement):
+                    return trouble
         except HarnessError as error:
             return error.message if self.limit_reached() is None else None
         return None

@@ -217,9 +217,7 @@ class Installation:
         }
         context = self.context
         own = context.application_machine
-        shared = (
-            context.database.placement == "server" and context.database_machine == own
-        ) or context.middleware_machine == own
+        shared = any(server.machine == own and not server.embedded for server in context.servers.values())
         foreign = self._of_others(new) if shared else set()
         processes = [args for pid, args in new.items() if pid not in foreign]
         table = self.machine.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null", timeout=30).out

@@ -1,141 +1,146 @@
-"""A cell that upgrades: the former version with data in it, then the one that is tested, and back and forth again."""
+"""Steps between two versions of a product on one machine: fill, switch, look, and back and forth again."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from harness.attest.versions import states
 from harness.clients.http import HttpClient, ResourceClient
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
-from harness.deploy import configure, start
-from harness.model.definitions import Application, Former
+from harness.deploy.steps import configure, start
+from harness.model.definitions import Former, Os
+from harness.model.ledger import Ledger
+from harness.model.recipe import PackageFact, Recipe
 from harness.model.templating import render
-from harness.provision.installing import InstallFailed
+from harness.provision.installing import InstallFailed, install_over
 
 TEXT = "kept over an upgrade 升级后保留"
 STEP_SECONDS = 600.0
 
 
-@dataclass
-class Upgrade:
-    """Steps of deployment between two versions on one machine.
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of a product: its control, and what is installed for it over the other version."""
 
-    ``install`` puts a version's files on it (``downgrade``: over those of a later one), and raises InstallFailed;
-    ``deployment`` gives the control of a version.
+    control: Deployment
+    recipe: Recipe
+    os: Os
+    ledger: Ledger
+
+    def install(self, *, downgrade: bool) -> list[PackageFact]:
+        """Put the files of this version over those of the other; gives its packages.
+
+        Raises:
+            InstallFailed: something does not install.
+        """
+        machine, name = self.control.machine, self.control.context.application.version
+        packages = install_over(
+            machine, self.recipe, self.os, self.ledger, downgrade=downgrade, cancel=self.control.cancel
+        )
+        self.ledger.event("installed-over", version=name, packages=[vars(package) for package in packages])
+        return packages
+
+
+def fill(control: Deployment) -> tuple[str, ...]:
+    """Make data, where the product declares a resource; gives the keys.
+
+    Raises:
+        ProductFault: it does not take it.
     """
+    with _resource(control) as resource:
+        if resource is None:
+            return ()
+        key = resource.fresh_key()
+        resource.create(key, TEXT)
+        return (key,)
 
-    former: Application
-    product: Application
-    how: Former
-    install: Callable[[Application, bool], None]
-    deployment: Callable[[Application], Deployment]
-    keys: list[str] = field(default_factory=list)  #: of resources that were made by the former version
 
-    def fill(self) -> None:
-        """Make data with the former version, where the product declares a resource.
+def switch(control: Deployment, commands: tuple[str, ...]) -> None:
+    """Bring a stopped product to the version whose files are there now: configuration, commands.
 
-        Raises:
-            ProductFault: it does not take it.
-        """
-        with self._resource(self.former) as resource:
-            if resource is not None:
-                key = resource.fresh_key()
-                resource.create(key, TEXT)
-                self.keys.append(key)
-
-    def upgrade(self, _: Deployment) -> None:
-        """From the former version, stopped, to the one under test: files, configuration, commands.
-
-        Raises:
-            ProductFault: a command fails, or it says that it is another version.
-        """
-        self._switch(self.product, self.how.upgrade)
-        self._is_version(self.product)
-
-    def kept(self, _: Deployment) -> None:
-        """What the former version stored is there.
-
-        Raises:
-            ProductFault: it is not.
-        """
-        self._has_data(self.product)
-
-    def back_and_forth(self, _: Deployment) -> None:
-        """Roll back, look, and upgrade again. Raises as ``kept``."""
-        try:
-            self._back_and_forth()
-        except InstallFailed as failure:
-            if failure.cause != "product":
-                raise
+    Raises:
+        ProductFault: a command fails, or it says that it is another version.
+    """
+    application, context = control.context.application, control.context
+    configure(control)
+    for command in commands:
+        line = render(command, context.values(), where="former")
+        done = control.machine.run(line, timeout=STEP_SECONDS * context.factor)
+        if not done.ok:
             raise ProductFault(
-                f"the way back fails: {failure.message}",
-                f"回退安装失败：{failure.message}",
-                "\n".join(failure.log.splitlines()[-25:]),
-            ) from failure
+                f"a step to version {application.version} failed (exit {done.rc}): {line[:120]}",
+                f"切换到版本 {application.version} 的步骤失败（状态码 {done.rc}）：{line[:120]}",
+                done.text[-1500:],
+            )
+    if application.version_command is None:
+        return
+    printed = control.machine.run(application.version_command, timeout=60 * context.factor).text.strip()
+    if not states(printed, application.version):
+        raise ProductFault(
+            f"version {application.version} was installed, and it says {printed[:120] or 'nothing'}",
+            f"已安装版本 {application.version}，但其报告为 {printed[:120] or '（无）'}",
+        )
 
-    def _back_and_forth(self) -> None:
-        self.deployment(self.product).stop()
-        self.install(self.former, True)
-        self._switch(self.former, self.how.rollback or ())
-        self._serve(self.former)
-        self._is_version(self.former)
-        self._has_data(self.former)
-        self.deployment(self.former).stop()
-        self.install(self.product, False)
-        self._switch(self.product, self.how.upgrade)
-        self._serve(self.product)
-        self._is_version(self.product)
-        self._has_data(self.product)
 
-    def _switch(self, to: Application, commands: tuple[str, ...]) -> None:
-        deployment = self.deployment(to)
-        configure(deployment)
-        for command in commands:
-            line = render(command, deployment.context.values(), where="former")
-            done = deployment.machine.run(line, timeout=STEP_SECONDS * deployment.context.factor)
-            if not done.ok:
+def has_data(control: Deployment, keys: tuple[str, ...]) -> None:
+    """Demand what the former version stored.
+
+    Raises:
+        ProductFault: it is not there.
+    """
+    version = control.context.application.version
+    with _resource(control) as resource:
+        for key in keys:
+            if resource is not None and TEXT not in resource.texts(key):
                 raise ProductFault(
-                    f"a step to version {to.version} failed (exit {done.rc}): {line[:120]}",
-                    f"切换到版本 {to.version} 的步骤失败（状态码 {done.rc}）：{line[:120]}",
-                    done.text[-1500:],
+                    f"version {version} gives other data than the former version stored",
+                    f"版本 {version} 返回的数据与旧版本写入的不一致",
                 )
 
-    def _serve(self, what: Application) -> None:
-        deployment = self.deployment(what)
-        start(deployment)
-        deployment.wait_ready()
 
-    def _is_version(self, what: Application) -> None:
-        if what.version_command is None:
-            return
-        deployment = self.deployment(what)
-        printed = deployment.machine.run(what.version_command, timeout=60 * deployment.context.factor).text.strip()
-        if not states(printed, what.version):
-            raise ProductFault(
-                f"version {what.version} was installed, and it says {printed[:120] or 'nothing'}",
-                f"已安装版本 {what.version}，但其报告为 {printed[:120] or '（无）'}",
-            )
+def back_and_forth(former: Version, present: Version, how: Former, keys: tuple[str, ...]) -> None:
+    """Roll back, look, and upgrade again.
 
-    def _has_data(self, what: Application) -> None:
-        with self._resource(what) as resource:
-            for key in self.keys:
-                if resource is not None and TEXT not in resource.texts(key):
-                    raise ProductFault(
-                        f"version {what.version} gives other data than the former version stored",
-                        f"版本 {what.version} 返回的数据与旧版本写入的不一致",
-                    )
+    Raises:
+        ProductFault: a step fails, or data are lost.
+        InstallFailed: by the lab's fault or the definition's.
+    """
+    try:
+        present.control.stop()
+        former.install(downgrade=True)
+        _serve(former, how.rollback or (), keys)
+        former.control.stop()
+        present.install(downgrade=False)
+        _serve(present, how.upgrade, keys)
+    except InstallFailed as failure:
+        if failure.cause != "product":
+            raise
+        raise ProductFault(
+            f"the way back fails: {failure.message}",
+            f"回退安装失败：{failure.message}",
+            "\n".join(failure.log.splitlines()[-25:]),
+        ) from failure
 
-    @contextlib.contextmanager
-    def _resource(self, what: Application) -> Iterator[ResourceClient | None]:
-        http = what.http
-        if http is None or http.resource is None:
-            yield None
-            return
-        client = HttpClient(self.deployment(what))
-        try:
-            yield client.resource
-        finally:
-            client.close()
+
+def _serve(version: Version, commands: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    """Switch to a version, start it, and look for the data."""
+    switch(version.control, commands)
+    start(version.control)
+    version.control.wait_ready()
+    has_data(version.control, keys)
+
+
+@contextlib.contextmanager
+def _resource(control: Deployment) -> Iterator[ResourceClient | None]:
+    http = control.context.application.http
+    if http is None or http.resource is None:
+        yield None
+        return
+    client = HttpClient(control)
+    try:
+        yield client.resource
+    finally:
+        client.close()

@@ -5,32 +5,24 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from harness.attest.architecture import Emulator
-from harness.attest.attestation import reference_seconds
-from harness.control.deployment import Deployment
 from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTimeout
-from harness.execution.services import AttemptRecord, CellTarget, Lab
+from harness.execution.services import AttemptRecord, Lab
 from harness.judging import Judgement, judge
+from harness.machines.placing import PlacedCell
 from harness.model.attestation import Attestation
-from harness.model.definitions import Case, Foundation, Suite
+from harness.model.definitions import Case, Suite, Waiver
 from harness.model.finding import Finding
 from harness.model.plan import FRESH, UPGRADE, Cell, Definitions
-from harness.model.recipe import Environment
 from harness.model.records import AppliedWaiver, AttemptFacts
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed
-from harness.provision.provisioner import Machines, Provisioner, Role
 from harness.scan.cases import covers
 from harness.system.waiting import Waiting
-
-#: However slow a target is, no limit is stretched by more.
-MAX_FACTOR = 100.0
 
 
 class Ended(Exception):
@@ -50,75 +42,30 @@ def cases_of(definitions: Definitions, deployment_suite: Suite, cell: Cell) -> l
 
 
 class Attempt:
-    """State and record of one attempt while it runs."""
+    """The record of one attempt while it runs, and how it ends. What stages find out, they hand to each other."""
 
-    def __init__(self, lab: Lab, cell: Cell, record: AttemptRecord) -> None:
-        self.lab, self.cell, self.record = lab, cell, record
-        definitions = lab.definitions
-        os, cpu = definitions.application_machine(cell.axes)
-        middleware = definitions.middlewares.get(cell.axes.get("middleware", ""))
-        served = middleware if middleware is not None and middleware.placement == "server" else None
-        database = definitions.databases[cell.axes["database"]]
-        self.target = CellTarget(
-            cpu=cpu,
-            os=os,
-            database=database,
-            middleware=served,
-            servers={
-                role: definitions.server_machine(role, cell.axes)
-                for role, one in (("database", database), ("middleware", served))
-                if one is not None and one.placement == "server"
-            },
-        )
-        self.application = definitions.application_of(cell.axes)
-        name = cell.axes.get(UPGRADE, FRESH)
-        #: The version that is installed first and then upgraded; None where the product is installed anew.
-        self.former = None if name == FRESH else self.application.before(name)
-        self.suites_of_cell = [definitions.suites[name] for name in cell.suites]
-        self.cases = cases_of(definitions, lab.deployment_suite, cell)
+    def __init__(self, lab: Lab, placed: PlacedCell, record: AttemptRecord) -> None:
+        self.lab, self.placed, self.cell, self.record = lab, placed, placed.cell, record
+        self.suites = [lab.definitions.suites[name] for name in self.cell.suites]
+        self.cases = cases_of(lab.definitions, lab.deployment_suite, self.cell)
         self.seen: dict[tuple[str, str], Observation] = {}
-        found = (definitions.runtimes.get(cell.axes.get("runtime", "")), middleware if served is None else None)
-        #: Runtime and middleware: installed beside the product, attested before it is deployed.
-        self.foundations: list[Foundation] = [one for one in found if one is not None]
-        self.found: tuple[Finding, ...] = ()  #: of static scans, on this cell
-        self.facts: dict[str, Any] = {"seconds": {}, "notes": list(cell.notes)}
-        self.emulator: Emulator | None = None  #: of the product's machine
-        self.server_emulators: dict[str, Emulator | None] = {}
+        self.findings: tuple[Finding, ...] = ()  #: of static scans, on this cell
+        self.facts: dict[str, Any] = {"seconds": {}, "notes": list(self.cell.notes)}
         self.attestation: list[dict[str, Any]] = []
-        self.provisioner: Provisioner  #: of what serves the cell
-        self.fidelity: Fidelity | None = None
-        self.roles: tuple[Role, ...] = ()
-        self.made_of: dict[str, Environment] = {}  #: by role
-        self.check_machines: Callable[[], None] = lambda: None
+        self.check_machines: Callable[[], None] = lambda: None  #: raises where a machine is the cell's no more
+        #: What the laboratory did to the machines since a moment, in seconds since 1970.
         self.disturbances: Callable[[float], Sequence[str]] = lambda _since: ()
-        self.step_began = time.time()  #: seconds since 1970
-        self.ran_before: tuple[int, ...] = ()
-        self.deployment: Deployment | None = None
+        self.step_began = time.time()
         self.began = time.monotonic()
-        self.measured_factor = 1.0
 
     @property
     def emulated(self) -> bool:
         """Whether any machine of the cell is: then nothing of it shows performance."""
-        return self.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
+        return self.facts.get("fidelity") in (Fidelity.USER_EMULATED.value, Fidelity.SYSTEM_EMULATED.value)
 
-    @property
-    def beneath(self) -> set[str]:
-        """Packages that are in the environment for what the product stands on."""
-        return {*self.target.database.packages, *(name for one in self.foundations for name in one.packages)}
-
-    @property
-    def factor(self) -> float:
-        """What limits are scaled by: as declared for an emulated target, or as measured where that is more."""
-        return max(self.declared_factor, min(self.measured_factor, MAX_FACTOR))
-
-    @property
-    def declared_factor(self) -> float:
-        """What definitions declare for the machines that are emulated; the largest counts."""
-        emulated = [role for role, by in self.server_emulators.items() if by is not None]
-        product = self.emulator is not None or (self.emulated and not emulated)
-        declared = self.cell.timeout_factor if product else 1.0
-        return max([declared, *(self.target.servers[role][1].timeout_factor for role in emulated)])
+    def served_as(self, fidelity: Fidelity) -> None:
+        """Record with which fidelity the cell is served."""
+        self.facts["fidelity"] = fidelity.value
 
     # --- recording ---
 
@@ -126,25 +73,14 @@ class Attempt:
         self.attestation += [{"machine": role, **vars(fact)} for fact in found.facts]
         self.record.event("attestation", machine=role, facts=[vars(fact) for fact in found.facts])
         if found.mismatches:
-            told = "; ".join(
+            differences = "; ".join(
                 f"{f.name}: declared {f.declared or 'any'}, observed {f.observed or 'nothing'}"
                 for f in found.mismatches
             )
             raise AttestationMismatch(
-                f"the {role} machine is not what was declared: {told}",
+                f"the {role} machine is not what was declared: {differences}",
                 advice="correct the definition under targets/, or the machine",
             )
-
-    def calibrate(self, found: Attestation) -> None:
-        """How much slower than this machine the target is now; the slowest machine of the cell counts."""
-        reference = reference_seconds()
-        if found.loop_seconds is not None and reference is not None:
-            self.measured_factor = max(self.measured_factor, round(found.loop_seconds / reference, 1))
-        self.facts["factor"] = {
-            "declared": self.declared_factor,
-            "measured": self.measured_factor,
-            "used": self.factor,
-        }
 
     def observe(self, *seen: Observation) -> None:
         seen = self.blamed(seen)
@@ -153,7 +89,7 @@ class Attempt:
 
     def blamed(self, seen: tuple[Observation, ...]) -> tuple[Observation, ...]:
         """A failure in whose step the laboratory disturbed the machines says nothing of the product."""
-        if not any(one.result is Result.FAIL for one in seen):
+        if not any(observation.result is Result.FAIL for observation in seen):
             return seen
         try:
             words = "; ".join(self.disturbances(self.step_began))
@@ -163,10 +99,12 @@ class Attempt:
             return seen
         self.record.event("disturbed", message=words)
         return tuple(
-            dataclasses.replace(one, result=Result.ERROR, cause=Cause.INFRA, detail=f"{words}; then: {one.detail}")
-            if one.result is Result.FAIL
-            else one
-            for one in seen
+            dataclasses.replace(
+                observation, result=Result.ERROR, cause=Cause.INFRA, detail=f"{words}; then: {observation.detail}"
+            )
+            if observation.result is Result.FAIL
+            else observation
+            for observation in seen
         )
 
     def observe_step(self, test: str, result: Result, **more: Any) -> None:
@@ -192,8 +130,6 @@ class Attempt:
             seconds = self.facts["seconds"]
             seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 2)
 
-    # --- turns ---
-
     def waiting(self, work: str) -> Waiting:
         """The terms on which this attempt waits for a machine."""
 
@@ -206,39 +142,6 @@ class Attempt:
             notify=notify,
             stopped=lambda: self.lab.stopping,
         )
-
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Share this machine with other cells."""
-        with contextlib.ExitStack() as stack:
-            with self.step("wait"):
-                stack.enter_context(self.lab.turns.shared(self.waiting("work")))
-            yield
-
-    @contextlib.contextmanager
-    def load_turn(self, machines: Machines) -> Iterator[None]:
-        """Have the machine alone that is loaded. A lab host is the cell's alone by its lease, so other cells go on."""
-        here = any(machine.reference.kind != "ssh" for machine in machines.of.values())
-        turns = self.lab.turns
-        with contextlib.ExitStack() as stack:
-            with self.step("wait"):
-                waiting = self.waiting("load")
-                stack.enter_context(turns.alone(waiting) if here else turns.shared(waiting))
-            yield
-
-    @contextlib.contextmanager
-    def teardown_in_turn(self) -> Iterator[contextlib.ExitStack]:
-        """A stack of what is torn down at the end, under a turn: it must not disturb the load of another cell."""
-        stack = contextlib.ExitStack()
-        try:
-            yield stack
-        except BaseException:
-            with self.lab.turns.teardown(self.waiting("teardown")):
-                if not stack.__exit__(*sys.exc_info()):
-                    raise
-        else:
-            with self.lab.turns.teardown(self.waiting("teardown")):
-                stack.close()
 
     # --- ends ---
 
@@ -281,14 +184,13 @@ class Attempt:
         detail = f"unexpected {type(error).__name__}: {error} (please report it; traceback in the evidence)"
         return Ended(Result.MISS, Cause.HARNESS, None, detail)
 
-    def blocked(self, detail: str) -> None:
+    def blocked(self, detail: str) -> NoReturn:
         """The lab is not fit: nothing is known of the product."""
         self.observe_step("database", Result.ERROR, cause=Cause.INFRA, detail=detail)
         raise Ended(Result.MISS, Cause.INFRA, None, detail)
 
-    def no_former(self, detail: str) -> NoReturn:
+    def no_former(self, version: str, detail: str) -> NoReturn:
         """The version to upgrade from does not serve on this target: nothing is known of the upgrade."""
-        version = self.former.version if self.former is not None else ""
         raise Ended(
             Result.MISS,
             Cause.CONFIG,
@@ -296,7 +198,8 @@ class Attempt:
             f"the former version {version} does not serve here, so nothing can be upgraded: {detail[:1500]}",
         )
 
-    def install_failed(self, failure: InstallFailed, seconds: float) -> None:
+    def install_failed(self, failure: InstallFailed, seconds: float) -> NoReturn:
+        """The product is not installed: by its own fault, or by that of lab or definition."""
         if self.lab.cancel.is_set():
             raise Canceled("canceled while the environment was installed")
         if failure.cause == "product":
@@ -306,33 +209,50 @@ class Attempt:
         self.observe_step("install", Result.ERROR, cause=Cause(failure.cause), seconds=seconds, detail=str(failure))
         raise Ended(Result.MISS, Cause(failure.cause), None, str(failure))
 
+    def follow(self, steps: Iterable[Observation]) -> None:
+        """Record the steps of a deployment; the first that does not pass ends the cell."""
+        for seen in steps:
+            self.observe(seen)
+            if seen.result is Result.ERROR:
+                raise Ended(Result.MISS, seen.cause, None, seen.detail)
+            if seen.result is not Result.PASS:
+                raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, f"depends on {seen.case}, which failed")
+            self.check_cancel()
+
     def close(self) -> Judgement:
         """Judge what was seen and close the attempt, in one transaction."""
-        every, today = self.lab.definitions.waivers, datetime.datetime.now(datetime.UTC).date()
-        holding = [one for one in every if one.holds(today) and not one.files]
-        for one in every:  # one that names files accepts a case if every finding of it lies in them
-            if one.files and one.holds(today):
-                cases = {found.rule for found in self.found if covers(one, self.found, found.rule, self.cell.axes)}
-                holding += [one.model_copy(update={"files": (), "case": case}) for case in sorted(cases)]
+        waivers, today = self.lab.definitions.waivers, datetime.datetime.now(datetime.UTC).date()
         judgement = judge(
             self.cases,
             self.seen,
             emulated=self.emulated,
-            waivers=holding,
+            waivers=self._holding(waivers, today),
             axes=self.cell.axes,
-            asked=[suite.definition.suite for suite in self.suites_of_cell],
+            asked=[suite.definition.suite for suite in self.suites],
         )
         self.facts["waived"] = [AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived]
         self.facts["notes"] += [
-            f"waiver for {one.case} expired on {one.expires}: {one.because}"
-            for one in every
-            if not one.holds(today) and any(one.concerns(self.cell.axes, s, c.id) for s, c in self.cases)
+            f"waiver for {waiver.case} expired on {waiver.expires}: {waiver.because}"
+            for waiver in waivers
+            if not waiver.holds(today)
+            and any(waiver.concerns(self.cell.axes, suite, case.id) for suite, case in self.cases)
         ]
         self.facts["seconds"]["total"] = round(time.monotonic() - self.began, 2)
         self.facts["attestation"] = self.attestation
-        by = next((one for one in (self.emulator, *self.server_emulators.values()) if one is not None), None)
-        if by is not None:
-            self.facts["emulator"] = vars(by)
         facts = AttemptFacts.model_validate(self.facts)
         self.record.finish(judgement.verdict, judgement.cause, judgement.message, facts)
         return judgement
+
+    def _holding(self, waivers: Iterable[Waiver], today: datetime.date) -> list[Waiver]:
+        """The waivers that hold today. One that names files accepts a case if every finding of it lies in them."""
+        holding = []
+        for waiver in waivers:
+            if not waiver.holds(today):
+                continue
+            if not waiver.files:
+                holding.append(waiver)
+                continue
+            rules = {finding.rule for finding in self.findings}
+            cases = sorted(rule for rule in rules if covers(waiver, self.findings, rule, self.cell.axes))
+            holding += [waiver.model_copy(update={"files": (), "case": case}) for case in cases]
+        return holding

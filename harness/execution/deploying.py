@@ -1,235 +1,147 @@
-"""Brings the product of a cell up, straight or over a former version, with the servers that it needs."""
+"""Brings the product of a cell up, with the servers that it needs, and looks what became of it."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections.abc import Iterable
+from functools import partial
 
 from harness.attest.attestation import attest_database, attest_version
 from harness.attest.versions import line_of, states
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
+from harness.control.servers import CellDatabase, CellServer
 from harness.deploy import deploy
-from harness.deploy.upgrading import Upgrade
 from harness.errors import AttestationMismatch, HarnessError
-from harness.execution.attempt import Ended
-from harness.execution.scanning import Scanning
-from harness.model.definitions import Application
-from harness.model.plan import UPGRADE
-from harness.model.recipe import Environment
-from harness.model.results import Cause, Observation, Result, SkipReason, State
-from harness.provision.installing import InstallFailed, install_over
-from harness.provision.provisioner import Machines
-from harness.system import shell
+from harness.execution.attempt import Attempt, Ended
+from harness.execution.contexts import Secrets, context_of
+from harness.execution.making import Target
+from harness.execution.programs import observe_programs
+from harness.execution.upgrading import upgrade
+from harness.model.results import Cause, Result, State
 
 
-class Deploying(Scanning):
-    """Context, servers, product, logs."""
+def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: contextlib.ExitStack) -> Deployment:
+    """Start the servers and deploy the product, straight or over a former version. ``stack`` stops them all, and keeps
+    their logs where the cell ends early."""
+    attempt.state(State.DEPLOYING, "deploy / 部署")
+    with attempt.step("deploy"):
+        context, machines = context_of(attempt, target, secrets), target.machines
+        attempt.record.hidden[:] = context.hidden()
+        deployment = Deployment.on(context, machines.application, {role: machines.on(role) for role in context.servers})
+        deployment.cancel = attempt.lab.cancel
+        stack.callback(_stop_all, attempt, target, deployment)
+        stack.push(partial(_keep_logs_of_trouble, attempt, deployment))  # runs first
+        start_servers(attempt, deployment)
+        if target.serving.provisioner.kind == "host" and len(machines.of) < len(target.serving.roles):
+            # A server that shares the product's machine is none of what the product must not leave behind.
+            before = tuple(machines.application.processes())
+            deployment.context = context.model_copy(update={"ran_before": before})
+        if attempt.placed.former is None:
+            attempt.follow(deploy(deployment, attempt.lab.deployment_suite))
+        else:
+            upgrade(attempt, target, attempt.placed.former, deployment)
+        check_version(attempt, deployment)
+    attempt.facts["seconds"]["deployed"] = round(time.monotonic() - attempt.began, 2)
+    return deployment
 
-    def deploy(self, machines: Machines, product: Environment) -> Deployment:
-        self.state(State.DEPLOYING, "deploy / 部署")
-        with self.step("deploy"):
-            context = self.context(machines, product)
-            self.record.hidden[:] = context.hidden()
-            deployment = self.deployment = Deployment.on(
-                context, machines.application, machines.on("database"), machines.on("middleware")
-            )
-            deployment.cancel = self.lab.cancel
-            self.start_servers(deployment)
-            if self.provisioner.kind == "host" and len(machines.of) < len(self.roles):
-                # A server that shares the product's machine is none of what the product must not leave behind.
-                before = tuple(machines.application.processes())
-                deployment.context = context.model_copy(update={"ran_before": before})
-            if self.former is None:
-                self.follow(deploy(deployment, self.lab.deployment_suite))
-            else:
-                self.upgrade(self.former, deployment)
-            self.check_version(deployment)
-        self.facts["seconds"]["deployed"] = round(time.monotonic() - self.began, 2)
-        return deployment
 
-    def check_version(self, deployment: Deployment) -> None:
-        """Whether the product says that it is the version that the report would name; else nothing is certified."""
-        command, declared = self.application.version_command, self.application.version
-        if not command:
-            return
-        done = deployment.machine.run(command, timeout=60 * self.factor)
-        if not done.ok:
-            if trouble := deployment.lab_trouble():
-                raise Ended(Result.MISS, Cause.INFRA, None, f"{trouble}; before that: version_command failed")
-            raise Ended(
-                Result.MISS,
-                Cause.CONFIG,
-                None,
-                f"version_command failed (exit {done.rc}), so the version under test is not known: {done.text[-500:]}\n"
-                "  next: correct version_command in application.yaml",
-            )
-        printed = done.text
-        self.facts["version"] = line_of(printed, declared)[:200]
-        if not states(printed, declared):
-            raise Ended(
-                Result.MISS,
-                Cause.CONFIG,
-                None,
-                f"declared is version {declared}, and version_command prints {self.facts['version'] or 'nothing'}: "
-                "nothing can be said of the version that is declared\n"
-                "  next: correct version in application.yaml, or submit what it names",
-            )
+def start_servers(attempt: Attempt, deployment: Deployment) -> None:
+    """Start every server of the cell, the database last, and look what they are."""
+    started = time.monotonic()
+    try:
+        for role, server in sorted(deployment.servers.items(), key=lambda item: item[0] == "database"):
+            server.start()
+            _attest_server(attempt, role, server)
+    except AttestationMismatch:
+        raise
+    except HarnessError as error:
+        attempt.blocked(str(error))
+    attempt.observe_step("database", Result.PASS, seconds=time.monotonic() - started)
 
-    def follow(self, steps: Iterable[Observation]) -> None:
-        """Record the steps of a deployment; the first that does not pass ends the cell."""
-        for one in steps:
-            self.observe(one)
-            if one.result is Result.ERROR:
-                raise Ended(Result.MISS, one.cause, None, one.detail)
-            if one.result is not Result.PASS:
-                detail = f"depends on {one.case}, which failed"
-                raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, detail)
-            self.check_cancel()
 
-    def upgrade(self, former: Application, deployment: Deployment) -> None:
-        """Deploy the former version, fill it, upgrade it to the one under test, and look what became of it."""
-        suite, how = self.lab.deployment_suite, self.application.former[self.cell.axes[UPGRADE]]
-        controls = {False: deployment}
+def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
+    if not isinstance(server, CellDatabase):
+        attempt.keep_attestation(role, attest_version(role, server.version(), server.definition.declared))
+        return
+    if not server.embedded:
+        server.create()
+    attempt.keep_attestation(role, attest_database(server.definition, server.version(), server.settings()))
 
-        def control(of: Application) -> Deployment:
-            if (of is former) not in controls:
-                context = deployment.context.model_copy(update={"application": of})
-                made = Deployment.on(context, deployment.machine, deployment.database.machine)
-                made = dataclasses.replace(made, cancel=self.lab.cancel)
-                controls[of is former] = dataclasses.replace(made, middleware=deployment.middleware)
-            return controls[of is former]
 
-        def install(of: Application, downgrade: bool) -> None:
-            recipe = self.recipe_of(of)  # packages of the system that both versions need are there
-            more = () if of is former else tuple(name for name in recipe.packages if name not in former.packages)
-            facts = install_over(
-                deployment.machine,
-                dataclasses.replace(recipe, packages=more),
-                self.target.os,
-                self.record,
-                downgrade=downgrade,
-                cancel=self.lab.cancel,
-            )
-            self.record.event("installed-over", version=of.version, packages=[vars(fact) for fact in facts])
-            if of is not former:  # what is tested, and what report and certificate name
-                kept = tuple(
-                    fact
-                    for fact in self.made_of["application"].packages
-                    if fact.name in self.beneath or fact.name in of.packages
-                )
-                replaced = {fact.name for fact in facts}
-                made = dataclasses.replace(
-                    self.made_of["application"],
-                    packages=(*(fact for fact in kept if fact.name not in replaced), *facts),
-                )
-                self.made_of["application"] = made
-                self.record_environment()
-                deployment.context = deployment.context.model_copy(update={"installed": self.installed_of(made)})
-
-        before = control(former)
-        for one in deploy(before, suite):
-            if one.result is not Result.PASS:
-                self.no_former(f"{one.case}: {one.detail}")
-        steps = Upgrade(former, self.application, how, install, control)
-        try:
-            steps.fill()
-            before.stop()
-        except ProductFault as fault:
-            self.no_former(str(fault))
-        started = time.monotonic()
-        try:
-            install(self.application, False)
-        except InstallFailed as failure:
-            self.install_failed(failure, time.monotonic() - started)
-        self.observe_step("install", Result.PASS, seconds=time.monotonic() - started)
-        self.observe_step(
-            "schema",
-            Result.SKIP,
-            skip_reason=SkipReason.NOT_APPLICABLE,
-            detail=f"the tables are those of version {former.version}",
+def check_version(attempt: Attempt, deployment: Deployment) -> None:
+    """Whether the product says that it is the version that the report would name; else nothing is certified."""
+    application = attempt.placed.application
+    if not application.version_command:
+        return
+    done = deployment.machine.run(application.version_command, timeout=60 * deployment.context.factor)
+    if not done.ok:
+        if trouble := deployment.lab_trouble():
+            raise Ended(Result.MISS, Cause.INFRA, None, f"{trouble}; before that: version_command failed")
+        raise Ended(
+            Result.MISS,
+            Cause.CONFIG,
+            None,
+            f"version_command failed (exit {done.rc}), so the version under test is not known: {done.text[-500:]}\n"
+            "  next: correct version_command in application.yaml",
         )
-        order = ["upgrade", "start", "ready"]
-        if steps.keys:
-            order.append("kept")
-        else:
-            self.observe_step(
-                "kept",
-                Result.SKIP,
-                skip_reason=SkipReason.NOT_APPLICABLE,
-                detail="the application declares no http.resource, so no data was looked at",
-            )
-        if how.rollback is None:
-            self.observe_step(
-                "rollback",
-                Result.SKIP,
-                skip_reason=SkipReason.NOT_APPLICABLE,
-                detail="the application declares no rollback",
-            )
-        else:
-            order.append("rollback")
-        self.observe_step("configure", Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE, detail="part of the upgrade")
-        self.follow(
-            deploy(
-                deployment,
-                suite,
-                order,
-                {"upgrade": steps.upgrade, "kept": steps.kept, "rollback": steps.back_and_forth},
-            )
+    shown = attempt.facts["version"] = line_of(done.text, application.version)[:200]
+    if not states(done.text, application.version):
+        raise Ended(
+            Result.MISS,
+            Cause.CONFIG,
+            None,
+            f"declared is version {application.version}, and version_command prints {shown or 'nothing'}: "
+            "nothing can be said of the version that is declared\n"
+            "  next: correct version in application.yaml, or submit what it names",
         )
 
-    def start_servers(self, deployment: Deployment) -> None:
-        """Start database and middleware, and look what they are."""
-        started = time.monotonic()
-        database, middleware = deployment.database, deployment.middleware
-        try:
-            if middleware is not None:
-                middleware.start()
-                self.keep_attestation(
-                    "middleware", attest_version("middleware", middleware.version(), middleware.definition.declared)
-                )
-            database.start()
-            if not database.embedded:
-                database.create()
-            facts = attest_database(self.target.database, database.version(), database.settings())
-            self.keep_attestation("database", facts)
-        except AttestationMismatch:
-            raise
-        except HarnessError as error:
-            self.blocked(str(error))
-        self.observe_step("database", Result.PASS, seconds=time.monotonic() - started)
 
-    def keep_logs(self, deployment: Deployment) -> None:
-        self.record.keep("application.log", deployment.log(5000).encode())
-        for role, server in (("database", deployment.database), ("middleware", deployment.middleware)):
-            if server is not None and server.definition.log is not None:
-                done = server.machine.run(
-                    f"tail -c 4000000 {shell.quote(server.definition.log)} | tail -n 5000", timeout=60
-                )
-                self.record.keep(f"{role}.log", done.out.encode())
+def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:
+    """What only the end shows: whether the product stayed, and whether all its programs were of the target's kind."""
+    # Fixtures start a product again that has ended: that is no excuse for the end.
+    attempt.observe(*deploy(deployment, attempt.lab.deployment_suite, ("stays",)))
+    with attempt.step("programs"):
+        observe_programs(target.machines, attempt.placed.cpu.architecture, attempt.observe_step)
 
-    def stop_all(self) -> None:
-        """Stop product and database where their machine stays: what is stopped in order leaves nothing behind."""
-        deployment = self.deployment
-        if deployment is None or self.provisioner.kind != "host":
-            return
-        try:
-            self.check_machines()
-        except HarnessError:  # it is another's now, and so is what runs there
-            return
-        with contextlib.suppress(HarnessError, ProductFault):
-            deployment.stop()
+
+def collect(attempt: Attempt, deployment: Deployment) -> None:
+    """Keep the logs of product and servers."""
+    attempt.state(State.COLLECTING, "collect / 收集")
+    with attempt.step("collect"):
+        _keep_logs(attempt, deployment)
+
+
+def _keep_logs(attempt: Attempt, deployment: Deployment) -> None:
+    attempt.record.keep("application.log", deployment.log(5000).encode())
+    for role, server in deployment.servers.items():
+        if server.definition.log is not None:
+            done = server.machine.run(f"tail -n 5000 '{server.definition.log}'", timeout=60)
+            attempt.record.keep(f"{role}.log", done.out.encode())
+
+
+def _keep_logs_of_trouble(
+    attempt: Attempt, deployment: Deployment, kind: type[BaseException] | None, *_: object
+) -> None:
+    """Early failures keep their logs too."""
+    if kind is not None:
         with contextlib.suppress(HarnessError):
-            deployment.remove_control()
-        for server in (deployment.database, deployment.middleware):
-            with contextlib.suppress(HarnessError):
-                if server is not None and not server.embedded:
-                    server.stop()
+            _keep_logs(attempt, deployment)
 
-    def keep_logs_of_trouble(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Early failures keep their logs too."""
-        if kind is not None and self.deployment is not None:
-            with contextlib.suppress(HarnessError):
-                self.keep_logs(self.deployment)
+
+def _stop_all(attempt: Attempt, target: Target, deployment: Deployment) -> None:
+    """Stop product and servers where their machine stays: what is stopped in order leaves nothing behind."""
+    if target.serving.provisioner.kind != "host":
+        return
+    try:
+        attempt.check_machines()
+    except HarnessError:  # it is another's now, and so is what runs there
+        return
+    with contextlib.suppress(HarnessError, ProductFault):
+        deployment.stop()
+    with contextlib.suppress(HarnessError):
+        deployment.remove_control()
+    for server in deployment.servers.values():
+        with contextlib.suppress(HarnessError):
+            if not server.embedded:
+                server.stop()

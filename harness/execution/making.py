@@ -1,250 +1,220 @@
-"""The first stages of a cell: what its machines are made of, the machines, and whether they are what they must be."""
+"""From a placed cell to machines with everything installed: what serves it, its environments, its machines."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from pydantic import SecretStr
-
-from harness.attest.attestation import attest_version
+from harness.attest.architecture import Emulator
 from harness.deploy import application_recipe, server_recipe
 from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
-from harness.model.context import Access, CellContext
 from harness.model.definitions import Application
 from harness.model.recipe import Environment, Recipe
-from harness.model.results import Fidelity, Result, State
+from harness.model.results import Result, State
 from harness.provision.installing import InstallFailed
-from harness.provision.provisioner import Held, Machines, Names, Role
-from harness.system.redact import token
+from harness.provision.provisioner import APPLICATION, Held, Machines, Names, Provisioner, Role
+
+#: However slow a target is, no limit is stretched by more.
+MAX_FACTOR = 100.0
 
 
-class Making(Attempt):
-    """Environments, machines, attestation, and what everything later is told of them."""
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What serves a cell: the provisioner, the machines that the cell needs, and what emulates each, by role."""
 
-    def place(self) -> None:
-        """Decide what serves the cell, and which machines it needs there."""
-        self.state(State.PROVISIONING, "environment / 环境")
-        placement = self.lab.placement(self.cell)
-        if placement.kind is None or placement.fidelity is None:
-            models = " and ".join(cpu.cpu for _, cpu in self.lab.definitions.machines(self.cell.axes).values())
-            raise AttestationMismatch(
-                f"nothing here can serve {models}: {placement.by}",
-                advice="run the cell on such a host; see: harness targets check",
-            )
-        self.provisioner = self.lab.provisioners[placement.kind]
-        self.emulator = self.provisioner.emulator(self.target.cpu)
-        self.server_emulators = {role: self.provisioner.emulator(cpu) for role, (_, cpu) in self.target.servers.items()}
-        self.found_as(placement.fidelity)
-        self.roles = self.roles_of()
+    provisioner: Provisioner
+    roles: tuple[Role, ...]
+    emulators: Mapping[str, Emulator | None]
 
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[Held]:
-        """Lease what the machines stand on, for as long as the context lasts."""
-        names = Names(campaign=self.lab.campaign, cell=self.cell.short, attempt=str(self.record.number))
-        with contextlib.ExitStack() as stack:
-            with self.step("wait"):
-                held = stack.enter_context(self.provisioner.hold(self.roles, names, self.record, self.waiting("lease")))
-            yield held
 
-    def environments(self) -> dict[str, Environment | None]:
-        """What product and database server are made of, from the cache where they fit; None where they are installed
-        on the machine itself."""
-        with self.step("environment"):
-            return {
-                role.name: self.made(role, partial(self.provisioner.environment, role, self.record))
-                for role in self.roles
-            }
+@dataclass(frozen=True, kw_only=True)
+class Factors:
+    """What limits are scaled by, as a multiple of this machine: declared, and measured during attestation."""
 
-    def roles_of(self) -> tuple[Role, ...]:
-        """The machines that the cell needs."""
-        target = self.target
-        recipe = self.recipe_of(self.former or self.application)
-        # An embedded database is part of the product's machine, and so is its client.
-        beneath = [
-            *(target.database.packages if target.database.placement == "embedded" else ()),
-            *(name for one in self.foundations for name in one.packages),
-        ]
-        extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
-        recipe = dataclasses.replace(recipe, packages=(*recipe.packages, *extra), beneath=extra)
-        roles = [
-            Role(
-                name="application",
-                os=target.os,
-                cpu=target.cpu,
-                recipe=recipe,
-                limits=self.application.limits,
-                ports=tuple(self.application.ports.values()),
-                systemd=self.application.service is not None,
-            )
-        ]
-        for name, (system, cpu) in target.servers.items():
-            server = target.middleware if name == "middleware" else target.database
-            assert server is not None
-            roles.append(
-                Role(
-                    name=name,
-                    os=system,
-                    cpu=cpu,
-                    limits=server.limits,
-                    recipe=server_recipe(server, os=system.os, architecture=cpu.architecture),
-                )
-            )
-        return tuple(roles)
-
-    def recipe_of(self, application: Application) -> Recipe:
-        target = self.target
-        return application_recipe(
-            application, os=target.os.os, cpu=target.cpu, folder=self.lab.definitions.application_folder
-        )
-
-    def made(self, role: Role, work: Callable[[], Environment | None]) -> Environment | None:
-        """Install what a role needs, and record it."""
-        started = time.monotonic()
-        try:
-            environment = work()
-        except InstallFailed as failure:
-            if role.name == "application" and self.former is not None:
-                self.no_former(failure.message)
-            if role.name == "application":
-                self.install_failed(failure, time.monotonic() - started)
-            # A server of the lab, not the product under test.
-            self.blocked(f"the {role.name} could not be installed: {failure.message}")
-        if environment is not None:
-            if role.name == "application" and self.former is None:
-                self.observe_step("install", Result.PASS, seconds=environment.seconds)
-            self.made_of[role.name] = environment
-        return environment
-
-    def install(self, machines: Machines, environments: dict[str, Environment | None]) -> Environment:
-        """Install on the machines what was not installed before; gives the product's environment."""
-        for role in self.roles:
-            if environments[role.name] is None:
-                self.state(State.PROVISIONING, "install / 安装")
-                machine = machines.on(role.name)
-                with self.step("environment"):
-                    self.made(role, partial(self.provisioner.install, machine, role, self.record))
-        self.record_environment()
-        return self.made_of["application"]
-
-    def record_environment(self) -> None:
-        """Put into the record what product and servers are made of."""
-        every = list(self.made_of.values())
-        product = self.made_of["application"]
-        apart = self.beneath - set(self.application.packages)
-        foundation = {name for one in self.foundations for name in one.packages} & apart
-        self.facts["environment"] = {
-            "images": [one.image for one in every if one.image],
-            "cached": all(one.cached for one in every),
-            "packages": [vars(p) for p in product.packages if p.name not in apart],
-            "foundation packages": [vars(p) for p in product.packages if p.name in foundation],
-            "database packages": [
-                vars(p) for one in every for p in one.packages if p.name in self.target.database.packages
-            ],
-            "notes": sorted({note for one in every for note in one.notes}),
-        }
-
-    def provision(
-        self, held: Held, environments: dict[str, Environment | None], stack: contextlib.ExitStack
-    ) -> Machines:
-        with self.step("provision"):
-            machines = stack.enter_context(held.machines(environments))
-            if machines.fidelity is not None:
-                self.found_as(machines.fidelity)
-            self.check_machines = machines.check
-            self.disturbances = machines.disturbances
-            self.ran_before = tuple(machines.application.processes()) if self.provisioner.kind != "container" else ()
-            return machines
-
-    def found_as(self, fidelity: Fidelity) -> None:
-        self.fidelity = fidelity
-        self.facts["fidelity"] = fidelity.value
-
-    def attest(self, machines: Machines) -> None:
-        """Declared against observed, before anything is tested; a mismatch blocks the cell."""
-        self.state(State.ATTESTING, "attest / 核验")
-        with self.step("attest"):
-            roles = [role for role in self.roles if role.name in machines.of]
-            on = [machines.on(role.name) for role in roles]
-            with ThreadPoolExecutor(len(roles)) as pool:
-                found = pool.map(self.provisioner.attest, on, roles)
-                for role, attestation in zip(roles, found, strict=True):
-                    self.keep_attestation(role.name, attestation)
-                    self.calibrate(attestation)
-            for one in self.foundations:
-                kind = type(one).__name__.lower()
-                version = machines.application.run(one.version, timeout=60 * self.factor)
-                self.keep_attestation("application", attest_version(kind, version.text, one.declared))
+    declared: float
+    measured: float
 
     @property
-    def model(self) -> str | None:
-        """QEMU's model of the product's CPU, where it is emulated."""
-        if self.emulator is None:
-            return None
-        emulation = self.target.cpu.emulation
-        return emulation.user if self.emulator.kind == "qemu-user" else emulation.system
+    def used(self) -> float:
+        """The larger of both, within bounds."""
+        return max(self.declared, min(self.measured, MAX_FACTOR))
 
-    def context(self, machines: Machines, product: Environment) -> CellContext:
-        database = self.target.database
-        embedded = database.placement == "embedded"
-        access = (
-            Access(kind=database.database, path=database.path or "")
-            if embedded
-            else Access(
-                kind=database.database,
-                host=machines.address("database"),
-                port=database.port or 0,
-                password=SecretStr(token()),
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Attested machines with everything installed that the product needs.
+
+    ``environments`` by role. ``ran_before``: processes of the application's machine before the product came.
+    """
+
+    serving: Serving
+    machines: Machines
+    factors: Factors
+    environments: Mapping[str, Environment]
+    ran_before: tuple[int, ...]
+
+    @property
+    def product(self) -> Environment:
+        """What the product's machine is made of."""
+        return self.environments[APPLICATION]
+
+
+def serve(attempt: Attempt) -> Serving:
+    """Choose the provisioner by where the cell was placed.
+
+    Raises:
+        AttestationMismatch: nothing here can serve it.
+        ProvisionError: an emulator is missing.
+    """
+    attempt.state(State.PROVISIONING, "environment / 环境")
+    placed, placement = attempt.placed, attempt.placed.placement
+    if placement.kind is None or placement.fidelity is None:
+        models = " and ".join(cpu.cpu for _, cpu in placed.machines)
+        raise AttestationMismatch(
+            f"nothing here can serve {models}: {placement.by}",
+            advice="run the cell on such a host; see: harness targets check",
+        )
+    attempt.served_as(placement.fidelity)
+    provisioner = attempt.lab.provisioners[placement.kind]
+    emulators = {APPLICATION: provisioner.emulator(placed.cpu)}
+    emulators |= {role: provisioner.emulator(server.cpu) for role, server in placed.servers.items()}
+    if (emulator := next(filter(None, emulators.values()), None)) is not None:
+        attempt.facts["emulator"] = vars(emulator)
+    return Serving(provisioner=provisioner, roles=roles_of(attempt), emulators=emulators)
+
+
+def roles_of(attempt: Attempt) -> tuple[Role, ...]:
+    """The machines that the cell needs, the application's first."""
+    placed = attempt.placed
+    recipe = recipe_of(attempt, placed.former or placed.application)
+    # An embedded database is part of the product's machine, and so is its client.
+    beneath = [
+        *(placed.database.packages if placed.database.placement == "embedded" else ()),
+        *(name for foundation in placed.foundations for name in foundation.packages),
+    ]
+    extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
+    product = Role(
+        name=APPLICATION,
+        os=placed.os,
+        cpu=placed.cpu,
+        recipe=dataclasses.replace(recipe, packages=(*recipe.packages, *extra), beneath=extra),
+        limits=placed.application.limits,
+        ports=tuple(placed.application.ports.values()),
+        systemd=placed.application.service is not None,
+    )
+    servers = (
+        Role(
+            name=name,
+            os=server.os,
+            cpu=server.cpu,
+            limits=server.definition.limits,
+            recipe=server_recipe(server.definition, os=server.os.os, architecture=server.cpu.architecture),
+        )
+        for name, server in placed.servers.items()
+    )
+    return (product, *servers)
+
+
+def recipe_of(attempt: Attempt, application: Application) -> Recipe:
+    """What a version of the product is installed from."""
+    placed, folder = attempt.placed, attempt.lab.definitions.application_folder
+    return application_recipe(application, os=placed.os.os, cpu=placed.cpu, folder=folder)
+
+
+@contextlib.contextmanager
+def hold(attempt: Attempt, serving: Serving) -> Iterator[Held]:
+    """Lease what the machines stand on, for as long as the context lasts. It may wait, so no turn is taken before."""
+    names = Names(campaign=attempt.lab.campaign, cell=attempt.cell.short, attempt=str(attempt.record.number))
+    with contextlib.ExitStack() as stack:
+        with attempt.step("wait"):
+            held = stack.enter_context(
+                serving.provisioner.hold(serving.roles, names, attempt.record, attempt.waiting("lease"))
             )
-        )
-        return CellContext(
-            campaign=self.lab.campaign,
-            cell=self.cell.id,
-            attempt=self.record.number,
-            axes=self.cell.axes,
-            architecture=self.target.cpu.architecture,
-            emulated=self.emulated,
-            qemu_cpu=self.model,
-            factor=self.factor,
-            declared_factor=self.declared_factor,
-            application=self.application,
-            database=database,
-            access=access,
-            secrets={name: SecretStr(token()) for name in self.application.secrets},
-            application_machine=machines.application.reference,
-            database_machine=machines.on("database").reference,
-            **self.broker(machines),
-            ran_before=self.ran_before,
-            ports={name: machines.application.address(port) for name, port in self.application.ports.items()},
-            template_folder=self.lab.definitions.application_folder,
-            installed=self.installed_of(product),
-        )
+        yield held
 
-    def installed_of(self, product: Environment) -> tuple[str, ...]:
-        """Names of the product's own packages."""
-        own = {p.name for p in product.packages} & set(self.application.packages)
-        from_files = {p.name for p in product.packages if p.version} - self.beneath
-        return tuple(sorted(own | from_files))
 
-    def broker(self, machines: Machines) -> dict[str, Any]:
-        """What the context says of middleware that is a server."""
-        found = self.target.middleware
-        if found is None:
-            return {}
-        access = Access(
-            kind=found.middleware,
-            host=machines.address("middleware"),
-            port=found.port or 0,
-            password=SecretStr(token()),
-        )
+def prepare(attempt: Attempt, serving: Serving) -> Mapping[str, Environment | None]:
+    """What the machines are made of by role, from the cache where it fits; None where it is installed on the machine
+    itself."""
+    with attempt.step("environment"):
         return {
-            "middleware": found,
-            "middleware_access": access,
-            "middleware_machine": machines.on("middleware").reference,
+            role.name: _installed(attempt, role, partial(serving.provisioner.environment, role, attempt.record))
+            for role in serving.roles
         }
+
+
+def provision(
+    attempt: Attempt, held: Held, environments: Mapping[str, Environment | None], stack: contextlib.ExitStack
+) -> Machines:
+    """Make the machines; ``stack`` takes them away again."""
+    with attempt.step("provision"):
+        machines = stack.enter_context(held.machines(environments))
+    if machines.fidelity is not None:
+        attempt.served_as(machines.fidelity)
+    attempt.check_machines, attempt.disturbances = machines.check, machines.disturbances
+    return machines
+
+
+def install(
+    attempt: Attempt,
+    serving: Serving,
+    machines: Machines,
+    factors: Factors,
+    environments: Mapping[str, Environment | None],
+) -> Target:
+    """Install on the machines what was not installed before."""
+    ran_before = tuple(machines.application.processes()) if serving.provisioner.kind != "container" else ()
+    installed: dict[str, Environment] = {}
+    for role in serving.roles:
+        environment = environments[role.name]
+        if environment is None:
+            attempt.state(State.PROVISIONING, "install / 安装")
+            work = partial(serving.provisioner.install, machines.on(role.name), role, attempt.record)
+            with attempt.step("environment"):
+                environment = _installed(attempt, role, work)
+        assert environment is not None
+        installed[role.name] = environment
+    record_environments(attempt, installed)
+    return Target(serving=serving, machines=machines, factors=factors, environments=installed, ran_before=ran_before)
+
+
+def _installed(attempt: Attempt, role: Role, work: Callable[[], Environment | None]) -> Environment | None:
+    """Install what a role needs, and record it."""
+    former, started = attempt.placed.former, time.monotonic()
+    try:
+        environment = work()
+    except InstallFailed as failure:
+        if role.name != APPLICATION:  # a server of the lab, not the product under test
+            attempt.blocked(f"the {role.name} could not be installed: {failure.message}")
+        if former is not None:
+            attempt.no_former(former.version, failure.message)
+        attempt.install_failed(failure, time.monotonic() - started)
+    if environment is not None and role.name == APPLICATION and former is None:
+        attempt.observe_step("install", Result.PASS, seconds=environment.seconds)
+    return environment
+
+
+def record_environments(attempt: Attempt, environments: Mapping[str, Environment]) -> None:
+    """Put into the record what product and servers are made of."""
+    placed, every = attempt.placed, list(environments.values())
+    packages = environments[APPLICATION].packages
+    apart = placed.beneath - set(placed.application.packages)
+    foundation = {name for one in placed.foundations for name in one.packages} & apart
+    attempt.facts["environment"] = {
+        "images": [environment.image for environment in every if environment.image],
+        "cached": all(environment.cached for environment in every),
+        "packages": [vars(package) for package in packages if package.name not in apart],
+        "foundation packages": [vars(package) for package in packages if package.name in foundation],
+        "database packages": [
+            vars(package)
+            for environment in every
+            for package in environment.packages
+            if package.name in placed.database.packages
+        ],
+        "notes": sorted({note for environment in every for note in environment.notes}),
+    }

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.containers.engine import Engine
-from harness.hosts.inventory import Inventory
-from harness.machines.placing import Placement, resolve
-from harness.model.definitions import Cpu, Database, Middleware, Os, Suite
+from harness.machines.placing import PlacedCell
+from harness.model.definitions import Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
 from harness.model.records import AttemptFacts
@@ -47,29 +46,8 @@ class Lab:
     turns: Turns = field(default_factory=Turns)
     scans: Scans = field(default_factory=Scans)
     say: Callable[[Cell, str], None] = lambda _cell, _words: None
-    inventory: Inventory | None = None
-
-    def placement(self, cell: Cell) -> Placement:
-        """What serves a cell here."""
-        return resolve(
-            self.definitions.machines(cell.axes),
-            cell.prefer,
-            self.definitions.matrix.require.fidelity,
-            self.inventory,
-            self.definitions.application_of(cell.axes).needs,
-        )
+    placed: Mapping[str, PlacedCell] = field(default_factory=dict)  #: by id of the cell
 
     @property
     def stopping(self) -> bool:
         return self.cancel.is_set() or self.drain.is_set()
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellTarget:
-    """The definitions behind a cell's axes; ``servers`` have the system and CPU of each by role."""
-
-    cpu: Cpu
-    os: Os
-    database: Database
-    middleware: Middleware | None  #: where it is a server
-    servers: Mapping[str, tuple[Os, Cpu]]

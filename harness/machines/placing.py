@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from harness.attest.serving import Service, serving
 from harness.hosts.holding import fitting
 from harness.hosts.inventory import Inventory
-from harness.model.definitions import Cpu, Needs, Os
+from harness.model.definitions import Application, Cpu, Database, Foundation, Middleware, Needs, Os
+from harness.model.plan import FRESH, ROLES, UPGRADE, Cell, Definitions
 from harness.model.results import Fidelity
 from harness.provision.provisioner import Kind, weakest
 from harness.virtual.qemu import BOARDS
@@ -24,6 +25,87 @@ class Placement:
     kind: Kind | None
     fidelity: Fidelity | None
     by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedServer:
+    """A server of the lab for one role of a cell, and the system and CPU that it is on."""
+
+    definition: Database | Middleware
+    os: Os
+    cpu: Cpu
+
+    @property
+    def name(self) -> str:
+        """Of its entry in the catalogue."""
+        return self.definition.database if isinstance(self.definition, Database) else self.definition.middleware
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedCell:
+    """A cell, what its axes name, and what serves it here: decided once, before any attempt.
+
+    ``former``: the version that is installed first and then upgraded; None where the product is installed anew.
+    ``servers`` by role; ``foundations`` are installed beside the product: runtime, middleware that is no server.
+    """
+
+    cell: Cell
+    application: Application
+    former: Application | None
+    os: Os
+    cpu: Cpu
+    database: Database
+    servers: Mapping[str, PlacedServer]
+    foundations: tuple[Foundation, ...]
+    placement: Placement
+
+    @property
+    def machines(self) -> tuple[tuple[Os, Cpu], ...]:
+        """The different systems and CPUs that it needs, the application's first."""
+        pairs = [(self.os, self.cpu), *((server.os, server.cpu) for server in self.servers.values())]
+        return tuple({(os.os, cpu.cpu): (os, cpu) for os, cpu in pairs}.values())
+
+    @property
+    def beneath(self) -> frozenset[str]:
+        """Packages that are in the product's environment for what it stands on."""
+        return frozenset(
+            [*self.database.packages, *(name for foundation in self.foundations for name in foundation.packages)]
+        )
+
+
+def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> PlacedCell:
+    """Decide what serves a cell here, and read off its definitions what it needs."""
+    os, cpu = definitions.application_machine(cell.axes)
+    application = definitions.application_of(cell.axes)
+    version = cell.axes.get(UPGRADE, FRESH)
+    named = {role: definitions.server(role, cell.axes) for role in ROLES}
+    servers = {
+        role: PlacedServer(definition=server, os=system, cpu=model)
+        for role, server in named.items()
+        if server is not None and server.placement == "server"
+        for system, model in [definitions.server_machine(role, cell.axes)]
+    }
+    beside = [
+        definitions.runtimes.get(cell.axes.get("runtime", "")),
+        *(server for role, server in named.items() if role not in servers and isinstance(server, Middleware)),
+    ]
+    return PlacedCell(
+        cell=cell,
+        application=application,
+        former=None if version == FRESH else application.before(version),
+        os=os,
+        cpu=cpu,
+        database=definitions.databases[cell.axes["database"]],
+        servers=servers,
+        foundations=tuple(foundation for foundation in beside if foundation is not None),
+        placement=resolve(
+            definitions.machines(cell.axes),
+            cell.prefer,
+            definitions.matrix.require.fidelity,
+            inventory,
+            application.needs,
+        ),
+    )
 
 
 def by_container(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:

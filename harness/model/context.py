@@ -31,6 +31,23 @@ class Access(BaseModel):
         return {**self.model_dump(), "password": self.password.get_secret_value()}
 
 
+class ServerContext(BaseModel):
+    """A server of the lab in one role of a cell, and how the product reaches it.
+
+    ``machine`` may be the application's: always where the server is a part of it, as an embedded database is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    definition: Database | Middleware
+    access: Access
+    machine: MachineReference
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it is a part of the product's machine, with nothing to start."""
+        return self.definition.placement != "server"
+
+
 class CellContext(BaseModel):
     """Everything of one deployed cell that suites and load drivers may use."""
 
@@ -45,25 +62,34 @@ class CellContext(BaseModel):
     factor: float  #: what limits are multiplied by
     declared_factor: float = 1.0  #: the part of it that definitions declare; what is more was measured
     application: Application
-    database: Database
-    access: Access
+    servers: dict[str, ServerContext]  #: by role; every cell has a ``database``
     secrets: dict[str, Secret]
     application_machine: MachineReference
-    database_machine: MachineReference  #: the application's where the database is embedded
-    middleware: Middleware | None = None  #: where it is a server
-    middleware_access: Access | None = None
-    middleware_machine: MachineReference | None = None
     ran_before: tuple[int, ...] = ()  #: processes of the application's machine before the product came
     ports: dict[str, tuple[str, int]]  #: name -> address on this machine
     template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product
     profile: LoadProfile | None = None
 
+    @property
+    def database(self) -> Database:
+        """The definition of the cell's database."""
+        definition = self.servers["database"].definition
+        assert isinstance(definition, Database)
+        return definition
+
+    @property
+    def access(self) -> Access:
+        """How the product reaches its database."""
+        return self.servers["database"].access
+
     def values(self) -> dict[str, Any]:
-        """What templates of the product see: ``db``, ``middleware``, ``ports``, ``secrets``, ``params``, ``cell``."""
+        """What templates of the product see: ``db`` for the database, each further server by its role,
+        ``ports``, ``secrets``, ``params``, ``cell``."""
         return {
+            "middleware": {},
+            **{role: server.access.values() for role, server in self.servers.items() if role != "database"},
             "db": self.access.values(),
-            "middleware": self.middleware_access.values() if self.middleware_access is not None else {},
             "ports": self.application.ports,
             "secrets": {name: secret.get_secret_value() for name, secret in self.secrets.items()},
             "params": self.application.parameters,
@@ -72,6 +98,5 @@ class CellContext(BaseModel):
 
     def hidden(self) -> list[str]:
         """Secrets that no log may show."""
-        servers = [access for access in (self.access, self.middleware_access) if access is not None]
-        every = [*(access.password for access in servers), *self.secrets.values()]
-        return [secret.get_secret_value() for secret in every]
+        passwords = [server.access.password for server in self.servers.values()]
+        return [secret.get_secret_value() for secret in (*passwords, *self.secrets.values())]

@@ -10,14 +10,18 @@ from typing import Literal
 
 from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Waiver
 
-#: Roles of the machines that a server of the lab may have for itself.
-ROLES = ("database", "middleware")
-#: Axes of such a machine -> the kind of target that their values name.
-ROLE_AXES = {f"{role}_{kind}": kind for role in ROLES for kind in ("os", "cpu")}
+#: Roles of the machines that a server of the lab may have for itself -> the kind of its entries in the catalogue. A
+#: role is an axis of the matrix by the same name; every cell has a database, and of the others what its axes name.
+ROLES: Mapping[str, Literal["database", "middleware"]] = {"database": "database", "middleware": "middleware"}
 #: Value of a role axis: what the application is on.
 SAME = "same"
 #: Axis of the version that is upgraded, and its value where the product is installed anew.
 UPGRADE, FRESH = "upgrade_from", "none"
+
+
+def role_axes() -> dict[str, str]:
+    """Axes of the machines of roles -> the kind of target that their values name."""
+    return {f"{role}_{kind}": kind for role in ROLES for kind in ("os", "cpu")}
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,8 @@ class Definitions:
 
     def server(self, role: str, axes: Mapping[str, str]) -> Database | Middleware | None:
         """What is behind a role of a cell with these axes; None where there is none."""
-        if role == "database":
-            return self.databases[axes["database"]]
-        return self.middlewares.get(axes.get("middleware", ""))
+        name = axes.get(role, "")
+        return self.databases[name] if ROLES[role] == "database" else self.middlewares.get(name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Matrix, Policy, Waivers
-from harness.model.plan import ROLE_AXES, SAME, Definitions
+from harness.model.plan import ROLES, SAME, Definitions, role_axes
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import nearest
 from harness.reading.source import Loc, Source
@@ -20,7 +20,7 @@ from harness.reading.suites import gather_suite
 #: The suite of the steps of a deployment, which every cell has.
 DEPLOYMENT = "deployment"
 #: Kinds of targets that an axis may name.
-TARGET_AXES = ("cpu", "os", "database", "middleware", "runtime")
+TARGET_AXES = ("cpu", "os", "runtime", *ROLES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def known_names(
     every: dict[str, set[str]] = {axis: set(values) for axis, values in axes.items()}
     for kind in TARGET_AXES:
         every.setdefault(kind, set()).update(catalogue.names(f"targets/{kind}"))
-    for role, kind in ROLE_AXES.items():
+    for role, kind in role_axes().items():
         every.setdefault(role, set()).update([SAME, *catalogue.names(f"targets/{kind}")])
 
     def further() -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Entry, Matrix
-from harness.model.plan import ROLE_AXES, SAME
+from harness.model.plan import ROLES, SAME, role_axes
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import nearest, validate
 from harness.reading.source import Loc, Source, read_source
@@ -26,7 +26,8 @@ class TargetReader:
         """Entries of a kind by name: those that its own axis names, and axes of roles."""
         kind = model.__name__.lower()
         loaded: dict[str, EntryT] = {}
-        for axis in (kind, *(role for role, of in ROLE_AXES.items() if of == kind)):
+        roles = [role for role, catalogue in ROLES.items() if catalogue == kind and role != kind]
+        for axis in (kind, *roles, *(axis for axis, catalogue in role_axes().items() if catalogue == kind)):
             for loc, name in self._named(axis):
                 if name not in loaded and (axis == kind or name != SAME):
                     entry = self._entry(kind, name, model, loc)

@@ -13,6 +13,7 @@ from jinja2 import meta, nodes
 
 from harness.errors import Fault
 from harness.model.context import Access
+from harness.model.plan import ROLES
 from harness.reading.parsing import nearest
 from harness.reading.source import Loc, Source
 
@@ -96,7 +97,7 @@ def _names(source: Source, bases: list[Loc], axes: Collection[str] | None) -> Na
 
     return {
         "db": access,
-        "middleware": access,
+        **{role: access for role in ROLES if role != "database"},
         "ports": keys("ports"),
         "secrets": keys("secrets"),
         "params": keys("parameters"),

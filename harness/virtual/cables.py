@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.model.plan import ROLES
 from harness.provision.provisioner import APPLICATION
 from harness.virtual.qemu import Link
 
 #: Servers of a cell by the number of the cable that leads from the product's machine to each: its own end of cable n
 #: is 10.77.n.1, and the server's 10.77.n.2.
-CABLES = ("database", "middleware")
+CABLES = tuple(ROLES)
 
 
 def links_of(stem: str, role: str, roles: Sequence[str]) -> list[Link]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Canceled, InfrastructureError
+from harness.model.plan import ROLES
 from harness.system.process import background
 
 #: Printed by the guest on its console when its SSH server is about to start.
@@ -28,7 +29,7 @@ STATE = "qemu.json"  #: in a machine's folder: who it belongs to
 #: None where it ends nowhere.
 Link = tuple[str, str] | None
 #: Network cards for such cables.
-CARDS = 2
+CARDS = len(ROLES)
 
 #: Machine, firmware and console by architecture.
 BOARDS = {

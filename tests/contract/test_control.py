@@ -15,7 +15,7 @@ from harness.control.fault import ProductFault
 from harness.control.supervised import LOG, Supervised
 from harness.errors import InfrastructureError
 from harness.machines.opening import open_machine
-from harness.model.context import Access, CellContext
+from harness.model.context import Access, CellContext, ServerContext
 from harness.model.definitions import Application, Database
 from harness.model.machine import Machine
 from harness.reading.catalogue import Catalogue
@@ -78,17 +78,21 @@ def deploy(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Deploy]
             qemu_cpu=None,
             factor=1.0,
             application=Application.model_validate(value),
-            database=parse(path, Database),
-            access=Access(kind="sqlite", path="/tmp/db"),
+            servers={
+                "database": ServerContext(
+                    definition=parse(path, Database),
+                    access=Access(kind="sqlite", path="/tmp/db"),
+                    machine=machine.reference,
+                )
+            },
             secrets={},
             application_machine=machine.reference,
-            database_machine=machine.reference,
             ports={name: machine.address(port) for name, port in value.get("ports", {}).items() if port == 8080}
             if machine.reference.kind == "container"
             else {},
             template_folder=Path("/"),
         )
-        deployment = Deployment.on(context, machine, machine)
+        deployment = Deployment.on(context, machine, {"database": machine})
         deployment.install_control()
         made.append(deployment)
         return deployment

@@ -50,7 +50,12 @@ def run(lab: Lab, trouble: str, suite: str = "pass", cwd: Path | None = None, **
         log=lab.place / "log",
         timeout=60,
         cwd=cwd or Path.cwd(),
-        env={"SCRIPTED": str(lab.place / "engine"), "SCRIPTED_TROUBLE": ONCE + trouble, "SCRIPTED_SUITE": suite},
+        env={
+            "SCRIPTED": str(lab.place / "engine"),
+            "XDG_CACHE_HOME": str(lab.place / "cache"),
+            "SCRIPTED_TROUBLE": ONCE + trouble,
+            "SCRIPTED_SUITE": suite,
+        },
     )
     assert "Traceback" not in done.text, done.text
     workspace = Workspace(lab.workspace)
@@ -87,7 +92,7 @@ def test_a_target_whose_probe_fails_is_in_quarantine(lab: Lab) -> None:
 
 FAILS_ONCE = (
     "from harness.control.fault import ProductFault\n"
-    "if 'kill -0' in command and once('f'): raise ProductFault('e', 'z')"
+    "if '/control.sh start' in command and once('f'): raise ProductFault('e', 'z')"
 )
 
 

@@ -60,7 +60,7 @@ class Lab:
             log=self.place / "log",
             timeout=60,
             cwd=Path.cwd(),
-            env={"SCRIPTED": str(self.place / "engine")},
+            env={"SCRIPTED": str(self.place / "engine"), "XDG_CACHE_HOME": str(self.place / "cache")},
         )
         assert done.rc in (0, 137), done.text
         return done.rc

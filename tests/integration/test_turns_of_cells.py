@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -50,8 +49,10 @@ def run(lab: Lab, cache: Path, **environment: str) -> tuple[Workspace, list[str]
     return workspace, verdicts, done.text
 
 
-def waits(workspace: Workspace) -> list[dict[str, Any]]:
-    return [event for event in workspace.journal.events() if event["kind"] == "waiting"]
+def waits(workspace: Workspace) -> list[str]:
+    (row,) = workspace.journal.campaigns()
+    events = workspace.journal.events(row.id)
+    return [json.loads(event.data)["message"] for event in events if event.kind == "waiting"]
 
 
 def test_two_cells_with_loads_take_turns_at_one_host(forks: ForkServer, tmp_path: Path) -> None:
@@ -88,5 +89,4 @@ def test_a_long_wait_is_in_the_journal_with_who_is_waited_for(forks: ForkServer,
         lab, tmp_path / "cache", SCRIPTED_ONE_HOST="1", SCRIPTED_SUITE_SECONDS="0.3", SCRIPTED_NOTICE_SECONDS="0.05"
     )
     assert verdicts == ["conformant"] * 2
-    (event,) = waits(workspace)
-    assert json.loads(event["data"])["message"] == "a lab host: the only one is in use"
+    assert waits(workspace) == ["a lab host: the only one is in use"]

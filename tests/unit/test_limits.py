@@ -10,7 +10,7 @@ import pytest
 from harness.control.deployment import Deployment, Diagnosis
 from harness.control.fault import ProductFault
 from harness.deploy import deploy
-from harness.execution.cell import demanded
+from harness.execution.suites import demanded
 from harness.model.definitions import Case
 from harness.model.results import Cause, Observation, Result
 

@@ -1,0 +1,93 @@
+"""What is handed to the product and to suites: how servers are reached, ports, secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from harness.execution.attempt import Attempt
+from harness.execution.making import Target
+from harness.machines.placing import PlacedCell
+from harness.model.context import Access, CellContext, ServerContext
+from harness.model.recipe import Environment
+from harness.provision.provisioner import APPLICATION
+from harness.system.redact import token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """Drawn once for an attempt: ``passwords`` of servers by role, ``named`` by the names that the product declares."""
+
+    passwords: Mapping[str, SecretStr]
+    named: Mapping[str, SecretStr]
+
+
+def draw_secrets(placed: PlacedCell) -> Secrets:
+    """Fresh secrets for one attempt; nothing else draws any."""
+    return Secrets(
+        passwords={role: SecretStr(token()) for role in placed.servers},
+        named={name: SecretStr(token()) for name in placed.application.secrets},
+    )
+
+
+def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContext:
+    """Everything that suites and load drivers may know of the cell."""
+    placed, machines = attempt.placed, target.machines
+    return CellContext(
+        campaign=attempt.lab.campaign,
+        cell=attempt.cell.id,
+        attempt=attempt.record.number,
+        axes=attempt.cell.axes,
+        architecture=placed.cpu.architecture,
+        emulated=attempt.emulated,
+        qemu_cpu=_model(attempt, target),
+        factor=target.factors.used,
+        declared_factor=target.factors.declared,
+        application=placed.application,
+        servers=_servers(placed, target, secrets),
+        secrets=dict(secrets.named),
+        application_machine=machines.application.reference,
+        ran_before=target.ran_before,
+        ports={name: machines.application.address(port) for name, port in placed.application.ports.items()},
+        template_folder=attempt.lab.definitions.application_folder,
+        installed=own_packages(placed, target.product),
+    )
+
+
+def own_packages(placed: PlacedCell, product: Environment) -> tuple[str, ...]:
+    """Names of the product's own packages."""
+    own = {package.name for package in product.packages} & set(placed.application.packages)
+    from_files = {package.name for package in product.packages if package.version} - placed.beneath
+    return tuple(sorted(own | from_files))
+
+
+def _model(attempt: Attempt, target: Target) -> str | None:
+    """QEMU's model of the product's CPU, where it is emulated."""
+    emulator, emulation = target.serving.emulators[APPLICATION], attempt.placed.cpu.emulation
+    if emulator is None:
+        return None
+    return emulation.user if emulator.kind == "qemu-user" else emulation.system
+
+
+def _servers(placed: PlacedCell, target: Target, secrets: Secrets) -> dict[str, ServerContext]:
+    """How each server of the cell is reached; an embedded database is a file of the product's machine."""
+    machines, database = target.machines, placed.database
+    servers = {
+        role: ServerContext(
+            definition=server.definition,
+            access=Access(
+                kind=server.name,
+                host=machines.address(role),
+                port=server.definition.port or 0,
+                password=secrets.passwords[role],
+            ),
+            machine=machines.on(role).reference,
+        )
+        for role, server in placed.servers.items()
+    }
+    if "database" not in servers:
+        access = Access(kind=database.database, path=database.path or "")
+        servers["database"] = ServerContext(definition=database, access=access, machine=machines.application.reference)
+    return servers

@@ -1,0 +1,87 @@
+"""Runs the suites of a cell, phase by phase, each by the runner that it names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from harness.control.deployment import Deployment
+from harness.execution.attempt import Attempt
+from harness.model.definitions import Case
+from harness.model.definitions.runners import RUNNER_KINDS
+from harness.model.machine import Machine
+from harness.model.plan import LocatedSuite
+from harness.model.results import Cause, Observation, Result, State
+from harness.model.verbs import deeds, in_effect
+from harness.runners.runner import PRODUCT_RUNNERS, ProductTask
+
+
+def has_load(attempt: Attempt) -> bool:
+    """Whether the cell has a suite that needs the machine alone."""
+    return any(_chosen(suite, when="main", alone=True) for suite in attempt.suites)
+
+
+def run_suites(attempt: Attempt, deployment: Deployment, *, when: str, alone: bool) -> None:
+    """Run the suites of the cell whose runner needs the machine ``alone``, or shares it; cases of ``when`` only."""
+    for suite in attempt.suites:
+        cases = _chosen(suite, when=when, alone=alone)
+        if not cases:
+            continue
+        attempt.state(State.RUNNING, suite.definition.suite)
+        with attempt.step(suite.definition.suite):
+            try:
+                seen = _run_suite(attempt, suite, cases, deployment)
+            finally:
+                undo_verbs([deployment.machine, *(server.machine for server in deployment.servers.values())])
+            attempt.check_machines()  # what was seen on a machine that is another's by now says nothing
+            attempt.observe(*seen)
+        attempt.check_cancel()
+
+
+def undo_verbs(machines: Iterable[Machine]) -> None:
+    """Take back what a suite did to machines by a verb and left in effect.
+
+    Raises:
+        InfrastructureError: a machine does not obey.
+    """
+    for machine in machines:
+        if in_effect(deeds(machine.reference.deeds), machine.name):
+            machine.verbs.undo()
+
+
+def _chosen(suite: LocatedSuite, *, when: str, alone: bool) -> tuple[Case, ...]:
+    """The cases of a suite for one phase, where its runner needs the machine ``alone``, or shares it."""
+    kind = RUNNER_KINDS[suite.definition.runner]
+    if kind.stage != "product" or kind.alone != alone:
+        return ()
+    return tuple(case for case in suite.definition.cases if case.when == when)
+
+
+def _run_suite(
+    attempt: Attempt, suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment
+) -> list[Observation]:
+    task = ProductTask(
+        suite=suite,
+        cases=cases,
+        deployment=deployment,
+        ledger=attempt.record,
+        cancel=attempt.lab.cancel,
+        forks=attempt.lab.forks,
+    )
+    outcome = PRODUCT_RUNNERS[suite.definition.runner](task)
+    limits, factor = {case.id: case for case in cases if case.absolute}, deployment.context.factor
+    return [demanded(limits[seen.case], seen, factor) if seen.case in limits else seen for seen in outcome.observations]
+
+
+def demanded(case: Case, seen: Observation, factor: float) -> Observation:
+    """What was seen of a case whose limit is part of what is demanded: to run into it is a failure of the product.
+
+    A runner has looked at the lab already: where that is in trouble, the cause is infra, and stays.
+    """
+    if seen.result is not Result.ERROR or seen.cause is not Cause.TIMEOUT:
+        return seen
+    detail = (
+        f"it is demanded within {case.seconds:g} s, whatever the target, and was not done by then (the target is "
+        f"{factor:g} times slower than this machine)\n{seen.detail}"
+    )
+    return dataclasses.replace(seen, result=Result.FAIL, cause=None, detail=detail)

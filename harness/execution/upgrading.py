@@ -1,0 +1,97 @@
+"""A cell that upgrades: the former version with data in it, then the one that is tested, and back and forth again."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from functools import partial
+
+from harness.control.deployment import Deployment
+from harness.control.fault import ProductFault
+from harness.deploy import deploy
+from harness.deploy.upgrading import Version, back_and_forth, fill, has_data, switch
+from harness.execution.attempt import Attempt
+from harness.execution.contexts import own_packages
+from harness.execution.making import Target, recipe_of, record_environments
+from harness.model.definitions import Application
+from harness.model.plan import UPGRADE
+from harness.model.recipe import Environment, PackageFact
+from harness.model.results import Result, SkipReason
+from harness.provision.installing import InstallFailed
+from harness.provision.provisioner import APPLICATION
+
+
+def upgrade(attempt: Attempt, target: Target, former: Application, deployment: Deployment) -> None:
+    """Deploy the former version, fill it, upgrade it to the one under test, and look what became of it."""
+    suite = attempt.lab.deployment_suite
+    how = attempt.placed.application.former[attempt.cell.axes[UPGRADE]]
+    before, present = _versions(attempt, former, deployment)
+    for seen in deploy(before.control, suite):
+        if seen.result is not Result.PASS:
+            attempt.no_former(former.version, f"{seen.case}: {seen.detail}")
+    try:
+        keys = fill(before.control)
+        before.control.stop()
+    except ProductFault as fault:
+        attempt.no_former(former.version, str(fault))
+    _install_over(attempt, target, present)
+    order = ["upgrade", "start", "ready", *(["kept"] if keys else []), *(["rollback"] if how.rollback else [])]
+    _leave_out(attempt, "schema", f"the tables are those of version {former.version}")
+    _leave_out(attempt, "configure", "part of the upgrade")
+    if not keys:
+        _leave_out(attempt, "kept", "the application declares no http.resource, so no data was looked at")
+    if how.rollback is None:
+        _leave_out(attempt, "rollback", "the application declares no rollback")
+    steps = {
+        "upgrade": lambda control: switch(control, how.upgrade),
+        "kept": lambda control: has_data(control, keys),
+        "rollback": lambda _: back_and_forth(before, present, how, keys),
+    }
+    attempt.follow(deploy(present.control, suite, order, steps))
+
+
+def _versions(attempt: Attempt, former: Application, deployment: Deployment) -> tuple[Version, Version]:
+    """Both versions on the same machines, each with what is installed for it over the other."""
+    context = deployment.context.model_copy(update={"application": former})
+    machines = {role: server.machine for role, server in deployment.servers.items()}
+    present = recipe_of(attempt, attempt.placed.application)
+    # Packages of the system that both versions need are there.
+    added = tuple(name for name in present.packages if name not in former.packages)
+    version = partial(Version, os=attempt.placed.os, ledger=attempt.record)
+    return (
+        version(
+            control=dataclasses.replace(Deployment.on(context, deployment.machine, machines), cancel=deployment.cancel),
+            recipe=dataclasses.replace(recipe_of(attempt, former), packages=()),
+        ),
+        version(control=deployment, recipe=dataclasses.replace(present, packages=added)),
+    )
+
+
+def _install_over(attempt: Attempt, target: Target, present: Version) -> None:
+    """Put the version under test over the former one, and record what the machine is made of now."""
+    started = time.monotonic()
+    try:
+        packages = present.install(downgrade=False)
+    except InstallFailed as failure:
+        attempt.install_failed(failure, time.monotonic() - started)
+    attempt.observe_step("install", Result.PASS, seconds=time.monotonic() - started)
+    product = _upgraded(attempt, target.product, packages)
+    record_environments(attempt, {**target.environments, APPLICATION: product})
+    installed = own_packages(attempt.placed, product)
+    present.control.context = present.control.context.model_copy(update={"installed": installed})
+
+
+def _upgraded(attempt: Attempt, product: Environment, packages: list[PackageFact]) -> Environment:
+    """What the product's machine is made of after the upgrade: that is what report and certificate name."""
+    placed, replaced = attempt.placed, {package.name for package in packages}
+    kept = (
+        package
+        for package in product.packages
+        if package.name not in replaced
+        and (package.name in placed.beneath or package.name in placed.application.packages)
+    )
+    return dataclasses.replace(product, packages=(*kept, *packages))
+
+
+def _leave_out(attempt: Attempt, step: str, why: str) -> None:
+    attempt.observe_step(step, Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE, detail=why)
