@@ -14,7 +14,7 @@ from harness.system.process import run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Names:
+class ArchitectureNames:
     """One architecture: Debian's name, the engine's, the loader's path, the multiarch triplet."""
 
     debian: str
@@ -25,17 +25,17 @@ class Names:
 
 
 NAMES = {
-    "x86_64": Names(
+    "x86_64": ArchitectureNames(
         debian="amd64", docker="amd64", loader="/lib64/ld-linux-x86-64.so.2", triplet="x86_64-linux-gnu", baseline=""
     ),
-    "aarch64": Names(
+    "aarch64": ArchitectureNames(
         debian="arm64",
         docker="arm64",
         loader="/lib/ld-linux-aarch64.so.1",
         triplet="aarch64-linux-gnu",
         baseline="cortex-a72",
     ),
-    "loongarch64": Names(
+    "loongarch64": ArchitectureNames(
         debian="loong64",
         docker="loong64",
         loader="/lib64/ld-linux-loongarch-lp64d.so.1",

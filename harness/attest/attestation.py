@@ -26,6 +26,8 @@ printf 'glibc=%s\n' "$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/glibc //')"
 printf 'page=%s\n' "$(getconf PAGESIZE)"
 LD_SHOW_AUXV=1 /bin/true | sed -n 's/^AT_HWCAP: *\(0x\)\?/hwcap=/p; s/^AT_PLATFORM: */platform=/p'
 ls /lib/ld-linux-*.so.* /lib64/ld-linux-*.so.* /lib64/ld.so.1 2>/dev/null | sed 's/^/loader=/'
+for m in apt-get dnf yum; do command -v $m >/dev/null && printf 'manager=%s\n' $m; done
+grep -l '^enabled' /proc/sys/fs/binfmt_misc/* 2>/dev/null | sed 's|.*/|binfmt=|' | grep -v '=status$'
 printf 'locale=%s\n' "${LC_ALL:-${LANG:-POSIX}}"
 cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | sed 's/^/limit=/'
 sed -n 's/^MemTotal: */memory=/p' /proc/meminfo
@@ -109,7 +111,7 @@ def attest(
     observed: dict[str, str] = {}
     for line in done.out.splitlines():
         key, _, value = line.partition("=")
-        if key == "loader" and key in observed:
+        if key in ("loader", "manager", "binfmt") and key in observed:
             observed[key] += f" {value}"
         else:  # of several processors the first
             observed.setdefault(key, value.strip())
@@ -138,6 +140,7 @@ def attest(
     facts.append(
         Fact(name="ELF interpreter", declared=loader, observed=loaders, holds=not loader or loader in loaders.split())
     )
+    facts.append(_manager(system, observed.get("manager", "").split()))
     kernel, page = observed.get("kernel", ""), observed.get("page", "")
     wanted_kernel = system.kernel if own_kernel else ""
     wanted_page = str(system.page_size.get(cpu.architecture, "")) if own_kernel else ""
@@ -209,6 +212,8 @@ def attest(
     if fidelity is not Fidelity.USER_EMULATED:  # /proc/cpuinfo shows the host's CPU there and would mislead
         recorded["CPU model"] = next(filter(None, (observed.get(f"cpu.{key}", "") for key in CPU_MODEL)), "")
     if own_kernel:  # a container shows that of the machine beneath
+        # Where one is for another architecture, programs of that run here without anybody noticing.
+        recorded["binfmt entries"] = observed.get("binfmt", "")
         recorded["firmware"] = observed.get("firmware", "")
         if emulated_by is None:
             recorded["server model"] = observed.get("server", "").strip()
@@ -259,6 +264,17 @@ def _virtualization(observed: dict[str, str], architecture: str, fidelity: Fidel
         declared=fidelity.value if demanded else "",
         observed=found,
         holds=not demanded or found in fits[fidelity],
+    )
+
+
+def _manager(system: Os, seen: list[str]) -> Fact:
+    """The package manager must be of the declared family: editions of one system differ in it under one name."""
+    own = {"apt-get"} if system.family == "debian" else {"dnf", "yum"}
+    return Fact(
+        name="package manager",
+        declared=" or ".join(sorted(own)),
+        observed=" ".join(seen) or "none",
+        holds=not seen or bool(own & set(seen)),
     )
 
 

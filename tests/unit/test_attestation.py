@@ -81,3 +81,8 @@ def test_a_machine_that_says_nothing_is_no_other_machine() -> None:
     """Seen with an engine that lost what a command printed: nothing is known then, so it is the lab's trouble."""
     with pytest.raises(InfrastructureError, match=r"machine: it does not say what it is \(status 0\): "):
         mismatches(arch="")
+
+
+@pytest.mark.parametrize(("managers", "mismatch"), [("apt-get", {}), ("", {}), ("dnf", {"package manager": "dnf"})])
+def test_a_system_of_the_other_family_is_not_the_declared_one(managers: str, mismatch: dict[str, str]) -> None:
+    assert mismatches(manager=managers) == mismatch
