@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from harness.errors import ClaimLost, HarnessBug, InfrastructureError, UsageError
-from harness.evidence import Recorder, Workspace, broken_at, claims
+from harness.evidence import Recorder, Workspace, broken_at, claims, holding
 from harness.evidence.checking import chain_faults, differences, unknown_chains
 from harness.evidence.claims import DatabaseClaims, HeartbeatLiveness
 from harness.evidence.database import DatabaseJournal
@@ -23,6 +23,7 @@ from harness.evidence.tables import metadata
 from harness.issuing.recorded import recorded, recorded_whole
 from harness.model.records import AttemptFacts, CampaignRow
 from harness.model.results import Cause, Measurement, Observation, Result, State, Verdict
+from harness.system.wait import wait_until
 from tests.databases import Cluster, cluster
 
 
@@ -483,6 +484,18 @@ def test_a_hold_says_that_the_campaign_was_taken_over(
         assert lost.wait(20)
     with journal.engine.reading() as connection:
         assert connection.execute(sa.text("SELECT worker FROM claims")).scalar() == "another"
+
+
+def test_a_hold_shows_by_itself_that_its_worker_lives(
+    workspace: Workspace, journal: DatabaseJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "BEAT_SECONDS", 0.0)
+    monkeypatch.setattr(holding, "LOOK_SECONDS", 0.05)
+    judge = DatabaseClaims(journal, HeartbeatLiveness())
+    with workspace.hold("c1"):
+        with journal.engine.writing() as connection:
+            connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 60"))
+        wait_until(lambda: judge.holder("c1"), seconds=20, what="the claim beats")
 
 
 # --- tables ---
