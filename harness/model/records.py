@@ -49,6 +49,8 @@ EVENTS = {
     "known-good-probe": "what is known to be good was run on a target (os, cpu, result)",
     "known-good-probe-left-out": "the probe was not run (os, cpu, reason)",
     "quarantine": "a target carries not even what is known to be good (os, cpu, reason)",
+    "deed": "a suite had the laboratory do something to a machine (what was done, to which machine, when)",
+    "disturbed": "something that no suite asked for disturbed the cell's machines in a step (message)",
     "teardown-trouble": "something could not be removed (message, next)",
 }
 

@@ -8,12 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.campaigns import sweep
+from harness.containers.engine import LABEL_MAKER
+from harness.containers.engine import Engine as RealEngine
 from harness.evidence import Workspace
+from harness.system.makers import own_name, runs
 from harness.virtual.qemu import STATE
 from tests.unit.test_makers import PROGRAM
 
@@ -113,3 +117,9 @@ def test_a_campaign_that_ends_takes_its_own_and_nothing_else(
     boot = machine(workspace, "boot-4711-77", "")
     assert swept(engine, workspace, campaign="c1") == {"container own"}
     assert boot.exists()
+
+
+def test_whatever_an_engine_makes_carries_the_name_of_its_maker(workspace: Workspace) -> None:
+    labels = RealEngine.labels(SimpleNamespace(workspace=workspace.id), "build", "a", "look")  # type: ignore[arg-type]
+    assert labels[LABEL_MAKER] == own_name()
+    assert runs(labels[LABEL_MAKER])
