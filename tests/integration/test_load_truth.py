@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from harness.control.deployment import Deployment
+from harness.control.ends import End
+from harness.control.supervised import Supervised
 from harness.model.definitions import Application, Suite
 from harness.model.ledger import MEDIA_LOAD
 from harness.model.plan import LocatedSuite
@@ -74,6 +76,24 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, self.server.texts.get(self.path, "{}"))
 
 
+class Started(Supervised):
+    """Control of a product that is a thread of this test: it runs, and nothing is noted of it on this machine."""
+
+    def __init__(self) -> None: ...
+
+    def running(self) -> bool:
+        return True
+
+    def exit_code(self) -> None:
+        return None
+
+    def ends(self) -> list[End]:
+        return []
+
+    def log(self, _: int) -> str:
+        return ""
+
+
 @pytest.fixture
 def product() -> Iterator[Product]:
     server = Product()
@@ -120,7 +140,9 @@ def load(product: Product, folder: Path, locustfile: str = "", **profile: float)
     place = context(folder, application=application, ports={"web": ("127.0.0.1", product.server_port)})
     ledger = Kept()
     kept: Any = ledger
-    seen = run_locust(suite, definition.cases, Deployment.of(place), kept, threading.Event())
+    deployment = Deployment.of(place)
+    deployment._control = Started()
+    seen = run_locust(suite, definition.cases, deployment, kept, threading.Event())
     return {case.test: one for case, one in zip(definition.cases, seen, strict=True)}, ledger
 
 

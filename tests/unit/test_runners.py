@@ -117,6 +117,8 @@ def load(samples: list[tuple[float, float, float, bool]], **changes: Any) -> dic
         "connections": 0,
         "lag p95": 1.0,
         "generator cpu": 10.0,
+        "machine busy": 0.5,
+        "machine cpu": 100.0,
         **changes,
     }
 
@@ -191,11 +193,16 @@ def test_a_crash_without_an_answer_is_the_products_failure() -> None:
         ({}, Result.FAIL, None),
         ({"lag p95": 60.0}, Result.ERROR, Cause.INFRA),
         ({"generator cpu": 97.0, "lag p95": 60.0}, Result.ERROR, Cause.TEST),
+        ({"machine busy": 0.99, "machine cpu": 198.0}, Result.ERROR, Cause.INFRA),
+        ({"machine busy": 0.99, "machine cpu": 198.0, "resources": [(1.0, 150.0, 60.0)]}, Result.FAIL, None),
+        (
+            {"machine busy": 0.99, "machine cpu": 198.0, "database resources": [(1.0, 150.0, 60.0)]},
+            Result.FAIL,
+            None,
+        ),
     ],
 )
-def test_a_slow_generator_is_not_a_slow_product(
-    generator: dict[str, float], result: Result, cause: Cause | None
-) -> None:
+def test_a_slow_generator_is_not_a_slow_product(generator: dict[str, Any], result: Result, cause: Cause | None) -> None:
     outcome = load([(2 + n / 10, 900.0, 9.0, True) for n in range(40)], **generator)
     figures = summarise(outcome, PROFILE)
     seen = {

@@ -51,6 +51,14 @@ def described(error: BaseException) -> str:
     return text.encode("utf-8", "backslashreplace").decode()[:MAX_TEXT]
 
 
+def processor_times() -> tuple[float, float]:
+    """Seconds of all cores of this machine since it was started, and of those the busy ones: proc(5), /proc/stat."""
+    times = psutil.cpu_times()
+    guests = times.guest + times.guest_nice  # counted in user and nice already
+    total = sum(times) - guests
+    return total, total - times.idle - times.iowait
+
+
 class Driver:
     """Hands out the schedule and records what became of each start."""
 
@@ -187,6 +195,7 @@ class Driver:
                 break
         gevent.spawn(self._lag)
         cpu, self.began = time.process_time(), time.monotonic()
+        total, busy = processor_times()
         end = self.began + self.spec["ramp"] + self.spec["hold"] + GRACE
         while time.monotonic() < end and (self.next < len(self.starts) or runner.user_count > 0):
             gevent.sleep(0.05)
@@ -196,6 +205,7 @@ class Driver:
         seconds = time.monotonic() - self.began
         under_way, connections = self.under_way, self.connections()
         cpu = (time.process_time() - cpu) / max(seconds, 0.001)
+        total, busy = (after - before for after, before in zip(processor_times(), (total, busy), strict=True))
         runner.quit()
         lags = sorted(self.lags)
         return {
@@ -216,6 +226,8 @@ class Driver:
             "users": self.most_users,
             "lag p95": round(1000 * lags[int(len(lags) * 0.95)], 1) if lags else 0.0,
             "generator cpu": round(100 * cpu, 1),
+            "machine busy": round(busy / total, 3) if total > 0 else 0.0,
+            "machine cpu": round(100 * busy / max(seconds, 0.001), 1),
         }
 
 

@@ -10,6 +10,8 @@ from harness.model.results import Cause
 
 #: Share of one core beyond which the generator cannot keep its schedule.
 BUSY_PERCENT = 85.0
+#: Share of this machine's CPU time beyond which it has none left; and the share of it that the cell must have taken.
+FULL_SHARE, OWN_SHARE = 0.9, 0.5
 #: Milliseconds by which 5 % of the generator's own wake-ups may be late; or this share of the threshold.
 LAG_MS, LAG_SHARE = 20.0, 0.2
 
@@ -55,7 +57,10 @@ def percentile(ordered: list[float], percent: float) -> float:
 
 
 def saturated(outcome: dict[str, Any], profile: LoadProfile) -> tuple[Cause, str] | None:
-    """Why the times measured are not the product's: the generator itself was too slow; None where it was not."""
+    """Why the times measured are not the product's: the generator was too slow, or this machine had other work.
+
+    None where they are the product's.
+    """
     cpu, lag = outcome["generator cpu"], outcome["lag p95"]
     if cpu > BUSY_PERCENT:
         return Cause.TEST, (
@@ -67,4 +72,15 @@ def saturated(outcome: dict[str, Any], profile: LoadProfile) -> tuple[Cause, str
         return Cause.INFRA, (
             f"the load generator was woken {lag:.0f} ms late (p95, limit {limit:.0f} ms): this machine was busy"
         )
+    own = cpu + sum(_mean(outcome.get(name, [])) for name in ("resources", "database resources"))
+    if outcome["machine busy"] > FULL_SHARE and own < OWN_SHARE * outcome["machine cpu"]:
+        return Cause.INFRA, (
+            f"this machine was busy with other work: {outcome['machine busy']:.0%} of its CPU time was used, and the "
+            f"load, the product and its database took {own / outcome['machine cpu']:.0%} of that"
+        )
     return None
+
+
+def _mean(resources: list[tuple[float, float, float]]) -> float:
+    """Mean use of the CPU of what was sampled, in percent of one core."""
+    return sum(sample[1] for sample in resources) / len(resources) if resources else 0.0

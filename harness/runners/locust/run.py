@@ -177,7 +177,7 @@ def _run_driver(
         }
         (folder / "spec.json").write_text(json.dumps(specification))
         try:
-            with Sampler(deployment.machine) as sampler:
+            with Sampler(deployment.machine) as sampler, Sampler(deployment.database.machine) as database:
                 done = run(
                     [sys.executable, "-P", str(DRIVER), str(folder / "spec.json")],
                     timeout=profile.ramp + profile.hold + START_SECONDS,
@@ -192,6 +192,8 @@ def _run_driver(
             return {"broken": f"it ended the load generator with status {done.rc} before the load was over; {end}"}
         result: dict[str, Any] = json.loads(out.read_text())
     result["resources"] = sampler.samples
+    embedded = deployment.database.machine.reference == deployment.machine.reference
+    result["database resources"] = [] if embedded else database.samples
     return result
 
 
