@@ -171,10 +171,15 @@
       el("td", {}, decides ? t("是", "yes") : of.blocker ? t("仅记录", "recorded only") : t("否", "no")),
       el("td", {}, tag("result", outcome), cause ? [el("br"), el("span", { class: "soft" }, both(word("cause", cause)))] : "", skip ? [el("br"), el("span", { class: "soft" }, both(word("skip", skip)))] : ""),
       el("td", {}, measured.map(([what, value, unit]) => el("div", {}, `${what} = ${Number(value.toPrecision(6))}${unit === "1" ? "" : ` ${unit}`}`)), text,
-        evidence.map((index) => el("div", { class: "soft" }, file(cell.files[index])))),
+        evidence.map((index) => el("div", { class: "soft" }, file(cell.files[index]), picture(cell.files[index])))),
       el("td", { class: "n" }, took.toFixed(1)));
   }
-  const file = ([what, , digest]) => [el("a", { href: `../../evidence/sha256/${digest.slice(0, 2)}/${digest}` }, what), " ", el("span", { class: "mono" }, digest.slice(0, 12))];
+  // Bytes of a picture that is shown in the table of cases; a larger one is a link.
+  const SMALL_PICTURE = 1 << 20;
+  const stored = (digest) => `../../evidence/sha256/${digest.slice(0, 2)}/${digest}`;
+  const file = ([what, , digest]) => [el("a", { href: stored(digest) }, what), " ", el("span", { class: "mono" }, digest.slice(0, 12))];
+  const picture = ([what, size, digest, media]) => media === "image/png" && size <= SMALL_PICTURE
+    ? [el("br"), el("img", { src: stored(digest), alt: what, loading: "lazy", class: "evidence" })] : "";
 
   function results(query) {
     const found = kept(query);

@@ -115,7 +115,7 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
             [str(f.get("machine", "")), f["name"], f["declared"], f["observed"], bool(f["holds"])]
             for f in cell.attestation
         ],
-        "files": [[f.name, f.size, f.sha256] for f in cell.files],
+        "files": [[f.name, f.size, f.sha256, f.media] for f in cell.files],
         "images": list(cell.images),
         "logs": cell.logs,
         "steps": str(charts.steps(cell)),
