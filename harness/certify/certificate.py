@@ -79,11 +79,26 @@ def face(
     commission: Commission,
     signature: Signature,
 ) -> dict[str, Any]:
-    """Everything that stands on the certificate, as the template reads it."""
-    state = signature.state(profile)
+    """Everything that stands on the certificate, as the template reads it: the face, then the annexes."""
+    return {
+        **_title(view, kind, issue, profile, commission),
+        **_standing(words, profile, signature, digests),
+        "lead": words.pair("conclusion", "lead"),
+        "conclusion": conclusion(view, words, profile, kind, commission),
+        "platforms": [platform(cell, words, profile) for cell in view.cells],
+        **_annexes(view, words),
+        "inherits": [result.model_dump() for result in commission.inherits],
+        "limits": limits(view, profile, commission),
+        "records": _records(view, digests, signature),
+    }
+
+
+def _title(
+    view: CampaignView, kind: Kind, issue: Issue, profile: IssuerProfile, commission: Commission
+) -> dict[str, Any]:
+    """What is certified, for whom, by whom, and until when."""
     return {
         "kind": {"zh": kind.zh, "en": kind.en, "pre": kind.pre, "conditional": kind.conditional},
-        "state": state,
         "number": issue.number,
         "report_number": issue.report_number,
         "issued": issue.issued[:10],
@@ -96,34 +111,43 @@ def face(
         "vendor": view.application["vendor"],
         "applicant": (commission.applicant or profile.applicant).model_dump(),
         "people": {"approver": commission.approver},
+        "marks": [mark.model_dump() for mark in profile.accreditation or ()],
+    }
+
+
+def _standing(
+    words: Wording, profile: IssuerProfile, signature: Signature, digests: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the document is worth, and how it is verified."""
+    state = signature.state(profile)
+    return {
+        "state": state,
         "standing": words.pair("standing", state),
-        "marks": [one.model_dump() for one in profile.accreditation or ()],
-        "lead": words.pair("conclusion", "lead"),
-        "conclusion": conclusion(view, words, profile, kind, commission),
-        "platforms": [platform(cell, words, profile) for cell in view.cells],
-        "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
-        "excluded": [{"count": one["count"], "because": one["because"]} for one in view.excluded],
-        "sampled": view.strategy != "full",
-        "inherits": [one.model_dump() for one in commission.inherits],
-        "limits": limits(view, profile, commission),
-        "packages": [
-            {key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")} for p in view.packages
-        ],
-        "suites": [
-            {
-                "name": s["suite"],
-                "title": s["title"],
-                "version": s["version"],
-                "method": s.get("method") or "—",
-                "cases": len(s["cases"]),
-            }
-            for s in view.suites
-        ],
-        "records": _records(view, digests, signature),
-        "keys": [{"algorithm": k.algorithm, "keyid": k.keyid} for k in signature.keys],
+        "keys": [{"algorithm": key.algorithm, "keyid": key.keyid} for key in signature.keys],
         "url": signature.code.partition("#")[0] if signature.code.startswith("http") else "",
         "proof": bool(signature.code),
         "statement_sha256": signature.statement or digests["json"],
+    }
+
+
+def _annexes(view: CampaignView, words: Wording) -> dict[str, Any]:
+    """What was planned, tested and left out; packages and suites."""
+    keys = ("name", "version", "architecture", "sha256")
+    return {
+        "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
+        "excluded": [{"count": rule["count"], "because": rule["because"]} for rule in view.excluded],
+        "sampled": view.strategy != "full",
+        "packages": [{key: package.get(key) or "" for key in keys} for package in view.packages],
+        "suites": [
+            {
+                "name": suite["suite"],
+                "title": suite["title"],
+                "version": suite["version"],
+                "method": suite.get("method") or "—",
+                "cases": len(suite["cases"]),
+            }
+            for suite in view.suites
+        ],
     }
 
 

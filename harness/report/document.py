@@ -59,68 +59,92 @@ def render_document(
 
 
 def content(view: CampaignView, words: Wording, issuing: Issuing, digests: Mapping[str, str]) -> dict[str, Any]:
-    """Everything that stands in the report, as the template reads it."""
-    profile, commission = issuing.profile, issuing.commission
+    """Everything that stands in the report, as the template reads it: a part of the mapping for each chapter."""
     runners = {suite["suite"]: suite["runner"] for suite in view.suites}
     return {
-        "title": TITLE.model_dump(),
-        "number": issuing.number,
-        "state": issuing.state,
-        "logo": profile.logo,
-        "issuer": {"name": profile.name.model_dump()},
-        "product": view.application["name"],
-        "unverified": view.unverified,
-        "standing": words.pair("standing", "unverified" if view.unverified else issuing.state),
-        "standing-short": words.pair("stamp", "unverified" if view.unverified else issuing.state),
-        "verdict": {"word": view.verdict.value, **words.pair("verdict", view.verdict)},
-        "conclusion": [one.model_dump() for one in issuing.conclusion],
-        "cover": _cover(view, issuing),
+        **_face(view, words, issuing),
+        **_standing(view, words, issuing),
         "general": _general(view, issuing),
         "statements": _statements(words, issuing),
-        "people": [
-            {"role": {"zh": zh, "en": en}, "name": name}
-            for zh, en, name in (
-                ("测试", "tested by", commission.tester),
-                ("审核", "reviewed by", commission.reviewer),
-                ("批准", "authorised by", commission.approver),
-            )
-        ],
-        "amends": None if commission.amends is None else commission.amends.model_dump(),
-        "packages": [
-            {key: p.get(key) or "" for key in ("name", "version", "architecture", "sha256")} for p in view.packages
-        ],
-        "suites": [
-            {
-                "name": s["suite"],
-                "title": s["title"],
-                "version": s["version"],
-                "method": s.get("method") or "—",
-                "cases": len(s["cases"]),
-                "digest": str(s.get("digest", ""))[:16],
-            }
-            for s in view.suites
-        ],
+        "packages": _packages(view),
+        "suites": [_suite(suite) for suite in view.suites],
         "controller": _controller(view),
-        "sampled": view.strategy != "full",
-        "strategy": view.strategy,
-        "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
-        "excluded": [{"count": e["count"], "because": e["because"], "rule": e["rule"]} for e in view.excluded],
+        **_coverage(view, words),
         "results": [words.pair("result", result) for result in Result],
         "characteristics": _characteristics(view, words),
         "incidents": _incidents(view, words),
         "cells": [_cell(cell, words, runners) for cell in view.cells],
         "trace": _trace(view, words),
-        "records": [
-            _row(zh, en, value)
-            for zh, en, value in (
-                ("任务编号", "campaign", view.id),
-                ("记录摘要", "record SHA-256", digests["json"]),
-                ("网页报告摘要", "HTML report SHA-256", digests["html"]),
-                ("计划摘要", "plan SHA-256", view.plan_digest),
-                ("日志链", "journal head", view.journal_head),
-            )
-        ],
+        "records": _records(view, digests),
     }
+
+
+def _face(view: CampaignView, words: Wording, issuing: Issuing) -> dict[str, Any]:
+    """The cover: title, number, issuer, product, verdict, people."""
+    commission = issuing.commission
+    people = (
+        ("测试", "tested by", commission.tester),
+        ("审核", "reviewed by", commission.reviewer),
+        ("批准", "authorised by", commission.approver),
+    )
+    return {
+        "title": TITLE.model_dump(),
+        "number": issuing.number,
+        "logo": issuing.profile.logo,
+        "issuer": {"name": issuing.profile.name.model_dump()},
+        "product": view.application["name"],
+        "verdict": {"word": view.verdict.value, **words.pair("verdict", view.verdict)},
+        "conclusion": [sentence.model_dump() for sentence in issuing.conclusion],
+        "cover": _cover(view, issuing),
+        "people": [{"role": {"zh": zh, "en": en}, "name": name} for zh, en, name in people],
+        "amends": None if commission.amends is None else commission.amends.model_dump(),
+    }
+
+
+def _standing(view: CampaignView, words: Wording, issuing: Issuing) -> dict[str, Any]:
+    """What every page says of the report's worth."""
+    word = "unverified" if view.unverified else issuing.state
+    return {
+        "state": issuing.state,
+        "unverified": view.unverified,
+        "standing": words.pair("standing", word),
+        "standing-short": words.pair("stamp", word),
+    }
+
+
+def _coverage(view: CampaignView, words: Wording) -> dict[str, Any]:
+    return {
+        "sampled": view.strategy != "full",
+        "strategy": view.strategy,
+        "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
+        "excluded": [{key: rule[key] for key in ("count", "because", "rule")} for rule in view.excluded],
+    }
+
+
+def _packages(view: CampaignView) -> list[dict[str, str]]:
+    keys = ("name", "version", "architecture", "sha256")
+    return [{key: package.get(key) or "" for key in keys} for package in view.packages]
+
+
+def _suite(suite: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": suite["suite"],
+        "title": suite["title"],
+        "version": suite["version"],
+        "method": suite.get("method") or "—",
+        "cases": len(suite["cases"]),
+        "digest": str(suite.get("digest", ""))[:16],
+    }
+
+
+def _records(view: CampaignView, digests: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        _row("任务编号", "campaign", view.id),
+        _row("记录摘要", "record SHA-256", digests["json"]),
+        _row("网页报告摘要", "HTML report SHA-256", digests["html"]),
+        _row("计划摘要", "plan SHA-256", view.plan_digest),
+        _row("日志链", "journal head", view.journal_head),
+    ]
 
 
 def _row(zh: str, en: str, value: Any) -> dict[str, Any]:
