@@ -141,8 +141,8 @@ def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, ou
         for image in attempt.facts.environment.images
     }
     out.mkdir()
-    for number, one in enumerate(sorted(wanted | ids)):
-        engine.save_image(one, out / f"{number}.tar")
+    for number, image in enumerate(sorted(wanted | ids)):
+        engine.save_image(image, out / f"{number}.tar")
 
 
 def unpack(path: Path, folder: Path) -> Manifest:
@@ -160,7 +160,7 @@ def unpack(path: Path, folder: Path) -> Manifest:
     except (OSError, tarfile.TarError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise UsageError(f"{path} is no bundle: {first}", advice="make one with: harness bundle") from error
-    there = {str(one.relative_to(folder)) for one in folder.rglob("*") if not one.is_dir()} - {"manifest.json"}
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()} - {"manifest.json"}
     wrong = sorted(there ^ manifest.files.keys())
     wrong += [name for name in sorted(there & manifest.files.keys()) if _digest(folder / name) != manifest.files[name]]
     if wrong:

@@ -47,10 +47,10 @@ def list_command(workspace: Path, form: str) -> None:
     if form == "json":
         print_json({"campaigns": shown})
         return
-    for one in shown:
-        cut_off = f"cut off: harness resume {one['campaign']}"
-        state = "running" if one["running"] else one["verdict"] or cut_off
-        click.echo(f"{one['campaign']}  {str(one['created'])[:19]}  {one['matrix']}  {state}")
+    for row in shown:
+        cut_off = f"cut off: harness resume {row['campaign']}"
+        state = "running" if row["running"] else row["verdict"] or cut_off
+        click.echo(f"{row['campaign']}  {str(row['created'])[:19]}  {row['matrix']}  {state}")
 
 
 @click.command("show")

@@ -144,19 +144,19 @@ class Papers:
         Raises:
             DefinitionError, InfrastructureError, UsageError: see ``render_document`` and ``PdfSigning.sign``.
         """
-        told = list(self.decision.refusals)
+        sentences = list(self.decision.refusals)
         if self.decision.kind is not None:
             kind, number = self.decision.kind, self.issue.number
             words = self.presentation.wording()
             zh, en = (words.sentence("conclusion", "issued", kind=name, number=number) for name in (kind.zh, kind.en))
-            told = [Text(zh=zh["zh"], en=en["en"])]
+            sentences = [Text(zh=zh["zh"], en=en["en"])]
         issuing = Issuing(
             number=self.issue.report_number,
             issued=self.issue.issued,
             profile=self.profile,
             commission=self.office.commission,
             state=self.signature.state(self.profile),
-            conclusion=told,
+            conclusion=sentences,
         )
         pdf, places = render_document(self.view, self.presentation, issuing, digests)
         return self._sealed(pdf, places, f"{TITLE.en} {self.issue.report_number}")
@@ -218,5 +218,5 @@ def amended(number: str) -> str:
 
 def amendment(number: str) -> int:
     """Which amendment it is that replaces a certificate, from 1."""
-    found = re.search(r"-A([0-9]+)$", number)
-    return int(found[1]) + 1 if found is not None else 1
+    match = re.search(r"-A([0-9]+)$", number)
+    return int(match[1]) + 1 if match is not None else 1

@@ -45,8 +45,8 @@ def _needed(presentation: Presentation) -> list[Path]:
     named = {
         name for path in templates for name in _PICTURE.findall(path.read_text(encoding="utf-8", errors="replace"))
     }
-    found = [next((f / name for f in presentation.folders if (f / name).is_file()), None) for name in sorted(named)]
-    return [*templates, *(path for path in found if path is not None)]
+    pictures = [next((f / name for f in presentation.folders if (f / name).is_file()), None) for name in sorted(named)]
+    return [*templates, *(path for path in pictures if path is not None)]
 
 
 @functools.cache
@@ -56,13 +56,13 @@ def fonts() -> typst.Fonts:
     Raises:
         InfrastructureError: one that documents need is missing.
     """
-    found = typst.Fonts()
-    known = set(found.families())
+    installed = typst.Fonts()
+    known = set(installed.families())
     if missing := [name for name in FONTS if name not in known]:
         raise InfrastructureError(
             f"fonts are missing: {', '.join(missing)}", advice="make setup (packages fonts-noto-cjk, fonts-noto-core)"
         )
-    return found
+    return installed
 
 
 def typeset(
@@ -112,9 +112,9 @@ def typeset(
             pdf = compiler.compile(format="pdf", timestamp=moment)
             places = json.loads(compiler.query("<place>", field="value"))
         except (typst.TypstError, RuntimeError) as error:
-            told = str(error).replace(scratch, "").strip() or "it cannot be typeset"
+            reason = str(error).replace(scratch, "").strip() or "it cannot be typeset"
             raise DefinitionError(
-                [Fault(file=str(path), line=1, column=1, message=f"template fault: {told}")]
+                [Fault(file=str(path), line=1, column=1, message=f"template fault: {reason}")]
             ) from error
     assert isinstance(pdf, bytes)
-    return pdf, {one.pop("name"): Place(**one) for one in places}
+    return pdf, {place.pop("name"): Place(**place) for place in places}

@@ -49,8 +49,8 @@ def render_document(
         files[f"steps-{cell.short}.svg"] = str(charts.steps(cell)).encode()
         if cell.load is not None:
             files[f"latency-{cell.short}.svg"] = str(charts.latency(cell.load, cell.load.get("threshold"))).encode()
-            for number, one in enumerate(charts.resources(cell.load)):
-                files[f"resources-{cell.short}-{number}.svg"] = str(one).encode()
+            for number, picture in enumerate(charts.resources(cell.load)):
+                files[f"resources-{cell.short}-{number}.svg"] = str(picture).encode()
     if issuing.profile.logo:
         files[issuing.profile.logo] = presentation.path(issuing.profile.logo).read_bytes()
     data = content(view, presentation.wording(), issuing, digests)
@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Text):
         return value.model_dump()
     if isinstance(value, list | tuple):
-        return [_plain(one if isinstance(one, Text) else Text(zh=str(one), en=str(one))) for one in value]
+        return [_plain(each if isinstance(each, Text) else Text(zh=str(each), en=str(each))) for each in value]
     return value or "—"
 
 
@@ -173,7 +173,7 @@ def _cover(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
 
 def _general(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
     profile, commission = issuing.profile, issuing.commission
-    marks = [f"{one.mark} {one.number}" for one in profile.accreditation or ()]
+    marks = [f"{mark.mark} {mark.number}" for mark in profile.accreditation or ()]
     return [
         _row(
             "测试机构及地址",
@@ -221,10 +221,12 @@ def _statements(words: Wording, issuing: Issuing) -> list[dict[str, Any]]:
             "inherited results, not tested here",
             [
                 Text(
-                    zh=f"{one.platform.zh}：{one.certificate}，{one.report}；{one.because.zh}（{one.reviewed_by}）",
-                    en=f"{one.platform.en}: {one.certificate}, {one.report}; {one.because.en} ({one.reviewed_by})",
+                    zh=f"{result.platform.zh}：{result.certificate}，{result.report}；"
+                    f"{result.because.zh}（{result.reviewed_by}）",
+                    en=f"{result.platform.en}: {result.certificate}, {result.report}; "
+                    f"{result.because.en} ({result.reviewed_by})",
                 )
-                for one in commission.inherits
+                for result in commission.inherits
             ]
             or NONE,
         ),
@@ -269,7 +271,7 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "counts": [cell.count(result) for result in Result],
         "deployed": _seconds(cell.seconds.get("deployed")),
         "total": _seconds(cell.seconds.get("total")),
-        "limits": [one.model_dump() for one in cell.limits],
+        "limits": [limit.model_dump() for limit in cell.limits],
         "notes": list(dict.fromkeys((*cell.adjusted, *cell.notes))),
         "left_out": list(cell.left_out),
         "load": cell.load is not None,
@@ -287,8 +289,8 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "cases": [_case(case, words, runners) for case in cell.cases if id(case) not in quiet],
         "quiet": [case.id for case in cell.quiet],
         "waived": [
-            {key: str(one[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
-            for one in cell.waived
+            {key: str(waiver[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
+            for waiver in cell.waived
         ],
         "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in cell.files],
     }
@@ -316,7 +318,7 @@ def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "id": case.id,
         "title": case.title.model_dump(),
         "purpose": (case.purpose or nothing).model_dump(),
-        "before": [one.model_dump() for one in (before, *([case.steps] if case.steps is not None else []))],
+        "before": [text.model_dump() for text in (before, *([case.steps] if case.steps is not None else []))],
         "step": f"{case.suite}::{case.test}",
         "expected": (case.expected or nothing).model_dump(),
         "actual": actual or ["—"],
@@ -326,19 +328,19 @@ def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[st
 
 
 def _characteristics(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
-    found: dict[str, list[CaseView]] = {}
+    groups: dict[str, list[CaseView]] = {}
     for cell in view.cells:
         for case in cell.cases:
-            found.setdefault(case.characteristic, []).append(case)
+            groups.setdefault(case.characteristic, []).append(case)
     return [
         {"name": _characteristic(name, words), "cases": len(cases), "counts": _counts(cases)}
-        for name, cases in sorted(found.items())
+        for name, cases in sorted(groups.items())
     ]
 
 
 def _characteristic(name: str, words: Wording) -> dict[str, str]:
     parts = [words.pair("characteristic", part) for part in name.split("/")]
-    return {"zh": "/".join(one["zh"] for one in parts), "en": " / ".join(one["en"] for one in parts)}
+    return {"zh": "/".join(part["zh"] for part in parts), "en": " / ".join(part["en"] for part in parts)}
 
 
 def _counts(cases: Sequence[CaseView]) -> list[int]:
@@ -347,16 +349,16 @@ def _counts(cases: Sequence[CaseView]) -> list[int]:
 
 def _incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
     """Everything that did not pass though it was tried: failures are the product's, errors are not known to be."""
-    found: list[dict[str, Any]] = []
+    incidents: list[dict[str, Any]] = []
     for cell in view.cells:
-        waived = {(one["suite"], one["case"]) for one in cell.waived}
+        waived = {(waiver["suite"], waiver["case"]) for waiver in cell.waived}
         for case in cell.cases:
             if case.result not in (Result.FAIL, Result.ERROR):
                 continue
             accepted = (case.suite, case.id) in waived
-            found.append(
+            incidents.append(
                 {
-                    "id": f"I-{len(found) + 1} {case.id}",
+                    "id": f"I-{len(incidents) + 1} {case.id}",
                     "cell": " × ".join(cell.axes.values()),
                     "severity": {"zh": "阻断", "en": "blocking"} if case.decides else {"zh": "一般", "en": "minor"},
                     "detail": (case.detail.strip().splitlines() or ["—"])[0][:300],
@@ -367,14 +369,14 @@ def _incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
                     else words.pair("result", case.result),
                 }
             )
-    return found
+    return incidents
 
 
 def _trace(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
-    found: dict[tuple[str, str, str, str], list[CaseView]] = {}
+    groups: dict[tuple[str, str, str, str], list[CaseView]] = {}
     for cell in view.cells:
         for case in cell.cases:
-            found.setdefault((case.clause, case.characteristic, case.suite, case.id), []).append(case)
+            groups.setdefault((case.clause, case.characteristic, case.suite, case.id), []).append(case)
     return [
         {
             "clause": clause,
@@ -383,7 +385,7 @@ def _trace(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
             "title": cases[0].title.model_dump(),
             "counts": _counts(cases),
         }
-        for (clause, name, _, identity), cases in sorted(found.items())
+        for (clause, name, _, identity), cases in sorted(groups.items())
     ]
 
 

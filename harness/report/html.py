@@ -87,7 +87,7 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
     load = []
     if cell.load is not None:
         pictures = (charts.latency(cell.load, cell.load.get("threshold")), *charts.resources(cell.load))
-        load = [str(one) for one in pictures if one]
+        load = [str(picture) for picture in pictures if picture]
     emulator = f"{cell.emulator.get('kind', 'qemu-user')} {cell.emulator['version']}" if cell.emulator else ""
     return {
         "short": cell.short,
@@ -101,15 +101,15 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
         "version": cell.version,
         "cached": cell.cached,
         "emulator": emulator,
-        "limits": [_pair(one) for one in cell.limits],
+        "limits": [_pair(limit) for limit in cell.limits],
         "notes": [*dict.fromkeys((*cell.adjusted, *cell.notes))],
-        "left_out": [[one["suite"], one["because"]] for one in cell.left_out],
+        "left_out": [[suite["suite"], suite["because"]] for suite in cell.left_out],
         "unsteady": cell.unsteady,
         "seconds": cell.seconds,
         "attempts": [[a.number, a.started[:19].replace("T", " "), a.verdict.value, a.message] for a in cell.attempts],
         "waived": [
-            {key: str(one[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
-            for one in cell.waived
+            {key: str(waiver[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
+            for waiver in cell.waived
         ],
         "attestation": [
             [str(f.get("machine", "")), f["name"], f["declared"], f["observed"], bool(f["holds"])]

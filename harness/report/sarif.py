@@ -24,7 +24,7 @@ def render_campaign_sarif(view: CampaignView) -> str:
     rules: dict[str, dict[str, Any]] = {}
     results: list[dict[str, Any]] = []
     for cell in view.cells:
-        waived = {(one["suite"], one["case"]): one for one in cell.waived}
+        waived = {(waiver["suite"], waiver["case"]): waiver for waiver in cell.waived}
         for case in cell.cases:
             if case.result not in (Result.FAIL, Result.ERROR):
                 continue
@@ -49,8 +49,8 @@ def render_campaign_sarif(view: CampaignView) -> str:
                 },
             }
             if (waiver := waived.get((case.suite, case.id))) is not None:
-                told = f"{waiver['because']} ({waiver['approved_by']}, until {waiver['expires']})"
-                value["suppressions"] = [{"kind": "external", "status": "accepted", "justification": told}]
+                words = f"{waiver['because']} ({waiver['approved_by']}, until {waiver['expires']})"
+                value["suppressions"] = [{"kind": "external", "status": "accepted", "justification": words}]
             results.append(value)
     driver = {"name": "harness", "semanticVersion": __version__, "rules": list(rules.values())}
     run = {
@@ -71,14 +71,14 @@ def render_sarif(faults: Sequence[Fault], root: Path) -> str:
         where: dict[str, Any] = {"uri": quote(path.relative_to(root.resolve()).as_posix()) if below else path.as_uri()}
         if below:
             where["uriBaseId"] = "%SRCROOT%"
-        told = [fault.message]
-        told += [f"{word}: {text}" for word, text in (("expected", fault.expected), ("found", fault.found)) if text]
-        told += [fault.hint] if fault.hint else []
+        words = [fault.message]
+        words += [f"{word}: {text}" for word, text in (("expected", fault.expected), ("found", fault.found)) if text]
+        words += [fault.hint] if fault.hint else []
         results.append(
             {
                 "ruleId": RULE,
                 "level": "error",
-                "message": {"text": "; ".join(told)},
+                "message": {"text": "; ".join(words)},
                 "locations": [
                     {
                         "physicalLocation": {

@@ -61,7 +61,7 @@ def render_xlsx(view: CampaignView, words: Wording) -> bytes:
     book = openpyxl.Workbook(write_only=True)
     rows = {
         "概要 Summary": _summary(view, words),
-        "单元 Cells": (_cell(one, words) for one in view.cells),
+        "单元 Cells": (_cell(cell, words) for cell in view.cells),
         "测试项 Cases": (_case(cell, case, words) for cell in view.cells for case in cell.cases),
         "测量 Measurements": (
             (cell.short, case.id, m.name, m.value, m.unit)
@@ -82,7 +82,7 @@ def render_xlsx(view: CampaignView, words: Wording) -> bytes:
             top.append(cell)
         sheet.append(top)
         for row in rows[title]:
-            sheet.append([_value(sheet, one) for one in row])
+            sheet.append([_value(sheet, value) for value in row])
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
@@ -112,22 +112,22 @@ def _summary(view: CampaignView, words: Wording) -> Iterable[tuple[object, ...]]
         yield f"测试项 cases: {result.value}", sum(cell.count(result) for cell in view.cells)
 
 
-def _cell(one: CellView, words: Wording) -> tuple[object, ...]:
+def _cell(cell: CellView, words: Wording) -> tuple[object, ...]:
     return (
-        one.short,
-        f"{one.axes['cpu']} {one.names['cpu'].zh}",
-        one.architecture,
-        f"{one.axes['os']} {one.names['os'].zh}",
-        f"{one.axes['database']} {one.database_version}".strip(),
-        one.further,
-        words.both("fidelity", one.fidelity) if one.fidelity is not None else "",
-        words.both("verdict", one.verdict),
-        one.cause.value if one.cause is not None else "",
-        one.message,
-        one.version,
-        len(one.attempts),
-        *(one.count(result) for result in Result),
-        one.seconds.get("total"),
+        cell.short,
+        f"{cell.axes['cpu']} {cell.names['cpu'].zh}",
+        cell.architecture,
+        f"{cell.axes['os']} {cell.names['os'].zh}",
+        f"{cell.axes['database']} {cell.database_version}".strip(),
+        cell.further,
+        words.both("fidelity", cell.fidelity) if cell.fidelity is not None else "",
+        words.both("verdict", cell.verdict),
+        cell.cause.value if cell.cause is not None else "",
+        cell.message,
+        cell.version,
+        len(cell.attempts),
+        *(cell.count(result) for result in Result),
+        cell.seconds.get("total"),
     )
 
 

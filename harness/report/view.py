@@ -76,15 +76,15 @@ def _cell(
         "os": Text(**plan["systems"][axes["os"]]["name"]),
         "database": Text(**plan["databases"][axes["database"]]["name"]),
     }
-    mine = [a for a in attempts if a.cell == cell["id"]]
-    last = mine[-1] if mine else None
+    tried = [a for a in attempts if a.cell == cell["id"]]
+    last = tried[-1] if tried else None
     facts = last.facts if last is not None else AttemptFacts()
     number = last.number if last is not None else 0
     stored = [f for f in files if f.cell == cell["id"] and f.number == number]
     kept = tuple(FileView(name=f.name, sha256=f.sha256, size=f.size, media=f.media) for f in stored)
     fidelity = facts.fidelity
     emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
-    seen = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
+    observed = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
     upgrades = axes.get(UPGRADE, FRESH) != FRESH
     static = [name for name in cell["suites"] if RUNNER_KINDS[plan["suites"][name]["runner"]].reads_files]
     scans = {name.replace("/", "-") + ".json" for name in static}
@@ -93,7 +93,7 @@ def _cell(
         _case(
             suite["suite"],
             Case.model_validate(case),
-            seen.get((suite["suite"], case["id"])),
+            observed.get((suite["suite"], case["id"])),
             kept,
             emulated,
             Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
@@ -127,7 +127,7 @@ def _cell(
                 started=a.started,
                 finished=a.finished,
             )
-            for a in mine
+            for a in tried
         ),
         cases=cases,
         attestation=tuple(fact.model_dump() for fact in facts.attestation),
@@ -141,7 +141,7 @@ def _cell(
         version=one_line(facts.version),
         limits=_limits(axes, plan) if emulated else (),
         notes=(*facts.notes, *environment.notes),
-        adjusted=tuple(one["because"] for one in _adjusts(axes, plan)),
+        adjusted=tuple(adjust["because"] for adjust in _adjusts(axes, plan)),
         left_out=_left_out(cell, plan),
         waived=tuple(waiver.model_dump(mode="json") for waiver in facts.waived),
         files=kept,
@@ -161,7 +161,7 @@ def _adjusts(axes: dict[str, str], plan: dict[str, Any]) -> list[dict[str, Any]]
 
 def _left_out(cell: dict[str, Any], plan: dict[str, Any]) -> tuple[dict[str, str], ...]:
     """Suites of the matrix that an adjust took from the cell, with its reason: what was not run must not look run."""
-    reasons = [one["because"] for one in _adjusts(cell["axes"], plan) if one["set"].get("suites") is not None]
+    reasons = [adjust["because"] for adjust in _adjusts(cell["axes"], plan) if adjust["set"].get("suites") is not None]
     return tuple(
         {"suite": suite, "because": "; ".join(reasons)}
         for suite in plan["matrix"].get("suites", ())
@@ -189,13 +189,13 @@ def _against(kept: Sequence[FileView], read: Callable[[str], bytes]) -> dict[str
 def _case(
     suite: str,
     case: Case,
-    seen: Observation | None,
+    recorded: Observation | None,
     kept: tuple[FileView, ...],
     emulated: bool,
     fidelity: Fidelity | None,
     against: tuple[str, ...],
 ) -> CaseView:
-    one = seen or Observation(
+    observation = recorded or Observation(
         case=case.id,
         suite=suite,
         result=Result.MISS,
@@ -216,13 +216,13 @@ def _case(
         blocker=case.blocker,
         decides=counts(case, emulated=emulated),
         fidelity=fidelity,
-        result=one.result,
-        cause=one.cause,
-        skip_reason=one.skip_reason,
-        seconds=one.seconds,
-        detail=one.detail,
-        measurements=one.measurements,
-        evidence=tuple(f for f in kept if f.sha256 in one.evidence),
+        result=observation.result,
+        cause=observation.cause,
+        skip_reason=observation.skip_reason,
+        seconds=observation.seconds,
+        detail=observation.detail,
+        measurements=observation.measurements,
+        evidence=tuple(f for f in kept if f.sha256 in observation.evidence),
         against=against,
     )
 
