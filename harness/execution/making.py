@@ -96,6 +96,7 @@ def roles_of(attempt: Attempt) -> tuple[Role, ...]:
     beneath = [
         *(placed.database.packages if placed.database.placement == "embedded" else ()),
         *(name for foundation in placed.foundations for name in foundation.packages),
+        *(placed.former or placed.application).needed,
     ]
     extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
     product = Role(
@@ -204,7 +205,8 @@ def record_environments(attempt: Attempt, environments: Mapping[str, Environment
     placed, every = attempt.placed, list(environments.values())
     packages = environments[APPLICATION].packages
     apart = placed.beneath - set(placed.application.packages)
-    foundation = {name for one in placed.foundations for name in one.packages} & apart
+    needed = {name for one in placed.foundations for name in one.packages} | {*placed.application.needed}
+    foundation = needed & apart
     attempt.facts["environment"] = {
         "images": [environment.image for environment in every if environment.image],
         "cached": all(environment.cached for environment in every),

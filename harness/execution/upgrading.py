@@ -56,14 +56,16 @@ def _versions(attempt: Attempt, former: Application, deployment: Deployment) -> 
     machines = {role: server.machine for role, server in deployment.servers.items()}
     present = recipe_of(attempt, attempt.placed.application)
     # Packages of the system that both versions need are there.
-    added = tuple(name for name in present.packages if name not in former.packages)
+    there = {*former.packages, *former.needed}
+    added = tuple(name for name in present.packages if name not in there)
+    needed = tuple(name for name in attempt.placed.application.needed if name not in there)
     version = partial(Version, os=attempt.placed.os, ledger=attempt.record)
     return (
         version(
             control=dataclasses.replace(Deployment.on(context, deployment.machine, machines), cancel=deployment.cancel),
             recipe=dataclasses.replace(recipe_of(attempt, former), packages=()),
         ),
-        version(control=deployment, recipe=dataclasses.replace(present, packages=added)),
+        version(control=deployment, recipe=dataclasses.replace(present, packages=(*added, *needed), beneath=needed)),
     )
 
 

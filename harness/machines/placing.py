@@ -68,9 +68,9 @@ class PlacedCell:
     @property
     def beneath(self) -> frozenset[str]:
         """Packages that are in the product's environment for what it stands on."""
-        return frozenset(
-            [*self.database.packages, *(name for foundation in self.foundations for name in foundation.packages)]
-        )
+        former = self.former.needed if self.former is not None else ()
+        foundations = (name for foundation in self.foundations for name in foundation.packages)
+        return frozenset([*self.database.packages, *foundations, *self.application.needed, *former])
 
 
 def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> PlacedCell:

@@ -167,6 +167,11 @@ class Application(Definition):
     version_command: str | None = Field(default=None, description="prints the installed version")
     description: Bilingual | None = None
     packages: Strings = Field(default=(), description="from the repositories of the operating system")
+    needed: Strings = Field(
+        default=(),
+        alias="needs",
+        description="packages from there that the product only needs: beneath it, and none of its files",
+    )
     artifacts: Annotated[tuple[Artifact, ...], BeforeValidator(listed)] = ()
     scan: Strings = Field(
         default=(), description="further files and folders beside application.yaml that the static scan reads"
@@ -202,6 +207,12 @@ class Application(Definition):
         default={}, description="earlier versions, by the name that the axis upgrade_from uses"
     )
     variants: Annotated[tuple[Variant, ...], BeforeValidator(listed)] = ()
+
+    @model_validator(mode="after")
+    def _own_or_needed(self) -> Self:
+        if both := sorted({*self.packages} & {*self.needed}):
+            raise PlacedError(f"both in packages and in needs: {', '.join(both)}", "needs")
+        return self
 
     @model_validator(mode="after")
     def _started(self) -> Self:
