@@ -1,8 +1,9 @@
-"""Campaigns whose record is in PostgreSQL: run, cut off and resumed, verified, bundled; nothing is kept in a file."""
+"""Campaigns of one workspace at the same time, and campaigns whose record is in PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,11 @@ def server() -> Iterator[Cluster]:
         yield running
 
 
-def act(lab: Lab, url: str, verb: str, kill: int = 0) -> int:
+def act(lab: Lab, url: str, verb: str, kill: int = 0, log: str = "log") -> int:
     done = lab.forks.run(
         "tests.scripted:campaign",
         [verb, str(lab.folder), str(lab.workspace), kill, "after", 1],
-        log=lab.place / "log",
+        log=lab.place / log,
         timeout=120,
         cwd=Path.cwd(),
         env={"SCRIPTED": str(lab.place / "engine"), "HARNESS_DATABASE_URL": url},
@@ -59,4 +60,24 @@ def test_a_campaign_that_was_killed_is_taken_over_and_comes_to_its_end(
     attempts = workspace.journal.attempts(identity)
     assert sum(attempt.verdict is not None and attempt.verdict.value == "conformant" for attempt in attempts) == CELLS
     assert not list(lab.workspace.glob("*.sqlite*"))
+    workspace.journal.close()
+
+
+@pytest.mark.parametrize("database", ["file", "postgresql"])
+def test_campaigns_at_the_same_time_all_verify_and_get_their_certificates(
+    forks: ForkServer, server: Cluster, tmp_path: Path, database: str
+) -> None:
+    lab = Lab(forks, tmp_path / "lab")
+    url = server.database() if database == "postgresql" else ""
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda number: act(lab, url, "run", log=f"log-{number}"), range(3))) == [0, 0, 0]
+    workspace = Workspace(lab.workspace, url)
+    assert [step for step in verify(workspace) if not step.ok] == []
+    rows = workspace.journal.campaigns()
+    assert [row.verdict for row in rows] == ["conformant"] * 3
+    for row in rows:
+        assert (workspace.folder(row.id) / "certificate.pdf").is_file()
+        assert len({event.campaign for event in workspace.journal.events(row.id)}) == 1
+        assert len(workspace.journal.attempts(row.id)) == CELLS
+    assert list((lab.place / "engine").iterdir()) == []
     workspace.journal.close()
