@@ -22,7 +22,6 @@ from harness.system.wait import wait_until
 Step = Callable[[Deployment], float | None]
 #: Of a product that is installed anew.
 STEPS = ("configure", "schema", "start", "ready")
-#: A product that is not ready in time is watched for so much longer: late is another fault than never.
 
 
 def deploy(

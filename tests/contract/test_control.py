@@ -56,44 +56,7 @@ def deploy(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Deploy]
     made: list[Deployment] = []
 
     def work(start: str, **keys: Any) -> Deployment:
-        value: dict[str, Any] = {
-            "application": "app",
-            "name": NAMES,
-            "vendor": NAMES,
-            "version": "1",
-            "start": start,
-            "ready": {"command": "true"},
-            "stop_seconds": 5,
-            **keys,
-        }
-        path = Catalogue.standard().find("targets", "database", "sqlite.yaml")
-        assert path is not None
-        context = CellContext(
-            campaign="c",
-            cell=request.node.name,
-            attempt=len(made) + 1,
-            axes={"cpu": "x86-64"},
-            architecture="x86_64",
-            emulated=False,
-            qemu_cpu=None,
-            factor=1.0,
-            application=Application.model_validate(value),
-            servers={
-                "database": ServerContext(
-                    definition=parse(path, Database),
-                    access=Access(kind="sqlite", path="/tmp/db"),
-                    machine=machine.reference,
-                )
-            },
-            secrets={},
-            application_machine=machine.reference,
-            ports={name: machine.address(port) for name, port in value.get("ports", {}).items() if port == 8080}
-            if machine.reference.kind == "container"
-            else {},
-            template_folder=Path("/"),
-        )
-        deployment = Deployment.on(context, machine, {"database": machine})
-        deployment.install_control()
+        deployment = deployed(machine, request.node.name, len(made) + 1, start, **keys)
         made.append(deployment)
         return deployment
 
@@ -101,6 +64,48 @@ def deploy(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Deploy]
     for deployment in made:
         with contextlib.suppress(ProductFault):
             deployment.kill()
+
+
+def deployed(machine: Machine, cell: str, attempt: int, start: str, **keys: Any) -> Deployment:
+    """A product on ``machine`` that is not started yet."""
+    value: dict[str, Any] = {
+        "application": "app",
+        "name": NAMES,
+        "vendor": NAMES,
+        "version": "1",
+        "start": start,
+        "ready": {"command": "true"},
+        "stop_seconds": 5,
+        **keys,
+    }
+    path = Catalogue.standard().find("targets", "database", "sqlite.yaml")
+    assert path is not None
+    published = machine.reference.kind == "container" and "ports" in value
+    context = CellContext(
+        campaign="c",
+        cell=cell,
+        attempt=attempt,
+        axes={"cpu": "x86-64"},
+        architecture="x86_64",
+        emulated=False,
+        qemu_cpu=None,
+        factor=1.0,
+        application=Application.model_validate(value),
+        servers={
+            "database": ServerContext(
+                definition=parse(path, Database),
+                access=Access(kind="sqlite", path="/tmp/db"),
+                machine=machine.reference,
+            )
+        },
+        secrets={},
+        application_machine=machine.reference,
+        ports={"web": machine.address(8080)} if published else {},
+        template_folder=Path("/"),
+    )
+    deployment = Deployment.on(context, machine, {"database": machine})
+    deployment.install_control()
+    return deployment
 
 
 def ended(deployment: Deployment, count: int = 1) -> list[int | None]:
@@ -323,3 +328,15 @@ def test_what_was_done_to_a_container_is_the_labs_trouble(deed: str, words: str)
         if deed == "pause":
             api.unpause(bare.container)
             assert known.disturbance() == ""
+
+
+def test_the_same_holds_under_emulation() -> None:
+    with container("debian-12", "aarch64") as machine:
+        product = deployed(machine, "emulated", 1, "sh -c 'echo last words; exit 3'")
+        product.start()
+        assert ended(product) == [3]
+        product = deployed(machine, "emulated", 2, "sh -c 'sleep 1001 & setsid sleep 1002 & exec sleep 1003'")
+        assert product.start()
+        product.kill()
+        assert not [args for args in machine.processes().values() if "sleep 100" in args]
+        assert product.unasked_ends() == []

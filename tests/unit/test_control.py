@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +16,7 @@ from harness.control.compose import _seconds
 from harness.control.ends import End, words
 from harness.control.limits import harness_limit
 from harness.control.listening import Listener, explained, listeners
-from harness.control.systemd import _status
+from harness.control.systemd import _ENDED, _status
 
 TABLES = """\
 socket 4711
@@ -94,6 +97,19 @@ def test_ends_are_listed_with_time_and_reason() -> None:
 )
 def test_an_end_as_systemd_tells_it(code: str, status: str, expected: int | None) -> None:
     assert _status(code, status) == expected
+
+
+def test_what_systemd_runs_after_an_end_notes_it_unless_it_was_asked_for(tmp_path: Path) -> None:
+    asked, ends = tmp_path / "asked", tmp_path / "ends"
+    script = _ENDED.format(asked=asked, ends=ends)
+    environment = {"EXIT_CODE": "dumped", "EXIT_STATUS": "SEGV", "SERVICE_RESULT": "core-dump", "PATH": "/usr/bin:/bin"}
+    run = partial(subprocess.run, ["sh", "-c", script], env=environment, check=True)
+    run()
+    asked.touch()
+    run()
+    code, status, result, at = ends.read_text().split()
+    assert (code, status, result) == ("dumped", "SEGV", "core-dump")
+    assert abs(int(at) - time.time()) < 600
 
 
 def test_a_moment_as_engines_write_it() -> None:
