@@ -10,7 +10,7 @@ import time
 from harness.attest.architecture import NAMES, Emulator
 from harness.attest.serving import differing_ids
 from harness.attest.versions import states
-from harness.errors import InfrastructureError
+from harness.errors import AttestationMismatch, InfrastructureError
 from harness.model.attestation import Attestation, Fact
 from harness.model.definitions import Cpu, Database, Os
 from harness.model.machine import Machine
@@ -56,6 +56,7 @@ printf 'packages=%s\n' \
 #: Lines of /proc/cpuinfo that name the part, by architecture.
 CPU_MODEL = ("model name", "Model Name", "CPU implementer")
 
+CLOCK = "clock"
 #: Further apart the clocks of target and controller must not be.
 CLOCK_SECONDS = 5.0
 
@@ -294,11 +295,11 @@ def _clock(text: str, started: float, ended: float) -> Fact:
     """The target's clock must be that of this machine, or no time in any evidence means anything."""
     declared = f"within {CLOCK_SECONDS:.0f} s of this machine's"
     if not text.isdigit():
-        return Fact(name="clock", declared=declared, observed=text or "nothing", holds=False)
+        return Fact(name=CLOCK, declared=declared, observed=text or "nothing", holds=False)
     early, late = started - int(text) - 1, int(text) - ended  # the probe gives whole seconds
     off = max(early, late, 0.0)
     shown = "the same" if off == 0 else f"{off:.0f} s {'behind' if early > late else 'ahead'}"
-    return Fact(name="clock", declared=declared, observed=shown, holds=off <= CLOCK_SECONDS)
+    return Fact(name=CLOCK, declared=declared, observed=shown, holds=off <= CLOCK_SECONDS)
 
 
 def _memory(observed: dict[str, str]) -> str:
@@ -348,3 +349,27 @@ def attest_version(what: str, printed: str, declared: str) -> Attestation:
 
 def _first(text: str) -> str:
     return re.sub(r"\s+", " ", text.strip().splitlines()[0]) if text.strip() else ""
+
+
+def demand(who: str, found: Attestation) -> None:
+    """``who`` names the machine in the message.
+
+    Raises:
+        AttestationMismatch: it is not what was declared.
+        InfrastructureError: it is, but its clock is not this machine's, or this machine's is wrong: the laboratory
+            sets clocks, no definition does.
+    """
+    if not found.mismatches:
+        return
+    words = "; ".join(
+        f"{fact.name}: declared {fact.declared or 'any'}, observed {fact.observed or 'nothing'}"
+        for fact in found.mismatches
+    )
+    if {fact.name for fact in found.mismatches} == {CLOCK}:
+        raise InfrastructureError(
+            f"{who} has another time than this machine: {words}", advice="set both clocks (NTP), then: harness resume"
+        )
+    raise AttestationMismatch(
+        f"{who} is not what was declared: {words}",
+        advice="correct the definition under targets/, or the machine",
+    )

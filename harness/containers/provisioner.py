@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.attest.architecture import Emulator, emulator, host_architecture
-from harness.attest.attestation import attest
+from harness.attest.attestation import attest, demand
 from harness.containers.carried import carried_programs
 from harness.containers.disturbances import ContainerWatch
 from harness.containers.engine import Engine
@@ -26,7 +26,7 @@ from harness.model.machine import Machine
 from harness.model.recipe import Environment
 from harness.model.results import Fidelity
 from harness.model.verbs import deeds
-from harness.provision.provisioner import Held, Kind, Machines, Names, Role, demand
+from harness.provision.provisioner import Held, Kind, Machines, Names, Role
 from harness.system.waiting import Waiting
 
 
@@ -75,7 +75,7 @@ class Containers:
             )
             ledger.created("container", name, identity)
             machine = ContainerMachine(self.engine, identity, "probe")
-            demand(attest(machine, cpu, os, emulated_by, fidelity=_fidelity(cpu)))
+            demand("the bare target", attest(machine, cpu, os, emulated_by, fidelity=_fidelity(cpu)))
         finally:
             for kind, remove in (("container", self.engine.remove_container), ("network", self.engine.remove_network)):
                 with contextlib.suppress(HarnessError):

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from harness.errors import AttestationMismatch, Canceled, HarnessError, StepTimeout
+from harness.attest.attestation import demand
+from harness.errors import Canceled, HarnessError, StepTimeout
 from harness.execution.services import AttemptRecord, Lab
 from harness.judging import Judgement, judge
 from harness.machines.placing import PlacedCell
@@ -72,15 +73,7 @@ class Attempt:
     def keep_attestation(self, role: str, found: Attestation) -> None:
         self.attestation += [{"machine": role, **vars(fact)} for fact in found.facts]
         self.record.event("attestation", machine=role, facts=[vars(fact) for fact in found.facts])
-        if found.mismatches:
-            differences = "; ".join(
-                f"{f.name}: declared {f.declared or 'any'}, observed {f.observed or 'nothing'}"
-                for f in found.mismatches
-            )
-            raise AttestationMismatch(
-                f"the {role} machine is not what was declared: {differences}",
-                advice="correct the definition under targets/, or the machine",
-            )
+        demand(f"the {role} machine", found)
 
     def observe(self, *seen: Observation) -> None:
         seen = self.blamed(seen)

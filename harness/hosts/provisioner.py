@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from harness.attest.architecture import Emulator
-from harness.attest.attestation import attest
+from harness.attest.attestation import attest, demand
 from harness.attest.idle import DEMANDED, idle_facts
 from harness.errors import HarnessError, InfrastructureError
 from harness.hosts.holding import Leased, Wish, fitting, lease_one, leased_for
@@ -27,7 +27,7 @@ from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
 from harness.provision.installing import POLICY, Installer, manager_of
-from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, demand, weakest
+from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, weakest
 from harness.system.waiting import QUIET, Waiting
 
 #: How long a cell waits for a host that others have, as long as one of them may become free.
@@ -132,7 +132,7 @@ class LabHosts:
                 lease_one(role, hosts, self._wish(names, QUIET), ledger, patience=0.0) as leased,
                 self._watched(leased, ledger),
             ):
-                demand(self.attest(leased.machine, role))
+                demand("the bare target", self.attest(leased.machine, role))
         except HostBusy:  # it serves somebody, so there is nothing to say against it
             ledger.event("known-good-probe-left-out", os=os.os, cpu=cpu.cpu, reason="the hosts are in use")
 

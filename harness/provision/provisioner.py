@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from harness.attest.architecture import Emulator
-from harness.errors import AttestationMismatch
 from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Limits, Os
 from harness.model.ledger import Ledger
@@ -140,18 +139,6 @@ class Provisioner(Protocol):
             HarnessError: the lab does not carry even that; its message says why.
         """
         ...
-
-
-def demand(found: Attestation) -> None:
-    """Raises:
-    AttestationMismatch: a bare target is not what was declared.
-    """
-    if found.mismatches:
-        told = "; ".join(f"{f.name}: declared {f.declared}, observed {f.observed}" for f in found.mismatches)
-        raise AttestationMismatch(
-            f"the bare target is not what was declared: {told}",
-            advice="correct the definition under targets/, or the machine",
-        )
 
 
 def weakest(kinds: list[Fidelity | None]) -> Fidelity | None:

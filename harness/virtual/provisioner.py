@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.attest.architecture import Emulator, host_architecture
-from harness.attest.attestation import attest
+from harness.attest.attestation import attest, demand
 from harness.containers.cache import mark_used
 from harness.errors import Canceled, HarnessBug, HarnessError, InfrastructureError, ProvisionError
 from harness.hosts.inventory import Inventory
@@ -26,7 +26,7 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine, MachineReference
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
-from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, demand
+from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role
 from harness.system.canonical import digest_of
 from harness.system.makers import own_name
 from harness.system.process import run
@@ -128,7 +128,7 @@ class VirtualMachines:
         role = Role(name=APPLICATION, os=os, cpu=cpu, recipe=recipe)
         names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
         with self.machines((role,), {APPLICATION: self.environment(role, ledger)}, names, ledger) as made:
-            demand(self.attest(made.application, role))
+            demand("the bare target", self.attest(made.application, role))
 
     @contextlib.contextmanager
     def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:

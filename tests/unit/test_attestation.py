@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from harness.attest.attestation import attest, attest_database
+from harness.attest.attestation import attest, attest_database, demand
 from harness.errors import InfrastructureError
+from harness.model.attestation import Attestation, Fact
 from harness.model.definitions import Cpu, Database, Os
 from harness.reading.entries import entry
 from harness.system.process import Completed
@@ -51,6 +52,18 @@ def test_a_clock_that_is_wrong(off: int, told: str) -> None:
     assert found.keys() == {"clock"}
     assert told.split()[-1] in found["clock"]
     assert abs(int(found["clock"].split()[0]) - abs(off)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "config"),
+    [({"clock"}, False), ({"clock", "glibc"}, True), ({"glibc"}, True)],
+)
+def test_a_clock_is_the_laboratorys_and_anything_else_the_definitions(wrong: set[str], config: bool) -> None:
+    facts = tuple(Fact(name=name, declared="a", observed="b", holds=name not in wrong) for name in ("clock", "glibc"))
+    with pytest.raises(InfrastructureError, match=r"the bare target .*: declared a, observed b") as error:
+        demand("the bare target", Attestation(facts=facts))
+    assert (error.value.cause == "config") is config
+    demand("the bare target", Attestation(facts=(Fact(name="clock", declared="a", observed="a"),)))
 
 
 @pytest.mark.parametrize("text", ["", "soon"])
