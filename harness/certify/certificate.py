@@ -254,6 +254,7 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
         }
         for case, number in view.noted
     ]
+    found += not_applicable(view)
     found += [one.model_dump() for one in commission.deviations]
     found.append(
         {
@@ -263,6 +264,25 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
         }
     )
     return [dict(one) for one in dict.fromkeys(tuple(one.items()) for one in found)]
+
+
+def not_applicable(view: CampaignView) -> list[dict[str, str]]:
+    """Cases of suites that were asked for and had no meaning for a cell: by suite, with the number of cells."""
+    cells: dict[tuple[str, str], int] = {}
+    for cell in view.cells:
+        for case in cell.not_applicable:
+            key = (case.suite, case.id)
+            cells[key] = cells.get(key, 0) + 1
+    suites: dict[str, list[str]] = {}
+    for (suite, identity), number in cells.items():
+        suites.setdefault(suite, []).append(f"{identity} ({number})")
+    return [
+        {
+            "zh": f"不适用的测试项（括号内为单元数）：{suite}：{'、'.join(cases)}。",
+            "en": f"Not applicable, in so many cells: {suite}: {', '.join(cases)}.",
+        }
+        for suite, cases in suites.items()
+    ]
 
 
 def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:

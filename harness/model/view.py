@@ -13,6 +13,9 @@ from harness.model.definitions import Text
 from harness.model.reasons import reasons_of
 from harness.model.results import Cause, Fidelity, Measurement, Result, SkipReason, Verdict
 
+#: The suite of the steps of a deployment, which every cell has and no matrix asks for.
+DEPLOYMENT_SUITE = "deployment"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileView:
@@ -106,6 +109,15 @@ class CellView:
     files: tuple[FileView, ...]
     load: dict[str, Any] | None
     logs: dict[str, str]
+
+    @property
+    def not_applicable(self) -> tuple[CaseView, ...]:
+        """Cases of the suites that the matrix asks for and that have no meaning for this cell."""
+        return tuple(
+            case
+            for case in self.cases
+            if case.skip_reason is SkipReason.NOT_APPLICABLE and case.suite != DEPLOYMENT_SUITE
+        )
 
     @property
     def quiet(self) -> tuple[CaseView, ...]:

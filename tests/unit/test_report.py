@@ -18,7 +18,7 @@ import pytest
 from harness import campaigns
 from harness.campaigns.snapshot import deployment_suite
 from harness.campaigns.snapshot import snapshot as snapshot_of
-from harness.certify.certificate import render_certificate
+from harness.certify.certificate import not_applicable, render_certificate
 from harness.certify.policy import decide
 from harness.certify.statement import Issue
 from harness.errors import DefinitionError
@@ -26,7 +26,7 @@ from harness.model.definitions import IssuerProfile
 from harness.model.plan import Plan
 from harness.model.records import AttemptFacts, AttemptRow, CampaignRow
 from harness.model.results import Cause, Observation, Result, SkipReason, State, Verdict
-from harness.model.view import CampaignView
+from harness.model.view import CampaignView, CellView
 from harness.presentation import Presentation
 from harness.reading.parsing import parse
 from harness.report import build_view, campaign_summary, full_record, render_html, render_junit
@@ -168,6 +168,26 @@ def test_a_certificate_with_waivers_says_so_everywhere() -> None:
     assert "Of12plannedcells11areconformantand1conditional" in text
     for words in ("knownfault17", "QAlead", "ticket17", "2027-01-31", "豁免waived1"):
         assert words in text, words
+
+
+def test_cases_that_did_not_apply_stand_among_the_limits_of_a_certificate() -> None:
+    """Two cells lack one case of a suite; the steps of a deployment were not asked for."""
+    shown = view()
+
+    def without(cell: CellView) -> CellView:
+        left_out = {"DB-02", "DEP-8"}
+        cases = tuple(
+            dataclasses.replace(case, result=Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE)
+            if case.id in left_out
+            else case
+            for case in cell.cases
+        )
+        return dataclasses.replace(cell, cases=cases)
+
+    cells = (without(shown.cells[0]), without(shown.cells[1]), *shown.cells[2:])
+    (line,) = not_applicable(dataclasses.replace(shown, cells=cells))
+    assert line["en"] == "Not applicable, in so many cells: compat/database: DB-02 (2)."
+    assert not_applicable(shown) == []
 
 
 def test_junit_has_one_suite_a_cell() -> None:
