@@ -38,6 +38,8 @@ from harness.provision.installing import Installer, InstallFailed, manager_of
 from harness.system.makers import own_name
 
 LABEL_MANIFEST = "harness.manifest"
+#: Key of the manifest; another name than before, because some programs of the lab were counted under that.
+MANIFEST_PROGRAMS = "programs"
 #: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
 NATIVE = (
     "dash bash perl sed grep tar gzip find xargs mawk apt-get apt-config dpkg-deb dpkg-split "
@@ -197,7 +199,7 @@ class Environments:
             seconds=seconds,
             packages=tuple(PackageFact(**fact) for fact in manifest.get("packages", [])),
             notes=(*base.notes, *manifest.get("notes", [])),
-            executions=_executions(manifest.get("executions")),
+            executions=_executions(manifest.get(MANIFEST_PROGRAMS)),
         )
 
     def _build(
@@ -222,7 +224,7 @@ class Environments:
             manifest = {
                 "packages": [vars(fact) for fact in packages],
                 "notes": notes,
-                "executions": dataclasses.asdict(executions),
+                MANIFEST_PROGRAMS: dataclasses.asdict(executions),
             }
             # Tagged only when it is whole: a run that is killed here must not leave it to be taken from the cache.
             image = self._commit(machine, None if tools else tag, manifest)

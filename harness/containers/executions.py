@@ -9,7 +9,6 @@ mount holds (memfd_create(2)) is looked for in the list of the container's proce
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import hashlib
 import os
@@ -51,10 +50,8 @@ class ExecutionWatch:
         self._known: set[tuple[int, int]] = set()
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._events: ExecutionEvents | None = None
-        for path in (lent or {}).values():
-            with contextlib.suppress(OSError):
-                state = path.stat()
-                self._known.add((state.st_dev, state.st_ino))
+        #: Whether the emulator is known by its file; without that the list of processes shows nothing.
+        self._knows_emulator = architecture == host_architecture()
         self._limit = self._begin()
         self._thread = threading.Thread(target=self._work, name=f"executions {container[:12]}", daemon=True)
         self._thread.start()
@@ -65,7 +62,6 @@ class ExecutionWatch:
             mounts = Path(f"/proc/{self.process}/mountinfo").read_text(errors="replace").splitlines()
             if not self.process or self.container[:32] not in _cgroup(self.process):
                 return "the engine runs on another machine, where no process can be watched from here"
-            self._know_emulator()
             self._events = ExecutionEvents()
             for line in mounts:
                 place = _unescaped(line.split()[4])
@@ -75,33 +71,36 @@ class ExecutionWatch:
             if self._events is not None:
                 self._events.close()
                 self._events = None
+            self._know_emulator()
             return (
                 f"only programs that ran for half a second or longer were seen ({error.strerror or error}): "
                 "events of the kernel need root and Linux 5.0 or newer"
             )
+        if not self._know_emulator():
+            return "programs that were run out of memory alone were not looked for: the emulator was not recognized"
         return ""
 
-    def _know_emulator(self) -> None:
+    def _know_emulator(self) -> bool:
         """The emulator is what runs the container's own waiting, before anything of a product is there.
 
         It is not asked for by its path: the kernel keeps the file that was there when it was registered, which may
         have been replaced since.
         """
-        if self.architecture == host_architecture():
-            return
-        first = Path(f"/proc/{self.process}/exe").stat()
+        if self._knows_emulator:
+            return True
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             for process in _processes(self.process):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, IndexError):
                     words = Path(f"/proc/{process}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-                    if process != self.process and words[-2:] == [b"sleep", b"infinity"]:
+                    # What begins it has the same words at their end, and `--` before them.
+                    if words[-1] == b"infinity" and words[-2].endswith(b"sleep") and b"--" not in words:
                         state = Path(f"/proc/{process}/exe").stat()
-                        if (state.st_dev, state.st_ino) != (first.st_dev, first.st_ino):  # it has begun to wait
-                            self._known.add((state.st_dev, state.st_ino))
-                            return
+                        self._known.add((state.st_dev, state.st_ino))
+                        self._knows_emulator = True
+                        return True
             time.sleep(0.02)
-        raise OSError(errno.ESRCH, "the container does not wait")
+        return False
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -146,6 +145,8 @@ class ExecutionWatch:
 
     def _read_processes(self) -> None:
         """What runs now. Its first program and what the engine starts commands with are the lab's."""
+        if not self._knows_emulator:
+            return
         for process in _processes(self.process):
             if process == self.process:
                 continue
@@ -165,7 +166,9 @@ class ExecutionWatch:
         if program is None or program.belongs(self.architecture) or _is_runtime(file, state.st_size):
             self._known.add(identity)
             return
-        self._add(program, str(Path(f"/proc/{process}/exe").readlink()), process, starts=True)
+        path = str(Path(f"/proc/{process}/exe").readlink())
+        if not any(path == place or path.startswith(f"{place}/") for place in self._lent):
+            self._add(program, path, process, starts=True)
 
     def _add(self, program: Program, path: str, process: int, *, starts: bool) -> None:
         known = self._foreign if starts else self._tried

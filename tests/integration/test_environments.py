@@ -213,3 +213,13 @@ def test_what_the_catalogue_asks_for_and_does_not_install_is_its_own_fault(recor
         with pytest.raises(InstallFailed, match="the end of the log") as failed:
             environments().ensure(recipe, system, recorder)
         assert failed.value.cause == cause
+
+
+def test_programs_that_the_lab_lends_to_an_installation_are_not_counted(recorder: Recorder) -> None:
+    """A foreign environment is installed with programs of this machine: they are no programs of a product."""
+    recipe = Recipe(name="lent", os="debian-12", architecture="aarch64", packages=("figlet",), commands=("sleep 2",))
+    made = environments(no_cache=True).ensure(recipe, definition("os", "debian-12", Os), recorder)
+    assert any("programs of" in note for note in made.notes)
+    assert made.executions is not None
+    assert made.executions.foreign == ()
+    assert made.executions.limit == ""
