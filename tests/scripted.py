@@ -133,6 +133,9 @@ class ContainerWatch:
     def disturbances(self, _since: float) -> list[str]:
         return []
 
+    def written(self, _role: str) -> int:
+        return 0
+
 
 class ExecutionWatch:
     """Nothing is executed: the containers are files."""

@@ -138,7 +138,13 @@ class Containers:
             def carried(role: str) -> list[str]:
                 return carried_programs(self.engine, watches[role].container, watches[role].architecture)
 
-            yield Machines(of=found, executions=executions, carried=carried, disturbances=standing.disturbances)
+            yield Machines(
+                of=found,
+                executions=executions,
+                carried=carried,
+                disturbances=standing.disturbances,
+                written=lambda: {role: standing.written(role) for role in containers},
+            )
         finally:
             for watch in watches.values():
                 watch.close()

@@ -16,7 +16,7 @@ from harness.errors import AttestationMismatch, HarnessError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.contexts import Secrets, context_of
 from harness.execution.making import Target
-from harness.execution.programs import observe_programs
+from harness.execution.programs import notes_of_writing, observe_programs
 from harness.execution.upgrading import upgrade
 from harness.model.results import Cause, Result, State
 
@@ -103,6 +103,7 @@ def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:
     attempt.observe(*deploy(deployment, attempt.lab.deployment_suite, ("stays",)))
     with attempt.step("programs"):
         observe_programs(target.machines, attempt.placed.cpu.architecture, attempt.observe_step)
+        attempt.facts["notes"] += notes_of_writing(target.machines)
 
 
 def collect(attempt: Attempt, deployment: Deployment) -> None:

@@ -10,6 +10,8 @@ from harness.provision.provisioner import APPLICATION, Machines
 
 #: So many programs are named in a case's detail.
 NAMED = 5
+#: From so many bytes on, what a container wrote is noted.
+MUCH_WRITTEN = 1 << 30
 
 
 class Observer(Protocol):
@@ -60,6 +62,19 @@ def observe_programs(machines: Machines, architecture: str, observe: Observer) -
         limit = f"{own.limit}; no file of the machine is such a program" if own.limit else ""
         tried = f"could not start: {_named(own.tried)}" if own.tried else ""
         observe("programs", Result.PASS, detail="; ".join(filter(None, (limit, tried))))
+
+
+def notes_of_writing(machines: Machines) -> list[str]:
+    """What is to be said of machines that wrote much to a disk that they share with other cells.
+
+    Raises:
+        InfrastructureError: the machines do not answer.
+    """
+    return [
+        f"the machine of {role} wrote {size / 2**30:.1f} GiB to its container's layer, which has no limit of its own"
+        for role, size in machines.written().items()
+        if size >= MUCH_WRITTEN
+    ]
 
 
 def _named(programs: tuple[ForeignProgram, ...] | list[ForeignProgram]) -> str:

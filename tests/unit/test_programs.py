@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.attest.programs import read_header, read_program
-from harness.execution.programs import observe_programs
+from harness.execution.programs import notes_of_writing, observe_programs
 from harness.model.attestation import Executions, ForeignProgram
 from harness.provision.provisioner import Machines
 
@@ -120,3 +120,10 @@ def test_what_could_not_start_is_told_and_passes() -> None:
 def test_a_machine_of_its_own_has_no_such_question() -> None:
     seen = observed(None)
     assert (seen["result"], seen["skip_reason"].value) == ("skip", "not-applicable")
+
+
+def test_much_writing_to_a_shared_disk_is_noted_for_its_machine_alone() -> None:
+    machines = Machines(of={}, written=lambda: {"application": 3 << 30, "database": 5 << 20})
+    (note,) = notes_of_writing(machines)
+    assert "application wrote 3.0 GiB" in note
+    assert notes_of_writing(Machines(of={})) == []
