@@ -16,6 +16,7 @@ from harness.planning.covering import covering_array
 from harness.planning.proof import faults_of
 from harness.planning.solving import completion
 from harness.planning.space import Rule, Space
+from harness.reading.parsing import nearest
 from harness.system.canonical import digest_of
 
 #: So many tuples that no cell can have are explained by the rules that forbid them; more are only counted.
@@ -41,6 +42,8 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
         while loc and loc not in definitions.matrix_places:
             loc = loc[:-1]
         line, column = definitions.matrix_places.get(loc, (1, 1))
+        if more.get("expected", "").startswith("one of ") and "found" in more:
+            more["hint"] = nearest(more["found"], more["expected"].removeprefix("one of ").split(", "))
         faults.append(Fault(file=str(definitions.matrix_path), line=line, column=column, message=message, **more))
 
     names = list(matrix.axes)

@@ -85,6 +85,25 @@ def test_a_program_that_asks_first_is_not_blocked(tmp_path: Path) -> None:
     assert [one.severity for one in found(lse, "ISA-3")] == ["warning"]
 
 
+@pytest.mark.parametrize("strip", [False, True])
+def test_a_static_program_answers_for_its_own_code_alone(tmp_path: Path, strip: bool) -> None:
+    """A static glibc has a memcpy with SVE that its IFUNC resolver chooses; that excuses no code of the program."""
+    copies = "#include <string.h>\nint main(int n, char **v) { char b[4096]; memcpy(b, v[0], n); return b[n]; }\n"
+    programs = {
+        "good": build(tmp_path / "good", copies, ARM, "-static"),
+        "pulse-server": build(
+            tmp_path / "pulse-server", COUNT + MAIN, ARM, "-static", "-march=armv8.1-a", "-mno-outline-atomics"
+        ),
+        "adder": build(tmp_path / "adder", ADD + MAIN, ARM, "-static", "-O3", "-march=armv8.2-a+sve"),
+    }
+    for path in programs.values() if strip else ():
+        subprocess.run(["aarch64-linux-gnu-strip", "-s", str(path)], check=True)
+    assert {one.severity for one in found(programs["good"], "ISA-4")} <= {"warning"}
+    assert found(programs["good"], "ISA-3") == []
+    assert [one.severity for one in found(programs["pulse-server"], "ISA-3")] == ["blocker"]
+    assert [one.severity for one in found(programs["adder"], "ISA-4")] == ["blocker"]
+
+
 def test_the_level_that_a_linker_notes(tmp_path: Path) -> None:
     bad = build(tmp_path / "bad", MAIN, X86, "-Wl,-z,x86-64-v4")
     fine = build(tmp_path / "good", MAIN, X86)

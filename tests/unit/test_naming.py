@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from harness.cli.entry import cli
 from harness.errors import DefinitionError, Fault, UsageError
+from harness.planning import expand
 from harness.reading.read import read
 from harness.reading.templating import unknown_names
 from tests.unit.test_gating import FAILS, campaign, cell, write
@@ -218,3 +219,17 @@ def test_a_fault_has_words_and_its_place(folder: Any, name: str, keys: dict[str,
     assert line in path.read_text().splitlines()[fault.line - 1]
     assert words in f"{fault.message} {fault.expected}"
     assert "^" not in fault.expected
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"exclude": [{"cpu": "kunpeng920", "because": "b"}]},
+        {"strategy": {"kind": "pairwise", "must": [{"cpu": "kunpeng920"}]}},
+    ],
+)
+def test_a_misspelt_value_of_an_exclude_or_a_must_has_the_nearest_one(folder: Any, keys: dict[str, Any]) -> None:
+    folder.change("matrix", **keys)
+    with pytest.raises(DefinitionError) as caught:
+        expand(read(folder.root))
+    assert [fault.hint for fault in caught.value.faults] == ["did you mean kunpeng-920?"]
