@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -46,14 +47,15 @@ def look(reader: JournalReader, store: EvidenceStore, chains: Iterable[str], fau
         faults = [*faults, *chain_faults(reader, campaign, events)]
         if campaign != WORKSPACE:
             unlike += differences(reader, campaign, events)
-        for file in reader.files(campaign):
-            if file.sha256 in looked:
+        kept = [(file.name, file.sha256) for file in reader.files(campaign)]
+        for name, sha256 in [*kept, *_inputs(reader, store, campaign)]:
+            if sha256 in looked:
                 continue
-            looked.add(file.sha256)
+            looked.add(sha256)
             try:
-                store.get(file.sha256)
+                store.get(sha256)
             except InfrastructureError as error:
-                bad.append(f"{file.name}: {error.message}")
+                bad.append(f"{name}: {error.message}")
     return [
         Step(name="chain of events", ok=not faults, detail="; ".join(faults[:5]) or f"{count} events"),
         Step(
@@ -63,3 +65,16 @@ def look(reader: JournalReader, store: EvidenceStore, chains: Iterable[str], fau
         ),
         Step(name="evidence", ok=not bad, detail="; ".join(bad[:5]) or f"{len(looked)} files"),
     ]
+
+
+def _inputs(reader: JournalReader, store: EvidenceStore, campaign: str) -> list[tuple[str, str]]:
+    """Name and SHA-256 of what a campaign was submitted with: its list, and what the list names."""
+    row = reader.campaign(campaign)
+    digest = str(row.plan.get("inputs", "")) if row is not None else ""
+    if not digest:
+        return []
+    try:
+        files = json.loads(store.get(digest))["files"]
+    except InfrastructureError:
+        files = {}  # the list itself is looked at, and named
+    return [("list of inputs", digest), *((f"input {place}", file["sha256"]) for place, file in files.items())]

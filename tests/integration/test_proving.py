@@ -55,7 +55,7 @@ def test_a_changed_record_closes_the_gate(workspace: Path, change: Callable[[Pat
     for words in (("--workspace", workspace), (record, "--workspace", elsewhere), (record, "--workspace", workspace)):
         done = invoke("gate", *words, "--format", "json")
         assert done.exit_code == 1, done.output
-        assert "does not verify" in json.loads(done.stdout)["findings"][0]["told"]
+        assert "does not verify" in json.loads(done.stdout)["findings"][0]["reason"]
     good = Path(shutil.copy(record, workspace.parent / "campaign.json"))
     done = invoke("gate", good, "--baseline", record, "--workspace", elsewhere)
     assert done.exit_code == 1
