@@ -1,0 +1,115 @@
+"""The shipped suites find what they are for: faults seeded into one small product of scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Run
+from tests.products import product
+
+SERVER = r"""
+import http.server, json, os, threading, time
+mode, store, data, last, lock = os.environ["MODE"], "/var/lib/kv/data.json", {}, [""], threading.Lock()
+os.makedirs("/var/lib/kv", exist_ok=True)
+if mode != "memory" and os.path.exists(store):
+    data = json.load(open(store))
+if mode == "leaves":
+    for path in ("/usr/local/bin/kvctl", "/usr/local/lib/kv-plugin.so", "/etc/kv.conf"):
+        open(path, "w").write("x")
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def log_message(self, *_): pass
+    def answer(self, status, body):
+        text = json.dumps(body).encode() if body is not None else b""
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    def do_POST(self):
+        text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+        last[0] = text
+        if mode == "mixes":
+            time.sleep(0.05)
+            text = last[0]
+        with lock:
+            data[self.path] = text
+            if mode != "memory":
+                json.dump(data, open(store + ".new", "w"))
+                os.replace(store + ".new", store)
+        self.answer(201, {})
+    do_PUT = do_POST
+    def do_GET(self):
+        if self.path == "/health":
+            return self.answer(200, {})
+        if self.path not in data:
+            return self.answer(404, {})
+        self.answer(200, {"text": last[0] if mode == "last" else data[self.path]})
+    def do_DELETE(self):
+        with lock:
+            data.pop(self.path, None)
+        self.answer(204, None)
+
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"""
+
+
+def kv(root: Path, mode: str, *uninstall: str) -> Path:
+    """A product of one script that keeps texts in a file; ``mode`` is its fault."""
+    body = {"text": "{{ text }}"}
+    resource = {
+        "key": "k{{ n }}",
+        "create": {"method": "POST", "path": "/r/{{ key }}", "body": body, "status": [201]},
+        "read": {"method": "GET", "path": "/r/{{ key }}", "status": [200]},
+        "update": {"method": "PUT", "path": "/r/{{ key }}", "body": body, "status": [201]},
+        "delete": {"method": "DELETE", "path": "/r/{{ key }}", "status": [204]},
+        "gone": [404],
+        "stored": "select 1",
+    }
+    application: dict[str, Any] = {
+        "application": "kv",
+        "name": "kv",
+        "vendor": "Example",
+        "version": "1.0",
+        "packages": ["python3"],
+        "artifacts": [{"path": "server.py", "to": "/opt/kv/server.py", "install": "copy"}],
+        "start": "python3 /opt/kv/server.py",
+        "environment": {"MODE": mode},
+        "ready": {"path": "/health", "seconds": 20},
+        "ports": {"web": 8080},
+        "http": {"port": "web", "resource": resource},
+        "uninstall": ["rm -rf /opt/kv /var/lib/kv", *uninstall],
+        "limits": {"memory": "256m", "cpus": 1, "processes": 64},
+    }
+    product(root, application, suites=["compat/lifecycle", "compat/http"])
+    (root / "server.py").write_text(SERVER)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("mode", "uninstall", "failed", "words"),
+    [
+        ("good", (), set(), ""),
+        ("memory", (), {"LC-06"}, "texts that the product had acknowledged are lost"),
+        ("last", (), {"LC-06", "HTTP-07", "HTTP-08"}, "the first resource lost its text to the second"),
+        ("mixes", (), {"HTTP-08"}, "texts that concurrent writers wrote came back wrong"),
+        ("leaves", (), {"LC-07"}, "/usr/local/bin/kvctl"),
+        ("good", ("rm -f /usr/bin/[a-z]* /bin/[a-z]*",), {"LC-07"}, "the machine runs no command any more"),
+    ],
+    ids=["good", "memory", "last", "mixes", "leaves", "takes the system"],
+)
+def test_a_seeded_fault_is_found(
+    harness: Run, tmp_path: Path, mode: str, uninstall: tuple[str, ...], failed: set[str], words: str
+) -> None:
+    ran = harness("run", kv(tmp_path / "p", mode, *uninstall), "--format", "json")
+    cases = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"][0]["cases"]
+    seen = {case["id"]: case for case in cases}
+    assert {case["id"] for case in cases if case["result"] == "fail"} == failed
+    assert words in " ".join(case["detail"] for case in cases if case["result"] == "fail")
+    assert seen["LC-02"]["result"] == "skip", "a product of scripts has no library that could be missing"
+    assert ran.code == (1 if failed else 0)
