@@ -60,7 +60,7 @@ class Attempts:
             kind = _kind(judgement)
             if reason is not None or kind not in left or self.lab.stopping:
                 break
-            if kind == "infra" and self._broken(cell):
+            if kind == "infra" and self._probe_targets(cell):
                 break
             if left[kind] == 0:
                 break
@@ -74,8 +74,8 @@ class Attempts:
     def _recorder(self, cell: str, number: int) -> Recorder:
         return Recorder(self.workspace.journal, self.workspace.store, self.lab.campaign, cell, number, token=self.token)
 
-    def _broken(self, cell: Cell) -> bool:
-        """Whether a target of the cell does not even carry what is known to be good; then it is in quarantine."""
+    def _probe_targets(self, cell: Cell) -> bool:
+        """Run the known-good probe on every target of the cell; gives whether one fails and is in quarantine then."""
         try:
             results = [self._probe(target) for target in self._targets(cell)]  # all, whatever the first one gives
         except Canceled:
