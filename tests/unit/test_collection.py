@@ -11,6 +11,7 @@ from harness.errors import DefinitionError
 from harness.reading import collection, suites
 from harness.reading.catalogue import Catalogue
 from harness.reading.collection import collected, numbered_id
+from harness.reading.catalogue import Catalogue
 from harness.reading.suites import derive_suite, gather_suite
 
 
@@ -99,7 +100,7 @@ def test_ids_differ_and_may_be_chinese() -> None:
 def test_names_that_are_used_twice_get_their_file(tmp_path: Path) -> None:
     write(tmp_path, "test_a.py", "def test_read(): ...\ndef test_Read(): ...\n")
     write(tmp_path, "中文/test_读.py", "def test_read(): ...\ndef test_读取(): ...\n")
-    suite = derive_suite("自有检查", tmp_path)
+    suite = derive_suite("自有检查", tmp_path, Catalogue(()))
     assert suite is not None
     assert {case.test: case.id for case in suite.cases} == {
         "test_a.py::test_read": "V-A-READ",
@@ -112,7 +113,7 @@ def test_names_that_are_used_twice_get_their_file(tmp_path: Path) -> None:
 def test_a_file_that_is_no_python_is_a_fault_with_its_line(tmp_path: Path) -> None:
     write(tmp_path, "test_a.py", "def test_x(:\n")
     with pytest.raises(DefinitionError, match=r"test_a\.py:1:1: not valid Python"):
-        derive_suite("own", tmp_path)
+        derive_suite("own", tmp_path, Catalogue(()))
 
 
 SUITE = """

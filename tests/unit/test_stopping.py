@@ -122,16 +122,15 @@ def test_a_probe_that_was_stopped_is_no_quarantine(tmp_path: Path, error: Except
         raise error
 
     os, cpu = SimpleNamespace(os="debian-12"), SimpleNamespace(cpu="x86-64")
+    placed = SimpleNamespace(placement=SimpleNamespace(kind="container"), machines=((os, cpu),))
     lab: Any = SimpleNamespace(
-        definitions=SimpleNamespace(
-            systems={"debian-12": os}, cpus={"x86-64": cpu}, machines=lambda _: {"application": (os, cpu)}
-        ),
-        placement=lambda _: SimpleNamespace(kind="container"),
+        definitions=SimpleNamespace(systems={"debian-12": os}, cpus={"x86-64": cpu}),
+        placed={"c1": placed},
         provisioners={"container": SimpleNamespace(known_good=known_good)},
         campaign="c",
         turns=Turns(),
         stopping=False,
     )
     attempts = Attempts(lab, Workspace(tmp_path), Retries(), Progress())
-    assert attempts._broken(SimpleNamespace(axes={})) is bool(quarantined)  # type: ignore[arg-type]
+    assert attempts._probe_targets(SimpleNamespace(id="c1")) is bool(quarantined)  # type: ignore[arg-type]
     assert len(attempts.quarantine) == quarantined
