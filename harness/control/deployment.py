@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import httpx
-
 from harness.attest.emulation import Sign, emulator_trouble
 from harness.containers.machine import ContainerMachine
 from harness.control import ending
@@ -19,6 +17,7 @@ from harness.control.fault import ProductFault
 from harness.control.limits import HarnessLimit, full_of_processes, harness_limit
 from harness.control.listening import explained, listeners
 from harness.control.protocol import Control, control_of
+from harness.control.readiness import ask
 from harness.control.servers import CellDatabase, CellServer
 from harness.errors import HarnessError, InfrastructureError, StepTimeout
 from harness.machines.opening import open_machine
@@ -151,25 +150,8 @@ class Deployment:
 
     def is_ready(self) -> bool:
         """Whether it serves now, by the declared readiness."""
-        ready = self.context.application.ready
-        if ready.path is None:
-            command = render(ready.command or "false", self.context.values(), where="ready.command")
-            done = self.machine.run(command, timeout=30 * self.context.factor)
-            self._answer = f"its readiness command ended with {done.rc}: {done.text.strip()[-200:]}"
-            return done.ok
-        seconds = 5 * self.context.factor
-        try:
-            # The product is on this machine: a proxy of the environment has nothing to do with it.
-            with httpx.stream(
-                "GET", self.url(ready.path), headers=self.headers(), trust_env=False, timeout=seconds
-            ) as answer:
-                self._answer = f"GET {ready.path} gave status {answer.status_code}"
-                return answer.status_code in ready.status
-        except httpx.TimeoutException:
-            self._answer = f"GET {ready.path}: no answer within {seconds:.0f} s"
-        except httpx.HTTPError as error:
-            self._answer = f"GET {ready.path}: {_plain(error)}"
-        return False
+        ready, self._answer = ask(self.context, self.machine, self.url, self.headers)
+        return ready
 
     def wait_ready(self) -> float:
         """Wait until it serves; gives the seconds it took.
@@ -414,16 +396,3 @@ class Deployment:
             f"进程在运行，但 {limit:.0f} 秒内未就绪：{seen}{more_zh}",
             self.log(),
         )
-
-
-def _plain(error: httpx.HTTPError) -> str:
-    """Why there was no answer, in words."""
-    text = str(error)
-    for word, meaning in (
-        ("refused", "connection refused"),
-        ("reset", "connection reset"),
-        ("disconnected", "the connection was closed without an answer"),
-    ):
-        if word in text.lower():
-            return meaning
-    return f"no answer ({type(error).__name__}: {text})"

@@ -11,7 +11,6 @@ from harness.errors import DefinitionError
 from harness.reading import collection, suites
 from harness.reading.catalogue import Catalogue
 from harness.reading.collection import collected, numbered_id
-from harness.reading.catalogue import Catalogue
 from harness.reading.suites import derive_suite, gather_suite
 
 
