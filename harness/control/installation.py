@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.control.fault import ProductFault
 from harness.control.packages import PackageState, files_of, state_of
-from harness.control.supervised import RUN
+from harness.control.supervised import BEGAN, RUN
 from harness.errors import InfrastructureError
 from harness.model.context import CellContext
 from harness.model.machine import Machine
@@ -181,22 +181,24 @@ class Installation:
         return Installation(self.context.model_copy(update={"installed": tuple(shipped)}), self.machine).files()
 
     def made_files(self) -> list[str] | None:
-        """Files that came into being since the machine was started and belong to no package; None where that cannot
-        be asked (a lab host has run for long, and is watched otherwise)."""
+        """Files that came into being since the product was first started and belong to no package; None where that
+        cannot be asked (a lab host has run for long, and is watched otherwise)."""
         if self.machine.reference.kind not in ("container", "vm"):
             return None
         skipped = " -o ".join(f"-path {path}" for path in _NOT_LOOKED_AT)
         done = self.machine.run(
-            f"r=/run/.harness-began; touch -d @$(stat -c %Z /proc/1) $r && "
+            f"r={BEGAN}; [ -e $r ] || touch -d @$(stat -c %Z /proc/1) $r && "
             f"find / -xdev \\( {skipped} \\) -prune -o \\( -type f -o -type l \\) -cnewer $r "
-            "! -path '*/__pycache__/*' -print0; printf 'proof\\0'; rm -f $r",
+            "! -path '*/__pycache__/*' -print0; printf 'proof\\0'",
             timeout=120 * self.context.factor,
         )
         paths = done.out.split("\0")[:-1]
         if not paths or paths[-1] != "proof" or not done.ok:
             return None
         script = (
-            'for f; do dpkg-query -S "$f" >/dev/null 2>&1 || rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
+            # A package may name its file by /lib where the system has merged that into /usr/lib.
+            'for f; do dpkg-query -S "$f" >/dev/null 2>&1 || dpkg-query -S "${f#/usr}" >/dev/null 2>&1 || '
+            'rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
         )
         return (
             self._each(script, [path for path in paths[:-1] if is_program(path)][:MAX_MADE])

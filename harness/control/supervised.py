@@ -22,6 +22,8 @@ from harness.system import shell
 from harness.system.process import Completed
 
 RUN = "/run/harness"
+#: Made when the product is about to be started for the first time: what is newer came of its running.
+BEGAN = f"{RUN}/began"
 LOG = "/var/log/harness/app.log"
 STARTS = "/var/log/harness/starts"
 SCRIPT = Path(__file__).with_name("control.sh")
@@ -38,7 +40,7 @@ class Supervised:
     def install(self) -> None:
         user = shell.quote(self.context.application.user)
         done = self.machine.run(
-            f"mkdir -p {RUN} {STARTS} && touch {LOG}\n"
+            f"mkdir -p {RUN} {STARTS} && touch {LOG}\n[ -e {BEGAN} ] || : >{BEGAN}\n"
             f"cat >{RUN}/control.sh {shell.here(SCRIPT.read_text(encoding='utf-8'), 'HARNESS_CONTROL')}"
             f"cat >{RUN}/start.sh {shell.here(self._start_script(), 'HARNESS_START')}"
             f"chmod 0700 {RUN}/start.sh && chown -R {user} {RUN} {STARTS} {LOG}",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.control.ends import End
 from harness.control.fault import ProductFault
-from harness.control.supervised import RUN, STARTS
+from harness.control.supervised import BEGAN, RUN, STARTS
 from harness.errors import StepTimeout
 from harness.model.context import CellContext
 from harness.model.machine import Machine
@@ -64,7 +64,8 @@ class Systemd:
         self.machine.put(f"{self._drop_in}/90-harness.conf", text.encode())
         self.machine.put(f"{RUN}/ended.sh", _ENDED.format(asked=self._asked, ends=self._ends).encode())
         done = self.machine.run(
-            f"mkdir -p {STARTS} && systemctl daemon-reload && systemctl cat {shell.quote(self.unit)}",
+            f"mkdir -p {STARTS} && {{ [ -e {BEGAN} ] || : >{BEGAN}; }} && "
+            f"systemctl daemon-reload && systemctl cat {shell.quote(self.unit)}",
             timeout=60 * self.context.factor,
         )
         if not done.ok:
