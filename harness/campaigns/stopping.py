@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from harness.containers.engine import LABEL_CAMPAIGN, Engine
 from harness.errors import HarnessError
 from harness.evidence.holding import Ask
 from harness.issuing.outcome import Progress
+from harness.system.makers import own_name
 from harness.virtual import qemu
 
 #: What asks a process to end; the first asks politely.
@@ -93,7 +93,7 @@ class Stop:
 
 def _booted_here(folder: Path) -> bool:
     """Whether a machine was booted by this process to make or prove a snapshot; it belongs to no campaign."""
-    return folder.name.startswith((f"boot-{os.getpid()}-", f"proof-{os.getpid()}-"))
+    return folder.name.startswith((f"boot-{own_name()}-", f"proof-{own_name()}-"))
 
 
 @contextlib.contextmanager

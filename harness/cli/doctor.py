@@ -11,7 +11,7 @@ from harness.containers.engine import Engine
 from harness.containers.mirror import Mirror
 from harness.errors import HarnessError
 from harness.presentation.typesetting import FONTS, fonts
-from harness.virtual.provisioner import system_emulator
+from harness.virtual.emulators import system_emulator
 from harness.virtual.qemu import BOARDS
 
 ENOUGH = 6 * 2**30

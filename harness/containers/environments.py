@@ -29,12 +29,13 @@ from harness.containers.engine_errors import engine_errors
 from harness.containers.executions import ExecutionWatch
 from harness.containers.images import BaseImage, BaseImages
 from harness.containers.machine import ContainerMachine
-from harness.errors import UsageError
+from harness.errors import Canceled, UsageError
 from harness.model.attestation import Executions, ForeignProgram
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, PackageFact, Recipe
 from harness.provision.installing import Installer, InstallFailed, manager_of
+from harness.system.abandoning import abandonable
 from harness.system.makers import own_name
 
 LABEL_MANIFEST = "harness.manifest"
@@ -92,6 +93,8 @@ class Environments:
             try:
                 self._build(recipe, base, tag, tools, manager_of(system), ledger)
             except InstallFailed:
+                if self.cancel.is_set():  # its machine was ended in the middle of a step
+                    raise Canceled("stopped while an environment was installed") from None
                 if tools is None:
                     raise
                 ledger.event("native-tools-given-up", environment=recipe.name, image=tag)
@@ -162,7 +165,10 @@ class Environments:
                 "deliver one image for the target's architecture, or name the compose file",
             )
         try:
-            found = self.engine.vendor_images(file.source)
+            source = file.source
+            found = abandonable(
+                lambda: self.engine.vendor_images(source), what=f"the engine to load {source.name}", cancel=self.cancel
+            )
         except UsageError as error:
             raise failed(error.message, error.advice) from error
         if len(found) != 1:

@@ -25,6 +25,7 @@ from harness.containers.mirror import Mirror
 from harness.errors import ProvisionError, StepTimeout
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
+from harness.system.abandoning import abandonable
 from harness.system.canonical import digest_of
 from harness.system.locks import holder_of, lock
 from harness.system.makers import own_name, runs
@@ -95,7 +96,11 @@ class BaseImages:
                 raise self._broken[key]
             ledger.intent("image", tag)
             if reference := system.image_of(architecture):
-                identity = self.engine.pull(reference, names.docker, tag)
+                identity = abandonable(
+                    lambda: self.engine.pull(reference, names.docker, tag),
+                    what=f"the registry for {reference}",
+                    cancel=self.cancel,
+                )
                 ledger.event("pulled", os=system.os, architecture=architecture, reference=reference, image=identity)
             else:
                 scratch = self.cache / "tmp" / f"{key}-{own_name()}.tar"
@@ -139,7 +144,9 @@ class BaseImages:
             shutil.rmtree(final, ignore_errors=True)
             final.mkdir(parents=True)
             try:
-                done = run(["tar", "-xf", str(layer), "-C", str(final), "--exclude=./dev/*"], timeout=300)
+                done = run(
+                    ["tar", "-xf", str(layer), "-C", str(final), "--exclude=./dev/*"], timeout=300, cancel=self.cancel
+                )
             finally:
                 layer.unlink(missing_ok=True)
             if not done.ok:
@@ -212,7 +219,7 @@ class BaseImages:
         self, system: Os, debian: str, out: Path, ledger: Ledger, *, include: str = ""
     ) -> tuple[list[str], str, Path]:
         """What is to be said of the packages, what apt said of an expired release file, and the layer."""
-        self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri)
+        self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri, cancel=self.cancel)
         out.parent.mkdir(parents=True, exist_ok=True)
         packages = [p for p in (include, "ca-certificates" if mirror.uri.startswith("https") else "") if p]
         argv = [
@@ -293,7 +300,9 @@ class BaseImages:
                     tar.addfile(entry, io.BytesIO(data))
                 tar.add(layer, "layer.tar")
             with archive.open("rb") as file:
-                self.engine.client.images.load(file)
+                abandonable(
+                    lambda: self.engine.client.images.load(file), what=f"the engine to load {tag}", cancel=self.cancel
+                )
         finally:
             archive.unlink(missing_ok=True)
 

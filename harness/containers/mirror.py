@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,24 +22,26 @@ class Mirror:
     proxy: str = ""
 
     @classmethod
-    def find(cls, uri: str = "") -> Mirror:
+    def find(cls, uri: str = "", *, cancel: threading.Event | None = None) -> Mirror:
         """The mirror named by ``uri``, or the one that apt uses here.
 
         Raises:
             ProvisionError: apt knows no Debian mirror, or the keyring is missing.
+            Canceled: ``cancel`` was set while apt was asked.
         """
         if not KEYRING.is_file():
             raise ProvisionError(
                 f"no keyring at {KEYRING}: packages could not be verified",
                 advice="install debian-archive-keyring, or run: make setup",
             )
-        proxy = _proxy()
+        proxy = _proxy(cancel)
         if uri:
             return cls(uri, proxy=proxy)
         if shutil.which("apt-get") is not None:
             listed = run(
                 ["apt-get", "indextargets", "--format", "$(REPO_URI)|$(CODENAME)|$(LABEL)", "Created-By: Packages"],
                 timeout=60,
+                cancel=cancel,
             )
             for line in listed.out.splitlines():
                 repository, _, rest = line.partition("|")
@@ -54,8 +57,8 @@ class Mirror:
         return f"deb [signed-by={self.keyring}] {self.uri} {suite} main"
 
 
-def _proxy() -> str:
+def _proxy(cancel: threading.Event | None) -> str:
     if shutil.which("apt-config") is None:
         return ""
-    found = run(["apt-config", "shell", "P", "Acquire::http::Proxy"], timeout=20).out
+    found = run(["apt-config", "shell", "P", "Acquire::http::Proxy"], timeout=20, cancel=cancel).out
     return found.partition("=")[2].strip().strip("'")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.attest.architecture import NAMES
 from harness.attest.emulation import emulator_trouble
-from harness.errors import DeploymentError, InfrastructureError, ProvisionError
+from harness.errors import Canceled, DeploymentError, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
@@ -56,7 +56,8 @@ class Installer:
 
         Raises:
             InstallFailed: a step failed.
-            InfrastructureError: the machine does not answer, or it was canceled.
+            InfrastructureError: the machine does not answer.
+            Canceled: ``cancel`` was set meanwhile.
         """
         recipe, machine = self.recipe, self.machine
         family = _Apt(self) if self.manager == "apt" else _Dnf(self)
@@ -101,7 +102,7 @@ class Installer:
     def step(self, title: str, command: str, *, check: bool = True, cause: str = "product") -> Completed:
         """One step, logged. Raises as ``install``."""
         if self.cancel.is_set():
-            raise InfrastructureError("canceled while an environment was installed")
+            raise Canceled("stopped while an environment was installed")
         done = self.machine.run(command, timeout=SECONDS)
         self.log.append(f"$ {title}  [{done.seconds:.1f} s, exit {done.rc}]\n{done.text}")
         if check and not done.ok:

@@ -20,6 +20,8 @@ from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.system.bounded import MAX_OUTPUT, Bounded
 
 PIECE = 1 << 16
+#: How often a program that runs is looked at: whether it was canceled, or its limit is over.
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ def _converse(
             os.set_blocking(process.stdin.fileno(), False)
             selector.register(process.stdin, selectors.EVENT_WRITE)
         while True:
-            pause = min(0.5, max(end - time.monotonic(), 0.01))
+            pause = min(LOOK_SECONDS, max(end - time.monotonic(), 0.01))
             if selector.get_map():
                 for key, _ in selector.select(pause):
                     if key.fileobj is process.stdin:

@@ -19,7 +19,7 @@ from harness.containers.cache import mark_used
 from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
 from harness.containers.environments import Environments
-from harness.errors import ProvisionError
+from harness.errors import Canceled, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.system.canonical import digest_of
@@ -224,6 +224,7 @@ class Disks:
                 )
                 with tar.open("wb") as file:
                     for chunk in client.api.export(str(container.id), chunk_size=1 << 20):
+                        self._check_cancel()
                         file.write(chunk)
         finally:
             self.engine.remove_container(name)
@@ -235,6 +236,10 @@ class Disks:
         tar.unlink()
         if not done.ok:
             raise ProvisionError(f"an image could not be unpacked: {done.text.strip()[-300:]}", advice="free space")
+
+    def _check_cancel(self) -> None:
+        if self.environments.cancel.is_set():
+            raise Canceled("stopped while the disk of a virtual machine was made")
 
     def _kernel(self, system: Os, architecture: str, package: str, ledger: Ledger) -> Path:
         """Folder with vmlinuz, modules, initrd, version, and firmware where it is needed."""
@@ -265,7 +270,7 @@ class Disks:
         with tarfile.open(archive) as tar:
             tar.extractall(part / "debs", filter="data")
         for deb in sorted((part / "debs").rglob("*.deb")):
-            done = run(["dpkg-deb", "-x", str(deb), str(root)], timeout=300)
+            done = run(["dpkg-deb", "-x", str(deb), str(root)], timeout=300, cancel=self.environments.cancel)
             if not done.ok:
                 raise ProvisionError(f"{deb.name} cannot be unpacked: {done.text.strip()[-300:]}", advice="repeat")
         # /boot/vmlinuz-VERSION and /lib/modules, or both in /usr/lib/modules/VERSION.
@@ -280,7 +285,7 @@ class Disks:
             raise ProvisionError("the kernel's package holds no kernel", advice="correct vm_kernel of the system")
         modules, kernel = kernels[-1]
         version, base = modules.name, modules.parents[2]
-        done = run(["depmod", "-b", str(base), version], timeout=120)
+        done = run(["depmod", "-b", str(base), version], timeout=120, cancel=self.environments.cancel)
         if not done.ok:
             raise ProvisionError(f"depmod failed: {done.text.strip()[-300:]}", advice="install kmod, or: make setup")
         busybox = next(path for path in (root / "usr/bin/busybox", root / "bin/busybox") if path.is_file())

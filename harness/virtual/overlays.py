@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from harness.errors import ProvisionError
@@ -9,7 +10,8 @@ from harness.system.process import run
 from harness.virtual.disks import Disk
 
 
-def make_overlay(disk: Disk, place: Path) -> None:
+def make_overlay(disk: Disk, place: Path, cancel: threading.Event | None = None) -> None:
+    """An empty disk over ``disk``. Raises Canceled once ``cancel`` is set."""
     done = run(
         [
             "qemu-img",
@@ -24,13 +26,14 @@ def make_overlay(disk: Disk, place: Path) -> None:
             str(place / "disk.qcow2"),
         ],
         timeout=60,
+        cancel=cancel,
     )
     if not done.ok:
         raise ProvisionError(f"qemu-img could not make a disk: {done.text.strip()[-300:]}", advice="free space")
 
 
-def copy_sparse(source: Path, target: Path) -> None:
-    """A copy that shares its blocks where the file system can."""
-    done = run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], timeout=300)
+def copy_sparse(source: Path, target: Path, cancel: threading.Event | None = None) -> None:
+    """A copy that shares its blocks where the file system can. Raises Canceled once ``cancel`` is set."""
+    done = run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], timeout=300, cancel=cancel)
     if not done.ok:
         raise ProvisionError(f"a snapshot could not be copied: {done.text.strip()[-300:]}", advice="free space")

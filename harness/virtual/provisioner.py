@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
 import os
-import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ from pathlib import Path
 from harness.attest.architecture import Emulator, host_architecture
 from harness.attest.attestation import attest, demand
 from harness.containers.cache import mark_used
-from harness.errors import Canceled, HarnessBug, HarnessError, InfrastructureError, ProvisionError
+from harness.errors import Canceled, HarnessBug, HarnessError, InfrastructureError, ProvisionError, StepTimeout
 from harness.hosts.inventory import Inventory
 from harness.model.attestation import Attestation
 from harness.model.definitions import Cpu, Host, Hosts, Os, size_in_bytes
@@ -29,10 +27,11 @@ from harness.model.results import Fidelity
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role
 from harness.system.canonical import digest_of
 from harness.system.makers import own_name
-from harness.system.process import run
+from harness.system.wait import wait_until
 from harness.system.waiting import Waiting
 from harness.virtual.cables import cable_commands, host_lines, links_of
 from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
+from harness.virtual.emulators import shape_of, system_emulator
 from harness.virtual.machine import VirtualMachine
 from harness.virtual.overlays import copy_sparse, make_overlay
 from harness.virtual.qemu import Link, Qemu, Shape, free_port
@@ -55,32 +54,6 @@ OWN_MEMORY = 192
 DEEDS = "deeds"
 
 
-@functools.cache
-def system_emulator(program: str) -> Emulator:
-    """QEMU as it emulates whole machines.
-
-    Raises:
-        ProvisionError: it is missing.
-    """
-    path = shutil.which(program)
-    if path is None:
-        raise ProvisionError(f"{program} is missing", advice="install it with: make setup")
-    version = re.search(r"version (\S+)", run([program, "--version"], timeout=20).out)
-    return Emulator(
-        path=path,
-        version=version[1] if version else "unknown",
-        kind="qemu-system",
-        sha256=hashlib.sha256(Path(path).read_bytes()).hexdigest(),
-    )
-
-
-def shape_of(cpu: Cpu, memory: int, accelerator: str = "tcg") -> Shape:
-    """The machine that stands for a CPU class. ``memory`` in MiB."""
-    model = "host" if accelerator == "kvm" else cpu.emulation.system or ""
-    # Firmware of LoongArch and the kernels themselves take a good part of what is smaller.
-    return Shape(architecture=cpu.architecture, model=model, memory=max(memory, 768), accelerator=accelerator)
-
-
 @dataclass
 class VirtualMachines:
     """Implements ``Provisioner``: a machine has a folder below ``folder``; disks and snapshots are kept by content in
@@ -93,6 +66,11 @@ class VirtualMachines:
     @property
     def kind(self) -> Kind:
         return "vm"
+
+    @property
+    def cancel(self) -> threading.Event:
+        """Set once everything must end now."""
+        return self.disks.environments.cancel
 
     def emulator(self, cpu: Cpu) -> Emulator | None:
         return system_emulator(Shape(architecture=cpu.architecture, model="").program)
@@ -200,9 +178,9 @@ class VirtualMachines:
         place.mkdir(parents=True, mode=0o700)
         qemu = None
         try:
-            make_overlay(disk, place)
+            make_overlay(disk, place, self.cancel)
             qemu = Qemu(place, place.name, shape, disk.boot, {22: free_port()})
-            qemu.wait_booted(seconds, self.disks.environments.cancel)
+            qemu.wait_booted(seconds, self.cancel)
             yield qemu
         finally:
             if qemu is not None:
@@ -252,10 +230,11 @@ class VirtualMachines:
         waits for it for ever. Others, in which its CPUs sleep, are good. So each is proved before it is kept.
         """
         for moment in range(1, MOMENTS + 1):
-            time.sleep(0.5 * moment)
+            if self.cancel.wait(0.5 * moment):
+                raise Canceled(f"{qemu.name}: stopped while a snapshot of it was made")
             qemu.monitor("stop")
             qemu.monitor(f"savevm {SNAPSHOT}")
-            copy_sparse(qemu.folder / "disk.qcow2", part)
+            copy_sparse(qemu.folder / "disk.qcow2", part, self.cancel)
             try:
                 for _ in range(PROOFS):
                     self._prove(disk, shape, part)
@@ -296,7 +275,7 @@ class VirtualMachines:
         place.mkdir(parents=True, mode=0o700)
         qemu = machine = None
         try:
-            copy_sparse(snapshot, place / "disk.qcow2")
+            copy_sparse(snapshot, place / "disk.qcow2", self.cancel)
             forwarded = {22: free_port(), **{port: free_port() for port in ports}}
             qemu = Qemu(place, name, shape, disk.boot, forwarded, links, owner=owner, restore=SNAPSHOT)
             machine = self._login(qemu, disk, seconds)
@@ -333,20 +312,23 @@ class VirtualMachines:
             ports={there: here for there, here in qemu.ports.items() if there != 22},
         )
         machine = VirtualMachine(Inventory(Hosts(hosts=(host,)), Path()), host.host, reference)
-        end = time.monotonic() + seconds
-        while True:
+        trouble: list[InfrastructureError] = []
+
+        def login() -> bool:
             if not qemu.running:
                 raise qemu.trouble("the virtual machine ended")
-            if self.disks.environments.cancel.is_set():
-                raise Canceled(f"{qemu.name}: stopped while it was started")
             try:
                 machine.run("true", timeout=seconds)
             except InfrastructureError as error:
-                if time.monotonic() > end:
-                    raise qemu.trouble(f"nobody can log in: {error.message}") from error
-                time.sleep(0.1)
-            else:
-                return machine
+                trouble[:] = [error]
+                return False
+            return True
+
+        try:
+            wait_until(login, seconds=seconds, what=f"a login to {qemu.name}", longest=0.1, cancel=self.cancel)
+        except StepTimeout:
+            raise qemu.trouble(f"nobody can log in: {trouble[0].message}") from trouble[0]
+        return machine
 
     @contextlib.contextmanager
     def _started(

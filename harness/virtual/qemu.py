@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Canceled, InfrastructureError
+from harness.errors import InfrastructureError, StepTimeout
 from harness.model.plan import ROLES
 from harness.system.process import background
+from harness.system.wait import wait_until
 
 #: Printed by the guest on its console when its SSH server is about to start.
 READY = "HARNESS-READY"
@@ -171,15 +172,19 @@ class Qemu:
             InfrastructureError: it ended, found no disk, or said nothing in time.
         """
         started = time.monotonic()
-        while READY not in (told := self.console()):
-            passed = time.monotonic() - started
-            if cancel is not None and cancel.is_set():
-                raise Canceled(f"{self.name}: stopped while it booted")
-            if self.process.poll() is not None or _NO_ROOT in told:
+
+        def is_ready() -> bool:
+            console = self.console()
+            if READY not in console and (self.process.poll() is not None or _NO_ROOT in console):
                 raise self.trouble("the virtual machine ended while it booted")
-            if passed > seconds:
-                raise self.trouble(f"the virtual machine did not boot within {seconds:.0f} s")
-            time.sleep(0.05)
+            return READY in console
+
+        try:
+            wait_until(
+                is_ready, seconds=seconds, what=f"the boot of {self.name}", interval=0.05, longest=0.05, cancel=cancel
+            )
+        except StepTimeout:
+            raise self.trouble(f"the virtual machine did not boot within {seconds:.0f} s") from None
         return time.monotonic() - started
 
     def trouble(self, what: str) -> InfrastructureError:

@@ -7,7 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.virtual.provisioner import BOOT_SECONDS, shape_of
+from harness.virtual.emulators import shape_of
+from harness.virtual.provisioner import BOOT_SECONDS
 from harness.virtual.qemu import Shape
 from tests.labs import Notes, container, role, virtual, virtual_machines
 
