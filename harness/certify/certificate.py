@@ -24,7 +24,7 @@ TEMPLATE = "certificate.typ"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signature:
+class ShownSignature:
     """What of signatures a document shows. ``code``: text of its QR code; ``statement``: SHA-256 of what is signed."""
 
     keys: tuple[PublicKey, ...] = ()
@@ -48,7 +48,7 @@ def render_certificate(
     digests: Mapping[str, str],
     *,
     commission: Commission = NOTHING,
-    signature: Signature | None = None,
+    signature: ShownSignature | None = None,
 ) -> tuple[bytes, dict[str, Place]]:
     """The certificate, and where its seal goes. ``digests``: SHA-256 of ``report`` (PDF), ``html`` and ``json``.
 
@@ -56,7 +56,7 @@ def render_certificate(
         DefinitionError: a template, a picture or the wording is faulty.
         InfrastructureError: a font is missing.
     """
-    signature = signature or Signature()
+    signature = signature or ShownSignature()
     picture = io.BytesIO()
     segno.make(signature.code or f"XC-RECORD:{issue.number}:{digests['json']}", error="m", micro=False).save(
         picture, kind="svg", xmldecl=False, svgns=True, border=0
@@ -77,7 +77,7 @@ def face(
     issue: Issue,
     digests: Mapping[str, str],
     commission: Commission,
-    signature: Signature,
+    signature: ShownSignature,
 ) -> dict[str, Any]:
     """Everything that stands on the certificate, as the template reads it: the face, then the annexes."""
     return {
@@ -116,7 +116,7 @@ def _title(
 
 
 def _standing(
-    words: Wording, profile: IssuerProfile, signature: Signature, digests: Mapping[str, str]
+    words: Wording, profile: IssuerProfile, signature: ShownSignature, digests: Mapping[str, str]
 ) -> dict[str, Any]:
     """What the document is worth, and how it is verified."""
     state = signature.state(profile)
@@ -166,13 +166,13 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
         "version": cell.version,
         "fidelity": words.pair("fidelity", "—" if cell.fidelity is None else cell.fidelity),
         "emulator": cell.fact("emulator"),
-        "attested": f"{sum(1 for one in declared if one['holds'])}/{len(declared)}",
+        "attested": f"{sum(1 for fact in declared if fact['holds'])}/{len(declared)}",
         "passed": cell.count(Result.PASS) - static,
         "static": static,
         "skipped": cell.count(Result.SKIP),
-        "left_out": [one["suite"] for one in cell.left_out],
+        "left_out": [omission["suite"] for omission in cell.left_out],
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
-        "uncertified": [words.pair("characteristic", one) for one in uncertified(cell, profile)],
+        "uncertified": [words.pair("characteristic", characteristic) for characteristic in uncertified(cell, profile)],
     }
 
 
@@ -193,16 +193,18 @@ def conclusion(
     wanted = ["conditional" if kind.conditional else "all"]
     wanted += ["pre"] * kind.pre + ["inherited"] * bool(commission.inherits)
     parts = [words.sentence("conclusion", word, **numbers) for word in wanted]
-    if not_certified := sorted({one for cell in view.cells for one in uncertified(cell, profile)}):
-        pairs = [words.pair("characteristic", one) for one in not_certified]
-        lists = ("、".join(one["zh"] for one in pairs), ", ".join(one["en"] for one in pairs))
-        zh, en = (words.sentence("conclusion", "uncertified", characteristics=told) for told in lists)
+    if not_certified := sorted(
+        {characteristic for cell in view.cells for characteristic in uncertified(cell, profile)}
+    ):
+        pairs = [words.pair("characteristic", characteristic) for characteristic in not_certified]
+        lists = ("、".join(pair["zh"] for pair in pairs), ", ".join(pair["en"] for pair in pairs))
+        zh, en = (words.sentence("conclusion", "uncertified", characteristics=names) for names in lists)
         parts.append({"zh": zh["zh"], "en": en["en"]})
     if commission.amends is not None:
         because = commission.amends.because
         zh, en = (
-            words.sentence("conclusion", "amends", number=commission.amends.number, because=told)
-            for told in (because.zh, because.en)
+            words.sentence("conclusion", "amends", number=commission.amends.number, because=reason)
+            for reason in (because.zh, because.en)
         )
         parts.append({"zh": zh["zh"], "en": en["en"]})
     if profile.conclusion is not None:
@@ -210,60 +212,60 @@ def conclusion(
     parts.append(
         {"zh": f"{profile.validity.zh}。", "en": f"{profile.validity.en[:1].upper()}{profile.validity.en[1:]}."}
     )
-    return {"zh": "".join(one["zh"] for one in parts), "en": " ".join(one["en"] for one in parts)}
+    return {"zh": "".join(part["zh"] for part in parts), "en": " ".join(part["en"] for part in parts)}
 
 
 def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -> list[dict[str, str]]:
     """What whoever relies on it must know."""
-    found = [one.model_dump() for cell in view.cells for one in cell.limits]
-    found += [{"zh": note, "en": note} for note in view.accepted]
+    texts = [limit.model_dump() for cell in view.cells for limit in cell.limits]
+    texts += [{"zh": note, "en": note} for note in view.accepted]
     for cell in view.cells:
         name = " · ".join(cell.axes.values())
-        for one in cell.waived:
-            found.append(
+        for waiver in cell.waived:
+            texts.append(
                 {
-                    "zh": f"豁免：{name} {one['case']}：{one['because']}（{one['approved_by']} 批准，"
-                    f"依据 {one['evidence']}，有效至 {one['expires']}）。",
-                    "en": f"Waived, approved by {one['approved_by']}, until {one['expires']}.",
+                    "zh": f"豁免：{name} {waiver['case']}：{waiver['because']}（{waiver['approved_by']} 批准，"
+                    f"依据 {waiver['evidence']}，有效至 {waiver['expires']}）。",
+                    "en": f"Waived, approved by {waiver['approved_by']}, until {waiver['expires']}.",
                 }
             )
-        found += [
+        texts += [
             {
-                "zh": f"未执行的测试套：{name}：{one['suite']}：{one['because']}",
-                "en": f"Suite {one['suite']} was left out on {name}.",
+                "zh": f"未执行的测试套：{name}：{omission['suite']}：{omission['because']}",
+                "en": f"Suite {omission['suite']} was left out on {name}.",
             }
-            for one in cell.left_out
+            for omission in cell.left_out
         ]
-        reasons = {one["because"] for one in cell.left_out}
-        found += [
+        reasons = {omission["because"] for omission in cell.left_out}
+        texts += [
             {"zh": f"调整：{name}：{because}", "en": f"Adjusted on {name}, by the matrix."}
             for because in cell.adjusted
             if because not in reasons
         ]
         if cell.unsteady:
-            found.append(
+            texts.append(
                 {
                     "zh": f"不稳定：{name} 第 {len(cell.attempts)} 次执行才通过。",
                     "en": f"Unsteady: passed only at attempt {len(cell.attempts)}.",
                 }
             )
-    found += [
+    texts += [
         {
             "zh": f"静态扫描 {case.id} {case.title.zh}（{number} 个单元）。",
             "en": f"Static scan: {case.title.en}, in {number} cells; noted, see the report.",
         }
         for case, number in view.noted
     ]
-    found += not_applicable(view)
-    found += [one.model_dump() for one in commission.deviations]
-    found.append(
+    texts += not_applicable(view)
+    texts += [deviation.model_dump() for deviation in commission.deviations]
+    texts.append(
         {
             "zh": "结果仅与所测样品有关；未经出具方同意不得部分复制。",
             "en": "The results relate only to the items tested; not to be reproduced in part without the "
             "issuer's approval.",
         }
     )
-    return [dict(one) for one in dict.fromkeys(tuple(one.items()) for one in found)]
+    return [dict(text) for text in dict.fromkeys(tuple(text.items()) for text in texts)]
 
 
 def not_applicable(view: CampaignView) -> list[dict[str, str]]:
@@ -290,7 +292,7 @@ def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:
     return (issued + datetime.timedelta(days=profile.valid_days)).isoformat() if profile.valid_days else None
 
 
-def _records(view: CampaignView, digests: Mapping[str, str], signature: Signature) -> list[dict[str, Any]]:
+def _records(view: CampaignView, digests: Mapping[str, str], signature: ShownSignature) -> list[dict[str, Any]]:
     tools = ", ".join(f"{name} {number}" for name, number in view.conditions.get("tools", {}).items())
     rows = (
         ("任务编号", "campaign", view.id),

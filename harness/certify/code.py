@@ -50,7 +50,7 @@ class Proof:
     def text(self, address: str = "") -> str:
         """As it stands in the code."""
         until = "" if self.until is None else str((self.until - EPOCH).days)
-        digest, signature = (_encode(one) for one in (bytes.fromhex(self.sha256), self.signature))
+        digest, signature = (_encode(data) for data in (bytes.fromhex(self.sha256), self.signature))
         number = urllib.parse.quote(self.number, safe="").replace(".", "%2E")
         return (
             f"{address.replace('{number}', number) or NOWHERE}#1.{number}.{digest}."
@@ -63,7 +63,9 @@ class Proof:
         for key in keys:
             signature = self.signature
             if key.algorithm == "ecdsa-p256":
-                signature = encode_dss_signature(*(int.from_bytes(one) for one in (signature[:half], signature[half:])))
+                signature = encode_dss_signature(
+                    *(int.from_bytes(part) for part in (signature[:half], signature[half:]))
+                )
             if key.algorithm in ("ed25519", "ecdsa-p256") and key.holds(self.message, signature):
                 return key
         return None
@@ -73,7 +75,7 @@ def compact(key: PublicKey, signature: bytes) -> bytes:
     """A signature in 64 bytes."""
     if key.algorithm == "ed25519":
         return signature
-    return b"".join(one.to_bytes(32) for one in decode_dss_signature(signature))
+    return b"".join(number.to_bytes(32) for number in decode_dss_signature(signature))
 
 
 def read_proof(text: str) -> Proof:
@@ -82,10 +84,10 @@ def read_proof(text: str) -> Proof:
     Raises:
         NoProof: there is none.
     """
-    found = _FORM.fullmatch(text.partition("#")[2])
-    if found is None:
+    match = _FORM.fullmatch(text.partition("#")[2])
+    if match is None:
         raise NoProof("no proof of the form #1.NUMBER.DIGEST.ISSUED.UNTIL.SIGNATURE")
-    number, digest, issued, until, signature = found.groups()
+    number, digest, issued, until, signature = match.groups()
     proof = Proof(
         number=urllib.parse.unquote(number),
         sha256=_decode(digest).hex(),
@@ -93,7 +95,7 @@ def read_proof(text: str) -> Proof:
         until=EPOCH + datetime.timedelta(int(until)) if until else None,
         signature=_decode(signature),
     )
-    if proof.text().partition("#")[2] != found[0]:  # other digits, bits of base64 that mean nothing, other escapes
+    if proof.text().partition("#")[2] != match[0]:  # other digits, bits of base64 that mean nothing, other escapes
         raise NoProof("a proof in another form than the one that is written")
     return proof
 
@@ -123,8 +125,10 @@ def check_code(text: str, keys: Sequence[PublicKey], predicate: bytes | None, to
         steps.append(CheckStep(name="validity", status=Status.INVALID, detail=f"expired on {proof.until}"))
     if predicate is not None:
         same = hashlib.sha256(predicate).hexdigest() == proof.sha256
-        told = "the same certificate" if same else "they are of different certificates"
-        steps.append(CheckStep(name="code and statement", status=Status.VALID if same else Status.INVALID, detail=told))
+        detail = "the same certificate" if same else "they are of different certificates"
+        steps.append(
+            CheckStep(name="code and statement", status=Status.VALID if same else Status.INVALID, detail=detail)
+        )
     return steps
 
 

@@ -34,7 +34,7 @@ class Signing:
         Raises:
             UsageError: there is no such key.
         """
-        return tuple(self.store.one(name) for name in self.names)
+        return tuple(self.store.public_key(name) for name in self.names)
 
     def check(self) -> None:
         """Sign something, so that a wrong passphrase is told before anything is rendered.
@@ -57,7 +57,7 @@ class Signing:
     def code(self, issue: Issue, sha256: str, address: str) -> str:
         """Text of the QR code of a certificate whose predicate has that SHA-256; empty where no key can sign one: it
         takes Ed25519 or P-256."""
-        key = next((one for one in self.keys if one.algorithm in ("ed25519", "ecdsa-p256")), None)
+        key = next((key for key in self.keys if key.algorithm in ("ed25519", "ecdsa-p256")), None)
         if key is None:
             return ""
         until = datetime.date.fromisoformat(issue.valid_until) if issue.valid_until is not None else None
@@ -75,8 +75,8 @@ class Signing:
     def sign(self, payload: bytes, payload_type: str = PAYLOAD_TYPE) -> Envelope:
         """An envelope with a signature by each key."""
         bare = Envelope(payload=payload, payload_type=payload_type)
-        made = [self.store.sign(name, self.passphrase, bare.signed_bytes) for name in self.names]
-        return replace(bare, signatures=tuple(Signature(key.keyid, value) for key, value in made))
+        signatures = [self.store.sign(name, self.passphrase, bare.signed_bytes) for name in self.names]
+        return replace(bare, signatures=tuple(Signature(key.keyid, value) for key, value in signatures))
 
     @property
     def log_key(self) -> PublicKey:
@@ -85,7 +85,7 @@ class Signing:
         Raises:
             UsageError: none is.
         """
-        key = next((one for one in self.keys if one.algorithm == "ed25519"), None)
+        key = next((key for key in self.keys if key.algorithm == "ed25519"), None)
         if key is None:
             raise UsageError(
                 "a log's checkpoint is signed with Ed25519, and no such key is named", advice="name one more with --key"

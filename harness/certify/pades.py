@@ -117,8 +117,12 @@ def signer_of(pdf: bytes) -> tuple[EmbeddedPdfSignature, bytes] | None:
         NoPdf: it cannot be read.
     """
     try:
-        found = [one for one in PdfFileReader(io.BytesIO(pdf)).embedded_signatures if one.field_name == FIELD]
-        return (found[0], found[0].signer_cert.public_key.dump()) if found else None
+        signatures = [
+            signature
+            for signature in PdfFileReader(io.BytesIO(pdf)).embedded_signatures
+            if signature.field_name == FIELD
+        ]
+        return (signatures[0], signatures[0].signer_cert.public_key.dump()) if signatures else None
     except Exception as error:  # of any kind: the file may be anything
         raise NoPdf(f"{type(error).__name__}: {error}") from error
 
@@ -134,24 +138,24 @@ def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckSte
         return CheckStep(name=f"signature in {name}", status=status, detail=detail)
 
     try:
-        found = signer_of(pdf)
+        embedded = signer_of(pdf)
     except NoPdf as error:
         return [step(Status.INVALID, str(error))]
-    if found is None:
+    if embedded is None:
         return []
-    signature, spki = found
-    key = next((one for one in keys if one.spki == spki), None)
+    signature, spki = embedded
+    key = next((key for key in keys if key.spki == spki), None)
     subject = signature.signer_cert.subject.native.get("common_name", "?")
     roots = [signature.signer_cert, *signature.other_embedded_certs]
     try:
         # Whose key it is says our list of trusted keys; the chain is for readers that know authorities.
-        seen = validate_pdf_signature(signature, ValidationContext(trust_roots=roots, allow_fetching=False))
+        validation = validate_pdf_signature(signature, ValidationContext(trust_roots=roots, allow_fetching=False))
     except Exception as error:  # noqa: BLE001  # of any kind: the file may be anything
         return [step(Status.INVALID, f"{type(error).__name__}: {error}")]
-    whole = seen.coverage is SignatureCoverageLevel.ENTIRE_FILE
-    if not (seen.intact and seen.valid and whole and seen.docmdp_ok):
+    whole = validation.coverage is SignatureCoverageLevel.ENTIRE_FILE
+    if not (validation.intact and validation.valid and whole and validation.docmdp_ok):
         return [step(Status.INVALID, f"{subject}: " + ("it does not hold" if whole else "something was added to it"))]
-    stamped = seen.timestamp_validity
+    stamped = validation.timestamp_validity
     if stamped is not None and not (stamped.intact and stamped.valid):
         return [step(Status.INVALID, f"{subject}: its time stamp does not hold")]
     when = f", time stamp of {stamped.timestamp:%Y-%m-%d %H:%M:%S %Z}" if stamped is not None else ""
@@ -162,18 +166,18 @@ def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckSte
 
 def _chain(name: str, signature: EmbeddedPdfSignature) -> CheckStep:
     """The certificates from the signer's up. Whether the topmost is anybody to rely on, a reader decides."""
-    above = {one.subject.dump(): one for one in signature.other_embedded_certs}
+    above = {certificate.subject.dump(): certificate for certificate in signature.other_embedded_certs}
     chain = [signature.signer_cert]
     while (issuer := above.get(chain[-1].issuer.dump())) is not None and issuer not in chain:
         chain.append(issuer)
     try:
-        for one, issuer in itertools.pairwise(x509.load_der_x509_certificate(each.dump()) for each in chain):
-            one.verify_directly_issued_by(issuer)
+        for certificate, issuer in itertools.pairwise(x509.load_der_x509_certificate(each.dump()) for each in chain):
+            certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature) as error:
-        told = f"a certificate is not issued by the next one: {error or type(error).__name__}"
-        return CheckStep(name=f"chain in {name}", status=Status.INVALID, detail=told)
-    names = " ← ".join(str(one.subject.native.get("common_name", "?")) for one in chain)
-    until = min(one.not_valid_after for one in chain)
+        detail = f"a certificate is not issued by the next one: {error or type(error).__name__}"
+        return CheckStep(name=f"chain in {name}", status=Status.INVALID, detail=detail)
+    names = " ← ".join(str(certificate.subject.native.get("common_name", "?")) for certificate in chain)
+    until = min(certificate.not_valid_after for certificate in chain)
     return CheckStep(name=f"chain in {name}", status=Status.VALID, detail=f"{names}, until {until:%Y-%m-%d}")
 
 

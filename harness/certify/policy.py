@@ -24,30 +24,30 @@ class Kind:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class IssueDecision:
     """``kind`` is None where ``refusals`` say why nothing is issued."""
 
     kind: Kind | None
     refusals: tuple[Text, ...] = ()
 
     @property
-    def told(self) -> str:
+    def reasons(self) -> str:
         """The refusals in one text, both languages; empty where there is none."""
-        return "; ".join(f"{one.en} / {one.zh}" for one in self.refusals)
+        return "; ".join(f"{refusal.en} / {refusal.zh}" for refusal in self.refusals)
 
 
 NOTHING = Commission()
 
 
-def decide(view: CampaignView, profile: IssuerProfile, commission: Commission = NOTHING) -> Decision:
+def decide(view: CampaignView, profile: IssuerProfile, commission: Commission = NOTHING) -> IssueDecision:
     """Which certificate a campaign leads to. Every reason against one is told, not the first alone."""
     refusals = [*_of_results(view), *_of_policy(view, profile, commission)]
     if refusals:
-        return Decision(kind=None, refusals=tuple(refusals))
+        return IssueDecision(kind=None, refusals=tuple(refusals))
     pre = not all(cell.fidelity in profile.adaptation for cell in view.cells)
     conditional = any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells)
     title = profile.titles.pre_adaptation if pre else profile.titles.adaptation
-    return Decision(
+    return IssueDecision(
         kind=Kind(
             zh=f"{title.zh}（带条件）" if conditional else title.zh,
             en=f"{title.en} (conditional)" if conditional else title.en,
@@ -58,67 +58,71 @@ def decide(view: CampaignView, profile: IssuerProfile, commission: Commission = 
 
 
 def _of_results(view: CampaignView) -> list[Text]:
-    found = []
+    refusals = []
     if view.interrupted:
-        found.append(Text(zh="任务被中断", en="the campaign was interrupted"))
+        refusals.append(Text(zh="任务被中断", en="the campaign was interrupted"))
     if not view.cells:
-        return [*found, Text(zh="计划中没有单元", en="the plan has no cell")]
+        return [*refusals, Text(zh="计划中没有单元", en="the plan has no cell")]
     bad = [cell for cell in view.cells if cell.verdict not in (Verdict.CONFORMANT, Verdict.CONDITIONAL)]
     if bad:
         words = sorted({cell.verdict.value for cell in bad})
         named = "; ".join(f"{_name(cell)}: {_why(cell)}" for cell in bad[:NAMED])
         more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        found.append(
+        refusals.append(
             Text(
                 zh=f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过",
                 en=f"{len(bad)} of {len(view.cells)} planned cells are {', '.join(words)} ({named}{more})",
             )
         )
-    return found
+    return refusals
 
 
 def _of_policy(view: CampaignView, profile: IssuerProfile, commission: Commission) -> list[Text]:
-    found = []
+    refusals = []
     weak = [cell for cell in view.cells if cell.fidelity not in profile.adaptation]
     if weak and not profile.pre_adaptation:
-        seen = _words(cell.fidelity.value if cell.fidelity is not None else "unknown" for cell in weak)
-        found.append(
+        fidelities = _words(cell.fidelity.value if cell.fidelity is not None else "unknown" for cell in weak)
+        refusals.append(
             Text(
-                zh=f"{profile.name.zh}不为 {seen} 目标出具证书，涉及 {len(weak)} 个单元",
-                en=f"{profile.name.en} issues nothing for targets that are {seen}: {len(weak)} cells, "
+                zh=f"{profile.name.zh}不为 {fidelities} 目标出具证书，涉及 {len(weak)} 个单元",
+                en=f"{profile.name.en} issues nothing for targets that are {fidelities}: {len(weak)} cells, "
                 f"{_words(map(_name, weak[:NAMED]))}",
             )
         )
     waived = [cell for cell in view.cells if cell.verdict is Verdict.CONDITIONAL]
     if waived and not profile.conditional:
-        found.append(
+        refusals.append(
             Text(
                 zh=f"{profile.name.zh}不为带豁免的结果出具证书，涉及 {len(waived)} 个单元",
                 en=f"{profile.name.en} issues nothing for results with waivers: {_words(map(_name, waived[:NAMED]))}",
             )
         )
     if commission.inherits and not profile.inheritance:
-        found.append(
+        refusals.append(
             Text(
                 zh=f"{profile.name.zh}不接受继承的结果",
                 en=f"{profile.name.en} takes no results over from other certificates",
             )
         )
     if profile.signed and not (commission.tester and commission.reviewer and commission.approver):
-        found.append(
+        refusals.append(
             Text(
                 zh="委托单未写明测试、审核与批准人员",
                 en="the commission names no tester, reviewer and approver (commission.yaml)",
             )
         )
-    return found
+    return refusals
 
 
 def uncertified(cell: CellView, profile: IssuerProfile) -> tuple[str, ...]:
     """Quality characteristics of which this cell has results that the policy does not certify at its fidelity."""
-    seen = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.PASS}
+    characteristics = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.PASS}
     return tuple(
-        sorted(one for one in seen if one in profile.certifies and cell.fidelity not in profile.certifies[one])
+        sorted(
+            name
+            for name in characteristics
+            if name in profile.certifies and cell.fidelity not in profile.certifies[name]
+        )
     )
 
 

@@ -57,7 +57,7 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
     """PASSED, or WARNED where waivers stand behind it; a certificate is made of nothing less."""
     names: dict[str, list[str]] = {"passedTests": [], "warnedTests": [], "failedTests": []}
     for cell in view.cells:
-        waived = {(one["suite"], one["case"]) for one in cell.waived}
+        waived = {(waiver["suite"], waiver["case"]) for waiver in cell.waived}
         for case in cell.cases:
             name = f"{cell.id}/{case.suite}/{case.id}"
             if case.result is Result.PASS:
@@ -69,9 +69,9 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
     result = "WARNED" if any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells) else "PASSED"
     configuration = [{"name": "plan", "digest": {"sha256": view.plan_digest}}]
     configuration += [
-        {"name": f"suite/{one['suite']}@{one['version']}", "digest": {"sha256": one["digest"]}}
-        for one in view.suites
-        if one.get("digest")
+        {"name": f"suite/{suite['suite']}@{suite['version']}", "digest": {"sha256": suite["digest"]}}
+        for suite in view.suites
+        if suite.get("digest")
     ]
     return {"result": result, "configuration": configuration, **names}
 
@@ -96,7 +96,7 @@ def adaptation(view: CampaignView, issue: Issue, profile: IssuerProfile, commiss
                 "version": cell.version,
                 "cases": {result.value: cell.count(result) for result in Result},
                 "waivers": list(cell.waived),
-                "left_out": [one["suite"] for one in cell.left_out],
+                "left_out": [omission["suite"] for omission in cell.left_out],
                 "uncertified": list(uncertified(cell, profile)),
             }
             for cell in view.cells

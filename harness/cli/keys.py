@@ -114,7 +114,7 @@ def keys_list(folder: Path | None, form: str) -> None:
 def keys_show(name: str, folder: Path | None, form: str) -> None:
     """Show the key NAME: id, public half, and the subjects of its certificates."""
     store = KeyStore(folder or standard_folder())
-    key = store.one(name)
+    key = store.public_key(name)
     subjects = authority.subjects(store.chain(name))
     if form == "json":
         print_json(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.certify.certificate import Signature, last_day, render_certificate
+from harness.certify.certificate import ShownSignature, last_day, render_certificate
 from harness.certify.envelopes import Signing
-from harness.certify.policy import NOTHING, Decision, decide
+from harness.certify.policy import NOTHING, IssueDecision, decide
 from harness.certify.statement import Issue, adaptation
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Commission, IssuerProfile, Text
@@ -78,7 +78,7 @@ class Papers:
     presentation: Presentation
     office: Office
     profile: IssuerProfile
-    decision: Decision
+    decision: IssueDecision
     issue: Issue
     signing: Signing | None
 
@@ -96,7 +96,7 @@ class Papers:
                 zh=f"工作区与记录不符：{view.unverified}",
                 en=f"the workspace is not what was recorded: {view.unverified}",
             )
-            decision = Decision(kind=None, refusals=(refusal, *decision.refusals))
+            decision = IssueDecision(kind=None, refusals=(refusal, *decision.refusals))
         now = datetime.datetime.now(datetime.UTC)
 
         def number(pattern: str) -> str:
@@ -135,8 +135,8 @@ class Papers:
         )
 
     @property
-    def signature(self) -> Signature:
-        return Signature(keys=self.signing.keys if self.signing is not None else (), sealed=self._pdf is not None)
+    def signature(self) -> ShownSignature:
+        return ShownSignature(keys=self.signing.keys if self.signing is not None else (), sealed=self._pdf is not None)
 
     def report(self, digests: dict[str, str]) -> bytes:
         """The report; ``digests``: SHA-256 of ``json`` and ``html``.
@@ -172,7 +172,7 @@ class Papers:
         digest = hashlib.sha256(canonical(predicate)).hexdigest()
         shown = self.signature
         code = "" if self.signing is None else self.signing.code(self.issue, digest, self.profile.verification)
-        signature = Signature(keys=shown.keys, sealed=shown.sealed, code=code, statement=digest)
+        signature = ShownSignature(keys=shown.keys, sealed=shown.sealed, code=code, statement=digest)
         pdf, places = render_certificate(
             self.view,
             self.presentation,

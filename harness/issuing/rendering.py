@@ -79,7 +79,8 @@ def finish(
     refused = papers.decision.kind is None
     if refused and signing is not None:
         raise UsageError(
-            f"no certificate may be issued for campaign {identity}: {papers.decision.told}", advice="see: harness show"
+            f"no certificate may be issued for campaign {identity}: {papers.decision.reasons}",
+            advice="see: harness show",
         )
     progress.note("rendering the report" if refused else "rendering the report and the certificate")
     rendered = render(papers, presentation)
@@ -95,7 +96,7 @@ def finish(
         workspace.journal.close_campaign(identity, view.verdict, rendered.digests, token=token)
     else:
         workspace.journal.rendered(identity, rendered.digests)
-    return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.told)
+    return Finished(view=view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.reasons)
 
 
 def render(papers: Papers, presentation: Presentation) -> Rendered:
@@ -177,7 +178,7 @@ def _draft(
         f"campaign {identity} is certified: its signed files stay as they are; this is a draft, in {folder} / "
         f"已签发的文件保持不变，本次渲染为草稿"
     )
-    return Finished(view=papers.view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.told)
+    return Finished(view=papers.view, outputs=outputs, interrupted=interrupted, uncertified=papers.decision.reasons)
 
 
 def verified_view(identity: str, workspace: Workspace) -> CampaignView:

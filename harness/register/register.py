@@ -100,14 +100,14 @@ class Register:
             if not self.status_path.is_file():
                 self._publish([], 1, signing)
                 lines = self.lines()
-            return self._proof(lines, next(i for i, one in enumerate(lines) if _digest(envelope).encode() in one))
+            return self._proof(lines, next(i for i, line in enumerate(lines) if _digest(envelope).encode() in line))
 
     def _proof(self, lines: list[bytes], index: int) -> dict[str, Any]:
         return {
             "index": index,
             "size": len(lines),
             "entry": lines[index].decode(),
-            "proof": [one.hex() for one in inclusion(lines, index)],
+            "proof": [node.hex() for node in inclusion(lines, index)],
             "checkpoint": self.checkpoint_path.read_text(encoding="utf-8"),
         }
 
@@ -124,7 +124,7 @@ class Register:
             if not self.knows(number):
                 raise UsageError(f"the register knows no certificate {number}", advice=f"see: {self.entries_path}")
             said = json.loads(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
-            kept = [one for one in said["entries"] if one["number"] != number]
+            kept = [entry for entry in said["entries"] if entry["number"] != number]
             if state != "active":
                 kept.append({"number": number, "status": state, "reason": reason, "by": by, "time": _now()})
             self._publish(kept, said["sequence"] + 1, signing)

@@ -31,8 +31,8 @@ def request(store: KeyStore, name: str, passphrase: str, common: str, organisati
     """
     key = store.private(name, passphrase)
     subject = _name(common, organisation)
-    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM)
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return csr.public_bytes(serialization.Encoding.PEM)
 
 
 def install(store: KeyStore, name: str, chain: bytes) -> x509.Certificate:
@@ -42,7 +42,7 @@ def install(store: KeyStore, name: str, chain: bytes) -> x509.Certificate:
         UsageError: it is none, of another key, or over.
     """
     advice = "name a PEM file with the key's certificate first, then those of its authorities"
-    public = store.one(name)
+    public = store.public_key(name)
     if public.algorithm != "ecdsa-p256":
         raise UsageError(f"{name} is no P-256 key: PDF files are signed with one", advice="name such a key")
     try:
@@ -61,11 +61,13 @@ def install(store: KeyStore, name: str, chain: bytes) -> x509.Certificate:
             f"the certificate of {name} was over on {certificates[0].not_valid_after_utc:%Y-%m-%d}",
             advice="get a newer one",
         )
-    for one, above in itertools.pairwise(certificates):
+    for certificate, above in itertools.pairwise(certificates):
         try:
-            one.verify_directly_issued_by(above)
+            certificate.verify_directly_issued_by(above)
         except Exception as error:  # of several kinds, by what is wrong
-            raise UsageError(f"the chain is broken after {one.subject.rfc4514_string()}", advice=advice) from error
+            raise UsageError(
+                f"the chain is broken after {certificate.subject.rfc4514_string()}", advice=advice
+            ) from error
     store.keep_chain(name, chain)
     return certificates[0]
 
@@ -101,7 +103,7 @@ def certify_with(store: KeyStore, authority: str, name: str, passphrase: str, co
         raise UsageError(f"{authority} is no authority", advice="make one with: harness keys authority NAME")
     issuer = x509.load_pem_x509_certificates(above)[0]
     key = store.private(authority, passphrase)
-    own = serialization.load_der_public_key(store.one(name).spki)
+    own = serialization.load_der_public_key(store.public_key(name).spki)
     if not isinstance(own, ec.EllipticCurvePublicKey):
         raise UsageError(
             f"{name} is no P-256 key: PDF files are signed with one",
@@ -125,11 +127,11 @@ def subjects(chain: bytes) -> list[dict[str, str]]:
         return []
     return [
         {
-            "subject": one.subject.rfc4514_string(),
-            "from": f"{one.not_valid_before_utc:%Y-%m-%d}",
-            "to": f"{one.not_valid_after_utc:%Y-%m-%d}",
+            "subject": certificate.subject.rfc4514_string(),
+            "from": f"{certificate.not_valid_before_utc:%Y-%m-%d}",
+            "to": f"{certificate.not_valid_after_utc:%Y-%m-%d}",
         }
-        for one in x509.load_pem_x509_certificates(chain)
+        for certificate in x509.load_pem_x509_certificates(chain)
     ]
 
 

@@ -42,7 +42,8 @@ class Envelope:
     def text(self) -> str:
         """As JSON with one key a line, which ``verify.sh`` relies on."""
         lines = ",\n".join(
-            f'  {{"keyid": "{one.keyid}",\n   "sig": "{_encode(one.signature)}"}}' for one in self.signatures
+            f'  {{"keyid": "{signature.keyid}",\n   "sig": "{_encode(signature.signature)}"}}'
+            for signature in self.signatures
         )
         return (
             f'{{\n "payloadType": "{self.payload_type}",\n "payload": "{_encode(self.payload)}",\n '
@@ -61,7 +62,7 @@ class Envelope:
             envelope = cls(
                 payload=decode(value["payload"]),
                 payload_type=str(value["payloadType"]),
-                signatures=tuple(Signature(str(one["keyid"]), decode(one["sig"])) for one in value["signatures"]),
+                signatures=tuple(Signature(str(entry["keyid"]), decode(entry["sig"])) for entry in value["signatures"]),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NoEnvelope(f"no DSSE envelope: {error}") from error

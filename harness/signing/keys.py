@@ -67,11 +67,11 @@ def read_public(name: str, pem: bytes) -> PublicKey:
     """
     import base64
 
-    found = _PEM.fullmatch(pem.strip() + b"\n")
+    match = _PEM.fullmatch(pem.strip() + b"\n")
     advice = "name a file with one PUBLIC KEY (PEM): Ed25519, P-256 or SM2"
-    if found is None:
+    if match is None:
         raise UsageError(f"{name} is no public key", advice=advice)
-    spki = base64.b64decode(found[1])
+    spki = base64.b64decode(match[1])
     if spki.startswith(sm2.PREFIX):
         return PublicKey(name=name, algorithm="sm2", spki=spki, pem=pem)
     try:
@@ -91,15 +91,15 @@ def trusted(places: list[Path]) -> list[PublicKey]:
     Raises:
         UsageError: a place holds none.
     """
-    found: list[PublicKey] = []
+    keys: list[PublicKey] = []
     for place in places:
         files = sorted(place.glob("*.pub.pem")) if place.is_dir() else [place]
         for file in files:
             try:
-                found.append(read_public(file.name.removesuffix(".pem").removesuffix(".pub"), file.read_bytes()))
+                keys.append(read_public(file.name.removesuffix(".pem").removesuffix(".pub"), file.read_bytes()))
             except OSError as error:
                 raise UsageError(f"{file} cannot be read: {error.strerror}", advice="name a public key") from error
-    return found
+    return keys
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class KeyStore:
     def public(self) -> list[PublicKey]:
         return trusted([self.folder]) if self.folder.is_dir() else []
 
-    def one(self, name: str) -> PublicKey:
+    def public_key(self, name: str) -> PublicKey:
         """The public half of a key.
 
         Raises:
@@ -119,7 +119,7 @@ class KeyStore:
         """
         path = self.folder / f"{name}.pub.pem"
         if not path.is_file():
-            known = ", ".join(one.name for one in self.public()) or "none"
+            known = ", ".join(key.name for key in self.public()) or "none"
             raise UsageError(
                 f"no key {name} in {self.folder}; there is: {known}", advice="make one with: harness keys new"
             )
@@ -150,9 +150,9 @@ class KeyStore:
         pem = serialization.load_der_public_key(spki).public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        made = read_public(name, pem)
+        public = read_public(name, pem)
         self._write({f"{name}.token.yaml": yaml.safe_dump(key.model_dump()).encode(), f"{name}.pub.pem": pem})
-        return made
+        return public
 
     def private(self, name: str, passphrase: str) -> ec.EllipticCurvePrivateKey:
         """The private half of a P-256 key that lies here.
@@ -160,7 +160,7 @@ class KeyStore:
         Raises:
             UsageError: there is no such key, it is of another kind or on a token, or the passphrase is wrong.
         """
-        public, path = self.one(name), self.folder / f"{name}.pem"
+        public, path = self.public_key(name), self.folder / f"{name}.pem"
         if public.algorithm != "ecdsa-p256" or not path.is_file():
             raise UsageError(
                 f"{name} is no P-256 key whose private half lies here",
@@ -236,7 +236,7 @@ class KeyStore:
         Raises:
             UsageError: there is no such key, or the passphrase is wrong.
         """
-        public = self.one(name)
+        public = self.public_key(name)
         path = self.folder / f"{name}.pem"
         token = self.token(name)
         if token is None and not path.is_file():

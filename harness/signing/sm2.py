@@ -180,8 +180,8 @@ class _file:  # reads like the function that it is
 def _openssl(words: list[str], passphrase: str) -> str:
     done = run(["openssl", *words], timeout=60, env={"HARNESS_SM2_PASS": passphrase})
     if not done.ok:
-        told = (done.err.strip().splitlines() or ["no message"])[0]
+        message = (done.err.strip().splitlines() or ["no message"])[0]
         raise InfrastructureError(
-            f"openssl {words[0]} failed: {told}", advice="is the passphrase right? SM2 needs OpenSSL 3"
+            f"openssl {words[0]} failed: {message}", advice="is the passphrase right? SM2 needs OpenSSL 3"
         )
     return done.out

@@ -26,7 +26,7 @@ def rotate(store: KeyStore, name: str, to: str, passphrase: str) -> tuple[Public
         UsageError: there is no such key, it is on a token, the new name is taken, or the passphrase is wrong.
         InfrastructureError: OpenSSL is missing (SM2).
     """
-    old = store.one(name)
+    old = store.public_key(name)
     if store.token(name) is not None:
         raise UsageError(
             f"{name} is on a token, and no key is made there from here",
@@ -43,8 +43,8 @@ def rotate(store: KeyStore, name: str, to: str, passphrase: str) -> tuple[Public
         }
     )
     bare = Envelope(payload=payload, payload_type=TYPE)
-    made = [store.sign(one, passphrase, bare.signed_bytes) for one in (name, to)]
-    envelope = replace(bare, signatures=tuple(Signature(key.keyid, value) for key, value in made))
+    signatures = [store.sign(signer, passphrase, bare.signed_bytes) for signer in (name, to)]
+    envelope = replace(bare, signatures=tuple(Signature(key.keyid, value) for key, value in signatures))
     path = store.folder / f"{to}{ENDING}"
     path.write_text(envelope.text(), encoding="utf-8")
     store.retire(name)
@@ -55,22 +55,22 @@ def followers(known: Sequence[PublicKey], places: Sequence[Path]) -> list[Public
     """Keys that follow one of ``known``, by statements in these folders that both have signed; those that follow them
     too."""
     files = [file for place in places if place.is_dir() for file in sorted(place.glob(f"*{ENDING}"))]
-    found: list[PublicKey] = []
+    successors: list[PublicKey] = []
     grown = True
     while grown:
         grown = False
         for file in files:
-            key = _follower(file, [*known, *found])
-            if key is not None and key.keyid not in {one.keyid for one in (*known, *found)}:
-                found.append(key)
+            key = _follower(file, [*known, *successors])
+            if key is not None and key.keyid not in {other.keyid for other in (*known, *successors)}:
+                successors.append(key)
                 grown = True
-    return found
+    return successors
 
 
 def _follower(file: Path, known: Sequence[PublicKey]) -> PublicKey | None:
     try:
         envelope = Envelope.read(file.read_text(encoding="utf-8"))
-        signatures = {one.keyid: one.signature for one in envelope.signatures}
+        signatures = {signature.keyid: signature.signature for signature in envelope.signatures}
         old = next((key for key in known if key.keyid in signatures), None)
         if old is None or envelope.payload_type != TYPE:
             return None

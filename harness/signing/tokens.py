@@ -68,10 +68,10 @@ def public_of(key: TokenKey, pin: str) -> bytes:
         from pkcs11 import KeyType, ObjectClass
         from pkcs11.util.ec import encode_ec_public_key
 
-        found: Any = session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=key.label)
-        if found.key_type is not KeyType.EC:
+        public: Any = session.get_key(object_class=ObjectClass.PUBLIC_KEY, label=key.label)
+        if public.key_type is not KeyType.EC:
             raise UsageError(f"{key.label!r} is no P-256 key", advice="make one on the token")
-        return bytes(encode_ec_public_key(found))
+        return bytes(encode_ec_public_key(public))
 
 
 def sign(key: TokenKey, pin: str, message: bytes) -> bytes:

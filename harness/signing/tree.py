@@ -55,15 +55,15 @@ def includes(leaf: bytes, index: int, size: int, proof: Sequence[bytes], top: by
     if not 0 <= index < size:
         return False
     number, last, value = index, size - 1, leaf_hash(leaf)
-    for one in proof:
+    for sibling in proof:
         if last == 0:
             return False
         if number & 1 or number == last:
-            value = _node(one, value)
+            value = _node(sibling, value)
             while number and not number & 1:
                 number, last = number >> 1, last >> 1
         else:
-            value = _node(value, one)
+            value = _node(value, sibling)
         number, last = number >> 1, last >> 1
     return last == 0 and value == top
 
@@ -82,28 +82,28 @@ def _consistency(leaves: Sequence[bytes], first: int, *, whole: bool) -> list[by
     return [*_consistency(leaves[k:], first - k, whole=False), root(leaves[:k])]
 
 
-def consistent(first: int, second: int, one: bytes, other: bytes, proof: Sequence[bytes]) -> bool:
+def consistent(first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]) -> bool:
     """Whether ``proof`` shows that the tree of ``second`` entries (root ``other``) goes on from that of ``first``."""
     if first == second:
-        return not proof and one == other
+        return not proof and first_root == second_root
     if not 0 < first < second or not proof:
         return False
-    path = [one, *proof] if first & (first - 1) == 0 else list(proof)
+    path = [first_root, *proof] if first & (first - 1) == 0 else list(proof)
     number, last = first - 1, second - 1
     while number & 1:
         number, last = number >> 1, last >> 1
-    mine = theirs = path[0]
+    old = new = path[0]
     for step in path[1:]:
         if last == 0:
             return False
         if number & 1 or number == last:
-            mine, theirs = _node(step, mine), _node(step, theirs)
+            old, new = _node(step, old), _node(step, new)
             while number and not number & 1:
                 number, last = number >> 1, last >> 1
         else:
-            theirs = _node(theirs, step)
+            new = _node(new, step)
         number, last = number >> 1, last >> 1
-    return last == 0 and mine == one and theirs == other
+    return last == 0 and old == first_root and new == second_root
 
 
 class NoCheckpoint(Exception):
@@ -144,18 +144,18 @@ def read_note(text: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
         if not separator or len(lines) != 3 or not lines[0] or str(int(lines[1])) != lines[1]:
             raise NoCheckpoint("a checkpoint has three lines, an empty one, and signatures")
         top = decode(lines[2])
-        found = []
+        signatures = []
         for line in tail.removesuffix("\n").split("\n"):
             dash, name, value = line.split(" ")
             data = decode(value)
             if dash != "—" or len(data) != 68:
                 raise NoCheckpoint("a signature line is not in shape")
-            found.append((name, data[:4], data[4:]))
+            signatures.append((name, data[:4], data[4:]))
     except ValueError as error:
         raise NoCheckpoint(f"no checkpoint: {error}") from error
     if len(top) != 32 or int(lines[1]) < 0:
         raise NoCheckpoint("the root or the size is not in shape")
-    return Checkpoint(lines[0], int(lines[1]), top), found
+    return Checkpoint(lines[0], int(lines[1]), top), signatures
 
 
 def signed_by(name: str, digest: bytes, public: bytes) -> bool:

@@ -53,14 +53,14 @@ def check_published(
     for envelope in ENVELOPES.values():
         with contextlib.suppress(OSError, NoEnvelope, ValueError, KeyError, TypeError):
             said = json.loads(Envelope.read((scratch / envelope).read_text(encoding="utf-8")).payload)
-            names |= {str(one["name"]) for one in said["subject"]}
+            names |= {str(subject["name"]) for subject in said["subject"]}
     fetch(
         address, sorted(name for name in names if not name.startswith("package/") and Path(name).name == name), scratch
     )
-    seen = check(scratch, keys, register=register, memory=memory, now=now)
+    results = check(scratch, keys, register=register, memory=memory, now=now)
     if "#" in address:
         steps += check_code(address, keys, _predicate(scratch), now.date())
-    return [*steps, *seen]
+    return [*steps, *results]
 
 
 def _predicate(folder: Path) -> bytes | None:
@@ -91,42 +91,58 @@ def check(
     steps: list[CheckStep] = []
     if place.is_file() and place.suffix == ".pdf" and not any(file.is_file() for file in files):
         steps += check_pdf(place.name, place.read_bytes(), keys)
-    seen: dict[str, Any] = {}
+    statements: dict[str, Any] = {}
     for file in files:
         if not file.is_file():
             steps.append(CheckStep(name=file.name, status=Status.COULD_NOT_CHECK, detail=f"{file} is not there"))
             continue
-        steps += _envelope(file, keys, seen)
-    if len(seen) > 1:
-        agree = len({json.dumps(one["subject"], sort_keys=True) for one in seen.values()}) == 1
-        steps.append(
-            CheckStep(
-                name="statements",
-                status=Status.VALID if agree else Status.INVALID,
-                detail="all speak of the same files" if agree else "they speak of different files",
-            )
+        steps += _envelope(file, keys, statements)
+    steps += _agreement(statements)
+    for statement in list(statements.values())[:1]:
+        steps += _files(statement, place, keys, is_envelope=place in files)
+    adaptation = statements.get(ENVELOPES["adaptation"])
+    if adaptation is None:
+        return steps
+    try:
+        predicate = adaptation["predicate"]
+        number, until = str(predicate["number"]), predicate.get("valid_until")
+        last = datetime.date.fromisoformat(until) if until is not None else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        detail = "it is signed, and lacks the number or the last day of a certificate"
+        return [*steps, CheckStep(name="statement", status=Status.INVALID, detail=detail)]
+    steps += _record(folder, predicate)
+    steps += _validity(last, now)
+    steps += check_log(folder, register, number, keys, memory=memory, now=now)
+    return steps
+
+
+def _agreement(statements: dict[str, Any]) -> list[CheckStep]:
+    """Whether the statements, by the names of their envelopes, name the same files; no step for fewer than two."""
+    if len(statements) < 2:
+        return []
+    agree = len({json.dumps(statement["subject"], sort_keys=True) for statement in statements.values()}) == 1
+    return [
+        CheckStep(
+            name="statements",
+            status=Status.VALID if agree else Status.INVALID,
+            detail="all speak of the same files" if agree else "they speak of different files",
         )
-    for statement in list(seen.values())[:1]:
-        steps += check_subjects(statement, folder)
-        subjects = [str(one["name"]) for one in statement["subject"]]
-        if place.is_file() and place not in files and place.name not in subjects:
-            steps.append(
-                CheckStep(name=place.name, status=Status.INVALID, detail="nothing that is signed speaks of it")
-            )
-        for name in subjects:
-            if name.endswith(".pdf") and Path(name).name == name and (folder / name).is_file():
-                steps += check_pdf(name, (folder / name).read_bytes(), keys)
-    said = seen.get(ENVELOPES["adaptation"])
-    if said is not None:
-        try:
-            number, until = str(said["predicate"]["number"]), said["predicate"].get("valid_until")
-            last = datetime.date.fromisoformat(until) if until is not None else None
-        except (KeyError, TypeError, ValueError, AttributeError):
-            told = "it is signed, and lacks the number or the last day of a certificate"
-            return [*steps, CheckStep(name="statement", status=Status.INVALID, detail=told)]
-        steps += _record(folder, said["predicate"])
-        steps += _validity(last, now)
-        steps += check_log(folder, register, number, keys, memory=memory, now=now)
+    ]
+
+
+def _files(statement: dict[str, Any], place: Path, keys: Sequence[PublicKey], *, is_envelope: bool) -> list[CheckStep]:
+    """Check the files that a statement names, and the signatures in its PDF files.
+
+    ``is_envelope``: ``place`` is an envelope itself, so no statement needs to name it.
+    """
+    folder = place if place.is_dir() else place.parent
+    steps = check_subjects(statement, folder)
+    subjects = [str(subject["name"]) for subject in statement["subject"]]
+    if place.is_file() and not is_envelope and place.name not in subjects:
+        steps.append(CheckStep(name=place.name, status=Status.INVALID, detail="nothing that is signed speaks of it"))
+    for name in subjects:
+        if name.endswith(".pdf") and Path(name).name == name and (folder / name).is_file():
+            steps += check_pdf(name, (folder / name).read_bytes(), keys)
     return steps
 
 
@@ -139,16 +155,16 @@ def _record(folder: Path, predicate: dict[str, Any]) -> list[CheckStep]:
         files = {str(f["sha256"]): str(f["name"]) for cell in record["cells"] for f in cell["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return []  # that it is missing or changed is told where its digest is
-    told = f"SHA-256 {str(predicate['plan'])[:16]}…" if same else "record and statement are of different plans"
-    steps = [CheckStep(name="plan", status=Status.VALID if same else Status.INVALID, detail=told)]
+    detail = f"SHA-256 {str(predicate['plan'])[:16]}…" if same else "record and statement are of different plans"
+    steps = [CheckStep(name="plan", status=Status.VALID if same else Status.INVALID, detail=detail)]
     store = folder.parent.parent / "evidence" / "sha256"
     if not store.is_dir():
-        told = f"{len(files)} digests stand in the record; the files are with the issuer"
-        return [*steps, CheckStep(name="evidence", status=Status.VALID, detail=told)]
+        detail = f"{len(files)} digests stand in the record; the files are with the issuer"
+        return [*steps, CheckStep(name="evidence", status=Status.VALID, detail=detail)]
     bad = [name for digest, name in files.items() if not _is(store / digest[:2] / digest, digest)]
     status = Status.INVALID if bad else Status.VALID
-    told = f"missing or changed: {', '.join(bad[:5])}" if bad else f"{len(files)} files"
-    return [*steps, CheckStep(name="evidence", status=status, detail=told)]
+    detail = f"missing or changed: {', '.join(bad[:5])}" if bad else f"{len(files)} files"
+    return [*steps, CheckStep(name="evidence", status=status, detail=detail)]
 
 
 def _is(path: Path, digest: str) -> bool:
@@ -168,7 +184,7 @@ def _validity(until: datetime.date | None, now: datetime.datetime) -> list[Check
     ]
 
 
-def _envelope(file: Path, keys: Sequence[PublicKey], seen: dict[str, Any]) -> list[CheckStep]:
+def _envelope(file: Path, keys: Sequence[PublicKey], statements: dict[str, Any]) -> list[CheckStep]:
     name = file.name
 
     def step(status: Status, detail: str, what: str = "signature") -> CheckStep:
@@ -179,19 +195,19 @@ def _envelope(file: Path, keys: Sequence[PublicKey], seen: dict[str, Any]) -> li
     except (NoEnvelope, UnicodeDecodeError) as error:
         return [step(Status.INVALID, str(error), "form")]
     known = {key.keyid: key for key in keys}
-    by = [(known[one.keyid], one) for one in envelope.signatures if one.keyid in known]
-    strangers = [one.keyid[:16] for one in envelope.signatures if one.keyid not in known]
+    by = [(known[signature.keyid], signature) for signature in envelope.signatures if signature.keyid in known]
+    strangers = [signature.keyid[:16] for signature in envelope.signatures if signature.keyid not in known]
     if not by:
-        told = f"signed by {', '.join(strangers)}, none of which is trusted" if strangers else "there is no signature"
-        return [step(Status.COULD_NOT_CHECK if strangers else Status.INVALID, told)]
+        detail = f"signed by {', '.join(strangers)}, none of which is trusted" if strangers else "there is no signature"
+        return [step(Status.COULD_NOT_CHECK if strangers else Status.INVALID, detail)]
     steps = []
-    for key, one in by:
-        good = key.holds(envelope.signed_bytes, one.signature)
-        told = f"{key.name} ({key.algorithm}, {key.keyid[:16]})"
-        steps.append(step(Status.VALID if good else Status.INVALID, told if good else f"{told}: it does not hold"))
+    for key, signature in by:
+        good = key.holds(envelope.signed_bytes, signature.signature)
+        signer = f"{key.name} ({key.algorithm}, {key.keyid[:16]})"
+        steps.append(step(Status.VALID if good else Status.INVALID, signer if good else f"{signer}: it does not hold"))
     if strangers:
         steps.append(step(Status.VALID, f"also signed by {', '.join(strangers)}, not known here and not counted"))
-    if any(one.status is Status.INVALID for one in steps):
+    if any(result.status is Status.INVALID for result in steps):
         return steps
     # Only now is it parsed.
     try:
@@ -209,15 +225,15 @@ def _envelope(file: Path, keys: Sequence[PublicKey], seen: dict[str, Any]) -> li
             *steps,
             step(Status.INVALID, "it is signed, but no statement of the kind that its name says", "statement"),
         ]
-    seen[name] = statement
+    statements[name] = statement
     return steps
 
 
 def check_subjects(statement: dict[str, Any], folder: Path) -> list[CheckStep]:
     """Whether the files of a folder are those that a statement names; packages are with the product's vendor."""
     steps = []
-    for one in statement["subject"]:
-        name, digest = str(one["name"]), str(one["digest"]["sha256"])
+    for subject in statement["subject"]:
+        name, digest = str(subject["name"]), str(subject["digest"]["sha256"])
         if name.startswith("package/"):
             continue  # the product itself is with its vendor; its digest stands in the statement
         path = folder / name

@@ -50,8 +50,8 @@ def check_log(
     try:
         return [*steps, *_register(Register(place), lines, taken, number, keys, memory, now)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        told = f"what it holds is not in shape: {type(error).__name__}: {error}"
-        return [*steps, CheckStep(name="log", status=Status.INVALID, detail=told)]
+        detail = f"what it holds is not in shape: {type(error).__name__}: {error}"
+        return [*steps, CheckStep(name="log", status=Status.INVALID, detail=detail)]
 
 
 def _note(text: str, keys: Sequence[PublicKey]) -> tuple[Status, str, Checkpoint | None]:
@@ -77,20 +77,22 @@ def _proof(file: Path, envelope: Path, keys: Sequence[PublicKey]) -> tuple[Check
         text = file.read_text(encoding="utf-8")
         value = json.loads(text)
         entry, index, size = str(value["entry"]), int(value["index"]), int(value["size"])
-        path = [bytes.fromhex(one) for one in value["proof"]]
+        path = [bytes.fromhex(node) for node in value["proof"]]
         note, digest = str(value["checkpoint"]), json.loads(entry)["sha256"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return step(Status.INVALID, f"no proof: {error}"), None
     if text != proof_text(value):
         return step(Status.INVALID, "no proof as it was written: something was added or changed in its form"), None
-    status, told, checkpoint = _note(note, keys)
+    status, detail, checkpoint = _note(note, keys)
     if checkpoint is None:
-        return step(status, told), None
+        return step(status, detail), None
     if digest != hashlib.sha256(envelope.read_bytes()).hexdigest():
         return step(Status.INVALID, "the proof is of another statement"), None
     if checkpoint.size != size or not includes(entry.encode(), index, size, path, checkpoint.root):
         return step(Status.INVALID, "the proof does not lead to the root of its checkpoint"), None
-    return step(Status.VALID, f"entry {index + 1} of {told}; --register tells whether it was revoked since"), checkpoint
+    return step(
+        Status.VALID, f"entry {index + 1} of {detail}; --register tells whether it was revoked since"
+    ), checkpoint
 
 
 def _register(
@@ -109,14 +111,14 @@ def _register(
         note = register.checkpoint_path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return [step(Status.COULD_NOT_CHECK, "the register has no checkpoint that can be read")]
-    status, told, checkpoint = _note(note, keys)
+    status, detail, checkpoint = _note(note, keys)
     if checkpoint is None:
-        return [step(status, told)]
+        return [step(status, detail)]
     if checkpoint.size > len(lines) or root(lines[: checkpoint.size]) != checkpoint.root:
         return [step(Status.INVALID, "its entries are not those of its checkpoint: something was changed or removed")]
     lines = lines[: checkpoint.size]
-    seen = _remembered(memory, checkpoint.origin)
-    for what, other in (("the proof beside the certificate", taken), ("what was seen of it before", seen)):
+    earlier = _remembered(memory, checkpoint.origin)
+    for what, other in (("the proof beside the certificate", taken), ("what was seen of it before", earlier)):
         if other is None or other.origin != checkpoint.origin:
             continue
         if other.size > len(lines):
@@ -124,7 +126,7 @@ def _register(
         if root(lines[: other.size]) != other.root:
             return [step(Status.INVALID, f"it shows another past than {what}: a fork")]
     _remember(memory, checkpoint)
-    return [step(Status.VALID, told), _status(register, lines, number, keys, now)]
+    return [step(Status.VALID, detail), _status(register, lines, number, keys, now)]
 
 
 def _status(
@@ -141,12 +143,14 @@ def _status(
     except NoEnvelope as error:
         return step(Status.INVALID, f"status list: {error}")
     known = {key.keyid: key for key in keys}
-    by = [(known[one.keyid], one.signature) for one in envelope.signatures if one.keyid in known]
+    by = [
+        (known[signature.keyid], signature.signature) for signature in envelope.signatures if signature.keyid in known
+    ]
     if not by:
         return step(Status.COULD_NOT_CHECK, "the status list is not signed by a trusted key")
     if envelope.payload_type != STATUS_TYPE or not all(key.holds(envelope.signed_bytes, value) for key, value in by):
         return step(Status.INVALID, "a signature of the status list does not hold")
-    published = [one["sha256"] for one in map(json.loads, lines) if one.get("kind") == "status"]
+    published = [entry["sha256"] for entry in map(json.loads, lines) if entry.get("kind") == "status"]
     digest = hashlib.sha256(data).hexdigest()
     if digest in published[:-1]:
         return step(Status.INVALID, "an older status list was put in the place of the newest")
@@ -155,7 +159,7 @@ def _status(
     said = json.loads(envelope.payload)
     if said.get("_type") != STATUS:
         return step(Status.INVALID, "it is signed, but no status list")
-    entry = next((one for one in said["entries"] if one["number"] == number), None)
+    entry = next((entry for entry in said["entries"] if entry["number"] == number), None)
     if entry is not None:
         by_whom = f", by {entry['by']}" if entry["by"] else ""
         return step(Status.INVALID, f"{entry['status']} on {entry['time']}{by_whom}: {entry['reason']}")
@@ -172,8 +176,8 @@ def _remembered(memory: Path | None, origin: str) -> Checkpoint | None:
     if memory is None:
         return None
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        one = _all(memory)[origin]
-        return Checkpoint(origin, int(one["size"]), bytes.fromhex(one["root"]))
+        record = _all(memory)[origin]
+        return Checkpoint(origin, int(record["size"]), bytes.fromhex(record["root"]))
     return None
 
 

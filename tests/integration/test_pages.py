@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from harness.certify.certificate import Signature, render_certificate
+from harness.certify.certificate import ShownSignature, render_certificate
 from harness.certify.policy import decide
 from harness.model.definitions import Commission, Text
 from harness.model.view import CampaignView
@@ -91,7 +91,7 @@ def within(page: pypdfium2.PdfPage) -> None:
 
 
 def pictures() -> dict[str, Image.Image]:
-    signed = Signature(sealed=True, code="https://verify.example.invalid/c/XC-1#1." + "A" * 160)
+    signed = ShownSignature(sealed=True, code="https://verify.example.invalid/c/XC-1#1." + "A" * 160)
     draft = SELF_TEST.model_copy(update={"signed": True})
     commission = Commission(tester="张三", reviewer="李四", approver="王五")
     profile = draft.model_copy(update={"name": Text(zh="示例信创适配测试中心", en="Example Centre")})
@@ -149,6 +149,6 @@ def test_what_is_wrong_would_be_seen(change: str) -> None:
     elif change == "name":
         other = drawn(shaped(8, name={"zh": "PowerDNS 权威域名服务端", "en": "PowerDNS Authoritative Server"}))
     else:
-        other = drawn(shaped(8), signature=Signature(sealed=True))
+        other = drawn(shaped(8), signature=ShownSignature(sealed=True))
     page, worst = apart(good, other)
     assert page > PAGE or worst > SQUARE, (page, worst)

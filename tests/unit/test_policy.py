@@ -42,13 +42,13 @@ def waived(shown: CampaignView) -> CampaignView:
 def test_no_certificate_unless_every_planned_cell_passed(made: Any, told: str) -> None:
     decision = decide(made(), SELF_TEST)
     assert decision.kind is None
-    assert told in decision.told
+    assert told in decision.reasons
 
 
 def test_a_refusal_names_the_cells_and_why() -> None:
     refused = view({3: Result.FAIL})
     bad = dataclasses.replace(refused.cells[3], message="LC-02 a library is missing")
-    told = decide(dataclasses.replace(refused, cells=(*refused.cells[:3], bad, *refused.cells[4:])), SELF_TEST).told
+    told = decide(dataclasses.replace(refused, cells=(*refused.cells[:3], bad, *refused.cells[4:])), SELF_TEST).reasons
     assert " × ".join(bad.axes.values()) in told
     assert "LC-02 a library is missing" in told
 
@@ -90,7 +90,7 @@ def test_one_weak_cell_makes_all_of_it_a_pre_adaptation() -> None:
 def test_a_policy_refuses_and_says_why(change: dict[str, Any], shown: Any, told: str) -> None:
     decision = decide(shown(), profile(**change))
     assert decision.kind is None
-    assert told in decision.told
+    assert told in decision.reasons
     assert all(one.zh and one.en for one in decision.refusals)
 
 
@@ -111,7 +111,7 @@ INHERITED = {
 
 def test_results_are_inherited_only_where_the_policy_says_so() -> None:
     commission = Commission.model_validate({"inherits": [INHERITED]})
-    assert "takes no results over" in decide(view(), SELF_TEST, commission).told
+    assert "takes no results over" in decide(view(), SELF_TEST, commission).reasons
     assert decide(view(), profile(inheritance=True), commission).kind is not None
 
 
