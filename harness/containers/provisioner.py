@@ -25,7 +25,7 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment
 from harness.model.results import Fidelity
-from harness.model.verbs import deeds
+from harness.model.verbs import journal_deeds
 from harness.provision.provisioner import Held, Kind, Machines, Names, Role
 from harness.system.waiting import Waiting
 
@@ -149,8 +149,7 @@ class Containers:
             for watch in watches.values():
                 watch.close()
             with contextlib.suppress(HarnessError):
-                for deed in deeds(noted):
-                    ledger.event("deed", **deed.model_dump(mode="json"))
+                journal_deeds(noted, ledger)
             shutil.rmtree(notes, ignore_errors=True)
             trouble: list[HarnessError] = []
             for kind, name in reversed(made):  # what a verb did goes with the container that it was done to

@@ -12,7 +12,7 @@ from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.servers import CellDatabase, CellServer
 from harness.deploy import deploy
-from harness.errors import AttestationMismatch, HarnessError
+from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.contexts import Secrets, context_of
 from harness.execution.making import Target
@@ -99,6 +99,9 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
 
 def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:
     """What only the end shows: whether the product stayed, and whether all its programs were of the target's kind."""
+    if words := "; ".join(target.machines.restarts()):
+        attempt.record.event("disturbed", message=words)
+        raise InfrastructureError(words, advice="find out what restarts it, then: harness resume")
     # Fixtures start a product again that has ended: that is no excuse for the end.
     attempt.observe(*deploy(deployment, attempt.lab.deployment_suite, ("stays",)))
     with attempt.step("programs"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
+from harness.model.verbs import journal_deeds
+from harness.provision.boots import BootWatch
 from harness.provision.installing import POLICY, Installer, manager_of
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, weakest
 from harness.system.waiting import QUIET, Waiting
@@ -154,13 +157,20 @@ class LabHosts:
                 leased.lease.check()
 
         with contextlib.ExitStack() as stack:
+            notes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-deeds-"))) / "deeds"
+            stack.callback(_journal, notes, ledger)
             for name, leased in held.items():
                 leased.machine.peers.update(_peers(name, leased, held))
+                leased.machine.deeds = notes
             for leased in {leased.host.host: leased for leased in held.values()}.values():
                 stack.enter_context(self._watched(leased, ledger))
+            machines = {name: leased.machine for name, leased in held.items()}
+            boots = BootWatch(machines)
             yield Machines(
-                of={name: leased.machine for name, leased in held.items()},
+                of=machines,
                 check=check,
+                disturbances=boots.disturbances,
+                restarts=boots.restarts,
                 addresses={
                     role.name: self._address(held.get(role.name), held.get(APPLICATION))
                     for role in roles
@@ -204,6 +214,11 @@ class LabHosts:
             ledger.removed("host", host.host)
         except HarnessError as error:  # the mark stays: nobody knows what is on it
             ledger.event("host-not-restored", host=host.host, message=error.message)
+
+
+def _journal(notes: Path, ledger: Ledger) -> None:
+    with contextlib.suppress(HarnessError):
+        journal_deeds(notes, ledger)
 
 
 def _peers(role: str, leased: Leased, held: Mapping[str, Leased]) -> dict[str, str]:

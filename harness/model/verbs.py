@@ -18,6 +18,7 @@ from typing import NoReturn, Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import UnsupportedVerb
+from harness.model.ledger import Ledger
 
 
 class Verb(enum.StrEnum):
@@ -30,6 +31,7 @@ class Verb(enum.StrEnum):
     CLOCK = "clock"  #: its clock goes ahead or behind
     MEMORY = "memory"  #: it has less memory
     PAUSE = "pause"  #: nothing runs on it
+    REBOOT = "reboot"  #: it is started again, and comes back; by ``SshMachine.reboot``, and no part of ``can``
 
 
 class Verbs(Protocol):
@@ -189,3 +191,19 @@ def in_effect(noted: Iterable[Deed], machine: str) -> set[Verb]:
         if deed.machine == machine:
             active = active - {deed.verb} if deed.ends else active | {deed.verb}
     return active
+
+
+def restart_was_asked(file: Path, machine: str, boot: str) -> bool:
+    """Whether a machine runs the boot ``boot`` because a suite restarted it; also while such a restart is under way."""
+    noted = [deed for deed in deeds(file) if deed.machine == machine and deed.verb is Verb.REBOOT]
+    return any(deed.details.get("boot") == boot for deed in noted) or Verb.REBOOT in in_effect(noted, machine)
+
+
+def journal_deeds(file: Path, ledger: Ledger) -> None:
+    """Write the deeds of a cell into its record.
+
+    Raises:
+        HarnessError: the record cannot be written.
+    """
+    for deed in deeds(file):
+        ledger.event("deed", **deed.model_dump(mode="json"))

@@ -63,6 +63,8 @@ class Machines:
     executions: Callable[[], Mapping[str, Executions]] | None = None
     #: What was done to the machines from outside since a moment (seconds since 1970), in words.
     disturbances: Callable[[float], Sequence[str]] = lambda _since: ()
+    #: Machines that something restarted which no suite asked for, in words.
+    restarts: Callable[[], Sequence[str]] = tuple
     #: Bytes that programs wrote to disks that are shared with other cells, by role; empty where each has its own.
     written: Callable[[], Mapping[str, int]] = dict
     #: Executable files of another architecture on the machine of a role, with their architecture.

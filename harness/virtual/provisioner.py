@@ -24,6 +24,8 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine, MachineReference
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
+from harness.model.verbs import journal_deeds
+from harness.provision.boots import BootWatch
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role
 from harness.system.canonical import digest_of
 from harness.system.makers import own_name
@@ -140,7 +142,13 @@ class VirtualMachines:
 
             found = {role.name: start(role) for role in roles}
             kvm = all(shape.accelerator == "kvm" for _, shape, _ in prepared.values())
-            yield Machines(of=found, fidelity=Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED)
+            boots = BootWatch(found)
+            yield Machines(
+                of=found,
+                fidelity=Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED,
+                disturbances=boots.disturbances,
+                restarts=boots.restarts,
+            )
 
     def _prepared(self, role: Role, environment: Environment | None, ledger: Ledger) -> tuple[Disk, Shape, Path]:
         """Disk and shape of a role's machine, and its snapshot."""
@@ -358,6 +366,8 @@ class VirtualMachines:
                 try:
                     yield machine
                 finally:
+                    with contextlib.suppress(HarnessError):
+                        journal_deeds(place / DEEDS, ledger)
                     with contextlib.suppress(OSError):
                         ledger.keep(f"console-{role}.log", (place / "console.log").read_bytes())
         finally:
