@@ -33,6 +33,7 @@ def faults(path: Path, *hosts: object) -> str:
 @given(secret=TEXT)
 @pytest.mark.parametrize("key", ["password", "passphrase", "key"])
 def test_a_secret_in_an_inventory_is_refused_once_and_not_repeated(tmp_path: Path, key: str, secret: str) -> None:
+    secret = f"§{secret}"  # drawn text alone may be a part of the message's own words
     said = faults(tmp_path / "hosts.yaml", {**HOST, key: secret})
     assert secret not in said
     assert said.count("hosts.yaml:") == 1, "no second fault follows from the first"
