@@ -17,6 +17,7 @@ import pytest
 
 from harness.evidence import Workspace, broken_at
 from harness.model.results import State
+from harness.system.wait import wait_until
 from tests.conftest import Run, command
 from tests.products import WEB, product
 
@@ -197,6 +198,23 @@ def test_interrupt_in_the_middle_then_resume(harness: Run, tmp_path: Path) -> No
     again = harness("resume", "--format", "json")
     assert again.code == 0, again.err
     assert again.json["cells"][0]["attempts"] == 2
+
+
+def test_stop_now_from_another_process_ends_an_installation(harness: Run, tmp_path: Path) -> None:
+    """Two cells that need what is being installed: neither waits for its end, and nothing is left of them."""
+    slow = {**WEB, "setup": ["sleep 600"]}
+    axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "n": ["1", "2"]}
+    process = begin(tmp_path, product(tmp_path / "p", slow, axes=axes), "environment")
+    workspace = tmp_path / ".harness"
+    wait_until(lambda: any("harness-build" in name for name in ours(workspace)), seconds=120, what="the installation")
+    assert harness("cancel", "--now").code == 0
+    _, err = process.communicate(timeout=60)  # the installation alone would take ten minutes
+    assert process.returncode == 130, err
+    assert ours(workspace) == []
+    cells = harness("show", "--format", "json").json["cells"]
+    assert {cell["verdict"] for cell in cells} <= {"inconclusive", "not-tested"}
+    assert {cell["cause"] for cell in cells if cell["verdict"] == "inconclusive"} == {"canceled"}
+    assert harness("verify").code == 0
 
 
 def test_kill_in_the_middle_then_gc_then_resume(harness: Run, tmp_path: Path) -> None:
