@@ -30,6 +30,7 @@ from harness.hosts.provisioner import LabHosts
 from harness.issuing.outcome import Progress
 from harness.machines.placing import place
 from harness.model.definitions import Suite
+from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
 from harness.presentation.typesetting import fonts
 from harness.provision.provisioner import Kind, Provisioner
@@ -75,7 +76,8 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
     with ExitStack() as stack:
         stack.callback(stop.over.set)
         forks = stack.enter_context(contextlib.closing(ForkServer([PRELOAD])))
-        making = _making(job, workspace, engine, stop)
+        recorder = Recorder.of_campaign(workspace.journal, workspace.store, job.campaign, token=held.token)
+        making = _making(job, workspace, engine, stop, recorder)
         lab = _lab(job, engine, making, forks, stop, progress)
         attempts = Attempts(
             lab,
@@ -97,14 +99,13 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
         expected = expected_seconds(workspace.journal, job.cells)
         cells = in_order(list(job.cells), job.definitions, expected)
         progress.begin(cells, expected, at_once)
-        recorder = Recorder.of_campaign(workspace.journal, workspace.store, job.campaign, token=held.token)
         if making.images is not None:
             _build_base_images(cells, lab, making.images, recorder, progress, pool)
         _run(cells, attempts, stop, pool)
     return stop.asked
 
 
-def _making(job: Job, workspace: Workspace, engine: Engine | None, stop: Stop) -> Making:
+def _making(job: Job, workspace: Workspace, engine: Engine | None, stop: Stop, recorder: Recorder) -> Making:
     provisioners: dict[Kind, Provisioner] = {}
     images = None
     if engine is not None:
@@ -114,7 +115,7 @@ def _making(job: Job, workspace: Workspace, engine: Engine | None, stop: Stop) -
             job.options.mirror,
             _accepted(job),
             stop.cancel,
-            on_wait=lambda holder: stop.progress.note(f"waits / 等待: {holder}"),
+            on_wait=lambda holder: tell_wait(recorder, stop.progress, holder),
         )
         environments = Environments(
             engine, images, no_cache=job.options.no_cache, cancel=stop.cancel, campaign=job.campaign
@@ -125,6 +126,14 @@ def _making(job: Job, workspace: Workspace, engine: Engine | None, stop: Stop) -
         keep = (workspace.root, cache_folder(), job.submitted_from)
         provisioners["host"] = LabHosts(job.inventory, stop.cancel, keep=keep)
     return Making(provisioners=provisioners, images=images)
+
+
+def tell_wait(ledger: Ledger, progress: Progress, holder: str) -> None:
+    """Record and show that the campaign waits for an image or a disk which another maker holds."""
+    words = f"an image or a disk: {holder}"
+    progress.note(f"waits / 等待: {words}")
+    with contextlib.suppress(HarnessError):  # a wait that cannot be recorded is no reason to end it
+        ledger.event("waiting", message=words)
 
 
 def _accepted(job: Job) -> dict[str, str]:

@@ -41,7 +41,7 @@ EVENTS = {
     "resource-intent": "a container, network, image or machine is about to be made (kind, name)",
     "resource-created": "it stands (kind, name, id)",
     "resource-removed": "it is gone (kind, name)",
-    "waiting": "a cell waits for the machine or for a lab host, with who holds it (message)",
+    "waiting": "work waits for the machine, a lab host, an image or a disk, with who holds it (message)",
     "lease": "a lab host is held (host, owner, token)",
     "host-shared": "a lab host carries another role of the cell too (role, host, reason)",
     "host-dirty": "a lab host is not as it was before the cell (host, differences, first)",

@@ -14,6 +14,7 @@ import pytest
 from harness.campaigns import stopping
 from harness.campaigns.attempts import Attempts
 from harness.campaigns.stopping import SIGNALS, Stop, interruptible
+from harness.campaigns.working import tell_wait
 from harness.containers.engine import LABEL_CAMPAIGN
 from harness.containers.images import BaseImages
 from harness.errors import Canceled, InfrastructureError
@@ -114,6 +115,41 @@ def test_a_wait_for_an_image_that_others_make_ends_with_the_stop(tmp_path: Path)
         cancel.set()
         assert ended.wait(10)
         thread.join()
+
+
+def test_a_long_wait_for_an_image_is_recorded_and_shown_with_its_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two makers of one image: the second says for whom it waits, once, and not at all where it need not wait."""
+    monkeypatch.setattr("harness.containers.images.NOTICE_SECONDS", 0.01)
+    announced, events, notes = threading.Event(), [], []
+    progress: Any = SimpleNamespace(note=notes.append)
+
+    def event(kind: str, **data: str) -> None:
+        events.append((kind, data["message"]))
+        announced.set()
+
+    images = BaseImages(
+        SimpleNamespace(),  # type: ignore[arg-type]
+        tmp_path,
+        on_wait=lambda holder: tell_wait(SimpleNamespace(event=event), progress, holder),  # type: ignore[arg-type]
+    )
+
+    def second() -> None:
+        with images.locked("disk-x"):
+            pass
+
+    with images.locked("disk-free"):
+        pass
+    with lock(tmp_path / "locks" / "disk-x", holder="harness is making disk-x"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert announced.wait(10)
+    thread.join(10)
+    ((kind, words),) = events
+    assert kind == "waiting"
+    assert "harness is making disk-x" in words
+    assert notes == [f"waits / 等待: {words}"]
 
 
 @pytest.mark.parametrize(("error", "quarantined"), [(Canceled("stopped"), 0), (InfrastructureError("no engine"), 1)])
