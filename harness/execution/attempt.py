@@ -42,6 +42,11 @@ def cases_of(definitions: Definitions, deployment_suite: Suite, cell: Cell) -> l
     return cases + [(suite.suite, case) for suite in suites for case in suite.cases]
 
 
+def _may_be_the_labs(observation: Observation) -> bool:
+    """Whether a disturbed machine explains it: a failure, and a suite that raised or ran into its limit."""
+    return observation.result is Result.FAIL or observation.cause in (Cause.TEST, Cause.TIMEOUT)
+
+
 class Attempt:
     """The record of one attempt while it runs, and how it ends. What stages find out, they hand to each other."""
 
@@ -81,8 +86,8 @@ class Attempt:
         self.seen |= {(one.suite, one.case): one for one in seen}
 
     def blamed(self, seen: tuple[Observation, ...]) -> tuple[Observation, ...]:
-        """A failure in whose step the laboratory disturbed the machines says nothing of the product."""
-        if not any(observation.result is Result.FAIL for observation in seen):
+        """What went wrong in a step in which the laboratory disturbed the machines says nothing of product or suite."""
+        if not any(_may_be_the_labs(observation) for observation in seen):
             return seen
         try:
             words = "; ".join(self.disturbances(self.step_began))
@@ -95,7 +100,7 @@ class Attempt:
             dataclasses.replace(
                 observation, result=Result.ERROR, cause=Cause.INFRA, detail=f"{words}; then: {observation.detail}"
             )
-            if observation.result is Result.FAIL
+            if _may_be_the_labs(observation)
             else observation
             for observation in seen
         )

@@ -65,3 +65,22 @@ def test_an_engine_that_does_not_answer_shows_nothing_of_the_product(error: Exce
     ((result, cause, detail),) = observed(Recording(error), Result.FAIL)
     assert (result, cause) == (Result.ERROR, Cause.INFRA)
     assert "does not answer" in detail
+
+
+@pytest.mark.parametrize("result", [Result.ERROR, Result.MISS])
+@pytest.mark.parametrize("cause", [Cause.TEST, Cause.TIMEOUT])
+def test_a_suite_that_raised_or_came_to_its_limit_on_a_disturbed_machine_is_not_to_blame(
+    result: Result, cause: Cause
+) -> None:
+    words = "the container of application was paused at 10:00:00"
+    seen = Observation(case="V-1", suite="own", result=result, cause=cause, detail="it did not end within 20 s")
+    (disturbed,) = Recording([words]).blamed((seen,))
+    assert (disturbed.result, disturbed.cause) == (Result.ERROR, Cause.INFRA)
+    assert disturbed.detail == f"{words}; then: it did not end within 20 s"
+    assert Recording([]).blamed((seen,)) == (seen,)
+
+
+@pytest.mark.parametrize("cause", [Cause.CONFIG, Cause.HARNESS, Cause.CANCELED])
+def test_an_error_that_no_machine_explains_keeps_its_cause(cause: Cause) -> None:
+    seen = Observation(case="V-1", suite="own", result=Result.ERROR, cause=cause, detail="no such key")
+    assert Recording(["the container of application was paused"]).blamed((seen,)) == (seen,)
