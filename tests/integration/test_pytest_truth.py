@@ -418,6 +418,33 @@ def test_a_case_that_heeds_its_limit_leaves_time_for_the_others(forks: ForkServe
     assert shown(seen) == {"test_hangs": (ERROR, Cause.TIMEOUT), "test_after": (PASS, None)}
 
 
+def test_a_case_that_catches_its_limit_does_not_pass_by_going_on(forks: ForkServer, folder: Path) -> None:
+    write(
+        folder,
+        "test_a.py",
+        """
+        import time
+        def test_polls():
+            try: time.sleep(60)
+            except: pass
+        def test_polls_and_fails():
+            try: time.sleep(60)
+            except: pass
+            assert 0
+        def test_after(): pass
+        """,
+    )
+    limit = {"seconds": 0.3}
+    tests = ("test_polls", "test_polls_and_fails", "test_after")
+    seen = run(forks, folder, *tests, test_polls=limit, test_polls_and_fails=limit)
+    assert shown(seen) == {
+        "test_polls": (ERROR, Cause.TIMEOUT),
+        "test_polls_and_fails": (FAIL, None),
+        "test_after": (PASS, None),
+    }
+    assert "it went on after its limit" in seen["test_polls"].detail
+
+
 def test_a_suite_that_heeds_no_limit_is_ended_and_keeps_its_log(
     forks: ForkServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

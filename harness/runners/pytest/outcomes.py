@@ -32,6 +32,9 @@ def fold(run: TestRun) -> Meaning:
     if not meanings and not phases >= {"setup", "call", "teardown"}:
         told = ", ".join(sorted(phases)) or "nothing"
         return Meaning(Result.ERROR, Cause.TEST, None, f"the test did not run to its end: pytest reported {told}")
+    if run.expired and not meanings:
+        words = f"it went on after its limit of {run.limit:.0f} s: the test catches what ends it (a bare `except:`)"
+        meanings = [Meaning(Result.ERROR, Cause.TIMEOUT, None, words)]
     if run.lab and meanings:
         worst = min(meanings, key=lambda meaning: ORDER.index(meaning.result))
         text = f"{run.lab}; before that: {worst.text}"

@@ -42,6 +42,7 @@ class TestRun:
     seconds: float = 0.0
     lab: str = ""  #: what the machines told of a failure
     blame: str = ""  #: whose failure it is by that, see ``Diagnosis``
+    expired: bool = False  #: its limit ran out, whatever it made of that
     ended: bool = False
 
 
@@ -103,7 +104,7 @@ class Session:
                 run.evidence.append((printable(data["name"]), message.data, data["media"]))
             case "end" if run is not None and data["index"] == self.running:
                 run.seconds, run.lab, run.ended = data["seconds"], printable(data["lab"]), True
-                run.blame = data["blame"]
+                run.blame, run.expired = data["blame"], data["expired"]
                 self.running = None
             case "finish":
                 self.status = data["status"]

@@ -84,6 +84,7 @@ class Recorder:
         self._limit_of: dict[pytest.Item, float] = {}
         self._running: pytest.Item | None = None
         self._trouble: list[str] = []  #: texts of what went wrong in the test that runs
+        self._expired = False  #: whether its limit ran out, also where the suite caught what tells it so
         self._kept = 0
         self._session: pytest.Session | None = None
 
@@ -139,9 +140,10 @@ class Recorder:
         limit = self._limit_of.get(item, 60.0)
 
         def expire(_signal: int, _frame: FrameType | None) -> None:
+            self._expired = True
             raise CaseTimeout(f"the case did not end within {limit:.0f} s")
 
-        self._running, self._trouble, self._kept = item, [], 0
+        self._running, self._trouble, self._kept, self._expired = item, [], 0, False
         self._tell("start", index=self._index.get(item, -1), nodeid=item.nodeid, limit=limit)
         previous = signal.signal(signal.SIGALRM, expire)
         signal.setitimer(signal.ITIMER_REAL, limit)
@@ -154,7 +156,14 @@ class Recorder:
         seconds = time.monotonic() - started
         found = self.deployment.diagnose("\n".join(self._trouble)) if self._trouble else Diagnosis("", "")
         self._running = None
-        self._tell("end", index=self._index.get(item, -1), seconds=round(seconds, 3), lab=found.text, blame=found.cause)
+        self._tell(
+            "end",
+            index=self._index.get(item, -1),
+            seconds=round(seconds, 3),
+            expired=self._expired,
+            lab=found.text,
+            blame=found.cause,
+        )
         return result
 
     @pytest.hookimpl(wrapper=True)
