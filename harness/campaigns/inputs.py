@@ -8,7 +8,6 @@ templates and profiles of one's own).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -199,9 +198,3 @@ def _of_catalogue(definitions: Definitions, catalogue: Catalogue) -> dict[str, P
         if (root / "reports").is_dir():
             entries |= {f"reports/{file}": root / "reports" / file for file in _files_below(root / "reports")}
     return entries
-
-
-def digest_of_file(path: Path) -> str:
-    """SHA-256 (hex) of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -100,7 +100,3 @@ class ScanResult:
     bytes: int
     seconds: float
     unread: int  #: files and containers, each with a finding of its own
-
-    @property
-    def blockers(self) -> int:
-        return sum(one.severity == "blocker" for one in self.findings)

@@ -94,19 +94,6 @@ class Fidelity(_Word):
     STATIC = "static"  #: files were read, nothing ran
 
 
-class Characteristic(_Word):
-    """Quality characteristics of GB/T 25000.10-2016 (ISO/IEC 25010:2011)."""
-
-    FUNCTIONAL_SUITABILITY = "functional_suitability"  #: 功能性
-    PERFORMANCE_EFFICIENCY = "performance_efficiency"  #: 性能效率
-    COMPATIBILITY = "compatibility"  #: 兼容性
-    USABILITY = "usability"  #: 易用性
-    RELIABILITY = "reliability"  #: 可靠性
-    SECURITY = "security"  #: 信息安全性
-    MAINTAINABILITY = "maintainability"  #: 维护性
-    PORTABILITY = "portability"  #: 可移植性
-
-
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """One measured number: ``value`` in ``unit`` (``ms``, ``1/s``, ``MiB``, ``%``, ``s``)."""

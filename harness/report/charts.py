@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from harness.model.results import Result, Verdict
+from harness.model.results import Verdict
 from harness.model.view import CampaignView, CellView
 from harness.system.printable import xml_text
 
@@ -134,26 +134,6 @@ def resources(load: dict[str, Any]) -> list[Markup]:
         parts.append(f"<polyline points='{line}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
         charts.append(_svg(560, 190, parts))
     return charts
-
-
-def results_bar(cell: CellView) -> Markup:
-    """Counts of results as one bar."""
-    colours = {
-        Result.PASS: "#2e7d4f",
-        Result.FAIL: "#b3261e",
-        Result.ERROR: "#6b4fa0",
-        Result.SKIP: "#b7791f",
-        Result.MISS: "#8a8f98",
-    }
-    total = max(1, len(cell.cases))
-    x = 0.0
-    parts = []
-    for result, colour in colours.items():
-        width = 300 * cell.count(result) / total
-        if width:
-            parts.append(f"<rect x='{x:.1f}' y='0' width='{width:.1f}' height='14' fill='{colour}'/>")
-            x += width
-    return _svg(300, 14, parts)
 
 
 def _axes(span: float, high: float, unit: str) -> list[str]:
