@@ -235,7 +235,7 @@ class Installation:
         product, and all that such a program, or one that ran before the product came, has started."""
         if not processes:
             return set()
-        pids, programs = " ".join(map(str, processes)), {args.split()[0] for args in processes.values() if args}
+        pids, programs = " ".join(map(str, processes)), {word for args in processes.values() for word in args.split()[:1]}
         paths = " ".join(shell.quote(program) for program in sorted(programs) if program.startswith("/"))
         done = self.machine.run(
             f"for p in {pids}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "
@@ -247,7 +247,8 @@ class Installation:
         lines = [line.split() for line in done.out.splitlines()]
         owners = {words[1]: words[2] for words in lines if words[:1] == ["="] and len(words) == 3}
         others = {path for path, package in owners.items() if package not in self.context.installed}
-        roots = {pid for pid, args in processes.items() if args.split()[0] in others}
+        # A process may have overwritten its arguments with nothing.
+        roots = {pid for pid, args in processes.items() if others.intersection(args.split()[:1])}
         roots |= set(self.context.ran_before) - {1}
         chains = [[int(word) for word in words] for words in lines if words and words[0] != "="]
         return {chain[0] for chain in chains if roots & set(chain)}

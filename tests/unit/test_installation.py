@@ -94,6 +94,17 @@ def test_what_ldd_says_is_read() -> None:
     assert big.machine == 8
 
 
+def test_a_process_that_has_overwritten_its_arguments_breaks_no_look(tmp_path: Path) -> None:
+    lines = "10 1\n11 10 1\n= /usr/sbin/mariadbd mariadb-server\n"
+
+    class Told:
+        def run(self, *_: Any, **__: Any) -> Completed:
+            return Completed(rc=0, out=lines)
+
+    processes = {10: "", 11: "/usr/sbin/mariadbd", 12: "/opt/kv/kv"}
+    assert installation(tmp_path, Told())._of_others(processes) == {11}
+
+
 @pytest.mark.parametrize(
     ("path", "program"),
     [
