@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
+
+#: How long an example takes is this machine's matter, and nothing that a test may fail by.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 APPLICATION = {
     "application": "tiny",
