@@ -153,6 +153,8 @@ class Attempt:
                 raise self.ended(error) from error
         except Ended as end:
             left = [(suite, case) for suite, case in self.cases if (suite, case.id) not in self.seen]
+            if not left and end.cause not in (None, Cause.CANCELED):
+                self.facts["notes"].append(f"after the last case: {end.detail[:2000]}")
             self.observe(
                 *(
                     Observation(

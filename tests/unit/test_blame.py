@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.errors import InfrastructureError
-from harness.execution.attempt import Attempt
+from harness.errors import Canceled, InfrastructureError
+from harness.execution.attempt import Attempt, Ended
 from harness.model.results import Cause, Observation, Result
 
 
@@ -84,3 +86,34 @@ def test_a_suite_that_raised_or_came_to_its_limit_on_a_disturbed_machine_is_not_
 def test_an_error_that_no_machine_explains_keeps_its_cause(cause: Cause) -> None:
     seen = Observation(case="V-1", suite="own", result=Result.ERROR, cause=cause, detail="no such key")
     assert Recording(["the container of application was paused"]).blamed((seen,)) == (seen,)
+
+
+class Closing(Attempt):
+    """An attempt with one case, which nothing but its end is asked of."""
+
+    def __init__(self, *seen: str) -> None:
+        self.lab: Any = SimpleNamespace(cancel=threading.Event())
+        self.cases: Any = [("own", SimpleNamespace(id="V-1"))]
+        self.seen = {("own", case): Observation(case=case, suite="own", result=Result.PASS) for case in seen}
+        self.facts: dict[str, Any] = {"notes": []}
+
+    def observe(self, *seen: Observation) -> None:
+        self.seen |= {(observation.suite, observation.case): observation for observation in seen}
+
+
+@pytest.mark.parametrize("seen", [(), ("V-1",)])
+def test_trouble_after_the_last_case_is_told_and_changes_no_result(seen: tuple[str, ...]) -> None:
+    attempt = Closing(*seen)
+    with pytest.raises(Ended), attempt.ending():
+        raise InfrastructureError("the network of the cell cannot be removed")
+    (observation,) = attempt.seen.values()
+    assert observation.result is (Result.PASS if seen else Result.MISS)
+    words = [f"after the last case: {InfrastructureError('the network of the cell cannot be removed')}"]
+    assert attempt.facts["notes"] == (words if seen else [])
+
+
+def test_a_stop_after_the_last_case_is_no_trouble() -> None:
+    attempt = Closing("V-1")
+    with pytest.raises(Ended), attempt.ending():
+        raise Canceled("canceled by the operator")
+    assert attempt.facts["notes"] == []
