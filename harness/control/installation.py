@@ -235,7 +235,10 @@ class Installation:
         product, and all that such a program, or one that ran before the product came, has started."""
         if not processes:
             return set()
-        pids, programs = " ".join(map(str, processes)), {word for args in processes.values() for word in args.split()[:1]}
+        pids, programs = (
+            " ".join(map(str, processes)),
+            {word for args in processes.values() for word in args.split()[:1]},
+        )
         paths = " ".join(shell.quote(program) for program in sorted(programs) if program.startswith("/"))
         done = self.machine.run(
             f"for p in {pids}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from functools import partial
 
+from harness.attest.versions import line_of, states
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.deploy import deploy
@@ -29,6 +30,7 @@ def upgrade(attempt: Attempt, target: Target, former: Application, deployment: D
     for seen in deploy(before.control, suite):
         if seen.result is not Result.PASS:
             attempt.no_former(former.version, f"{seen.case}: {seen.detail}")
+    check_former(attempt, before.control)
     try:
         keys = fill(before.control)
         before.control.stop()
@@ -48,6 +50,18 @@ def upgrade(attempt: Attempt, target: Target, former: Application, deployment: D
         "rollback": lambda _: back_and_forth(before, present, how, keys),
     }
     attempt.follow(deploy(present.control, suite, order, steps))
+
+
+def check_former(attempt: Attempt, control: Deployment) -> None:
+    """Whether what was installed says that it is the former version; else a way back to it would be judged by a
+    version that the definition has wrong."""
+    application = control.context.application
+    if not application.version_command:
+        return
+    printed = control.machine.run(application.version_command, timeout=60 * control.context.factor).text
+    if not states(printed, application.version):
+        shown = line_of(printed, application.version)[:200] or "nothing"
+        attempt.no_former(application.version, f"version_command prints {shown}; correct the version that is declared")
 
 
 def _versions(attempt: Attempt, former: Application, deployment: Deployment) -> tuple[Version, Version]:

@@ -10,7 +10,9 @@ import pytest
 
 from harness.errors import Canceled, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
+from harness.execution.upgrading import check_former
 from harness.model.results import Cause, Observation, Result
+from harness.system.process import Completed
 
 
 class Recording(Attempt):
@@ -117,3 +119,19 @@ def test_a_stop_after_the_last_case_is_no_trouble() -> None:
     with pytest.raises(Ended), attempt.ending():
         raise Canceled("canceled by the operator")
     assert attempt.facts["notes"] == []
+
+
+@pytest.mark.parametrize(("printed", "wrong"), [("kv 1.0.3", False), ("kv 1.10", True), ("", True)])
+def test_a_former_version_that_is_another_is_the_definitions_fault(printed: str, wrong: bool) -> None:
+    application = SimpleNamespace(version="1.0", version_command="kv --version")
+    control: Any = SimpleNamespace(
+        context=SimpleNamespace(application=application, factor=1.0),
+        machine=SimpleNamespace(run=lambda *_, **__: Completed(rc=0, out=printed)),
+    )
+    attempt = Closing()
+    if not wrong:
+        check_former(attempt, control)
+        return
+    with pytest.raises(Ended, match=f"version_command prints {printed or 'nothing'}") as end:
+        check_former(attempt, control)
+    assert end.value.cause is Cause.CONFIG
