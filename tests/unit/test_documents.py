@@ -122,6 +122,12 @@ WHOLE = {
 def test_both_guides_have_the_same_chapters_in_the_same_order() -> None:
     chapters = [re.findall(r"^## (\d)\. ", text(guide), re.MULTILINE) for guide in GUIDES]
     assert chapters[0] == chapters[1] == ["1", "2", "3", "4", "5"]
+    assert sections(GUIDES[0]) == sections(GUIDES[1])
+
+
+def sections(guide: Path) -> list[int]:
+    """How many sections each chapter has."""
+    return [chapter.count("\n### ") for chapter in text(guide).split("\n## ")]
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
