@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import string
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
@@ -57,11 +58,22 @@ def exports(values: Mapping[str, str]) -> str:
 def here(text: str, mark: str = "HARNESS_END") -> str:
     """A here-document with ``text`` as it is, for the end of a command's line; ends with a newline.
 
+    dash 0.5.12 loses a byte where a line begins as the mark does and goes on with a character beyond ASCII, so the mark
+    gets a first letter with which no such line begins.
+
     Raises:
-        ValueError: the mark stands in the text.
+        ValueError: the mark stands in the text, or lines of the text begin with every letter there is.
     """
-    if mark in text.split("\n"):
+    lines = text.split("\n")
+    if mark in lines:
         raise ValueError(f"the text holds the mark {mark} that ends it")
+    taken = {line[:1] for line in lines if not line.isascii()}
+    first = next(
+        (letter for letter in ("", *string.ascii_letters, *string.digits) if (letter + mark)[0] not in taken), None
+    )
+    if first is None:
+        raise ValueError("no mark can end a text whose lines begin with every letter")
+    mark = first + mark
     return f"<<'{mark}'\n{text}{'' if text.endswith(chr(10)) else chr(10)}{mark}\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.system import shell
@@ -30,6 +30,8 @@ def test_variables_arrive_as_they_are(values: dict[str, str]) -> None:
 
 
 @given(st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=80))
+@example("H股\nH\x80\naH股")
+@example("".join(f"{letter}中\n" for letter in "HabcdXYZ"))
 def test_a_here_document_arrives_as_it_is(text: str) -> None:
     assert sh(f"cat {shell.here(text)}").rstrip("\n") == text.rstrip("\n")
 
