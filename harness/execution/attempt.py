@@ -62,6 +62,7 @@ class Attempt:
         #: What the laboratory did to the machines since a moment, in seconds since 1970.
         self.disturbances: Callable[[float], Sequence[str]] = lambda _since: ()
         self.step_began = time.time()
+        self.product_began = self.step_began  #: when its deployment began, in seconds since 1970
         self.began = time.monotonic()
 
     @property

@@ -26,6 +26,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
     their logs where the cell ends early."""
     attempt.state(State.DEPLOYING, "deploy / 部署")
     with attempt.step("deploy"):
+        attempt.product_began = attempt.step_began
         context, machines = context_of(attempt, target, secrets), target.machines
         attempt.record.hidden[:] = context.hidden()
         deployment = Deployment.on(context, machines.application, {role: machines.on(role) for role in context.servers})
@@ -103,6 +104,8 @@ def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:
         attempt.record.event("disturbed", message=words)
         raise InfrastructureError(words, advice="find out what restarts it, then: harness resume")
     # Fixtures start a product again that has ended: that is no excuse for the end.
+    # What was done to the machines at any time is one: a product may end because its database was away.
+    attempt.step_began = attempt.product_began
     attempt.observe(*deploy(deployment, attempt.lab.deployment_suite, ("stays",)))
     with attempt.step("programs"):
         observe_programs(target.machines, attempt.placed.cpu.architecture, attempt.observe_step)

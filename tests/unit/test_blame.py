@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Canceled, InfrastructureError
+from harness.execution import deploying
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.upgrading import check_former
 from harness.model.results import Cause, Observation, Result
@@ -135,3 +136,20 @@ def test_a_former_version_that_is_another_is_the_definitions_fault(printed: str,
     with pytest.raises(Ended, match=f"version_command prints {printed or 'nothing'}") as end:
         check_former(attempt, control)
     assert end.value.cause is Cause.CONFIG
+
+
+def test_an_end_is_excused_by_a_disturbance_of_an_earlier_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product that ended because its database was taken away from it, while the main phase ran."""
+    ended = Observation(case="DEP-11", suite="deployment", result=Result.FAIL, detail="it ended once")
+    monkeypatch.setattr(deploying, "deploy", lambda *_: [ended])
+    monkeypatch.setattr(deploying, "observe_programs", lambda *_: None)
+    monkeypatch.setattr(deploying, "notes_of_writing", lambda *_: [])
+    attempt = Recording(["the container of database was paused at 10:00:00"])
+    attempt.product_began, attempt.step_began = 500.0, 1000.0
+    attempt.facts = {"seconds": {}, "notes": []}
+    attempt.lab = attempt.placed = SimpleNamespace(deployment_suite=None, cpu=SimpleNamespace(architecture="x86_64"))  # type: ignore[assignment]
+    attempt.observe = lambda *seen: attempt.seen.update({(o.suite, o.case): o for o in attempt.blamed(seen)})  # type: ignore[method-assign]
+    deploying.look_back(attempt, SimpleNamespace(machines=SimpleNamespace(restarts=lambda: {})), SimpleNamespace())  # type: ignore[arg-type]
+    assert attempt.asked == [500.0]
+    (observation,) = attempt.seen.values()
+    assert (observation.result, observation.cause) == (Result.ERROR, Cause.INFRA)
