@@ -58,8 +58,8 @@ def covering_array(
             f"strength {strength} over these axes means {tuples} tuples; the limit is {MAX_TUPLES}",
             advice="choose a lower strength, or fewer values",
         )
-    for one in must:
-        if not space.possible({axis: (value,) for axis, value in one.items()}):
+    for choice in must:
+        if not space.possible({axis: (value,) for axis, value in choice.items()}):
             raise UsageError("a must cell is excluded by the rules of the matrix")
     if not all(space.start):
         return []
@@ -97,7 +97,7 @@ class _Generator:
     ) -> None:
         self.space, self.strength = space, strength
         self.axes = sorted(range(len(space.sizes)), key=lambda axis: (-space.sizes[axis], axis))
-        self.must = [{self.axes.index(axis): value for axis, value in one.items()} for one in must]
+        self.must = [{self.axes.index(axis): value for axis, value in choice.items()} for choice in must]
         self.number: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
         self.need = [[0] * space.sizes[axis] for axis in self.axes]
         self.required = 0
@@ -106,8 +106,8 @@ class _Generator:
             for before in itertools.combinations(range(position), strength - 1):
                 self._require(before, position)
         self.subset_of = {number: key for key, number in self.number.items()}
-        for one in fixed:
-            values = [one.get(axis, -1) for axis in self.axes]
+        for combination in fixed:
+            values = [combination.get(axis, -1) for axis in self.axes]
             for position, value in enumerate(values):
                 if value >= 0:
                     self.need[position][value] &= ~self._subsets(values[:position])
@@ -115,15 +115,15 @@ class _Generator:
     def _require(self, before: tuple[int, ...], position: int) -> None:
         """Note every valid tuple over these positions."""
         axis = self.axes[position]
-        found = 0
+        count = 0
         for values, state in self._valid(before, self.space.start):
             number = self.number.setdefault((before, values), len(self.number))
             for value in range(self.space.sizes[axis]):
                 if self.space.fits(state, axis, value):
                     self.need[position][value] |= 1 << number
-                    found += 1
-        self.required += found
-        self.bound = max(self.bound, found)
+                    count += 1
+        self.required += count
+        self.bound = max(self.bound, count)
 
     def _valid(self, positions: tuple[int, ...], state: list[Any]) -> Iterator[tuple[tuple[int, ...], list[Any]]]:
         if not positions:
@@ -162,9 +162,9 @@ class _Generator:
 
     def rows(self, chance: random.Random) -> list[tuple[int, ...]]:
         rows: list[_Row] = []
-        for one in self.must:
+        for choice in self.must:
             row = self._new()
-            for position, value in one.items():
+            for position, value in choice.items():
                 self._set(row, position, value)
             rows.append(row)
         for position in range(self.strength - 1, len(self.axes)):
@@ -211,9 +211,9 @@ class _Generator:
                     rows.append(row)
                     if self.strength <= position:  # else it has no room up to here
                         free.append(row)
-                for place, one in wanted:
+                for place, index in wanted:
                     if row.values[place] < 0:
-                        self._set(row, place, one)
+                        self._set(row, place, index)
                 left[value] &= ~row.subsets
 
     def _takes(self, row: _Row, wanted: list[tuple[int, int]]) -> bool:
@@ -229,7 +229,11 @@ class _Generator:
         for position, value in enumerate(row.values):
             if value < 0:
                 axis = self.axes[position]
-                fitting = [one for one in range(self.space.sizes[axis]) if self.space.fits(row.state, axis, one)]
+                fitting = [
+                    candidate
+                    for candidate in range(self.space.sizes[axis])
+                    if self.space.fits(row.state, axis, candidate)
+                ]
                 row.values[position] = fitting[int(chance.random() * len(fitting))]
                 self.space.choose(row.state, axis, row.values[position])
         return tuple(row.values[self.axes.index(axis)] for axis in range(len(self.axes)))

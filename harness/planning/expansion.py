@@ -72,10 +72,12 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
             fault(("strategy",), error.message, expected=error.advice)
             raise DefinitionError(faults) from error
     if wrong := faults_of(matrix, [axes for axes, _ in chosen]):
-        told = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        faults_text = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         if locked is not None:
-            raise UsageError(f"the lock is no plan of this matrix: {told}", advice="make it anew: harness plan --lock")
-        raise HarnessBug(f"the plan does not prove: {told}")
+            raise UsageError(
+                f"the lock is no plan of this matrix: {faults_text}", advice="make it anew: harness plan --lock"
+            )
+        raise HarnessBug(f"the plan does not prove: {faults_text}")
     cells = _cells(definitions, chosen, fault)
     _applications(definitions, cells, faults)
     _roles(definitions, cells, fault)
@@ -228,12 +230,12 @@ def _chosen(matrix: Matrix, space: Space, includes: list[Axes]) -> Iterator[tupl
         for axes in space.cells(names, values):
             yield axes, "axes"
     elif space.count:
-        must = [_indices(matrix, one) for one in strategy.must]
-        fixed = [_indices(matrix, one) for one in includes]
+        must = [_indices(matrix, choice) for choice in strategy.must]
+        fixed = [_indices(matrix, include) for include in includes]
         rows = covering_array(space, strategy.strength_of(len(names)), seed=strategy.seed, must=must, fixed=fixed)
         for row in rows:
             axes = {name: of[index] for name, of, index in zip(names, values, row, strict=True)}
-            asked = any(one.items() <= axes.items() for one in strategy.must)
+            asked = any(choice.items() <= axes.items() for choice in strategy.must)
             yield axes, f"must, {strategy.kind}" if asked else strategy.kind
     for cell in includes:
         yield cell, "include"
@@ -272,8 +274,8 @@ def _applications(definitions: Definitions, cells: list[Cell], faults: list[Faul
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             file = str(definitions.application_folder / Path(definitions.matrix.application).name)
-            told = f"the variants make no valid application on {', '.join(cell.axes.values())}"
-            faults.append(Fault(file=file, line=1, column=1, message=told, expected=first["msg"], found=place))
+            message = f"the variants make no valid application on {', '.join(cell.axes.values())}"
+            faults.append(Fault(file=file, line=1, column=1, message=message, expected=first["msg"], found=place))
 
 
 def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
@@ -283,7 +285,7 @@ def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
         apart = {axis: cell.axes[axis] for axis in axes if cell.axes.get(axis, SAME) != SAME}
         if not apart:
             continue
-        axis, told = next(iter(apart)), ", ".join(f"{axis}: {value}" for axis, value in apart.items())
+        axis, values = next(iter(apart)), ", ".join(f"{axis}: {value}" for axis, value in apart.items())
         server = definitions.server(role, cell.axes)
         system, cpu = definitions.server_machine(role, cell.axes)
         if server is None:
@@ -297,13 +299,13 @@ def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
             fault(
                 ("axes", axis),
                 f"{name} is part of the product's machine and can have none of its own",
-                expected=f"an exclude for {role}: {name}, {told}",
+                expected=f"an exclude for {role}: {name}, {values}",
             )
         elif _lacks(system, cpu):
             fault(
                 ("axes", axis),
                 f"{system.os} has no {cpu.architecture} release for a {role} on {cpu.cpu}",
-                expected=f"an exclude for os: {cell.axes['os']}, {told}",
+                expected=f"an exclude for os: {cell.axes['os']}, {values}",
             )
 
 
@@ -323,11 +325,11 @@ def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int],
             else:
                 never.append(dict(zip(some, indices, strict=True)))
     explained = []
-    for one in never[:EXPLAINED]:
-        because = [matrix.exclude[owner].because for owner in _behind(space, owners, one)]
+    for combination in never[:EXPLAINED]:
+        because = [matrix.exclude[owner].because for owner in _behind(space, owners, combination)]
         explained.append(
             Uncovered(
-                axes={names[axis]: matrix.axes[names[axis]][value] for axis, value in one.items()},
+                axes={names[axis]: matrix.axes[names[axis]][value] for axis, value in combination.items()},
                 because=tuple(dict.fromkeys(because)),
                 alone=len(because) == 1,
             )

@@ -89,11 +89,11 @@ def check_lock(definitions: Definitions, plan: Plan) -> None:
         return
     old = {frozenset(cell.items()) for cell in lock.cells}
     new = {frozenset(cell.axes.items()) for cell in plan.cells}
-    told = [f"+ {_told(cell)}" for cell in sorted(new - old, key=sorted)]
-    told += [f"- {_told(cell)}" for cell in sorted(old - new, key=sorted)]
-    what = "\n  ".join(told) if told else "the same cells, but the definitions behind them were changed"
+    changes = [f"+ {_text(cell)}" for cell in sorted(new - old, key=sorted)]
+    changes += [f"- {_text(cell)}" for cell in sorted(old - new, key=sorted)]
+    what = "\n  ".join(changes) if changes else "the same cells, but the definitions behind them were changed"
     raise UsageError(f"{path} is stale:\n  {what}", advice="if that is wanted: harness plan --lock")
 
 
-def _told(cell: frozenset[tuple[str, str]]) -> str:
+def _text(cell: frozenset[tuple[str, str]]) -> str:
     return ", ".join(f"{axis}={value}" for axis, value in sorted(cell))

@@ -22,26 +22,26 @@ def faults_of(matrix: Matrix, cells: Sequence[Axes]) -> list[str]:
 
 
 def _faults(matrix: Matrix, cells: Sequence[Axes]) -> Iterator[str]:
-    seen: set[frozenset[tuple[str, str]]] = set()
+    planned: set[frozenset[tuple[str, str]]] = set()
     included = {frozenset(cell.items()) for cell in matrix.include}
     for cell in cells:
         key = frozenset(cell.items())
-        if key in seen:
-            yield f"twice: {_told(cell)}"
-        seen.add(key)
+        if key in planned:
+            yield f"twice: {_text(cell)}"
+        planned.add(key)
         if key in included:
             continue
         if cell.keys() != matrix.axes.keys() or any(cell[axis] not in matrix.axes[axis] for axis in matrix.axes):
-            yield f"not a combination of the axes: {_told(cell)}"
+            yield f"not a combination of the axes: {_text(cell)}"
         elif any(_hits(rule, cell) for rule in matrix.exclude):
-            yield f"excluded, and planned: {_told(cell)}"
+            yield f"excluded, and planned: {_text(cell)}"
     for cell in matrix.include:
-        if frozenset(cell.items()) not in seen:
-            yield f"an include is missing: {_told(cell)}"
+        if frozenset(cell.items()) not in planned:
+            yield f"an include is missing: {_text(cell)}"
     for must in matrix.strategy.must:
         if not any(must.items() <= cell.items() for cell in cells):
-            yield f"a must is missing: {_told(must)}"
-    rules = [one for rule in matrix.exclude for one in _forbidden(rule, matrix.axes)]
+            yield f"a must is missing: {_text(must)}"
+    rules = [conjunction for rule in matrix.exclude for conjunction in _forbidden(rule, matrix.axes)]
     strength = min(matrix.strategy.strength_of(len(matrix.axes)), len(matrix.axes))
     for names in itertools.combinations(matrix.axes, strength):
         have = {tuple(cell.get(name) for name in names) for cell in cells}
@@ -49,10 +49,10 @@ def _faults(matrix: Matrix, cells: Sequence[Axes]) -> Iterator[str]:
             if values in have:
                 continue
             missing = dict(zip(names, values, strict=True))
-            told = _told(missing)
+            text = _text(missing)
             completed = completion({**matrix.axes, **{axis: [value] for axis, value in missing.items()}}, rules)
             if completed is not None:
-                yield f"not covered: {told}, for example in {_told(completed)}"
+                yield f"not covered: {text}, for example in {_text(completed)}"
 
 
 def _forbidden(rule: Exclude, axes: Mapping[str, Sequence[str]]) -> Iterator[dict[str, list[str]]]:
@@ -77,5 +77,5 @@ def _listed(values: object) -> list[str]:
     return [str(value) for value in values] if isinstance(values, list | tuple) else [str(values)]
 
 
-def _told(axes: Axes) -> str:
+def _text(axes: Axes) -> str:
     return ", ".join(f"{axis}={value}" for axis, value in axes.items())

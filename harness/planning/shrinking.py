@@ -43,9 +43,9 @@ class _Shrinking:
             self.bit.append([1 << (len(self.meaning) + value) for value in range(size)])
             self.meaning += [(axis, value) for value in range(size)]
         self.need = [[self._partners(axis, value) for value in range(size)] for axis, size in enumerate(space.sizes)]
-        for one in fixed:
-            together = sum(self.bit[axis][value] for axis, value in one.items())
-            for axis, value in one.items():
+        for combination in fixed:
+            together = sum(self.bit[axis][value] for axis, value in combination.items())
+            for axis, value in combination.items():
                 self.need[axis][value] &= ~together
 
     def _partners(self, axis: int, value: int) -> int:
@@ -53,11 +53,11 @@ class _Shrinking:
         if not self.space.choose(state, axis, value):
             return 0
         return sum(
-            self.bit[other][one]
+            self.bit[other][partner]
             for other, size in enumerate(self.space.sizes)
             if other != axis
-            for one in range(size)
-            if self.space.fits(state, other, one)
+            for partner in range(size)
+            if self.space.fits(state, other, partner)
         )
 
     def run(self, rows: list[list[int]], passes: int, bound: int) -> list[tuple[int, ...]]:
@@ -82,7 +82,7 @@ class _Shrinking:
             for axis, value in enumerate(row):
                 whole |= self.bit[axis][value]
             needed = {axis for axis, value in enumerate(row) if left[axis][value] & whole}
-            for must in [one for one in musts if all(row[axis] == value for axis, value in one.items())]:
+            for must in [choice for choice in musts if all(row[axis] == value for axis, value in choice.items())]:
                 musts.remove(must)
                 needed |= must.keys()
             if not needed:
@@ -115,7 +115,7 @@ class _Shrinking:
             own = self.bit[axis][value]
             while met:
                 lowest = met & -met
-                other, one = self.meaning[lowest.bit_length() - 1]
-                left[other][one] &= ~own
+                other, partner = self.meaning[lowest.bit_length() - 1]
+                left[other][partner] &= ~own
                 met ^= lowest
             held |= own

@@ -19,8 +19,8 @@ def completion(allowed: Mapping[str, Iterable[Value]], rules: Sequence[Forbidden
 
     Axes keep the order of ``allowed``; where there is a choice, earlier values are preferred.
     """
-    found = _search({axis: list(values) for axis, values in allowed.items()}, list(rules))
-    return {axis: values[0] for axis, values in found.items()} if found is not None else None
+    domains = _search({axis: list(values) for axis, values in allowed.items()}, list(rules))
+    return {axis: values[0] for axis, values in domains.items()} if domains is not None else None
 
 
 def _search(domains: dict[str, list[Value]], rules: list[Forbidden[Value]]) -> dict[str, list[Value]] | None:
@@ -35,9 +35,9 @@ def _search(domains: dict[str, list[Value]], rules: list[Forbidden[Value]]) -> d
         key=lambda axis: (len(domains[axis]), -sum(axis in rule for rule in left), axis),
     )
     for value in domains[axis]:
-        found = _search({**domains, axis: [value]}, left)
-        if found is not None:
-            return found
+        solution = _search({**domains, axis: [value]}, left)
+        if solution is not None:
+            return solution
     return None
 
 

@@ -99,7 +99,7 @@ class _Search:
         ]
         self._about = [[rule for rule in self._rules if place in rule] for place in range(len(axes))]
         self._known: dict[tuple[int, ...], tuple[int, ...]] = {}
-        self._found: list[tuple[int, ...]] = []
+        self._solutions: list[tuple[int, ...]] = []
         whole = tuple((1 << sizes[axis]) - 1 for axis in axes)
         self.excluded = [
             _count([allowed & rule.get(place, allowed) for place, allowed in enumerate(whole)], self._rules[:number])
@@ -127,14 +127,14 @@ class _Search:
         settled = self._settled(wanted, (place,))
         if not settled:
             return ()
-        for number, one in enumerate(self._found):
-            if all(map(operator.and_, one, settled)):
-                self._found.insert(0, self._found.pop(number))
+        for number, solution in enumerate(self._solutions):
+            if all(map(operator.and_, solution, settled)):
+                self._solutions.insert(0, self._solutions.pop(number))
                 return settled
-        one = self._any(settled)
-        if one:
-            self._found = [one, *self._found[: KEPT - 1]]
-        return settled if one else ()
+        solution = self._any(settled)
+        if solution:
+            self._solutions = [solution, *self._solutions[: KEPT - 1]]
+        return settled if solution else ()
 
     def _settled(self, state: Sequence[int], changed: Iterable[int]) -> tuple[int, ...]:
         """Without the values that a rule leaves no choice about; empty where nothing is left."""
@@ -166,9 +166,9 @@ class _Search:
         place = max(rule, key=lambda place: (state[place] & ~rule[place]).bit_count())
         for part in (state[place] & ~rule[place], state[place] & rule[place]):  # first what escapes the rule
             settled = self._settled((*state[:place], part, *state[place + 1 :]), (place,)) if part else ()
-            found = self._any(settled) if settled else ()
-            if found:
-                return found
+            solution = self._any(settled) if settled else ()
+            if solution:
+                return solution
         return ()
 
 
@@ -240,14 +240,14 @@ class Space:
         components: list[_Component] = []
         excluded = [0] * len(self.rules)
         total = math.prod(self.sizes)
-        for one in roots:
-            axes = [axis for axis in range(len(self.sizes)) if root(axis) == one]
-            mine = [number for number, rule in enumerate(self.rules) if root(next(iter(rule))) == one]
+        for representative in roots:
+            axes = [axis for axis in range(len(self.sizes)) if root(axis) == representative]
+            numbers = [number for number, rule in enumerate(self.rules) if root(next(iter(rule))) == representative]
             size = math.prod(self.sizes[axis] for axis in axes)
             kind = _Bits if size <= BITS else _Search
-            component = kind(axes, self.sizes, [self.rules[number] for number in mine])
+            component = kind(axes, self.sizes, [self.rules[number] for number in numbers])
             components.append(component)
-            for number, count in zip(mine, component.excluded, strict=True):
+            for number, count in zip(numbers, component.excluded, strict=True):
                 excluded[number] = count * (total // size)
             # What later components exclude is counted only where this one leaves anything.
             total = total // size * component.count()

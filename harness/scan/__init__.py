@@ -80,40 +80,40 @@ class Scan:
         text = bytes(entry.data).decode(errors="replace")
         if (architecture := image_architecture(text)) is not None:
             self.walk.images.setdefault(entry.place.rpartition("!/")[0], set()).add(architecture)
-        one = packages.component_of(entry.place, text)
-        if one is not None:
-            self._component(one)
+        component = packages.component_of(entry.place, text)
+        if component is not None:
+            self._component(component)
         languages = texts.languages_of(entry.place, text)
         if languages:
             self.texts += self._text.read(entry.place, text, languages)
             self.sqls += self._sql.read(entry.place, text, languages)
 
-    def _component(self, one: Component) -> None:
-        self.walk.components.append(one)
+    def _component(self, component: Component) -> None:
+        self.walk.components.append(component)
 
     def _jar(self, entry: Entry) -> None:
         """A jar is a component by its name, until a pom.properties inside says more."""
         outer = entry.place.rpartition("!/")[0]
         if outer.endswith(".jar") and outer not in self._jars:
             self._jars.add(outer)
-            one = packages.jar_of(outer)
-            if one is not None:
-                self._component(one)
+            component = packages.jar_of(outer)
+            if component is not None:
+                self._component(component)
 
     def findings(self) -> list[Finding]:
         """Findings of all rules, the gravest first, then by file and place."""
         groups = Binaries(self.elves, self.walk)
-        every = [one for rule in self.rules for one in self._of(rule, groups)]
+        every = [item for rule in self.rules for item in self._of(rule, groups)]
         return sorted(every, key=lambda f: (SEVERITIES.index(f.severity), f.rule, f.file, f.line, f.place))
 
     def _of(self, rule: Rule, groups: Binaries) -> Iterator[Finding]:
         if rule.detect in binaries.DETECTORS:
             yield from binaries.DETECTORS[rule.detect](rule, groups, self.targets)
         elif rule.detect in ("text", "text-architecture"):
-            yield from texts.findings(rule, [one for one in self.texts if one.rule == rule.id], self.targets)
+            yield from texts.findings(rule, [fact for fact in self.texts if fact.rule == rule.id], self.targets)
         elif rule.detect == "sql":
-            mine = [one for one in self.sqls if one.rule == rule.id]
-            yield from sql.findings(rule, mine, self.targets, self._sql)
+            facts = [fact for fact in self.sqls if fact.rule == rule.id]
+            yield from sql.findings(rule, facts, self.targets, self._sql)
         elif rule.detect == "component":
             yield from packages.known_trouble(rule, self.components, self.targets)
         elif rule.detect == "format":
@@ -121,7 +121,7 @@ class Scan:
         else:
             places = {"unread": self.unread, "names": self.walk.names, "links": self.walk.links}[rule.detect]
             every = cpus(self.targets.cpus.values())
-            yield from (finding(rule, place, every, told) for place, told in places)
+            yield from (finding(rule, place, every, message) for place, message in places)
 
     @property
     def unread(self) -> list[tuple[str, str]]:
@@ -130,12 +130,14 @@ class Scan:
     @property
     def components(self) -> list[Component]:
         """Each once; what a package says of itself goes before what its file is called."""
-        found: dict[tuple[Any, ...], Component] = {}
-        for one in self.walk.components:
-            found[(one.kind, one.name, one.version, one.architecture, one.sha256)] = one
-        every = list(found.values())
+        unique: dict[tuple[Any, ...], Component] = {}
+        for component in self.walk.components:
+            unique[(component.kind, component.name, component.version, component.architecture, component.sha256)] = (
+                component
+            )
+        every = list(unique.values())
         if self.hashes:
-            every = [replace(one, sha256=one.sha256 or _digest(one.file)) for one in every]
+            every = [replace(component, sha256=component.sha256 or _digest(component.file)) for component in every]
         return every
 
     def result(self, started: float) -> ScanResult:

@@ -26,16 +26,16 @@ def architecture(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[F
     units = rule.parameters.get("units")
     others = set(rule.parameters.get("other_units", ()))
     optional = re.compile(rule.parameters.get("fallback", r"(?!)"), re.IGNORECASE)
-    told: set[str] = set()
+    reported: set[str] = set()
     for fact in binaries.facts:
-        if not fact.runs or fact.key in told:
+        if not fact.runs or fact.key in reported:
             continue
         if (units is not None and fact.unit_kind not in units) or fact.unit_kind in others:
             continue
         absent, partly = binaries.missing(fact, targets)
         concerned = partly if rule.parameters.get("partly") else absent
         if concerned:
-            told.add(fact.key)
+            reported.add(fact.key)
             eased = rule.severity == "blocker" and optional.search(fact.place)
             has = ", ".join(sorted(binaries.by_key[fact.key]))
             yield finding(
@@ -109,5 +109,5 @@ def truncated(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
     for fact in binaries.facts:
         if fact.truncated:
             concerned = [c for c in targets.cpus.values() if fact.missing or c.architecture == fact.machine]
-            told = fact.truncated if fact.missing else f"{fact.truncated} reaches beyond the end of the file"
-            yield finding(rule, fact.place, cpus(concerned), told, severity=None if fact.runs else "warning")
+            message = fact.truncated if fact.missing else f"{fact.truncated} reaches beyond the end of the file"
+            yield finding(rule, fact.place, cpus(concerned), message, severity=None if fact.runs else "warning")

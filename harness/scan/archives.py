@@ -164,7 +164,7 @@ def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str
                 walk.check_link(info.name if info.issym() else "", info.linkname, place, rooted=rooted)
                 links.add(posixpath.normpath(info.name))
                 continue
-            through = [one for one in _parents(info.name) if one in links]
+            through = [parent for parent in _parents(info.name) if parent in links]
             if through and not kind:
                 walk.links.append((place, f"{info.name} is written through the link {through[0]}"))
             if not info.isreg():
@@ -218,14 +218,14 @@ def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
     """deb(5): an ar(5) archive of debian-binary, control.tar.*, data.tar.*."""
     position = 8
     own = where
-    seen = set()
+    members = set()
     while position + 60 <= size:
         file.seek(position)
         header = file.read(60)
         name, length = header[:16].decode().strip().rstrip("/"), int(header[48:58])
         if header[58:60] != b"`\n" or position + 60 + length > size:
             raise Unreadable("the package is cut off")
-        seen.add(name.partition(".")[0])
+        members.add(name.partition(".")[0])
         part = _Part(file, length)
         if name.startswith(("control.tar", "data.tar")):
             plain = io.BufferedReader(_Counted(_decompressed(part), budget, length), CHUNK)
@@ -246,7 +246,7 @@ def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
             else:
                 yield from _tar_stream(walk, plain, own, budget, kind="deb")
         position += 60 + length + length % 2
-    if not {"control", "data"} <= seen:
+    if not {"control", "data"} <= members:
         raise Unreadable("the package is cut off")
 
 
@@ -297,12 +297,12 @@ def _rpm_header(file: IO[bytes], limit: int) -> dict[str, str]:
     index, store = file.read(16 * count), file.read(size)
     if len(store) != size:
         raise Unreadable("the package's header is damaged or cut off")
-    found = {}
+    tags = {}
     for at in range(0, 16 * count, 16):
         tag, kind, offset, _ = struct.unpack_from(">IIII", index, at)
         if tag in _RPM_TAGS and kind == 6 and offset < size:
-            found[_RPM_TAGS[tag]] = store[offset:].split(b"\0", 1)[0].decode(errors="replace")
-    return found
+            tags[_RPM_TAGS[tag]] = store[offset:].split(b"\0", 1)[0].decode(errors="replace")
+    return tags
 
 
 def _rpm(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:

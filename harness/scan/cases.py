@@ -9,12 +9,14 @@ from harness.model.finding import Finding, ScanResult
 from harness.model.results import Cause, Observation, Result, SkipReason
 
 #: Findings of a case that are told in its detail; the evidence holds all.
-TOLD = 25
+SHOWN = 25
 
 
 def concerning(result: ScanResult, axes: Mapping[str, str], architecture: str) -> list[Finding]:
     """The findings that matter to a cell."""
-    return [one for one in result.findings if any(target.holds(axes, architecture) for target in one.targets)]
+    return [
+        finding for finding in result.findings if any(target.holds(axes, architecture) for target in finding.targets)
+    ]
 
 
 def observations(
@@ -33,31 +35,38 @@ def observations(
     if result is None:
         return [
             Observation(
-                case=one.id,
+                case=case.id,
                 suite=suite,
                 result=Result.SKIP,
                 skip_reason=SkipReason.NOT_APPLICABLE,
                 detail="not-applicable: the product has no file that could be scanned",
             )
-            for one in cases
+            for case in cases
         ]
-    mine = concerning(result, axes, architecture)
+    relevant = concerning(result, axes, architecture)
     detectors = {rule.id: rule.detect for rule in result.rules}
     seconds = result.seconds / max(1, len(cases))
-    seen = []
+    results = []
     for case in cases:
-        found = [one for one in mine if one.rule == case.id]
-        against = [one for one in found if one.severity != "info" and (one.severity == "blocker" or not case.blocker)]
-        told = [f"{one.where}: {one.message}" for one in sorted(found, key=lambda one: one not in against)]
-        detail = "\n".join(told[:TOLD]) + (
-            f"\nand {len(told) - TOLD} more: see the evidence" if len(told) > TOLD else ""
+        findings = [finding for finding in relevant if finding.rule == case.id]
+        against = [
+            finding
+            for finding in findings
+            if finding.severity != "info" and (finding.severity == "blocker" or not case.blocker)
+        ]
+        lines = [
+            f"{finding.where}: {finding.message}"
+            for finding in sorted(findings, key=lambda finding: finding not in against)
+        ]
+        detail = "\n".join(lines[:SHOWN]) + (
+            f"\nand {len(lines) - SHOWN} more: see the evidence" if len(lines) > SHOWN else ""
         )
         kind, cause = Result.FAIL if against else Result.PASS, None
-        if detectors.get(case.id) == "unread" and found:
+        if detectors.get(case.id) == "unread" and findings:
             kind, cause = Result.ERROR, Cause.CONFIG
-        elif found and not against:
+        elif findings and not against:
             detail = f"noted, does not count against it:\n{detail}"
-        seen.append(
+        results.append(
             Observation(
                 case=case.id,
                 suite=suite,
@@ -65,24 +74,24 @@ def observations(
                 cause=cause,
                 seconds=seconds,
                 detail=detail,
-                evidence=evidence if found else (),
+                evidence=evidence if findings else (),
             )
         )
-    return seen
+    return results
 
 
-def accepts(waiver: Waiver, one: Finding, axes: Mapping[str, str] | None = None) -> bool:
+def accepts(waiver: Waiver, finding: Finding, axes: Mapping[str, str] | None = None) -> bool:
     """Whether a waiver speaks of a finding on a cell; without ``axes``, of all targets that the finding is about."""
-    if waiver.case not in (one.rule, "*"):
+    if waiver.case not in (finding.rule, "*"):
         return False
-    if not waiver.accepts_file(one.file):
+    if not waiver.accepts_file(finding.file):
         return False
     if axes is not None:
         return all(axes.get(axis) == value for axis, value in waiver.when.items())
     return (
         all(
             any(target.kind == axis and target.name == value for axis, value in waiver.when.items())
-            for target in one.targets
+            for target in finding.targets
         )
         if waiver.when
         else True
@@ -93,16 +102,16 @@ def split(findings: Iterable[Finding], waivers: Sequence[Waiver]) -> tuple[list[
     """Findings that stand, and those that a waiver accepts; the waivers are those that hold today."""
     stand: list[Finding] = []
     waived: list[tuple[Finding, Waiver]] = []
-    for one in findings:
-        waiver = next((w for w in waivers if accepts(w, one)), None)
+    for finding in findings:
+        waiver = next((w for w in waivers if accepts(w, finding)), None)
         if waiver is None:
-            stand.append(one)
+            stand.append(finding)
         else:
-            waived.append((one, waiver))
+            waived.append((finding, waiver))
     return stand, waived
 
 
 def covers(waiver: Waiver, findings: Iterable[Finding], case: str, axes: Mapping[str, str]) -> bool:
     """Whether a waiver that names files accepts every finding of a case on a cell that counts against it."""
-    mine = [one for one in findings if one.rule == case and one.severity == "blocker"]
-    return bool(mine) and all(accepts(waiver, one, axes) for one in mine)
+    blockers = [finding for finding in findings if finding.rule == case and finding.severity == "blocker"]
+    return bool(blockers) and all(accepts(waiver, finding, axes) for finding in blockers)

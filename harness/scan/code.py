@@ -48,7 +48,7 @@ _EVEX = re.compile(
     rb"\x62["
     + b"".join(re.escape(bytes([high << 4 | low])) for high in range(16) for low in (1, 2, 3, 5, 6))
     + rb"]["
-    + b"".join(re.escape(bytes([one])) for one in range(256) if one & 4)
+    + b"".join(re.escape(bytes([byte])) for byte in range(256) if byte & 4)
     + rb"]",
     re.DOTALL,
 )
@@ -111,7 +111,7 @@ def asks(elf: Elf, data: Buffer) -> bool:
     if any(name in elf.symbols for name in names):
         return True
     if elf.machine == "x86_64":  # cpuid
-        return any(data.find(b"\x0f\xa2", one.offset, one.offset + one.size) >= 0 for one in elf.code)
+        return any(data.find(b"\x0f\xa2", section.offset, section.offset + section.size) >= 0 for section in elf.code)
     return False
 
 
@@ -159,13 +159,13 @@ def _hits(data: Buffer, section: Section, masks: tuple[tuple[int, int], ...]) ->
             for lane in range(4):
                 m, v = mask >> 8 * lane & 255, value >> 8 * lane & 255
                 if m:
-                    ones = int.from_bytes(lanes[lane].translate(_table(m, v)), "little")
-                    agree = ones if agree is None else agree & ones
-            found = (agree or 0).to_bytes(count, "little")
-            at = found.find(1)
+                    matches = int.from_bytes(lanes[lane].translate(_table(m, v)), "little")
+                    agree = matches if agree is None else agree & matches
+            flags = (agree or 0).to_bytes(count, "little")
+            at = flags.find(1)
             while at >= 0:
                 yield window + 4 * at
-                at = found.find(1, at + 1)
+                at = flags.find(1, at + 1)
 
 
 def _place(section: Section, at: int) -> str:

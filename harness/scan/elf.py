@@ -289,11 +289,11 @@ class _Reader:
         table, stop = 0, 0
         if names < len(every):
             table, stop = every[names][4], min(every[names][4] + every[names][5], self.size)
-        found: list[str] = []
+        labels: list[str] = []
         code: list[Section] = []
         for index, kind, flags, address, offset, size, _, _, _, width in every:
             name = self._word(table, stop, index)
-            found.append(name)
+            labels.append(name)
             inside = kind != _SHT_NOBITS and offset + size <= self.size
             if flags & 4 and inside and size:
                 code.append(Section(name, offset, size, address))
@@ -303,10 +303,10 @@ class _Reader:
                 elf.ifunc = elf.ifunc or self.has_ifunc(offset, size, width)
             elif kind == _SHT_RELA and flags & 2 and inside and self.bits == 64:
                 elf.resolvers += tuple(self.resolvers(offset, size))
-        elf.sections = frozenset(found)
+        elf.sections = frozenset(labels)
         elf.code = code if code or not elf.runs else elf.code
-        text = [every[i] for i, name in enumerate(found) if name == ".text"]
-        elf.debug = bool(text) and all(one[1] == _SHT_NOBITS for one in text) and elf.kind != "object"
+        text = [every[i] for i, name in enumerate(labels) if name == ".text"]
+        elf.debug = bool(text) and all(header[1] == _SHT_NOBITS for header in text) and elf.kind != "object"
         elf.kernel_module = ".modinfo" in elf.sections and elf.kind == "object"
 
     def resolvers(self, offset: int, size: int) -> Iterator[int]:
@@ -325,9 +325,9 @@ class _Reader:
 
 def highest(versions: set[str], prefix: str) -> tuple[int, ...]:
     """The highest version that begins with ``prefix``: ``GLIBC_2.34`` -> (2, 34); empty where there is none."""
-    found: Iterator[tuple[int, ...]] = (
-        tuple(int(part) for part in one[len(prefix) :].split("."))
-        for one in versions
-        if one.startswith(prefix) and one[len(prefix) :].replace(".", "").isdigit()
+    numbers: Iterator[tuple[int, ...]] = (
+        tuple(int(part) for part in version[len(prefix) :].split("."))
+        for version in versions
+        if version.startswith(prefix) and version[len(prefix) :].replace(".", "").isdigit()
     )
-    return max(found, default=())
+    return max(numbers, default=())

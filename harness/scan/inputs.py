@@ -51,8 +51,8 @@ class Scans:
 
     def get(self, key: tuple[object, ...], make: Callable[[], ScanResult | None]) -> ScanResult | None:
         with self._lock:
-            mine = self._locks.setdefault(key, threading.Lock())
-        with mine:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
             if key not in self._results:
                 self._results[key] = make()
             return self._results[key]

@@ -67,11 +67,16 @@ def extension(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Find
             chosen = use.dispatched or _CHOSEN.search(fact.place) or _NAMED.search(fact.place.rpartition("/")[2])
             name = fact.place.rpartition("/")[2]
             loaded = not fact.program and not {fact.soname, name} & binaries.linked
-            told = f"uses {use.extension}: {use.instruction}"
+            message = f"uses {use.extension}: {use.instruction}"
             if chosen:
-                told += "; the file asks what the CPU has, or is chosen by it"
+                message += "; the file asks what the CPU has, or is chosen by it"
             elif loaded:
-                told += "; nothing here is linked with it, so it may be loaded only where the CPU has them"
+                message += "; nothing here is linked with it, so it may be loaded only where the CPU has them"
             yield finding(
-                rule, fact.place, cpus(lacking), told, place=use.place, severity="warning" if chosen or loaded else None
+                rule,
+                fact.place,
+                cpus(lacking),
+                message,
+                place=use.place,
+                severity="warning" if chosen or loaded else None,
             )

@@ -26,11 +26,11 @@ def symbol_version(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator
         if concerned:
             brought = (fact.unit, fact.machine) in own
             wanted = prefix + ".".join(map(str, needs))
-            has = ", ".join(f"{one.name} has {version}" for one, version in sorted(concerned.items()))
-            told = f"needs {wanted}; {has}" + (
+            has = ", ".join(f"{concern.name} has {version}" for concern, version in sorted(concerned.items()))
+            message = f"needs {wanted}; {has}" + (
                 f"; the package brings its own {rule.parameters['library']}" if brought else ""
             )
-            yield finding(rule, fact.place, concerned, told, place=wanted, severity="info" if brought else None)
+            yield finding(rule, fact.place, concerned, message, place=wanted, severity="info" if brought else None)
 
 
 def loongarch_world(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
@@ -40,9 +40,9 @@ def loongarch_world(rule: Rule, binaries: Binaries, targets: Targets) -> Iterato
             continue
         there = binaries.worlds[fact.key]
         concerned = [
-            Concern("os", one.os, "loongarch64")
-            for one in targets.systems_on("loongarch64")
-            if one.loongarch_world is not None and one.loongarch_world not in there
+            Concern("os", system.os, "loongarch64")
+            for system in targets.systems_on("loongarch64")
+            if system.loongarch_world is not None and system.loongarch_world not in there
         ]
         if concerned:
             yield finding(rule, fact.place, concerned, f"built for the {fact.world} world of LoongArch")
@@ -54,33 +54,33 @@ def page_alignment(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator
         if not fact.runs or not fact.alignment:
             continue
         concerned = {
-            Concern("os", one.os, fact.machine): one.page_size[fact.machine]
-            for one in targets.systems_on(fact.machine)
-            if one.page_size.get(fact.machine, 0) > fact.alignment
+            Concern("os", system.os, fact.machine): system.page_size[fact.machine]
+            for system in targets.systems_on(fact.machine)
+            if system.page_size.get(fact.machine, 0) > fact.alignment
         }
         if concerned:
             pages = ", ".join(f"{size >> 10} KiB" for size in sorted(set(concerned.values())))
-            told = f"segments are aligned to {fact.alignment >> 10} KiB; pages are of {pages}"
-            yield finding(rule, fact.place, concerned, told, place="program headers")
+            message = f"segments are aligned to {fact.alignment >> 10} KiB; pages are of {pages}"
+            yield finding(rule, fact.place, concerned, message, place="program headers")
 
 
 def marker(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
     """Libraries that are linked in and fix a page size when they are built; on systems with larger pages than 4 KiB."""
     below = rule.parameters.get("below")
     for fact in binaries.facts:
-        found = fact.markers.get(rule.id)
-        if not found:
+        excerpt = fact.markers.get(rule.id)
+        if not excerpt:
             continue
-        number = re.search(r"\d+(?:\.\d+)*", found)
+        number = re.search(r"\d+(?:\.\d+)*", excerpt)
         if below is not None and (number is None or _numbers(number[0]) >= _numbers(str(below))):
             continue
         concerned = [
-            Concern("os", one.os, fact.machine)
-            for one in targets.systems_on(fact.machine)
-            if one.page_size.get(fact.machine, 4096) > 4096
+            Concern("os", system.os, fact.machine)
+            for system in targets.systems_on(fact.machine)
+            if system.page_size.get(fact.machine, 4096) > 4096
         ]
         if concerned:
-            yield finding(rule, fact.place, concerned, f"contains {found!r}")
+            yield finding(rule, fact.place, concerned, f"contains {excerpt!r}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

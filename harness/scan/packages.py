@@ -46,45 +46,45 @@ def component_of(place: str, text: str) -> Component | None:
 
 def jar_of(place: str) -> Component | None:
     """The library that a jar is by its name."""
-    found = _JAR.match(posixpath.basename(place))
-    if found is None:
+    match = _JAR.match(posixpath.basename(place))
+    if match is None:
         return None
-    return Component(kind="maven", name=found["name"], version=found["version"], file=place)
+    return Component(kind="maven", name=match["name"], version=match["version"], file=place)
 
 
 def older(version: str, than: str) -> bool:
     """Whether the numbers of a version are below those of another; an unknown version is not."""
-    one, other = ([int(part) for part in re.findall(r"\d+", text)[:4]] for text in (version, than))
-    return bool(one) and one < other
+    numbers, limit = ([int(part) for part in re.findall(r"\d+", text)[:4]] for text in (version, than))
+    return bool(numbers) and numbers < limit
 
 
 def known_trouble(rule: Rule, components: Iterable[Component], targets: Targets) -> Iterator[Finding]:
     """Components of the rule's table. A package that names one architecture is not held against others here."""
-    for one in components:
+    for component in components:
         for entry in rule.parameters["packages"]:
-            if one.kind not in entry["kinds"] or not re.fullmatch(entry["name"], one.name):
+            if component.kind not in entry["kinds"] or not re.fullmatch(entry["name"], component.name):
                 continue
-            if "below" in entry and not older(one.version, str(entry["below"])):
+            if "below" in entry and not older(component.version, str(entry["below"])):
                 continue
             concerned = [
                 Concern("cpu", cpu.cpu) for cpu in targets.cpus.values() if cpu.architecture in entry["architectures"]
             ]
             if concerned:
-                told = f"{one.name} {one.version}: {entry['told']}"
-                yield finding(rule, one.file, concerned, told)
+                message = f"{component.name} {component.version}: {entry['told']}"
+                yield finding(rule, component.file, concerned, message)
 
 
 def formats(rule: Rule, components: Iterable[Component], targets: Targets) -> Iterator[Finding]:
     """Packages of one family only, for systems of the other."""
     every = list(components)
-    kinds = {(one.name, one.kind) for one in every}
+    kinds = {(component.name, component.kind) for component in every}
     pairs = {"deb": ("rpm", "rpm"), "rpm": ("deb", "debian")}
-    for one in every:
-        if one.kind not in pairs or not one.file.endswith((".deb", ".rpm")):
+    for component in every:
+        if component.kind not in pairs or not component.file.endswith((".deb", ".rpm")):
             continue
-        other, family = pairs[one.kind]
-        if any(kind == other for name, kind in kinds if name == one.name):
+        other, family = pairs[component.kind]
+        if any(kind == other for name, kind in kinds if name == component.name):
             continue
         concerned = [Concern("os", system.os) for system in targets.systems.values() if system.family == family]
         if concerned:
-            yield finding(rule, one.file, concerned, f"{one.name} is there as {one.kind} only")
+            yield finding(rule, component.file, concerned, f"{component.name} is there as {component.kind} only")

@@ -93,7 +93,7 @@ class Reader:
             yield from self._read(place, sql, text.count("\n", 0, match.start("sql")), "", "")
 
     def _read(self, place: str, text: str, offset: int, word: str, family: str) -> Iterator[SqlFact]:
-        told: dict[str, int] = {}
+        counts: dict[str, int] = {}
         lines: set[tuple[str, int]] = set()
         try:
             every = list(statements(text, DIALECTS.get(family, "")))
@@ -106,8 +106,8 @@ class Reader:
                     if (rule.id, line) in lines:
                         continue
                     lines.add((rule.id, line))
-                    told[rule.id] = told.get(rule.id, 0) + 1
-                    if told[rule.id] > MAX_PER_FILE:
+                    counts[rule.id] = counts.get(rule.id, 0) + 1
+                    if counts[rule.id] > MAX_PER_FILE:
                         break
                     yield SqlFact(
                         rule=rule.id, place=place, line=offset + line, excerpt=excerpt, word=word, family=family
@@ -132,10 +132,10 @@ def statements(text: str, dialect: str = "") -> Iterator[Statement]:
     guess = dialect or dialect_of(text)
     tokens: list[Any] | None = None
     trouble = ""
-    for one in dict.fromkeys((guess, "mysql", "postgres", "oracle", "")):
+    for candidate in dict.fromkeys((guess, "mysql", "postgres", "oracle", "")):
         try:
-            tokens = list(Dialect.get_or_raise(one).tokenize(text))
-            guess = one
+            tokens = list(Dialect.get_or_raise(candidate).tokenize(text))
+            guess = candidate
             break
         except (SqlglotError, ValueError) as error:
             trouble = trouble or str(error).splitlines()[0]
@@ -161,11 +161,11 @@ class _Matcher:
     """What a rule looks for: sequences of ``words``, a ``quote``, names of ``columns``, ``types`` of columns."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
-        self.words = [one.upper().split() for one in parameters.get("words", [])]
-        self.first = {one[0] for one in self.words}
+        self.words = [sequence.upper().split() for sequence in parameters.get("words", [])]
+        self.first = {sequence[0] for sequence in self.words}
         self.quote = parameters.get("quote", "")
-        self.reserved = {one.upper() for one in parameters.get("columns", [])}
-        self.types = {one.upper() for one in parameters.get("types", [])}
+        self.reserved = {name.upper() for name in parameters.get("columns", [])}
+        self.types = {name.upper() for name in parameters.get("types", [])}
         self.within = parameters.get("within", "").upper()
 
     def find(self, statement: Statement) -> Iterator[tuple[int, str]]:
@@ -215,14 +215,14 @@ def columns(statement: Statement) -> list[tuple[str, bool, str, int]]:
     tree = _parsed(statement.text, statement.dialect)
     if tree is None or isinstance(tree, exp.Command):
         return list(_plain_columns(statement))
-    found = []
+    rows = []
     lines = {token.text.upper(): token.line for token in reversed(statement.tokens)}
-    for one in tree.find_all(exp.ColumnDef):
-        kind = one.args.get("kind")
+    for column in tree.find_all(exp.ColumnDef):
+        kind = column.args.get("kind")
         written = kind.sql(dialect=statement.dialect or None) if kind is not None else ""
-        line = lines.get(one.name.upper(), statement.line)
-        found.append((one.name, bool(getattr(one.this, "quoted", False)), written, line))
-    return found
+        line = lines.get(column.name.upper(), statement.line)
+        rows.append((column.name, bool(getattr(column.this, "quoted", False)), written, line))
+    return rows
 
 
 #: What begins a part of a CREATE TABLE that is no column.
@@ -290,9 +290,10 @@ def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, reader: Rea
     """Of a rule about SQL, for the databases that a file is, or may be, for."""
     for fact in facts:
         concerned = [
-            Concern("database", one.database)
-            for one in targets.databases.values()
-            if (one.sql in rule.concerns.sql or one.database in rule.concerns.databases) and _meant(fact, one, reader)
+            Concern("database", database.database)
+            for database in targets.databases.values()
+            if (database.sql in rule.concerns.sql or database.database in rule.concerns.databases)
+            and _meant(fact, database, reader)
         ]
         if concerned:
             yield finding(rule, fact.place, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)

@@ -80,17 +80,19 @@ class TextFact:
 
 @functools.lru_cache(maxsize=65536)
 def _languages(name: str) -> tuple[str, ...]:
-    return tuple(one for one, globs in LANGUAGES.items() if any(fnmatch.fnmatchcase(name, g) for g in globs.split()))
+    return tuple(
+        language for language, globs in LANGUAGES.items() if any(fnmatch.fnmatchcase(name, g) for g in globs.split())
+    )
 
 
 def languages_of(place: str, text: str) -> tuple[str, ...]:
     """Languages of a file, by its name, else by its first line."""
-    found = _languages(posixpath.basename(place))
-    if not found and text.startswith("#!"):
+    languages = _languages(posixpath.basename(place))
+    if not languages and text.startswith("#!"):
         words = text.splitlines()[0][2:].replace("/env ", "/").split()
         program = posixpath.basename(words[0]) if words else ""
-        found = tuple(filter(None, (_SHEBANGS.get(program),)))
-    return found
+        languages = tuple(filter(None, (_SHEBANGS.get(program),)))
+    return languages
 
 
 class Reader:
@@ -101,7 +103,7 @@ class Reader:
             (
                 rule,
                 frozenset(rule.parameters["languages"]),
-                re.compile("|".join(f"(?:{one})" for one in rule.parameters["patterns"]), re.MULTILINE),
+                re.compile("|".join(f"(?:{expression})" for expression in rule.parameters["patterns"]), re.MULTILINE),
                 re.compile(rule.parameters.get("unless", r"(?!)")),
             )
             for rule in rules
@@ -113,17 +115,17 @@ class Reader:
         named: frozenset[str] | None = None
         starts: list[int] | None = None
         for rule, wanted, pattern, unless in self.rules:
-            mine = [one for one in languages if one in wanted]
-            if not mine:
+            applicable = [language for language in languages if language in wanted]
+            if not applicable:
                 continue
-            told = 0
+            count = 0
             for match in pattern.finditer(text):
                 if starts is None:
                     starts = _starts(text)
                 line = _line(starts, match.start())
                 end = text.find("\n", match.start())
                 whole = text[starts[line - 1] : end if end >= 0 else None]
-                comment = _COMMENT.get(mine[0])
+                comment = _COMMENT.get(applicable[0])
                 if len(whole) > LONG_LINE or (comment is not None and comment.match(whole)) or unless.search(whole):
                     continue
                 if guards is None:
@@ -138,8 +140,8 @@ class Reader:
                     guarded=bool(guards) and guards[line - 1],
                     named=named,
                 )
-                told += 1
-                if told >= MAX_PER_FILE:
+                count += 1
+                if count >= MAX_PER_FILE:
                     break
 
 
@@ -173,7 +175,9 @@ def concerned(rule: Rule, targets: Targets) -> list[Concern]:
     """CPU classes, or systems, that a rule says it is about."""
     about = rule.concerns
     if about.package_families:
-        return [Concern("os", one.os) for one in targets.systems.values() if one.family in about.package_families]
+        return [
+            Concern("os", system.os) for system in targets.systems.values() if system.family in about.package_families
+        ]
     return cpus(
         cpu
         for cpu in targets.cpus.values()
@@ -186,12 +190,12 @@ def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets) -> Iterato
     """Of a rule about texts. A file that names an architecture has thought of it."""
     general = concerned(rule, targets)
     for fact in facts:
-        mine = general
+        concerns = general
         if rule.detect == "text-architecture":
             named = {Concern("cpu", name) for name, cpu in targets.cpus.items() if cpu.architecture in fact.named}
-            mine = [one for one in general if one not in named]
-        if not mine:
+            concerns = [concern for concern in general if concern not in named]
+        if not concerns:
             continue
         severity: Severity | None = "info" if fact.guarded else None
-        told = fact.excerpt + (" (inside a condition about the architecture)" if fact.guarded else "")
-        yield finding(rule, fact.place, mine, told, place=f"line {fact.line}", line=fact.line, severity=severity)
+        message = fact.excerpt + (" (inside a condition about the architecture)" if fact.guarded else "")
+        yield finding(rule, fact.place, concerns, message, place=f"line {fact.line}", line=fact.line, severity=severity)

@@ -123,5 +123,5 @@ def architectures_named(text: str) -> set[str]:
 
 def sql_named(place: str) -> tuple[str, str]:
     """Word and family of the database that a file is for by its name or folder; empty where no word tells."""
-    found = _SQL.findall(place.lower())
-    return (found[-1], SQL_WORDS[found[-1]]) if found else ("", "")
+    words = _SQL.findall(place.lower())
+    return (words[-1], SQL_WORDS[words[-1]]) if words else ("", "")

@@ -80,7 +80,7 @@ class Walk:
             yield from self._top(path, name, name)
             return
         for folder, folders, names in os.walk(path):
-            folders[:] = sorted(one for one in folders if one not in (".git", ".hg", ".svn"))
+            folders[:] = sorted(folder_name for folder_name in folders if folder_name not in (".git", ".hg", ".svn"))
             for file in sorted(names):
                 inner = Path(folder, file)
                 yield from self._top(inner, str(Path(name, inner.relative_to(path))), name)
@@ -187,10 +187,10 @@ class Walk:
         if posixpath.normpath(posixpath.join(posixpath.dirname(name.lstrip("./")), target)).startswith(".."):
             self.links.append((place, f"{name} → {target}"))
 
-    def component(self, one: Component, where: Where) -> None:
-        self.components.append(one)
-        if one.architecture:
-            self.labels.append((where.unit, where.place, one.architecture))
+    def component(self, component: Component, where: Where) -> None:
+        self.components.append(component)
+        if component.architecture:
+            self.labels.append((where.unit, where.place, component.architecture))
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,11 @@ def _at(elf: Elf, address: int) -> int | None:
 
 def _walk(elf: Elf, data: Buffer, entry: int, follow: Callable[[int], bool]) -> Iterator[tuple[int, int]]:
     """Address and word of each instruction that branches reach from ``entry``, where ``follow`` lets them."""
-    todo, seen = [entry], set[int]()
+    todo, visited = [entry], set[int]()
     while todo:
         address = todo.pop()
-        while address not in seen and follow(address) and (at := _at(elf, address)) is not None:
-            seen.add(address)
+        while address not in visited and follow(address) and (at := _at(elf, address)) is not None:
+            visited.add(address)
             word = int.from_bytes(data[at : at + 4], "little")
             yield address, word
             if word & 0xFC000000 == 0x14000000:  # B
