@@ -51,7 +51,7 @@ def help_text() -> str:
     """What ``harness --help`` prints."""
     width = max(map(len, COMMANDS)) + 2
     about = "".join(f"  {line}".rstrip() + "\n" for line in ABOUT.splitlines())
-    commands = "".join(f"  {name:{width}}{told}\n" for name, (_, told) in COMMANDS.items())
+    commands = "".join(f"  {name:{width}}{summary}\n" for name, (_, summary) in COMMANDS.items())
     return (
         f"Usage: harness [OPTIONS] COMMAND [ARGS]...\n\n{about}\nOptions:\n"
         f"  --version   Show the version and exit.\n  -h, --help  Show this message and exit.\n\n"

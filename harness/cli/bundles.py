@@ -46,17 +46,17 @@ def replay_command(
     place = Workspace(workspace)
     with progress() as shown:
         options = RunOptions(mirror=mirror, jobs=jobs, hosts=inventory_path(hosts))
-        done = campaigns.replay(bundle.resolve(), place, options, shown)
-    same = done.difference.same_verdicts
+        outcome = campaigns.replay(bundle.resolve(), place, options, shown)
+    same = outcome.difference.same_verdicts
     if form == "json":
         print_json(
             {
-                **done.finished.summary(),
+                **outcome.finished.summary(),
                 "same_verdicts": same,
-                "changes": [vars(change) for change in done.difference.changes],
+                "changes": [vars(change) for change in outcome.difference.changes],
             }
         )
     else:
-        print_difference(done.difference, Console(highlight=False, soft_wrap=True))
+        print_difference(outcome.difference, Console(highlight=False, soft_wrap=True))
     click.echo(f"replay 重放: {'结论一致 the same verdicts' if same else '结论不同 other verdicts'}", err=True)
-    ctx.exit(130 if done.finished.interrupted else 0 if same else 1)
+    ctx.exit(130 if outcome.finished.interrupted else 0 if same else 1)

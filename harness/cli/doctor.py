@@ -45,8 +45,8 @@ def _engine() -> Check:
         engine = Engine()
     except HarnessError as error:
         return Check(name="Docker engine", ok=False, found=error.message, advice=error.advice)
-    found = f"{engine.version.get('Version')}, {engine.cpus} CPUs, {engine.memory / 2**30:.0f} GiB"
-    return Check(name="Docker engine", ok=True, found=found)
+    description = f"{engine.version.get('Version')}, {engine.cpus} CPUs, {engine.memory / 2**30:.0f} GiB"
+    return Check(name="Docker engine", ok=True, found=description)
 
 
 def _emulation(architecture: str) -> Check:
@@ -68,9 +68,9 @@ def _machines(architecture: str) -> Check:
 
 
 def _mmdebstrap() -> Check:
-    found = shutil.which("mmdebstrap")
+    program = shutil.which("mmdebstrap")
     return Check(
-        name="mmdebstrap", ok=found is not None, found=found or "not found", advice="install it with: make setup"
+        name="mmdebstrap", ok=program is not None, found=program or "not found", advice="install it with: make setup"
     )
 
 

@@ -80,11 +80,11 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:
-        told = InfrastructureError(
+        failure = InfrastructureError(
             f"{error.strerror or error}: {error.filename or 'no file named'}",
             advice="check the disk and its permissions",
         )
-        click.echo(f"harness: {told}", err=True)
+        click.echo(f"harness: {failure}", err=True)
         sys.exit(3)
     except Exception as error:  # noqa: BLE001  # the edge: everything else is a fault of the harness
         place = Path(f"harness-crash-{os.getpid()}.log")

@@ -56,13 +56,13 @@ def list_hosts(path: Path, form: str) -> None:
     inventory = inventory_of(path)
     shown: list[dict[str, Any]] = [
         {
-            "host": one.host,
-            "address": LOCAL if one.connection == "local" else f"{one.user}@{one.address}:{one.port}",
-            "jump": one.jump,
-            "labels": one.labels,
-            "key_known": None if one.connection == "local" else inventory.is_known(one),
+            "host": host.host,
+            "address": LOCAL if host.connection == "local" else f"{host.user}@{host.address}:{host.port}",
+            "jump": host.jump,
+            "labels": host.labels,
+            "key_known": None if host.connection == "local" else inventory.is_known(host),
         }
-        for one in inventory.hosts.hosts
+        for host in inventory.hosts.hosts
     ]
     if form == "json":
         print_json({"hosts": shown})
@@ -70,10 +70,10 @@ def list_hosts(path: Path, form: str) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("host", "address", "by way of", "labels", "key 密钥"):
         table.add_column(title, overflow="fold")
-    for one, row in zip(inventory.hosts.hosts, shown, strict=True):
+    for host, row in zip(inventory.hosts.hosts, shown, strict=True):
         known = KEY_WORDS[row["key_known"]]
-        labels = ", ".join(f"{key}={value}" for key, value in one.labels.items())
-        table.add_row(one.host, str(row["address"]), one.jump or "-", escape(labels), known)
+        labels = ", ".join(f"{key}={value}" for key, value in host.labels.items())
+        table.add_row(host.host, str(row["address"]), host.jump or "-", escape(labels), known)
     Console(highlight=False).print(table)
 
 
@@ -156,7 +156,7 @@ def check_hosts(ctx: click.Context, names: tuple[str, ...], path: Path, form: st
     Exit codes: 0 every host is up, idle and what its labels say; 3 not.
     """
     inventory = inventory_of(path)
-    wanted = [inventory.host(name).host for name in names] or [one.host for one in inventory.hosts.hosts]
+    wanted = [inventory.host(name).host for name in names] or [host.host for host in inventory.hosts.hosts]
     with ThreadPoolExecutor(min(AT_ONCE, len(wanted))) as pool:
         reports = list(pool.map(lambda name: look_at(inventory, name, catalogue_here()), wanted))
     good = all(report.good for report in reports)

@@ -68,8 +68,8 @@ def keys_command() -> None:
 def keys_new(name: str, algorithm: Algorithm, folder: Path | None, passphrase: str) -> None:
     """Make the key NAME: NAME.pem stays here, NAME.pub.pem is for those who verify."""
     store = KeyStore(folder or standard_folder())
-    made = store.make(name, algorithm, read_passphrase(passphrase))
-    click.echo(f"made: {made.name} ({made.algorithm}), key id {made.keyid}", err=True)
+    key = store.make(name, algorithm, read_passphrase(passphrase))
+    click.echo(f"made: {key.name} ({key.algorithm}), key id {key.keyid}", err=True)
     click.echo(
         f"self-made 自建密钥: nobody vouches for it; hand out {store.folder / f'{name}.pub.pem'} "
         "by a way that is trusted",
@@ -85,7 +85,7 @@ def keys_list(folder: Path | None, form: str) -> None:
     store = KeyStore(folder or standard_folder())
     every = store.public()
     if form == "json":
-        told = [
+        rows = [
             {
                 "name": k.name,
                 "algorithm": k.algorithm,
@@ -95,7 +95,7 @@ def keys_list(folder: Path | None, form: str) -> None:
             }
             for k in every
         ]
-        print_json({"keys": told})
+        print_json({"keys": rows})
         return
     for key in every:
         marks = [
@@ -130,8 +130,8 @@ def keys_show(name: str, folder: Path | None, form: str) -> None:
         return
     click.echo(f"{key.name}  {key.algorithm}  {key.keyid}")
     click.echo(f"private half 私钥: {store.state(name)}")
-    for one in subjects:
-        click.echo(f"certificate 证书: {one['subject']} ({one['from']} - {one['to']})")
+    for subject in subjects:
+        click.echo(f"certificate 证书: {subject['subject']} ({subject['from']} - {subject['to']})")
     click.echo(key.pem.decode().rstrip())
 
 
@@ -146,8 +146,8 @@ def keys_rotate(name: str, to: str, folder: Path | None, passphrase: str) -> Non
     Publish both files that are named: who trusts the old key then trusts the new one.
     """
     store = KeyStore(folder or standard_folder())
-    made, path = rotate(store, name, to, read_passphrase(passphrase))
-    click.echo(f"made: {made.name} ({made.algorithm}), key id {made.keyid}; {name} is retired", err=True)
+    successor, path = rotate(store, name, to, read_passphrase(passphrase))
+    click.echo(f"made: {successor.name} ({successor.algorithm}), key id {successor.keyid}; {name} is retired", err=True)
     click.echo(f"publish 请公布: {store.folder / f'{to}.pub.pem'} and {path}", err=True)
     if store.chain(name):
         click.echo(f"{to} has no X.509 certificate yet: harness keys request {to}", err=True)
@@ -201,8 +201,10 @@ def keys_install(name: str, chain: Path, folder: Path | None) -> None:
         data = chain.read_bytes()
     except OSError as error:
         raise UsageError(f"{chain} cannot be read: {error.strerror}", advice="name a PEM file") from error
-    made = authority.install(KeyStore(folder or standard_folder()), name, data)
-    click.echo(f"installed: {made.subject.rfc4514_string()}, until {made.not_valid_after_utc:%Y-%m-%d}", err=True)
+    certificate = authority.install(KeyStore(folder or standard_folder()), name, data)
+    click.echo(
+        f"installed: {certificate.subject.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}", err=True
+    )
 
 
 @keys_command.command("token")
@@ -218,5 +220,5 @@ def keys_token(name: str, module: str, token: str, label: str, folder: Path | No
         key = TokenKey(module=module, token=token, label=label)
     except ValueError as error:
         raise UsageError(f"no such place of a key: {error}", advice="--module is an absolute path") from error
-    made = KeyStore(folder or standard_folder()).add_token(name, key, read_passphrase(passphrase))
-    click.echo(f"entered: {made.name} ({made.algorithm}), key id {made.keyid}", err=True)
+    entered = KeyStore(folder or standard_folder()).add_token(name, key, read_passphrase(passphrase))
+    click.echo(f"entered: {entered.name} ({entered.algorithm}), key id {entered.keyid}", err=True)

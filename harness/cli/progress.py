@@ -54,8 +54,8 @@ class _Lines:
 
     def done(self, cell: Cell, verdict: Verdict, message: str) -> None:
         zh, colour = VERDICTS[verdict]
-        told = f"  {escape(message)}" if message else ""
-        self.line(f"{escape(label_of(cell))}  [{colour}]{verdict.value} {zh}[/{colour}]{told}")
+        suffix = f"  {escape(message)}" if message else ""
+        self.line(f"{escape(label_of(cell))}  [{colour}]{verdict.value} {zh}[/{colour}]{suffix}")
 
 
 @dataclass

@@ -84,8 +84,8 @@ def scan_command(
         return
     result, holding, expired = _scan(paths, folder, named, waivers_file, rules, hashes=sbom is not None)
     findings, waived = split(result.findings, holding)
-    for one in expired:
-        click.echo(f"waiver for {one.case} expired on {one.expires}: it accepts nothing", err=True)
+    for waiver in expired:
+        click.echo(f"waiver for {waiver.case} expired on {waiver.expires}: it accepts nothing", err=True)
     scanned = [str(path) for path in paths] or [str(folder)]
     if html is not None:
         _write(html, render_scan_html(result, findings, waived, scanned, Presentation.standard(catalogue_here())))
@@ -97,8 +97,8 @@ def scan_command(
         click.echo(render_scan_sarif(result, findings, waived, Path.cwd()), nl=False)
     else:
         show(result, findings, len(waived), Console(highlight=False, soft_wrap=True), every=every)
-    blocked = any(one.severity == "blocker" for one in findings)
-    unread = any(one.rule == "READ-1" for one in findings)
+    blocked = any(finding.severity == "blocker" for finding in findings)
+    unread = any(finding.rule == "READ-1" for finding in findings)
     ctx.exit(1 if blocked else 3 if unread else 0)
 
 
@@ -126,7 +126,11 @@ def _scan(
     else:
         raise UsageError("nothing to scan", advice="name packages, archives or folders, or --matrix FOLDER")
     today = datetime.datetime.now(datetime.UTC).date()
-    return result, [one for one in waivers if one.holds(today)], [one for one in waivers if not one.holds(today)]
+    return (
+        result,
+        [waiver for waiver in waivers if waiver.holds(today)],
+        [waiver for waiver in waivers if not waiver.holds(today)],
+    )
 
 
 def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targets, *, hashes: bool) -> ScanResult:
@@ -171,7 +175,7 @@ def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
             "database": dict(matrix.databases),
         }
     else:
-        every = {kind: {name: one for name, (_, one) in entries(kind, catalogue_here()).items()} for kind in KINDS}
+        every = {kind: {name: value for name, (_, value) in entries(kind, catalogue_here()).items()} for kind in KINDS}
     kept: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for text in named:
         kind, equals, name = text.partition("=")
@@ -188,7 +192,7 @@ def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
         kept[kind][name] = every[kind][name]
     if not named:
         kept = every
-        kept["cpu"] = {name: one for name, one in every["cpu"].items() if not one.obstacle}
+        kept["cpu"] = {name: cpu for name, cpu in every["cpu"].items() if not cpu.obstacle}
     return Targets(cpus=kept["cpu"], systems=kept["os"], databases=kept["database"])
 
 
@@ -203,17 +207,17 @@ def _write(path: Path, data: bytes) -> None:
 def told_targets(targets: Sequence[Concern]) -> str:
     """Targets by kind, in one line."""
     kinds: dict[str, list[str]] = defaultdict(list)
-    for one in targets:
-        kinds[one.kind].append(f"{one.name} ({one.architecture})" if one.architecture else one.name)
+    for target in targets:
+        kinds[target.kind].append(f"{target.name} ({target.architecture})" if target.architecture else target.name)
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items())
 
 
 def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: Console, *, every: bool) -> None:
     """For people: each rule once, with why, on which targets, where, and what to do."""
     hidden = 0
-    for rule, severity, found in by_rule(result, findings):
+    for rule, severity, group in by_rule(result, findings):
         if severity == "info" and not every:
-            hidden += len(found)
+            hidden += len(group)
             continue
         colour = COLOURS[severity]
         console.print(
@@ -221,14 +225,16 @@ def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: 
             f"{escape(rule.title.en)}"
         )
         console.print(f"  {escape(rule.why.zh)}\n  {escape(rule.why.en)}", style="dim")
-        console.print(f"  目标 targets: {escape(told_targets(sorted({t for one in found for t in one.targets})))}")
-        for one in found if every else found[:PLACES]:
-            place = f" [cyan]{escape(one.place)}[/cyan]" if one.place else ""
-            console.print(f"  - {escape(one.file)}{place}: {escape(one.message)}")
-        if len(found) > PLACES and not every:
-            console.print(f"    另有 {len(found) - PLACES} 处 and {len(found) - PLACES} more: --all")
+        console.print(
+            f"  目标 targets: {escape(told_targets(sorted({t for finding in group for t in finding.targets})))}"
+        )
+        for finding in group if every else group[:PLACES]:
+            place = f" [cyan]{escape(finding.place)}[/cyan]" if finding.place else ""
+            console.print(f"  - {escape(finding.file)}{place}: {escape(finding.message)}")
+        if len(group) > PLACES and not every:
+            console.print(f"    另有 {len(group) - PLACES} 处 and {len(group) - PLACES} more: --all")
         console.print(f"  → {escape(rule.advice.zh)}\n    {escape(rule.advice.en)}\n", style="green")
-    counts = ", ".join(f"{WORDS[s]} {sum(one.severity == s for one in findings)}" for s in COLOURS)
+    counts = ", ".join(f"{WORDS[s]} {sum(finding.severity == s for finding in findings)}" for s in COLOURS)
     console.print(
         f"{counts}, 已豁免 waived {waived}; {result.files} 个文件 files, {result.bytes / 2**20:.1f} MiB, "
         f"{result.seconds:.1f} s" + (f"; 提示未列出 info not shown: {hidden} (--all)" if hidden else "")
@@ -243,22 +249,24 @@ def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: 
 
 
 def _explain(rules: Sequence[Rule], name: str) -> None:
-    found = {rule.id: rule for rule in rules}
-    rule = found.get(name.upper())
+    rules_by_id = {rule.id: rule for rule in rules}
+    rule = rules_by_id.get(name.upper())
     if rule is None:
-        raise UsageError(f"no rule {name!r}; there is: {', '.join(found)}", advice="name one of them")
+        raise UsageError(f"no rule {name!r}; there is: {', '.join(rules_by_id)}", advice="name one of them")
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]{rule.id}[/bold] {escape(rule.title.zh)} {escape(rule.title.en)}")
     for label, text in (("为什么 why", rule.why), ("处理 what to do", rule.advice)):
         console.print(f"{label}: {escape(text.zh)}\n  {escape(text.en)}")
     console.print(f"级别 severity: {WORDS[rule.severity]}")
     about = rule.concerns.model_dump(exclude_defaults=True, mode="json")
-    told = "; ".join(f"{key}: {', '.join(values)}" for key, values in about.items()) or "what the finding itself tells"
-    console.print(f"目标 targets: {escape(told)}")
+    content = (
+        "; ".join(f"{key}: {', '.join(values)}" for key, values in about.items()) or "what the finding itself tells"
+    )
+    console.print(f"目标 targets: {escape(content)}")
     console.print(f"特性 characteristic: {rule.characteristic}, GB/T 25000.51-2016 {rule.clause}")
     console.print(f"依据 source: {escape(rule.source)} ({rule.certainty})")
     for label, example in (("触发 found in", rule.triggers), ("不触发 not found in", rule.passes)):
         console.print(f"{label}:")
-        for one in example:
-            told = one.text if one.text is not None else f"ELF {one.elf}"
-            console.print(f"  {escape(one.file)}: {escape(told.strip())}", style="dim")
+        for file in example:
+            content = file.text if file.text is not None else f"ELF {file.elf}"
+            console.print(f"  {escape(file.file)}: {escape(content.strip())}", style="dim")

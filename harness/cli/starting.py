@@ -62,7 +62,7 @@ def begin_product(folder: Path, title: str) -> list[Path]:
             f"{title!r} gives no name of Latin letters and digits",
             advice="give one: harness init FOLDER --name my-product",
         )
-    there = [one for one in ("application.yaml", "matrix.yaml", "checks") if (folder / one).exists()]
+    there = [file_name for file_name in ("application.yaml", "matrix.yaml", "checks") if (folder / file_name).exists()]
     if there:
         raise UsageError(
             f"{folder} holds {', '.join(there)} already: nothing was written", advice="name another folder"

@@ -18,13 +18,13 @@ def doctor_command(ctx: click.Context, form: str) -> None:
     """Check what this machine has and lacks; exit 3 where something is missing."""
     checks = doctor.check()
     if form == "json":
-        print_json({"checks": [vars(one) for one in checks]})
+        print_json({"checks": [vars(check) for check in checks]})
     else:
-        for one in checks:
-            click.echo(f"{'ok     ' if one.ok else 'MISSING'} {one.name}: {one.found}")
-            if not one.ok:
-                click.echo(f"        next: {one.advice}")
-    ctx.exit(0 if all(one.ok for one in checks) else 3)
+        for check in checks:
+            click.echo(f"{'ok     ' if check.ok else 'MISSING'} {check.name}: {check.found}")
+            if not check.ok:
+                click.echo(f"        next: {check.advice}")
+    ctx.exit(0 if all(check.ok for check in checks) else 3)
 
 
 @click.command("suites")
@@ -32,15 +32,15 @@ def doctor_command(ctx: click.Context, form: str) -> None:
 def suites_command(form: str) -> None:
     """List the suites and their cases."""
     catalogue = catalogue_here()
-    found = []
+    suites = []
     for name in catalogue.suites():
         path = catalogue.find("suites", name, "suite.yaml")
         if path is not None:
-            found.append(parse(path, Suite))
+            suites.append(parse(path, Suite))
     if form == "json":
-        print_json({"suites": [suite.model_dump(mode="json") for suite in found]})
+        print_json({"suites": [suite.model_dump(mode="json") for suite in suites]})
         return
-    for suite in found:
+    for suite in suites:
         click.echo(f"{suite.suite} {suite.version}: {suite.title.zh} / {suite.title.en}")
         for case in suite.cases:
             click.echo(

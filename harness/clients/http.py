@@ -140,14 +140,14 @@ def _texts(answer: httpx.Response) -> list[str]:
         value = answer.json()
     except ValueError:
         return [answer.text]
-    found: list[str] = []
+    strings: list[str] = []
     stack = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            found.append(item)
+            strings.append(item)
         elif isinstance(item, dict):
             stack.extend(item.values())
         elif isinstance(item, list):
             stack.extend(item)
-    return found
+    return strings

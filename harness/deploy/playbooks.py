@@ -86,7 +86,7 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
         }
         argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]
         try:
-            done = run(
+            completed = run(
                 argv, timeout=SECONDS * context.factor, env=environment, cwd=file.parent, cancel=deployment.cancel
             )
         except StepTimeout as error:
@@ -95,22 +95,22 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
                 f"playbook {playbook.playbook} 未在限时内结束",
             ) from error
         deployment.machine.run("rm -rf /tmp/.harness-ansible", timeout=60)
-    if "HARNESS-INFRASTRUCTURE" in done.text:
+    if "HARNESS-INFRASTRUCTURE" in completed.text:
         raise InfrastructureError(
             f"{deployment.machine.name} did not answer while {playbook.playbook} ran",
             advice="see the logs of the cell, then: harness resume",
         )
-    if not done.ok or not re.search(r"^PLAY RECAP", done.out, re.MULTILINE):
+    if not completed.ok or not re.search(r"^PLAY RECAP", completed.out, re.MULTILINE):
         raise ProductFault(
-            f"the playbook {playbook.playbook} failed (exit {done.rc}): {_told(done.text)}",
-            f"playbook {playbook.playbook} 执行失败（状态码 {done.rc}）",
-            done.text[-2500:],
+            f"the playbook {playbook.playbook} failed (exit {completed.rc}): {_first_failure(completed.text)}",
+            f"playbook {playbook.playbook} 执行失败（状态码 {completed.rc}）",
+            completed.text[-2500:],
         )
-    if re.search(r"no hosts matched", done.text):
+    if re.search(r"no hosts matched", completed.text):
         raise ProductFault(
             f"the playbook {playbook.playbook} has no play for the host {HOST}: nothing was done",
             f"playbook {playbook.playbook} 没有针对主机 {HOST} 的任务",
-            done.text[-800:],
+            completed.text[-800:],
         )
 
 
@@ -120,6 +120,6 @@ def _program() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("ansible-playbook")
 
 
-def _told(text: str) -> str:
+def _first_failure(text: str) -> str:
     lines = [line for line in text.splitlines() if re.match(r"(fatal|failed|ERROR)", line)]
     return (lines or text.strip().splitlines()[-1:] or [""])[0][:400]

@@ -79,17 +79,19 @@ def _beyond_declared(deployment: Deployment, seconds: float) -> str:
     )
 
 
-def _failed(deployment: Deployment, fault: ProductFault, seen: Observation) -> Observation:
+def _failed(deployment: Deployment, fault: ProductFault, observation: Observation) -> Observation:
     """A failed step: whose failure it is, and which limit it speaks of."""
     detail = f"{fault}\n{fault.log}".rstrip()
-    found = deployment.diagnose(detail)
-    match found.cause:
+    diagnosis = deployment.diagnose(detail)
+    match diagnosis.cause:
         case "product":
-            return replace(seen, detail=f"{found.text}; before that: {detail}")
+            return replace(observation, detail=f"{diagnosis.text}; before that: {detail}")
         case "infra" | "config":
-            cause = Cause(found.cause)
-            return replace(seen, result=Result.ERROR, cause=cause, detail=f"{found.text}; before that: {detail}")
-    return replace(seen, detail=f"{detail}\n{found.text}".rstrip())
+            cause = Cause(diagnosis.cause)
+            return replace(
+                observation, result=Result.ERROR, cause=cause, detail=f"{diagnosis.text}; before that: {detail}"
+            )
+    return replace(observation, detail=f"{detail}\n{diagnosis.text}".rstrip())
 
 
 def configure(deployment: Deployment) -> None:
@@ -120,10 +122,10 @@ def _schema(deployment: Deployment) -> None:
         deployment.machine.run(f"mkdir -p {shell.quote(folder)} && chown {shell.quote(user)} {shell.quote(folder)}")
     for step in steps:
         if step.command is not None:
-            done = deployment.machine.run(
+            completed = deployment.machine.run(
                 render(step.command, context.values(), where="schema"), timeout=120 * context.factor
             )
-            _demand(done, step.command)
+            _demand(completed, step.command)
             continue
         if step.file is not None:
             try:
@@ -143,12 +145,12 @@ def _schema(deployment: Deployment) -> None:
             ) from error
 
 
-def _demand(done: Completed, command: str) -> None:
-    if not done.ok:
+def _demand(completed: Completed, command: str) -> None:
+    if not completed.ok:
         raise ProductFault(
-            f"schema command failed (exit {done.rc}): {command[:80]}",
-            f"建表命令失败（状态码 {done.rc}）：{command[:80]}",
-            done.text[-1500:],
+            f"schema command failed (exit {completed.rc}): {command[:80]}",
+            f"建表命令失败（状态码 {completed.rc}）：{command[:80]}",
+            completed.text[-1500:],
         )
 
 

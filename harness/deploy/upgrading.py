@@ -68,12 +68,12 @@ def switch(control: Deployment, commands: tuple[str, ...]) -> None:
     configure(control)
     for command in commands:
         line = render(command, context.values(), where="former")
-        done = control.machine.run(line, timeout=STEP_SECONDS * context.factor)
-        if not done.ok:
+        completed = control.machine.run(line, timeout=STEP_SECONDS * context.factor)
+        if not completed.ok:
             raise ProductFault(
-                f"a step to version {application.version} failed (exit {done.rc}): {line[:120]}",
-                f"切换到版本 {application.version} 的步骤失败（状态码 {done.rc}）：{line[:120]}",
-                done.text[-1500:],
+                f"a step to version {application.version} failed (exit {completed.rc}): {line[:120]}",
+                f"切换到版本 {application.version} 的步骤失败（状态码 {completed.rc}）：{line[:120]}",
+                completed.text[-1500:],
             )
     if application.version_command is None:
         return

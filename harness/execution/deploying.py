@@ -75,19 +75,20 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
     application = attempt.placed.application
     if not application.version_command:
         return
-    done = deployment.machine.run(application.version_command, timeout=60 * deployment.context.factor)
-    if not done.ok:
+    completed = deployment.machine.run(application.version_command, timeout=60 * deployment.context.factor)
+    if not completed.ok:
         if trouble := deployment.lab_trouble():
             raise Ended(Result.MISS, Cause.INFRA, None, f"{trouble}; before that: version_command failed")
         raise Ended(
             Result.MISS,
             Cause.CONFIG,
             None,
-            f"version_command failed (exit {done.rc}), so the version under test is not known: {done.text[-500:]}\n"
+            f"version_command failed (exit {completed.rc}), so the version under test is not known: "
+            f"{completed.text[-500:]}\n"
             "  next: correct version_command in application.yaml",
         )
-    shown = attempt.facts["version"] = line_of(done.text, application.version)[:200]
-    if not states(done.text, application.version):
+    shown = attempt.facts["version"] = line_of(completed.text, application.version)[:200]
+    if not states(completed.text, application.version):
         raise Ended(
             Result.MISS,
             Cause.CONFIG,
@@ -123,8 +124,8 @@ def _keep_logs(attempt: Attempt, deployment: Deployment) -> None:
     attempt.record.keep("application.log", deployment.log(5000).encode())
     for role, server in deployment.servers.items():
         if server.definition.log is not None:
-            done = server.machine.run(f"tail -n 5000 '{server.definition.log}'", timeout=60)
-            attempt.record.keep(f"{role}.log", done.out.encode())
+            completed = server.machine.run(f"tail -n 5000 '{server.definition.log}'", timeout=60)
+            attempt.record.keep(f"{role}.log", completed.out.encode())
 
 
 def _keep_logs_of_trouble(

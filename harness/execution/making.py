@@ -205,7 +205,7 @@ def record_environments(attempt: Attempt, environments: Mapping[str, Environment
     placed, every = attempt.placed, list(environments.values())
     packages = environments[APPLICATION].packages
     apart = placed.beneath - set(placed.application.packages)
-    needed = {name for one in placed.foundations for name in one.packages} | {*placed.application.needed}
+    needed = {name for base in placed.foundations for name in base.packages} | {*placed.application.needed}
     foundation = needed & apart
     attempt.facts["environment"] = {
         "images": [environment.image for environment in every if environment.image],

@@ -42,7 +42,7 @@ def observe_programs(machines: Machines, architecture: str, observe: Observer) -
         return
     known = machines.executions()
     own = known.get(APPLICATION, Executions())
-    servers = [program for role, seen in known.items() if role != APPLICATION for program in seen.foreign]
+    servers = [program for role, executions in known.items() if role != APPLICATION for program in executions.foreign]
     if own.foreign:
         detail = (
             f"{_named(own.foreign)} ran, and is not built for {architecture}: on that hardware it does not run; "

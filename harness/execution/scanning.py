@@ -97,10 +97,10 @@ def _scan_machine(attempt: Attempt, target: Target, secrets: Secrets, rules: tup
         'cd / && while read -r f; do if [ -f "$f" ] && [ ! -L "$f" ]; then echo "$f"; fi; done '
         f"| tar -cf {archive} -T -"
     )
-    done = machine.run(script, stdin=paths, timeout=120 * target.factors.used)
-    if not done.ok:
+    completed = machine.run(script, stdin=paths, timeout=120 * target.factors.used)
+    if not completed.ok:
         raise InfrastructureError(
-            f"the files of the product could not be read: {done.text.strip()[-300:]}",
+            f"the files of the product could not be read: {completed.text.strip()[-300:]}",
             advice="see the logs of the cell",
         )
     with tempfile.NamedTemporaryFile(suffix=".tar") as file:

@@ -30,11 +30,11 @@ def run_suites(attempt: Attempt, deployment: Deployment, *, when: str, alone: bo
         attempt.state(State.RUNNING, suite.definition.suite)
         with attempt.step(suite.definition.suite):
             try:
-                seen = _run_suite(attempt, suite, cases, deployment)
+                observations = _run_suite(attempt, suite, cases, deployment)
             finally:
                 undo_verbs([deployment.machine, *(server.machine for server in deployment.servers.values())])
             attempt.check_machines()  # what was seen on a machine that is another's by now says nothing
-            attempt.observe(*seen)
+            attempt.observe(*observations)
         attempt.check_cancel()
 
 
@@ -70,18 +70,21 @@ def _run_suite(
     )
     outcome = PRODUCT_RUNNERS[suite.definition.runner](task)
     limits, factor = {case.id: case for case in cases if case.absolute}, deployment.context.factor
-    return [demanded(limits[seen.case], seen, factor) if seen.case in limits else seen for seen in outcome.observations]
+    return [
+        demanded(limits[observation.case], observation, factor) if observation.case in limits else observation
+        for observation in outcome.observations
+    ]
 
 
-def demanded(case: Case, seen: Observation, factor: float) -> Observation:
+def demanded(case: Case, observation: Observation, factor: float) -> Observation:
     """What was seen of a case whose limit is part of what is demanded: to run into it is a failure of the product.
 
     A runner has looked at the lab already: where that is in trouble, the cause is infra, and stays.
     """
-    if seen.result is not Result.ERROR or seen.cause is not Cause.TIMEOUT:
-        return seen
+    if observation.result is not Result.ERROR or observation.cause is not Cause.TIMEOUT:
+        return observation
     detail = (
         f"it is demanded within {case.seconds:g} s, whatever the target, and was not done by then (the target is "
-        f"{factor:g} times slower than this machine)\n{seen.detail}"
+        f"{factor:g} times slower than this machine)\n{observation.detail}"
     )
-    return dataclasses.replace(seen, result=Result.FAIL, cause=None, detail=detail)
+    return dataclasses.replace(observation, result=Result.FAIL, cause=None, detail=detail)

@@ -99,15 +99,15 @@ def _timings(a: CellRecord, b: CellRecord) -> Iterable[Change]:
     for case in b.cases:
         if case.result is not Result.PASS:
             continue
-        for one in case.measurements:
-            earlier = before.get((case.suite, case.id, one.name))
-            if earlier is not None and beyond_noise(earlier.value, one.value, earlier.unit, one.unit):
+        for measurement in case.measurements:
+            earlier = before.get((case.suite, case.id, measurement.name))
+            if earlier is not None and beyond_noise(earlier.value, measurement.value, earlier.unit, measurement.unit):
                 yield Change(
                     kind="timing",
                     cell=b.label,
-                    what=f"{case.id} {one.name}",
+                    what=f"{case.id} {measurement.name}",
                     before=f"{earlier.value:g} {earlier.unit}",
-                    after=f"{one.value:g} {one.unit}",
+                    after=f"{measurement.value:g} {measurement.unit}",
                 )
 
 
@@ -122,8 +122,8 @@ def beyond_noise(before: float, after: float, unit: str, same: str) -> bool:
 def _packages(what: str, a: tuple[PackageRecord, ...], b: tuple[PackageRecord, ...], cell: str) -> Iterable[Change]:
     old, new = {p.name: p for p in a}, {p.name: p for p in b}
     for name in sorted(old.keys() | new.keys()):
-        one, other = old.get(name), new.get(name)
-        before, after = (f"{p.version} {p.sha256[:12]}".strip() if p is not None else "" for p in (one, other))
+        first, second = old.get(name), new.get(name)
+        before, after = (f"{p.version} {p.sha256[:12]}".strip() if p is not None else "" for p in (first, second))
         if before != after:
             yield Change(kind="environment", cell=cell, what=f"{what} {name}", before=before, after=after)
 

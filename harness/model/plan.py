@@ -69,12 +69,12 @@ class Definitions:
 
     def machines(self, axes: Mapping[str, str]) -> dict[str, tuple[Os, Cpu]]:
         """The different machines of a cell by role, the application's first."""
-        found = {"application": self.application_machine(axes)}
+        machines = {"application": self.application_machine(axes)}
         for role in ROLES:
             os, cpu = self.server_machine(role, axes)
-            if (os.os, cpu.cpu) not in [(one.os, other.cpu) for one, other in found.values()]:
-                found[role] = (os, cpu)
-        return found
+            if (os.os, cpu.cpu) not in [(system.os, processor.cpu) for system, processor in machines.values()]:
+                machines[role] = (os, cpu)
+        return machines
 
     def server(self, role: str, axes: Mapping[str, str]) -> Database | Middleware | None:
         """What is behind a role of a cell with these axes; None where there is none."""

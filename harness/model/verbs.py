@@ -174,14 +174,14 @@ def note_deed(file: Path, machine: str, verb: Verb, *, ends: bool = False, **det
 
 def deeds(file: Path) -> list[Deed]:
     """The deeds of a cell, in order; lines that cannot be read are left out."""
-    found: list[Deed] = []
+    records: list[Deed] = []
     if file == Path() or not file.is_file():
-        return found
+        return records
     for line in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         with contextlib.suppress(ValidationError, json.JSONDecodeError):
             if line.strip():
-                found.append(Deed.model_validate_json(line))
-    return found
+                records.append(Deed.model_validate_json(line))
+    return records
 
 
 def in_effect(noted: Iterable[Deed], machine: str) -> set[Verb]:

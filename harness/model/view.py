@@ -172,13 +172,13 @@ class CellView:
     @property
     def database_version(self) -> str:
         """The number in what the database says of its version."""
-        found = re.search(r"\d+(?:\.\d+)+", self.fact("database version"))
-        return found[0] if found else ""
+        match = re.search(r"\d+(?:\.\d+)+", self.fact("database version"))
+        return match[0] if match else ""
 
     def fact(self, name: str) -> str:
         """An observed fact of the application's machine (else of any), empty where there is none."""
-        found = [f["observed"] for f in self.attestation if f["name"] == name]
-        return str(found[0]) if found else ""
+        values = [f["observed"] for f in self.attestation if f["name"] == name]
+        return str(values[0]) if values else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,15 +235,15 @@ class CampaignView:
     @property
     def noted(self) -> tuple[tuple[CaseView, int], ...]:
         """Static cases with findings that count against no cell: each case once, with the number of its cells."""
-        found: dict[str, list[CaseView]] = {}
+        cases_by_id: dict[str, list[CaseView]] = {}
         for cell in self.cells:
             for case in cell.cases:
                 if case.fidelity is Fidelity.STATIC and case.detail and case.result is not Result.SKIP:
-                    found.setdefault(case.id, []).append(case)
-        return tuple((cases[0], len(cases)) for cases in found.values())
+                    cases_by_id.setdefault(case.id, []).append(case)
+        return tuple((cases[0], len(cases)) for cases in cases_by_id.values())
 
     @property
     def packages(self) -> tuple[dict[str, str], ...]:
         """Every package of the product that was tested, each once."""
-        found = {(p["name"], p["version"], p["architecture"]): p for cell in self.cells for p in cell.packages}
-        return tuple(found[key] for key in sorted(found))
+        by_identity = {(p["name"], p["version"], p["architecture"]): p for cell in self.cells for p in cell.packages}
+        return tuple(by_identity[key] for key in sorted(by_identity))

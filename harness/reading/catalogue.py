@@ -29,8 +29,8 @@ class Catalogue:
         return sorted({path.stem for root in self.roots for path in (root / folder).glob("*.yaml")})
 
     def suites(self) -> list[str]:
-        found = set()
+        names = set()
         for root in self.roots:
             base = root / "suites"
-            found |= {str(path.parent.relative_to(base)) for path in base.glob("**/suite.yaml")}
-        return sorted(found)
+            names |= {str(path.parent.relative_to(base)) for path in base.glob("**/suite.yaml")}
+        return sorted(names)

@@ -48,7 +48,7 @@ def collected(folder: Path) -> Collected:
         path.name == "conftest.py" or _dynamic(tree, path) for path, tree in trees.items()
     ):
         return Collected(tuple(name for path, tree in files.items() for name in _plain(tree, path, folder)))
-    return _asked(folder, trees)
+    return _collected_by_pytest(folder, trees)
 
 
 def numbered_id(test: str, taken: set[str]) -> str:
@@ -105,33 +105,33 @@ def _makes_names(node: ast.stmt) -> bool:
         names = [alias.asname or alias.name for alias in node.names]
         return any(name == "*" or name.startswith(("test", "Test")) for name in names)
     bound = [part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
-    made = any(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for part in ast.walk(node))
-    return made or any(name.startswith(("test", "Test", "pytest")) for name in bound)
+    defines = any(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for part in ast.walk(node))
+    return defines or any(name.startswith(("test", "Test", "pytest")) for name in bound)
 
 
 def _plain(tree: ast.Module, path: Path, folder: Path) -> Iterator[TestName]:
     """Tests of a file as it stands."""
     where = path.relative_to(folder).as_posix()
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    seen: dict[tuple[str, ...], int] = {}  # a second function of a name takes the place of the first
+    lines: dict[tuple[str, ...], int] = {}  # a second function of a name takes the place of the first
     for node in tree.body:
         if isinstance(node, functions) and node.name.startswith("test"):
-            seen[(node.name,)] = node.lineno
+            lines[(node.name,)] = node.lineno
         elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
             for part in node.body:
                 if isinstance(part, functions) and part.name.startswith("test"):
-                    seen[(node.name, part.name)] = part.lineno
-    for names, line in seen.items():
+                    lines[(node.name, part.name)] = part.lineno
+    for names, line in lines.items():
         yield TestName(path=where, names=names, nodeid="::".join((where, *names)), line=line)
 
 
-def _asked(folder: Path, trees: dict[Path, ast.Module]) -> Collected:
+def _collected_by_pytest(folder: Path, trees: dict[Path, ast.Module]) -> Collected:
     """What pytest says that it collects."""
-    done = run([sys.executable, "-P", "-m", "harness.runners.pytest.listing", str(folder)], timeout=SECONDS)
+    completed = run([sys.executable, "-P", "-m", "harness.runners.pytest.listing", str(folder)], timeout=SECONDS)
     try:
-        answer = json.loads(done.out)
+        answer = json.loads(completed.out)
     except ValueError:
-        answer = {"tests": [], "errors": [{"path": "", "text": done.text[-1500:]}]}
+        answer = {"tests": [], "errors": [{"path": "", "text": completed.text[-1500:]}]}
     tests = [
         TestName(path=t["path"], names=tuple(t["names"]), nodeid=t["nodeid"], line=t["line"]) for t in answer["tests"]
     ]

@@ -21,14 +21,14 @@ def entries(kind: str, catalogue: Catalogue | None = None) -> dict[str, tuple[Pa
         DefinitionError: a file is wrong.
     """
     catalogue = catalogue or Catalogue.standard()
-    found: dict[str, tuple[Path, Entry]] = {}
+    targets: dict[str, tuple[Path, Entry]] = {}
     for name in catalogue.names(f"targets/{kind}"):
         path = catalogue.find("targets", kind, f"{name}.yaml")
         if path is not None:
             value = parse(path, KINDS[kind])
             assert isinstance(value, Entry)
-            found[name] = (path, value)
-    return found
+            targets[name] = (path, value)
+    return targets
 
 
 def entry(name: str, catalogue: Catalogue | None = None) -> tuple[str, Path, Entry]:
@@ -42,6 +42,6 @@ def entry(name: str, catalogue: Catalogue | None = None) -> tuple[str, Path, Ent
     wanted, _, word = name.rpartition("/")
     kinds = [kind for kind in TARGET_KINDS if wanted in ("", kind) and word in catalogue.names(f"targets/{kind}")]
     if len(kinds) != 1:
-        told = "no target" if not kinds else f"{len(kinds)} targets"
-        raise UsageError(f"{told} named {name!r}", advice="see: harness targets list, and name KIND/NAME")
+        amount = "no target" if not kinds else f"{len(kinds)} targets"
+        raise UsageError(f"{amount} named {name!r}", advice="see: harness targets list, and name KIND/NAME")
     return kinds[0], *entries(kinds[0], catalogue)[word]

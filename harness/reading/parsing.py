@@ -87,32 +87,34 @@ def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Faul
         return source.fault((*loc, *error.loc), str(error))
     if kind == "extra_forbidden":
         known = _keys_at(model, loc[:-1])
-        found = str(loc[-1])
+        unknown = str(loc[-1])
         return source.fault(
             loc,
-            f"unknown key {found!r}",
+            f"unknown key {unknown!r}",
             key=True,
             expected=f"one of {', '.join(known)}",
-            found=found,
-            hint=nearest(found, known),
+            found=unknown,
+            hint=nearest(unknown, known),
         )
     if kind == "missing":
         return source.fault(loc[:-1], f"key {loc[-1]!r} is missing", expected=f"{loc[-1]}: …", found="nothing")
-    found = _shown(detail["input"], loc)
+    unknown = _shown(detail["input"], loc)
     if kind in ("literal_error", "enum"):
         words = [word.strip("' ") for word in str(context.get("expected", "")).replace(" or ", ",").split(",")]
         return source.fault(
             loc,
             "not one of the values known here",
             expected=", ".join(words),
-            found=found,
+            found=unknown,
             hint=nearest(str(detail["input"]), words),
         )
     message = detail["msg"].removeprefix("Value error, ")
     expected = str(context.get("pattern", ""))
     if expected in PATTERNS:
-        return source.fault(loc, "the value has not the form that is wanted", expected=PATTERNS[expected], found=found)
-    return source.fault(loc, message[0].lower() + message[1:], expected=expected, found=found)
+        return source.fault(
+            loc, "the value has not the form that is wanted", expected=PATTERNS[expected], found=unknown
+        )
+    return source.fault(loc, message[0].lower() + message[1:], expected=expected, found=unknown)
 
 
 def _keys(model: type[BaseModel]) -> str:

@@ -50,19 +50,19 @@ def rules_of(folder: Path) -> tuple[Rule, ...]:
     Raises:
         DefinitionError: a file is wrong, an id is used in two of them, or there is no rule.
     """
-    found: dict[str, Rule] = {}
+    rules_by_id: dict[str, Rule] = {}
     faults: list[Fault] = []
     for path in sorted((folder / "rules").glob("*.yaml")):
         try:
             for rule in parse(path, Rules).rules:
-                if rule.id in found:
+                if rule.id in rules_by_id:
                     faults.append(
                         Fault(file=str(path), line=1, column=1, message=f"rule {rule.id} is in another file too")
                     )
-                found[rule.id] = rule
+                rules_by_id[rule.id] = rule
         except DefinitionError as error:
             faults += error.faults
-    if not found and not faults:
+    if not rules_by_id and not faults:
         faults.append(
             Fault(
                 file=str(folder / "suite.yaml"),
@@ -74,7 +74,7 @@ def rules_of(folder: Path) -> tuple[Rule, ...]:
         )
     if faults:
         raise DefinitionError(faults)
-    return tuple(found.values())
+    return tuple(rules_by_id.values())
 
 
 def cases_of_rules(rules: tuple[Rule, ...]) -> tuple[Case, ...]:

@@ -28,7 +28,9 @@ def github(annotations: Sequence[Annotation]) -> str:
         return data(text).replace(":", "%3A").replace(",", "%2C")
 
     return "".join(
-        f"::{one.level} file={value(one.path)},title={value(one.title)}::{data(one.message)}\n" for one in annotations
+        f"::{annotation.level} file={value(annotation.path)},title={value(annotation.title)}"
+        f"::{data(annotation.message)}\n"
+        for annotation in annotations
     )
 
 
@@ -39,13 +41,13 @@ def gitlab(annotations: Sequence[Annotation]) -> str:
         json.dumps(
             [
                 {
-                    "description": f"{one.title}: {one.message}",
+                    "description": f"{annotation.title}: {annotation.message}",
                     "check_name": "harness-gate",
-                    "severity": severity[one.level],
-                    "fingerprint": hashlib.sha256(f"{one.title}\0{one.level}".encode()).hexdigest(),
-                    "location": {"path": one.path, "lines": {"begin": 1}},
+                    "severity": severity[annotation.level],
+                    "fingerprint": hashlib.sha256(f"{annotation.title}\0{annotation.level}".encode()).hexdigest(),
+                    "location": {"path": annotation.path, "lines": {"begin": 1}},
                 }
-                for one in annotations
+                for annotation in annotations
             ],
             ensure_ascii=False,
             indent=1,

@@ -21,17 +21,17 @@ Waived = Sequence[tuple[Finding, Waiver]]
 
 def scan_record(result: ScanResult, findings: Sequence[Finding], waived: Waived) -> dict[str, Any]:
     """The stable shape of ``scan``; ``findings`` are those that no waiver accepts."""
-    used = {one.rule for one in result.findings}
+    used = {finding.rule for finding in result.findings}
     return {
-        "findings": [finding_record(one) for one in findings],
+        "findings": [finding_record(finding) for finding in findings],
         "waived": [
             {
-                **finding_record(one),
+                **finding_record(finding),
                 "because": waiver.because,
                 "approved_by": waiver.approved_by,
                 "expires": str(waiver.expires),
             }
-            for one, waiver in waived
+            for finding, waiver in waived
         ],
         "rules": {
             rule.id: {
@@ -65,8 +65,8 @@ def render_scan_sarif(result: ScanResult, findings: Sequence[Finding], waived: W
         for rule in result.rules
     ]
     index = {rule.id: i for i, rule in enumerate(result.rules)}
-    rows = [(one, None) for one in findings] + [(one, waiver) for one, waiver in waived]
-    results = [_result(one, waiver, index, root) for one, waiver in rows]
+    rows = [(finding, None) for finding in findings] + [(finding, waiver) for finding, waiver in waived]
+    results = [_result(finding, waiver, index, root) for finding, waiver in rows]
     driver = {"name": "harness scan", "semanticVersion": __version__, "rules": rules}
     return (
         json.dumps(
@@ -82,29 +82,29 @@ def render_scan_sarif(result: ScanResult, findings: Sequence[Finding], waived: W
     )
 
 
-def _result(one: Finding, waiver: Waiver | None, index: dict[str, int], root: Path) -> dict[str, Any]:
-    outer, _, inner = one.file.partition("!/")
+def _result(finding: Finding, waiver: Waiver | None, index: dict[str, int], root: Path) -> dict[str, Any]:
+    outer, _, inner = finding.file.partition("!/")
     path = Path(outer).resolve()
     below = path.is_relative_to(root.resolve())
     where: dict[str, Any] = {"uri": quote(path.relative_to(root.resolve()).as_posix()) if below else path.as_uri()}
     if below:
         where["uriBaseId"] = "%SRCROOT%"
     place: dict[str, Any] = {"physicalLocation": {"artifactLocation": where}}
-    if one.line and not inner:
-        place["physicalLocation"]["region"] = {"startLine": one.line}
-    if inner or one.place:
-        place["logicalLocations"] = [{"fullyQualifiedName": one.where}]
+    if finding.line and not inner:
+        place["physicalLocation"]["region"] = {"startLine": finding.line}
+    if inner or finding.place:
+        place["logicalLocations"] = [{"fullyQualifiedName": finding.where}]
     value: dict[str, Any] = {
-        "ruleId": one.rule,
-        "ruleIndex": index[one.rule],
-        "level": _LEVELS[one.severity],
-        "message": {"text": f"{one.where}: {one.message}. {one.advice}"},
+        "ruleId": finding.rule,
+        "ruleIndex": index[finding.rule],
+        "level": _LEVELS[finding.severity],
+        "message": {"text": f"{finding.where}: {finding.message}. {finding.advice}"},
         "locations": [place],
-        "properties": {"targets": [str(target) for target in one.targets]},
+        "properties": {"targets": [str(target) for target in finding.targets]},
     }
     if waiver is not None:
-        told = f"{waiver.because} ({waiver.approved_by}, until {waiver.expires})"
-        value["suppressions"] = [{"kind": "external", "status": "accepted", "justification": told}]
+        justification = f"{waiver.because} ({waiver.approved_by}, until {waiver.expires})"
+        value["suppressions"] = [{"kind": "external", "status": "accepted", "justification": justification}]
     return value
 
 
@@ -113,7 +113,7 @@ def by_rule(result: ScanResult, findings: Sequence[Finding]) -> list[tuple[Rule,
     rules = {rule.id: rule for rule in result.rules}
     return [
         (rules[rule], severity, list(group))
-        for (severity, rule), group in groupby(findings, key=lambda one: (one.severity, one.rule))
+        for (severity, rule), group in groupby(findings, key=lambda finding: (finding.severity, finding.rule))
     ]
 
 
@@ -121,11 +121,11 @@ def render_scan_html(
     result: ScanResult, findings: Sequence[Finding], waived: Waived, scanned: Sequence[str], presentation: Presentation
 ) -> bytes:
     """One file, nothing loaded from elsewhere."""
-    counts = {severity: sum(one.severity == severity for one in findings) for severity in _LEVELS}
+    counts = {severity: sum(finding.severity == severity for finding in findings) for severity in _LEVELS}
     targets: dict[str, dict[str, int]] = {}
-    for one in findings:
-        for target in one.targets:
-            targets.setdefault(str(target), dict.fromkeys(_LEVELS, 0))[one.severity] += 1
+    for finding in findings:
+        for target in finding.targets:
+            targets.setdefault(str(target), dict.fromkeys(_LEVELS, 0))[finding.severity] += 1
     text = presentation.render(
         "scan.html.j2",
         result=result,
@@ -151,26 +151,26 @@ def render_sbom(components: Sequence[Component]) -> str:
     bom = Bom()
     tool = Part(name="harness scan", version=__version__, type=ComponentType.APPLICATION)
     bom.metadata.tools.components.add(tool)
-    for i, one in enumerate(components):
+    for i, component in enumerate(components):
         purl = None
-        if one.kind != "file":
+        if component.kind != "file":
             purl = PackageURL(
-                type=one.kind,
-                namespace=one.group or None,
-                name=one.name,
-                version=one.version or None,
-                qualifiers={"arch": one.architecture} if one.architecture else None,
+                type=component.kind,
+                namespace=component.group or None,
+                name=component.name,
+                version=component.version or None,
+                qualifiers={"arch": component.architecture} if component.architecture else None,
             )
         bom.components.add(
             Part(
-                name=one.name,
-                version=one.version or None,
+                name=component.name,
+                version=component.version or None,
                 bom_ref=f"c{i}",
-                group=one.group or None,
+                group=component.group or None,
                 purl=purl,
-                type=ComponentType.FILE if one.kind == "file" else ComponentType.LIBRARY,
-                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=one.sha256)] if one.sha256 else [],
-                properties=[Property(name="harness:file", value=one.file)],
+                type=ComponentType.FILE if component.kind == "file" else ComponentType.LIBRARY,
+                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=component.sha256)] if component.sha256 else [],
+                properties=[Property(name="harness:file", value=component.file)],
             )
         )
     return str(JsonV1Dot6(bom).output_as_string(indent=1)) + "\n"

@@ -23,7 +23,9 @@ def write(folder: Path, name: str, text: str) -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders that pytest is asked about."""
     folders: list[Path] = []
-    monkeypatch.setattr(collection, "_asked", lambda folder, _: folders.append(folder) or collection.Collected(()))
+    monkeypatch.setattr(
+        collection, "_collected_by_pytest", lambda folder, _: folders.append(folder) or collection.Collected(())
+    )
     return folders
 
 

@@ -49,10 +49,12 @@ class Connection(ConnectionBase):  # type: ignore[misc]
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         try:
-            done = self.machine.run(cmd, timeout=SECONDS, stdin=(in_data or b"").decode("utf-8", "surrogateescape"))
+            completed = self.machine.run(
+                cmd, timeout=SECONDS, stdin=(in_data or b"").decode("utf-8", "surrogateescape")
+            )
         except HarnessError as error:
             raise AnsibleConnectionFailure(f"HARNESS-INFRASTRUCTURE {error}") from error
-        return done.rc, done.out.encode(), done.err.encode()
+        return completed.rc, completed.out.encode(), completed.err.encode()
 
     def put_file(self, in_path: str, out_path: str) -> None:
         super().put_file(in_path, out_path)

@@ -129,7 +129,7 @@ class Readiness(Definition):
     seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _exactly_one(self) -> Self:
         if (self.path is None) == (self.command is None):
             raise ValueError("give exactly one of path and command")
         return self
@@ -151,7 +151,7 @@ class SchemaStep(Definition):
     because: str = ""
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _exactly_one(self) -> Self:
         if sum(value is not None for value in (self.file, self.sql, self.command)) != 1:
             raise ValueError("give exactly one of file, sql and command")
         return self
@@ -220,15 +220,15 @@ class Application(Definition):
             raise ValueError("give `start`, `service` or `compose`: how is it started?")
         if self.compose is not None and (self.start is not None or self.service is not None):
             raise ValueError("with `compose` there is neither `start` nor `service`")
-        for name, one in self.former.items():
-            if unknown := sorted(one.set.keys() - {f.alias or n for n, f in type(self).model_fields.items()}):
+        for name, former in self.former.items():
+            if unknown := sorted(former.set.keys() - {f.alias or n for n, f in type(self).model_fields.items()}):
                 raise ValueError(f"former version {name}: the application has no key {', '.join(unknown)}")
         return self
 
     @property
     def needs(self) -> Needs:
         """What only some machines have."""
-        image = any(one.install == "image" for one in self.artifacts)
+        image = any(artifact.install == "image" for artifact in self.artifacts)
         return Needs(
             systemd=self.start is None and self.service is not None,
             engine=self.compose is not None,

@@ -128,7 +128,7 @@ class Commission(Definition):
 
     @model_validator(mode="after")
     def _different_people(self) -> Self:
-        people = [one for one in (self.tester, self.reviewer, self.approver) if one]
+        people = [person for person in (self.tester, self.reviewer, self.approver) if person]
         if len(set(people)) != len(people):
             raise ValueError("tester, reviewer and approver are different people")
         return self

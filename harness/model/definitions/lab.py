@@ -128,10 +128,10 @@ class Hosts(Definition):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [one.host for one in self.hosts]
+        names = [host.host for host in self.hosts]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"host named twice: {', '.join(twice)}")
-        for one in self.hosts:
-            if one.jump is not None and (one.jump not in names or one.jump == one.host):
-                raise ValueError(f"{one.host}: jump {one.jump!r} is no other host of this inventory")
+        for host in self.hosts:
+            if host.jump is not None and (host.jump not in names or host.jump == host.host):
+                raise ValueError(f"{host.host}: jump {host.jump!r} is no other host of this inventory")
         return self

@@ -52,7 +52,7 @@ class ExampleFile(Definition):
     elf: dict[str, Any] | None = Field(default=None, description="as tests/elves.py makes one")
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
+    def _exactly_one(self) -> Self:
         if (self.text is None) == (self.elf is None):
             raise ValueError("give exactly one of text and elf")
         return self
@@ -108,10 +108,10 @@ class Rule(Definition):
         return self
 
     def _markers(self) -> list[str]:
-        found = self.parameters.get("markers", ())
-        if not all(isinstance(one, dict) and isinstance(one.get("contains"), str) for one in found):
+        markers = self.parameters.get("markers", ())
+        if not all(isinstance(marker, dict) and isinstance(marker.get("contains"), str) for marker in markers):
             raise ValueError(f"{self.id}: each marker needs contains")
-        return [one.get("matches", "") for one in found]
+        return [marker.get("matches", "") for marker in markers]
 
 
 class Rules(Definition):
@@ -122,6 +122,6 @@ class Rules(Definition):
     @model_validator(mode="after")
     def _once(self) -> Self:
         names = [rule.id for rule in self.rules]
-        if twice := sorted({one for one in names if names.count(one) > 1}):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"id used twice: {', '.join(twice)}")
         return self

@@ -59,8 +59,8 @@ class Suite(Definition):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for field in ("id", "test"):
-            seen = [getattr(case, field) for case in self.cases]
-            twice = sorted({value for value in seen if seen.count(value) > 1})
+            values = [getattr(case, field) for case in self.cases]
+            twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
                 raise ValueError(f"{field} used twice: {', '.join(twice)}")
         if RUNNER_KINDS[self.runner].profile != (self.profile is not None):

@@ -87,7 +87,7 @@ class Driver:
             raise ImportError(f"{path} cannot be loaded")
         module = importlib.util.module_from_spec(module_spec)
         module_spec.loader.exec_module(module)
-        found = [
+        users = [
             value
             for value in vars(module).values()
             if isinstance(value, type)
@@ -95,11 +95,11 @@ class Driver:
             and value.__module__ == module.__name__
             and not value.abstract
         ]
-        if not found:
+        if not users:
             raise ImportError(f"{path} defines no locust user")
-        for user in found:
+        for user in users:
             self._pace(user)
-        return found
+        return users
 
     def _pace(self, user: Any) -> None:
         original = user.on_start

@@ -178,7 +178,7 @@ def _run_driver(
         (folder / "spec.json").write_text(json.dumps(specification))
         try:
             with Sampler(deployment.machine) as sampler, Sampler(deployment.database.machine) as database:
-                done = run(
+                completed = run(
                     [sys.executable, "-P", str(DRIVER), str(folder / "spec.json")],
                     timeout=profile.ramp + profile.hold + START_SECONDS,
                     cancel=cancel,
@@ -188,8 +188,8 @@ def _run_driver(
             text = _tail(log)
             ledger.keep(f"{suite.definition.suite.replace('/', '-')}-locust.log", text)
         if not out.is_file():
-            end = text.decode(errors="replace")[-800:] or done.text[-800:]
-            return {"broken": f"it ended the load generator with status {done.rc} before the load was over; {end}"}
+            end = text.decode(errors="replace")[-800:] or completed.text[-800:]
+            return {"broken": f"it ended the load generator with status {completed.rc} before the load was over; {end}"}
         result: dict[str, Any] = json.loads(out.read_text())
     result["resources"] = sampler.samples
     embedded = deployment.database.machine.reference == deployment.machine.reference

@@ -218,11 +218,11 @@ def _absent(test: str, session: Session, output: str) -> Meaning:
     if session.late:
         return Meaning(Result.MISS, Cause.TIMEOUT, None, f"{test} was not run: {session.late}")
     if session.collect_errors:
-        told = "\n".join(f"{nodeid}: {text}" for nodeid, text in session.collect_errors)
-        return Meaning(Result.MISS, Cause.TEST, None, f"{_last_line(told)}\n{test} was not run:\n{told}")
+        errors = "\n".join(f"{nodeid}: {text}" for nodeid, text in session.collect_errors)
+        return Meaning(Result.MISS, Cause.TEST, None, f"{_last_line(errors)}\n{test} was not run:\n{errors}")
     if session.collect_skips and not session.names:
-        told = "; ".join(f"{nodeid}: {text}" for nodeid, text in session.collect_skips)
-        return Meaning(Result.MISS, Cause.TEST, None, f"{test} was not run, its file was skipped: {told}")
+        errors = "; ".join(f"{nodeid}: {text}" for nodeid, text in session.collect_skips)
+        return Meaning(Result.MISS, Cause.TEST, None, f"{test} was not run, its file was skipped: {errors}")
     if not session.collected:
         why = f"{_last_line(output)}\n{test} was not run: {session.trouble}; {end}"
         return Meaning(Result.MISS, Cause.TEST, None, why)

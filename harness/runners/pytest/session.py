@@ -127,9 +127,9 @@ class Session:
         if self.rc == (1 if failed else 0) or (self.rc == 5 and not self.runs and not failed):
             return ""
         meaning = {0: "all passed", 1: "something failed", 2: "interrupted", 3: "internal error", 4: "wrong usage"}
-        said = meaning.get(self.rc, "nothing collected")
-        seen = "something" if failed else "nothing"
-        return f"pytest's exit status {self.rc} ({said}) does not fit what it told of its tests: {seen} failed"
+        status = meaning.get(self.rc, "nothing collected")
+        outcome = "something" if failed else "nothing"
+        return f"pytest's exit status {self.rc} ({status}) does not fit what it told of its tests: {outcome} failed"
 
 
 def _ending(rc: int) -> str:

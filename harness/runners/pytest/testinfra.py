@@ -45,8 +45,8 @@ class MachineBackend(BaseBackend):  # type: ignore[misc]  # it has no types
 
     def run(self, command: str, *args: str, **_: Any) -> CommandResult:
         line = self.get_command(command, *args)
-        done = self.machine.run(line, timeout=SECONDS)
-        return self.result(done.rc, self.encode(line), done.out.encode(), done.err.encode())
+        completed = self.machine.run(line, timeout=SECONDS)
+        return self.result(completed.rc, self.encode(line), completed.out.encode(), completed.err.encode())
 
     def get_host(self) -> Host:
         return CellHost(self)
