@@ -34,22 +34,27 @@ def counts(case: Case, *, emulated: bool) -> bool:
 
 def judge(
     cases: Sequence[tuple[str, Case]],
-    seen: Mapping[tuple[str, str], Observation],
+    observations: Mapping[tuple[str, str], Observation],
     *,
     emulated: bool,
     waivers: Sequence[Waiver] = (),
     axes: Mapping[str, str] | None = None,
     asked: Collection[str] = (),
 ) -> Judgement:
-    """Judge one cell. ``cases`` are pairs of suite and case, ``seen`` maps suite and case id to what was seen.
+    """Judge one cell.
 
-    ``waivers`` are those that hold on the day of the test; ``axes`` are the cell's; ``asked`` are the names of the
-    suites that the matrix asks for: of each, something must have been seen.
+    Args:
+        cases: The cell's cases, as pairs of suite and case.
+        observations: What was observed of each case, by suite and id of the case.
+        emulated: Whether the target is emulated; then only some cases may decide.
+        waivers: The waivers that hold on the day of the test.
+        axes: The values of the cell's axes, by axis.
+        asked: The suites that the matrix asks for; each must have at least one observation of a case that applies.
     """
     waived: list[tuple[str, str, Waiver]] = []
 
     def accepted(suite: str, case: str) -> bool:
-        waiver = next((one for one in waivers if one.concerns(dict(axes or {}), suite, case)), None)
+        waiver = next((waiver for waiver in waivers if waiver.concerns(dict(axes or {}), suite, case)), None)
         if waiver is not None:
             waived.append((suite, case, waiver))
         return waiver is not None
@@ -59,29 +64,45 @@ def judge(
     unknown: list[tuple[Cause, str]] = []
     passed = 0
     for suite, case in deciding:
-        one = seen.get((suite, case.id))
-        if one is None:
+        observation = observations.get((suite, case.id))
+        if observation is None:
             unknown.append((Cause.HARNESS, f"{case.id} was never recorded"))
-        elif one.result is Result.FAIL and accepted(suite, case.id):
+        elif observation.result is Result.FAIL and accepted(suite, case.id):
             passed += 1
-        elif one.result is Result.FAIL:
-            failed.append(f"{case.id} {case.title.en}: {_first_line(one.detail)}")
-        elif one.result in (Result.ERROR, Result.MISS):
-            told = _first_line(one.detail)
-            # A case that never ran has nothing of its own to tell: its detail says what stopped the cell.
-            told = told if one.result is Result.MISS else f"{case.id} {case.title.en}: {told}"
-            unknown.append((one.cause if one.cause is not None else Cause.HARNESS, told))
-        elif one.result is Result.SKIP and one.skip_reason is not SkipReason.NOT_APPLICABLE:
+        elif observation.result is Result.FAIL:
+            failed.append(f"{case.id} {case.title.en}: {_first_line(observation.detail)}")
+        elif observation.result in (Result.ERROR, Result.MISS):
+            unknown.append(_unknown(case, observation))
+        elif observation.result is Result.SKIP and observation.skip_reason is not SkipReason.NOT_APPLICABLE:
             if accepted(suite, case.id):
                 continue
-            unknown.append((Cause.TEST, f"{case.id} was skipped: {_first_line(one.detail)}"))
-        elif one.result is Result.PASS:
+            unknown.append((Cause.TEST, f"{case.id} was skipped: {_first_line(observation.detail)}"))
+        elif observation.result is Result.PASS:
             passed += 1
     unknown += [
         (Cause.CONFIG, reason)
-        for suite, ids, reason in unseen_suites(cases, seen, asked)
+        for suite, ids, reason in unseen_suites(cases, observations, asked)
         if not ids or sum(accepted(suite, identity) for identity in ids) < len(ids)
     ]
+    return _judgement(failed, unknown, waived, passed=passed)
+
+
+def _unknown(case: Case, observation: Observation) -> tuple[Cause, str]:
+    """The cause and the reason why nothing is known of a case that ended in an error, or never ran."""
+    reason = _first_line(observation.detail)
+    # The detail of a case that never ran says what stopped the cell; it says nothing of the case.
+    message = reason if observation.result is Result.MISS else f"{case.id} {case.title.en}: {reason}"
+    return observation.cause if observation.cause is not None else Cause.HARNESS, message
+
+
+def _judgement(
+    failed: Sequence[str],
+    unknown: Sequence[tuple[Cause, str]],
+    waived: Sequence[tuple[str, str, Waiver]],
+    *,
+    passed: int,
+) -> Judgement:
+    """The judgement of a cell: a failure weighs most, then what is not known, then waivers."""
     if failed:
         return Judgement(verdict=Verdict.NONCONFORMANT, message="; ".join(failed[:3]))
     if unknown:
@@ -90,19 +111,19 @@ def judge(
     if passed == 0:
         return Judgement(verdict=Verdict.INCONCLUSIVE, cause=Cause.CONFIG, message="no case that could decide has run")
     if waived:
-        told = "; ".join(f"{case} waived until {one.expires}: {one.because}" for _, case, one in waived[:3])
+        told = "; ".join(f"{case} waived until {waiver.expires}: {waiver.because}" for _, case, waiver in waived[:3])
         return Judgement(verdict=Verdict.CONDITIONAL, message=told, waived=tuple(waived))
     return Judgement(verdict=Verdict.CONFORMANT)
 
 
 def unseen_suites(
-    cases: Sequence[tuple[str, Case]], seen: Mapping[tuple[str, str], Observation], asked: Collection[str]
+    cases: Sequence[tuple[str, Case]], results: Mapping[tuple[str, str], Observation], asked: Collection[str]
 ) -> list[tuple[str, tuple[str, ...], str]]:
     """Suites that were asked for and of which no case applies: name, ids of the cases, and what is missing."""
     unseen = []
     for suite in dict.fromkeys(asked):
         ids = tuple(case.id for name, case in cases if name == suite)
-        observations = [seen.get((suite, identity)) for identity in ids]
+        observations = [results.get((suite, identity)) for identity in ids]
         if not all(
             observation is not None and observation.skip_reason is SkipReason.NOT_APPLICABLE
             for observation in observations
@@ -120,14 +141,14 @@ def unseen_suites(
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
     """Verdict of a campaign from the verdicts of all its planned cells."""
-    found = list(verdicts)
-    if not found or all(v is Verdict.NOT_TESTED for v in found):
+    every = list(verdicts)
+    if not every or all(v is Verdict.NOT_TESTED for v in every):
         return Verdict.NOT_TESTED
-    if any(v is Verdict.NONCONFORMANT for v in found):
+    if any(v is Verdict.NONCONFORMANT for v in every):
         return Verdict.NONCONFORMANT
-    if any(v in (Verdict.INCONCLUSIVE, Verdict.NOT_TESTED) for v in found):
+    if any(v in (Verdict.INCONCLUSIVE, Verdict.NOT_TESTED) for v in every):
         return Verdict.INCONCLUSIVE
-    if any(v is Verdict.CONDITIONAL for v in found):
+    if any(v is Verdict.CONDITIONAL for v in every):
         return Verdict.CONDITIONAL
     return Verdict.CONFORMANT
 

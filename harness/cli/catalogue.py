@@ -44,7 +44,7 @@ def targets_command(ctx: click.Context) -> None:
 @format_option
 def list_entries(form: str) -> None:
     """List every entry, with how sure its facts are: measured, source, likely, general."""
-    found = [
+    listed = [
         (kind, name, value) for kind in TARGET_KINDS for name, (_, value) in entries(kind, catalogue_here()).items()
     ]
     if form == "json":
@@ -59,7 +59,7 @@ def list_entries(form: str) -> None:
                         "certainty": value.certainty,
                         "obstacle": obstacle_of(value),
                     }
-                    for kind, name, value in found
+                    for kind, name, value in listed
                 ]
             }
         )
@@ -68,7 +68,7 @@ def list_entries(form: str) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "name", "名称", "called", "certainty"):
         table.add_column(title, no_wrap=title != "called")
-    for kind, name, value in found:
+    for kind, name, value in listed:
         zh, colour = CERTAINTY[value.certainty]
         table.add_row(
             kind, escape(name), escape(value.name.zh), escape(value.name.en), f"[{colour}]{value.certainty} {zh}[/]"
@@ -127,8 +127,8 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
     cpus, systems = entries("cpu", catalogue_here()), entries("os", catalogue_here())
     rows: list[dict[str, Any]] = []
     for kind in TARGET_KINDS:
-        for one, (_, value) in entries(kind, catalogue_here()).items():
-            rows.append({"kind": kind, "name": one, **_served(value)})
+        for entry_name, (_, value) in entries(kind, catalogue_here()).items():
+            rows.append({"kind": kind, "name": entry_name, **_served(value)})
     pairs = [
         {"cpu": c, "os": o, **pair_of(cpu, system)}
         for c, (_, cpu) in cpus.items()
@@ -144,6 +144,13 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
     if form == "json":
         print_json({"targets": rows, "pairs": pairs})
         ctx.exit(0 if good else 3)
+    _show_served(rows)
+    _show_pairs(pairs)
+    ctx.exit(0 if good else 3)
+
+
+def _show_served(rows: list[dict[str, Any]]) -> None:
+    """A table of the targets, with what serves each here, or why nothing does."""
     console = Console(highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "name", "here 本机", "by, or why not"):
@@ -156,6 +163,11 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
         )
         table.add_row(row["kind"], row["name"], mark, escape(row["by"]))
     print_whole(table, console)
+
+
+def _show_pairs(pairs: list[dict[str, Any]]) -> None:
+    """A table of the CPU classes and systems that can be served here together; nothing where no pair can."""
+    console = Console(highlight=False)
     grid = [pair for pair in pairs if pair["served"]]
     shown_systems = sorted({str(pair["os"]) for pair in grid})
     if shown_systems:
@@ -175,7 +187,6 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
         console.print(
             f"{len(grid)} of {len(pairs)} pairs can be served here; why not the others: --format json", style="dim"
         )
-    ctx.exit(0 if good else 3)
 
 
 @targets_command.command("build")
@@ -196,12 +207,12 @@ def build_images(os: str, cpu: tuple[str, ...], mirror: str, workspace: Path) ->
     if system.obstacle:
         raise UsageError(f"{os} cannot be built: {system.obstacle}", advice="see: harness targets check")
     known = {name: value for name, (_, value) in entries("cpu", catalogue_here()).items() if isinstance(value, Cpu)}
-    for one in cpu:
-        if one not in known:
-            raise UsageError(f"no cpu named {one!r}", advice="see: harness targets list")
-        pair = pair_of(known[one], system)
+    for cpu_name in cpu:
+        if cpu_name not in known:
+            raise UsageError(f"no cpu named {cpu_name!r}", advice="see: harness targets list")
+        pair = pair_of(known[cpu_name], system)
         if not pair["served"]:
-            raise UsageError(f"{os} on {one}: {pair['by']}", advice="see: harness targets check")
+            raise UsageError(f"{os} on {cpu_name}: {pair['by']}", advice="see: harness targets check")
     wanted = sorted(
         {
             value.architecture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -68,7 +70,7 @@ def gate_command(
     )
     decision = Decision(findings=(*_doubts("record", proved), *_doubts("baseline", earlier), *decision.findings))
     planned = {cell.id for cell in record.cells}
-    flaky = [one for one in campaigns.flaky_cases(place) if one["cell"] in planned] if place is not None else []
+    flaky = [case for case in campaigns.flaky_cases(place) if case["cell"] in planned] if place is not None else []
     if annotate is not None:
         click.echo(_annotated(decision, annotate, shown), nl=False)
     elif form == "json":
@@ -82,17 +84,24 @@ def gate_command(
             }
         )
     console = Console(stderr=form == "json" or annotate is not None, highlight=False, soft_wrap=True)
+    _show_decision(decision, flaky, proved, console)
+    ctx.exit(EXIT[decision.word])
+
+
+def _show_decision(
+    decision: Decision, flaky: Sequence[Mapping[str, Any]], proved: ProvedRecord, console: Console
+) -> None:
+    """Print each finding and each unsteady case of a campaign, then the decision."""
     styles = {"closes": "red", "undecided": "magenta", "noted": "yellow"}
     for finding in decision.findings:
         console.print(f"[{styles[finding.effect]}]{finding.effect:9}[/] {escape(str(finding))}")
-    for one in flaky:
-        told = f"{one['failed']} of {one['runs']} attempts failed with this product and suite; see: harness flaky"
-        console.print(f"[yellow]unsteady[/]  {escape(one['cell'])} {one['case']}: {told}")
+    for case in flaky:
+        message = f"{case['failed']} of {case['runs']} attempts failed with this product and suite; see: harness flaky"
+        console.print(f"[yellow]unsteady[/]  {escape(case['cell'])} {case['case']}: {message}")
     if proved.loose:
         console.print(f"[yellow]{LOOSE}[/yellow]")
     zh, colour = WORDS[decision.word]
-    console.print(f"gate 门禁 {record.id}: [{colour}]{decision.word} {zh}[/]")
-    ctx.exit(EXIT[decision.word])
+    console.print(f"gate 门禁 {proved.record.id}: [{colour}]{decision.word} {zh}[/]")
 
 
 def _doubts(what: str, proved: ProvedRecord | None) -> list[Finding]:
@@ -203,15 +212,15 @@ def print_difference(difference: Difference, console: Console) -> None:
 @format_option
 def flaky_command(workspace: Path, form: str) -> None:
     """List cases that both passed and failed with the same product and suite, from all campaigns of the workspace."""
-    found = campaigns.flaky_cases(existing(workspace))
+    cases = campaigns.flaky_cases(existing(workspace))
     if form == "json":
-        print_json({"flaky": found})
+        print_json({"flaky": cases})
         return
-    for one in found:
+    for case in cases:
         click.echo(
-            f"{one['failed']}/{one['runs']} failed  {one['case']}  {one['cell']}  ({', '.join(one['failures'])})"
+            f"{case['failed']}/{case['runs']} failed  {case['case']}  {case['cell']}  ({', '.join(case['failures'])})"
         )
-    click.echo(f"{len(found)} unsteady 不稳定")
+    click.echo(f"{len(cases)} unsteady 不稳定")
 
 
 def _place(name: str | None, workspace: Path) -> Workspace | None:

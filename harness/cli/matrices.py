@@ -71,23 +71,17 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
         }
         for c in plan.cells
     ]
-    cover = plan.coverage
-    coverage = {
-        "declared": plan.valid + sum(rule.count for rule in plan.excluded),
-        "valid": plan.valid,
-        "planned": len(plan.cells),
-        "excluded": sum(rule.count for rule in plan.excluded),
-        "strength": cover.strength,
-        "tuples": cover.tuples,
-        "covered": cover.covered,
-        "impossible": cover.never,
-        "because": [{"axes": one.axes, "because": list(one.because), "one_rule": one.alone} for one in cover.explained],
-    }
     total = campaigns.makespan(list(expected.values()), os.cpu_count() or 1) if len(expected) == len(shown) else None
     if form == "json":
         excluded = [{"rule": e.told, "because": e.because, "count": e.count} for e in plan.excluded]
         print_json(
-            {"digest": plan.digest, "cells": shown, "excluded": excluded, "coverage": coverage, "seconds": total}
+            {
+                "digest": plan.digest,
+                "cells": shown,
+                "excluded": excluded,
+                "coverage": _coverage(plan),
+                "seconds": total,
+            }
         )
         return
     console = Console(highlight=False)
@@ -96,18 +90,37 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
         click.echo(f"written: {campaigns.lock_path(definitions)}", err=True)
 
 
+def _coverage(plan: Plan) -> dict[str, Any]:
+    """What the plan covers, in the stable shape of ``plan --format json``: numbers of combinations and of tuples."""
+    cover = plan.coverage
+    return {
+        "declared": plan.valid + sum(rule.count for rule in plan.excluded),
+        "valid": plan.valid,
+        "planned": len(plan.cells),
+        "excluded": sum(rule.count for rule in plan.excluded),
+        "strength": cover.strength,
+        "tuples": cover.tuples,
+        "covered": cover.covered,
+        "impossible": cover.never,
+        "because": [
+            {"axes": uncovered.axes, "because": list(uncovered.because), "one_rule": uncovered.alone}
+            for uncovered in cover.explained
+        ],
+    }
+
+
 def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console: Console) -> None:
     further = [axis for axis in plan.cells[0].axes if axis not in ("cpu", "os", "database")]
     table = Table(box=None, pad_edge=False)
     for title in ("cell", "cpu", "os", "database", *further, "fidelity", "target", "why", "s"):
         table.add_column(title, overflow="fold", justify="right" if title == "s" else "left")
-    for cell, one in zip(plan.cells, shown, strict=True):
-        seconds = f"{one['seconds']:.0f}" if one["seconds"] is not None else "?"
+    for cell, row in zip(plan.cells, shown, strict=True):
+        seconds = f"{row['seconds']:.0f}" if row["seconds"] is not None else "?"
         axes = (escape(cell.axes[axis]) for axis in ("cpu", "os", "database", *further))
-        fidelity = one["fidelity"].value if one["fidelity"] is not None else "[magenta]none[/]"
-        table.add_row(cell.short, *axes, fidelity, escape(one["target"]), escape(cell.reason), seconds)
+        fidelity = row["fidelity"].value if row["fidelity"] is not None else "[magenta]none[/]"
+        table.add_row(cell.short, *axes, fidelity, escape(row["target"]), escape(cell.reason), seconds)
     print_whole(table, console)
-    if none := sum(one["fidelity"] is None for one in shown):
+    if none := sum(row["fidelity"] is None for row in shown):
         console.print(
             f"{none} of {len(shown)} cells cannot be served here: a run records them as blocked / "
             f"{none} 个单元在此无法提供目标，运行时记为阻塞",

@@ -64,17 +64,7 @@ def covering_array(
     if not all(space.start):
         return []
     work = _Generator(space, strength, must, fixed)
-    best: list[tuple[int, ...]] | None = None
-    beginnings = most = MOST_BEGINNINGS if strength != 2 else MOST_BEFORE_SHRINKING
-    number = 0
-    while number < beginnings:
-        rows = work.rows(random.Random(f"{seed}/{number}"))  # noqa: S311  # not for secrets
-        number += 1
-        if best is None or len(rows) < len(best):
-            best = rows
-        beginnings = max(1, min(most, WORK // max(len(rows) * work.required, 1)))
-        if len(best) <= work.bound:
-            break
+    best = _smallest(work, seed=seed, most=MOST_BEGINNINGS if strength != 2 else MOST_BEFORE_SHRINKING)
     if best and strength == 2:
         chance = random.Random(f"{seed}/shrink")  # noqa: S311  # not for secrets
         best = shrink_pairs(
@@ -86,7 +76,23 @@ def covering_array(
             fixed=fixed,
             passes=min(MOST_PASSES, WORK // (len(best) * len(space.sizes))),
         )
-    return sorted(best or [])
+    return sorted(best)
+
+
+def _smallest(work: _Generator, *, seed: int, most: int) -> list[tuple[int, ...]]:
+    """The smallest of the arrays from several seeded beginnings, ``most`` at most."""
+    best: list[tuple[int, ...]] | None = None
+    beginnings = most
+    number = 0
+    while number < beginnings:
+        rows = work.rows(random.Random(f"{seed}/{number}"))  # noqa: S311  # not for secrets
+        number += 1
+        if best is None or len(rows) < len(best):
+            best = rows
+        beginnings = max(1, min(most, WORK // max(len(rows) * work.required, 1)))
+        if len(best) <= work.bound:
+            break
+    return best or []
 
 
 class _Generator:

@@ -27,7 +27,9 @@ Tell = Callable[..., None]
 
 
 def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Plan:
-    """The plan of a matrix; with ``locked``, of these cells instead of those that the strategy would choose now.
+    """Expand a matrix into its plan.
+
+    ``locked``: the cells of a lock, as axis -> value; the plan then has these cells, and the strategy chooses none.
 
     Raises:
         DefinitionError: an exclude that matches nothing, an include with an unknown or missing axis or a
@@ -56,8 +58,8 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
         if not counts[index]:
             fault(("exclude", index), "this exclude matches nothing", expected="a combination of the axes above")
     includes = _includes(matrix, space, fault)
-    _must(matrix, space, fault)
-    _served(definitions, space, includes, fault)
+    _check_musts(matrix, space, fault)
+    _check_served(definitions, space, includes, fault)
     if not space.count and not includes and not faults:
         fault(("exclude",), "no cell is left: everything is excluded")
     if faults:
@@ -71,13 +73,7 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
         except UsageError as error:
             fault(("strategy",), error.message, expected=error.advice)
             raise DefinitionError(faults) from error
-    if wrong := faults_of(matrix, [axes for axes, _ in chosen]):
-        faults_text = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        if locked is not None:
-            raise UsageError(
-                f"the lock is no plan of this matrix: {faults_text}", advice="make it anew: harness plan --lock"
-            )
-        raise HarnessBug(f"the plan does not prove: {faults_text}")
+    _prove(matrix, [axes for axes, _ in chosen], locked=locked is not None)
     cells = _cells(definitions, chosen, fault)
     _applications(definitions, cells, faults)
     _roles(definitions, cells, fault)
@@ -91,18 +87,39 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
         matrix=matrix.matrix,
         cells=tuple(cells),
         definitions=base,
-        excluded=tuple(
-            Excluded(
-                axes={axis: _listed(value) for axis, value in rule.axes.items()},
-                unless=dict(rule.unless),
-                because=rule.because,
-                count=count,
-            )
-            for rule, count in zip(matrix.exclude, counts, strict=True)
-        ),
+        excluded=_excluded(matrix, counts),
         valid=space.count + len(includes),
         coverage=_coverage(matrix, space, names, owners, [a for a, _ in chosen]),
         digest=digest_of({"definitions": base, "cells": planned}),
+    )
+
+
+def _prove(matrix: Matrix, cells: Sequence[Axes], *, locked: bool) -> None:
+    """Prove that the cells are a plan of the matrix.
+
+    Raises:
+        UsageError: the cells of a lock are not.
+        HarnessBug: the cells that the strategy chose are not.
+    """
+    faults = faults_of(matrix, cells)
+    if not faults:
+        return
+    text = "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+    if locked:
+        raise UsageError(f"the lock is no plan of this matrix: {text}", advice="make it anew: harness plan --lock")
+    raise HarnessBug(f"the plan does not prove: {text}")
+
+
+def _excluded(matrix: Matrix, counts: Sequence[int]) -> tuple[Excluded, ...]:
+    """Each exclude of the matrix with the number of combinations that it forbids; ``counts`` are in their order."""
+    return tuple(
+        Excluded(
+            axes={axis: _listed(value) for axis, value in rule.axes.items()},
+            unless=dict(rule.unless),
+            because=rule.because,
+            count=count,
+        )
+        for rule, count in zip(matrix.exclude, counts, strict=True)
     )
 
 
@@ -174,7 +191,7 @@ def _includes(matrix: Matrix, space: Space, fault: Tell) -> list[Axes]:
     return kept
 
 
-def _must(matrix: Matrix, space: Space, fault: Tell) -> None:
+def _check_musts(matrix: Matrix, space: Space, fault: Tell) -> None:
     for index, must in enumerate(matrix.strategy.must):
         loc = ("strategy", "must", index)
         for axis, value in must.items():
@@ -193,7 +210,7 @@ def _must(matrix: Matrix, space: Space, fault: Tell) -> None:
             )
 
 
-def _served(definitions: Definitions, space: Space, includes: list[Axes], fault: Tell) -> None:
+def _check_served(definitions: Definitions, space: Space, includes: list[Axes], fault: Tell) -> None:
     """Every pair of system and CPU that a cell can have must exist."""
     matrix = definitions.matrix
     names = list(matrix.axes)

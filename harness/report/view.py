@@ -95,9 +95,9 @@ def _cell(
             Case.model_validate(case),
             observed.get((suite["suite"], case["id"])),
             kept,
-            emulated,
-            Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
-            against.get(case["id"], ()) if suite["suite"] in static else (),
+            emulated=emulated,
+            fidelity=Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
+            against=against.get(case["id"], ()) if suite["suite"] in static else (),
         )
         for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
         for case in suite["cases"]
@@ -191,6 +191,7 @@ def _case(
     case: Case,
     recorded: Observation | None,
     kept: tuple[FileView, ...],
+    *,
     emulated: bool,
     fidelity: Fidelity | None,
     against: tuple[str, ...],
