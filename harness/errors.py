@@ -43,7 +43,7 @@ class HarnessError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One fault in a definition: where (1-based line and column), what was expected, what was found."""
+    """A fault in a definition, with its place (line and column count from 1), the expected value and the actual one."""
 
     file: str
     line: int

@@ -23,12 +23,12 @@ class Judgement:
     verdict: Verdict
     cause: Cause | None = None
     message: str = ""
-    #: Suite and id of each case whose failure or skip was accepted, with the waiver.
+    #: The suite and the id of each case whose failure or skip a waiver accepted, with that waiver.
     waived: tuple[tuple[str, str, Waiver], ...] = ()
 
 
 def counts(case: Case, *, emulated: bool) -> bool:
-    """Whether a case may decide on a target of this kind."""
+    """Whether a case may decide the verdict on a target that is emulated, or is not."""
     return case.blocker and (case.certifies_emulated or not emulated)
 
 
@@ -140,7 +140,7 @@ def unseen_suites(
 
 
 def overall(verdicts: Iterable[Verdict]) -> Verdict:
-    """Verdict of a campaign from the verdicts of all its planned cells."""
+    """The verdict of a campaign, from the verdicts of all its planned cells; not tested where there is no cell."""
     every = list(verdicts)
     if not every or all(v is Verdict.NOT_TESTED for v in every):
         return Verdict.NOT_TESTED

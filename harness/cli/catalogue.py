@@ -96,7 +96,7 @@ def show_entry(name: str, form: str) -> None:
         table.add_column(column, overflow="fold")
     for key, shown, certainty, source in facts:
         zh, colour = CERTAINTY[certainty]
-        # The source of the whole file is told once, below.
+        # The source of the whole file stands once, below the table.
         table.add_row(
             key, escape(shown), f"[{colour}]{certainty} {zh}[/]", escape(source) if key in value.provenance else ""
         )

@@ -27,7 +27,7 @@ NEED_RESOURCE = ("compat/http", "compat/database")
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """``summary``: what was checked, in a few words. ``warnings`` are no faults."""
+    """The result of a check that passed. ``summary`` says what was checked; ``warnings`` do not make the check fail."""
 
     summary: str
     warnings: tuple[Fault, ...] = ()

@@ -19,7 +19,7 @@ ENOUGH = 6 * 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that runs need: what was found, and what to do where it is missing."""
+    """A thing that runs need. ``found`` describes what is there; ``advice`` says what to do where it is missing."""
 
     name: str
     ok: bool

@@ -73,7 +73,7 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
     ]
     total = campaigns.makespan(list(expected.values()), os.cpu_count() or 1) if len(expected) == len(shown) else None
     if form == "json":
-        excluded = [{"rule": e.told, "because": e.because, "count": e.count} for e in plan.excluded]
+        excluded = [{"rule": e.text, "because": e.because, "count": e.count} for e in plan.excluded]
         print_json(
             {
                 "digest": plan.digest,
@@ -127,7 +127,7 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
             style="magenta",
         )
     for rule in plan.excluded:
-        console.print(escape(f"{rule.count} excluded: {rule.told}: {rule.because}"), style="dim")
+        console.print(escape(f"{rule.count} excluded: {rule.text}: {rule.because}"), style="dim")
     cover = plan.coverage
     word = {1: "values", 2: "pairs of values", 3: "triples of values"}.get(cover.strength, "quadruples of values")
     console.print(f"{word}: {cover.covered} of {cover.tuples} covered, {cover.never} that no cell can have")

@@ -14,6 +14,7 @@ from harness.system.printable import strict_json
 
 
 def print_json(value: Any) -> None:
+    """Print a value as JSON to standard output."""
     click.echo(strict_json(value, indent=1))
 
 

@@ -77,7 +77,7 @@ def catalogue_here() -> Catalogue:
 
 
 def inventory_path(given: Path | None) -> str:
-    """File of the inventory that is meant; empty where there is none."""
+    """The path of the inventory: the one given, else ``hosts.yaml`` here; empty where neither exists."""
     if given is not None:
         return str(given)
     return "hosts.yaml" if Path("hosts.yaml").is_file() else ""
@@ -176,12 +176,12 @@ def print_outputs(finished: Finished, console: Console) -> None:
         console.print(f"已中断 interrupted; go on with: harness resume {finished.view.id}")
 
 
-#: A value in YAML that nobody wants in a log.
+#: A key in YAML whose value is a secret, and must not appear in a log.
 _SECRET = re.compile(r"((?:password|passphrase|secret|token|key)\w*[\"']?\s*:\s*).+", re.IGNORECASE)
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines of a definition; none of a workbook, whose bytes nobody can read."""
+    """The lines of a definition; empty for a workbook, which is a binary file."""
     try:
         data = path.read_bytes()
     except OSError:

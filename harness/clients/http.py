@@ -54,6 +54,7 @@ class HttpClient:
             ) from error
 
     def close(self) -> None:
+        """Close the connections."""
         self.client.close()
 
 
@@ -66,7 +67,7 @@ class ResourceClient:
         self.gone = resource.gone
 
     def fresh_key(self) -> str:
-        """A key that nobody used before."""
+        """A key that no earlier call has returned."""
         return render(self.definition.key, {"n": f"{next(_numbers)}{secrets.token_hex(3)}"}, where="http.resource.key")
 
     def attempt(

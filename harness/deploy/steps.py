@@ -20,7 +20,7 @@ from harness.system.process import Completed
 from harness.system.wait import wait_until
 
 Step = Callable[[Deployment], float | None]
-#: Of a product that is installed anew.
+#: The steps of a first installation.
 STEPS = ("configure", "schema", "start", "ready")
 
 
@@ -80,7 +80,7 @@ def _beyond_declared(deployment: Deployment, seconds: float) -> str:
 
 
 def _failed(deployment: Deployment, fault: ProductFault, observation: Observation) -> Observation:
-    """A failed step: whose failure it is, and which limit it speaks of."""
+    """The observation of a failed step, with the party whose failure it is and the limit that the product met."""
     detail = f"{fault}\n{fault.log}".rstrip()
     diagnosis = deployment.diagnose(detail)
     match diagnosis.cause:

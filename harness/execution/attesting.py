@@ -1,4 +1,4 @@
-"""Whether the machines of a cell are what was declared, and how slow they are."""
+"""Checks that the machines of a cell are the declared ones, and measures how slow they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def attest(attempt: Attempt, serving: Serving, machines: Machines) -> Factors:
     """Compare declared with observed before anything is tested, and measure the machines.
 
     Raises:
-        AttestationMismatch: a machine is not what was declared, and the cell is blocked.
+        AttestationMismatch: a machine differs from its declaration; the cell is blocked.
     """
     attempt.state(State.ATTESTING, "attest / 核验")
     with attempt.step("attest"):

@@ -35,7 +35,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         stack.push(partial(_keep_logs_of_trouble, attempt, deployment))  # runs first
         start_servers(attempt, deployment)
         if target.serving.provisioner.kind == "host" and len(machines.of) < len(target.serving.roles):
-            # A server that shares the product's machine is none of what the product must not leave behind.
+            # The product must leave no process behind; the processes of a server on the same machine are not its own.
             before = tuple(machines.application.processes())
             deployment.context = context.model_copy(update={"ran_before": before})
         if attempt.placed.former is None:

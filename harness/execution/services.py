@@ -50,4 +50,5 @@ class Lab:
 
     @property
     def stopping(self) -> bool:
+        """Whether the operator has asked the campaign to stop."""
         return self.cancel.is_set() or self.drain.is_set()

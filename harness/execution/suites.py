@@ -33,7 +33,7 @@ def run_suites(attempt: Attempt, deployment: Deployment, *, when: str, alone: bo
                 observations = _run_suite(attempt, suite, cases, deployment)
             finally:
                 undo_verbs([deployment.machine, *(server.machine for server in deployment.servers.values())])
-            attempt.check_machines()  # what was seen on a machine that is another's by now says nothing
+            attempt.check_machines()  # an observation on a machine that another cell has by now says nothing
             attempt.observe(*observations)
         attempt.check_cancel()
 
@@ -77,7 +77,9 @@ def _run_suite(
 
 
 def demanded(case: Case, observation: Observation, factor: float) -> Observation:
-    """What was seen of a case whose limit is part of what is demanded: to run into it is a failure of the product.
+    """The observation of a case whose time limit is a demand on the product: reaching the limit is then a failure.
+
+    ``factor``: how many times slower than this machine the target is.
 
     A runner has looked at the lab already: where that is in trouble, the cause is infra, and stays.
     """

@@ -15,7 +15,7 @@ SECONDS = {"s": 1.0, "ms": 0.001}
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One thing that differs; ``cell`` is empty where it is of the whole campaign."""
+    """A difference between two campaigns; ``cell`` is empty where the difference concerns the whole campaign."""
 
     kind: str  #: verdict, case, timing, environment, cell, decision (waivers and accepted risks)
     cell: str
@@ -40,6 +40,7 @@ class Difference:
 
     @property
     def same_verdicts(self) -> bool:
+        """Whether both campaigns have the same cells, with the same verdicts."""
         return not self.of("verdict") and not self.of("cell")
 
 
@@ -185,7 +186,7 @@ def _decisions(a: CellRecord, b: CellRecord) -> Iterable[Change]:
 def _suspects(
     a: CellRecord, b: CellRecord, decisions: list[Change], own: list[Change], whole: list[Change]
 ) -> Iterable[str]:
-    """The likeliest first: what was decided, what is under test, what it stands on, what tests it, the machine, chance.
+    """Likely causes, the likeliest first: decisions, the product, its environment, the suites, the machine, chance.
 
     What appears only because a cell got further than before, or less far, explains nothing.
     """

@@ -131,7 +131,7 @@ def read_record(path: Path) -> CampaignRecord:
     """Read a record.
 
     Raises:
-        UsageError: there is none, or it is none.
+        UsageError: there is no such file, or it is not a record of a campaign.
     """
     try:
         return CampaignRecord.model_validate(json.loads(path.read_bytes()))

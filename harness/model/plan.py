@@ -114,7 +114,7 @@ class Excluded:
     unless: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """The rule in one line."""
         when = ", ".join(f"{axis}={'|'.join(values)}" for axis, values in self.axes.items())
         unless = ", ".join(f"{axis}={'|'.join(values)}" for axis, values in self.unless.items())

@@ -9,7 +9,7 @@ from harness.model.results import Cause, Result
 
 #: Characters of a reason; the evidence has the rest.
 LONGEST = 400
-#: Results that want a reason, in the order in which they are told.
+#: Results that need a reason, in the order in which reports show them.
 WORST = (Result.FAIL, Result.ERROR, Result.MISS)
 
 

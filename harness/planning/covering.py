@@ -1,8 +1,8 @@
 """Covering arrays: few combinations that contain every valid choice of values of any ``strength`` axes.
 
 In-parameter-order generation (Lei and Tai 1998, IPOG 2007) with bit sets, from several seeded beginnings, of which
-the smallest result is kept; an array of pairs is then made smaller still. Whether it is right is not its own
-judgement: see ``harness.planning.proof``.
+the smallest result is kept; an array of pairs is then made smaller still. ``harness.planning.proof`` proves the result
+with other code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.errors import UsageError
 from harness.planning.shrinking import shrink_pairs
 from harness.planning.space import Space
 
-#: Tuples of one array; beyond it the work would take minutes and gigabytes.
+#: The most tuples of an array; more would take minutes and gigabytes.
 MAX_TUPLES = 1_500_000
 #: Work that a plan may cost, as rows times tuples: how many beginnings are tried follows from it, never from a clock,
 #: so that a plan is the same on every machine.
@@ -180,7 +180,7 @@ class _Generator:
         return [self._complete(row, chance) for row in rows]
 
     def _extend(self, rows: list[_Row], position: int, left: list[int], chance: random.Random) -> None:
-        """Give each row the value that covers most; none where it would cover nothing: it may serve later."""
+        """Give each row the value that covers most tuples; leave it open where none covers any: it may serve later."""
         axis = self.axes[position]
         used = [0] * len(left)
         order = sorted(rows, key=lambda row: (row.values[:position].count(-1), chance.random()))

@@ -19,7 +19,7 @@ from harness.planning.space import Rule, Space
 from harness.reading.parsing import nearest
 from harness.system.canonical import digest_of
 
-#: So many tuples that no cell can have are explained by the rules that forbid them; more are only counted.
+#: The number of impossible tuples for which the plan names the rules behind them; it only counts the others.
 EXPLAINED = 24
 
 Axes = dict[str, str]
@@ -281,7 +281,7 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], fault: Tell
 
 
 def _applications(definitions: Definitions, cells: list[Cell], faults: list[Fault]) -> None:
-    """Its variants must make a valid application on every cell, and so must the version that it is upgraded from."""
+    """Check that the variants give a valid application on every cell, and so does the version before an upgrade."""
     for cell in cells:
         try:
             application = definitions.application_of(cell.axes)
@@ -296,7 +296,7 @@ def _applications(definitions: Definitions, cells: list[Cell], faults: list[Faul
 
 
 def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
-    """A machine of its own is for a server, and must exist."""
+    """Check the machines of the roles: only a server has a machine beside the product's, and its system must exist."""
     for cell, role in itertools.product(cells, ROLES):
         axes = (f"{role}_os", f"{role}_cpu")
         apart = {axis: cell.axes[axis] for axis in axes if cell.axes.get(axis, SAME) != SAME}
@@ -327,7 +327,10 @@ def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
 
 
 def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int], cells: list[Axes]) -> Coverage:
-    """Pairs (or larger tuples) of values that cells have, and those that none can have, with the rules behind that."""
+    """Count the tuples of values that cells have and that no cell can have, and name the rules behind the latter.
+
+    ``cells``: axis -> value of each cell; ``owners``: for each rule of the space, the index of its exclude.
+    """
     strength = min(matrix.strategy.strength_of(len(names)), len(names), 4)
     strength = 2 if matrix.strategy.kind == "full" and len(names) > 1 else strength
     total = covered = 0
@@ -355,7 +358,9 @@ def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int],
 
 
 def _behind(space: Space, owners: list[int], chosen: Mapping[int, int]) -> list[int]:
-    """Few excludes that forbid these values together: one if one does, else none that could be left out."""
+    """The indices of excludes that forbid these values together: a single exclude where it suffices, else a set without
+    any superfluous exclude.
+    """
     kept = list(range(len(space.rules)))
     for number in kept:
         rule = space.rules[number]

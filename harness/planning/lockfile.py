@@ -30,6 +30,7 @@ class Lock(Definition):
 
 
 def lock_path(definitions: Definitions) -> Path:
+    """The path of the lock of a matrix, beside the matrix."""
     return definitions.folder / NAME
 
 

@@ -1,4 +1,4 @@
-"""Takes rows out of a pairwise array: what a row is needed for moves to others, until it is needed no more.
+"""Takes rows out of a pairwise array: the pairs that only a row has move to others, until the row is superfluous.
 
 After Nayeri, Colbourn and Konjevod, "Randomized Postoptimization of Covering Arrays" (2013): in some order of the
 rows, a value is needed where it is part of a pair that no earlier row has; every other value is free, and is set to
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.planning.space import Space
 
-#: Passes without a row less before it is given up.
+#: The number of passes in a row without a smaller array, after which the search ends.
 PATIENCE = 80
 
 

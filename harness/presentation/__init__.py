@@ -98,7 +98,7 @@ class Presentation:
         """The words of every ``wording.yaml``: a center's file needs only those that it changes.
 
         Raises:
-            DefinitionError: there is none, or one is not in shape.
+            DefinitionError: no ``wording.yaml`` exists, or the content of one is not valid.
         """
         self.path("wording.yaml")
         known: dict[str, dict[str, tuple[str, str]]] = {}

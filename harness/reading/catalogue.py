@@ -29,6 +29,7 @@ class Catalogue:
         return sorted({path.stem for root in self.roots for path in (root / folder).glob("*.yaml")})
 
     def suites(self) -> list[str]:
+        """The names of all suites, sorted."""
         names = set()
         for root in self.roots:
             base = root / "suites"

@@ -35,7 +35,7 @@ def entry(name: str, catalogue: Catalogue | None = None) -> tuple[str, Path, Ent
     """Kind, file and entry of a name.
 
     Raises:
-        UsageError: there is none, or several kinds have one.
+        UsageError: no target has this name, or targets of several kinds have it.
         DefinitionError: its file is wrong.
     """
     catalogue = catalogue or Catalogue.standard()

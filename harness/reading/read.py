@@ -27,7 +27,7 @@ from harness.reading.targets import TargetReader
 from harness.reading.templating import application_faults
 
 ValueT = TypeVar("ValueT")
-#: Of packages of systems: what ``family`` in a variant may be.
+#: The families of packages: the values that ``family`` in a variant may have.
 FAMILIES = ("debian", "rpm")
 
 

@@ -64,7 +64,7 @@ class Unknown:
 
 
 def application_faults(source: Source, axes: Collection[str] | None) -> Iterator[Fault]:
-    """Unknown names in all templates of an application; ``axes``: those of the matrix, None where there is none."""
+    """Unknown names in all templates of an application; ``axes``: the axes of the matrix, None without a matrix."""
     values = source.value
     bases: list[Loc] = [(), *(("variants", i, "set") for i in range(len(values.get("variants") or ())))]
     bases += [("former", name, "set") for name in values.get("former") or {}]

@@ -57,7 +57,7 @@ def matrix(view: CampaignView, *, linked: bool = True) -> Markup:
 
 
 def worst(cells: Sequence[CellView]) -> CellView:
-    """Of cells that share a place in the picture (further axes), the one that must be seen."""
+    """The cell with the gravest verdict: it stands for all that share a place in the picture (further axes)."""
     order = [Verdict.NONCONFORMANT, Verdict.INCONCLUSIVE, Verdict.NOT_TESTED, Verdict.CONDITIONAL, Verdict.CONFORMANT]
     return min(cells, key=lambda c: order.index(c.verdict))
 

@@ -21,11 +21,13 @@ TITLE = Text(zh="信创适配测试报告", en="Adaptation test report")
 NONE = Text(zh="无", en="none")
 
 
-#: What comes before a case, and what is done, where its suite says nothing of its own.
+#: Preconditions and steps of a case whose suite does not state them.
 @dataclass(frozen=True, kw_only=True)
 class Issuing:
-    """Of a report: its number, when it is issued (ISO 8601, UTC), who issues it, and what policy makes of the results
-    (``conclusion``: sentences)."""
+    """How a report is issued: its number, the moment (ISO 8601, UTC), and the issuer.
+
+    ``conclusion``: sentences that say what the policy decides about the results.
+    """
 
     number: str
     issued: str

@@ -229,7 +229,7 @@ def _case(
 
 
 def _verdict(attempt: AttemptRow | None) -> Verdict:
-    """Of an attempt; one that is not closed is inconclusive, none at all is not tested."""
+    """The verdict of an attempt: inconclusive where the attempt is not closed, not tested where there is no attempt."""
     if attempt is None:
         return Verdict.NOT_TESTED
     return Verdict.INCONCLUSIVE if attempt.verdict is None else attempt.verdict

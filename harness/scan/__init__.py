@@ -1,12 +1,13 @@
-"""Static porting scan: what in a product's files will break on which declared target. Nothing is run.
+"""Static porting scan: finds what in a product's files will break, and on which declared target. It runs nothing.
 
 Usage::
 
     result = scan([Path("dist")], rules, targets)
     [finding.message for finding in result.findings if finding.severity == "blocker"]
 
-Files are read once, into facts that know nothing of targets but which instructions are asked for; rules then hold the
-facts against the targets. A rule is data (``harness.model.definitions.Rule``) and the detector that it names.
+The scan reads each file once, into facts. Facts do not depend on the targets, except that only those instructions are
+looked for that some target lacks. Rules then hold the facts against the targets. A rule is data
+(``harness.model.definitions.Rule``) and the detector that it names.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from harness.scan.groups import Binaries, cpus, finding
 from harness.scan.images import image_architecture
 from harness.scan.walking import Entry, Walk
 
-#: Detectors beside those of ``binaries``; the scan itself knows how each is fed.
+#: Detectors beside those of ``binaries``; ``Scan`` gives each the facts that it needs.
 OTHERS = ("text", "text-architecture", "sql", "component", "format", "unread", "names", "links")
 DETECTORS = (*binaries.DETECTORS, *OTHERS)
 SEVERITIES = ("blocker", "warning", "info")
 
 
 def _digest(file: str) -> str:
-    """SHA-256 of a package that is a file of its own; empty for what lies inside another."""
+    """SHA-256 of a package that is a file on disk; empty for a package inside another file."""
     path = Path(file)
     if not path.is_file():
         return ""
@@ -125,11 +126,12 @@ class Scan:
 
     @property
     def unread(self) -> list[tuple[str, str]]:
+        """The places that could not be read, each with the reason."""
         return self.walk.unread + self._sql.trouble
 
     @property
     def components(self) -> list[Component]:
-        """Each once; what a package says of itself goes before what its file is called."""
+        """Every component once; what a package says in its metadata replaces what its file name says."""
         unique: dict[tuple[Any, ...], Component] = {}
         for component in self.walk.components:
             unique[(component.kind, component.name, component.version, component.architecture, component.sha256)] = (

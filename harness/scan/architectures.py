@@ -106,6 +106,7 @@ def _label(place: str, said: Mapping[str, set[str]]) -> tuple[str, set[str]]:
 
 
 def truncated(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
+    """Files that end too early, so that they cannot run or be linked."""
     for fact in binaries.facts:
         if fact.truncated:
             concerned = [c for c in targets.cpus.values() if fact.missing or c.architecture == fact.machine]

@@ -29,7 +29,7 @@ _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
 
 
 def opener(head: bytes) -> Opener | None:
-    """What reads a container that begins like this; None: it is none."""
+    """The reader of a container whose first bytes are ``head``; None where the file is no container."""
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return _zip
     if head[:2] == b"\x1f\x8b":
@@ -54,7 +54,11 @@ def opener(head: bytes) -> Opener | None:
 
 
 def _is_lzma(head: bytes) -> bool:
-    """Of the older format of xz(1): properties, a dictionary of 2^n or 2^n + 2^(n-1) bytes, the size or -1."""
+    """Whether a file is in the older format of xz(1).
+
+    Its header holds the properties, the size of the dictionary (2^n or 2^n + 2^(n-1) bytes) and the size of the
+    content in bytes, or -1.
+    """
     if len(head) < 14 or head[0] != 0x5D:
         return False
     dictionary, size = struct.unpack_from("<IQ", head, 1)

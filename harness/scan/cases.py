@@ -1,4 +1,4 @@
-"""Findings as results: of the cases of one cell, and under waivers."""
+"""Turns findings into the observations of a cell, and holds waivers against findings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from harness.model.definitions import Case, Waiver
 from harness.model.finding import Finding, ScanResult
 from harness.model.results import Cause, Observation, Result, SkipReason
 
-#: Findings of a case that are told in its detail; the evidence holds all.
+#: The number of findings that the detail of a case shows; the evidence holds all of them.
 SHOWN = 25
 
 
 def concerning(result: ScanResult, axes: Mapping[str, str], architecture: str) -> list[Finding]:
-    """The findings that matter to a cell."""
+    """The findings about a target that the cell has."""
     return [
         finding for finding in result.findings if any(target.holds(axes, architecture) for target in finding.targets)
     ]
@@ -27,61 +27,85 @@ def observations(
     architecture: str,
     evidence: tuple[str, ...] = (),
 ) -> list[Observation]:
-    """What the scan says of each case on one cell; None: there was nothing to scan.
+    """The observation of each case on one cell, from the findings of the scan.
 
-    A case whose rule may block fails only by findings that do; the others are told and do not count. What could not
-    be read leaves its case without a result, because nothing is known of it.
+    A case whose rule may block fails only if one of its findings blocks; its detail names the other findings, which do
+    not count. A file that the scan could not read gives its case an error, because nothing is known of that file.
+
+    Args:
+        suite: The name of the suite.
+        cases: Its cases; the id of a case is the id of a rule.
+        result: The result of the scan; None where the product has no file to scan.
+        axes: The values of the cell's axes, by axis.
+        architecture: The architecture of the cell's CPU.
+        evidence: SHA-256 of the evidence, which each case with findings refers to.
     """
     if result is None:
-        return [
-            Observation(
-                case=case.id,
-                suite=suite,
-                result=Result.SKIP,
-                skip_reason=SkipReason.NOT_APPLICABLE,
-                detail="not-applicable: the product has no file that could be scanned",
-            )
-            for case in cases
-        ]
+        return [_without_files(suite, case) for case in cases]
     relevant = concerning(result, axes, architecture)
     detectors = {rule.id: rule.detect for rule in result.rules}
     seconds = result.seconds / max(1, len(cases))
-    results = []
-    for case in cases:
-        findings = [finding for finding in relevant if finding.rule == case.id]
-        against = [
-            finding
-            for finding in findings
-            if finding.severity != "info" and (finding.severity == "blocker" or not case.blocker)
-        ]
-        lines = [
-            f"{finding.where}: {finding.message}"
-            for finding in sorted(findings, key=lambda finding: finding not in against)
-        ]
-        detail = "\n".join(lines[:SHOWN]) + (
-            f"\nand {len(lines) - SHOWN} more: see the evidence" if len(lines) > SHOWN else ""
+    return [
+        _observation(
+            suite,
+            case,
+            [finding for finding in relevant if finding.rule == case.id],
+            unread=detectors.get(case.id) == "unread",
+            seconds=seconds,
+            evidence=evidence,
         )
-        kind, cause = Result.FAIL if against else Result.PASS, None
-        if detectors.get(case.id) == "unread" and findings:
-            kind, cause = Result.ERROR, Cause.CONFIG
-        elif findings and not against:
-            detail = f"noted, does not count against it:\n{detail}"
-        results.append(
-            Observation(
-                case=case.id,
-                suite=suite,
-                result=kind,
-                cause=cause,
-                seconds=seconds,
-                detail=detail,
-                evidence=evidence if findings else (),
-            )
-        )
-    return results
+        for case in cases
+    ]
+
+
+def _without_files(suite: str, case: Case) -> Observation:
+    """The observation of a case where the product has no file to scan."""
+    return Observation(
+        case=case.id,
+        suite=suite,
+        result=Result.SKIP,
+        skip_reason=SkipReason.NOT_APPLICABLE,
+        detail="not-applicable: the product has no file that could be scanned",
+    )
+
+
+def _observation(
+    suite: str,
+    case: Case,
+    findings: Sequence[Finding],
+    *,
+    unread: bool,
+    seconds: float,
+    evidence: tuple[str, ...],
+) -> Observation:
+    """The observation of a case from its findings. ``unread``: these are files that the scan could not read."""
+    against = [
+        finding
+        for finding in findings
+        if finding.severity != "info" and (finding.severity == "blocker" or not case.blocker)
+    ]
+    lines = [f"{finding.where}: {finding.message}" for finding in sorted(findings, key=lambda f: f not in against)]
+    detail = "\n".join(lines[:SHOWN]) + (
+        f"\nand {len(lines) - SHOWN} more: see the evidence" if len(lines) > SHOWN else ""
+    )
+    kind, cause = Result.FAIL if against else Result.PASS, None
+    if unread and findings:
+        kind, cause = Result.ERROR, Cause.CONFIG
+    elif findings and not against:
+        detail = f"noted, does not count against it:\n{detail}"
+    return Observation(
+        case=case.id,
+        suite=suite,
+        result=kind,
+        cause=cause,
+        seconds=seconds,
+        detail=detail,
+        evidence=evidence if findings else (),
+    )
 
 
 def accepts(waiver: Waiver, finding: Finding, axes: Mapping[str, str] | None = None) -> bool:
-    """Whether a waiver speaks of a finding on a cell; without ``axes``, of all targets that the finding is about."""
+    """Whether a waiver accepts a finding on a cell; without ``axes``, on every target that the finding concerns."""
     if waiver.case not in (finding.rule, "*"):
         return False
     if not waiver.accepts_file(finding.file):
@@ -99,7 +123,10 @@ def accepts(waiver: Waiver, finding: Finding, axes: Mapping[str, str] | None = N
 
 
 def split(findings: Iterable[Finding], waivers: Sequence[Waiver]) -> tuple[list[Finding], list[tuple[Finding, Waiver]]]:
-    """Findings that stand, and those that a waiver accepts; the waivers are those that hold today."""
+    """Split findings into those that stand, and those that a waiver accepts, with that waiver.
+
+    ``waivers``: the waivers that hold today.
+    """
     stand: list[Finding] = []
     waived: list[tuple[Finding, Waiver]] = []
     for finding in findings:

@@ -94,7 +94,7 @@ class Elf:
 
 
 class NoElf(Exception):
-    """The file begins like one and is none; the message says what is wrong."""
+    """The file begins like an ELF file and is not one; the message says what is wrong."""
 
 
 def read(data: Buffer) -> Elf:

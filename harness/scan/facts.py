@@ -60,6 +60,7 @@ class Reader:
         self.prefixes = sorted({rule.parameters["prefix"] for rule in rules if rule.detect == "symbol-version"})
 
     def read(self, entry: Entry) -> ElfFact:
+        """The facts of an ELF file; a damaged file gives facts that say so."""
         try:
             parsed = elf.read(entry.data)
         except NoElf as error:
@@ -67,6 +68,7 @@ class Reader:
         return self.fact(entry, parsed)
 
     def fact(self, entry: Entry, parsed: Elf, *, missing: bool = False) -> ElfFact:
+        """The facts of a parsed file. ``missing``: the file is too damaged to be parsed."""
         fact = ElfFact(
             place=entry.place,
             key=entry.key,

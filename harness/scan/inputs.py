@@ -50,6 +50,7 @@ class Scans:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, key: tuple[object, ...], make: Callable[[], ScanResult | None]) -> ScanResult | None:
+        """The result for a key, from ``make`` at the first call; concurrent callers wait for it."""
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:

@@ -83,7 +83,7 @@ def container_of(head: bytes, name: str) -> str:
 
 
 def image_of(file: IO[bytes], size: int) -> str:
-    """A disk image by what lies further inside; empty where there is none. The file stands where it stood."""
+    """The kind of a disk image, which bytes further inside tell; empty where the file is none. Keeps the position."""
     if size < 0x8000:
         return ""
     stood = file.tell()

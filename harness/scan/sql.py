@@ -77,7 +77,7 @@ class Reader:
         self.trouble: list[tuple[str, str]] = []
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[SqlFact]:
-        """Of an SQL file all of it; of a program the strings and mapper elements that are SQL."""
+        """Read the SQL of a file: all of an SQL file; the strings and the mapper elements of a program."""
         if "sql" in languages:
             word, family = sql_named(place)
             self.families.add(family)
@@ -287,7 +287,7 @@ def _excerpt(statement: Statement, i: int) -> str:
 
 
 def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, reader: Reader) -> Iterator[Finding]:
-    """Of a rule about SQL, for the databases that a file is, or may be, for."""
+    """Findings of a rule about SQL, for the databases that a file is for, or may be for."""
     for fact in facts:
         concerned = [
             Concern("database", database.database)

@@ -62,7 +62,7 @@ _COMMENT = {
     "rust": re.compile(r"^\s*//"),
     "perl": re.compile(r"^\s*#"),
 }
-MAX_PER_FILE = 20  #: places of one rule in one file that are told
+MAX_PER_FILE = 20  #: the number of places of a rule in a file that become findings
 LONG_LINE = 2000  #: no person wrote a longer one
 
 
@@ -111,6 +111,7 @@ class Reader:
         ]
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[TextFact]:
+        """Each place of a text that a rule for one of its languages matches, up to a limit for each rule."""
         guards: list[bool] | None = None
         named: frozenset[str] | None = None
         starts: list[int] | None = None
@@ -187,7 +188,7 @@ def concerned(rule: Rule, targets: Targets) -> list[Concern]:
 
 
 def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets) -> Iterator[Finding]:
-    """Of a rule about texts. A file that names an architecture has thought of it."""
+    """Findings of a rule about texts. The author of a file that names an architecture has thought of that one."""
     general = concerned(rule, targets)
     for fact in facts:
         concerns = general

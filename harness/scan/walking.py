@@ -53,6 +53,7 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """The name of the file, without its folder."""
         return posixpath.basename(self.place)
 
 
@@ -174,6 +175,7 @@ class Walk:
             self.unread.append((place, f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]))
 
     def check_name(self, name: str, place: str) -> None:
+        """Note a member whose name leads out of its container."""
         parts = name.replace("\\", "/").split("/")
         if name.startswith(("/", "\\")) or ".." in parts or (len(name) > 1 and name[1] == ":"):
             self.names.append((place, name))
@@ -188,6 +190,7 @@ class Walk:
             self.links.append((place, f"{name} → {target}"))
 
     def component(self, component: Component, where: Where) -> None:
+        """Note a package, and the architecture that it names."""
         self.components.append(component)
         if component.architecture:
             self.labels.append((where.unit, where.place, component.architecture))
@@ -204,7 +207,7 @@ class Where:
     depth: int = 0
 
     def inner(self, name: str) -> Where:
-        """Of a member: it is of this container's unit until it turns out to be a unit of its own."""
+        """Where a member lies. It belongs to the container's unit until it turns out to be a unit itself."""
         return Where(f"{self.place}!/{name}", f"{self.key}!/{key_of(name)}", self.unit, self.kind, self.depth + 1)
 
     def as_unit(self, kind: str, key: str = "") -> Where:

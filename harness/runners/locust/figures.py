@@ -82,5 +82,5 @@ def saturated(outcome: dict[str, Any], profile: LoadProfile) -> tuple[Cause, str
 
 
 def _mean(resources: list[tuple[float, float, float]]) -> float:
-    """Mean use of the CPU of what was sampled, in percent of one core."""
+    """The mean use of the CPU over the samples, in percent of one core."""
     return sum(sample[1] for sample in resources) / len(resources) if resources else 0.0

@@ -86,7 +86,7 @@ def run_locust(
 def _drive(
     suite: LocatedSuite, profile: LoadProfile, deployment: Deployment, ledger: Ledger, cancel: threading.Event
 ) -> dict[str, Any]:
-    """Prepare what is read, drive the load and give what the driver wrote, with ``resources`` of the product."""
+    """Prepare the data to read, drive the load, and return the driver's result with ``resources`` of the product."""
     client = HttpClient(deployment)
     key = ""
     try:

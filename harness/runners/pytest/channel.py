@@ -27,7 +27,7 @@ _CODE_BYTES = 32
 
 @dataclass(frozen=True)
 class Message:
-    """``header``: what is told, under ``message`` which kind of message; ``data``: bytes of evidence."""
+    """A message of the suite's process: ``header`` with its kind under ``message``; ``data``: bytes of evidence."""
 
     header: dict[str, Any]
     data: bytes = b""

@@ -1,4 +1,4 @@
-"""What a test's reports mean: of the product, of the suite, or of nobody yet."""
+"""Derives from the reports of a test whose failure it shows: the product's, the suite's, or not known yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a folder of pytest files against a cell and turns what pytest told of each test into observations."""
+"""Runs a folder of pytest files against a cell, and turns the messages about each test into observations."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from harness.model.testnames import select
 from harness.runners.pytest.channel import Writer
 from harness.runners.pytest.selection import name_of
 
-#: Exit status of this process where the disk takes no more records.
+#: The exit status of this process when the disk is full.
 NO_SPACE = 74
 #: Characters of a text that are kept of one report; head and tail stay.
 MAX_TEXT = 60_000
@@ -93,7 +93,7 @@ class Recorder:
             self._writer.write(message, data, **header)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                os._exit(NO_SPACE)  # nothing that follows could be told either
+                os._exit(NO_SPACE)  # no later message could be written either
             raise
 
     @pytest.hookimpl(tryfirst=True)
