@@ -38,6 +38,12 @@ inventory_option = click.option(
 
 
 def inventory_of(path: Path) -> Inventory:
+    """Read an inventory; known_hosts lies beside it.
+
+    Raises:
+        UsageError: there is no such file.
+        DefinitionError: the file is not valid.
+    """
     if not path.is_file():
         raise UsageError(f"no inventory at {path}", advice="name one with --hosts; its keys: docs/reference")
     return Inventory(parse(path, Hosts), path.with_name("known_hosts"))

@@ -47,6 +47,11 @@ passphrase_option = click.option(
 
 
 def read_passphrase(reference: str) -> str:
+    """The passphrase from the place that ``reference`` names: ``env:NAME`` or ``file:PATH``.
+
+    Raises:
+        UsageError: ``reference`` has another form.
+    """
     if reference.partition(":")[0] not in ("env", "file"):
         raise UsageError(
             "--passphrase names where the passphrase is: env:NAME or file:PATH",

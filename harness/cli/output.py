@@ -19,4 +19,5 @@ def print_json(value: Any) -> None:
 
 
 def error_console() -> Console:
+    """A console on standard error, which wraps no lines."""
     return Console(stderr=True, highlight=False, soft_wrap=True)

@@ -65,6 +65,7 @@ folder_argument = click.argument("folder", type=click.Path(path_type=Path))
 
 
 def label_of(cell: Cell) -> str:
+    """The text that names a cell in lists."""
     return " · ".join(cell.axes[axis] for axis in ("cpu", "os", "database")) + "".join(
         f" · {key}={value}" for key, value in cell.axes.items() if key not in ("cpu", "os", "database")
     )
@@ -84,6 +85,11 @@ def inventory_path(given: Path | None) -> str:
 
 
 def existing(folder: Path) -> Workspace:
+    """The workspace in a folder.
+
+    Raises:
+        UsageError: the folder holds no workspace.
+    """
     if not Workspace.is_at(folder):
         raise UsageError(f"no workspace at {folder}", advice="name one with --workspace, or begin with: harness run")
     return Workspace(folder)
@@ -96,6 +102,11 @@ def campaign_in(folder: Path, named: str | None) -> tuple[Workspace, str]:
 
 
 def pairs(only: tuple[str, ...]) -> dict[str, str]:
+    """The values of ``--only`` by axis; each text is ``AXIS=VALUE``.
+
+    Raises:
+        UsageError: a text has no equals sign.
+    """
     pairs = {}
     for text in only:
         axis, equals, value = text.partition("=")
@@ -106,6 +117,7 @@ def pairs(only: tuple[str, ...]) -> dict[str, str]:
 
 
 def end(ctx: click.Context, finished: Finished, form: str) -> None:
+    """Print the results of a campaign and leave with the exit code of its verdict, or with 130 after an interrupt."""
     console = error_console()
     if form == "json":
         print_json(finished.summary())
@@ -116,6 +128,7 @@ def end(ctx: click.Context, finished: Finished, form: str) -> None:
 
 
 def print_table(finished: Finished, console: Console) -> None:
+    """Print a table of the cells, with seconds, then the reasons for their verdicts."""
     view = finished.view
     table = Table(
         title=escape(f"{view.title.zh} {view.title.en} · {view.id}"),
@@ -156,6 +169,7 @@ def print_whole(table: Table, console: Console) -> None:
 
 
 def print_outputs(finished: Finished, console: Console) -> None:
+    """Print the verdict of a campaign and the paths of its outputs."""
     zh, colour = VERDICTS[finished.view.verdict]
     console.print(f"结论 verdict: [{colour}]{zh} {finished.view.verdict.value}[/{colour}]")
     for kind, words in (

@@ -97,18 +97,23 @@ class ResourceClient:
         return answer
 
     def create(self, key: str, text: str) -> httpx.Response:
+        """Create the resource ``key`` with ``text``; a status that is not declared is a failure of the product."""
         return self.demand("create", key, text)
 
     def read(self, key: str) -> httpx.Response:
+        """Read the resource ``key``; a status that is not declared is a failure of the product."""
         return self.demand("read", key)
 
     def update(self, key: str, text: str) -> httpx.Response:
+        """Replace the text of the resource ``key``; a status that is not declared is a failure of the product."""
         return self.demand("update", key, text)
 
     def delete(self, key: str) -> httpx.Response:
+        """Delete the resource ``key``; a status that is not declared is a failure of the product."""
         return self.demand("delete", key)
 
     def try_read(self, key: str) -> httpx.Response:
+        """Read the resource ``key``; any status is returned."""
         return self.attempt("read", key)
 
     def texts(self, key: str) -> list[str]:

@@ -1,7 +1,7 @@
 """A vendor's Ansible playbook, run on a cell's machine through the harness's own connection to it.
 
-ansible-core is GPL, so it is an extra and a program of its own here: nothing of it is imported by the harness. The one
-file that Ansible imports is ``ansible/harness_machine.py``, a connection plugin.
+ansible-core is under the GPL, so it is an extra, and the harness runs it as a program and imports nothing from it.
+Ansible imports a single file of the harness: ``ansible/harness_machine.py``, a connection plugin.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.control.deployment import Deployment
@@ -19,7 +20,7 @@ from harness.control.fault import ProductFault
 from harness.errors import DefinitionError, Fault, InfrastructureError, StepTimeout
 from harness.model.definitions import Playbook
 from harness.model.templating import render
-from harness.system.process import run
+from harness.system.process import Completed, run
 
 SECONDS = 1800.0
 PLUGINS = Path(__file__).parent / "ansible"
@@ -52,38 +53,7 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
     variables = {name: render(value, values, where="playbooks") for name, value in playbook.variables.items()}
     with tempfile.TemporaryDirectory(prefix="harness-ansible-") as place:
         folder = Path(place)
-        (folder / "machine.json").write_text(deployment.machine.reference.model_dump_json())
-        # Values may hold secrets: a file of our own, not the command line.
-        (folder / "variables.json").write_text(json.dumps(variables))
-        (folder / "inventory.json").write_text(
-            json.dumps(
-                {
-                    "all": {
-                        "hosts": {
-                            HOST: {
-                                "ansible_connection": "harness_machine",
-                                "ansible_python_interpreter": "/usr/bin/python3",
-                            }
-                        }
-                    }
-                }
-            )
-        )
-        environment = {
-            "ANSIBLE_CONNECTION_PLUGINS": str(PLUGINS),
-            "HARNESS_MACHINE": str(folder / "machine.json"),
-            "ANSIBLE_LOCAL_TEMP": place,
-            "ANSIBLE_HOME": place,
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_FORCE_COLOR": "0",
-            "ANSIBLE_RETRY_FILES_ENABLED": "0",
-            "ANSIBLE_HOST_KEY_CHECKING": "1",
-            "ANSIBLE_PIPELINING": "0",
-            "ANSIBLE_REMOTE_TEMP": "/tmp/.harness-ansible",  # noqa: S108  # on the target
-            "ANSIBLE_DEPRECATION_WARNINGS": "0",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            "LC_ALL": "C.UTF-8",
-        }
+        environment = _prepare(folder, deployment, variables)
         argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]
         try:
             completed = run(
@@ -95,6 +65,40 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
                 f"playbook {playbook.playbook} 未在限时内结束",
             ) from error
         deployment.machine.run("rm -rf /tmp/.harness-ansible", timeout=60)
+    _check(deployment, playbook, completed)
+
+
+def _prepare(folder: Path, deployment: Deployment, variables: Mapping[str, str]) -> dict[str, str]:
+    """Write inventory and variables of a run into ``folder``; gives the environment of ansible-playbook."""
+    (folder / "machine.json").write_text(deployment.machine.reference.model_dump_json())
+    # Values may hold secrets: a file of our own, not the command line.
+    (folder / "variables.json").write_text(json.dumps(variables))
+    host = {"ansible_connection": "harness_machine", "ansible_python_interpreter": "/usr/bin/python3"}
+    (folder / "inventory.json").write_text(json.dumps({"all": {"hosts": {HOST: host}}}))
+    return {
+        "ANSIBLE_CONNECTION_PLUGINS": str(PLUGINS),
+        "HARNESS_MACHINE": str(folder / "machine.json"),
+        "ANSIBLE_LOCAL_TEMP": str(folder),
+        "ANSIBLE_HOME": str(folder),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        "ANSIBLE_HOST_KEY_CHECKING": "1",
+        "ANSIBLE_PIPELINING": "0",
+        "ANSIBLE_REMOTE_TEMP": "/tmp/.harness-ansible",  # noqa: S108  # on the target
+        "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def _check(deployment: Deployment, playbook: Playbook, completed: Completed) -> None:
+    """Judge the end of a playbook.
+
+    Raises:
+        ProductFault: a task failed, or the playbook has no play for the host.
+        InfrastructureError: the machine did not answer.
+    """
     if "HARNESS-INFRASTRUCTURE" in completed.text:
         raise InfrastructureError(
             f"{deployment.machine.name} did not answer while {playbook.playbook} ran",

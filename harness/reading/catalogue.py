@@ -23,9 +23,11 @@ class Catalogue:
         return cls((*own, builtin))
 
     def find(self, *parts: str) -> Path | None:
+        """The file at a path below the first root that has it; None where no root has it."""
         return next((p for root in self.roots if (p := root.joinpath(*parts)).exists()), None)
 
     def names(self, folder: str) -> list[str]:
+        """The names of the YAML files in a folder of any root, sorted."""
         return sorted({path.stem for root in self.roots for path in (root / folder).glob("*.yaml")})
 
     def suites(self) -> list[str]:

@@ -63,6 +63,7 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 
 def schema_text(kind: str) -> str:
+    """The JSON Schema of a kind as indented text that ends with a newline."""
     return json.dumps(schema_of(kind), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 

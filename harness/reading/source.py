@@ -42,6 +42,7 @@ class Source:
         return self.places.get(loc, (1, 1))
 
     def fault(self, loc: Loc, message: str, *, key: bool = False, **more: str) -> Fault:
+        """A fault at a place of the definition, with file, line and column; ``key``: at the key, not its value."""
         outer = loc
         while outer and outer not in self.sheet_places:
             outer = outer[:-1]

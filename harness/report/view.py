@@ -118,17 +118,7 @@ def _cell(
         verdict=_verdict(last),
         cause=last.cause if last is not None else None,
         message=last.message if last is not None else "",
-        attempts=tuple(
-            AttemptView(
-                number=a.number,
-                verdict=_verdict(a),
-                cause=a.cause,
-                message=a.message,
-                started=a.started,
-                finished=a.finished,
-            )
-            for a in tried
-        ),
+        attempts=tuple(_attempt(attempt) for attempt in tried),
         cases=cases,
         attestation=tuple(fact.model_dump() for fact in facts.attestation),
         seconds=facts.seconds,
@@ -147,6 +137,17 @@ def _cell(
         files=kept,
         load=load,
         logs={name: _tail(value) for name, value in text.items()},
+    )
+
+
+def _attempt(attempt: AttemptRow) -> AttemptView:
+    return AttemptView(
+        number=attempt.number,
+        verdict=_verdict(attempt),
+        cause=attempt.cause,
+        message=attempt.message,
+        started=attempt.started,
+        finished=attempt.finished,
     )
 
 

@@ -90,6 +90,7 @@ class Elf:
 
     @property
     def cpu(self) -> bool:
+        """Whether the machine of the file is a known CPU."""
         return not self.machine.startswith("machine ")
 
 

@@ -60,6 +60,7 @@ def finding(
     line: int = 0,
     severity: Severity | None = None,
 ) -> Finding:
+    """A finding of a rule about a file; ``severity`` replaces that of the rule."""
     return Finding(
         rule=rule.id,
         severity=severity or rule.severity,
@@ -73,4 +74,5 @@ def finding(
 
 
 def cpus(every: Iterable[Cpu]) -> list[Concern]:
+    """CPU classes as targets that a finding concerns."""
     return [Concern("cpu", cpu.cpu) for cpu in every]

@@ -28,19 +28,24 @@ class Budget:
 
     @classmethod
     def for_size(cls, size: int) -> Budget:
+        """The budget of an input of ``size`` bytes."""
         return cls(UNFOLDED + RATIO * size)
 
     def spend(self, count: int) -> None:
-        """Raises:
-        Unreadable: the input unfolds to too much.
+        """Take ``count`` bytes from the budget.
+
+        Raises:
+            Unreadable: the input unfolds to more bytes than its size allows.
         """
         self.left -= count
         if self.left < 0:
             raise Unreadable("it unfolds to far more than its size: an archive bomb; the rest was not read")
 
     def file(self) -> None:
-        """Raises:
-        Unreadable: there are too many files.
+        """Take a file from the budget.
+
+        Raises:
+            Unreadable: the input holds too many files.
         """
         self.files -= 1
         if self.files < 0:
