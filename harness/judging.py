@@ -111,8 +111,8 @@ def _judgement(
     if passed == 0:
         return Judgement(verdict=Verdict.INCONCLUSIVE, cause=Cause.CONFIG, message="no case that could decide has run")
     if waived:
-        told = "; ".join(f"{case} waived until {waiver.expires}: {waiver.because}" for _, case, waiver in waived[:3])
-        return Judgement(verdict=Verdict.CONDITIONAL, message=told, waived=tuple(waived))
+        message = "; ".join(f"{case} waived until {waiver.expires}: {waiver.because}" for _, case, waiver in waived[:3])
+        return Judgement(verdict=Verdict.CONDITIONAL, message=message, waived=tuple(waived))
     return Judgement(verdict=Verdict.CONFORMANT)
 
 

@@ -21,7 +21,7 @@ class Unreadable(Exception):
 
 @dataclass
 class Budget:
-    """What is left for one input."""
+    """The bytes and the files that an input may still unfold to."""
 
     left: int
     files: int = FILES
