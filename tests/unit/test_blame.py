@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.containers import disturbances
+from harness.containers.disturbances import ContainerWatch
 from harness.errors import Canceled, InfrastructureError
 from harness.execution import deploying
 from harness.execution.attempt import Attempt, Ended
@@ -153,3 +156,17 @@ def test_an_end_is_excused_by_a_disturbance_of_an_earlier_step(monkeypatch: pyte
     assert attempt.asked == [500.0]
     (observation,) = attempt.seen.values()
     assert (observation.result, observation.cause) == (Result.ERROR, Cause.INFRA)
+
+
+@pytest.mark.parametrize(
+    ("left", "own", "told"),
+    [(1 << 20, 0, True), (1 << 20, 3 << 30, False), (1 << 30, 0, False), (1 << 20, 1 << 30, True)],
+)
+def test_a_full_disk_is_the_labs_trouble_unless_the_product_filled_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, own: int, told: bool
+) -> None:
+    watch = ContainerWatch.__new__(ContainerWatch)
+    watch.engine = SimpleNamespace(info={"DockerRootDir": str(tmp_path)})  # type: ignore[assignment]
+    monkeypatch.setattr(disturbances.psutil, "disk_usage", lambda _: SimpleNamespace(free=left))
+    monkeypatch.setattr(watch, "written", lambda _: own)
+    assert bool(watch._disk()) is told

@@ -132,3 +132,20 @@ def test_what_killed_makers_of_virtual_machines_left_is_removed(tmp_path: Path) 
     assert set(clean_scratch(tmp_path)) == {path.name for path in gone}
     assert not any(path.exists() for path in gone)
     assert all(path.exists() for path in kept)
+
+
+def test_a_base_image_that_cannot_be_made_is_tried_once_in_a_campaign(tmp_path: Path, calls: Path) -> None:
+    made = images(tmp_path)
+    made.engine = SimpleNamespace(image_id=lambda _: None)  # type: ignore[assignment]
+    for _ in range(2):
+        with pytest.raises(ProvisionError, match="is expired"):
+            made.ensure(FORKY, "loongarch64", Notes())
+    assert len(calls.read_text().splitlines()) == 1
+
+
+def test_an_image_of_another_mirror_is_another_image(tmp_path: Path) -> None:
+    names = {
+        BaseImages(None, tmp_path, mirror_uri=uri).name_of(FORKY, "loongarch64")  # type: ignore[arg-type]
+        for uri in ("", "http://one.example/debian", "http://two.example/debian")
+    }
+    assert len(names) == 3
