@@ -48,7 +48,7 @@ def _may_be_the_labs(observation: Observation) -> bool:
 
 
 class Attempt:
-    """The record of one attempt while it runs, and how it ends. What stages find out, they hand to each other."""
+    """The record of an attempt while it runs, and its end. The stages pass their results through it."""
 
     def __init__(self, lab: Lab, placed: PlacedCell, record: AttemptRecord) -> None:
         self.lab, self.placed, self.cell, self.record = lab, placed, placed.cell, record
@@ -58,8 +58,8 @@ class Attempt:
         self.findings: tuple[Finding, ...] = ()  #: of static scans, on this cell
         self.facts: dict[str, Any] = {"seconds": {}, "notes": list(self.cell.notes)}
         self.attestation: list[dict[str, Any]] = []
-        self.check_machines: Callable[[], None] = lambda: None  #: raises where a machine is the cell's no more
-        #: What the laboratory did to the machines since a moment, in seconds since 1970.
+        self.check_machines: Callable[[], None] = lambda: None  #: raises where the cell has lost a machine
+        #: The disturbances by the laboratory since a moment, which is given in seconds since 1970.
         self.disturbances: Callable[[float], Sequence[str]] = lambda _since: ()
         self.step_began = time.time()
         self.product_began = self.step_began  #: when its deployment began, in seconds since 1970
@@ -76,26 +76,32 @@ class Attempt:
 
     # --- recording ---
 
-    def keep_attestation(self, role: str, found: Attestation) -> None:
-        self.attestation += [{"machine": role, **vars(fact)} for fact in found.facts]
-        self.record.event("attestation", machine=role, facts=[vars(fact) for fact in found.facts])
-        demand(f"the {role} machine", found)
+    def keep_attestation(self, role: str, attestation: Attestation) -> None:
+        """Record the facts that a role's machine was attested with.
 
-    def observe(self, *seen: Observation) -> None:
-        seen = self.blamed(seen)
-        self.record.observe(*seen)
-        self.seen |= {(one.suite, one.case): one for one in seen}
+        Raises:
+            AttestationMismatch: a fact differs from the declaration.
+        """
+        self.attestation += [{"machine": role, **vars(fact)} for fact in attestation.facts]
+        self.record.event("attestation", machine=role, facts=[vars(fact) for fact in attestation.facts])
+        demand(f"the {role} machine", attestation)
 
-    def blamed(self, seen: tuple[Observation, ...]) -> tuple[Observation, ...]:
+    def observe(self, *observations: Observation) -> None:
+        """Record observations, with failures during a disturbance of the laboratory blamed on the laboratory."""
+        observations = self.blamed(observations)
+        self.record.observe(*observations)
+        self.seen |= {(observation.suite, observation.case): observation for observation in observations}
+
+    def blamed(self, observations: tuple[Observation, ...]) -> tuple[Observation, ...]:
         """What went wrong in a step in which the laboratory disturbed the machines says nothing of product or suite."""
-        if not any(_may_be_the_labs(observation) for observation in seen):
-            return seen
+        if not any(_may_be_the_labs(observation) for observation in observations):
+            return observations
         try:
             words = "; ".join(self.disturbances(self.step_began))
         except HarnessError as error:
             words = error.message
         if not words:
-            return seen
+            return observations
         self.record.event("disturbed", message=words)
         return tuple(
             dataclasses.replace(
@@ -103,24 +109,37 @@ class Attempt:
             )
             if _may_be_the_labs(observation)
             else observation
-            for observation in seen
+            for observation in observations
         )
 
     def observe_step(self, test: str, result: Result, **more: Any) -> None:
+        """Record the observation of a step of the deployment; ``test`` is the name of the step."""
         case = next(case for case in self.lab.deployment_suite.cases if case.test == test)
         self.observe(Observation(case=case.id, suite=self.lab.deployment_suite.suite, result=result, **more))
 
     def state(self, state: State, words: str) -> None:
+        """Record what the attempt does now.
+
+        Raises:
+            Canceled: the operator has canceled the campaign.
+        """
         self.check_cancel()
         self.record.state(state, words)
 
     def check_cancel(self) -> None:
+        """Go on only where the attempt may.
+
+        Raises:
+            Canceled: the operator has canceled the campaign.
+            InfrastructureError: the cell has lost a machine.
+        """
         if self.lab.stopping:
             raise Canceled("canceled by the operator")
         self.check_machines()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
+        """Measure a step of the attempt, in seconds."""
         started = time.monotonic()
         self.step_began = time.time()
         try:
@@ -212,12 +231,12 @@ class Attempt:
 
     def follow(self, steps: Iterable[Observation]) -> None:
         """Record the steps of a deployment; the first that does not pass ends the cell."""
-        for seen in steps:
-            self.observe(seen)
-            if seen.result is Result.ERROR:
-                raise Ended(Result.MISS, seen.cause, None, seen.detail)
-            if seen.result is not Result.PASS:
-                raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, f"depends on {seen.case}, which failed")
+        for observation in steps:
+            self.observe(observation)
+            if observation.result is Result.ERROR:
+                raise Ended(Result.MISS, observation.cause, None, observation.detail)
+            if observation.result is not Result.PASS:
+                raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, f"depends on {observation.case}, which failed")
             self.check_cancel()
 
     def close(self) -> Judgement:

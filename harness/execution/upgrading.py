@@ -27,9 +27,9 @@ def upgrade(attempt: Attempt, target: Target, former: Application, deployment: D
     suite = attempt.lab.deployment_suite
     how = attempt.placed.application.former[attempt.cell.axes[UPGRADE]]
     before, present = _versions(attempt, former, deployment)
-    for seen in deploy(before.control, suite):
-        if seen.result is not Result.PASS:
-            attempt.no_former(former.version, f"{seen.case}: {seen.detail}")
+    for observation in deploy(before.control, suite):
+        if observation.result is not Result.PASS:
+            attempt.no_former(former.version, f"{observation.case}: {observation.detail}")
     check_former(attempt, before.control)
     try:
         keys = fill(before.control)

@@ -48,16 +48,16 @@ class Finding:
         return f"{self.file}: {self.place}" if self.place else self.file
 
 
-def finding_record(one: Finding) -> dict[str, Any]:
+def finding_record(finding: Finding) -> dict[str, Any]:
     """The stable shape of a finding in JSON."""
     return {
-        "rule": one.rule,
-        "severity": one.severity,
-        "file": one.file,
-        "place": one.place,
-        "targets": [str(target) for target in one.targets],
-        "message": one.message,
-        "advice": one.advice,
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "file": finding.file,
+        "place": finding.place,
+        "targets": [str(target) for target in finding.targets],
+        "message": finding.message,
+        "advice": finding.advice,
     }
 
 
@@ -86,7 +86,11 @@ class Targets:
         """Systems that are declared for this architecture: with a CPU of it, and with a release for it."""
         if not any(cpu.architecture == architecture for cpu in self.cpus.values()):
             return []
-        return [one for one in self.systems.values() if not one.architectures or architecture in one.architectures]
+        return [
+            system
+            for system in self.systems.values()
+            if not system.architectures or architecture in system.architectures
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

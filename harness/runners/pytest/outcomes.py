@@ -30,8 +30,8 @@ def fold(run: TestRun) -> Meaning:
     meanings = [meaning for report in run.reports if (meaning := _meaning(report, run.reports)) is not None]
     phases = {report.when for report in run.reports if not report.subtest}
     if not meanings and not phases >= {"setup", "call", "teardown"}:
-        told = ", ".join(sorted(phases)) or "nothing"
-        return Meaning(Result.ERROR, Cause.TEST, None, f"the test did not run to its end: pytest reported {told}")
+        reported = ", ".join(sorted(phases)) or "nothing"
+        return Meaning(Result.ERROR, Cause.TEST, None, f"the test did not run to its end: pytest reported {reported}")
     if run.expired and not meanings:
         words = f"it went on after its limit of {run.limit:.0f} s: the test catches what ends it (a bare `except:`)"
         meanings = [Meaning(Result.ERROR, Cause.TIMEOUT, None, words)]

@@ -154,15 +154,15 @@ class Recorder:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
         seconds = time.monotonic() - started
-        found = self.deployment.diagnose("\n".join(self._trouble)) if self._trouble else Diagnosis("", "")
+        diagnosis = self.deployment.diagnose("\n".join(self._trouble)) if self._trouble else Diagnosis("", "")
         self._running = None
         self._tell(
             "end",
             index=self._index.get(item, -1),
             seconds=round(seconds, 3),
             expired=self._expired,
-            lab=found.text,
-            blame=found.cause,
+            lab=diagnosis.text,
+            blame=diagnosis.cause,
         )
         return result
 
