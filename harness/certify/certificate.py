@@ -1,4 +1,4 @@
-"""The certificate as PDF: what stands on it, typeset."""
+"""The certificate as PDF: its text and figures, typeset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ TEMPLATE = "certificate.typ"
 
 @dataclass(frozen=True, kw_only=True)
 class ShownSignature:
-    """What of signatures a document shows. ``code``: text of its QR code; ``statement``: SHA-256 of what is signed."""
+    """What a document shows of its signatures. ``code``: text of its QR code; ``statement``: SHA-256 (hex) of the
+    signed statement."""
 
     keys: tuple[PublicKey, ...] = ()
     sealed: bool = False
@@ -152,7 +153,7 @@ def _annexes(view: CampaignView, words: Wording) -> dict[str, Any]:
 
 
 def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str, Any]:
-    """A row: a cell with what it is made of, and what was shown on it."""
+    """One row of the table of platforms: the parts of a cell, and its results."""
     declared = [fact for fact in cell.attestation if fact["declared"]]
     static = sum(1 for c in cell.cases if c.result is Result.PASS and c.fidelity is Fidelity.STATIC)
     return {
@@ -179,7 +180,7 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
 def conclusion(
     view: CampaignView, words: Wording, profile: IssuerProfile, kind: Kind, commission: Commission
 ) -> dict[str, str]:
-    """The sentences that say what was found, and what it is worth."""
+    """The sentences of the conclusion, in Chinese and English: the results, and what they are worth."""
     waived = sum(1 for cell in view.cells if cell.verdict is Verdict.CONDITIONAL)
     emulated = sum(1 for c in view.cells if c.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED))
     numbers: dict[str, Any] = {
@@ -216,7 +217,7 @@ def conclusion(
 
 
 def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -> list[dict[str, str]]:
-    """What whoever relies on it must know."""
+    """The limits that a reader of the certificate must know, as pairs of ``zh`` and ``en``."""
     texts = [limit.model_dump() for cell in view.cells for limit in cell.limits]
     texts += [{"zh": note, "en": note} for note in view.accepted]
     for cell in view.cells:
@@ -269,7 +270,7 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
 
 
 def not_applicable(view: CampaignView) -> list[dict[str, str]]:
-    """Cases of suites that were asked for and had no meaning for a cell: by suite, with the number of cells."""
+    """Cases of the demanded suites that do not apply to a cell: by suite, with the number of cells."""
     cells: dict[tuple[str, str], int] = {}
     for cell in view.cells:
         for case in cell.not_applicable:

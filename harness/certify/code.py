@@ -28,7 +28,7 @@ _FORM = re.compile(r"1\.([A-Za-z0-9_%~-]{1,600})\.([A-Za-z0-9_-]{43})\.(\d{1,6})
 
 
 class NoProof(Exception):
-    """It is no proof of this form; the message says what is wrong."""
+    """The text is no proof of this form; the message says what is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +43,12 @@ class Proof:
 
     @property
     def message(self) -> bytes:
-        """What is signed."""
+        """The bytes that are signed."""
         until = "" if self.until is None else self.until.isoformat()
         return f"XC-QR-1\n{self.number}\n{self.sha256}\n{self.issued.isoformat()}\n{until}\n".encode()
 
     def text(self, address: str = "") -> str:
-        """As it stands in the code."""
+        """The proof as the text of a QR code; ``{number}`` in ``address`` becomes the certificate's number."""
         until = "" if self.until is None else str((self.until - EPOCH).days)
         digest, signature = (_encode(data) for data in (bytes.fromhex(self.sha256), self.signature))
         number = urllib.parse.quote(self.number, safe="").replace(".", "%2E")
@@ -58,7 +58,7 @@ class Proof:
         )
 
     def holds(self, keys: Sequence[PublicKey]) -> PublicKey | None:
-        """The key whose signature it is; None where it is none of these."""
+        """The key that made the signature; None where none of ``keys`` did."""
         half = len(self.signature) // 2
         for key in keys:
             signature = self.signature
@@ -72,7 +72,7 @@ class Proof:
 
 
 def compact(key: PublicKey, signature: bytes) -> bytes:
-    """A signature in 64 bytes."""
+    """A signature as 64 bytes: Ed25519 as it is, ECDSA as r and s of 32 bytes each, big-endian."""
     if key.algorithm == "ed25519":
         return signature
     return b"".join(number.to_bytes(32) for number in decode_dss_signature(signature))
@@ -82,7 +82,7 @@ def read_proof(text: str) -> Proof:
     """The proof in the text of a code, or in an address.
 
     Raises:
-        NoProof: there is none.
+        NoProof: the text holds no proof of this form.
     """
     match = _FORM.fullmatch(text.partition("#")[2])
     if match is None:
@@ -101,8 +101,10 @@ def read_proof(text: str) -> Proof:
 
 
 def check_code(text: str, keys: Sequence[PublicKey], predicate: bytes | None, today: datetime.date) -> list[CheckStep]:
-    """Steps over a code's text; with ``predicate`` (canonical bytes of the one beside it), whether both belong
-    together."""
+    """Check the text of a code, one step for each question.
+
+    With ``predicate`` (canonical bytes of the predicate beside the code), check also that both belong together.
+    """
     try:
         proof = read_proof(text)
     except NoProof as error:

@@ -1,4 +1,4 @@
-"""Signs what is said of a campaign, with any number of keys side by side."""
+"""Signs the statements about a campaign, with any number of keys side by side."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Signing:
         return tuple(self.store.public_key(name) for name in self.names)
 
     def check(self) -> None:
-        """Sign something, so that a wrong passphrase is told before anything is rendered.
+        """Sign a trial text, so that a wrong passphrase is reported before anything is rendered.
 
         Raises:
             UsageError: there is no such key, or the passphrase is wrong.
@@ -49,14 +49,16 @@ class Signing:
     def envelopes(
         self, view: CampaignView, files: Mapping[str, str], adaptation: Mapping[str, Any]
     ) -> dict[str, bytes]:
-        """Text of the envelope of each statement; ``files``: name -> SHA-256 of what they speak of."""
+        """Text of the envelope of each statement; ``files``: name -> SHA-256 (hex) of each file they name."""
         return {
             kind: self.sign(payload).text().encode() for kind, payload in statements(view, files, adaptation).items()
         }
 
     def code(self, issue: Issue, sha256: str, address: str) -> str:
-        """Text of the QR code of a certificate whose predicate has that SHA-256; empty where no key can sign one: it
-        takes Ed25519 or P-256."""
+        """Text of the QR code of a certificate whose predicate has the SHA-256 ``sha256`` (hex).
+
+        The text is empty where no key can sign a code: a code needs an Ed25519 or a P-256 key.
+        """
         key = next((key for key in self.keys if key.algorithm in ("ed25519", "ecdsa-p256")), None)
         if key is None:
             return ""
@@ -80,10 +82,10 @@ class Signing:
 
     @property
     def log_key(self) -> PublicKey:
-        """The key that signs checkpoints of a log: the first Ed25519 one.
+        """The key that signs checkpoints of a log: the first Ed25519 key.
 
         Raises:
-            UsageError: none is.
+            UsageError: no named key is an Ed25519 key.
         """
         key = next((key for key in self.keys if key.algorithm == "ed25519"), None)
         if key is None:

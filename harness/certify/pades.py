@@ -111,10 +111,10 @@ class PdfSigning:
 
 
 def signer_of(pdf: bytes) -> tuple[EmbeddedPdfSignature, bytes] | None:
-    """The issuer's signature in a file, and SubjectPublicKeyInfo (DER) of who made it; None where there is none.
+    """The issuer's signature in a file, and the signer's SubjectPublicKeyInfo (DER); None for an unsigned file.
 
     Raises:
-        NoPdf: it cannot be read.
+        NoPdf: the file cannot be read.
     """
     try:
         signatures = [
@@ -128,11 +128,11 @@ def signer_of(pdf: bytes) -> tuple[EmbeddedPdfSignature, bytes] | None:
 
 
 class NoPdf(Exception):
-    """It is no PDF file that can be read; the message says why."""
+    """The file cannot be read as PDF; the message says why."""
 
 
 def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckStep]:
-    """Whether the signature in a PDF file holds; no step where it has none and needs none."""
+    """Whether the signature in a PDF file holds; no step for a file without a signature."""
 
     def step(status: Status, detail: str) -> CheckStep:
         return CheckStep(name=f"signature in {name}", status=status, detail=detail)
@@ -148,7 +148,7 @@ def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckSte
     subject = signature.signer_cert.subject.native.get("common_name", "?")
     roots = [signature.signer_cert, *signature.other_embedded_certs]
     try:
-        # Whose key it is says our list of trusted keys; the chain is for readers that know authorities.
+        # Our list of trusted keys says who owns the key; the chain is for readers that know authorities.
         validation = validate_pdf_signature(signature, ValidationContext(trust_roots=roots, allow_fetching=False))
     except Exception as error:  # noqa: BLE001  # of any kind: the file may be anything
         return [step(Status.INVALID, f"{type(error).__name__}: {error}")]
@@ -165,7 +165,7 @@ def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckSte
 
 
 def _chain(name: str, signature: EmbeddedPdfSignature) -> CheckStep:
-    """The certificates from the signer's up. Whether the topmost is anybody to rely on, a reader decides."""
+    """Check the chain of certificates from the signer's upwards. The reader decides whether to trust the topmost."""
     above = {certificate.subject.dump(): certificate for certificate in signature.other_embedded_certs}
     chain = [signature.signer_cert]
     while (issuer := above.get(chain[-1].issuer.dump())) is not None and issuer not in chain:

@@ -1,4 +1,4 @@
-"""What an issuer's policy makes of a campaign: which certificate, or why none."""
+"""Applies an issuer's policy to a campaign: which certificate may be issued, or why no certificate may be."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from harness.model.definitions import Commission, IssuerProfile, Text
 from harness.model.results import Result, Verdict
 from harness.model.view import CampaignView, CellView
 
-#: So many cells are named in a refusal; the report has all.
+#: The most cells that a refusal names; the report names all.
 NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What the document may be called."""
+    """The name that the document may bear, and the reservations in it."""
 
     zh: str
     en: str
@@ -32,7 +32,7 @@ class IssueDecision:
 
     @property
     def reasons(self) -> str:
-        """The refusals in one text, both languages; empty where there is none."""
+        """The refusals in one text, in both languages; empty where nothing was refused."""
         return "; ".join(f"{refusal.en} / {refusal.zh}" for refusal in self.refusals)
 
 
@@ -40,7 +40,7 @@ NOTHING = Commission()
 
 
 def decide(view: CampaignView, profile: IssuerProfile, commission: Commission = NOTHING) -> IssueDecision:
-    """Which certificate a campaign leads to. Every reason against one is told, not the first alone."""
+    """Which certificate a campaign leads to; the answer holds every reason against one, not only the first."""
     refusals = [*_of_results(view), *_of_policy(view, profile, commission)]
     if refusals:
         return IssueDecision(kind=None, refusals=tuple(refusals))
@@ -115,7 +115,7 @@ def _of_policy(view: CampaignView, profile: IssuerProfile, commission: Commissio
 
 
 def uncertified(cell: CellView, profile: IssuerProfile) -> tuple[str, ...]:
-    """Quality characteristics of which this cell has results that the policy does not certify at its fidelity."""
+    """Quality characteristics with results in this cell that the policy does not certify at the cell's fidelity."""
     characteristics = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.PASS}
     return tuple(
         sorted(

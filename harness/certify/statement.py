@@ -1,4 +1,4 @@
-"""What is said of a campaign, to be signed: in-toto Statement v1 (in-toto attestation framework) with two predicates.
+"""The statements about a campaign that are signed: in-toto Statement v1 with two predicates.
 
 ``test-result`` is the one that other tools understand; ``adaptation`` is ours: platforms with their fidelity, coverage,
 waivers, the head of the journal. Both have the same subjects, by SHA-256: the certificate, the report, the record, and
@@ -26,8 +26,8 @@ KINDS = {TEST_RESULT: "test_result", ADAPTATION: "adaptation"}
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """Of a certificate: its number and that of its report, who issues it, when (ISO 8601, UTC), its last day if it has
-    one, and what it is called."""
+    """The issue of a certificate: its number, the report's number, its issuer, the time of issue (ISO 8601, UTC), its
+    last day if it has one, and its name."""
 
     number: str
     report_number: str

@@ -9,7 +9,7 @@ from typing import Never
 
 
 class Status(enum.StrEnum):
-    """Of a step, and of a whole check. "Wrong" and "nobody knows" are two answers."""
+    """The answer of a step, and of a whole check. "It is wrong" and "it could not be checked" are two answers."""
 
     VALID = "valid"  #: it is as it was signed
     INVALID = "invalid"  #: it is not
@@ -21,7 +21,7 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckStep:
-    """One thing that was looked at."""
+    """One question of a check, and its answer."""
 
     name: str
     status: Status
@@ -29,7 +29,7 @@ class CheckStep:
 
 
 def status_of(steps: Sequence[CheckStep]) -> Status:
-    """The worst of them; nothing looked at is nothing known."""
+    """The worst status of the steps; ``COULD_NOT_CHECK`` where there is no step."""
     every = [step.status for step in steps]
     if Status.INVALID in every:
         return Status.INVALID

@@ -1,8 +1,9 @@
 """An issuer's public register: a log of everything it signed, and the list of certificates that no longer hold.
 
-A folder that is published as it is: ``entries.jsonl`` (a line an entry, only ever appended), ``checkpoint`` (a signed
-note over the tree of the lines), ``status.dsse.json``. Each status list is an entry of the log too, so that an older
-one put in the place of the newest is seen. A certificate takes its proof along in ``log-proof.json``.
+The folder is published as it is. It holds ``entries.jsonl`` (one line for each entry, only ever appended),
+``checkpoint`` (a signed note over the tree of the lines), and ``status.dsse.json``. Each status list is an entry of the
+log too, so that nobody can put an older list in its place unnoticed. ``log-proof.json`` beside a certificate holds its
+proof.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ STATES: tuple[State, ...] = ("active", "suspended", "revoked", "superseded")
 STATUS_TYPE = "application/vnd.xinchuang.status+json"
 STATUS = "https://xinchuang-harness/status/v1"
 PROOF = "log-proof.json"
-#: What is published of a register.
+#: The published files of a register.
 REGISTER_FILES = ("entries.jsonl", "checkpoint", "status.dsse.json")
-#: A list is stale after so many days: who gets no newer one by then cannot tell what holds.
+#: A status list is stale after so many days: without a newer list, a reader cannot tell which certificates hold.
 FRESH_DAYS = 30
 
 
@@ -112,7 +113,7 @@ class Register:
         }
 
     def set_state(self, number: str, state: State, reason: str, by: str, signing: Signing) -> int:
-        """Publish a list that says so of a certificate; gives its sequence number.
+        """Publish a status list with this state of a certificate; gives the list's sequence number.
 
         Raises:
             UsageError: the register does not know the certificate, or the words do not fit.
@@ -159,7 +160,7 @@ class Register:
         self._append({"kind": "status", "sequence": sequence, "sha256": _digest(text)}, signing)
 
     def _append(self, entry: dict[str, Any], signing: Signing) -> list[bytes]:
-        """Append a line and sign the new tree; a line without a checkpoint is taken up by the next one."""
+        """Append a line and sign the new tree; the next checkpoint also covers a line that has none of its own."""
         known = self.lines() if self.entries_path.exists() else []
         line = canonical(entry)
         with self.entries_path.open("ab") as file:
@@ -173,7 +174,7 @@ class Register:
 
 
 def _goes_on(lines: list[bytes], note: str, folder: Path) -> None:
-    """Refuse to sign over entries that are not those that were signed before."""
+    """Refuse to sign a log whose earlier entries differ from the entries that were signed before."""
     try:
         checkpoint, _ = read_note(note)
     except NoCheckpoint as error:
@@ -186,12 +187,12 @@ def _goes_on(lines: list[bytes], note: str, folder: Path) -> None:
 
 
 def proof_text(proof: dict[str, Any]) -> str:
-    """The one form of a proof that is written and read, so that no byte of it can differ unseen."""
+    """The only form of a proof that is written and accepted, so that no changed byte goes unnoticed."""
     return json.dumps(proof, indent=1, ensure_ascii=False) + "\n"
 
 
 def one_line(text: str) -> str:
-    """A text as a reason may be: one line, without quotation marks and backslashes."""
+    """A text in the form of a reason: one line, without quotation marks and backslashes."""
     return " ".join("".join(" " if c in '"\\' or ord(c) < 32 else c for c in text).split())
 
 

@@ -1,6 +1,6 @@
-"""X.509 certificates of signing keys, which signatures in PDF files need: requested, installed, or of a test authority.
+"""X.509 certificates of signing keys, which signatures in PDF files need: requests, installation, a test authority.
 
-A test authority is made here, by nobody's leave: its names say so, and no reader trusts it unless told to.
+Anybody can make a test authority here. Its names say that it is one, and a reader trusts it only after being told to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from harness.errors import UsageError
 from harness.signing.keys import KeyStore, PublicKey
 
-#: Stands in the subject of everything that a test authority makes.
+#: The subject of everything that a test authority makes holds this text.
 MARK = "TEST 仅供测试"
 WARNING = "TEST ONLY - not an accredited authority"
 DAYS = 825
@@ -39,7 +39,7 @@ def install(store: KeyStore, name: str, chain: bytes) -> x509.Certificate:
     """Keep an authority's certificate of a key with those above it (PEM, the key's own first).
 
     Raises:
-        UsageError: it is none, of another key, or over.
+        UsageError: the file holds no certificate, one of another key, or one that has expired.
     """
     advice = "name a PEM file with the key's certificate first, then those of its authorities"
     public = store.public_key(name)
@@ -96,7 +96,7 @@ def certify_with(store: KeyStore, authority: str, name: str, passphrase: str, co
     """Have a test authority of the same store certify the key ``name``.
 
     Raises:
-        UsageError: one of both is missing, of another kind, or cannot be opened.
+        UsageError: the authority or the key is missing, is of another kind, or cannot be opened.
     """
     above = store.chain(authority)
     if not above:
@@ -122,7 +122,7 @@ def certify_with(store: KeyStore, authority: str, name: str, passphrase: str, co
 
 
 def subjects(chain: bytes) -> list[dict[str, str]]:
-    """Of each certificate: ``subject``, and the days ``from`` and ``to``."""
+    """``subject`` of each certificate in a chain (PEM), and its first and last day, ``from`` and ``to`` (ISO 8601)."""
     if not chain:
         return []
     return [

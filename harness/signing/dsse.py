@@ -1,6 +1,6 @@
 """DSSE envelopes (secure-systems-lab/dsse v1.0.2): bytes that are signed, and kept as they were signed.
 
-Check first, parse after: ``payload`` is what the signatures are over, and nobody looks into it before one of them held.
+Check first, parse after: the signatures cover ``payload``, and no code reads it before one signature was found valid.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 
 class NoEnvelope(Exception):
-    """It is no envelope, or not in shape; the message says what is wrong."""
+    """The text is no envelope, or a malformed one; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """``keyid``: SHA-256 (hex) of the public key's SubjectPublicKeyInfo in DER."""
+    """A signature and its key. ``keyid``: SHA-256 (hex) of the public key's SubjectPublicKeyInfo in DER."""
 
     keyid: str
     signature: bytes
@@ -40,7 +40,7 @@ class Envelope:
         return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self.payload), self.payload)
 
     def text(self) -> str:
-        """As JSON with one key a line, which ``verify.sh`` relies on."""
+        """The envelope as JSON with one key on each line, which ``verify.sh`` relies on."""
         lines = ",\n".join(
             f'  {{"keyid": "{signature.keyid}",\n   "sig": "{_encode(signature.signature)}"}}'
             for signature in self.signatures
@@ -52,10 +52,10 @@ class Envelope:
 
     @classmethod
     def read(cls, text: str) -> Envelope:
-        """Read an envelope; only the form that ``text`` writes, so that no byte of it can differ unseen.
+        """Read an envelope. Only the form that ``text`` writes is accepted, so that no changed byte goes unnoticed.
 
         Raises:
-            NoEnvelope: it is none.
+            NoEnvelope: the text is no envelope in this form.
         """
         try:
             value = json.loads(text)
@@ -76,10 +76,10 @@ def _encode(data: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Base64 in its one form: bits that mean nothing are zero (RFC 4648, 3.5).
+    """Decode base64 in its canonical form: the unused bits are zero (RFC 4648, 3.5).
 
     Raises:
-        ValueError: it is another one, or none.
+        ValueError: the text is not base64, or not in this form.
     """
     try:
         data = base64.b64decode(text, validate=True)

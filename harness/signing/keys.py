@@ -1,8 +1,8 @@
 """Keys that sign results: made here, encrypted at rest, known by the digest of their public half.
 
 Ed25519 and ECDSA on P-256 by the library cryptography; SM2 by ``harness.signing.sm2``. A folder holds ``NAME.pem``
-(private, PKCS#8, encrypted) or ``NAME.token.yaml`` (where on a PKCS #11 token it is), ``NAME.pub.pem``, which is all
-that who verifies needs, and ``NAME.crt.pem`` with the chain of X.509 certificates if it has one.
+(private, PKCS#8, encrypted) or ``NAME.token.yaml`` (the place of a key on a PKCS #11 token), ``NAME.pub.pem``, which is
+all that a verifier needs, and ``NAME.crt.pem`` with the chain of X.509 certificates if the key has one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+)-----END PU
 
 @dataclass(frozen=True, kw_only=True)
 class PublicKey:
-    """Who verifies knows this of a key."""
+    """The public half of a key: all that a verifier needs."""
 
     name: str
     algorithm: Algorithm
@@ -43,7 +43,7 @@ class PublicKey:
         return hashlib.sha256(self.spki).hexdigest()
 
     def holds(self, message: bytes, signature: bytes) -> bool:
-        """Whether ``signature`` is one of ``message`` by this key."""
+        """Whether ``signature`` is a signature of ``message`` by this key."""
         if self.algorithm == "sm2":
             return sm2.verify(self.spki, message, signature)
         key = serialization.load_der_public_key(self.spki)
@@ -63,7 +63,7 @@ def read_public(name: str, pem: bytes) -> PublicKey:
     """A public key from PEM.
 
     Raises:
-        UsageError: it is none of a kind that is known here.
+        UsageError: the text is no public key of a known kind (Ed25519, P-256, SM2).
     """
     import base64
 
@@ -89,7 +89,7 @@ def trusted(places: list[Path]) -> list[PublicKey]:
     """Public keys of files, and of all ``*.pub.pem`` in folders.
 
     Raises:
-        UsageError: a place holds none.
+        UsageError: a file cannot be read, or holds no public key.
     """
     keys: list[PublicKey] = []
     for place in places:
@@ -104,7 +104,7 @@ def trusted(places: list[Path]) -> list[PublicKey]:
 
 @dataclass(frozen=True)
 class KeyStore:
-    """A folder of keys; its files are for their owner alone."""
+    """A folder of keys; only the owner can read its files."""
 
     folder: Path
 
@@ -126,7 +126,7 @@ class KeyStore:
         return trusted([path])[0]
 
     def chain(self, name: str) -> bytes:
-        """Its X.509 certificate and those above it (PEM); empty where it has none."""
+        """The X.509 certificate of a key and the certificates above it (PEM); empty for a key without a certificate."""
         path = self.folder / f"{name}.crt.pem"
         return path.read_bytes() if path.is_file() else b""
 
@@ -134,7 +134,7 @@ class KeyStore:
         (self.folder / f"{name}.crt.pem").write_bytes(chain)
 
     def token(self, name: str) -> TokenKey | None:
-        """Where on a token the key is; None where it lies here."""
+        """The place of a key on a token; None for a key in this folder."""
         path = self.folder / f"{name}.token.yaml"
         return parse(path, TokenKey) if path.is_file() else None
 
@@ -142,8 +142,8 @@ class KeyStore:
         """Enter a key that is on a token.
 
         Raises:
-            UsageError: the name is taken or no name, there is no such key, or the PIN is wrong.
-            InfrastructureError: the token or its library is away.
+            UsageError: the name is taken or not allowed, there is no such key, or the PIN is wrong.
+            InfrastructureError: the token or its library cannot be reached.
         """
         self._free(name)
         spki = tokens.public_of(key, pin)
@@ -155,7 +155,7 @@ class KeyStore:
         return public
 
     def private(self, name: str, passphrase: str) -> ec.EllipticCurvePrivateKey:
-        """The private half of a P-256 key that lies here.
+        """The private half of a P-256 key in this folder.
 
         Raises:
             UsageError: there is no such key, it is of another kind or on a token, or the passphrase is wrong.
@@ -171,7 +171,7 @@ class KeyStore:
         return key
 
     def retire(self, name: str) -> None:
-        """Put the private half out of use: what it signed can still be checked."""
+        """Put the private half of a key out of use; its signatures can still be checked."""
         (self.folder / f"{name}.pem").rename(self.folder / f"{name}.retired.pem")
 
     def state(self, name: str) -> str:
@@ -205,7 +205,7 @@ class KeyStore:
         """Make a key pair.
 
         Raises:
-            UsageError: the name is taken or no name, the passphrase is short, the folder cannot be written.
+            UsageError: the name is taken or not allowed, the passphrase is short, the folder cannot be written.
             InfrastructureError: OpenSSL is missing (SM2).
         """
         self._free(name)

@@ -1,4 +1,4 @@
-"""SM2 signatures with SM3: made by the system's OpenSSL, checked here in Python or by OpenSSL.
+"""SM2 signatures with SM3: the system's OpenSSL makes them; Python or OpenSSL checks them.
 
 GB/T 32918.2-2016 (SM2 digital signatures), GB/T 32918.5-2017 (the curve), GB/T 32905-2016 (SM3), GM/T 0009-2012 (the
 signer's default id, DER of a signature). Nonces are OpenSSL's; nothing secret is computed in Python.
@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.errors import InfrastructureError
 from harness.system.process import run
 
-#: What OpenSSL calls ``distid``; without it the default of OpenSSL 3.0 is another one, and nobody can verify.
+#: OpenSSL's option ``distid``. OpenSSL 3.0 has another default, with which nobody else could verify a signature.
 SIGNER_ID = b"1234567812345678"
 P = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF00000000FFFFFFFFFFFFFFFF
 A = P - 3
@@ -43,7 +43,7 @@ def _add(p: Point, q: Point) -> Point:
 
 
 def _times(k: int, p: Point) -> Point:
-    """Double and add; only public values come here, so its time tells nothing."""
+    """Double and add. Its time depends on its arguments, which are public values only."""
     result: Point = None
     while k:
         if k & 1:
@@ -59,7 +59,7 @@ def sm3(data: bytes) -> bytes:
 
 
 def digest(public: tuple[int, int], message: bytes, signer: bytes = SIGNER_ID) -> int:
-    """What is signed: SM3 of Z (who signs, on which curve) and the message (5.5 and 6.1 of GB/T 32918.2)."""
+    """The signed digest: SM3 of Z (the signer and the curve) and the message (GB/T 32918.2, 5.5 and 6.1)."""
     x, y = public
     words = [A, B, *G, x, y]
     z = sm3(len(signer * 8).to_bytes(2, "big") + signer + b"".join(word.to_bytes(32, "big") for word in words))
@@ -91,7 +91,7 @@ def verify(spki: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def _sequence(der: bytes) -> tuple[int, int] | None:
-    """Two integers of a DER sequence; None unless they are encoded in the one way that DER allows."""
+    """The two integers of a DER sequence; None unless they are encoded in the only way that DER allows."""
     if len(der) < 8 or der[0] != 0x30 or der[1] != len(der) - 2:
         return None
     numbers: list[int] = []
@@ -110,7 +110,7 @@ def _sequence(der: bytes) -> tuple[int, int] | None:
 
 
 def make(passphrase: str) -> tuple[bytes, bytes]:
-    """A new key: PEM of the private one (PKCS#8, encrypted) and of the public one.
+    """Make a key: PEM of its private half (PKCS#8, encrypted) and of its public half.
 
     Raises:
         InfrastructureError: there is no OpenSSL here, or it has no SM2.
@@ -162,7 +162,7 @@ def sign(private: bytes, passphrase: str, message: bytes) -> bytes:
 
 
 class _file:  # reads like the function that it is
-    """A file with this content that nobody else can read, for as long as it is used."""
+    """A temporary file with this content, readable by this user only; it is removed after use."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

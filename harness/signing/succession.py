@@ -1,4 +1,4 @@
-"""Which key follows which: who trusts the old one learns of the new one by a statement that both have signed."""
+"""Succession of keys: a statement signed by both keys leads those who trust the old key to the new key."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ ENDING = ".succession.dsse.json"
 
 
 def rotate(store: KeyStore, name: str, to: str, passphrase: str) -> tuple[PublicKey, Path]:
-    """Make a key of the same kind that follows ``name``, and retire that one; gives the new key, and the statement to
-    be published with it.
+    """Make a key of the same kind that follows ``name``, and retire ``name``; gives the new key, and the path of the
+    statement that is published with it.
 
     Raises:
         UsageError: there is no such key, it is on a token, the new name is taken, or the passphrase is wrong.
@@ -52,8 +52,7 @@ def rotate(store: KeyStore, name: str, to: str, passphrase: str) -> tuple[Public
 
 
 def followers(known: Sequence[PublicKey], places: Sequence[Path]) -> list[PublicKey]:
-    """Keys that follow one of ``known``, by statements in these folders that both have signed; those that follow them
-    too."""
+    """Keys that follow one of ``known``, directly or over several steps, by the statements in these folders."""
     files = [file for place in places if place.is_dir() for file in sorted(place.glob(f"*{ENDING}"))]
     successors: list[PublicKey] = []
     grown = True

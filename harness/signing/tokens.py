@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TokenKey(Definition):
-    """``NAME.token.yaml``: where a key is."""
+    """``NAME.token.yaml``: the place of a key on a token."""
 
     module: str = Field(pattern=r"^/", description="library of the token's maker")
     token: str = Field(min_length=1, description="label of the token")
@@ -61,8 +61,8 @@ def public_of(key: TokenKey, pin: str) -> bytes:
     """SubjectPublicKeyInfo (DER) of a P-256 key on a token.
 
     Raises:
-        UsageError: there is none of that label, it is of another kind, or the PIN is wrong.
-        InfrastructureError: the token or its library is away.
+        UsageError: no key has that label, the key is of another kind, or the PIN is wrong.
+        InfrastructureError: the token or its library cannot be reached.
     """
     with _session(key, pin) as session:
         from pkcs11 import KeyType, ObjectClass

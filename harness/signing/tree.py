@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.signing.dsse import decode
 
-#: First byte of what is hashed, so that a leaf is never taken for a node.
+#: The first byte of the hashed text tells a leaf from a node.
 _LEAF, _NODE = b"\0", b"\1"
 
 
@@ -30,7 +30,7 @@ def _split(size: int) -> int:
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """Root of the tree over these entries; of none the hash of nothing."""
+    """Root of the tree over these entries (32 bytes); the hash of the empty string where there is no entry."""
     if not leaves:
         return hashlib.sha256(b"").digest()
     level = [leaf_hash(leaf) for leaf in leaves]
@@ -83,7 +83,7 @@ def _consistency(leaves: Sequence[bytes], first: int, *, whole: bool) -> list[by
 
 
 def consistent(first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether ``proof`` shows that the tree of ``second`` entries (root ``other``) goes on from that of ``first``."""
+    """Whether ``proof`` shows that the tree of ``second`` entries continues the tree of ``first`` entries."""
     if first == second:
         return not proof and first_root == second_root
     if not 0 < first < second or not proof:
@@ -107,12 +107,12 @@ def consistent(first: int, second: int, first_root: bytes, second_root: bytes, p
 
 
 class NoCheckpoint(Exception):
-    """It is no checkpoint; the message says what is wrong."""
+    """The text is no checkpoint; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a log says of itself: its name, how many entries it has, the root over them."""
+    """The state of a log as the log states it: its name, the number of its entries, the root over them (32 bytes)."""
 
     origin: str
     size: int
@@ -123,7 +123,7 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
     def note(self, name: str, public: bytes, signature: bytes) -> str:
-        """As a signed note, by an Ed25519 key whose 32 public bytes are ``public``."""
+        """The checkpoint as a note signed by an Ed25519 key whose 32 public bytes are ``public``."""
         line = base64.b64encode(_key_hash(name, public) + signature).decode()
         return f"{self.body}\n— {name} {line}\n"
 
@@ -133,10 +133,10 @@ def _key_hash(name: str, public: bytes) -> bytes:
 
 
 def read_note(text: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
-    """The checkpoint of a note, and its signatures: name, hash of the key, signature. None of them is checked yet.
+    """The checkpoint of a note, and its signatures (name, hash of the key, signature), which are not checked yet.
 
     Raises:
-        NoCheckpoint: it is none.
+        NoCheckpoint: the text is no note with a checkpoint.
     """
     body, separator, tail = text.partition("\n\n")
     lines = body.split("\n")
@@ -159,5 +159,5 @@ def read_note(text: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
 
 
 def signed_by(name: str, digest: bytes, public: bytes) -> bool:
-    """Whether a signature line is by this key, by its name and hash; whether it holds is another question."""
+    """Whether a signature line names this key (its name and hash); the signature itself is not checked."""
     return digest == _key_hash(name, public)

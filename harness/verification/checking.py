@@ -40,8 +40,10 @@ def check_published(
     memory: Path | None = None,
     now: datetime.datetime | None = None,
 ) -> list[CheckStep]:
-    """Check what is published at an address; a proof in its fragment (a QR code's) is checked first, and must be of the
-    same certificate. ``scratch``: an empty folder.
+    """Check the files that are published at an address.
+
+    A proof in the address's fragment (from a QR code) is checked first, and must belong to the same certificate.
+    ``scratch``: an empty folder for the files.
 
     Raises:
         InfrastructureError: the server does not answer.
@@ -64,7 +66,7 @@ def check_published(
 
 
 def _predicate(folder: Path) -> bytes | None:
-    """Canonical bytes of the adaptation's predicate; whether it is signed says ``check``."""
+    """Canonical bytes of the adaptation's predicate, unchecked: ``check`` says whether it is signed."""
     try:
         text = (folder / ENVELOPES["adaptation"]).read_text(encoding="utf-8")
         return canonical(json.loads(Envelope.read(text).payload)["predicate"])
@@ -80,10 +82,10 @@ def check(
     memory: Path | None = None,
     now: datetime.datetime | None = None,
 ) -> list[CheckStep]:
-    """Check a folder with envelopes and what they speak of, one envelope beside its files, or one of these files.
+    """Check a folder of envelopes and the files they name, one envelope beside its files, or one of these files.
 
-    ``register``: the issuer's public register, for whether the certificate was revoked since. ``memory``: a file that
-    keeps what was seen of registers, so that one that goes back or forks is found at the next check.
+    ``register``: the issuer's public register, which says whether the certificate was revoked. ``memory``: a file with
+    the last checkpoint of each register, so that the next check notices a register that goes back or forks.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     folder = place if place.is_dir() else place.parent
@@ -147,14 +149,14 @@ def _files(statement: dict[str, Any], place: Path, keys: Sequence[PublicKey], *,
 
 
 def _record(folder: Path, predicate: dict[str, Any]) -> list[CheckStep]:
-    """Whether the record speaks of the plan and the journal that the statement names, and whether its evidence is what
-    it was, where that lies in the workspace around it."""
+    """Whether the record names the plan and the journal that the statement names; where the folder lies in a workspace,
+    also whether the files of evidence are unchanged."""
     try:
         record = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
         same = (record["plan_digest"], record["journal_head"]) == (predicate["plan"], predicate["journal"])
         files = {str(f["sha256"]): str(f["name"]) for cell in record["cells"] for f in cell["files"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return []  # that it is missing or changed is told where its digest is
+        return []  # the check of its digest reports a missing or changed record
     detail = f"SHA-256 {str(predicate['plan'])[:16]}…" if same else "record and statement are of different plans"
     steps = [CheckStep(name="plan", status=Status.VALID if same else Status.INVALID, detail=detail)]
     store = folder.parent.parent / "evidence" / "sha256"
@@ -209,7 +211,7 @@ def _envelope(file: Path, keys: Sequence[PublicKey], statements: dict[str, Any])
         steps.append(step(Status.VALID, f"also signed by {', '.join(strangers)}, not known here and not counted"))
     if any(result.status is Status.INVALID for result in steps):
         return steps
-    # Only now is it parsed.
+    # The payload is parsed only now, after a signature was found valid.
     try:
         statement = json.loads(envelope.payload)
         right = (
@@ -230,12 +232,12 @@ def _envelope(file: Path, keys: Sequence[PublicKey], statements: dict[str, Any])
 
 
 def check_subjects(statement: dict[str, Any], folder: Path) -> list[CheckStep]:
-    """Whether the files of a folder are those that a statement names; packages are with the product's vendor."""
+    """Whether the files of a folder are those that a statement names. The packages stay with the product's vendor."""
     steps = []
     for subject in statement["subject"]:
         name, digest = str(subject["name"]), str(subject["digest"]["sha256"])
         if name.startswith("package/"):
-            continue  # the product itself is with its vendor; its digest stands in the statement
+            continue  # the product's vendor has the package; the statement holds its digest
         path = folder / name
         if Path(name).name != name:
             steps.append(CheckStep(name=name, status=Status.INVALID, detail="a name that leads out of the folder"))

@@ -1,4 +1,4 @@
-"""Gets what is published of a certificate or a register over HTTP, to be checked as if it lay here."""
+"""Downloads the published files of a certificate or a register over HTTP, to be checked as local files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 from harness.errors import InfrastructureError, UsageError
 
 SECONDS = 20.0
-#: No file of a certificate or register is larger.
+#: The largest size of a file of a certificate or a register, in bytes.
 MOST_BYTES = 200 * 2**20
 MOST_FILES = 20
 
@@ -20,7 +20,7 @@ def is_address(place: str) -> bool:
 
 
 def fetch(address: str, names: Sequence[str], folder: Path) -> None:
-    """Get the files of these names below an address into ``folder``, as far as they are there.
+    """Download the files of these names below an address into ``folder``; a missing file is left out.
 
     Raises:
         UsageError: a name leads elsewhere.

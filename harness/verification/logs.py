@@ -1,7 +1,7 @@
 """Whether a certificate is in its issuer's log, and whether it still holds by the issuer's newest status list.
 
-What a single look cannot show is remembered: a log that forgets entries, or shows another past than it did before
-(a fork), is found by who looked earlier, or by a certificate whose proof is of another past.
+A single check cannot notice a log that forgets entries, or that shows another past than before (a fork). The checker
+therefore remembers the last checkpoint of each log; the proof of a certificate shows a fork as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def check_log(
     memory: Path | None,
     now: datetime.datetime,
 ) -> list[CheckStep]:
-    """Steps about the log and the status list; none where the certificate is of no log and no register is named."""
+    """Check the log and the status list; no step where the certificate has no proof and no register is named."""
     steps: list[CheckStep] = []
     proof = folder / PROOF
     taken: Checkpoint | None = None
@@ -55,7 +55,7 @@ def check_log(
 
 
 def _note(text: str, keys: Sequence[PublicKey]) -> tuple[Status, str, Checkpoint | None]:
-    """What a signed note is worth."""
+    """Check a signed note: its status, a text, and its checkpoint where a trusted key signed it."""
     try:
         checkpoint, signatures = read_note(text)
     except NoCheckpoint as error:
@@ -169,7 +169,7 @@ def _status(
     return step(Status.VALID, f"active by list {said['sequence']} of {said['thisUpdate']}")
 
 
-# --- what was seen before ---
+# --- the memory of earlier checkpoints ---
 
 
 def _remembered(memory: Path | None, origin: str) -> Checkpoint | None:
@@ -193,7 +193,7 @@ def _remember(memory: Path | None, checkpoint: Checkpoint) -> None:
     with contextlib.suppress(OSError, ValueError):
         every = _all(memory)
     every[checkpoint.origin] = {"size": checkpoint.size, "root": checkpoint.root.hex()}
-    with contextlib.suppress(OSError):  # who cannot remember can still check
+    with contextlib.suppress(OSError):  # without a memory the check still works
         memory.parent.mkdir(parents=True, exist_ok=True)
         part = memory.with_name(f".{memory.name}.part")
         part.write_text(json.dumps(every, indent=1), encoding="utf-8")
