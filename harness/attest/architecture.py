@@ -92,6 +92,6 @@ def emulator(architecture: str) -> Emulator | None:
     if not file.is_file() or shutil.which(str(file)) is None:
         raise ProvisionError(f"the emulator {file} named by {entry} is missing", advice=advice)
     # Through the name that the kernel uses it would take --version for a program to run.
-    found = run([str(file.resolve()), "--version"], timeout=20).out
-    version = (re.search(r"version (\S+)", found) or ["", "unknown"])[1]
+    output = run([str(file.resolve()), "--version"], timeout=20).out
+    version = (re.search(r"version (\S+)", output) or ["", "unknown"])[1]
     return Emulator(path=str(file), version=version, sha256=hashlib.sha256(file.read_bytes()).hexdigest())

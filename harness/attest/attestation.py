@@ -131,11 +131,13 @@ def attest(
         ),
     ]
     for key, value in system.identity.items():
-        seen = observed.get(f"os.{key}", "")
-        facts.append(Fact(name=f"os-release {key}", declared=value, observed=seen, holds=seen == value))
+        observation = observed.get(f"os.{key}", "")
+        facts.append(Fact(name=f"os-release {key}", declared=value, observed=observation, holds=observation == value))
     for path in system.identity_files:
-        seen = observed.get(f"file.{path}", "")
-        facts.append(Fact(name=f"file {path}", declared="present", observed=seen or "absent", holds=bool(seen)))
+        observation = observed.get(f"file.{path}", "")
+        facts.append(
+            Fact(name=f"file {path}", declared="present", observed=observation or "absent", holds=bool(observation))
+        )
     loader = system.loader or (NAMES[cpu.architecture].loader if cpu.architecture in NAMES else "")
     loaders = observed.get("loader", "")
     facts.append(
@@ -156,13 +158,13 @@ def attest(
     facts.append(Fact(name="page size", declared=wanted_page, observed=page, holds=wanted_page in ("", page)))
     facts.append(_clock(observed.get("clock", ""), started, ended))
     if as_seen:  # editions of one system may be of different families under one os-release
-        seen = observed.get("packages", "")
+        managers = observed.get("packages", "")
         facts.append(
             Fact(
                 name="package family",
                 declared=system.family,
-                observed=seen or "none",
-                holds=system.family in seen.split(),
+                observed=managers or "none",
+                holds=system.family in managers.split(),
             )
         )
     glibc = observed.get("glibc", "")
@@ -246,13 +248,13 @@ def _virtualization(observed: dict[str, str], architecture: str, fidelity: Fidel
         if key != family and not (architecture == "aarch64" and key == "CPU implementer")
     )
     if foreign:
-        found = "user-emulated"
+        kind = "user-emulated"
     elif "container" in shown:
-        found = "container"
+        kind = "container"
     elif "vm" in shown or " hypervisor" in f" {observed.get('cpu.flags', '')}":
-        found = "virtual machine"
+        kind = "virtual machine"
     else:
-        found = "none seen"
+        kind = "none seen"
     fits = {
         Fidelity.PHYSICAL: ("none seen",),
         Fidelity.CONTAINER: ("container", "virtual machine"),
@@ -263,19 +265,19 @@ def _virtualization(observed: dict[str, str], architecture: str, fidelity: Fidel
     return Fact(
         name="virtualization",
         declared=fidelity.value if demanded else "",
-        observed=found,
-        holds=not demanded or found in fits[fidelity],
+        observed=kind,
+        holds=not demanded or kind in fits[fidelity],
     )
 
 
-def _manager(system: Os, seen: list[str]) -> Fact:
+def _manager(system: Os, managers: list[str]) -> Fact:
     """The package manager must be of the declared family: editions of one system differ in it under one name."""
     own = {"apt-get"} if system.family == "debian" else {"dnf", "yum"}
     return Fact(
         name="package manager",
         declared=" or ".join(sorted(own)),
-        observed=" ".join(seen) or "none",
-        holds=not seen or bool(own & set(seen)),
+        observed=" ".join(managers) or "none",
+        holds=not managers or bool(own & set(managers)),
     )
 
 
@@ -334,16 +336,23 @@ def attest_database(database: Database, version: str, settings: dict[str, str]) 
         )
     ]
     for name, value in database.settings.items():
-        seen = settings.get(name, "")
-        facts.append(Fact(name=f"database {name}", declared=value, observed=seen, holds=seen.lower() == value.lower()))
+        observation = settings.get(name, "")
+        facts.append(
+            Fact(
+                name=f"database {name}",
+                declared=value,
+                observed=observation,
+                holds=observation.lower() == value.lower(),
+            )
+        )
     return Attestation(facts=tuple(facts))
 
 
 def attest_version(what: str, printed: str, declared: str) -> Attestation:
     """A runtime or middleware: it must print a version, with the words that its definition declares."""
-    seen = _first(printed)
+    first_line = _first(printed)
     return Attestation(
-        facts=(Fact(name=f"{what} version", declared=declared, observed=seen, holds=states(printed, declared)),)
+        facts=(Fact(name=f"{what} version", declared=declared, observed=first_line, holds=states(printed, declared)),)
     )
 
 
@@ -351,7 +360,7 @@ def _first(text: str) -> str:
     return re.sub(r"\s+", " ", text.strip().splitlines()[0]) if text.strip() else ""
 
 
-def demand(who: str, found: Attestation) -> None:
+def demand(who: str, attestation: Attestation) -> None:
     """``who`` names the machine in the message.
 
     Raises:
@@ -359,13 +368,13 @@ def demand(who: str, found: Attestation) -> None:
         InfrastructureError: it is, but its clock is not this machine's, or this machine's is wrong: the laboratory
             sets clocks, no definition does.
     """
-    if not found.mismatches:
+    if not attestation.mismatches:
         return
     words = "; ".join(
         f"{fact.name}: declared {fact.declared or 'any'}, observed {fact.observed or 'nothing'}"
-        for fact in found.mismatches
+        for fact in attestation.mismatches
     )
-    if {fact.name for fact in found.mismatches} == {CLOCK}:
+    if {fact.name for fact in attestation.mismatches} == {CLOCK}:
         raise InfrastructureError(
             f"{who} has another time than this machine: {words}", advice="set both clocks (NTP), then: harness resume"
         )

@@ -50,22 +50,22 @@ def _fact(what: str, value: float | None, fidelity: Fidelity) -> Fact:
 
 
 def _processors(lines: list[list[str]]) -> float | None:
-    seen = [
+    samples = [
         [int(word) for word in words[1:]]
         for words in lines
         if words[:1] == ["cpu"] and all(re.fullmatch(r"\d+", word) for word in words[1:])
     ]
-    if len(seen) != 2 or len(seen[0]) < 5:
+    if len(samples) != 2 or len(samples[0]) < 5:
         return None
-    spent: list[int] = [late - early for early, late in zip(*seen, strict=True)][:8]  # guest time is in user time
+    spent: list[int] = [late - early for early, late in zip(*samples, strict=True)][:8]  # guest time is in user time
     return 100.0 * (1 - (spent[3] + spent[4]) / max(sum(spent), 1))
 
 
 def _memory(lines: list[list[str]]) -> float | None:
-    found = {words[0]: int(words[1]) for words in lines if len(words) >= 2 and words[0].startswith("Mem")}
-    if not found.get("MemTotal") or "MemAvailable" not in found:
+    sizes = {words[0]: int(words[1]) for words in lines if len(words) >= 2 and words[0].startswith("Mem")}
+    if not sizes.get("MemTotal") or "MemAvailable" not in sizes:
         return None
-    return 100 * (1 - found["MemAvailable"] / found["MemTotal"])
+    return 100 * (1 - sizes["MemAvailable"] / sizes["MemTotal"])
 
 
 def _disk(lines: list[list[str]]) -> float | None:

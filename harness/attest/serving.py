@@ -35,10 +35,10 @@ def serving(cpu: Cpu, architecture: str | None = None, ids: Mapping[str, str] | 
         if cpu.ids and cpu.emulation.user is None:
             return Service(fidelity=None, by="QEMU has no model of it: it needs a host of that kind")
         return Service(fidelity=Fidelity.USER_EMULATED, by=f"qemu-user {cpu.emulation.user or 'default model'}")
-    for key, declared, seen in differing_ids(cpu, host_ids() if ids is None else ids):
+    for key, declared, shown in differing_ids(cpu, host_ids() if ids is None else ids):
         return Service(
             fidelity=None,
-            by=f"this machine's CPU shows {key} {seen or 'nothing'}, not {declared}: "
+            by=f"this machine's CPU shows {key} {shown or 'nothing'}, not {declared}: "
             "a container would show that CPU; it needs a host of that kind",
         )
     return Service(fidelity=Fidelity.CONTAINER, by="this machine")
@@ -50,19 +50,19 @@ def host_ids() -> dict[str, str]:
         text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
-    found: dict[str, str] = {}
+    ids: dict[str, str] = {}
     for line in text.splitlines()[:LINES]:
         key, colon, value = line.partition(":")
         if colon:
-            found.setdefault(key.strip(), value.strip())
-    return found
+            ids.setdefault(key.strip(), value.strip())
+    return ids
 
 
-def differing_ids(cpu: Cpu, seen: Mapping[str, str]) -> list[tuple[str, str, str]]:
+def differing_ids(cpu: Cpu, host_values: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """``(key, declared, seen)`` of ids that do not hold. A declared id is the beginning of what is shown: model names
     go on with words that differ between parts of one class."""
     return [
-        (key, declared, seen.get(key, ""))
+        (key, declared, host_values.get(key, ""))
         for key, declared in cpu.ids.items()
-        if not seen.get(key, "").startswith(declared)
+        if not host_values.get(key, "").startswith(declared)
     ]

@@ -59,13 +59,13 @@ def line_of(printed: str, declared: str) -> str:
     return next((line for line in lines if states(line, declared)), lines[0] if lines else "")
 
 
-def _line_states(seen: Sequence[_Part], wanted: Sequence[_Part]) -> bool:
-    if not wanted[0].is_number and any(_matches(wanted, seen, start) for start in range(len(seen))):
+def _line_states(printed: Sequence[_Part], declared: Sequence[_Part]) -> bool:
+    if not declared[0].is_number and any(_matches(declared, printed, start) for start in range(len(printed))):
         return True
-    if wanted[0].key in _PREFIXES and len(wanted) > 1:
-        wanted = wanted[1:]
-    start = _first_version(seen) if wanted[0].is_number else None
-    return start is not None and _matches(wanted, seen, start)
+    if declared[0].key in _PREFIXES and len(declared) > 1:
+        declared = declared[1:]
+    start = _first_version(printed) if declared[0].is_number else None
+    return start is not None and _matches(declared, printed, start)
 
 
 def _parts(text: str) -> list[_Part]:
@@ -76,54 +76,59 @@ def _parts(text: str) -> list[_Part]:
     return parts
 
 
-def _first_version(seen: Sequence[_Part]) -> int | None:
+def _first_version(printed: Sequence[_Part]) -> int | None:
     """Where the first version begins: a number with further parts before one without."""
-    starts = [index for index, part in enumerate(seen) if part.is_number and _begins(seen, index)]
-    dotted = [index for index in starts if _goes_on(seen, index)]
+    starts = [index for index, part in enumerate(printed) if part.is_number and _begins(printed, index)]
+    dotted = [index for index in starts if _goes_on(printed, index)]
     return next(iter([*dotted, *starts]), None)
 
 
-def _begins(seen: Sequence[_Part], index: int) -> bool:
+def _begins(printed: Sequence[_Part], index: int) -> bool:
     """Whether no version goes on at this number, and it is no part of a word (x86, sqlite3)."""
-    if not seen[index].joined or index == 0:
+    if not printed[index].joined or index == 0:
         return True
-    before = seen[index - 1]
+    before = printed[index - 1]
     if before.text.isalpha():
-        return before.key in _PREFIXES and not (before.joined and index > 1 and seen[index - 2].is_number)
-    if not before.joined or index < 2 or not seen[index - 2].is_number:
+        return before.key in _PREFIXES and not (before.joined and index > 1 and printed[index - 2].is_number)
+    if not before.joined or index < 2 or not printed[index - 2].is_number:
         return True
-    clock = before.text == ":" and index > 3 and seen[index - 3].text == ":"  # 20:15:00.5; 1:4.7 is an epoch
+    clock = before.text == ":" and index > 3 and printed[index - 3].text == ":"  # 20:15:00.5; 1:4.7 is an epoch
     return before.text not in _JOINTS and not clock
 
 
-def _goes_on(seen: Sequence[_Part], index: int) -> bool:
-    following = seen[index + 1 : index + 3]
+def _goes_on(printed: Sequence[_Part], index: int) -> bool:
+    following = printed[index + 1 : index + 3]
     return len(following) == 2 and following[0].text == "." and following[1].is_number and following[1].joined
 
 
-def _matches(wanted: Sequence[_Part], seen: Sequence[_Part], start: int) -> bool:
+def _matches(declared: Sequence[_Part], printed: Sequence[_Part], start: int) -> bool:
     """Whether the declared parts stand in what is printed from ``start`` on, and end where a part ends."""
-    end = start + len(wanted)
-    if end > len(seen) or (seen[start].is_number and not _begins(seen, start)):
+    end = start + len(declared)
+    if end > len(printed) or (printed[start].is_number and not _begins(printed, start)):
         return False
-    for offset, part in enumerate(wanted):
-        if seen[start + offset].key != part.key or (offset and not _same_joint(part, seen[start + offset])):
+    for offset, part in enumerate(declared):
+        if printed[start + offset].key != part.key or (offset and not _same_joint(part, printed[start + offset])):
             return False
-    return not seen[end - 1].is_number or not _early(seen, end)
+    return not printed[end - 1].is_number or not _early(printed, end)
 
 
-def _same_joint(wanted: _Part, seen: _Part) -> bool:
+def _same_joint(declared: _Part, printed: _Part) -> bool:
     """A number that is joined in the declaration must be joined in what is printed."""
-    return seen.joined or not wanted.joined or not wanted.is_number
+    return printed.joined or not declared.joined or not declared.is_number
 
 
-def _early(seen: Sequence[_Part], index: int) -> bool:
+def _early(printed: Sequence[_Part], index: int) -> bool:
     """Whether what is printed from ``index`` on makes the version before it a pre-release, or another number."""
-    while index + 1 < len(seen) and seen[index].text == "." and seen[index].joined and seen[index + 1].is_number:
+    while (
+        index + 1 < len(printed)
+        and printed[index].text == "."
+        and printed[index].joined
+        and printed[index + 1].is_number
+    ):
         index += 2
-    if index < len(seen) and seen[index].text in _JOINTS and seen[index].joined:
+    if index < len(printed) and printed[index].text in _JOINTS and printed[index].joined:
         index += 1
-    if index >= len(seen) or not seen[index].joined:
+    if index >= len(printed) or not printed[index].joined:
         return False
-    numbered = index + 1 < len(seen) and seen[index + 1].is_number and seen[index + 1].joined
-    return seen[index].key in _EARLY or (numbered and seen[index].key in _EARLY_NUMBERED)
+    numbered = index + 1 < len(printed) and printed[index + 1].is_number and printed[index + 1].joined
+    return printed[index].key in _EARLY or (numbered and printed[index].key in _EARLY_NUMBERED)

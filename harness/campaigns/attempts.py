@@ -52,7 +52,9 @@ class Attempts:
         }
         while True:
             record = self._open(cell)
-            reason = next((self.quarantine[one] for one in self._targets(cell) if one in self.quarantine), None)
+            reason = next(
+                (self.quarantine[target] for target in self._targets(cell) if target in self.quarantine), None
+            )
             if reason is not None:
                 judgement = block_cell(self.lab, placed, record, f"the target is in quarantine: {reason}")
             else:

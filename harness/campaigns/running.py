@@ -172,8 +172,8 @@ def _close_cut_off(submitted: Submitted, attempt: AttemptRow, workspace: Workspa
     workspace.journal.adopt(identity, cell.id, attempt.number, token=held.token)
     recorder = Recorder(workspace.journal, workspace.store, identity, cell.id, attempt.number, token=held.token)
     recorder.event("attempt-cut-off", state=attempt.state.value)
-    seen = workspace.journal.observations(identity).get((cell.id, attempt.number), [])
-    known = {(observation.suite, observation.case) for observation in seen}
+    observations = workspace.journal.observations(identity).get((cell.id, attempt.number), [])
+    known = {(observation.suite, observation.case) for observation in observations}
     reason = "the harness was ended in the middle of this attempt"
     recorder.observe(
         *(

@@ -42,16 +42,16 @@ def carried_programs(engine: Engine, container: str, architecture: str) -> list[
     Raises:
         InfrastructureError: the engine refuses.
     """
-    found: list[str] = []
+    programs: list[str] = []
     with engine_errors("reading the files of a container"):
         pieces = engine.client.api.export(container, chunk_size=1 << 20)
         stream = io.BufferedReader(_Stream(iter(pieces)), 1 << 20)
         with stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
-                if not member.isfile() or not member.mode & 0o111 or member.size < 52 or len(found) >= MOST:
+                if not member.isfile() or not member.mode & 0o111 or member.size < 52 or len(programs) >= MOST:
                     continue
                 file = tar.extractfile(member)
                 program = read_header(file.read(64)) if file is not None else None
                 if program is not None and not program.belongs(architecture):
-                    found.append(f"/{member.name} ({program.machine})")
-    return found
+                    programs.append(f"/{member.name} ({program.machine})")
+    return programs

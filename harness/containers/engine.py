@@ -139,13 +139,13 @@ class Engine:
             InfrastructureError: the engine refuses it.
             UsageError: it is no archive of images.
         """
-        found = []
+        images = []
         for identity in self._load(path):
             with engine_errors(f"looking at an image of {path.name}"):
                 image = self.client.images.get(identity)
                 image.tag(f"{VENDOR_IMAGE}{identity.removeprefix('sha256:')[:24]}")
-            found.append((identity, str(image.attrs.get("Architecture", "")), self._lacks(identity)))
-        return found
+            images.append((identity, str(image.attrs.get("Architecture", "")), self._lacks(identity)))
+        return images
 
     def _load(self, path: Path) -> list[str]:
         """Give an archive to the engine without the names in it; the ids of its images."""
@@ -197,10 +197,10 @@ class Engine:
                 advice="check the registry (docker pull says more), the login (docker login), and "
                 "`pulled` in the system's definition; then: harness resume",
             ) from error
-        found = str(image.attrs.get("Architecture", ""))
-        if found != architecture:
+        image_architecture = str(image.attrs.get("Architecture", ""))
+        if image_architecture != architecture:
             raise AttestationMismatch(
-                f"{reference} is an image for {found}, declared is {architecture}",
+                f"{reference} is an image for {image_architecture}, declared is {architecture}",
                 advice="correct `pulled` in the system's definition",
             )
         if lacking := self._lacks(str(image.id)):
@@ -360,8 +360,8 @@ class Engine:
         with engine_errors("listing containers and networks"):
             containers = self.client.api.containers(all=True, filters={"label": label})
             networks = self.client.api.networks(filters={"label": label})
-        found = [("container", c["Names"][0].lstrip("/"), dict(c["Labels"])) for c in containers]
-        return [*found, *(("network", n["Name"], dict(n["Labels"])) for n in networks)]
+        objects = [("container", c["Names"][0].lstrip("/"), dict(c["Labels"])) for c in containers]
+        return [*objects, *(("network", n["Name"], dict(n["Labels"])) for n in networks)]
 
 
 @functools.cache

@@ -133,9 +133,9 @@ class Environments:
             done = machine.run(script, timeout=SECONDS)
             ledger.keep(f"download-{system.os}-{architecture}.log", done.text.encode())
             if not done.ok:
-                told = done.text.strip()[-300:]
+                output = done.text.strip()[-300:]
                 raise InstallFailed(
-                    f"{', '.join(packages)} could not be downloaded: {told}",
+                    f"{', '.join(packages)} could not be downloaded: {output}",
                     step="download",
                     log=done.text,
                     cause="infra",
@@ -166,17 +166,17 @@ class Environments:
             )
         try:
             source = file.source
-            found = abandonable(
+            images = abandonable(
                 lambda: self.engine.vendor_images(source), what=f"the engine to load {source.name}", cancel=self.cancel
             )
         except UsageError as error:
             raise failed(error.message, error.advice) from error
-        if len(found) != 1:
+        if len(images) != 1:
             raise failed(
-                f"{file.source.name} holds {len(found)} container images, expected one",
+                f"{file.source.name} holds {len(images)} container images, expected one",
                 "write it with: docker save NAME -o FILE",
             )
-        identity, architecture, lacking = found[0]
+        identity, architecture, lacking = images[0]
         ledger.event("vendor-image", file=file.source.name, sha256=file.sha256, image=identity)
         wanted = NAMES[recipe.architecture].docker
         if architecture != wanted:
@@ -222,7 +222,7 @@ class Environments:
             watch = ExecutionWatch(machine.container, process, recipe.architecture, lent)
             try:
                 packages = installer.install()
-                executions = watch.seen()
+                executions = watch.executions()
             finally:
                 watch.close()
                 ledger.keep(f"install-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
@@ -286,13 +286,13 @@ class Environments:
             path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
             text = base64.b64encode(json.dumps(manifest).encode()).decode()
             # Podman heeds the changes and not the configuration, Docker both.
-            made = api.commit(
+            reply = api.commit(
                 machine.container,
                 repository=repository or None,
                 tag=version or None,
                 changes=[f"LABEL {LABEL_MANIFEST}={text}", f"ENV {path}", "ENV LANG=C.UTF-8"],
             )
-        return str(made["Id"])
+        return str(reply["Id"])
 
 
 def _executions(kept: Any) -> Executions:

@@ -178,7 +178,7 @@ class ExecutionWatch:
                 path=path, architecture=program.machine, process=process, command=_command(process)
             )
 
-    def seen(self) -> Executions:
+    def executions(self) -> Executions:
         """What is known until now."""
         self._look()
         with self._lock:
@@ -229,13 +229,13 @@ def _command(process: int) -> str:
 @functools.cache
 def _runtime_digests() -> dict[int, str]:
     """Size and digest of what an engine starts a command in a container with."""
-    found = {}
+    digests = {}
     for name in _RUNTIMES:
         path = shutil.which(name)
         if path is not None:
             data = Path(path).read_bytes()
-            found[len(data)] = hashlib.sha256(data).hexdigest()
-    return found
+            digests[len(data)] = hashlib.sha256(data).hexdigest()
+    return digests
 
 
 def _is_runtime(file: int, size: int) -> bool:

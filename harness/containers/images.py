@@ -90,8 +90,8 @@ class BaseImages:
         key = tag.rpartition("-")[2]
         mark_image_used(self.cache, tag)
         with self.locked(f"base-{key}"):
-            if (found := self._find(tag, system, architecture)) is not None and is_own_image(self.cache, tag, found.id):
-                return found
+            if (image := self._find(tag, system, architecture)) is not None and is_own_image(self.cache, tag, image.id):
+                return image
             if key in self._broken:  # the first error is told again; nobody waits for the same failure twice
                 raise self._broken[key]
             ledger.intent("image", tag)
@@ -115,12 +115,12 @@ class BaseImages:
                         self._load(layer, tag, names.docker, notes, expired)
                 finally:
                     layer.unlink(missing_ok=True)
-            made = self._find(tag, system, architecture)
-            if made is None:
+            image = self._find(tag, system, architecture)
+            if image is None:
                 raise ProvisionError(f"image {tag} was loaded but is not there", advice="see the engine's log")
-            note_own_image(self.cache, tag, made.id)
-            ledger.created("image", tag, made.id)
-            return dataclasses.replace(made, cached=False)
+            note_own_image(self.cache, tag, image.id)
+            ledger.created("image", tag, image.id)
+            return dataclasses.replace(image, cached=False)
 
     def native_tools(self, system: Os, ledger: Ledger) -> Path | None:
         """Root folder of the same release for this machine's own architecture; None where there is none.
@@ -195,12 +195,12 @@ class BaseImages:
         if reference := system.image_of(architecture):  # its own labels are its maker's
             return BaseImage(name=tag, id=identity, cached=True, notes=(PULLED.format(reference),))
         notes = tuple(json.loads(labels.get(LABEL_NOTES, "[]")))
-        if told := labels.get(LABEL_EXPIRED, ""):
-            reason = self._accepted(system, told)  # this campaign's, whoever made the image
-            notes = (*notes, f"release file of {system.suite} expired, accepted: {reason} ({told})")
+        if expiry := labels.get(LABEL_EXPIRED, ""):
+            reason = self._accepted(system, expiry)  # this campaign's, whoever made the image
+            notes = (*notes, f"release file of {system.suite} expired, accepted: {reason} ({expiry})")
         return BaseImage(name=tag, id=identity, cached=True, notes=notes)
 
-    def _accepted(self, system: Os, told: str) -> str:
+    def _accepted(self, system: Os, expiry: str) -> str:
         """Why the expired release file of a system is accepted; ``told``: what apt says of it.
 
         Raises:
@@ -209,7 +209,7 @@ class BaseImages:
         reason = self.accepted.get(system.os)
         if reason is None:
             raise ProvisionError(
-                f"the release file of {system.os} ({system.suite}) on the mirror is expired: {told}",
+                f"the release file of {system.os} ({system.suite}) on the mirror is expired: {expiry}",
                 advice=f"use a fresher mirror (--mirror URI), or accept it knowingly: --allow-expired-release "
                 f"{system.os}, or `accept` in matrix.yaml; the evidence then says so",
             )

@@ -52,7 +52,7 @@ class ContainerMachine:
         self._began = began  #: when the engine started it, and its networks
         self._deeds = deeds  #: where its verbs are noted
         self._listed = -math.inf
-        self._seen: dict[int, psutil.Process] = {}
+        self._processes: dict[int, psutil.Process] = {}
         self._spent: dict[int, float] = {}
 
     @property
@@ -118,14 +118,14 @@ class ContainerMachine:
             rc = api.exec_inspect(handle)["ExitCode"]
         if rc is None:
             raise InfrastructureError(f"{self.name}: the engine lost a command", advice="see the engine's log")
-        told = err.text
-        if told.endswith(_END):
-            told = told.removesuffix(_END)
+        errors = err.text
+        if errors.endswith(_END):
+            errors = errors.removesuffix(_END)
         elif rc == 0:
             raise InfrastructureError(
                 f"{self.name}: the engine lost what a command printed", advice="try again; see the engine's log"
             )
-        return Completed(rc=rc, out=out.text, err=told, seconds=time.monotonic() - started)
+        return Completed(rc=rc, out=out.text, err=errors, seconds=time.monotonic() - started)
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         folder, name = posixpath.split(path)
@@ -138,9 +138,9 @@ class ContainerMachine:
             try:
                 self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
             except docker.errors.NotFound:
-                made = self.run(f"mkdir -p {shell.quote(folder)}")
-                if not made.ok:
-                    raise InfrastructureError(f"{self.name}: {folder} cannot be made: {made.text}") from None
+                result = self.run(f"mkdir -p {shell.quote(folder)}")
+                if not result.ok:
+                    raise InfrastructureError(f"{self.name}: {folder} cannot be made: {result.text}") from None
                 self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
         if owner != "root:root":
             done = self.run(f"chown {shell.quote(owner)} {shell.quote(path)}")
@@ -206,11 +206,11 @@ class ContainerMachine:
         if now - self._listed > LISTED_SECONDS:
             pids = set() if self.engine.is_podman else set(self.processes())
             self._listed = now
-            for pid in pids - self._seen.keys():
+            for pid in pids - self._processes.keys():
                 with contextlib.suppress(psutil.Error):
-                    self._seen[pid] = psutil.Process(pid)
+                    self._processes[pid] = psutil.Process(pid)
         memory, alive = 0.0, False
-        for pid, process in self._seen.items():
+        for pid, process in self._processes.items():
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
                 self._spent[pid] = times.user + times.system  # of one that ended since, the last that was seen

@@ -60,5 +60,5 @@ class Mirror:
 def _proxy(cancel: threading.Event | None) -> str:
     if shutil.which("apt-config") is None:
         return ""
-    found = run(["apt-config", "shell", "P", "Acquire::http::Proxy"], timeout=20, cancel=cancel).out
-    return found.partition("=")[2].strip().strip("'")
+    setting = run(["apt-config", "shell", "P", "Acquire::http::Proxy"], timeout=20, cancel=cancel).out
+    return setting.partition("=")[2].strip().strip("'")

@@ -92,15 +92,15 @@ class Containers:
         self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
     ) -> Iterator[Machines]:
         stem = names.stem
-        made: list[tuple[str, str]] = []
-        found: dict[str, Machine] = {}
+        objects: list[tuple[str, str]] = []
+        machines: dict[str, Machine] = {}
         watches: dict[str, ExecutionWatch] = {}
         labels = (names.campaign, f"{names.cell}-{names.attempt}")
         notes = Path(tempfile.mkdtemp(prefix="harness-deeds-"))
         noted = notes / "deeds"
         try:
             ledger.intent("network", stem)
-            made.append(("network", stem))
+            objects.append(("network", stem))
             network = self.engine.create_network(stem, self.engine.labels(*labels, ""))
             ledger.created("network", stem, network)
             for role in roles:
@@ -108,7 +108,7 @@ class Containers:
                 if environment is None:
                     raise HarnessBug(f"no environment for {role.name}")
                 ledger.intent("container", name)
-                made.append(("container", name))
+                objects.append(("container", name))
                 identity = self.engine.create_container(
                     name,
                     environment.image,
@@ -122,24 +122,24 @@ class Containers:
                     ports=role.ports,
                 )
                 ledger.created("container", name, identity)
-                found[role.name] = ContainerMachine(self.engine, identity, role.name, deeds=noted)
+                machines[role.name] = ContainerMachine(self.engine, identity, role.name, deeds=noted)
                 process = self.engine.first_process(identity)
                 watches[role.name] = ExecutionWatch(identity, process, role.cpu.architecture)
-            if self.engine.is_podman and len(found) > 1:
-                self._introduce(found)
+            if self.engine.is_podman and len(machines) > 1:
+                self._introduce(machines)
 
             containers = {role: watch.container for role, watch in watches.items()}
             standing = ContainerWatch(self.engine, containers, network, noted)
 
             def executions() -> dict[str, Executions]:
                 """While the environments were installed, and since."""
-                return {name: _installed(environments[name]) + watch.seen() for name, watch in watches.items()}
+                return {name: _installed(environments[name]) + watch.executions() for name, watch in watches.items()}
 
             def carried(role: str) -> list[str]:
                 return carried_programs(self.engine, watches[role].container, watches[role].architecture)
 
             yield Machines(
-                of=found,
+                of=machines,
                 executions=executions,
                 carried=carried,
                 disturbances=standing.disturbances,
@@ -152,7 +152,7 @@ class Containers:
                 journal_deeds(noted, ledger)
             shutil.rmtree(notes, ignore_errors=True)
             trouble: list[HarnessError] = []
-            for kind, name in reversed(made):  # what a verb did goes with the container that it was done to
+            for kind, name in reversed(objects):  # what a verb did goes with the container that it was done to
                 try:
                     remove = self.engine.remove_container if kind == "container" else self.engine.remove_network
                     remove(name)
@@ -163,11 +163,11 @@ class Containers:
                 with contextlib.suppress(HarnessError):
                     ledger.event("teardown-trouble", message=problem.message, next="harness gc")
 
-    def _introduce(self, found: Mapping[str, Machine]) -> None:
+    def _introduce(self, machines: Mapping[str, Machine]) -> None:
         """Tell each machine where the others are: Podman's networks resolve names only with a plugin of theirs."""
-        addresses = {name: self.engine.address_of(machine.reference.container) for name, machine in found.items()}
+        addresses = {name: self.engine.address_of(machine.reference.container) for name, machine in machines.items()}
         lines = "".join(f"{address} {name}\n" for name, address in addresses.items())
-        for machine in found.values():
+        for machine in machines.values():
             done = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
             if not done.ok:
                 raise InfrastructureError(

@@ -53,11 +53,11 @@ class Compose:
             raise ProductFault(f"the installed product has no {self.file.file}", f"安装后的产品缺少 {self.file.file}")
         done = self._compose("config -q", timeout=120)
         if not done.ok:
-            told = done.text.strip()[-600:]
+            output = done.text.strip()[-600:]
             raise ProductFault(
-                f"{self.file.file} is no compose file that is understood here: {told}",
+                f"{self.file.file} is no compose file that is understood here: {output}",
                 f"{self.file.file} 无法被 compose 解析",
-                told,
+                output,
             )
 
     def start(self) -> bool:
@@ -65,11 +65,11 @@ class Compose:
         self.machine.run(f"rm -f {self._key}.asked", timeout=60)
         done = self._compose("up -d", timeout=UP_SECONDS * self.context.factor)
         if not done.ok:
-            told = done.text.strip()[-600:]
+            output = done.text.strip()[-600:]
             raise ProductFault(
-                f"compose does not start {self.file.service}: {told[-300:]}",
+                f"compose does not start {self.file.service}: {output[-300:]}",
                 f"compose 无法启动 {self.file.service}",
-                told,
+                output,
             )
         return self.running()
 
@@ -105,11 +105,11 @@ class Compose:
 
     def ends(self) -> list[End]:
         self._note()
-        found = []
+        ends = []
         for line in self.machine.run(f"cat {self._key}.ends 2>/dev/null", timeout=60).out.splitlines():
             if len(words := line.split()) == 4:
                 at, code, memory, restarted = words
-                found.append(
+                ends.append(
                     End(
                         start=self.file.service,
                         status=int(code),
@@ -118,7 +118,7 @@ class Compose:
                         restarted=restarted == "restarted",
                     )
                 )
-        return found
+        return ends
 
     def said(self, start: str, lines: int) -> str:
         return self.log(lines)

@@ -376,7 +376,7 @@ class Deployment:
 
     def _never_ready(self, limit: float, deadline: Deadline) -> ProductFault:
         """What was seen instead of readiness; it is asked for a little longer, to know whether it only comes late."""
-        seen = self._answer
+        last_answer = self._answer
         late = min(20.0, max(3.0, limit / 2))
         try:
             self._until_ready(late)
@@ -392,7 +392,7 @@ class Deployment:
         where, where_zh = explained(listeners(self.control.listening()), self.context.application.ports.values())
         more, more_zh = (f"; {where}", f"；{where_zh}") if where else ("", "")
         return ProductFault(
-            f"it runs but never got ready within {limit:.0f} s: {seen}{more}",
-            f"进程在运行，但 {limit:.0f} 秒内未就绪：{seen}{more_zh}",
+            f"it runs but never got ready within {limit:.0f} s: {last_answer}{more}",
+            f"进程在运行，但 {limit:.0f} 秒内未就绪：{last_answer}{more_zh}",
             self.log(),
         )

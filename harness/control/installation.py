@@ -130,8 +130,8 @@ class Installation:
         done = self.machine.run(
             f"{self._library_path()}ldd {shell.quote(program)} 2>&1", timeout=60 * self.context.factor
         )
-        found = re.findall(r"(?:=>|^)\s*(/\S+) \(0x", done.out, re.MULTILINE)
-        return list(dict.fromkeys([program, *found]))
+        libraries = re.findall(r"(?:=>|^)\s*(/\S+) \(0x", done.out, re.MULTILINE)
+        return list(dict.fromkeys([program, *libraries]))
 
     def _library_path(self) -> str:
         """Shell text that sets where the product's own environment looks for libraries."""

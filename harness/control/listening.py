@@ -31,30 +31,30 @@ def listeners(text: str) -> list[Listener]:
     The engine's own name server in each container is left out.
     """
     own = set(re.findall(r"^socket (\d+)$", text, re.MULTILINE))
-    found = set()
+    sockets = set()
     for address, port, rest in _LINE.findall(text):
         fields = rest.split()
         if own and (len(fields) < 6 or fields[5] not in own):
             continue
         where = _address(address)
         if where != "127.0.0.11":
-            found.add(Listener(int(port, 16), where))
-    return sorted(found)
+            sockets.add(Listener(int(port, 16), where))
+    return sorted(sockets)
 
 
-def explained(found: list[Listener], declared: Iterable[int]) -> tuple[str, str]:
+def explained(sockets: list[Listener], declared: Iterable[int]) -> tuple[str, str]:
     """What is wrong with where it listens, in English and Chinese; empty where nothing is."""
     ports = sorted(set(declared))
     if not ports:
         return "", ""
-    names = ", ".join(str(one) for one in found)
+    names = ", ".join(str(socket) for socket in sockets)
     wanted = ", ".join(map(str, ports))
-    if not found:
+    if not sockets:
         return f"it listens on no TCP port; declared is {wanted}", f"没有监听任何 TCP 端口；声明的是 {wanted}"
-    on_declared = [one for one in found if one.port in ports]
+    on_declared = [socket for socket in sockets if socket.port in ports]
     if not on_declared:
         return f"it listens on {names}; declared is port {wanted}", f"监听的是 {names}，声明的是 {wanted} 端口"
-    if all(one.loopback for one in on_declared):
+    if all(socket.loopback for socket in on_declared):
         return (
             f"it listens on {on_declared[0].address} only, which no other machine reaches",
             f"仅监听 {on_declared[0].address}，其他机器无法访问",

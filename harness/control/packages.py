@@ -49,5 +49,5 @@ fi; true"""
     return PackageState(
         listed=listed,
         incomplete=tuple(line for line in listed.splitlines() if not line.startswith("ii ")),
-        changed=tuple(one for one in differ if not any(folder in one[1] for folder in _DOCUMENTATION)),
+        changed=tuple((line, path) for line, path in differ if not any(folder in path for folder in _DOCUMENTATION)),
     )

@@ -126,16 +126,16 @@ class Supervised:
                 f"{done.text.strip()[-200:]}",
                 advice="see what removed it: the product's removal, or something else on the machine",
             )
-        found = []
+        ends = []
         for line in done.out.splitlines():
             if match := re.fullmatch(r"(\S+) (\d+|lost) (\d+) (\d+)", line):
                 name, status, memory, at = match.groups()
                 number = None if status == "lost" else int(status)
                 # A killed process that was counted with the kernel's is one of its own killing.
-                found.append(
+                ends.append(
                     End(start=name, status=number, memory=int(memory) > 0 and number in (None, 137), at=float(at))
                 )
-        return sorted(found, key=lambda end: end.at or float("inf"))
+        return sorted(ends, key=lambda end: end.at or float("inf"))
 
     def said(self, start: str, lines: int) -> str:
         return self._run(f"said {shell.quote(start)} {lines}").out

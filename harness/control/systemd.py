@@ -91,21 +91,26 @@ class Systemd:
         return self.running()
 
     def exit_code(self) -> int | None:
-        seen = self._seen()
-        if seen.get("Job", "0") not in ("", "0") or seen.get("ActiveState") not in ("failed", "inactive"):
+        properties = self._properties()
+        if properties.get("Job", "0") not in ("", "0") or properties.get("ActiveState") not in ("failed", "inactive"):
             return None
-        if seen.get("ConditionResult") == "no" or seen.get("ExecMainPID", "0") == "0":
+        if properties.get("ConditionResult") == "no" or properties.get("ExecMainPID", "0") == "0":
             # Nothing of it ever ran: what it needs is missing, or a command before it failed.
-            return None if seen.get("ActiveState") == "inactive" and seen.get("ConditionResult") != "no" else 1
-        status = int(seen.get("ExecMainStatus") or 0)
-        return status if int(seen.get("ExecMainCode") or _EXITED) == _EXITED else 128 + status
+            return (
+                None if properties.get("ActiveState") == "inactive" and properties.get("ConditionResult") != "no" else 1
+            )
+        status = int(properties.get("ExecMainStatus") or 0)
+        return status if int(properties.get("ExecMainCode") or _EXITED) == _EXITED else 128 + status
 
     def pid(self) -> int:
-        return int(self._seen().get("MainPID") or 0)
+        return int(self._properties().get("MainPID") or 0)
 
     def running(self) -> bool:
-        seen = self._seen()
-        return seen.get("ActiveState") in ("active", "activating", "reloading") and seen.get("MainPID", "0") != "0"
+        properties = self._properties()
+        return (
+            properties.get("ActiveState") in ("active", "activating", "reloading")
+            and properties.get("MainPID", "0") != "0"
+        )
 
     def log(self, lines: int) -> str:
         return self.machine.run(
@@ -116,18 +121,22 @@ class Systemd:
     def stop(self, seconds: float) -> tuple[float, int | None]:
         self.asked()
         done = self.machine.run(f"systemctl stop {shell.quote(self.unit)}", timeout=seconds * 3 + 30)
-        seen = self._seen()
-        if not done.ok or seen.get("Result") == "timeout" or seen.get("ActiveState") not in ("inactive", "failed"):
+        properties = self._properties()
+        if (
+            not done.ok
+            or properties.get("Result") == "timeout"
+            or properties.get("ActiveState") not in ("inactive", "failed")
+        ):
             return done.seconds, None
         # What systemd takes for a clean end (SuccessExitStatus=, SIGTERM) is one.
-        return done.seconds, 0 if seen.get("Result") == "success" else self.exit_code()
+        return done.seconds, 0 if properties.get("Result") == "success" else self.exit_code()
 
     def kill(self) -> bool:
         self.asked()
         self.machine.run(f"systemctl kill -s KILL {shell.quote(self.unit)}", timeout=60 * self.context.factor)
         try:
             wait_until(
-                lambda: self._seen().get("ActiveState") in ("inactive", "failed"),
+                lambda: self._properties().get("ActiveState") in ("inactive", "failed"),
                 seconds=10 * self.context.factor,
                 what="the end of the unit",
             )
@@ -145,14 +154,14 @@ class Systemd:
 
     def ends(self) -> list[End]:
         done = self.machine.run(f"cat {self._ends} 2>/dev/null", timeout=60 * self.context.factor)
-        found = []
+        ends = []
         for line in done.out.splitlines():
             if len(words := line.split()) == 4 and words[3].isdigit():
                 code, status, result, at = words
-                found.append(
+                ends.append(
                     End(start=self.unit, status=_status(code, status), memory=result == "oom-kill", at=float(at))
                 )
-        return found
+        return ends
 
     def said(self, start: str, lines: int) -> str:
         return self.log(lines)
@@ -181,7 +190,7 @@ class Systemd:
     def remove(self) -> None:
         self.machine.run(f"rm -rf {shell.quote(self._drop_in)} && systemctl daemon-reload", timeout=60)
 
-    def _seen(self) -> dict[str, str]:
+    def _properties(self) -> dict[str, str]:
         done = self.machine.run(f"systemctl show -p {_SHOW} {shell.quote(self.unit)}", timeout=60 * self.context.factor)
         return dict(re.findall(r"^(\w+)=(.*)$", done.out, re.MULTILINE))
 
@@ -191,7 +200,7 @@ def _status(code: str, status: str) -> int | None:
     if code == "exited" and status.isdigit():
         return int(status)
     if code in ("killed", "dumped"):
-        known = {one.name.removeprefix("SIG"): one.value for one in signal.Signals}
+        known = {known_signal.name.removeprefix("SIG"): known_signal.value for known_signal in signal.Signals}
         return 128 + known[status] if status in known else None
     return None
 

@@ -55,8 +55,8 @@ def marked(script: str, mark: str) -> str:
 
 def after_mark(data: bytes, mark: str) -> bytes:
     """What was printed after the mark; all where there is none."""
-    before, found, rest = data.partition(f"{mark}\n".encode())
-    return rest if found else before
+    before, separator, rest = data.partition(f"{mark}\n".encode())
+    return rest if separator else before
 
 
 def ask(connection: Connection, script: str, stdin: bytes, silence: float, mark: str = "") -> Answer:

@@ -89,10 +89,10 @@ class Inventory:
         """Raises:
         UsageError: there is none.
         """
-        for one in self.hosts.hosts:
-            if one.host == name:
-                return one
-        known = ", ".join(one.host for one in self.hosts.hosts)
+        for host in self.hosts.hosts:
+            if host.host == name:
+                return host
+        known = ", ".join(host.host for host in self.hosts.hosts)
         raise UsageError(f"no host {name!r} in the inventory; there is: {known}", advice="see: harness hosts list")
 
     def known(self, host: Host) -> HostKeys:
@@ -170,9 +170,9 @@ class Inventory:
             )
         client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        mine = client.get_host_keys()
+        host_keys = client.get_host_keys()
         for word, key in (keys.lookup(self.name_of(host)) or {}).items():
-            mine.add(self.name_of(host), word, key)
+            host_keys.add(self.name_of(host), word, key)
         password = resolve_secret(host.password, host.host).rstrip("\n") if host.password is not None else None
         private = _private_key(host) if host.key is not None else None
         with contextlib.ExitStack() as stack:
@@ -205,7 +205,9 @@ class Inventory:
         """A connection to the host's port: direct, through a program, or through the hosts before it."""
         if host.proxy_command:
             words = shlex.split(host.proxy_command)
-            with connected([one.replace("%h", host.address).replace("%p", str(host.port)) for one in words]) as through:
+            with connected(
+                [word.replace("%h", host.address).replace("%p", str(host.port)) for word in words]
+            ) as through:
                 yield through
             return
         if host.jump is None:
@@ -235,22 +237,22 @@ def _transport(sock: Any, **more: Any) -> paramiko.Transport:
     """
     transport = paramiko.Transport(sock, default_window_size=WINDOW, **more)
     options = transport.get_security_options()
-    options.ciphers = tuple(one for one in CIPHERS if one in options.ciphers)
+    options.ciphers = tuple(cipher for cipher in CIPHERS if cipher in options.ciphers)
     return transport
 
 
 def _private_key(host: Host) -> paramiko.PKey:
     text = resolve_secret(str(host.key), host.host)
     phrase = resolve_secret(host.passphrase, host.host).rstrip("\n") if host.passphrase is not None else None
-    told = "is no private key that can be read"
+    fault = "is no private key that can be read"
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:
             return kind.from_private_key(io.StringIO(text), password=phrase)
         except paramiko.PasswordRequiredException:
-            told = "is encrypted, and the inventory names no passphrase"
+            fault = "is encrypted, and the inventory names no passphrase"
         except (paramiko.SSHException, ValueError, IndexError):
             continue
-    raise UsageError(f"{host.host}: the key behind {host.key} {told}", advice="correct the inventory or the key")
+    raise UsageError(f"{host.host}: the key behind {host.key} {fault}", advice="correct the inventory or the key")
 
 
 @contextlib.contextmanager

@@ -109,13 +109,13 @@ class Lease:
     def _renew(self) -> None:
         with self._renewing:
             try:
-                rc, told = self._under_lock(_RENEW)
+                rc, answer = self._under_lock(_RENEW)
             except InfrastructureError as error:
                 if time.monotonic() - self._renewed > self.seconds:  # another may have it by now
                     self._lost = f"it could not be renewed: {error.message}"
                 return
             if rc == _OTHER:
-                self._lost = f"the host is {told}'s now"
+                self._lost = f"the host is {answer}'s now"
             elif rc == 0:
                 self._renewed = time.monotonic()
 

@@ -67,18 +67,18 @@ def _timed(machine: SshMachine | LocalMachine) -> float:
 
 
 def _labels(machine: SshMachine | LocalMachine, host: Host, catalogue: Catalogue | None) -> list[Fact]:
-    found: dict[str, Entry] = {}
+    labels: dict[str, Entry] = {}
     facts: list[Fact] = []
     for kind in KINDS:
         name = host.labels.get(kind)
         known = entries(kind, catalogue)
         if name in known:
-            found[kind] = known[name][1]
+            labels[kind] = known[name][1]
         elif name is not None or kind != "accelerator":
             facts.append(
                 Fact(name=f"label {kind}", declared=f"a {kind} of the catalogue", observed=name or "none", holds=False)
             )
-    cpu, system, card = found.get("cpu"), found.get("os"), found.get("accelerator")
+    cpu, system, card = labels.get("cpu"), labels.get("os"), labels.get("accelerator")
     if isinstance(cpu, Cpu) and isinstance(system, Os):
         facts += attest(machine, cpu, system, None, fidelity=Fidelity(host.fidelity), as_seen=True).facts
     if isinstance(card, Accelerator):

@@ -60,10 +60,10 @@ class LabHosts:
 
     def attest(self, machine: Machine, role: Role) -> Attestation:
         fidelity = Fidelity(self.inventory.host(machine.reference.name).fidelity)
-        found = attest(machine, role.cpu, role.os, None, fidelity=fidelity, as_seen=True)
-        if found.mismatches:  # it is another host than was declared: whether that is idle is of no interest
-            return found
-        return dataclasses.replace(found, facts=(*found.facts, *self._idle(machine, fidelity)))
+        attestation = attest(machine, role.cpu, role.os, None, fidelity=fidelity, as_seen=True)
+        if attestation.mismatches:  # it is another host than was declared: whether that is idle is of no interest
+            return attestation
+        return dataclasses.replace(attestation, facts=(*attestation.facts, *self._idle(machine, fidelity)))
 
     def _idle(self, machine: Machine, fidelity: Fidelity) -> list[Fact]:
         """Use of the host before anything is tested on it.

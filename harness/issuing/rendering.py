@@ -241,6 +241,6 @@ def latest(workspace: Workspace) -> str:
 def row_of(journal: JournalReader, identity: str) -> CampaignRow:
     row = journal.campaign(identity)
     if row is None:
-        known = ", ".join(one.id for one in journal.campaigns()[:5]) or "none"
+        known = ", ".join(campaign.id for campaign in journal.campaigns()[:5]) or "none"
         raise UsageError(f"no campaign {identity!r} here; known: {known}", advice="see: harness list")
     return row

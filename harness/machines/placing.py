@@ -154,7 +154,8 @@ def by_host(os: Os, cpu: Cpu, inventory: Inventory | None, needs: Needs = NOTHIN
     if not hosts:
         return Service(fidelity=None, by="no host of the inventory has these labels" if inventory else "no inventory")
     return Service(
-        fidelity=weakest([Fidelity(one.fidelity) for one in hosts]), by=f"host {', '.join(one.host for one in hosts)}"
+        fidelity=weakest([Fidelity(host.fidelity) for host in hosts]),
+        by=f"host {', '.join(host.host for host in hosts)}",
     )
 
 
@@ -177,9 +178,9 @@ def resolve(
             else by_container(os, cpu, asked)
             for (os, cpu), asked in zip(machines.values(), [needs, *[NOTHING] * len(machines)], strict=False)
         ]
-        fidelity = weakest([one.fidelity for one in served])
+        fidelity = weakest([service.fidelity for service in served])
         if fidelity is None:
-            reasons = dict.fromkeys(one.by for one in served if one.fidelity is None)
+            reasons = dict.fromkeys(service.by for service in served if service.fidelity is None)
             refused.append(f"{kind}: {'; '.join(reasons)}" if len(prefer) > 1 else "; ".join(reasons))
         elif accepted and fidelity.value not in accepted:
             refused.append(f"{kind}: it would be {fidelity.value}, required is {' or '.join(accepted)}")
@@ -188,8 +189,8 @@ def resolve(
                 kind=kind,
                 fidelity=fidelity,
                 by="; ".join(
-                    one.by if number == 0 else f"{role}: {one.by}"
-                    for number, (role, one) in enumerate(zip(machines, served, strict=True))
+                    service.by if number == 0 else f"{role}: {service.by}"
+                    for number, (role, service) in enumerate(zip(machines, served, strict=True))
                 ),
             )
     return Placement(kind=None, fidelity=None, by="; ".join(refused))

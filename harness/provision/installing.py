@@ -127,8 +127,8 @@ class Installer:
         """Load container images of the vendor into the machine's own engine."""
         there = self.put(file)
         name = Path(there).name
-        found = self.step("find a container engine", "command -v docker || command -v podman", check=False)
-        engine = found.out.strip()
+        answer = self.step("find a container engine", "command -v docker || command -v podman", check=False)
+        engine = answer.out.strip()
         if not engine:
             raise InstallFailed(
                 "the machine has no container engine for the images of the product",

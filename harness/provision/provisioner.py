@@ -148,5 +148,5 @@ class Provisioner(Protocol):
 def weakest(kinds: list[Fidelity | None]) -> Fidelity | None:
     """Of several machines the fidelity that shows least; None where one of them cannot be had."""
     order = list(Fidelity)
-    known = [one for one in kinds if one is not None]
+    known = [kind for kind in kinds if kind is not None]
     return max(known, key=order.index) if known and len(known) == len(kinds) else None

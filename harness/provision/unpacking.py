@@ -63,20 +63,20 @@ def _unfit(path: Path, why: str) -> UnfitArchive:
 def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            for one in archive.infolist():
-                member = tarfile.TarInfo(one.filename)
-                mode = one.external_attr >> 16
-                member.mode = stat.S_IMODE(mode) or (0o755 if one.is_dir() else 0o644)
-                if one.is_dir():
+            for entry in archive.infolist():
+                member = tarfile.TarInfo(entry.filename)
+                mode = entry.external_attr >> 16
+                member.mode = stat.S_IMODE(mode) or (0o755 if entry.is_dir() else 0o644)
+                if entry.is_dir():
                     member.type = tarfile.DIRTYPE
                     yield member, None
                 elif stat.S_ISLNK(mode):
-                    member.type, member.linkname = tarfile.SYMTYPE, archive.read(one).decode()
+                    member.type, member.linkname = tarfile.SYMTYPE, archive.read(entry).decode()
                     yield member, None
                 else:
-                    if one.file_size > MOST_BYTES:
+                    if entry.file_size > MOST_BYTES:
                         raise _unfit(path, "it unpacks to more than a target may hold")
-                    data = archive.read(one)
+                    data = archive.read(entry)
                     member.size = len(data)
                     yield member, data
         return

@@ -113,8 +113,8 @@ class ForkServer:
             if output >= 0:
                 os.close(output)
         if not answer:
-            told = f"the process that suites are forked from is gone (process {self._process.pid})"
-            raise InfrastructureError(told, advice="look for a lack of memory, then: harness resume")
+            message = f"the process that suites are forked from is gone (process {self._process.pid})"
+            raise InfrastructureError(message, advice="look for a lack of memory, then: harness resume")
         return int(answer)
 
     def _ask(self, request: bytes, status: int, output: int) -> bytes:
@@ -127,13 +127,13 @@ class ForkServer:
     def _wait(self, status: int, function: str, end: float, timeout: float, cancel: threading.Event | None) -> int:
         while True:
             if select.select([status], [], [], min(0.5, max(end - time.monotonic(), 0.01)))[0]:
-                told = os.read(status, 64)
-                if not told:
+                answer = os.read(status, 64)
+                if not answer:
                     raise InfrastructureError(
                         f"the process that ran {function} is gone with its server",
                         advice="look for a lack of memory, then: harness resume",
                     )
-                return int(told)
+                return int(answer)
             if cancel is not None and cancel.is_set():
                 raise Canceled(f"canceled while {function} ran")
             if time.monotonic() >= end:

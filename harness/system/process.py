@@ -158,17 +158,17 @@ def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
     """
     if shutil.which(argv[0]) is None:
         raise InfrastructureError(f"program not found: {argv[0]}", advice="install it, or correct the inventory")
-    mine, theirs = socket.socketpair()
-    with mine:
-        with theirs:
-            end = theirs.fileno()  # no guard: a thread that logs in may be over soon, and the socket ends it anyway
+    parent_end, child_end = socket.socketpair()
+    with parent_end:
+        with child_end:
+            end = child_end.fileno()  # no guard: a thread that logs in may be over soon, and the socket ends it anyway
             process = subprocess.Popen(
                 list(argv), stdin=end, stdout=end, stderr=subprocess.DEVNULL, start_new_session=True
             )
         try:
-            yield mine
+            yield parent_end
         finally:
-            mine.close()
+            parent_end.close()
             kill_session(process.pid)
             process.wait()
 

@@ -17,10 +17,12 @@ def links_of(stem: str, role: str, roles: Sequence[str]) -> list[Link]:
     """The sockets of a machine's cables: one to each server from the product's machine, one to that from a server."""
     if role != APPLICATION:
         return [
-            (f"{stem}-{role}/link-{role}", f"{stem}-{APPLICATION}/link-{role}") if one == role else None
-            for one in CABLES
+            (f"{stem}-{role}/link-{role}", f"{stem}-{APPLICATION}/link-{role}") if cable == role else None
+            for cable in CABLES
         ]
-    return [(f"{stem}-{role}/link-{one}", f"{stem}-{one}/link-{one}") if one in roles else None for one in CABLES]
+    return [
+        (f"{stem}-{role}/link-{cable}", f"{stem}-{cable}/link-{cable}") if cable in roles else None for cable in CABLES
+    ]
 
 
 def host_lines(role: str) -> list[str]:

@@ -274,10 +274,10 @@ class Disks:
             if not done.ok:
                 raise ProvisionError(f"{deb.name} cannot be unpacked: {done.text.strip()[-300:]}", advice="repeat")
         # /boot/vmlinuz-VERSION and /lib/modules, or both in /usr/lib/modules/VERSION.
-        found = [path for base in (root, root / "usr") for path in sorted((base / "lib/modules").glob("*"))]
+        module_folders = [path for base in (root, root / "usr") for path in sorted((base / "lib/modules").glob("*"))]
         kernels = [
             (modules, kernel)
-            for modules in found
+            for modules in module_folders
             for kernel in (modules / "vmlinuz", *(root / "boot").glob(f"vmlinu[xz]-{modules.name}"))
             if kernel.is_file()
         ]

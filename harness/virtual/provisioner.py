@@ -107,8 +107,8 @@ class VirtualMachines:
         recipe = Recipe(name="bare", os=os.os, architecture=cpu.architecture)
         role = Role(name=APPLICATION, os=os, cpu=cpu, recipe=recipe)
         names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
-        with self.machines((role,), {APPLICATION: self.environment(role, ledger)}, names, ledger) as made:
-            demand("the bare target", self.attest(made.application, role))
+        with self.machines((role,), {APPLICATION: self.environment(role, ledger)}, names, ledger) as machines:
+            demand("the bare target", self.attest(machines.application, role))
 
     @contextlib.contextmanager
     def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
@@ -134,17 +134,17 @@ class VirtualMachines:
                         shape,
                         snapshot,
                         ports=role.ports,
-                        links=links_of(stem, role.name, [one.name for one in roles]),
+                        links=links_of(stem, role.name, [other.name for other in roles]),
                         owner={"campaign": names.campaign},
                         ledger=ledger,
                     )
                 )
 
-            found = {role.name: start(role) for role in roles}
+            machines = {role.name: start(role) for role in roles}
             kvm = all(shape.accelerator == "kvm" for _, shape, _ in prepared.values())
-            boots = BootWatch(found)
+            boots = BootWatch(machines)
             yield Machines(
-                of=found,
+                of=machines,
                 fidelity=Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED,
                 disturbances=boots.disturbances,
                 restarts=boots.restarts,

@@ -302,11 +302,11 @@ def free_port() -> int:
 
 def standing(folder: Path) -> list[tuple[Path, dict[str, str]]]:
     """Folders of virtual machines below ``folder``, with what they were made for; running or not."""
-    found = []
+    machines = []
     for state in sorted(folder.glob(f"*/{STATE}")):
         with contextlib.suppress(OSError, ValueError):
-            found.append((state.parent, json.loads(state.read_text())))
-    return found
+            machines.append((state.parent, json.loads(state.read_text())))
+    return machines
 
 
 def end(folder: Path) -> None:

@@ -66,7 +66,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def paths(watch: ExecutionWatch) -> dict[str, str]:
-    return {program.path: program.architecture for program in watch.seen().foreign}
+    return {program.path: program.architecture for program in watch.executions().foreign}
 
 
 def test_what_a_good_product_runs_is_nothing_foreign(lab: tuple[ContainerMachine, ExecutionWatch]) -> None:
@@ -74,7 +74,7 @@ def test_what_a_good_product_runs_is_nothing_foreign(lab: tuple[ContainerMachine
     assert machine.run("for i in 1 2 3; do ls / >/dev/null; done; sh -c 'id; uname -m'; perl -e 1").ok
     time.sleep(1.2)  # two looks at the list of processes, while the engine starts commands
     assert machine.run("sleep 0.7").ok
-    assert watch.seen().limit == ""
+    assert watch.executions().limit == ""
     assert paths(watch) == {}
 
 
@@ -96,7 +96,7 @@ def test_a_program_started_late_by_a_process_of_the_product(
     machine.put("/srv/late", programs["static"], mode="0755")
     machine.run("(sleep 1; exec /srv/late wait) >/dev/null 2>&1 &")
     time.sleep(2.5)
-    late = next(program for program in watch.seen().foreign if program.path == "/srv/late")
+    late = next(program for program in watch.executions().foreign if program.path == "/srv/late")
     assert "/srv/late wait" in late.command
     assert late.process > 0
 
@@ -107,7 +107,7 @@ def test_a_program_without_its_loader_was_only_tried(
     machine, watch = lab
     machine.put("/opt/dynamic", programs["dynamic"], mode="0755")
     assert not machine.run("/opt/dynamic").ok
-    assert "/opt/dynamic" in [program.path for program in watch.seen().tried]
+    assert "/opt/dynamic" in [program.path for program in watch.executions().tried]
     assert "/opt/dynamic" not in paths(watch)
 
 
