@@ -1,4 +1,4 @@
-"""What an architecture is called by whom, and whether this machine can run it."""
+"""The names of an architecture in each tool, and whether this machine can run it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def host_architecture() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Emulator:
-    """What runs programs of another architecture: the kernel's interpreter of them, or a whole machine."""
+    """A program that runs programs of another architecture: the kernel's interpreter for them, or a whole machine."""
 
     path: str
     version: str

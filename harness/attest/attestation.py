@@ -57,7 +57,7 @@ printf 'packages=%s\n' \
 CPU_MODEL = ("model name", "Model Name", "CPU implementer")
 
 CLOCK = "clock"
-#: Further apart the clocks of target and controller must not be.
+#: The largest allowed difference between the clocks of target and controller.
 CLOCK_SECONDS = 5.0
 
 #: The same work on this machine, to compare with; microseconds go to the output.
@@ -90,10 +90,10 @@ def attest(
     fidelity: Fidelity | None = None,
     as_seen: bool = False,
 ) -> Attestation:
-    """Compare one machine with what its definitions declare; a mismatch is the caller's to act upon.
+    """Compare one machine with its definitions; the caller decides what follows from a mismatch.
 
-    ``fidelity``: what it is said to be, a container where nothing is said, whose kernel and page size are not its own.
-    ``as_seen``: compare that with what the machine shows of itself.
+    ``fidelity``: the declared kind of the machine; by default a container, whose kernel and page size are its host's.
+    ``as_seen``: compare the declared kind with the signs that the machine shows of it.
 
     Raises:
         InfrastructureError: the machine cannot be asked.
@@ -117,7 +117,7 @@ def attest(
         else:  # of several processors the first
             observed.setdefault(key, value.strip())
     if not observed.get("arch"):
-        # A machine that says nothing is none that says something else: nothing is known of it.
+        # A machine that gives no answer has not contradicted its declaration: the value is unknown.
         raise InfrastructureError(
             f"{machine.name}: it does not say what it is (status {done.rc}): {done.text.strip()[-300:] or 'no output'}",
             advice="see the logs of the engine, or of the host, and try again",
@@ -239,7 +239,7 @@ def attest(
 
 
 def _virtualization(observed: dict[str, str], architecture: str, fidelity: Fidelity, *, demanded: bool) -> Fact:
-    """What the machine shows of being a container, a virtual machine or emulated, against what it is said to be."""
+    """Signs that the machine is a container, virtual or emulated, compared with its declared kind."""
     shown = observed.get("virt", "")
     family = "flags" if architecture == "x86_64" else "Features" if architecture == "aarch64" else ""
     foreign = any(
@@ -305,7 +305,7 @@ def _clock(text: str, started: float, ended: float) -> Fact:
 
 
 def _memory(observed: dict[str, str]) -> str:
-    """What programs may use: the limit of the container where there is one, else what the machine has."""
+    """The memory that programs may use: the container's limit where there is one, else the machine's memory."""
     words = observed.get("memory", "").split()
     total = int(words[0]) * 1024 if words and words[0].isdigit() else 0
     limit = observed.get("limit", "")
@@ -315,7 +315,7 @@ def _memory(observed: dict[str, str]) -> str:
 
 @functools.cache
 def reference_seconds() -> float | None:
-    """What the loop of the probe takes on this machine itself, the best of three; None where it cannot be run."""
+    """The time of the probe's loop on this machine itself, the best of three; None where it cannot be run."""
     taken = []
     for _ in range(3):
         done = run(["sh", "-c", REFERENCE], timeout=60)

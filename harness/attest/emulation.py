@@ -1,11 +1,11 @@
-"""What QEMU itself says on standard error when it, or a program that it emulates, comes to a bad end.
+"""QEMU's own messages on standard error when QEMU, or a program that it emulates, ends abnormally.
 
-Two kinds of words, and they differ in what they show:
+There are two kinds of messages, which show different things:
 
 - ``EMULATOR``: QEMU met something that it cannot do, or broke one of its own assertions. On hardware this would not
   have happened: it is a limit of the emulated target.
 - ``PROGRAM``: an emulated program got a signal that nothing caught. The program may be broken, and so may its
-  translation: from here nobody can tell. SIGILL is left out: the declared CPU class lacks that instruction.
+  translation: the message does not say which. SIGILL is left out: the declared CPU class lacks that instruction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOLD_BY_OTHERS = {1, 2, 4, 9, 13, 14, 15}
 
 
 class Sign(enum.Enum):
-    """Whose end it was."""
+    """Which of the two ended: the emulator or the program."""
 
     EMULATOR = "emulator"
     PROGRAM = "program"
@@ -35,7 +35,7 @@ class Sign(enum.Enum):
 
 @dataclass(frozen=True)
 class Trouble:
-    """What QEMU said, and what that shows."""
+    """A message of QEMU, and the kind that it belongs to."""
 
     sign: Sign
     words: str
@@ -47,7 +47,7 @@ class Trouble:
 
 
 def emulator_trouble(text: str) -> Trouble | None:
-    """QEMU's own words in what was printed; None where there are none. The emulator's own failure goes before."""
+    """QEMU's own message in a printed text, None where there is none; a failure of the emulator has precedence."""
     own = _OWN.search(text)
     if own is not None:
         return Trouble(Sign.EMULATOR, " ".join(own[0].split())[:200])

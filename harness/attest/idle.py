@@ -1,7 +1,7 @@
-"""Whether a machine has nothing else to do: figures taken on a busy one are nobody's.
+"""Whether a machine is idle: on a busy machine, a figure says as much about the other work as about the product.
 
-Limits in percent: processors 10, memory 5, disks 5. They are demanded of hardware and of KVM; elsewhere what is beneath
-is shared anyway, and the figures are only recorded.
+Limits in percent: processors 10, memory 5, disks 5. They are demanded of hardware and of KVM; other machines share
+their hardware anyway, so the figures are only recorded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What architecture a program is built for, by its ELF header (System V ABI, gabi 4.1: e_ident, e_machine)."""
+"""The architecture that a program is built for, by its ELF header (System V ABI, gabi 4.1: e_ident, e_machine)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What on this machine can serve a CPU class, and why nothing can where nothing can."""
+"""How this machine can serve a CPU class, or why it cannot."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.model.definitions import Cpu
 from harness.model.results import Fidelity
 
 CPUINFO = Path("/proc/cpuinfo")
-#: Of /proc/cpuinfo only this much is read: the first processor, and on some architectures a block before it.
+#: The lines of /proc/cpuinfo that are read: the first processor, and on some architectures a block before it.
 LINES = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """``fidelity`` is None where nothing can serve; ``by`` says what serves, or why nothing does."""
+    """The way to serve a target. ``fidelity`` is None where there is none; ``by`` names the way, or says why not."""
 
     fidelity: Fidelity | None
     by: str
@@ -59,8 +59,8 @@ def host_ids() -> dict[str, str]:
 
 
 def differing_ids(cpu: Cpu, host_values: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """``(key, declared, seen)`` of ids that do not hold. A declared id is the beginning of what is shown: model names
-    go on with words that differ between parts of one class."""
+    """``(key, declared, shown)`` of each id that differs. A declared id is a prefix of the shown one: the rest of a
+    model's name differs between parts of one class."""
     return [
         (key, declared, host_values.get(key, ""))
         for key, declared in cpu.ids.items()

@@ -108,7 +108,7 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Nothing of who packed it, or when."""
+    """Leave out who packed the bundle, and when."""
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = ""
     entry.mode = 0o755 if entry.mode & 0o100 else 0o644

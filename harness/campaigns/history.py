@@ -1,4 +1,4 @@
-"""What earlier campaigns of a workspace say: cases that went both ways."""
+"""Reads earlier campaigns of a workspace: cases that both passed and failed."""
 
 from __future__ import annotations
 

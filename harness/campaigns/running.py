@@ -163,9 +163,10 @@ def _engine(
 
 
 def _close_cut_off(submitted: Submitted, attempt: AttemptRow, workspace: Workspace, held: Hold) -> None:
-    """Close an attempt in whose middle the harness was ended: what was not seen is missed, and no fault of the product.
+    """Close an attempt that was cut off when the harness ended: its open cases are missed, which is no fault of the
+    product.
 
-    Killed in here as well, it finds on the next resume what is still open.
+    If the harness is killed in here as well, the next resume closes what is still open.
     """
     identity = submitted.row.id
     cell = next(cell for cell in submitted.plan.cells if cell.id == attempt.cell)

@@ -1,4 +1,4 @@
-"""What a campaign keeps of its definitions and of the machine it runs on."""
+"""The copy of its definitions, and of the facts about its machine, that a campaign keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removes what no running campaign and no running process owns."""
+"""Removes containers, networks and machines that no running campaign and no running process owns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, 
 def _note_what_is_gone(
     engine: Engine, workspace: Workspace, campaign: str | None, alive: Callable[[str], bool]
 ) -> None:
-    """Note what a killed run removed, or never made, and could not write down any more."""
+    """Complete the notes of a killed run: things that it removed or never made, and did not note."""
     stands = {(kind, name) for kind, name, _ in engine.ours()}
     stands |= {("vm", folder.name) for folder, _ in qemu.standing(workspace.machines)}
     for row in workspace.journal.resources(campaign=campaign):

@@ -1,4 +1,4 @@
-"""What the cache keeps and no run has used for long: disks, snapshots, kernels, native tools, images."""
+"""Removes entries of the cache that no run has used for long: disks, snapshots, kernels, native tools, images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ IMAGES = (*OWN_IMAGES, VENDOR_IMAGE)
 
 
 def mark_used(path: Path) -> None:
-    """Note that what lies there is used now."""
-    with contextlib.suppress(OSError):  # who cannot note it can still use it
+    """Note that an entry of the cache is used now."""
+    with contextlib.suppress(OSError):  # an entry can be used even where its use cannot be noted
         os.utime(path)
 
 
@@ -64,7 +64,7 @@ def _plain(tag: str) -> str:
 
 
 def remove_unused(cache: Path, engine: Engine, days: float) -> list[str]:
-    """Remove what was not used for so many days; gives what was removed. It is made again when it is wanted.
+    """Remove entries that were not used for so many days; gives their names. They are made again when needed.
 
     Raises:
         InfrastructureError: the engine does not answer.
@@ -90,7 +90,7 @@ def _images(cache: Path, engine: Engine, limit: float) -> list[str]:
     removed = []
     for tag in tags:
         note = cache / USED / _plain(tag)
-        if not note.is_file():  # of before uses were noted, or of another machine: counted from now on
+        if not note.is_file():  # no use of it was noted, by an older harness or another machine: its age counts from now
             mark_image_used(cache, tag)
             continue
         if note.stat().st_mtime > limit:

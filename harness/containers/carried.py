@@ -1,4 +1,4 @@
-"""Programs in a container's files that are of another architecture than its target, whether they ran or not."""
+"""Programs in a container's files that are built for another architecture than its target's, run or not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.attest.programs import read_header
 from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
 
-#: So many are named.
+#: The most programs that are named.
 MOST = 50
 
 

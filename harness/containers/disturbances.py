@@ -1,4 +1,4 @@
-"""What was done to the containers of a cell from outside: by the laboratory, by whoever can reach its engine.
+"""Disturbances of a cell's containers from outside: by the laboratory, or by anybody who can reach its engine.
 
 Two sources: the engine's events, which know what was over in a moment (a pause, a kill), and what the containers are
 now against what they were, which needs no events (Podman keeps none). Verbs that a suite used itself are known by
@@ -45,7 +45,7 @@ _VERBS = {"pause": Verb.PAUSE, "unpause": Verb.PAUSE, "update": Verb.MEMORY}
 
 @dataclass(frozen=True, kw_only=True)
 class _Standing:
-    """What a container is: it changes only when something is done to it from outside."""
+    """The state of a container that changes only when somebody acts on it from outside."""
 
     started: str
     restarts: int
@@ -60,7 +60,7 @@ class ContainerWatch:
         self._before = {role: _standing(self._inspect(identity)) for role, identity in containers.items()}
 
     def disturbances(self, since: float) -> list[str]:
-        """What was done to the containers since a moment (seconds since 1970), in words; empty for nothing.
+        """The disturbances since a moment (seconds since 1970), in words; empty where there were none.
 
         Raises:
             InfrastructureError: the engine does not answer.

@@ -1,4 +1,4 @@
-"""The Docker engine: reached once, its errors told as ours, everything made by us labelled."""
+"""The Docker engine: one connection, its errors as the harness's own, labels on everything that the harness makes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VENDOR_IMAGE = "harness-vendor:"
 
 #: Under Podman no container gets more open files or processes, so that it never asks for more than it may have.
 MOST = 16384
-#: What a product's machine may do as root inside its container: nothing that reaches out of it.
+#: The capabilities of root in a product's container: none of them reaches out of the container.
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
 
 
@@ -114,8 +114,8 @@ class Engine:
                     file.write(chunk)
 
     def load_image(self, path: Path) -> None:
-        """Read what ``save_image`` wrote. Its names are given to its images where nothing has them: an image that is
-        there already is never replaced.
+        """Read an archive that ``save_image`` wrote. An image gets its name where that name is free: an image that
+        already has the name is never replaced.
 
         Raises:
             InfrastructureError: the engine refuses it.
@@ -131,7 +131,7 @@ class Engine:
                     self.client.images.get(identity).tag(name)
 
     def vendor_images(self, path: Path) -> list[tuple[str, str, str]]:
-        """Read a vendor's archive of images; gives id and architecture of each, and what of a shell it lacks.
+        """Read a vendor's archive of images; gives each image's id, its architecture, and the program that it lacks.
 
         The names in the archive are left out. Each image gets one of ours, by its content.
 
@@ -298,7 +298,7 @@ class Engine:
         """Its address on the cell's network.
 
         Raises:
-            InfrastructureError: it has none.
+            InfrastructureError: the container has no address there.
         """
         with engine_errors("asking for the address of a container"):
             networks = self.client.api.inspect_container(container)["NetworkSettings"]["Networks"]
@@ -355,7 +355,7 @@ class Engine:
         return True
 
     def ours(self, *, everywhere: bool = False) -> list[tuple[str, str, dict[str, str]]]:
-        """What stands of ours: ``(kind, name, labels)``, containers before networks."""
+        """Containers and networks that the harness made: ``(kind, name, labels)``, containers before networks."""
         label = LABEL if everywhere else f"{LABEL_WORKSPACE}={self.workspace}"
         with engine_errors("listing containers and networks"):
             containers = self.client.api.containers(all=True, filters={"label": label})

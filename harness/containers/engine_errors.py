@@ -1,4 +1,4 @@
-"""Errors of the Docker SDK, told as ours."""
+"""Turns errors of the Docker SDK into errors of the harness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.errors import InfrastructureError
 
 @contextlib.contextmanager
 def engine_errors(doing: str) -> Iterator[None]:
-    """Errors of the SDK become ours.
+    """Turn errors of the SDK into errors of the harness.
 
     Raises:
         InfrastructureError: the engine is away, out of space, or refuses.

@@ -107,7 +107,7 @@ class Environments:
         archive (tar) that holds them, which is the caller's to remove.
 
         Raises:
-            InstallFailed: there is none of that name.
+            InstallFailed: no package has that name.
             InfrastructureError: the engine, the mirror or the disk fails.
         """
         base = self.images.ensure(system, architecture, ledger)
@@ -194,7 +194,7 @@ class Environments:
         )
 
     def _describe(self, tag: str, key: str, base: BaseImage, *, cached: bool, seconds: float) -> Environment:
-        """What is said of the base comes from the base, as this campaign knows it, and never from a cache."""
+        """The notes about the base image come from this campaign's own knowledge of it, never from a cache."""
         with engine_errors(f"reading image {tag}"):
             image = self.engine.client.images.get(tag)
         manifest = json.loads(base64.b64decode(image.labels.get(LABEL_MANIFEST, "e30=")))

@@ -1,7 +1,7 @@
-"""Every program that is executed in a container, and whether it is of the target's architecture.
+"""Every program that is executed in a container, and whether it is built for the target's architecture.
 
 An emulated container is a container of this machine: the kernel gives programs of another architecture to the emulator
-and runs programs of its own architecture itself, with nobody noticing. So the mounts of the container are watched:
+and silently runs programs of its own architecture itself. So the mounts of the container are watched:
 each file that is opened to be executed is looked at, however shortly its process lives (``system.fanotify``). What no
 mount holds (memfd_create(2)) is looked for in the list of the container's processes, twice a second.
 """
@@ -27,7 +27,7 @@ from harness.system.roots import open_in_root
 
 LOOK_SECONDS = 0.5
 START_SECONDS = 20.0
-#: So many different programs are remembered; a product must not fill the controller's memory.
+#: The most programs that are remembered: a product must not fill the controller's memory.
 MOST = 200
 #: Nothing is executed from these.
 _IDLE = {"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"}
@@ -179,7 +179,7 @@ class ExecutionWatch:
             )
 
     def executions(self) -> Executions:
-        """What is known until now."""
+        """The executions that were noticed so far."""
         self._look()
         with self._lock:
             return Executions(

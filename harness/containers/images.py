@@ -83,7 +83,7 @@ class BaseImages:
 
         Raises:
             ProvisionError: the packages cannot be fetched, verified or unpacked; the registry does not give the image.
-            AttestationMismatch: the image is of another architecture, or no machine can be made of it.
+            AttestationMismatch: the image has another architecture, or no machine can be made of it.
         """
         names = NAMES[architecture]
         tag = self.name_of(system, architecture)
@@ -201,10 +201,10 @@ class BaseImages:
         return BaseImage(name=tag, id=identity, cached=True, notes=notes)
 
     def _accepted(self, system: Os, expiry: str) -> str:
-        """Why the expired release file of a system is accepted; ``told``: what apt says of it.
+        """Why the expired release file of a system is accepted; ``expiry``: apt's message about it.
 
         Raises:
-            ProvisionError: it is not.
+            ProvisionError: it is not accepted.
         """
         reason = self.accepted.get(system.os)
         if reason is None:
@@ -218,7 +218,7 @@ class BaseImages:
     def _bootstrap(
         self, system: Os, debian: str, out: Path, ledger: Ledger, *, include: str = ""
     ) -> tuple[list[str], str, Path]:
-        """What is to be said of the packages, what apt said of an expired release file, and the layer."""
+        """Notes about the packages, apt's message about an expired release file, and the path of the layer."""
         self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri, cancel=self.cancel)
         out.parent.mkdir(parents=True, exist_ok=True)
         packages = [p for p in (include, "ca-certificates" if mirror.uri.startswith("https") else "") if p]

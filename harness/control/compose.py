@@ -19,7 +19,7 @@ from harness.system import shell
 from harness.system.process import Completed
 
 UP_SECONDS = 300.0
-#: Whether the engine answers; Podman is none that could be away.
+#: Succeeds where the engine answers. Podman has no daemon, so it always answers.
 _ENGINE = "if command -v docker >/dev/null; then docker version; else podman version; fi >/dev/null 2>&1"
 #: Compose as a plugin of the engine, or as the program of its own that it was before.
 _FIND = (
@@ -39,7 +39,7 @@ class Compose:
 
     @property
     def project(self) -> str:
-        """Whose the containers, networks and volumes are."""
+        """The name of the compose project, which owns the containers, networks and volumes."""
         return f"harness-{self.context.campaign}-{self.context.cell.rpartition('#')[2]}-{self.context.attempt}".lower()
 
     def install(self) -> None:
@@ -90,7 +90,7 @@ class Compose:
         self.asked()
         done = self._compose(f"stop -t {max(1, int(seconds))}", timeout=seconds * 3 + 60)
         code = self.exit_code()
-        # The engine kills what does not end in time, and 137 tells.
+        # The engine kills a container that does not end in time; status 137 shows that.
         return done.seconds, None if code == 137 else code
 
     def kill(self) -> bool:
@@ -158,7 +158,7 @@ class Compose:
 
     def _compose(self, words: str, *, timeout: float) -> Completed:
         """Raises:
-        AttestationMismatch: the machine has no compose: that is none of the product's faults.
+        AttestationMismatch: the machine has no compose, which is not the product's fault.
         InfrastructureError: its engine does not answer.
         """
         if not self._words:
@@ -173,7 +173,7 @@ class Compose:
             f"{self._words} -p {self.project} -f {shell.quote(self.file.file)} {words}",
             timeout=timeout,
         )
-        # Versions of compose tell it in many ways, a traceback among them; the engine itself is asked.
+        # Each version of compose reports a missing engine in its own way, so the engine itself is asked.
         if not done.ok and not self.machine.run(_ENGINE, timeout=60).ok:
             raise InfrastructureError(
                 f"{self.machine.name}: its container engine does not answer",
@@ -212,7 +212,7 @@ _FORM = (
 
 @dataclass(frozen=True)
 class _State:
-    """Of a service's container, as its engine tells it; ``finished`` names its last end."""
+    """The state of a service's container, as its engine gives it; ``finished`` names its last end."""
 
     status: str = ""
     code: int = 0

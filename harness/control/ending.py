@@ -1,4 +1,4 @@
-"""What an end of the product means, told in both languages."""
+"""Explains an end of the product, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.control.fault import ProductFault
 
 
 def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool, left: list[str]) -> ProductFault:
-    """Why the product is not there any more.
+    """Why the product does not run any more, as a failure of the product.
 
     ``code`` is its exit status, 128 + n for signal n; ``log`` the tail of its output; ``cpu`` names the target's class
     and model; ``memory``: the kernel ended something for lack of memory; ``left`` are command lines of what it started
@@ -65,7 +65,7 @@ def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool,
 
 
 def unasked(ends: list[End], words: list[tuple[str, str]], logs: list[str]) -> ProductFault:
-    """The failure that is made of ends that nobody asked for; ``words`` and ``logs`` are of each, in order."""
+    """The failure for ends that nobody asked for; ``words`` and ``logs`` hold one item for each end, in order."""
     times = "once" if len(ends) == 1 else f"{len(ends)} times"
     en = "; ".join(f"{_when(end)}{text}{_again(end)}" for end, (text, _) in zip(ends[:5], words, strict=False))
     zh = "；".join(f"{_when(end)}{text}" for end, (_, text) in zip(ends[:5], words, strict=False))

@@ -1,4 +1,4 @@
-"""Ends of a product: those that the harness asked for, and those that nobody asked for."""
+"""Ends of a product that the harness did not ask for, in words."""
 
 from __future__ import annotations
 

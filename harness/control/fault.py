@@ -1,4 +1,4 @@
-"""What a product is at fault for, as opposed to the lab."""
+"""A fault of the product, as opposed to trouble of the laboratory."""
 
 from __future__ import annotations
 

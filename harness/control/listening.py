@@ -43,7 +43,7 @@ def listeners(text: str) -> list[Listener]:
 
 
 def explained(sockets: list[Listener], declared: Iterable[int]) -> tuple[str, str]:
-    """What is wrong with where it listens, in English and Chinese; empty where nothing is."""
+    """Why the product's sockets do not serve the declared ports, in English and Chinese; empty where they do."""
     ports = sorted(set(declared))
     if not ports:
         return "", ""

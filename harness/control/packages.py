@@ -1,4 +1,4 @@
-"""What a machine's package manager knows of installed packages, of both families: dpkg-query(1), rpm(8)."""
+"""Asks a machine's package manager, of either family, about installed packages: dpkg-query(1), rpm(8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a record is what was written: chains of events, and the tables that follow from them.
+"""Checks that a record is unchanged: its chains of events, and the tables that follow from them.
 
 A campaign is looked at alone, in one snapshot: its own chain, where the workspace's chain says that it begins and how
 far it was written, and its own rows. What others write meanwhile is not seen.
@@ -22,7 +22,7 @@ _KINDS = ("campaign", "attempt", "observation", "file")
 
 
 def chain_faults(reader: JournalReader, campaign: str, events: Sequence[EventRow]) -> list[str]:
-    """What is wrong with the chain of a campaign, whose ``events`` these are; empty where nothing is."""
+    """The faults of a campaign's chain of ``events``, in words; empty where there is none."""
     if campaign == WORKSPACE:
         entries = []
         begin: str | None = GENESIS
@@ -69,7 +69,7 @@ def broken_at(reader: JournalReader) -> tuple[str, int] | None:
 
 
 def differences(reader: JournalReader, campaign: str, events: Sequence[EventRow]) -> list[str]:
-    """Where the tables of a campaign do not say what its ``events`` say; empty where they agree."""
+    """Where the tables of a campaign contradict its ``events``, in words; empty where they agree."""
     expected, stands = _from_events(events), _from_tables(reader.stored(campaign))
     return [
         f"{kind} {' '.join(map(str, key)) if isinstance(key, tuple) else key}"

@@ -1,4 +1,4 @@
-"""What databases do each in their own way; everything else of a record is the same in all of them."""
+"""The differences between databases; everything else in a record is the same in all of them."""
 
 from __future__ import annotations
 

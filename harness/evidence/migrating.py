@@ -1,4 +1,4 @@
-"""Makes the tables of a new database, and brings those of an older harness up to date."""
+"""Makes the tables of a new database, and brings the tables of an older harness up to date."""
 
 from __future__ import annotations
 

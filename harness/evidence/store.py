@@ -15,7 +15,7 @@ from harness.errors import InfrastructureError
 
 @contextlib.contextmanager
 def disk_errors(doing: str) -> Iterator[None]:
-    """Errors of the disk become ours.
+    """Turn errors of the disk into errors of the harness.
 
     Raises:
         InfrastructureError: no space, no permission, a broken disk.

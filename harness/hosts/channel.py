@@ -41,20 +41,20 @@ class Answer:
 
 
 def new_mark() -> str:
-    """A line that nothing else prints."""
+    """A random line, which no program prints by chance."""
     return f"harness-{secrets.token_hex(8)}"
 
 
 def marked(script: str, mark: str) -> str:
     """Shell text that prints ``mark`` before anything of ``script``, to both outputs.
 
-    What comes before it is of the login: a shell's start-up files, sudo, warnings about a locale.
+    The text before the mark comes from the login: a shell's start-up files, sudo, warnings about a locale.
     """
     return f"echo {mark}; echo {mark} >&2\n{script}"
 
 
 def after_mark(data: bytes, mark: str) -> bytes:
-    """What was printed after the mark; all where there is none."""
+    """The output after the mark; the whole output where there is no mark."""
     before, separator, rest = data.partition(f"{mark}\n".encode())
     return rest if separator else before
 

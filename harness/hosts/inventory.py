@@ -1,6 +1,6 @@
 """The hosts of a lab: who they are, how to log in, which keys of theirs are trusted.
 
-Host keys are strict: what is not known is not talked to, and a key that changed ends it.
+Host keys are strict: the harness connects to no host with an unknown key, and to no host whose key has changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a lab host is up, idle, and what its labels say."""
+"""Checks whether a lab host is up and idle, and whether its labels are right."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = ("cpu", "os", "accelerator")
 
 @dataclass(frozen=True, kw_only=True)
 class HostReport:
-    """What was found on a host; ``trouble`` says why nothing more could be, empty where all was looked at."""
+    """Facts about a host. ``trouble`` says why the check could not be completed; empty where it was."""
 
     host: str
     facts: tuple[Fact, ...] = ()

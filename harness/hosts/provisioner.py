@@ -61,7 +61,7 @@ class LabHosts:
     def attest(self, machine: Machine, role: Role) -> Attestation:
         fidelity = Fidelity(self.inventory.host(machine.reference.name).fidelity)
         attestation = attest(machine, role.cpu, role.os, None, fidelity=fidelity, as_seen=True)
-        if attestation.mismatches:  # it is another host than was declared: whether that is idle is of no interest
+        if attestation.mismatches:  # another host than was declared: its load does not matter
             return attestation
         return dataclasses.replace(attestation, facts=(*attestation.facts, *self._idle(machine, fidelity)))
 
@@ -212,7 +212,7 @@ class LabHosts:
             else:
                 unmark(machine)
             ledger.removed("host", host.host)
-        except HarnessError as error:  # the mark stays: nobody knows what is on it
+        except HarnessError as error:  # the mark stays: the state of the host is unknown
             ledger.event("host-not-restored", host=host.host, message=error.message)
 
 

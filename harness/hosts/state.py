@@ -1,4 +1,4 @@
-"""What a lab host is before a cell and after it: packages, accounts, ports, mounts, files; and how both differ.
+"""The state of a lab host before and after a cell (packages, accounts, ports, mounts, files), and the differences.
 
 Names of files on a host come from products, so they are bytes from end to end: the host writes records that end in NUL
 into a file of its own, and that file is fetched whole. Nothing of them is ever split by lines or put into shell text.
@@ -113,7 +113,7 @@ class HostState:
     processes: Mapping[int, str]
 
     def since(self, before: HostState) -> list[str]:
-        """What differs from ``before``, in words; empty where nothing does."""
+        """The differences from ``before``, in words; empty where there is none."""
         words: list[str] = []
         for kind in LINES:
             old, new = getattr(before, kind), getattr(self, kind)
@@ -241,7 +241,7 @@ def is_folder(entry: bytes) -> bool:
 
 
 def topmost(paths: Iterable[bytes]) -> list[bytes]:
-    """Those of ``paths`` that lie below none of the others, in order of their bytes."""
+    """The paths that do not lie below another of ``paths``, in the order of their bytes."""
     every = set(paths)
     return sorted(path for path in every if not any(parent in every for parent in parents(path)))
 

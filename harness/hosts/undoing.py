@@ -47,7 +47,7 @@ _UNMOUNT = 'for p; do umount -- "$p" || umount -l -- "$p"; done'
 
 @dataclass(frozen=True)
 class Memory:
-    """What is known of a host before a cell: its state, the mark of the cell's programs, folders of the harness."""
+    """A host before a cell: its state, the mark of the cell's programs, and the harness's own folders on it."""
 
     before: HostState
     mark: str
@@ -76,7 +76,7 @@ def remember(machine: Machine, host: Host, mark: str, keep: tuple[Path, ...] = (
 
 
 def recall(machine: Machine) -> Memory | None:
-    """What was known of a host before the cell that was not undone on it; None where nothing is kept there.
+    """The memory of a host before the cell that was not undone on it; None where nothing is kept there.
 
     Raises:
         InfrastructureError: it does not answer, or what is kept there is damaged.

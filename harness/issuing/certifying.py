@@ -1,4 +1,4 @@
-"""Whether what a workspace holds is what was recorded, when it was recorded."""
+"""Certifies a campaign anew, and checks that a workspace still holds what the campaign recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def certify(
     office: Office | None = None,
     presentation: Presentation | None = None,
 ) -> Finished:
-    """Render a campaign again and sign what it says; with ``register`` enter it into the issuer's log.
+    """Render a campaign again and sign its statements; with ``register``, enter them into the issuer's log.
 
     Raises:
         UsageError: there is no such campaign, it is not finished, no certificate may be issued for it, or what the

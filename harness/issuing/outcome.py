@@ -1,4 +1,4 @@
-"""What a campaign hands over, and what a person sees while it runs."""
+"""The outputs of a campaign, and the progress that a person sees while it runs."""
 
 from __future__ import annotations
 

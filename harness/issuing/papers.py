@@ -1,4 +1,4 @@
-"""Who issues what is rendered of a campaign: the issuer's profile, the commission, numbers, and PDF signatures."""
+"""The papers of a campaign and their issuer: the profile, the commission, the numbers, and PDF signatures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def profile_of(presentation: Presentation, issuer: str) -> IssuerProfile:
     """The issuer's profile.
 
     Raises:
-        DefinitionError: there is none of that name, it is wrong, or names a picture that is not there.
+        DefinitionError: no profile has that name, the profile is wrong, or it names a picture that does not exist.
     """
     path = presentation.path(f"issuers/{issuer}.yaml")
     profile = parse(path, IssuerProfile)
@@ -162,7 +162,7 @@ class Papers:
         return self._sealed(pdf, places, f"{TITLE.en} {self.issue.report_number}")
 
     def predicate(self) -> dict[str, object]:
-        """What the certificate says, for machines."""
+        """The content of the certificate, for programs: the predicate that is signed."""
         return adaptation(self.view, self.issue, self.profile, self.office.commission)
 
     def certificate(self, predicate: dict[str, object], digests: dict[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""Records of campaigns with what can be said for them: only a workspace can show that a record is what was rendered."""
+"""Records of campaigns and the proof of them: only a workspace can show that a record is the one it rendered."""
 
 from __future__ import annotations
 

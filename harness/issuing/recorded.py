@@ -1,4 +1,4 @@
-"""Looks whether a record is as it was written: the chains of events, the tables, and the files of evidence."""
+"""Checks that a record is as it was written: the chains of events, the tables, and the files of evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renders what is recorded: record, JUnit, reports, and a certificate where one may be issued."""
+"""Renders a recorded campaign: record, JUnit, reports, and a certificate where one may be issued."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def view_of(identity: str, workspace: Workspace) -> CampaignView:
 
 
 def distrust(identity: str, workspace: Workspace) -> str:
-    """Why what is recorded of a campaign cannot be relied on; empty where it verifies."""
+    """Why the record of a campaign cannot be relied on; empty where it verifies."""
     return _faults(recorded(workspace, [identity]))
 
 

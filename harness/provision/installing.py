@@ -155,7 +155,7 @@ class Installer:
         return target
 
     def failure(self, title: str, done: Completed, cause: str) -> DeploymentError:
-        """What a step that failed means, and whose it is."""
+        """The error for a step that failed, with its cause."""
         recipe, log, text = self.recipe, "\n".join(self.log), done.text
         if "No space left on device" in text:
             return InstallFailed(

@@ -1,4 +1,4 @@
-"""What any machine tells of itself through its own shell and /proc (proc(5))."""
+"""Reads processes and use of resources of any machine through its own shell and /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SERVING = ("sshd: ", "sshd-session: ", "/usr/lib/openssh/sshd-session", "sshd-a
 
 
 def processes(machine: Machine) -> dict[int, str]:
-    """As promised by ``Machine.processes``."""
+    """The processes of a machine, as ``Machine.processes`` promises."""
     done = machine.run(_TABLE, timeout=120)
     own, *lines = done.out.splitlines() or [""]
     if not own.isdigit():

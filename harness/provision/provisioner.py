@@ -1,4 +1,4 @@
-"""What makes the machines of a cell, whatever they are made of."""
+"""The protocol of provisioners, which make the machines of a cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File locks of this machine: the one place that takes them.
+"""File locks of this machine.
 
 A lock is held by an open file (``F_OFD_SETLK``, fcntl(2)), so two threads of one process exclude each other like two
 processes do, and the kernel drops the lock when the process ends, however it ends. ``holder_of`` asks for a lock

@@ -1,4 +1,4 @@
-"""The one place that starts programs on this machine."""
+"""Starts programs on this machine, runs them within limits, and ends them."""
 
 from __future__ import annotations
 

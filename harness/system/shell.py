@@ -1,4 +1,4 @@
-"""The one room for building shell text: values are quoted, words are joined, commands are read.
+"""Builds and reads shell text: values are quoted, words are joined, commands are split.
 
 Texts are for a POSIX ``sh`` (IEEE 1003.1-2017, XCU 2): dash, BusyBox ash and bash take the same.
 """
@@ -47,7 +47,7 @@ def exports(values: Mapping[str, str]) -> str:
     """Shell text that exports variables, one a line, each ended by a newline.
 
     Raises:
-        ValueError: a name is none that a shell knows, or a value holds a NUL.
+        ValueError: a name is not a valid name of a shell variable, or a value holds a NUL.
     """
     for name in values:
         if not _NAME.fullmatch(name):

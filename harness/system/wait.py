@@ -1,4 +1,4 @@
-"""The one place that waits: deadlines on the monotonic clock."""
+"""Deadlines on the monotonic clock, and polling until a condition holds."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class Disks:
                         advice="run it as root, or take containers: prefer [container]",
                     )
                 ledger.intent("disk", key)
-                self._make(image, kernel, final, systemd)
+                self._make(image, kernel, final, systemd=systemd)
                 ledger.created("disk", key, str(final))
             mark_used(final)
         boot = Boot(
@@ -169,7 +169,7 @@ class Disks:
             host_key=(final / "host_key.pub").read_text().strip(),
         )
 
-    def _make(self, image: str, kernel: Path, final: Path, systemd: bool) -> None:
+    def _make(self, image: str, kernel: Path, final: Path, *, systemd: bool) -> None:
         part = final.with_name(f".{final.name}-{own_name()}-{secrets.token_hex(3)}")
         root = part / "root"
         root.mkdir(parents=True, mode=0o700)

@@ -42,13 +42,13 @@ from harness.virtual.qemu import Link, Qemu, Shape, free_port
 REVISION = 2
 SNAPSHOT = "ready"
 BOOT_SECONDS = 180.0
-#: A trial boot with KVM that takes longer proves nothing.
+#: The longest trial boot with KVM; a slower one does not prove that KVM works.
 KVM_SECONDS = 20.0
 RESTORE_SECONDS = 60.0
 #: A new snapshot is restored so often before it is kept.
 PROOFS = 2
 PROOF_SECONDS = 15.0
-#: So many moments of a running machine are tried for a snapshot that can be restored.
+#: The most moments of a running machine that are tried for a snapshot that can be restored.
 MOMENTS = 8
 #: What kernel and services of the machine itself take, in MiB, beside what the product may use.
 OWN_MEMORY = 192

@@ -26,8 +26,8 @@ READY = "HARNESS-READY"
 _NO_ROOT = "HARNESS-NO-ROOT"
 STATE = "qemu.json"  #: in a machine's folder: who it belongs to
 
-#: A cable to another machine, as the names of this machine's socket and of the other's in the parent of their folders;
-#: None where it ends nowhere.
+#: A cable to another machine: the name of this machine's socket, and the name of the other machine's socket, both
+#: relative to the folder that holds the folders of the machines. None for a card without a cable.
 Link = tuple[str, str] | None
 #: Network cards for such cables.
 CARDS = len(ROLES)
@@ -42,7 +42,7 @@ BOARDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a virtual machine is: whatever is here must be the same when a snapshot is restored. ``memory`` in MiB."""
+    """The shape of a virtual machine, which must be the same when a snapshot is restored. ``memory`` in MiB."""
 
     architecture: str
     model: str
@@ -78,8 +78,8 @@ class Boot:
 class Qemu:
     """A running QEMU in ``folder``, whose ``disk.qcow2`` it uses.
 
-    ``ports``: port of the guest -> port of 127.0.0.1. ``links``: cables to other machines of the cell. The process
-    ends with the thread that started it.
+    ``ports``: port of the guest -> port of 127.0.0.1. ``links``: cables to other machines of the cell. The kernel ends
+    the process with the thread that started it, so that a killed harness leaves no machine behind.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Qemu:
         return ""
 
     def wait_booted(self, seconds: float, cancel: threading.Event | None = None) -> float:
-        """Wait until the guest says that it is there; gives the seconds.
+        """Wait until the guest says on its console that it has booted; gives the seconds that it took.
 
         Raises:
             Canceled: ``cancel`` was set meanwhile.
