@@ -90,7 +90,7 @@ def _images(cache: Path, engine: Engine, limit: float) -> list[str]:
     removed = []
     for tag in tags:
         note = cache / USED / _plain(tag)
-        if not note.is_file():  # no use of it was noted, by an older harness or another machine: its age counts from now
+        if not note.is_file():  # made by an older harness or elsewhere: its age counts from now
             mark_image_used(cache, tag)
             continue
         if note.stat().st_mtime > limit:

@@ -8,9 +8,9 @@ import json
 from harness.certify.envelopes import ENVELOPES, Signing
 from harness.errors import UsageError
 from harness.evidence import Workspace
+from harness.issuing.integrity import Step, check_campaigns, check_workspace
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
-from harness.issuing.recorded import Step, recorded, recorded_whole
 from harness.issuing.rendering import OUTPUTS, finish, is_certified, row_of
 from harness.presentation import Presentation
 from harness.register.register import PROOF, Register, one_line, proof_text
@@ -74,7 +74,7 @@ def verify(workspace: Workspace, identity: str | None = None) -> list[Step]:
     can make another chain. Its last digest, which every report carries, ties it to what was handed out.
     """
     journal = workspace.journal
-    steps = recorded_whole(workspace) if identity is None else recorded(workspace, [identity])
+    steps = check_workspace(workspace) if identity is None else check_campaigns(workspace, [identity])
     bad: list[str] = []
     looked = 0
     left_out = 0

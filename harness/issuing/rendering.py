@@ -13,9 +13,9 @@ from harness.certify.envelopes import ENVELOPES, Signing
 from harness.errors import UsageError
 from harness.evidence import JournalReader, Workspace
 from harness.evidence.store import disk_errors
+from harness.issuing.integrity import Step, check_campaigns, look
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office, Papers
-from harness.issuing.recorded import Step, look, recorded
 from harness.model.records import CampaignRow
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
@@ -219,7 +219,7 @@ def view_of(identity: str, workspace: Workspace) -> CampaignView:
 
 def distrust(identity: str, workspace: Workspace) -> str:
     """Why the record of a campaign cannot be relied on; empty where it verifies."""
-    return _faults(recorded(workspace, [identity]))
+    return _faults(check_campaigns(workspace, [identity]))
 
 
 def _faults(steps: Sequence[Step]) -> str:

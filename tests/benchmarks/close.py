@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from harness.evidence import Workspace
-from harness.issuing.recorded import recorded
+from harness.issuing.integrity import check_campaigns
 from harness.issuing.rendering import view_of
 from harness.model.records import AttemptFacts, CampaignRow
 from harness.model.results import Observation, Result, State, Verdict
@@ -92,7 +92,7 @@ def _close(workspace: Workspace, identity: str) -> float:
         journal.finish(identity, f"cell-{cell}", number, **end)
     began = time.perf_counter()
     view_of(identity, workspace)
-    assert all(step.ok for step in recorded(workspace, [identity]))
+    assert all(step.ok for step in check_campaigns(workspace, [identity]))
     journal.close_campaign(identity, Verdict.CONFORMANT, {"json": "x"})
     return time.perf_counter() - began
 

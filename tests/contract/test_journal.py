@@ -20,7 +20,7 @@ from harness.evidence.exporting import exported
 from harness.evidence.migrating import HEAD, upgrade
 from harness.evidence.sqlite import url_of
 from harness.evidence.tables import metadata
-from harness.issuing.recorded import recorded, recorded_whole
+from harness.issuing.integrity import check_campaigns, check_workspace
 from harness.model.records import AttemptFacts, CampaignRow
 from harness.model.results import Cause, Measurement, Observation, Result, State, Verdict
 from harness.system.wait import wait_until
@@ -98,7 +98,7 @@ STRANGE = Observation(
 
 
 def wrong(workspace: Workspace) -> set[str]:
-    return {step.name for step in recorded_whole(workspace) if not step.ok and step.name != "evidence"}
+    return {step.name for step in check_workspace(workspace) if not step.ok and step.name != "evidence"}
 
 
 def test_what_is_recorded_is_read_back_by_another_process(workspace: Workspace, url: str) -> None:
@@ -269,7 +269,7 @@ def test_whatever_is_changed_behind_its_back_shows(
     assert wrong(workspace) >= found
     touched = "c2" if any("c2" in statement for statement in statements) else ""
     if touched:  # the campaign beside it is as it was
-        assert [step for step in recorded(workspace, ["c1"]) if not step.ok and step.name != "evidence"] == []
+        assert [step for step in check_campaigns(workspace, ["c1"]) if not step.ok and step.name != "evidence"] == []
 
 
 def test_every_event_in_turn(journal: DatabaseJournal) -> None:
@@ -307,7 +307,7 @@ def test_a_campaign_beside_another_never_sees_tampering(
     writer.start()
     try:
         for _ in range(15):
-            steps = [*recorded(workspace, ["c1"]), *recorded_whole(workspace)]
+            steps = [*check_campaigns(workspace, ["c1"]), *check_workspace(workspace)]
             assert [step for step in steps if not step.ok] == []
     finally:
         ended.set()

@@ -21,7 +21,7 @@ class Step:
     detail: str
 
 
-def recorded(workspace: Workspace, campaigns: Sequence[str]) -> list[Step]:
+def check_campaigns(workspace: Workspace, campaigns: Sequence[str]) -> list[Step]:
     """Look at these campaigns, each alone and as it stood at one moment.
 
     Raises:
@@ -31,8 +31,8 @@ def recorded(workspace: Workspace, campaigns: Sequence[str]) -> list[Step]:
         return look(reader, workspace.store, campaigns)
 
 
-def recorded_whole(workspace: Workspace) -> list[Step]:
-    """Look at everything that the workspace recorded, as it stood at one moment. Raises as ``recorded``."""
+def check_workspace(workspace: Workspace) -> list[Step]:
+    """Look at everything that the workspace recorded, as it stood at one moment. Raises as ``check_campaigns``."""
     with workspace.journal.snapshot() as reader:
         return look(reader, workspace.store, sorted(reader.chains()), unknown_chains(reader))
 
