@@ -143,7 +143,7 @@ class ExecutionWatch:
     def __init__(self, container: str, _process: int, architecture: str) -> None:
         self.container, self.architecture = container, architecture
 
-    def seen(self) -> Executions:
+    def executions(self) -> Executions:
         return Executions()
 
     def close(self) -> None: ...

@@ -162,7 +162,7 @@ def test_a_disk_that_is_written(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
     disks = lab.disks()
     monkeypatch.setattr(disks, "_unpack", lambda _image, root: (root / "etc").mkdir())
     final = lab.folder / "vms" / "disks" / "key"
-    lab.stops(lambda: disks._make("image", kernel, final, False))
+    lab.stops(lambda: disks._make("image", kernel, final, systemd=False))
     assert list(final.parent.iterdir()) == [], "a half made disk stays"
 
 
