@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from harness.control.ends import End
 from harness.control.fault import ProductFault
+from harness.errors import Canceled
 from harness.model.definitions import Case, LoadProfile, Suite
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Result, SkipReason
@@ -24,6 +25,7 @@ from harness.runners.locust.criteria import criterion, trouble_of
 from harness.runners.locust.figures import percentile, summarise
 from harness.runners.locust.support import PreparedRead
 from harness.runners.pytest.outcomes import fold
+from harness.runners.pytest.run import _watched as watched
 from harness.runners.pytest.session import Report, TestRun
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -292,3 +294,20 @@ def test_a_load_that_fails_because_of_the_lab_is_not_the_products_failure(
     }
     assert seen["LOAD-02"].result is result
     assert (seen["LOAD-02"].cause is Cause.INFRA) == bool(trouble)
+
+
+def test_a_suite_that_cannot_be_watched_is_ended(tmp_path: Path) -> None:
+    """Without its watcher it would have no limit, and could not be stopped."""
+
+    class Broken:
+        def messages(self) -> Any:
+            raise OSError(5, "Input/output error")
+
+    def waits(*_: Any, cancel: threading.Event, **__: Any) -> Any:
+        assert cancel.wait(30), "nobody ended it"
+        raise Canceled("ended")
+
+    forks: Any = SimpleNamespace(run=waits)
+    reader: Any = Broken()
+    with pytest.raises(OSError, match="Input/output error"):
+        watched(reader, tmp_path / "spec", tmp_path / "log", tmp_path, 1.0, threading.Event(), forks)

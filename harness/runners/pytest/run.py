@@ -96,8 +96,9 @@ def _watched(
 ) -> Session:
     """Run pytest and read what it tells, until it ends or overstays a limit that it does not keep itself."""
     session, stop, over = Session(), threading.Event(), threading.Event()
+    trouble: list[BaseException] = []
 
-    def watch() -> None:
+    def follow() -> None:
         since = time.monotonic()
         while not over.wait(0.1):
             before = (len(session.runs), session.running, session.collected)
@@ -113,6 +114,13 @@ def _watched(
             if session.late or cancel.is_set():
                 stop.set()
                 return
+
+    def watch() -> None:
+        try:
+            follow()
+        except BaseException as error:  # noqa: BLE001  # raised below: a suite that is not watched has no limit
+            trouble.append(error)
+            stop.set()
 
     watcher = threading.Thread(target=watch, name="pytest-watcher", daemon=True)
     watcher.start()
@@ -132,6 +140,8 @@ def _watched(
     finally:
         over.set()
         watcher.join()
+    if trouble:
+        raise trouble[0]
     for message in reader.messages():
         session.take(message)
     return session
