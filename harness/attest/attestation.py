@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import shlex
 import time
 
 from harness.attest.architecture import NAMES, Emulator
@@ -15,6 +14,7 @@ from harness.model.attestation import Attestation, Fact
 from harness.model.definitions import Cpu, Database, Os
 from harness.model.machine import Machine
 from harness.model.results import Fidelity
+from harness.system import shell
 from harness.system.process import run
 
 #: One command, because each round trip costs a tenth of a second.
@@ -284,8 +284,8 @@ def _manager(system: Os, managers: list[str]) -> Fact:
 def _of_system(system: Os) -> str:
     """Further lines of the probe: files and a command by which the vendor names the release."""
     lines = [
-        f"[ -e {shlex.quote(path)} ] && printf 'file.%s=%s\\n' {shlex.quote(path)} "
-        f"\"$(tr '\\n' ' ' <{shlex.quote(path)} | cut -c 1-200)\""
+        f"[ -e {shell.quote(path)} ] && printf 'file.%s=%s\\n' {shell.quote(path)} "
+        f"\"$(tr '\\n' ' ' <{shell.quote(path)} | cut -c 1-200)\""
         for path in system.identity_files
     ]
     if system.version_command:

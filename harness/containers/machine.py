@@ -7,7 +7,6 @@ import io
 import math
 import posixpath
 import secrets
-import shlex
 import tarfile
 import time
 from collections.abc import Generator, Iterable
@@ -98,7 +97,7 @@ class ContainerMachine:
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         started = time.monotonic()
         if stdin:
-            quoted = shlex.quote(stdin)
+            quoted = shell.quote(stdin)
             if len(quoted.encode()) > INLINE or "\0" in stdin:
                 path = f"/tmp/.stdin-{secrets.token_hex(6)}"  # noqa: S108  # in the target, random name
                 self.put(path, stdin.encode(), mode="0644")

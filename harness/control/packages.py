@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.model.machine import Machine
+from harness.system import shell
 
 #: Left out of the images, or of no use to a program.
 _DOCUMENTATION = ("/usr/share/man/", "/usr/share/doc/")
@@ -28,14 +28,14 @@ def files_of(machine: Machine, names: Sequence[str], *, seconds: float) -> list[
     Raises:
         InfrastructureError: the machine does not answer.
     """
-    words = " ".join(shlex.quote(name) for name in names)
+    words = shell.join(names)
     done = machine.run(f"dpkg-query -L {words} 2>/dev/null || rpm -ql {words}", timeout=seconds)
     return [line for line in done.out.splitlines() if line.startswith("/")]
 
 
 def state_of(machine: Machine, names: Sequence[str], *, seconds: float) -> PackageState:
     """Whether packages are installed in whole, and as they were made. Raises as ``files_of``."""
-    words = " ".join(shlex.quote(name) for name in names)
+    words = shell.join(names)
     form = "'ii  %{NAME} %{VERSION}-%{RELEASE}\\n'"
     script = f"""
 if f=$(dpkg-query -W -f '${{db:Status-Abbrev}} ${{Package}} ${{Version}}\\n' {words} 2>&1)

@@ -19,6 +19,7 @@ from harness.execution.making import Target
 from harness.execution.programs import notes_of_writing, observe_programs
 from harness.execution.upgrading import upgrade
 from harness.model.results import Cause, Result, State
+from harness.system import shell
 
 
 def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: contextlib.ExitStack) -> Deployment:
@@ -124,7 +125,7 @@ def _keep_logs(attempt: Attempt, deployment: Deployment) -> None:
     attempt.record.keep("application.log", deployment.log(5000).encode())
     for role, server in deployment.servers.items():
         if server.definition.log is not None:
-            completed = server.machine.run(f"tail -n 5000 '{server.definition.log}'", timeout=60)
+            completed = server.machine.run(f"tail -n 5000 {shell.quote(server.definition.log)}", timeout=60)
             attempt.record.keep(f"{role}.log", completed.out.encode())
 
 

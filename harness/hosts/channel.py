@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shlex
 import threading
 import time
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 import paramiko
 
 from harness.hosts.inventory import CONNECT_SECONDS, Connection
+from harness.system import shell
 from harness.system.bounded import Bounded
 
 #: paramiko copies what is left of the input after each packet, so it gets pieces.
@@ -71,7 +71,7 @@ def ask(connection: Connection, script: str, stdin: bytes, silence: float, mark:
     try:
         channel = connection.transport.open_session(timeout=CONNECT_SECONDS)
         channel.settimeout(silence)
-        channel.exec_command(f"sh -c {shlex.quote(script)}")
+        channel.exec_command(f"sh -c {shell.quote(script)}")
         answer = _converse(channel, stdin)
     except (paramiko.SSHException, EOFError, OSError) as error:  # a timeout is an OSError
         raise ConnectionLost from error

@@ -7,11 +7,11 @@ between leaves nothing that is not noted. They lie in ``KEPT``, a folder of root
 from __future__ import annotations
 
 import hashlib
-import shlex
 
 from harness.hosts.leases import PLACE
 from harness.model.machine import Machine
 from harness.provision.installing import LOADED
+from harness.system import shell
 
 KEPT = f"{PLACE}/kept"
 _APART = (f"{PLACE}/", "/run/harness/", "/var/log/harness/", "/var/cache/harness/", "/tmp/.harness-")  # noqa: S108
@@ -69,7 +69,7 @@ def note(path: str) -> str:
     """Shell text that notes what is at ``path`` before it is written; it exits with 1 where that cannot be done."""
     if path.startswith(_APART):
         return ""
-    return _NOTE.replace("KEPT", KEPT).replace("NUMBER", _number(path)).replace("PATH", shlex.quote(path))
+    return _NOTE.replace("KEPT", KEPT).replace("NUMBER", _number(path)).replace("PATH", shell.quote(path))
 
 
 def note_folder(path: str, *, compared: bool) -> str:
@@ -78,8 +78,8 @@ def note_folder(path: str, *, compared: bool) -> str:
     A folder that is there already cannot be put back, unless it is ``compared`` file by file; the note then makes
     sure that the host counts as dirty.
     """
-    unsure = f"mkdir -p {KEPT} && printf %s {shlex.quote(path)} >{KEPT}/{_number(path)}.path"
-    return f"if [ ! -e {shlex.quote(path)} ]; then {note(path)}\nelse {'true' if compared else unsure}; fi"
+    unsure = f"mkdir -p {KEPT} && printf %s {shell.quote(path)} >{KEPT}/{_number(path)}.path"
+    return f"if [ ! -e {shell.quote(path)} ]; then {note(path)}\nelse {'true' if compared else unsure}; fi"
 
 
 def put_back(machine: Machine, path: str = "") -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shlex
 import threading
 import time
 
 from harness.errors import InfrastructureError
 from harness.model.machine import Machine
+from harness.system import shell
 
 #: Where the host keeps what is known of it between campaigns.
 PLACE = "/var/lib/xinchuang-harness"
@@ -97,8 +97,8 @@ class Lease:
 
     def _under_lock(self, script: str) -> tuple[int, str]:
         text = script.replace("TOKEN", self.token).replace("SECONDS", str(self.seconds))
-        text = text.replace("OWNER", shlex.quote(self.owner))
-        quoted = shlex.quote(text)
+        text = text.replace("OWNER", shell.quote(self.owner))
+        quoted = shell.quote(text)
         done = self.machine.run(f"mkdir -p {PLACE} && flock -w 20 {PLACE}/.lock sh -c {quoted}", timeout=60)
         return done.rc, done.text.strip()
 

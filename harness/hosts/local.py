@@ -8,7 +8,6 @@ import os
 import posixpath
 import pwd
 import secrets
-import shlex
 from pathlib import Path
 
 from harness.errors import InfrastructureError
@@ -17,7 +16,7 @@ from harness.hosts.verbs import HostVerbs
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import Verbs
 from harness.provision import posix
-from harness.system import process
+from harness.system import process, shell
 from harness.system.bounded import MAX_FILE
 from harness.system.process import Completed
 
@@ -66,7 +65,7 @@ class LocalMachine:
         return process.run(argv, timeout=timeout + KILL_AFTER + GRACE_SECONDS, stdin=stdin.encode(), cwd=Path("/"))
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
-        q = shlex.quote
+        q = shell.quote
         if self.mark:
             self._note(path)
         part = posixpath.join(posixpath.dirname(path), f".harness-{secrets.token_hex(6)}")
@@ -128,7 +127,7 @@ class LocalMachine:
             ) from error
 
     def _get_as_root(self, path: str) -> bytes:
-        q = shlex.quote(path)
+        q = shell.quote(path)
         done = self.run(f"[ -f {q} ] || exit {_MISSING}; base64 -w 0 <{q}", timeout=120)
         if done.rc == _MISSING:
             raise FileNotFoundError(f"{self.name} has no {path}")

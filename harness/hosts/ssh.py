@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import secrets
-import shlex
 import threading
 import time
 from pathlib import Path
@@ -38,6 +37,7 @@ from harness.model.definitions import Host, Hosts
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import Verb, Verbs, note_deed, restart_was_asked
 from harness.provision import posix
+from harness.system import shell
 from harness.system.bounded import MAX_FILE
 from harness.system.process import Completed
 from harness.system.wait import wait_until
@@ -208,7 +208,7 @@ class SshMachine:
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         part = f"{posixpath.join(posixpath.dirname(path), '.')}harness-{secrets.token_hex(6)}"
-        q = shlex.quote
+        q = shell.quote
         script = (
             f"{note(path) if self.mark else ''}\n"
             f"mkdir -p {q(posixpath.dirname(path) or '/')} && cat >{q(part)} "
@@ -224,7 +224,7 @@ class SshMachine:
             )
 
     def get(self, path: str) -> bytes:
-        q = shlex.quote(path)
+        q = shell.quote(path)
         done = self._repeated(
             f"[ -f {q} ] || exit {MISSING}; n=$(wc -c <{q}) || exit 1; echo $n >&2; "
             f"[ $n -le {MAX_FILE} ] || exit {TOO_LARGE}; cat {q}",
@@ -292,7 +292,7 @@ class SshMachine:
         if self.host.user != "root":
             if not self.host.sudo:
                 raise self._not_allowed("root")
-            script = f"sudo -n sh -c {shlex.quote(script)}"
+            script = f"sudo -n sh -c {shell.quote(script)}"
         started = time.monotonic()
         while (done := self._try(script, stdin, GRACE_SECONDS, mark)) is None:
             if time.monotonic() > started + GRACE_SECONDS:

@@ -7,7 +7,6 @@ into a file of its own, and that file is fetched whole. Nothing of them is ever 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.errors import InfrastructureError
 from harness.hosts.leases import PLACE
 from harness.model.definitions import Host
 from harness.model.machine import Machine
+from harness.system import shell
 
 #: Files that change by themselves, or that only say what is compared as packages and accounts anyway.
 LEFT_OUT = (
@@ -152,8 +152,8 @@ def state_bytes(machine: Machine, host: Host, keep: tuple[Path, ...], roots: tup
     listing = f"{PLACE}/listing"
     places = [root.decode() for root in roots] or list(host.watch)
     changes = {
-        "ROOTS": " ".join(map(shlex.quote, places)),
-        "SKIPPED": " -o ".join(f"-path {shlex.quote(_literal(path))}" for path in (*LEFT_OUT, *map(str, keep))),
+        "ROOTS": shell.join(places),
+        "SKIPPED": " -o ".join(f"-path {shell.quote(_literal(path))}" for path in (*LEFT_OUT, *map(str, keep))),
         "FOLDERS": " ".join(FOLDERS),
         "MOST": str(MOST_BYTES),
         "LIST": listing,

@@ -8,8 +8,8 @@ written to, and a command that was begun is known by it.
 from __future__ import annotations
 
 import secrets
-import shlex
 
+from harness.system import shell
 from harness.system.bounded import MAX_OUTPUT
 
 #: A command that ignores SIGTERM at its limit is killed so many seconds later.
@@ -29,8 +29,8 @@ def as_user(folder: str, login: str, user: str, limit: float) -> str:
     if login == user:
         return f"{timeout} sh {folder}/cmd"
     if login == "root":
-        return f"{timeout} su -s /bin/sh {shlex.quote(user)} -c {text}"
-    return f"sudo -n {'' if user == 'root' else f'-u {shlex.quote(user)} '}{timeout} sh -c {text}"
+        return f"{timeout} su -s /bin/sh {shell.quote(user)} -c {text}"
+    return f"sudo -n {'' if user == 'root' else f'-u {shell.quote(user)} '}{timeout} sh -c {text}"
 
 
 def begin(folder: str, command: str, words: str, size: int) -> str:
@@ -42,12 +42,12 @@ def begin(folder: str, command: str, words: str, size: int) -> str:
     )
     noted = f"echo {folder} >&2\n{command}"  # what sudo and su print before that is none of the command's
     begun = (
-        f"printf %s {shlex.quote(noted)} >{folder}/cmd && cat >{folder}/in && [ $(wc -c <{folder}/in) -eq {size} ] "
+        f"printf %s {shell.quote(noted)} >{folder}/cmd && cat >{folder}/in && [ $(wc -c <{folder}/in) -eq {size} ] "
         "|| exit 1"
     )
     return (
         f"umask 077; if [ -d {folder} ]; then exit {TWICE}; fi; mkdir {folder} || exit 1; {begun}; "
-        f"setsid sh -c {shlex.quote(watch)} </dev/null >/dev/null 2>&1 & wait $!; {collect(folder)}"
+        f"setsid sh -c {shell.quote(watch)} </dev/null >/dev/null 2>&1 & wait $!; {collect(folder)}"
     )
 
 

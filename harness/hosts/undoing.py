@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from harness.hosts.state import (
 from harness.hosts.verbs import HostVerbs, leftovers
 from harness.model.definitions import Host
 from harness.model.machine import Machine
+from harness.system import shell
 
 #: More new folders than these are not removed: something else than a product's installation happened.
 MOST_REMOVED = 2000
@@ -207,16 +207,16 @@ def _each(machine: Machine, script: str, paths: Iterable[bytes], *, timeout: flo
         return
     listed = f"{PLACE}/paths-{secrets.token_hex(4)}"
     machine.put(listed, data, mode="0600")
-    machine.run(f"xargs -0 -r -n 200 sh -c {shlex.quote(script)} sh <{listed}; rm -f {listed}", timeout=timeout)
+    machine.run(f"xargs -0 -r -n 200 sh -c {shell.quote(script)} sh <{listed}; rm -f {listed}", timeout=timeout)
 
 
 def _remove_packages(machine: Machine, before: HostState, now: HostState) -> None:
     new = _names(line.split()[0] for line in now.packages - before.packages)
     if not new:
         return
-    words = " ".join(map(shlex.quote, new))
+    words = shell.join(new)
     # apt knows a foreign architecture's package by name:architecture, dpkg both forms.
-    bare = " ".join(shlex.quote(name.rpartition(":")[0] or name) for name in new)
+    bare = " ".join(shell.quote(name.rpartition(":")[0] or name) for name in new)
     machine.run(
         f"if command -v apt-get >/dev/null; then DEBIAN_FRONTEND=noninteractive dpkg --purge {words} || "
         f"DEBIAN_FRONTEND=noninteractive apt-get -y -q purge {bare}; "
@@ -230,7 +230,7 @@ def _remove_accounts(machine: Machine, before: HostState, now: HostState) -> Non
     for kind, command in (("users", "userdel"), ("groups", "groupdel")):
         known = {line.partition(":")[0] for line in getattr(before, kind)}
         here = {line.partition(":")[0] for line in getattr(now, kind)}
-        commands += [f"{command} {shlex.quote(name)}" for name in _names(here - known)]
+        commands += [f"{command} {shell.quote(name)}" for name in _names(here - known)]
     if commands:
         machine.run("\n".join(commands), timeout=120)
 

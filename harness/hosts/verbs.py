@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import posixpath
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from harness.hosts.leases import PLACE
 from harness.hosts.programs import marked
 from harness.model.machine import Machine
 from harness.model.verbs import UnsupportedVerbs, Verb, note_deed
+from harness.system import shell
 from harness.system.process import Completed
 
 #: Commands of the harness itself need this much on the disk that they write to, in bytes.
@@ -147,7 +147,7 @@ class HostVerbs(UnsupportedVerbs):
             self._cannot(Verb.FILL, "it has no fallocate")
         file = posixpath.join(path, ".harness-fill")
         self._note(Verb.FILL, path=path, leave=leave)
-        q = shlex.quote
+        q = shell.quote
         self._obey(
             f"mkdir -p {PLACE}; printf '%s\\0' {q(file)} >>{_FILLS}; "
             f"n=$(df -B1 --output=avail {q(path)} | tail -n 1) && n=$((n - {max(leave, SPARE)})) && "
@@ -194,7 +194,7 @@ class HostVerbs(UnsupportedVerbs):
         names = [self.peers[peer]] if peer else list(self.peers.values())
         if verb not in self.can:
             self._cannot(verb, "it lacks nft or iptables (tc with netem), or the cell has no other machine")
-        words = " ".join(map(shlex.quote, names))
+        words = shell.join(names)
         done = self.machine.run(
             f'for n in {words}; do getent ahosts "$n" | while read -r a _; do echo "$a"; done; done', timeout=60
         )
@@ -212,7 +212,7 @@ class HostVerbs(UnsupportedVerbs):
         note_deed(self.deeds, self.machine.name, verb, ends=ends, **details)
 
     def _obey(self, script: str, arguments: list[str] | None = None) -> Completed:
-        done = self.machine.run(f"set -- {' '.join(map(shlex.quote, arguments or []))}\n{script}", timeout=120)
+        done = self.machine.run(f"set -- {shell.join(arguments or [])}\n{script}", timeout=120)
         if not done.ok:
             raise InfrastructureError(
                 f"{self.machine.name} does not obey: {done.text.strip()[-300:]}", advice="see what it says there"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.unpacking import UnfitArchive, plain_tar
+from harness.system import shell
 from harness.system.process import Completed
 
 PACKAGES_DIR = "/var/cache/harness"
@@ -120,7 +120,7 @@ class Installer:
                 error.message, step=title, log="\n".join(self.log), cause="product", advice=error.advice
             ) from error
         self.machine.put(there, data)
-        folder = shlex.quote(file.path)
+        folder = shell.quote(file.path)
         self.step(title, f"mkdir -p {folder} && tar -xf {there} -C {folder} --no-same-owner && rm {there}")
 
     def _load(self, file: RecipeFile) -> PackageFact:
@@ -138,7 +138,7 @@ class Installer:
                 advice="take a host with docker or podman",
             )
         known = f"{engine} images -q --no-trunc | sort -u"
-        path = shlex.quote(there)
+        path = shell.quote(there)
         self.step(
             f"load {name}",
             f"mkdir -p {LOADED.rpartition('/')[0]} && {known} >{LOADED}.before && {engine} load -i {path} "
@@ -255,16 +255,16 @@ class _Apt:
     def file(self, file: RecipeFile) -> PackageFact:
         target = self.by.put(file)
         name = Path(target).name
-        done = self.by.step(f"dpkg -i {name}", f"dpkg -i {shlex.quote(target)}", check=False)
+        done = self.by.step(f"dpkg -i {name}", f"dpkg -i {shell.quote(target)}", check=False)
         if not done.ok:
             wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", done.text)
             if wrong is None:
                 self.by.step("install what it depends on", f"{self.apt} -f install")
             # Says what dpkg says, and fails: after -f the package may have been removed instead of completed.
-            self.by.step(f"dpkg -i {name} (again)", f"dpkg -i {shlex.quote(target)}")
+            self.by.step(f"dpkg -i {name} (again)", f"dpkg -i {shell.quote(target)}")
         words = self.by.step(
             "read the package",
-            f"dpkg-deb -f {shlex.quote(target)} Package Version Architecture | sed 's/^[^:]*: //' | tr '\\n' ' '",
+            f"dpkg-deb -f {shell.quote(target)} Package Version Architecture | sed 's/^[^:]*: //' | tr '\\n' ' '",
         ).out.split()
         return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
 
@@ -295,9 +295,9 @@ class _Dnf:
         target = self.by.put(file)
         name = Path(target).name
         verb = "downgrade" if self.by.downgrade else "install"
-        self.by.step(f"{verb} {name}", f"{self.dnf} --nogpgcheck {verb} {shlex.quote(target)}")
+        self.by.step(f"{verb} {name}", f"{self.dnf} --nogpgcheck {verb} {shell.quote(target)}")
         words = self.by.step(
-            "read the package", f"rpm -qp --nosignature --qf '{self.QUERY}' {shlex.quote(target)}"
+            "read the package", f"rpm -qp --nosignature --qf '{self.QUERY}' {shell.quote(target)}"
         ).out.split()
         return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
 

@@ -7,13 +7,13 @@ Its memory cannot be limited: a snapshot is restored with the memory that it was
 from __future__ import annotations
 
 import posixpath
-import shlex
 import time
 from pathlib import Path
 
 from harness.errors import InfrastructureError
 from harness.model.machine import Machine
 from harness.model.verbs import UnsupportedVerbs, Verb, note_deed
+from harness.system import shell
 from harness.virtual.cables import CABLES
 from harness.virtual.qemu import CARDS, ask_monitor
 
@@ -67,10 +67,10 @@ class VirtualVerbs(UnsupportedVerbs):
         file = posixpath.join(path, FILLER)
         self._note(Verb.FILL, path=path, leave=leave)
         self._run(
-            f"echo {shlex.quote(file)} >>{_FILLERS}; "
-            f"free=$(df -B1 --output=avail {shlex.quote(path)} | tail -n 1); n=$((free - {leave})); "
-            f"[ $n -le 0 ] || fallocate -l $n {shlex.quote(file)} || "
-            f"head -c $n /dev/zero >{shlex.quote(file)}",
+            f"echo {shell.quote(file)} >>{_FILLERS}; "
+            f"free=$(df -B1 --output=avail {shell.quote(path)} | tail -n 1); n=$((free - {leave})); "
+            f"[ $n -le 0 ] || fallocate -l $n {shell.quote(file)} || "
+            f"head -c $n /dev/zero >{shell.quote(file)}",
             seconds=300,
         )
 
