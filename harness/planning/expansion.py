@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,16 +10,13 @@ from pydantic import ValidationError
 
 from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
 from harness.model.definitions import Cpu, Matrix, Os
-from harness.model.plan import FRESH, ROLES, SAME, UPGRADE, Cell, Coverage, Definitions, Excluded, Plan, Uncovered
+from harness.model.plan import FRESH, ROLES, SAME, UPGRADE, Cell, Definitions, Excluded, Plan
+from harness.planning.coverage import coverage_of
 from harness.planning.covering import covering_array
 from harness.planning.proof import faults_of
-from harness.planning.solving import completion
 from harness.planning.space import Rule, Space
 from harness.reading.parsing import nearest
 from harness.system.canonical import digest_of
-
-#: The number of impossible tuples for which the plan names the rules behind them; it only counts the others.
-EXPLAINED = 24
 
 Axes = dict[str, str]
 Tell = Callable[..., None]
@@ -89,7 +85,7 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
         definitions=base,
         excluded=_excluded(matrix, counts),
         valid=space.count + len(includes),
-        coverage=_coverage(matrix, space, names, owners, [a for a, _ in chosen]),
+        coverage=coverage_of(matrix, space, names, owners, [a for a, _ in chosen]),
         digest=digest_of({"definitions": base, "cells": planned}),
     )
 
@@ -324,55 +320,6 @@ def _roles(definitions: Definitions, cells: list[Cell], fault: Tell) -> None:
                 f"{system.os} has no {cpu.architecture} release for a {role} on {cpu.cpu}",
                 expected=f"an exclude for os: {cell.axes['os']}, {values}",
             )
-
-
-def _coverage(matrix: Matrix, space: Space, names: list[str], owners: list[int], cells: list[Axes]) -> Coverage:
-    """Count the tuples of values that cells have and that no cell can have, and name the rules behind the latter.
-
-    ``cells``: axis -> value of each cell; ``owners``: for each rule of the space, the index of its exclude.
-    """
-    strength = min(matrix.strategy.strength_of(len(names)), len(names), 4)
-    strength = 2 if matrix.strategy.kind == "full" and len(names) > 1 else strength
-    total = covered = 0
-    never: list[dict[int, int]] = []
-    for some in itertools.combinations(range(len(names)), strength):
-        sizes = [space.sizes[axis] for axis in some]
-        total += math.prod(sizes)
-        have = {tuple(cell[names[axis]] for axis in some) for cell in cells}
-        for indices in itertools.product(*map(range, sizes)):
-            if tuple(matrix.axes[names[axis]][i] for axis, i in zip(some, indices, strict=True)) in have:
-                covered += 1
-            else:
-                never.append(dict(zip(some, indices, strict=True)))
-    explained = []
-    for combination in never[:EXPLAINED]:
-        because = [matrix.exclude[owner].because for owner in _behind(space, owners, combination)]
-        explained.append(
-            Uncovered(
-                axes={names[axis]: matrix.axes[names[axis]][value] for axis, value in combination.items()},
-                because=tuple(dict.fromkeys(because)),
-                alone=len(because) == 1,
-            )
-        )
-    return Coverage(strength=strength, tuples=total, covered=covered, never=len(never), explained=tuple(explained))
-
-
-def _behind(space: Space, owners: list[int], chosen: Mapping[int, int]) -> list[int]:
-    """The indices of excludes that forbid these values together: a single exclude where it suffices, else a set without
-    any superfluous exclude.
-    """
-    kept = list(range(len(space.rules)))
-    for number in kept:
-        rule = space.rules[number]
-        if all(axis in chosen and chosen[axis] in values for axis, values in rule.items()):
-            return [owners[number]]
-    allowed = {str(axis): (chosen[axis],) if axis in chosen else range(size) for axis, size in enumerate(space.sizes)}
-    rules = [{str(axis): values for axis, values in rule.items()} for rule in space.rules]
-    for number in list(kept):
-        without = [other for other in kept if other != number]
-        if completion(allowed, [rules[n] for n in without]) is None:
-            kept = without
-    return list(dict.fromkeys(owners[number] for number in kept))
 
 
 def _indices(matrix: Matrix, axes: Mapping[str, str]) -> dict[int, int]:
