@@ -40,7 +40,7 @@ from harness.system.makers import own_name
 
 LABEL_MANIFEST = "harness.manifest"
 #: Key of the manifest; another name than before, because some programs of the lab were counted under that.
-MANIFEST_PROGRAMS = "programs"
+MANIFEST_PROGRAMS = "executions"
 #: Programs that maintainer scripts use most. dpkg is not among them: it must stay of the target's architecture.
 NATIVE = (
     "dash bash perl sed grep tar gzip find xargs mawk apt-get apt-config dpkg-deb dpkg-split "

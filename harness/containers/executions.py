@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.attest.architecture import host_architecture
+from harness.attest.architecture import BINFMT, host_architecture
 from harness.attest.programs import Program, read_program
 from harness.model.attestation import Executions, ForeignProgram
 from harness.system.fanotify import ExecutionEvents
@@ -43,7 +43,7 @@ class ExecutionWatch:
 
     def __init__(self, container: str, process: int, architecture: str, lent: Mapping[str, Path] | None = None) -> None:
         self.container, self.process, self.architecture = container, process, architecture
-        self._lent = frozenset(lent or ())
+        self._lent = _places(lent or {})
         self._foreign: dict[tuple[str, str], ForeignProgram] = {}
         self._tried: dict[tuple[str, str], ForeignProgram] = {}
         #: Files by device and number that need no second look; the emulator is the first of them.
@@ -83,11 +83,14 @@ class ExecutionWatch:
     def _know_emulator(self) -> bool:
         """The emulator is what runs the container's own waiting, before anything of a product is there.
 
-        It is not asked for by its path: the kernel keeps the file that was there when it was registered, which may
-        have been replaced since.
+        Its path alone does not tell: the kernel keeps the file that was there when it was registered, which may have
+        been replaced since. Nor does the waiting alone: it is a program of the lab where that is lent.
         """
         if self._knows_emulator:
             return True
+        registered = _registered_emulator(self.architecture)
+        if registered is not None:
+            self._known.add(registered)
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             for process in _processes(self.process):
@@ -95,6 +98,9 @@ class ExecutionWatch:
                     words = Path(f"/proc/{process}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
                     # What begins it has the same words at their end, and `--` before them.
                     if words[-1] == b"infinity" and words[-2].endswith(b"sleep") and b"--" not in words:
+                        if self._is_lent(str(Path(f"/proc/{process}/exe").readlink())):
+                            self._knows_emulator = registered is not None
+                            return self._knows_emulator
                         state = Path(f"/proc/{process}/exe").stat()
                         self._known.add((state.st_dev, state.st_ino))
                         self._knows_emulator = True
@@ -167,8 +173,11 @@ class ExecutionWatch:
             self._known.add(identity)
             return
         path = str(Path(f"/proc/{process}/exe").readlink())
-        if not any(path == place or path.startswith(f"{place}/") for place in self._lent):
+        if not self._is_lent(path):
             self._add(program, path, process, starts=True)
+
+    def _is_lent(self, path: str) -> bool:
+        return any(path == place or path.startswith(f"{place}/") for place in self._lent)
 
     def _add(self, program: Program, path: str, process: int, *, starts: bool) -> None:
         known = self._foreign if starts else self._tried
@@ -194,6 +203,22 @@ class ExecutionWatch:
             if self._events is not None:
                 self._events.close()
                 self._events = None
+
+
+def _places(lent: Mapping[str, Path]) -> frozenset[str]:
+    """Where lent files lie in the container, also by the name that they have where /lib is merged into /usr."""
+    merged = (f"/usr{place}" for place in lent if place.startswith(("/bin", "/sbin", "/lib")))
+    return frozenset({*lent, *merged})
+
+
+def _registered_emulator(architecture: str) -> tuple[int, int] | None:
+    """Device and number of the file that the kernel's table of interpreters names for an architecture."""
+    with contextlib.suppress(OSError):
+        for line in (BINFMT / f"qemu-{architecture}").read_text().splitlines():
+            if line.startswith("interpreter "):
+                state = Path(line.removeprefix("interpreter ")).stat()
+                return state.st_dev, state.st_ino
+    return None
 
 
 def _unescaped(path: str) -> str:
