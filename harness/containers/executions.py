@@ -9,6 +9,7 @@ mount holds (memfd_create(2)) is looked for in the list of the container's proce
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import os
@@ -124,6 +125,14 @@ class ExecutionWatch:
         with self._lock:
             self._read_events()
             self._read_processes()
+            self._read_commands()
+
+    def _read_commands(self) -> None:
+        """The command lines that were empty: an event comes before the new program has its own."""
+        for known in (self._foreign, self._tried):
+            for key, program in known.items():
+                if not program.command and (command := _command(program.process)):
+                    known[key] = dataclasses.replace(program, command=command)
 
     def _read_events(self) -> None:
         if self._events is None:
