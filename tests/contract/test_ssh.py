@@ -286,7 +286,9 @@ def test_commands_side_by_side_leave_nothing_behind(lab: LabHost, known: Path) -
         answers = list(pool.map(lambda n: machine.run(f"echo {n}").out, range(60)))
     assert answers == [f"{n}\n" for n in range(60)]
     machine.close()
-    assert lab.inside.run("ls -d /tmp/.harness-* 2>/dev/null").out == ""
+    # What supervised the last commands ends a moment after them.
+    left = "ls -d /tmp/.harness-* 2>/dev/null"
+    wait_until(lambda: lab.inside.run(left).out == "", seconds=30, what="an empty temporary folder")
 
 
 def test_output_without_end_is_cut_on_the_host(lab: LabHost, known: Path) -> None:
