@@ -83,7 +83,7 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Answer:
     """Send all of ``stdin``, read both outputs; the scripts themselves bound what they print to the first."""
 
     def send() -> None:
-        with contextlib.suppress(OSError, paramiko.SSHException):
+        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
             for at in range(0, len(stdin), PIECE):
                 channel.sendall(stdin[at : at + PIECE])
             channel.shutdown_write()
@@ -93,7 +93,7 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Answer:
     errors = Bounded()
 
     def read_errors() -> None:
-        with contextlib.suppress(OSError, paramiko.SSHException):
+        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
             while chunk := channel.recv_stderr(65536):
                 errors.add(chunk)
 
