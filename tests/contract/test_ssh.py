@@ -270,13 +270,13 @@ def test_what_login_and_sudo_print_is_no_part_of_an_answer(lab: LabHost, known: 
         done = machine.run("echo out; echo err >&2; exit 7", user=user)
         assert (done.rc, done.out, done.err) == (7, "out\n", "err\n")
     data = secrets.token_bytes(200_000)
-    machine.put("/root/data", data)
-    assert machine.get("/root/data") == data
-    machine.put("/root/empty", b"")
-    assert machine.get("/root/empty") == b""
+    machine.put("/srv/data", data)
+    assert machine.get("/srv/data") == data
+    machine.put("/srv/empty", b"")
+    assert machine.get("/srv/empty") == b""
     assert machine.processes()
     with pytest.raises(FileNotFoundError):
-        machine.get("/root/nothing")
+        machine.get("/srv/nothing")
     machine.close()
 
 
@@ -298,10 +298,10 @@ def test_output_without_end_is_cut_on_the_host(lab: LabHost, known: Path) -> Non
     assert done.out.endswith("xend\n")
     assert "[... 22000004 bytes cut by the harness ...]" in done.out
     assert done.err == "error\n"
-    machine.run(f"truncate -s {MAX_FILE + 1} /root/large")
-    with pytest.raises(InfrastructureError, match=f"/root/large has {MAX_FILE + 1} bytes"):
-        machine.get("/root/large")
-    machine.run("rm /root/large")
+    machine.run(f"truncate -s {MAX_FILE + 1} /srv/large")
+    with pytest.raises(InfrastructureError, match=f"/srv/large has {MAX_FILE + 1} bytes"):
+        machine.get("/srv/large")
+    machine.run("rm /srv/large")
     machine.close()
 
 
@@ -310,13 +310,13 @@ def test_output_without_end_is_cut_on_the_host(lab: LabHost, known: Path) -> Non
 
 def test_a_command_survives_its_connection_and_runs_once(lab: LabHost, known: Path) -> None:
     machine = open_(lab, known)
-    machine.run("rm -f /root/ran")
+    machine.run("rm -f /srv/ran")
     cut = threading.Timer(1.0, lab.drop_connections)
     cut.start()
-    done = machine.run("echo x >>/root/ran; sleep 3; echo out; echo err >&2; exit 5", timeout=30)
+    done = machine.run("echo x >>/srv/ran; sleep 3; echo out; echo err >&2; exit 5", timeout=30)
     cut.join()
     assert (done.rc, done.out, done.err) == (5, "out\n", "err\n")
-    assert lab.inside.get("/root/ran") == b"x\n"
+    assert lab.inside.get("/srv/ran") == b"x\n"
     assert machine.run("echo on").out == "on\n"
     machine.close()
 
