@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import time
+from collections.abc import Mapping
 
 from harness.attest.architecture import NAMES, Emulator
 from harness.attest.serving import differing_ids
@@ -143,7 +144,7 @@ def attest(
     facts.append(
         Fact(name="ELF interpreter", declared=loader, observed=loaders, holds=not loader or loader in loaders.split())
     )
-    facts.append(_manager(system, observed.get("manager", "").split()))
+    facts.append(_family(system, observed, demanded=as_seen))
     kernel, page = observed.get("kernel", ""), observed.get("page", "")
     wanted_kernel = system.kernel if own_kernel else ""
     wanted_page = str(system.page_size.get(cpu.architecture, "")) if own_kernel else ""
@@ -157,16 +158,6 @@ def attest(
     )
     facts.append(Fact(name="page size", declared=wanted_page, observed=page, holds=wanted_page in ("", page)))
     facts.append(_clock(observed.get("clock", ""), started, ended))
-    if as_seen:  # editions of one system may be of different families under one os-release
-        managers = observed.get("packages", "")
-        facts.append(
-            Fact(
-                name="package family",
-                declared=system.family,
-                observed=managers or "none",
-                holds=system.family in managers.split(),
-            )
-        )
     glibc = observed.get("glibc", "")
     facts.append(
         Fact(
@@ -270,14 +261,19 @@ def _virtualization(observed: dict[str, str], architecture: str, fidelity: Fidel
     )
 
 
-def _manager(system: Os, managers: list[str]) -> Fact:
-    """The package manager must be of the declared family: editions of one system differ in it under one name."""
-    own = {"apt-get"} if system.family == "debian" else {"dnf", "yum"}
+def _family(system: Os, observed: Mapping[str, str], *, demanded: bool) -> Fact:
+    """The system must be of the declared family: editions of a system differ in it under one name.
+
+    ``demanded``: by the database of packages, which must be there; else by the tools that are there, if there are any.
+    """
+    tools = {"apt-get": "debian", "dnf": "rpm", "yum": "rpm"}
+    by_tools = {tools[tool] for tool in observed.get("manager", "").split()}
+    families = set(observed.get("packages", "").split()) if demanded else by_tools
     return Fact(
-        name="package manager",
-        declared=" or ".join(sorted(own)),
-        observed=" ".join(managers) or "none",
-        holds=not managers or bool(own & set(managers)),
+        name="package family",
+        declared=system.family,
+        observed=" ".join(sorted(families)) or "none",
+        holds=system.family in families or not (families or demanded),
     )
 
 

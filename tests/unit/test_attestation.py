@@ -96,6 +96,6 @@ def test_a_machine_that_says_nothing_is_no_other_machine() -> None:
         mismatches(arch="")
 
 
-@pytest.mark.parametrize(("managers", "mismatch"), [("apt-get", {}), ("", {}), ("dnf", {"package manager": "dnf"})])
+@pytest.mark.parametrize(("managers", "mismatch"), [("apt-get", {}), ("", {}), ("dnf yum", {"package family": "rpm"})])
 def test_a_system_of_the_other_family_is_not_the_declared_one(managers: str, mismatch: dict[str, str]) -> None:
     assert mismatches(manager=managers) == mismatch
