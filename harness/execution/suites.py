@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 
 from harness.control.deployment import Deployment
+from harness.errors import HarnessError
 from harness.execution.attempt import Attempt
 from harness.model.definitions import Case
 from harness.model.definitions.runners import RUNNER_KINDS
@@ -29,12 +31,11 @@ def run_suites(attempt: Attempt, deployment: Deployment, *, when: str, alone: bo
             continue
         attempt.state(State.RUNNING, suite.definition.suite)
         with attempt.step(suite.definition.suite):
-            try:
-                observations = _run_suite(attempt, suite, cases, deployment)
-            finally:
-                undo_verbs([deployment.machine, *(server.machine for server in deployment.servers.values())])
+            observations, trouble = _run_and_undo(attempt, suite, cases, deployment)
             attempt.check_machines()  # an observation on a machine that another cell has by now says nothing
             attempt.observe(*observations)
+            if trouble is not None:
+                raise trouble
         if attempt.lab.cancel.is_set():  # one that drains may end with what the last suite's end shows
             attempt.check_cancel()
 
@@ -48,6 +49,24 @@ def undo_verbs(machines: Iterable[Machine]) -> None:
     for machine in machines:
         if in_effect(deeds(machine.reference.deeds), machine.name):
             machine.verbs.undo()
+
+
+def _run_and_undo(
+    attempt: Attempt, suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment
+) -> tuple[list[Observation], HarnessError | None]:
+    """Run a suite, then take back what it did to the machines; gives what it saw, and why that is not taken back."""
+    machines = [deployment.machine, *(server.machine for server in deployment.servers.values())]
+    try:
+        observations = _run_suite(attempt, suite, cases, deployment)
+    except BaseException:
+        with contextlib.suppress(HarnessError):  # the first trouble is the one that is told
+            undo_verbs(machines)
+        raise
+    try:
+        undo_verbs(machines)
+    except HarnessError as error:
+        return observations, error
+    return observations, None
 
 
 def _chosen(suite: LocatedSuite, *, when: str, alone: bool) -> tuple[Case, ...]:
