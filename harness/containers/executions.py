@@ -181,7 +181,8 @@ class ExecutionWatch:
         if program is None or program.belongs(self.architecture) or _is_runtime(file, state.st_size):
             self._known.add(identity)
             return
-        path = str(Path(f"/proc/{process}/exe").readlink())
+        # Of the open file, not of the process: that may have started another program since.
+        path = str(Path(f"/proc/self/fd/{file}").readlink())
         if not self._is_lent(path):
             self._add(program, path, process, starts=True)
 
