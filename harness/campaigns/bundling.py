@@ -83,7 +83,7 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
         with workspace.journal.snapshot() as reader:
             (root / "journal.json").write_bytes(exported(reader, identity))
         if images:
-            definitions, _ = plan_of(matrix, Catalogue((root / "definitions",)))
+            definitions, _ = plan_of(matrix, Catalogue((root / "definitions",), whole=False))
             _images(row, definitions, workspace, root / "images")
         members = sorted(path for path in root.rglob("*") if path.is_file())
         manifest = Manifest(

@@ -121,7 +121,7 @@ def unpacked(digest: str, workspace: Workspace, campaign: str) -> Iterator[tuple
     folder = workspace.root / "inputs" / campaign
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     try:
-        yield unpack(digest, workspace.store, folder), Catalogue((folder,))
+        yield unpack(digest, workspace.store, folder), Catalogue((folder,), whole=False)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

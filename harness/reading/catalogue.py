@@ -10,9 +10,14 @@ import harness
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Where definitions are looked for, in this order. It is passed in: nothing asks for the current directory."""
+    """Where definitions are looked for, in this order. It is passed in: nothing asks for the current directory.
+
+    ``whole``: whether it holds every definition that there is. Kept inputs hold what one plan uses, so a name that
+    they lack is no fault: the names were checked when the campaign was submitted.
+    """
 
     roots: tuple[Path, ...]
+    whole: bool = True
 
     @classmethod
     def standard(cls, beside: Path | None = None) -> Catalogue:

@@ -91,8 +91,10 @@ class _MatrixReader:
             self.faults += missing_files(application, application_path)
             self.faults += application_faults(product, self.matrix.axes)
             self._former(application)
-            self._variants(product, application)
-        self._adjusts()
+            if self.catalogue.whole:
+                self._variants(product, application)
+        if self.catalogue.whole:
+            self._adjusts()
         if self.faults or application is None:
             raise DefinitionError(self.faults)
         definitions = Definitions(
@@ -111,7 +113,7 @@ class _MatrixReader:
             matrix_path=self.path,
             files=file_digests(application, application_path.parent),
         )
-        if waivers is not None:
+        if waivers is not None and self.catalogue.whole:
             names = names_of(definitions, self.catalogue)
             faults = list(waiver_faults(read_source(folder / str(matrix.waivers)), waivers, names))
             if faults:

@@ -73,6 +73,30 @@ def test_an_application_outside_of_the_matrix_folder(lab: Lab) -> None:
     lab.check()
 
 
+def test_names_that_only_the_whole_catalogue_has(lab: Lab) -> None:
+    """A product and its waivers serve several matrices: they may name a system and a suite that this plan lacks."""
+    application = lab.folder / "application.yaml"
+    variants = [{"when": {"os": "debian-forky"}, "set": {"version": "3.46"}}]
+    application.write_text(yaml.safe_dump({**yaml.safe_load(application.read_text()), "variants": variants}))
+    waiver = {
+        "suite": "compat/database",
+        "case": "*",
+        "because": "known",
+        "approved_by": "QA",
+        "expires": "2099-01-01",
+        "evidence": "T-1",
+    }
+    (lab.folder / "waivers.yaml").write_text(yaml.safe_dump({"waivers": [waiver]}))
+    path = lab.folder / "matrix.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "waivers": "waivers.yaml"}))
+    assert lab("run", CUT_OFF, "after") == 137
+    assert lab("resume") == 0
+    lab.check()
+    place = Workspace(lab.workspace)
+    (row,) = place.journal.campaigns()
+    assert bundle(row.id, place, lab.place / "b.tar", images=False).is_file()
+
+
 def test_a_retry_that_was_cut_off_is_run_again(lab: Lab) -> None:
     path = lab.folder / "matrix.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "retries": {"fail": 1}}))
