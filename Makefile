@@ -20,7 +20,7 @@ demo: setup
 test:
 	@sh setup/host.sh --tests $(MIRRORED)
 	@sh setup/python.sh $(VENV)
-	@$(SUDO) env HARNESS_MIRROR='$(MIRROR)' $(VENV)/bin/tox
+	@$(SUDO) env HARNESS_MIRROR='$(MIRROR)' $(VENV)/bin/tox run-parallel --parallel 2
 
 lint: setup
 	@$(VENV)/bin/tox -e lint
