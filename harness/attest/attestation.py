@@ -103,15 +103,15 @@ def attest(
         fidelity = Fidelity.CONTAINER if emulated_by is None else Fidelity.USER_EMULATED
     own_kernel = fidelity not in (Fidelity.CONTAINER, Fidelity.USER_EMULATED)
     started = time.time()
-    done = machine.run(PROBE + (FAMILY if as_seen else "") + _of_system(system), timeout=60)
+    answer = machine.run(PROBE + (FAMILY if as_seen else "") + _of_system(system), timeout=60)
     ended = time.time()
-    if done.rc == 132:
+    if answer.rc == 132:
         raise InfrastructureError(
             f"{machine.name}: its own shell dies with SIGILL: the emulator is too old or too small a CPU model",
             advice="install a newer qemu-user-static with: make setup",
         )
     observed: dict[str, str] = {}
-    for line in done.out.splitlines():
+    for line in answer.out.splitlines():
         key, _, value = line.partition("=")
         if key in ("loader", "manager", "binfmt") and key in observed:
             observed[key] += f" {value}"
@@ -120,7 +120,8 @@ def attest(
     if not observed.get("arch"):
         # A machine that gives no answer has not contradicted its declaration: the value is unknown.
         raise InfrastructureError(
-            f"{machine.name}: it does not say what it is (status {done.rc}): {done.text.strip()[-300:] or 'no output'}",
+            f"{machine.name}: it does not say what it is (status {answer.rc}): "
+            f"{answer.text.strip()[-300:] or 'no output'}",
             advice="see the logs of the engine, or of the host, and try again",
         )
     facts = [
@@ -314,10 +315,10 @@ def reference_seconds() -> float | None:
     """The time of the probe's loop on this machine itself, the best of three; None where it cannot be run."""
     taken = []
     for _ in range(3):
-        done = run(["sh", "-c", REFERENCE], timeout=60)
-        if not done.out.strip().isdigit():
+        answer = run(["sh", "-c", REFERENCE], timeout=60)
+        if not answer.out.strip().isdigit():
             return None
-        taken.append(int(done.out) / 1e6)
+        taken.append(int(answer.out) / 1e6)
     return max(min(taken), 1e-4)
 
 

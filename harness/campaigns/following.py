@@ -62,7 +62,7 @@ class Follower:
             case "waiting":
                 self._progress.step(cell, f"waits / 等待: {data['message']}")
             case "attempt-closed":
-                self._progress.done(cell, Verdict(data["verdict"]), data["message"])
+                self._progress.verdict(cell, Verdict(data["verdict"]), data["message"])
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
     cells = []
     for cell in row.plan["cells"]:
         attempt = last.get(cell["id"])
-        done = attempt is not None and attempt.state is State.DONE
+        closed = attempt is not None and attempt.state is State.DONE
         cells.append(
             {
                 "id": cell["id"],
@@ -36,7 +36,7 @@ def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
                 "state": attempt.state.value if attempt is not None else State.QUEUED.value,
                 "since": since.get(cell["id"]),
                 "attempt": attempt.number if attempt is not None else 0,
-                "verdict": attempt.verdict.value if done and attempt and attempt.verdict is not None else None,
+                "verdict": attempt.verdict.value if closed and attempt and attempt.verdict is not None else None,
                 "message": attempt.message if attempt is not None else "",
                 "reasons": list(_reasons(attempt, observations)),
             }

@@ -28,11 +28,13 @@ def progress() -> Iterator[Progress]:
     console = error_console()
     lines = _Lines(console)
     if not console.is_terminal:
-        yield Progress(step=lines.step, done=lines.done, note=lines.note, begin=lambda _cells, _expected, _jobs: None)
+        yield Progress(
+            step=lines.step, verdict=lines.verdict, note=lines.note, begin=lambda _cells, _expected, _jobs: None
+        )
         return
     view = _View(lines)
     with Live(view, console=console, refresh_per_second=2, transient=True):
-        yield Progress(step=view.step, done=view.done, note=lines.note, begin=view.begin)
+        yield Progress(step=view.step, verdict=view.verdict, note=lines.note, begin=view.begin)
 
 
 class _Lines:
@@ -52,7 +54,7 @@ class _Lines:
     def step(self, cell: Cell, words: str) -> None:
         self.line(escape(f"{label_of(cell)}  {words}"))
 
-    def done(self, cell: Cell, verdict: Verdict, message: str) -> None:
+    def verdict(self, cell: Cell, verdict: Verdict, message: str) -> None:
         zh, colour = VERDICTS[verdict]
         suffix = f"  {escape(message)}" if message else ""
         self.line(f"{escape(label_of(cell))}  [{colour}]{verdict.value} {zh}[/{colour}]{suffix}")
@@ -83,12 +85,12 @@ class _View:
             began = self.running[cell.id][2] if cell.id in self.running else time.monotonic()
             self.running[cell.id] = (cell, words, began)
 
-    def done(self, cell: Cell, verdict: Verdict, message: str) -> None:
+    def verdict(self, cell: Cell, verdict: Verdict, message: str) -> None:
         with self._lock:
             self.running.pop(cell.id, None)
             self.left.pop(cell.id, None)
             self.ended[cell.id] = verdict
-        self.lines.done(cell, verdict, message)
+        self.lines.verdict(cell, verdict, message)
 
     def time_left(self) -> str:
         """Words for the time that is left, by what cells took before, less what the running ones have had."""

@@ -130,14 +130,14 @@ class Environments:
         out = self.images.cache / "tmp" / f"packages-{secrets.token_hex(4)}-{own_name()}.tar"
         out.parent.mkdir(parents=True, exist_ok=True)
         with self._container(base.id, NAMES[architecture].baseline, mounts, ledger, "download") as machine:
-            done = machine.run(script, timeout=SECONDS)
-            ledger.keep(f"download-{system.os}-{architecture}.log", done.text.encode())
-            if not done.ok:
-                output = done.text.strip()[-300:]
+            answer = machine.run(script, timeout=SECONDS)
+            ledger.keep(f"download-{system.os}-{architecture}.log", answer.text.encode())
+            if not answer.ok:
+                output = answer.text.strip()[-300:]
                 raise InstallFailed(
                     f"{', '.join(packages)} could not be downloaded: {output}",
                     step="download",
-                    log=done.text,
+                    log=answer.text,
                     cause="infra",
                     advice="check the mirror",
                 )

@@ -144,13 +144,13 @@ class BaseImages:
             shutil.rmtree(final, ignore_errors=True)
             final.mkdir(parents=True)
             try:
-                done = run(
+                answer = run(
                     ["tar", "-xf", str(layer), "-C", str(final), "--exclude=./dev/*"], timeout=300, cancel=self.cancel
                 )
             finally:
                 layer.unlink(missing_ok=True)
-            if not done.ok:
-                raise ProvisionError(f"unpacking {final} failed: {done.text[-400:]}", advice="free space and repeat")
+            if not answer.ok:
+                raise ProvisionError(f"unpacking {final} failed: {answer.text[-400:]}", advice="free space and repeat")
             (final / ".complete").touch()  # written last: a half unpacked folder is never used
         return final
 
@@ -243,19 +243,19 @@ class BaseImages:
         if self.mirror_uri:
             notes.append(f"packages from {self.mirror_uri}")
         expired = ""
-        done = self._mmdebstrap([*argv, *tail])
-        if not done.ok and "is expired" in done.err:
-            expired = _expired(done.err)
+        answer = self._mmdebstrap([*argv, *tail])
+        if not answer.ok and "is expired" in answer.err:
+            expired = _expired(answer.err)
             ledger.event("expired-release-accepted", os=system.os, reason=self._accepted(system, expired), apt=expired)
             out.unlink(missing_ok=True)
-            done = self._mmdebstrap([*argv, '--aptopt=Acquire::Check-Valid-Until "false"', *tail])
-        ledger.keep(f"mmdebstrap-{system.os}-{debian}.log", done.text.encode())
-        if not done.ok:
+            answer = self._mmdebstrap([*argv, '--aptopt=Acquire::Check-Valid-Until "false"', *tail])
+        ledger.keep(f"mmdebstrap-{system.os}-{debian}.log", answer.text.encode())
+        if not answer.ok:
             out.unlink(missing_ok=True)
-            space = "No space left" in done.err
+            space = "No space left" in answer.err
             raise ProvisionError(
-                f"mmdebstrap could not build {system.os} for {debian} from {mirror.uri} (exit {done.rc}): "
-                f"{_reason(done.err)}",
+                f"mmdebstrap could not build {system.os} for {debian} from {mirror.uri} (exit {answer.rc}): "
+                f"{_reason(answer.err)}",
                 advice="free space on the disk"
                 if space
                 else "check the mirror (--mirror URI names another); the log is in the evidence",

@@ -142,9 +142,9 @@ class ContainerMachine:
                     raise InfrastructureError(f"{self.name}: {folder} cannot be made: {result.text}") from None
                 self.engine.client.api.put_archive(self.container, folder, archive.getvalue())
         if owner != "root:root":
-            done = self.run(f"chown {shell.quote(owner)} {shell.quote(path)}")
-            if not done.ok:
-                raise InfrastructureError(f"{self.name}: chown {owner} {path} failed: {done.text}")
+            answer = self.run(f"chown {shell.quote(owner)} {shell.quote(path)}")
+            if not answer.ok:
+                raise InfrastructureError(f"{self.name}: chown {owner} {path} failed: {answer.text}")
 
     def get(self, path: str) -> bytes:
         for _ in range(MAX_LINKS):

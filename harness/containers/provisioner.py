@@ -168,10 +168,10 @@ class Containers:
         addresses = {name: self.engine.address_of(machine.reference.container) for name, machine in machines.items()}
         lines = "".join(f"{address} {name}\n" for name, address in addresses.items())
         for machine in machines.values():
-            done = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
-            if not done.ok:
+            answer = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
+            if not answer.ok:
                 raise InfrastructureError(
-                    f"{machine.name}: /etc/hosts cannot be written: {done.text[-200:]}", advice="see the engine's log"
+                    f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}", advice="see the engine's log"
                 )
 
 

@@ -164,13 +164,13 @@ class ContainerVerbs(UnsupportedVerbs):
 
     def _in_network(self, *argv: str) -> Completed:
         process = self.engine.first_process(self.container)
-        done = run(["nsenter", "-t", str(process), "-n", *argv], timeout=_SECONDS)
-        if not done.ok:
+        answer = run(["nsenter", "-t", str(process), "-n", *argv], timeout=_SECONDS)
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.role}: {' '.join(argv[:3])} failed in its network: {done.text.strip()[-300:]}",
+                f"{self.role}: {' '.join(argv[:3])} failed in its network: {answer.text.strip()[-300:]}",
                 advice="see whether the container runs: docker ps",
             )
-        return done
+        return answer
 
 
 @functools.cache

@@ -51,9 +51,9 @@ class Compose:
         self.machine.put(self._environment, shell.exports(variables).encode(), mode="0600")
         if not self.machine.run(f"test -f {shell.quote(self.file.file)}", timeout=30).ok:
             raise ProductFault(f"the installed product has no {self.file.file}", f"安装后的产品缺少 {self.file.file}")
-        done = self._compose("config -q", timeout=120)
-        if not done.ok:
-            output = done.text.strip()[-600:]
+        answer = self._compose("config -q", timeout=120)
+        if not answer.ok:
+            output = answer.text.strip()[-600:]
             raise ProductFault(
                 f"{self.file.file} is no compose file that is understood here: {output}",
                 f"{self.file.file} 无法被 compose 解析",
@@ -63,9 +63,9 @@ class Compose:
     def start(self) -> bool:
         self._note()
         self.machine.run(f"rm -f {self._key}.asked", timeout=60)
-        done = self._compose("up -d", timeout=UP_SECONDS * self.context.factor)
-        if not done.ok:
-            output = done.text.strip()[-600:]
+        answer = self._compose("up -d", timeout=UP_SECONDS * self.context.factor)
+        if not answer.ok:
+            output = answer.text.strip()[-600:]
             raise ProductFault(
                 f"compose does not start {self.file.service}: {output[-300:]}",
                 f"compose 无法启动 {self.file.service}",
@@ -88,10 +88,10 @@ class Compose:
 
     def stop(self, seconds: float) -> tuple[float, int | None]:
         self.asked()
-        done = self._compose(f"stop -t {max(1, int(seconds))}", timeout=seconds * 3 + 60)
+        answer = self._compose(f"stop -t {max(1, int(seconds))}", timeout=seconds * 3 + 60)
         code = self.exit_code()
         # The engine kills a container that does not end in time; status 137 shows that.
-        return done.seconds, None if code == 137 else code
+        return answer.seconds, None if code == 137 else code
 
     def kill(self) -> bool:
         self.asked()
@@ -168,29 +168,29 @@ class Compose:
                 f"{self.machine.name} has no container engine with compose",
                 advice="install docker compose (or podman-compose) on the host",
             )
-        done = self.machine.run(
+        answer = self.machine.run(
             f"[ ! -f {self._environment} ] || . {self._environment}; "
             f"{self._words} -p {self.project} -f {shell.quote(self.file.file)} {words}",
             timeout=timeout,
         )
         # Each version of compose reports a missing engine in its own way, so the engine itself is asked.
-        if not done.ok and not self.machine.run(_ENGINE, timeout=60).ok:
+        if not answer.ok and not self.machine.run(_ENGINE, timeout=60).ok:
             raise InfrastructureError(
                 f"{self.machine.name}: its container engine does not answer",
                 advice="start the engine on the host, then: harness resume",
             )
-        return done
+        return answer
 
     def _state(self) -> _State:
         """State of the service's container."""
-        done = self.machine.run(
+        answer = self.machine.run(
             "e=$(command -v docker || command -v podman); for l in com.docker.compose io.podman.compose; do "
             f"c=$($e ps -aq --filter label=$l.project={self.project} --filter label=$l.service={self.file.service}); "
             f'[ -z "$c" ] || $e inspect -f {shell.quote(_FORM)} $c; done | head -n 1; '
             f"[ -e {self._key}.asked ] && echo asked",
             timeout=60,
         )
-        words = done.out.split()
+        words = answer.out.split()
         if len(words) < 6:
             return _State()
         return _State(

@@ -293,16 +293,16 @@ class Deployment:
         if placement != "server" or not access.host or not access.port:
             return ""
         host, port = shell.quote(access.host), access.port
-        done = self.machine.run(
+        answer = self.machine.run(
             f"if command -v getent >/dev/null; then getent hosts {host} >/dev/null || exit 41; fi; "
             "command -v bash >/dev/null || exit 0; command -v timeout >/dev/null || exit 0; "
             f"timeout {10 * self.context.factor:.0f} bash -c {shell.quote(f'exec 3<>/dev/tcp/{access.host}/{port}')} "
             "2>/dev/null || exit 42",
             timeout=60 * self.context.factor,
         )
-        if done.rc == 41:
+        if answer.rc == 41:
             return f"the product's machine does not find the {role} by its name {access.host}"
-        if done.rc == 42:
+        if answer.rc == 42:
             return f"the product's machine does not reach the {role} at {access.host}, port {port}"
         return ""
 

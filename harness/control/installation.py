@@ -73,11 +73,11 @@ class Installation:
         folders = " ".join(shell.quote(a.to) for a in artifacts if a.to and a.install == "archive")
         if folders:
             command = f"find {folders} \\( -type f -o -type l \\) -print0; printf 'proof\\0'"
-            done = self.machine.run(command, timeout=60 * self.context.factor)
-            *unpacked, proof = done.out.split("\0")[:-1] or [""]
+            answer = self.machine.run(command, timeout=60 * self.context.factor)
+            *unpacked, proof = answer.out.split("\0")[:-1] or [""]
             if proof != "proof":
                 raise InfrastructureError(
-                    f"{self.machine.name}: the product's files could not be listed: {done.text[-300:]}",
+                    f"{self.machine.name}: the product's files could not be listed: {answer.text[-300:]}",
                     advice="the machine needs sh and find",
                 )
             own += unpacked
@@ -127,10 +127,10 @@ class Installation:
         Raises:
             InfrastructureError: the machine does not answer.
         """
-        done = self.machine.run(
+        answer = self.machine.run(
             f"{self._library_path()}ldd {shell.quote(program)} 2>&1", timeout=60 * self.context.factor
         )
-        libraries = re.findall(r"(?:=>|^)\s*(/\S+) \(0x", done.out, re.MULTILINE)
+        libraries = re.findall(r"(?:=>|^)\s*(/\S+) \(0x", answer.out, re.MULTILINE)
         return list(dict.fromkeys([program, *libraries]))
 
     def _library_path(self) -> str:
@@ -150,14 +150,14 @@ class Installation:
             return []
         given = base64.b64encode("".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")).decode()
         command = shell.quote(f"{script}; printf 'looked %d\\0' $#")
-        done = self.machine.run(
+        answer = self.machine.run(
             f"base64 -d | xargs -0 sh -c {command} sh", stdin=given, timeout=seconds * self.context.factor
         )
-        parts = done.out.split("\0")[:-1]
+        parts = answer.out.split("\0")[:-1]
         proofs = [part for part in parts if re.fullmatch(r"looked \d+", part)]
         if sum(int(proof.split()[1]) for proof in proofs) != len(paths):
             raise InfrastructureError(
-                f"{self.machine.name}: {len(paths)} files could not all be looked at: {done.text[-300:]}",
+                f"{self.machine.name}: {len(paths)} files could not all be looked at: {answer.text[-300:]}",
                 advice="the machine needs sh, base64, xargs, od and tr",
             )
         return [part for part in parts if part not in proofs]
@@ -186,14 +186,14 @@ class Installation:
         if self.machine.reference.kind not in ("container", "vm"):
             return None
         skipped = " -o ".join(f"-path {path}" for path in _NOT_LOOKED_AT)
-        done = self.machine.run(
+        answer = self.machine.run(
             f"r={BEGAN}; [ -e $r ] || touch -d @$(stat -c %Z /proc/1) $r && "
             f"find / -xdev \\( {skipped} \\) -prune -o \\( -type f -o -type l \\) -cnewer $r "
             "! -path '*/__pycache__/*' -print0; printf 'proof\\0'",
             timeout=120 * self.context.factor,
         )
-        paths = done.out.split("\0")[:-1]
-        if not paths or paths[-1] != "proof" or not done.ok:
+        paths = answer.out.split("\0")[:-1]
+        if not paths or paths[-1] != "proof" or not answer.ok:
             return None
         script = (
             # A package may name its file by /lib where the system has merged that into /usr/lib.
@@ -240,14 +240,14 @@ class Installation:
             {word for args in processes.values() for word in args.split()[:1]},
         )
         paths = " ".join(shell.quote(program) for program in sorted(programs) if program.startswith("/"))
-        done = self.machine.run(
+        answer = self.machine.run(
             f"for p in {pids}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "
             "q=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$q/status 2>/dev/null); printf ' %s' $q; done; echo; done\n"
             f"for f in {paths}; do o=$(dpkg-query -S $f 2>/dev/null || rpm -qf --qf '%{{NAME}}: ' $f 2>/dev/null) "
             '&& echo "= $f ${o%%:*}"; done',
             timeout=60,
         )
-        lines = [line.split() for line in done.out.splitlines()]
+        lines = [line.split() for line in answer.out.splitlines()]
         owners = {words[1]: words[2] for words in lines if words[:1] == ["="] and len(words) == 3}
         others = {path for path, package in owners.items() if package not in self.context.installed}
         # A process may have overwritten its arguments with nothing.
@@ -265,12 +265,14 @@ class Installation:
         texts = []
         for command in self.context.application.uninstall:
             line = render(command, self.context.values(), where="uninstall")
-            done = self.machine.run(f"export DEBIAN_FRONTEND=noninteractive; {line}", timeout=120 * self.context.factor)
-            texts.append(f"$ {line}\n{done.text}")
-            if not done.ok:
+            answer = self.machine.run(
+                f"export DEBIAN_FRONTEND=noninteractive; {line}", timeout=120 * self.context.factor
+            )
+            texts.append(f"$ {line}\n{answer.text}")
+            if not answer.ok:
                 raise ProductFault(
-                    f"removal failed (exit {done.rc}): {line}",
-                    f"卸载失败（状态码 {done.rc}）：{line}",
-                    done.text[-1500:],
+                    f"removal failed (exit {answer.rc}): {line}",
+                    f"卸载失败（状态码 {answer.rc}）：{line}",
+                    answer.text[-1500:],
                 )
         return "\n".join(texts)

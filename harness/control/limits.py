@@ -36,8 +36,8 @@ def full_of_processes(machine: Machine, limits: Limits) -> bool:
     """Whether the programs of a machine have come to its process limit, so that nothing can be started there."""
     counted: list[tuple[int, int]] = []
     try:
-        done = machine.run(_READ, timeout=30)
-        counted = [(int(c), int(m)) for c, m in re.findall(r"^(\d+) (\d+)$", done.out, re.MULTILINE)]
+        answer = machine.run(_READ, timeout=30)
+        counted = [(int(c), int(m)) for c, m in re.findall(r"^(\d+) (\d+)$", answer.out, re.MULTILINE)]
     except HarnessError:
         pass  # what cannot even be asked is asked of the engine
     if not counted and isinstance(machine, ContainerMachine):

@@ -29,8 +29,8 @@ def files_of(machine: Machine, names: Sequence[str], *, seconds: float) -> list[
         InfrastructureError: the machine does not answer.
     """
     words = shell.join(names)
-    done = machine.run(f"dpkg-query -L {words} 2>/dev/null || rpm -ql {words}", timeout=seconds)
-    return [line for line in done.out.splitlines() if line.startswith("/")]
+    answer = machine.run(f"dpkg-query -L {words} 2>/dev/null || rpm -ql {words}", timeout=seconds)
+    return [line for line in answer.out.splitlines() if line.startswith("/")]
 
 
 def state_of(machine: Machine, names: Sequence[str], *, seconds: float) -> PackageState:
@@ -43,8 +43,8 @@ then echo "$f"; echo == changed; dpkg --verify {words}
 elif ! command -v rpm >/dev/null; then echo "$f"
 else rpm -q --qf {form} {words}; echo == changed; rpm -V {words}
 fi; true"""
-    done = machine.run(script, timeout=seconds)
-    listed, _, changed = done.out.partition("== changed\n")
+    answer = machine.run(script, timeout=seconds)
+    listed, _, changed = answer.out.partition("== changed\n")
     differ = [(line, line.split()[-1]) for line in changed.splitlines() if line.split()[-1:] and "/" in line]
     return PackageState(
         listed=listed,

@@ -24,8 +24,8 @@ def ask(
     ready = context.application.ready
     if ready.path is None:
         command = render(ready.command or "false", context.values(), where="ready.command")
-        done = machine.run(command, timeout=30 * context.factor)
-        return done.ok, f"its readiness command ended with {done.rc}: {done.text.strip()[-200:]}"
+        output = machine.run(command, timeout=30 * context.factor)
+        return output.ok, f"its readiness command ended with {output.rc}: {output.text.strip()[-200:]}"
     seconds = 5 * context.factor
     try:
         # The product is on this machine: a proxy of the environment has nothing to do with it.

@@ -55,10 +55,10 @@ class CellServer:
         """
         if self.embedded:
             return
-        done = self._command(self.definition.start, self.definition.start_seconds)
-        if not done.ok:
+        answer = self._command(self.definition.start, self.definition.start_seconds)
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.name} did not start (exit {done.rc}): {done.text[-600:]}",
+                f"{self.name} did not start (exit {answer.rc}): {answer.text[-600:]}",
                 advice="it is part of the lab: see its log, then: harness resume",
             )
         try:
@@ -75,9 +75,9 @@ class CellServer:
         Raises:
             InfrastructureError: it does not stop.
         """
-        done = self._command(self.definition.stop, 60)
-        if not done.ok:
-            raise InfrastructureError(f"{self.name} did not stop: {done.text[-600:]}")
+        answer = self._command(self.definition.stop, 60)
+        if not answer.ok:
+            raise InfrastructureError(f"{self.name} did not stop: {answer.text[-600:]}")
 
     def restart(self) -> None:
         """Stop, start, wait. Raises as those two."""
@@ -90,8 +90,8 @@ class CellServer:
 
     def version(self) -> str:
         """What it says of its own version; empty where it does not answer."""
-        done = self._command(self.definition.version, 30)
-        return done.out.strip() if done.ok else ""
+        answer = self._command(self.definition.version, 30)
+        return answer.out.strip() if answer.ok else ""
 
 
 @dataclass
@@ -106,10 +106,10 @@ class CellDatabase(CellServer):
         Raises:
             InfrastructureError: it refuses.
         """
-        done = self._command(self.definition.create, 60)
-        if not done.ok:
+        answer = self._command(self.definition.create, 60)
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.name}: the cell's database could not be made: {done.text[-600:]}",
+                f"{self.name}: the cell's database could not be made: {answer.text[-600:]}",
                 advice=f"check `create` in targets/database/{self.name}.yaml",
             )
 
@@ -121,13 +121,13 @@ class CellDatabase(CellServer):
             InfrastructureError: the machine does not answer.
         """
         command = self._render(self.definition.query)
-        done = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
-        if not done.ok:
-            raise QueryFailed(f"{self.name}: {done.text[-800:]}")
-        return [line.split("\t") for line in done.out.splitlines()]
+        answer = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
+        if not answer.ok:
+            raise QueryFailed(f"{self.name}: {answer.text[-800:]}")
+        return [line.split("\t") for line in answer.out.splitlines()]
 
     def settings(self) -> dict[str, str]:
         """Observed settings by name."""
-        done = self._command(self.definition.observe_settings, 30)
-        pairs = (line.partition("=") for line in done.out.splitlines() if "=" in line)
+        answer = self._command(self.definition.observe_settings, 30)
+        pairs = (line.partition("=") for line in answer.out.splitlines() if "=" in line)
         return {name.strip(): value.strip() for name, _, value in pairs}

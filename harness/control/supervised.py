@@ -39,16 +39,16 @@ class Supervised:
 
     def install(self) -> None:
         user = shell.quote(self.context.application.user)
-        done = self.machine.run(
+        answer = self.machine.run(
             f"mkdir -p {RUN} {STARTS} && touch {LOG}\n[ -e {BEGAN} ] || : >{BEGAN}\n"
             f"cat >{RUN}/control.sh {shell.here(SCRIPT.read_text(encoding='utf-8'), 'HARNESS_CONTROL')}"
             f"cat >{RUN}/start.sh {shell.here(self._start_script(), 'HARNESS_START')}"
             f"chmod 0700 {RUN}/start.sh && chown -R {user} {RUN} {STARTS} {LOG}",
             timeout=60 * self.context.factor,
         )
-        if not done.ok:
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.machine.name}: the scripts that start the product cannot be written: {done.text[-300:]}",
+                f"{self.machine.name}: the scripts that start the product cannot be written: {answer.text[-300:]}",
                 advice="check the machine's disk, and that the product's user exists",
             )
 
@@ -75,11 +75,11 @@ class Supervised:
         ports = " ".join(f"{port:04X}" for port in self.context.application.ports.values())
         name = f"{self._key}-{secrets.token_hex(4)}"
         verb = shell.join(("start", name, ports))
-        done = self._run(verb, seconds=60)
-        if not done.ok and not self.machine.run(f"test -f {RUN}/control.sh", timeout=60).ok:
+        answer = self._run(verb, seconds=60)
+        if not answer.ok and not self.machine.run(f"test -f {RUN}/control.sh", timeout=60).ok:
             self.install()  # the machine was restarted, or the product's removal took the folder
-            done = self._run(verb, seconds=60)
-        if done.rc == _HELD:
+            answer = self._run(verb, seconds=60)
+        if answer.rc == _HELD:
             left = self._run("left", seconds=60).out.strip()
             raise ProductFault(
                 f"it cannot be started again: its port is still held by what an earlier start left running: "
@@ -87,7 +87,7 @@ class Supervised:
                 "无法再次启动：端口仍被此前启动遗留的进程占用",
                 left or self.log(40),
             )
-        return done.ok
+        return answer.ok
 
     def exit_code(self) -> int | None:
         _, _, status = self._state()
@@ -105,9 +105,9 @@ class Supervised:
     def stop(self, seconds: float) -> tuple[float, int | None]:
         whom = "process" if shell.replacing(self.command) else "group"
         verb = f"stop {self.context.application.stop} {int(seconds * 10)} {whom}"
-        done = self._run(verb, seconds=seconds * 3 + 60)
-        text = done.out.strip()
-        return done.seconds, int(text) if text.isdigit() else None
+        answer = self._run(verb, seconds=seconds * 3 + 60)
+        text = answer.out.strip()
+        return answer.seconds, int(text) if text.isdigit() else None
 
     def kill(self) -> bool:
         return self._run("kill", seconds=60).ok
@@ -116,18 +116,18 @@ class Supervised:
         self._run("asked")
 
     def ends(self) -> list[End]:
-        done = self._run(f"ends {self._key}")
-        if done.rc == 127 or "control.sh" in done.err:
+        answer = self._run(f"ends {self._key}")
+        if answer.rc == 127 or "control.sh" in answer.err:
             self.install()
-            done = self._run(f"ends {self._key}")
-        if not re.search(r"^starts [1-9]", done.out, re.MULTILINE):
+            answer = self._run(f"ends {self._key}")
+        if not re.search(r"^starts [1-9]", answer.out, re.MULTILINE):
             raise InfrastructureError(
                 f"{self.machine.name}: what the harness noted of the product's starts and ends is gone from {STARTS}: "
-                f"{done.text.strip()[-200:]}",
+                f"{answer.text.strip()[-200:]}",
                 advice="see what removed it: the product's removal, or something else on the machine",
             )
         ends = []
-        for line in done.out.splitlines():
+        for line in answer.out.splitlines():
             if match := re.fullmatch(r"(\S+) (\d+|lost) (\d+) (\d+)", line):
                 name, status, memory, at = match.groups()
                 number = None if status == "lost" else int(status)

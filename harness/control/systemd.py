@@ -63,28 +63,28 @@ class Systemd:
         )
         self.machine.put(f"{self._drop_in}/90-harness.conf", text.encode())
         self.machine.put(f"{RUN}/ended.sh", _ENDED.format(asked=self._asked, ends=self._ends).encode())
-        done = self.machine.run(
+        answer = self.machine.run(
             f"mkdir -p {STARTS} && {{ [ -e {BEGAN} ] || : >{BEGAN}; }} && "
             f"systemctl daemon-reload && systemctl cat {shell.quote(self.unit)}",
             timeout=60 * self.context.factor,
         )
-        if not done.ok:
+        if not answer.ok:
             raise ProductFault(
                 f"the installed product has no service {self.unit}",
                 f"安装后的产品缺少服务 {self.unit}",
-                done.text[-600:],
+                answer.text[-600:],
             )
 
     def start(self) -> bool:
         # --no-block: a unit that says itself when it is ready may take long, and readiness is ours to watch.
         unit = shell.quote(self.unit)
-        done = self.machine.run(
+        answer = self.machine.run(
             f"rm -f {self._asked}; systemctl reset-failed {unit} 2>/dev/null; systemctl start --no-block {unit}",
             timeout=60 * self.context.factor,
         )
-        if not done.ok:
+        if not answer.ok:
             raise ProductFault(
-                f"systemd does not start {self.unit}: {done.text.strip()[-300:]}",
+                f"systemd does not start {self.unit}: {answer.text.strip()[-300:]}",
                 f"systemd 无法启动 {self.unit}",
                 self.log(40),
             )
@@ -120,16 +120,16 @@ class Systemd:
 
     def stop(self, seconds: float) -> tuple[float, int | None]:
         self.asked()
-        done = self.machine.run(f"systemctl stop {shell.quote(self.unit)}", timeout=seconds * 3 + 30)
+        answer = self.machine.run(f"systemctl stop {shell.quote(self.unit)}", timeout=seconds * 3 + 30)
         properties = self._properties()
         if (
-            not done.ok
+            not answer.ok
             or properties.get("Result") == "timeout"
             or properties.get("ActiveState") not in ("inactive", "failed")
         ):
-            return done.seconds, None
+            return answer.seconds, None
         # What systemd takes for a clean end (SuccessExitStatus=, SIGTERM) is one.
-        return done.seconds, 0 if properties.get("Result") == "success" else self.exit_code()
+        return answer.seconds, 0 if properties.get("Result") == "success" else self.exit_code()
 
     def kill(self) -> bool:
         self.asked()
@@ -153,9 +153,9 @@ class Systemd:
         )
 
     def ends(self) -> list[End]:
-        done = self.machine.run(f"cat {self._ends} 2>/dev/null", timeout=60 * self.context.factor)
+        answer = self.machine.run(f"cat {self._ends} 2>/dev/null", timeout=60 * self.context.factor)
         ends = []
-        for line in done.out.splitlines():
+        for line in answer.out.splitlines():
             if len(words := line.split()) == 4 and words[3].isdigit():
                 code, status, result, at = words
                 ends.append(
@@ -191,8 +191,10 @@ class Systemd:
         self.machine.run(f"rm -rf {shell.quote(self._drop_in)} && systemctl daemon-reload", timeout=60)
 
     def _properties(self) -> dict[str, str]:
-        done = self.machine.run(f"systemctl show -p {_SHOW} {shell.quote(self.unit)}", timeout=60 * self.context.factor)
-        return dict(re.findall(r"^(\w+)=(.*)$", done.out, re.MULTILINE))
+        answer = self.machine.run(
+            f"systemctl show -p {_SHOW} {shell.quote(self.unit)}", timeout=60 * self.context.factor
+        )
+        return dict(re.findall(r"^(\w+)=(.*)$", answer.out, re.MULTILINE))
 
 
 def _status(code: str, status: str) -> int | None:

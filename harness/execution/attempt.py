@@ -54,7 +54,7 @@ class Attempt:
         self.lab, self.placed, self.cell, self.record = lab, placed, placed.cell, record
         self.suites = [lab.definitions.suites[name] for name in self.cell.suites]
         self.cases = cases_of(lab.definitions, lab.deployment_suite, self.cell)
-        self.seen: dict[tuple[str, str], Observation] = {}
+        self.observations: dict[tuple[str, str], Observation] = {}
         self.findings: tuple[Finding, ...] = ()  #: of static scans, on this cell
         self.facts: dict[str, Any] = {"seconds": {}, "notes": list(self.cell.notes)}
         self.attestation: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ class Attempt:
         """Record observations, with failures during a disturbance of the laboratory blamed on the laboratory."""
         observations = self.blamed(observations)
         self.record.observe(*observations)
-        self.seen |= {(observation.suite, observation.case): observation for observation in observations}
+        self.observations |= {(observation.suite, observation.case): observation for observation in observations}
 
     def blamed(self, observations: tuple[Observation, ...]) -> tuple[Observation, ...]:
         """What went wrong in a step in which the laboratory disturbed the machines says nothing of product or suite."""
@@ -172,7 +172,7 @@ class Attempt:
             except Exception as error:  # an unknown error is ours, never the product's
                 raise self.ended(error) from error
         except Ended as end:
-            left = [(suite, case) for suite, case in self.cases if (suite, case.id) not in self.seen]
+            left = [(suite, case) for suite, case in self.cases if (suite, case.id) not in self.observations]
             if not left and end.cause not in (None, Cause.CANCELED):
                 self.facts["notes"].append(f"after the last case: {end.detail[:2000]}")
             self.observe(
@@ -244,7 +244,7 @@ class Attempt:
         waivers, today = self.lab.definitions.waivers, datetime.datetime.now(datetime.UTC).date()
         judgement = judge(
             self.cases,
-            self.seen,
+            self.observations,
             emulated=self.emulated,
             waivers=self._holding(waivers, today),
             axes=self.cell.axes,

@@ -93,8 +93,8 @@ def put_back(machine: Machine, path: str = "") -> bool:
 
 def noted(machine: Machine) -> list[str]:
     """Paths that were noted and not put back. Raises as ``Machine.run``."""
-    done = machine.run(f"for f in {KEPT}/*.path; do [ ! -e $f ] || {{ cat $f; printf '\\000'; }}; done", timeout=60)
-    return [path for path in done.out.split("\0") if path]
+    answer = machine.run(f"for f in {KEPT}/*.path; do [ ! -e $f ] || {{ cat $f; printf '\\000'; }}; done", timeout=60)
+    return [path for path in answer.out.split("\0") if path]
 
 
 def unload(machine: Machine) -> None:

@@ -80,17 +80,19 @@ class Lease:
         HostDirty: it is marked as dirty.
         InfrastructureError: it does not answer.
         """
-        done = self._under_lock(self._take)
-        if done[0] == _HELD:
-            raise HostBusy(f"{self.machine.name} is in use: {done[1]}", advice="wait, or add a host with these labels")
-        if done[0] == _DIRTY:
+        answer = self._under_lock(self._take)
+        if answer[0] == _HELD:
+            raise HostBusy(
+                f"{self.machine.name} is in use: {answer[1]}", advice="wait, or add a host with these labels"
+            )
+        if answer[0] == _DIRTY:
             raise HostDirty(
-                f"{self.machine.name} is marked dirty, an earlier cell could not be undone on it: {done[1][:600]}",
+                f"{self.machine.name} is marked dirty, an earlier cell could not be undone on it: {answer[1][:600]}",
                 advice=f"restore the host, then: harness hosts clean {self.machine.name}",
             )
-        if done[0] != 0:
+        if answer[0] != 0:
             raise InfrastructureError(
-                f"{self.machine.name} cannot be leased: {done[1][-300:]}", advice=f"check {PLACE} and flock(1) there"
+                f"{self.machine.name} cannot be leased: {answer[1][-300:]}", advice=f"check {PLACE} and flock(1) there"
             )
         self._renewed = time.monotonic()
         self._thread.start()
@@ -99,8 +101,8 @@ class Lease:
         text = script.replace("TOKEN", self.token).replace("SECONDS", str(self.seconds))
         text = text.replace("OWNER", shell.quote(self.owner))
         quoted = shell.quote(text)
-        done = self.machine.run(f"mkdir -p {PLACE} && flock -w 20 {PLACE}/.lock sh -c {quoted}", timeout=60)
-        return done.rc, done.text.strip()
+        answer = self.machine.run(f"mkdir -p {PLACE} && flock -w 20 {PLACE}/.lock sh -c {quoted}", timeout=60)
+        return answer.rc, answer.text.strip()
 
     def _beat(self) -> None:
         while not self._stop.wait(self.seconds / 6) and not self._lost:

@@ -89,19 +89,19 @@ class LocalMachine:
             f"mkdir -p {q(posixpath.dirname(path))} && cat >{q(part)} && chmod {mode} {q(part)} && "
             f"chown {q(owner)} {q(part)} && mv -f {q(part)} {q(path)}"
         )
-        done = process.run(["sudo", "-n", "sh", "-c", script], timeout=120, stdin=data)
-        if not done.ok:
+        answer = process.run(["sudo", "-n", "sh", "-c", script], timeout=120, stdin=data)
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.name}: {path} cannot be written: {done.text.strip()[-300:]}",
+                f"{self.name}: {path} cannot be written: {answer.text.strip()[-300:]}",
                 advice="check disk, permissions and sudo",
             )
 
     def _note(self, path: str) -> None:
         """Note what was there, for a cell that is undone later."""
-        done = self.run(note(path) or "true", timeout=120)
-        if not done.ok:
+        answer = self.run(note(path) or "true", timeout=120)
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.name}: {path} cannot be kept before it is written: {done.text.strip()[-300:]}",
+                f"{self.name}: {path} cannot be kept before it is written: {answer.text.strip()[-300:]}",
                 advice="check disk and permissions",
             )
 
@@ -128,15 +128,15 @@ class LocalMachine:
 
     def _get_as_root(self, path: str) -> bytes:
         q = shell.quote(path)
-        done = self.run(f"[ -f {q} ] || exit {_MISSING}; base64 -w 0 <{q}", timeout=120)
-        if done.rc == _MISSING:
+        answer = self.run(f"[ -f {q} ] || exit {_MISSING}; base64 -w 0 <{q}", timeout=120)
+        if answer.rc == _MISSING:
             raise FileNotFoundError(f"{self.name} has no {path}")
-        if not done.ok:
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.name}: {path} cannot be read: {done.err.strip()[-300:]}",
+                f"{self.name}: {path} cannot be read: {answer.err.strip()[-300:]}",
                 advice="run the harness as root, or allow sudo without a password",
             )
-        return base64.b64decode(done.out)
+        return base64.b64decode(answer.out)
 
     def address(self, port: int) -> tuple[str, int]:
         return "127.0.0.1", port

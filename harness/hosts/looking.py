@@ -82,9 +82,9 @@ def _labels(machine: SshMachine | LocalMachine, host: Host, catalogue: Catalogue
     if isinstance(cpu, Cpu) and isinstance(system, Os):
         facts += attest(machine, cpu, system, None, fidelity=Fidelity(host.fidelity), as_seen=True).facts
     if isinstance(card, Accelerator):
-        done = machine.run(card.device, timeout=60)
-        line = next((line.strip() for line in done.text.splitlines() if line.strip()), "nothing")
+        answer = machine.run(card.device, timeout=60)
+        line = next((line.strip() for line in answer.text.splitlines() if line.strip()), "nothing")
         facts.append(
-            Fact(name=f"accelerator ({card.device})", declared=card.accelerator, observed=line[:120], holds=done.ok)
+            Fact(name=f"accelerator ({card.device})", declared=card.accelerator, observed=line[:120], holds=answer.ok)
         )
     return facts

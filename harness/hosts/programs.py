@@ -11,8 +11,8 @@ def marked(machine: Machine, mark: str) -> dict[int, str]:
     """Processes that were started with ``mark`` in their environment, and all that they started."""
     if not mark:
         return {}
-    done = machine.run(f"grep -lz '^HARNESS_MARK={mark}$' /proc/[0-9]*/environ 2>/dev/null", timeout=60)
-    pids = {int(line.split("/")[2]) for line in done.out.splitlines() if line.startswith("/proc/")}
+    answer = machine.run(f"grep -lz '^HARNESS_MARK={mark}$' /proc/[0-9]*/environ 2>/dev/null", timeout=60)
+    pids = {int(line.split("/")[2]) for line in answer.out.splitlines() if line.startswith("/proc/")}
     return {pid: args for pid, args in machine.processes().items() if pid in pids}
 
 

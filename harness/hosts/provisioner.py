@@ -117,10 +117,10 @@ class LabHosts:
         watch = self.inventory.host(machine.reference.name).watch
         for file in role.recipe.archives:
             compared = any(PurePosixPath(file.path).is_relative_to(root) for root in watch)
-            done = machine.run(note_folder(file.path, compared=compared), timeout=120)
-            if not done.ok:
+            answer = machine.run(note_folder(file.path, compared=compared), timeout=120)
+            if not answer.ok:
                 raise InfrastructureError(
-                    f"{machine.name}: {file.path} cannot be noted: {done.text.strip()[-300:]}",
+                    f"{machine.name}: {file.path} cannot be noted: {answer.text.strip()[-300:]}",
                     advice="check the host's disk",
                 )
 

@@ -122,8 +122,8 @@ class SshMachine:
         return False
 
     def _boot_id(self) -> str:
-        done = self._repeated("cat /proc/sys/kernel/random/boot_id", b"")
-        return done.out.strip()
+        answer = self._repeated("cat /proc/sys/kernel/random/boot_id", b"")
+        return answer.out.strip()
 
     def processes(self) -> dict[int, str]:
         return posix.processes(self)
@@ -167,42 +167,42 @@ class SshMachine:
             start = f"rm -rf {' '.join(sorted(spent))}; {start}"
         patience = timeout + KILL_AFTER + GRACE_SECONDS
         try:
-            done = self._try(start, data, patience)
-            while done is None or done.rc != 0:
+            answer = self._try(start, data, patience)
+            while answer is None or answer.rc != 0:
                 if time.monotonic() > started + patience:
                     raise HostUnreachable(
                         f"{self.name}: the connection was lost in the middle of a command and could not be made again",
                         advice="check the host, then repeat",
                     )
-                if done is None or done.rc == TWICE:
+                if answer is None or answer.rc == TWICE:
                     time.sleep(0.2)
-                    done = self._try(pick_up(folder), b"", patience)
-                elif done.rc == UNBEGUN:
-                    done = self._try(start, data, patience)
+                    answer = self._try(pick_up(folder), b"", patience)
+                elif answer.rc == UNBEGUN:
+                    answer = self._try(start, data, patience)
                 else:
-                    raise self._refused(done)
+                    raise self._refused(answer)
         finally:
             with self._lock:
                 self._spent.add(folder)
         with self._lock:
             self._spent -= spent
-        err, _, status = done.err.rpartition("\n")
+        err, _, status = answer.err.rpartition("\n")
         return Completed(
             rc=int(status),
-            out=done.out,
+            out=answer.out,
             err=after_mark(err.encode(), folder).decode(errors="replace"),
             seconds=time.monotonic() - started,
         )
 
-    def _refused(self, done: Answer) -> InfrastructureError:
-        if done.rc == CUT:
+    def _refused(self, answer: Answer) -> InfrastructureError:
+        if answer.rc == CUT:
             return InfrastructureError(
                 f"{self.name}: a command's process is gone without a result: the disk is full, "
                 "something ended it, or the host was restarted",
                 advice="find out why, then repeat",
             )
         return InfrastructureError(
-            f"{self.name}: no command can be begun there: {done.text.strip()[-300:]}",
+            f"{self.name}: no command can be begun there: {answer.text.strip()[-300:]}",
             advice="check /tmp and the disk of the host",
         )
 
@@ -216,33 +216,34 @@ class SshMachine:
             f"&& chown {q(owner)} {q(part)} && mv -f {q(part)} {q(path)} "
             f"|| {{ r=$?; rm -f {q(part)}; exit $r; }}"
         )
-        done = self._repeated(script, data)
-        if done.rc != 0:
+        answer = self._repeated(script, data)
+        if answer.rc != 0:
             raise InfrastructureError(
-                f"{self.name}: {path} cannot be written: {done.text.strip()[-300:]}",
+                f"{self.name}: {path} cannot be written: {answer.text.strip()[-300:]}",
                 advice="check the host's disk and permissions",
             )
 
     def get(self, path: str) -> bytes:
         q = shell.quote(path)
-        done = self._repeated(
+        answer = self._repeated(
             f"[ -f {q} ] || exit {MISSING}; n=$(wc -c <{q}) || exit 1; echo $n >&2; "
             f"[ $n -le {MAX_FILE} ] || exit {TOO_LARGE}; cat {q}",
             b"",
         )
-        size = done.err.partition("\n")[0].strip()
-        if done.rc == MISSING:
+        size = answer.err.partition("\n")[0].strip()
+        if answer.rc == MISSING:
             raise FileNotFoundError(f"{self.name} has no {path}")
-        if done.rc == TOO_LARGE:
+        if answer.rc == TOO_LARGE:
             raise InfrastructureError(
                 f"{self.name}: {path} has {size} bytes; the harness reads files of up to {MAX_FILE}",
                 advice="let the suite ask for a part of it by a command",
             )
-        if done.rc != 0 or size != str(len(done.raw)):
+        if answer.rc != 0 or size != str(len(answer.raw)):
             raise InfrastructureError(
-                f"{self.name}: {path} cannot be read: {done.err.strip()[-300:]}", advice="check the host's permissions"
+                f"{self.name}: {path} cannot be read: {answer.err.strip()[-300:]}",
+                advice="check the host's permissions",
             )
-        return done.raw
+        return answer.raw
 
     def address(self, port: int) -> tuple[str, int]:
         """The host's own address where it is reached directly; else a port of this machine that leads there over the
@@ -294,14 +295,14 @@ class SshMachine:
                 raise self._not_allowed("root")
             script = f"sudo -n sh -c {shell.quote(script)}"
         started = time.monotonic()
-        while (done := self._try(script, stdin, GRACE_SECONDS, mark)) is None:
+        while (answer := self._try(script, stdin, GRACE_SECONDS, mark)) is None:
             if time.monotonic() > started + GRACE_SECONDS:
                 raise HostUnreachable(
                     f"{self.name}: the connection was lost, and could not be made again",
                     advice="check the host, then repeat",
                 )
             time.sleep(0.2)
-        return done
+        return answer
 
     def _try(self, script: str, stdin: bytes, silence: float, mark: str = "") -> Answer | None:
         """None where the connection was lost, or could not be made again.

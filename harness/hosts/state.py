@@ -160,15 +160,15 @@ def state_bytes(machine: Machine, host: Host, keep: tuple[Path, ...], roots: tup
         "PLACE": PLACE,
     }
     script = re.sub("|".join(changes), lambda word: changes[word[0]], _LOOK)
-    done = machine.run(script, timeout=300)
+    answer = machine.run(script, timeout=300)
     try:
-        raw = machine.get(listing) if done.ok else b""
+        raw = machine.get(listing) if answer.ok else b""
     except FileNotFoundError:
         raw = b""
     machine.run(f"rm -f {listing}", timeout=60)
     if not raw.endswith(b"== end\0"):
         raise InfrastructureError(
-            f"{machine.name}: its state cannot be read: {done.text.strip()[-300:]}",
+            f"{machine.name}: its state cannot be read: {answer.text.strip()[-300:]}",
             advice="the host needs GNU find, getent and its package manager, and free space below /var/lib",
         )
     if len(raw) >= MOST_BYTES or raw.count(b"\0") > 3 * MOST_FILES:

@@ -63,12 +63,12 @@ def remember(machine: Machine, host: Host, mark: str, keep: tuple[Path, ...] = (
     processes = machine.processes()
     raw = state_bytes(machine, host, keep)
     notes = {"mark": mark, "keep": [str(path) for path in keep], "processes": {str(n): a for n, a in processes.items()}}
-    done = machine.run(
+    answer = machine.run(
         f"umask 077; rm -rf {KEPT} {_BEFORE} {_NOTES}; tar -C / -cf {_ETC} etc && [ -s {_ETC} ]", timeout=300
     )
-    if not done.ok:
+    if not answer.ok:
         raise InfrastructureError(
-            f"{machine.name}: /etc cannot be kept: {done.text.strip()[-300:]}", advice="check the host's disk"
+            f"{machine.name}: /etc cannot be kept: {answer.text.strip()[-300:]}", advice="check the host's disk"
         )
     machine.put(_BEFORE, raw, mode="0600")
     machine.put(_NOTES, json.dumps(notes).encode("utf-8", "replace"), mode="0600")

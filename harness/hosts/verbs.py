@@ -195,10 +195,10 @@ class HostVerbs(UnsupportedVerbs):
         if verb not in self.can:
             self._cannot(verb, "it lacks nft or iptables (tc with netem), or the cell has no other machine")
         words = shell.join(names)
-        done = self.machine.run(
+        answer = self.machine.run(
             f'for n in {words}; do getent ahosts "$n" | while read -r a _; do echo "$a"; done; done', timeout=60
         )
-        addresses = sorted(set(filter(_is_address, done.out.split())))
+        addresses = sorted(set(filter(_is_address, answer.out.split())))
         if not addresses:
             raise InfrastructureError(
                 f"{self.machine.name}: it knows no address of {', '.join(names)}",
@@ -212,12 +212,12 @@ class HostVerbs(UnsupportedVerbs):
         note_deed(self.deeds, self.machine.name, verb, ends=ends, **details)
 
     def _obey(self, script: str, arguments: list[str] | None = None) -> Completed:
-        done = self.machine.run(f"set -- {shell.join(arguments or [])}\n{script}", timeout=120)
-        if not done.ok:
+        answer = self.machine.run(f"set -- {shell.join(arguments or [])}\n{script}", timeout=120)
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.machine.name} does not obey: {done.text.strip()[-300:]}", advice="see what it says there"
+                f"{self.machine.name} does not obey: {answer.text.strip()[-300:]}", advice="see what it says there"
             )
-        return done
+        return answer
 
     def _signal(self, name: str) -> None:
         """Until no further program of the cell is found: one that is not stopped yet may start others."""

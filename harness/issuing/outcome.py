@@ -14,13 +14,13 @@ from harness.report import campaign_summary
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a person sees while it runs: ``step`` per stage, ``done`` per cell, ``note`` for the rest.
+    """What a person sees while it runs: ``step`` per stage, ``verdict`` per cell, ``note`` for the rest.
 
     ``begin`` is told the cells that are left, the seconds that they may take, and how many run at once.
     """
 
     step: Callable[[Cell, str], None] = lambda _c, _w: None
-    done: Callable[[Cell, Verdict, str], None] = lambda _c, _v, _m: None
+    verdict: Callable[[Cell, Verdict, str], None] = lambda _c, _v, _m: None
     note: Callable[[str], None] = lambda _w: None
     begin: Callable[[list[Cell], dict[str, float], int], None] = lambda _c, _e, _j: None
 

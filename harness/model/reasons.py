@@ -13,8 +13,8 @@ LONGEST = 400
 WORST = (Result.FAIL, Result.ERROR, Result.MISS)
 
 
-class Seen(Protocol):
-    """What is needed of a case."""
+class CaseOutcome(Protocol):
+    """What a reason is written from: the end of a case."""
 
     @property
     def label(self) -> str: ...
@@ -26,7 +26,7 @@ class Seen(Protocol):
     def detail(self) -> str: ...
 
 
-def reasons_of(cases: Iterable[Seen]) -> tuple[str, ...]:
+def reasons_of(cases: Iterable[CaseOutcome]) -> tuple[str, ...]:
     """A line a reason: ids, result, cause, and the words, on one line and cut; failures first."""
     groups: dict[tuple[Result, Cause | None, str], list[str]] = {}
     for case in cases:

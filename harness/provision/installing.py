@@ -103,11 +103,11 @@ class Installer:
         """One step, logged. Raises as ``install``."""
         if self.cancel.is_set():
             raise Canceled("stopped while an environment was installed")
-        done = self.machine.run(command, timeout=SECONDS)
-        self.log.append(f"$ {title}  [{done.seconds:.1f} s, exit {done.rc}]\n{done.text}")
-        if check and not done.ok:
-            raise self.failure(title, done, cause)
-        return done
+        answer = self.machine.run(command, timeout=SECONDS)
+        self.log.append(f"$ {title}  [{answer.seconds:.1f} s, exit {answer.rc}]\n{answer.text}")
+        if check and not answer.ok:
+            raise self.failure(title, answer, cause)
+        return answer
 
     def _unpack(self, file: RecipeFile) -> None:
         if file.source is None:
@@ -154,9 +154,9 @@ class Installer:
         self.machine.put(target, file.source.read_bytes())
         return target
 
-    def failure(self, title: str, done: Completed, cause: str) -> DeploymentError:
+    def failure(self, title: str, answer: Completed, cause: str) -> DeploymentError:
         """The error for a step that failed, with its cause."""
-        recipe, log, text = self.recipe, "\n".join(self.log), done.text
+        recipe, log, text = self.recipe, "\n".join(self.log), answer.text
         if "No space left on device" in text:
             return InstallFailed(
                 "no space left while packages were installed",
@@ -213,7 +213,7 @@ class Installer:
             advice = "check the mirror (of the engine's machine, or of the host), then: harness resume"
         last = " / ".join(line for line in text.splitlines() if line.strip())[-400:]
         return InstallFailed(
-            f"{title} failed (exit {done.rc}): {last}", step=title, log=log, cause=cause, advice=advice
+            f"{title} failed (exit {answer.rc}): {last}", step=title, log=log, cause=cause, advice=advice
         )
 
 
@@ -246,18 +246,18 @@ class _Apt:
         self.by.step("install packages", f"{self.apt} install {words}", cause=cause)
         pairs = [line.split(maxsplit=1) for line in digests.splitlines() if " " in line]
         by_name = {Path(path).name.partition("_")[0]: digest for digest, path in pairs}
-        done = self.by.machine.run(
+        answer = self.by.machine.run(
             f"dpkg-query -W -f '${{Package}} ${{Version}} ${{Architecture}}\\n' {words}", timeout=120
         )
-        rows = [line.split() for line in done.out.splitlines() if len(line.split()) == 3]
+        rows = [line.split() for line in answer.out.splitlines() if len(line.split()) == 3]
         return [PackageFact(name=n, version=v, architecture=a, sha256=by_name.get(n, "")) for n, v, a in rows]
 
     def file(self, file: RecipeFile) -> PackageFact:
         target = self.by.put(file)
         name = Path(target).name
-        done = self.by.step(f"dpkg -i {name}", f"dpkg -i {shell.quote(target)}", check=False)
-        if not done.ok:
-            wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", done.text)
+        answer = self.by.step(f"dpkg -i {name}", f"dpkg -i {shell.quote(target)}", check=False)
+        if not answer.ok:
+            wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", answer.text)
             if wrong is None:
                 self.by.step("install what it depends on", f"{self.apt} -f install")
             # Says what dpkg says, and fails: after -f the package may have been removed instead of completed.
@@ -287,8 +287,8 @@ class _Dnf:
         words = " ".join(names)
         self.by.step("download packages", f"{self.dnf} install --downloadonly {words}", cause="infra")
         self.by.step("install packages", f"{self.dnf} install {words}", cause=cause)
-        done = self.by.machine.run(f"rpm -q --qf '{self.QUERY}' {words}", timeout=120)
-        rows = [line.split() for line in done.out.splitlines() if len(line.split()) == 3]
+        answer = self.by.machine.run(f"rpm -q --qf '{self.QUERY}' {words}", timeout=120)
+        rows = [line.split() for line in answer.out.splitlines() if len(line.split()) == 3]
         return [PackageFact(name=n, version=v, architecture=a) for n, v, a in rows]
 
     def file(self, file: RecipeFile) -> PackageFact:

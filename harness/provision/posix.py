@@ -25,11 +25,11 @@ _SERVING = ("sshd: ", "sshd-session: ", "/usr/lib/openssh/sshd-session", "sshd-a
 
 def processes(machine: Machine) -> dict[int, str]:
     """The processes of a machine, as ``Machine.processes`` promises."""
-    done = machine.run(_TABLE, timeout=120)
-    own, *lines = done.out.splitlines() or [""]
+    answer = machine.run(_TABLE, timeout=120)
+    own, *lines = answer.out.splitlines() or [""]
     if not own.isdigit():
         raise InfrastructureError(
-            f"{machine.name}: its processes cannot be listed: {done.text.strip()[-200:]}",
+            f"{machine.name}: its processes cannot be listed: {answer.text.strip()[-200:]}",
             advice="see whether /proc is mounted there",
         )
     rows = [line.split(" ", 2) for line in lines if line.count(" ") >= 2]

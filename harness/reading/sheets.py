@@ -72,24 +72,24 @@ def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
     name = source.value[loc[0]]
     path = source.path.parent / name
 
-    def refuse(message: str, expected: str = "", found: str = "") -> DefinitionError:
-        return DefinitionError([source.fault(loc, message, expected=expected, found=found)])
+    def refuse(message: str, expected: str = "", actual: str = "") -> DefinitionError:
+        return DefinitionError([source.fault(loc, message, expected=expected, found=actual)])
 
     if not path.resolve().is_relative_to(root):
-        raise refuse("the sheet lies outside the matrix's folder", expected=f"a path below {root}", found=name)
+        raise refuse("the sheet lies outside the matrix's folder", expected=f"a path below {root}", actual=name)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise refuse("the sheet cannot be read", found=f"{name}: {error.strerror}") from error
+        raise refuse("the sheet cannot be read", actual=f"{name}: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise refuse("the sheet is too large", expected=f"at most {MAX_BYTES} bytes", found=f"{len(data)} bytes")
+        raise refuse("the sheet is too large", expected=f"at most {MAX_BYTES} bytes", actual=f"{len(data)} bytes")
     match path.suffix.lower():
         case ".csv":
             rows = _csv(path, data)
         case ".xlsx":
             rows = read_workbook(path, data, source.warnings)
         case _:
-            raise refuse("not a kind of sheet that is known here", expected=".csv or .xlsx", found=name)
+            raise refuse("not a kind of sheet that is known here", expected=".csv or .xlsx", actual=name)
     filled = [(line, cells) for line, cells in rows if any(cells)]
     if not filled:
         raise DefinitionError(

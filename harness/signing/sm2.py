@@ -178,10 +178,10 @@ class _file:  # reads like the function that it is
 
 
 def _openssl(words: list[str], passphrase: str) -> str:
-    done = run(["openssl", *words], timeout=60, env={"HARNESS_SM2_PASS": passphrase})
-    if not done.ok:
-        message = (done.err.strip().splitlines() or ["no message"])[0]
+    answer = run(["openssl", *words], timeout=60, env={"HARNESS_SM2_PASS": passphrase})
+    if not answer.ok:
+        message = (answer.err.strip().splitlines() or ["no message"])[0]
         raise InfrastructureError(
             f"openssl {words[0]} failed: {message}", advice="is the passphrase right? SM2 needs OpenSSL 3"
         )
-    return done.out
+    return answer.out

@@ -55,10 +55,10 @@ class ExecutionEvents:
         Raises:
             OSError: it cannot be watched.
         """
-        done = self._libc.fanotify_mark(
+        status = self._libc.fanotify_mark(
             self.descriptor, _MARK_ADD | _MARK_MOUNT, ctypes.c_uint64(_OPEN_EXEC), _AT_FDCWD, os.fsencode(path)
         )
-        if done:
+        if status:
             raise OSError(ctypes.get_errno(), "fanotify_mark", path)
 
     def read(self) -> Iterator[Opened]:

@@ -183,7 +183,7 @@ class Disks:
             _write(part / "host_key.pub", f"{host_key}\n".encode(), 0o644)
             used = sum(f.lstat().st_size for f in root.rglob("*") if not f.is_symlink() and f.is_file()) // 2**20
             raw = part / "disk.raw"
-            done = run(
+            answer = run(
                 [
                     "mke2fs",
                     "-q",
@@ -201,9 +201,9 @@ class Disks:
                 timeout=600,
                 cancel=self.environments.cancel,
             )
-            if not done.ok:
+            if not answer.ok:
                 raise ProvisionError(
-                    f"mke2fs could not make a disk: {done.text.strip()[-300:]}",
+                    f"mke2fs could not make a disk: {answer.text.strip()[-300:]}",
                     advice="free space on the disk, then repeat",
                 )
             shutil.rmtree(root)
@@ -228,14 +228,14 @@ class Disks:
                         file.write(chunk)
         finally:
             self.engine.remove_container(name)
-        done = run(
+        answer = run(
             ["tar", "-xf", str(tar), "-C", str(root), "--numeric-owner", "--exclude=.dockerenv"],
             timeout=600,
             cancel=self.environments.cancel,
         )
         tar.unlink()
-        if not done.ok:
-            raise ProvisionError(f"an image could not be unpacked: {done.text.strip()[-300:]}", advice="free space")
+        if not answer.ok:
+            raise ProvisionError(f"an image could not be unpacked: {answer.text.strip()[-300:]}", advice="free space")
 
     def _check_cancel(self) -> None:
         if self.environments.cancel.is_set():
@@ -270,9 +270,9 @@ class Disks:
         with tarfile.open(archive) as tar:
             tar.extractall(part / "debs", filter="data")
         for deb in sorted((part / "debs").rglob("*.deb")):
-            done = run(["dpkg-deb", "-x", str(deb), str(root)], timeout=300, cancel=self.environments.cancel)
-            if not done.ok:
-                raise ProvisionError(f"{deb.name} cannot be unpacked: {done.text.strip()[-300:]}", advice="repeat")
+            answer = run(["dpkg-deb", "-x", str(deb), str(root)], timeout=300, cancel=self.environments.cancel)
+            if not answer.ok:
+                raise ProvisionError(f"{deb.name} cannot be unpacked: {answer.text.strip()[-300:]}", advice="repeat")
         # /boot/vmlinuz-VERSION and /lib/modules, or both in /usr/lib/modules/VERSION.
         module_folders = [path for base in (root, root / "usr") for path in sorted((base / "lib/modules").glob("*"))]
         kernels = [
@@ -285,9 +285,9 @@ class Disks:
             raise ProvisionError("the kernel's package holds no kernel", advice="correct vm_kernel of the system")
         modules, kernel = kernels[-1]
         version, base = modules.name, modules.parents[2]
-        done = run(["depmod", "-b", str(base), version], timeout=120, cancel=self.environments.cancel)
-        if not done.ok:
-            raise ProvisionError(f"depmod failed: {done.text.strip()[-300:]}", advice="install kmod, or: make setup")
+        answer = run(["depmod", "-b", str(base), version], timeout=120, cancel=self.environments.cancel)
+        if not answer.ok:
+            raise ProvisionError(f"depmod failed: {answer.text.strip()[-300:]}", advice="install kmod, or: make setup")
         busybox = next(path for path in (root / "usr/bin/busybox", root / "bin/busybox") if path.is_file())
         (part / "initrd").write_bytes(make_initrd(modules, busybox))
         shutil.copy(kernel, part / "vmlinuz")

@@ -12,7 +12,7 @@ from harness.virtual.disks import Disk
 
 def make_overlay(disk: Disk, place: Path, cancel: threading.Event | None = None) -> None:
     """An empty disk over ``disk``. Raises Canceled once ``cancel`` is set."""
-    done = run(
+    answer = run(
         [
             "qemu-img",
             "create",
@@ -28,12 +28,12 @@ def make_overlay(disk: Disk, place: Path, cancel: threading.Event | None = None)
         timeout=60,
         cancel=cancel,
     )
-    if not done.ok:
-        raise ProvisionError(f"qemu-img could not make a disk: {done.text.strip()[-300:]}", advice="free space")
+    if not answer.ok:
+        raise ProvisionError(f"qemu-img could not make a disk: {answer.text.strip()[-300:]}", advice="free space")
 
 
 def copy_sparse(source: Path, target: Path, cancel: threading.Event | None = None) -> None:
     """A copy that shares its blocks where the file system can. Raises Canceled once ``cancel`` is set."""
-    done = run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], timeout=300, cancel=cancel)
-    if not done.ok:
-        raise ProvisionError(f"a snapshot could not be copied: {done.text.strip()[-300:]}", advice="free space")
+    answer = run(["cp", "--reflink=auto", "--sparse=always", str(source), str(target)], timeout=300, cancel=cancel)
+    if not answer.ok:
+        raise ProvisionError(f"a snapshot could not be copied: {answer.text.strip()[-300:]}", advice="free space")

@@ -260,10 +260,10 @@ class VirtualMachines:
     def _prove(self, disk: Disk, shape: Shape, snapshot: Path) -> None:
         place = self.folder / f"proof-{own_name()}-{secrets.token_hex(4)}"
         with self._restored(place, place.name, disk, shape, snapshot, (), (), {}, PROOF_SECONDS) as machine:
-            done = machine.run("sleep 0.2; test -w /root", timeout=PROOF_SECONDS)
-            if not done.ok:
+            answer = machine.run("sleep 0.2; test -w /root", timeout=PROOF_SECONDS)
+            if not answer.ok:
                 raise InfrastructureError(
-                    f"a snapshot of {shape.architecture} cannot be restored: {done.text[-200:]}",
+                    f"a snapshot of {shape.architecture} cannot be restored: {answer.text[-200:]}",
                     advice="repeat; it is made anew",
                 )
 
@@ -376,14 +376,14 @@ class VirtualMachines:
     def _settle(self, machine: VirtualMachine, role: str) -> None:
         """What a machine that was asleep must be told: the time, other random numbers, who it is in this cell."""
         hosts, cables = "\\n".join(host_lines(role)), "; ".join(cable_commands(role))
-        done = machine.run(
+        answer = machine.run(
             f"date -u -s @{time.time():.3f} >/dev/null && cat >/dev/urandom && hostname {role} && "
             f"printf '{hosts}\\n' >>/etc/hosts && {{ {cables}; }}",
             stdin=secrets.token_hex(64),
             timeout=RESTORE_SECONDS,
         )
-        if not done.ok:
+        if not answer.ok:
             raise InfrastructureError(
-                f"{machine.name}: it could not be set up: {done.text.strip()[-300:]}",
+                f"{machine.name}: it could not be set up: {answer.text.strip()[-300:]}",
                 advice="see console.log in the evidence",
             )

@@ -125,10 +125,10 @@ class VirtualVerbs(UnsupportedVerbs):
         self._run(f"for c in /sys/class/net/eth*; do c=${{c##*/}}; {command}; done")
 
     def _run(self, command: str, *, seconds: float = 60) -> str:
-        done = self.machine.run(command, timeout=seconds)
-        if not done.ok:
+        answer = self.machine.run(command, timeout=seconds)
+        if not answer.ok:
             raise InfrastructureError(
-                f"{self.machine.name}: a verb failed (exit {done.rc}): {done.text.strip()[-300:]}",
+                f"{self.machine.name}: a verb failed (exit {answer.rc}): {answer.text.strip()[-300:]}",
                 advice="see the console of the machine in the evidence",
             )
-        return done.out
+        return answer.out

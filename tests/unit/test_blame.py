@@ -26,7 +26,7 @@ class Recording(Attempt):
         self.asked: list[float] = []
         self.noted: list[str] = []
         self.step_began = 1000.0
-        self.seen = {}
+        self.observations = {}
         self.record = self  # type: ignore[assignment]
         self.words = words
         self.disturbances = self._disturbances
@@ -100,11 +100,11 @@ class Closing(Attempt):
     def __init__(self, *seen: str) -> None:
         self.lab: Any = SimpleNamespace(cancel=threading.Event())
         self.cases: Any = [("own", SimpleNamespace(id="V-1"))]
-        self.seen = {("own", case): Observation(case=case, suite="own", result=Result.PASS) for case in seen}
+        self.observations = {("own", case): Observation(case=case, suite="own", result=Result.PASS) for case in seen}
         self.facts: dict[str, Any] = {"notes": []}
 
     def observe(self, *seen: Observation) -> None:
-        self.seen |= {(observation.suite, observation.case): observation for observation in seen}
+        self.observations |= {(observation.suite, observation.case): observation for observation in seen}
 
 
 @pytest.mark.parametrize("seen", [(), ("V-1",)])
@@ -112,7 +112,7 @@ def test_trouble_after_the_last_case_is_told_and_changes_no_result(seen: tuple[s
     attempt = Closing(*seen)
     with pytest.raises(Ended), attempt.ending():
         raise InfrastructureError("the network of the cell cannot be removed")
-    (observation,) = attempt.seen.values()
+    (observation,) = attempt.observations.values()
     assert observation.result is (Result.PASS if seen else Result.MISS)
     words = [f"after the last case: {InfrastructureError('the network of the cell cannot be removed')}"]
     assert attempt.facts["notes"] == (words if seen else [])
@@ -151,10 +151,10 @@ def test_an_end_is_excused_by_a_disturbance_of_an_earlier_step(monkeypatch: pyte
     attempt.product_began, attempt.step_began = 500.0, 1000.0
     attempt.facts = {"seconds": {}, "notes": []}
     attempt.lab = attempt.placed = SimpleNamespace(deployment_suite=None, cpu=SimpleNamespace(architecture="x86_64"))  # type: ignore[assignment]
-    attempt.observe = lambda *seen: attempt.seen.update({(o.suite, o.case): o for o in attempt.blamed(seen)})  # type: ignore[method-assign]
+    attempt.observe = lambda *seen: attempt.observations.update({(o.suite, o.case): o for o in attempt.blamed(seen)})  # type: ignore[method-assign]
     deploying.look_back(attempt, SimpleNamespace(machines=SimpleNamespace(restarts=lambda: {})), SimpleNamespace())  # type: ignore[arg-type]
     assert attempt.asked == [500.0]
-    (observation,) = attempt.seen.values()
+    (observation,) = attempt.observations.values()
     assert (observation.result, observation.cause) == (Result.ERROR, Cause.INFRA)
 
 

@@ -28,7 +28,7 @@ class Seen:
     def progress(self) -> Progress:
         return Progress(
             step=lambda cell, words: self.lines.append((cell.axes["n"], words)),
-            done=lambda cell, verdict, message: self.lines.append((cell.axes["n"], verdict, message)),
+            verdict=lambda cell, verdict, message: self.lines.append((cell.axes["n"], verdict, message)),
             note=lambda words: self.lines.append((words,)),
         )
 

@@ -35,7 +35,7 @@ def test_a_value_of_an_axis_keeps_every_letter_in_the_progress(text: str) -> Non
     out = io.StringIO()
     lines = _Lines(Console(file=out, width=200, highlight=False))
     lines.step(cell, "deploy")
-    lines.done(cell, Verdict.CONFORMANT, text)
+    lines.verdict(cell, Verdict.CONFORMANT, text)
     shown = out.getvalue().splitlines()
     assert all(f"edition={text}" in line for line in shown)
     assert shown[1].rstrip().endswith(text)

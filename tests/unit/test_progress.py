@@ -39,7 +39,7 @@ def test_cells_steps_counts_and_time_left(view: Any) -> None:
     assert "n=0" in text
     assert "deploy / 部署" in text
     assert "about 3.3 min" in text
-    view.done(CELLS[0], Verdict.CONFORMANT, "")
+    view.verdict(CELLS[0], Verdict.CONFORMANT, "")
     text = shown(view)
     assert "1/4" in text
     assert "通过 1" in text
@@ -64,7 +64,7 @@ def test_unknown_times_are_said_to_be_unknown(view: Any) -> None:
 
 def test_messages_of_a_product_are_no_markup(view: Any) -> None:
     view.begin(CELLS, {}, 1)
-    view.done(CELLS[0], Verdict.NONCONFORMANT, "[red]no[/red] [link=x]")
+    view.verdict(CELLS[0], Verdict.NONCONFORMANT, "[red]no[/red] [link=x]")
     assert "[red]no[/red] [link=x]" in view.lines.console.file.getvalue()
 
 
@@ -72,7 +72,7 @@ def test_it_degrades_to_lines_where_there_is_no_terminal(capsys: pytest.CaptureF
     with module.progress() as told:
         told.begin(CELLS, {}, 1)
         told.step(CELLS[0], "deploy")
-        told.done(CELLS[0], Verdict.CONFORMANT, "")
+        told.verdict(CELLS[0], Verdict.CONFORMANT, "")
         told.note("a [note]")
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" s  ")[2] for line in lines] == [
