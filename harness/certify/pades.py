@@ -6,6 +6,7 @@ The signature is a certification (ISO 32000-2, 12.8.4) that permits no change; i
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import itertools
 import logging
@@ -32,6 +33,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from harness.certify.steps import CheckStep, Status
 from harness.errors import InfrastructureError, UsageError
 from harness.presentation.typesetting import Place
+from harness.signing.authority import demand_current
 from harness.signing.keys import KeyStore, PublicKey
 
 FIELD = "Issuer"
@@ -76,7 +78,7 @@ class PdfSigning:
         """The file with a signature that shows ``seal`` (PDF of one page) at ``place``.
 
         Raises:
-            UsageError: the key has no certificate, or cannot be opened.
+            UsageError: the key has no certificate, one that is over, or cannot be opened.
             InfrastructureError: the time-stamping authority does not answer, or not as it must.
         """
         chain = _certificates(self.store.chain(self.name))
@@ -85,6 +87,7 @@ class PdfSigning:
                 f"the key {self.name} has no X.509 certificate",
                 advice="see: harness keys request, harness keys install",
             )
+        demand_current(self.name, self.store.chain(self.name), datetime.datetime.now(datetime.UTC))
         writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
         page, _ = writer.find_page_for_modification(place.page - 1)  # type: ignore[no-untyped-call]
         _, _, _, height = page.get_object()["/MediaBox"]
@@ -131,8 +134,14 @@ class NoPdf(Exception):
     """The file cannot be read as PDF; the message says why."""
 
 
-def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckStep]:
-    """Whether the signature in a PDF file holds; no step for a file without a signature."""
+def check_pdf(
+    name: str, pdf: bytes, keys: Sequence[PublicKey], now: datetime.datetime | None = None
+) -> list[CheckStep]:
+    """Whether the signature in a PDF file holds; no step for a file without a signature.
+
+    Its certificates must have been valid when it was signed: at its time stamp, or ``now`` where it has none. The time
+    that a signer states of itself proves nothing, and yet a later one than the certificates' last day is wrong.
+    """
 
     def step(status: Status, detail: str) -> CheckStep:
         return CheckStep(name=f"signature in {name}", status=status, detail=detail)
@@ -161,10 +170,14 @@ def check_pdf(name: str, pdf: bytes, keys: Sequence[PublicKey]) -> list[CheckSte
     when = f", time stamp of {stamped.timestamp:%Y-%m-%d %H:%M:%S %Z}" if stamped is not None else ""
     if key is None:
         return [step(Status.COULD_NOT_CHECK, f"by {subject}, whose key is not trusted here{when}")]
-    return [step(Status.VALID, f"PAdES by {key.name} ({subject}){when}"), _chain(name, signature)]
+    at = stamped.timestamp if stamped is not None else now or datetime.datetime.now(datetime.UTC)
+    return [
+        step(Status.VALID, f"PAdES by {key.name} ({subject}){when}"),
+        _chain(name, signature, at, stamped=stamped is not None),
+    ]
 
 
-def _chain(name: str, signature: EmbeddedPdfSignature) -> CheckStep:
+def _chain(name: str, signature: EmbeddedPdfSignature, at: datetime.datetime, *, stamped: bool) -> CheckStep:
     """Check the chain of certificates from the signer's upwards. The reader decides whether to trust the topmost."""
     above = {certificate.subject.dump(): certificate for certificate in signature.other_embedded_certs}
     chain = [signature.signer_cert]
@@ -177,7 +190,16 @@ def _chain(name: str, signature: EmbeddedPdfSignature) -> CheckStep:
         detail = f"a certificate is not issued by the next one: {error or type(error).__name__}"
         return CheckStep(name=f"chain in {name}", status=Status.INVALID, detail=detail)
     names = " ← ".join(str(certificate.subject.native.get("common_name", "?")) for certificate in chain)
+    since = max(certificate.not_valid_before for certificate in chain)
     until = min(certificate.not_valid_after for certificate in chain)
+    claimed = signature.self_reported_timestamp
+    for what, time in (("stamped", at if stamped else None), ("signed", claimed)):
+        if time is not None and not since <= time <= until:
+            detail = f"{names}: valid from {since:%Y-%m-%d} until {until:%Y-%m-%d}, and {what} on {time:%Y-%m-%d}"
+            return CheckStep(name=f"chain in {name}", status=Status.INVALID, detail=detail)
+    if at > until:
+        detail = f"{names}: over since {until:%Y-%m-%d}, and no time stamp shows that it was signed before"
+        return CheckStep(name=f"chain in {name}", status=Status.COULD_NOT_CHECK, detail=detail)
     return CheckStep(name=f"chain in {name}", status=Status.VALID, detail=f"{names}, until {until:%Y-%m-%d}")
 
 

@@ -135,6 +135,22 @@ def subjects(chain: bytes) -> list[dict[str, str]]:
     ]
 
 
+def demand_current(name: str, chain: bytes, now: datetime.datetime) -> None:
+    """Refuse to sign by a chain of certificates (PEM) of which some are not valid at this time.
+
+    Raises:
+        UsageError: a certificate is over, or not valid yet (RFC 5280, 4.1.2.5).
+    """
+    for certificate in x509.load_pem_x509_certificates(chain):
+        first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if not first <= now <= last:
+            state = f"was over on {last:%Y-%m-%d}" if now > last else f"is not valid before {first:%Y-%m-%d}"
+            raise UsageError(
+                f"nothing is signed with {name}: its certificate {certificate.subject.rfc4514_string()} {state}",
+                advice="get a newer one from the authority, then: harness keys install",
+            )
+
+
 def _name(common: str, organisation: str, unit: str = "") -> x509.Name:
     if not 0 < len(common) <= 64 or not 0 < len(organisation) <= 64:
         raise UsageError("a name in a certificate has 1 to 64 characters", advice="give a shorter one")

@@ -7,6 +7,9 @@ all that a verifier needs, and ``NAME.crt.pem`` with the chain of X.509 certific
 
 from __future__ import annotations
 
+import base64
+import binascii
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from harness.errors import UsageError
 from harness.reading.parsing import parse
 from harness.signing import sm2, tokens
+from harness.signing.openssl import protected
 from harness.signing.tokens import TokenKey
 
 Algorithm = Literal["ed25519", "ecdsa-p256", "sm2"]
@@ -65,13 +69,14 @@ def read_public(name: str, pem: bytes) -> PublicKey:
     Raises:
         UsageError: the text is no public key of a known kind (Ed25519, P-256, SM2).
     """
-    import base64
-
     match = _PEM.fullmatch(pem.strip() + b"\n")
     advice = "name a file with one PUBLIC KEY (PEM): Ed25519, P-256 or SM2"
     if match is None:
         raise UsageError(f"{name} is no public key", advice=advice)
-    spki = base64.b64decode(match[1])
+    try:
+        spki = base64.b64decode(b"".join(match[1].split()), validate=True)
+    except binascii.Error as error:
+        raise UsageError(f"{name} is no public key: {error}", advice=advice) from error
     if spki.startswith(sm2.PREFIX):
         return PublicKey(name=name, algorithm="sm2", spki=spki, pem=pem)
     try:
@@ -206,7 +211,7 @@ class KeyStore:
 
         Raises:
             UsageError: the name is taken or not allowed, the passphrase is short, the folder cannot be written.
-            InfrastructureError: OpenSSL is missing (SM2).
+            InfrastructureError: OpenSSL is missing.
         """
         self._free(name)
         if len(passphrase) < 8:
@@ -219,11 +224,10 @@ class KeyStore:
                 if algorithm == "ed25519"
                 else ec.generate_private_key(ec.SECP256R1())
             )
-            private = key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.BestAvailableEncryption(passphrase.encode()),
+            bare = key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
+            private = protected(bare, passphrase)
             public = key.public_key().public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
@@ -262,7 +266,10 @@ class KeyStore:
         return public, signature
 
 
+@functools.lru_cache(maxsize=8)
 def _open(name: str, pem: bytes, passphrase: str) -> PrivateKeyTypes:
+    """The private half, opened once in a process: each time costs a quarter of a second, and a certificate is signed
+    in several places."""
     try:
         return serialization.load_pem_private_key(pem, passphrase.encode())
     except (ValueError, TypeError) as error:

@@ -6,14 +6,14 @@ signer's default id, DER of a signature). Nonces are OpenSSL's; nothing secret i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import secrets
 import tempfile
 from pathlib import Path
 
-from harness.errors import InfrastructureError
-from harness.system.process import run
+from harness.signing.openssl import openssl, protected
 
 #: OpenSSL's option ``distid``. OpenSSL 3.0 has another default, with which nobody else could verify a signature.
 SIGNER_ID = b"1234567812345678"
@@ -115,24 +115,17 @@ def make(passphrase: str) -> tuple[bytes, bytes]:
     Raises:
         InfrastructureError: there is no OpenSSL here, or it has no SM2.
     """
-    private = _openssl(
-        [
-            "genpkey",
-            "-algorithm",
-            "EC",
-            "-pkeyopt",
-            "ec_paramgen_curve:SM2",
-            "-pkeyopt",
-            "ec_param_enc:named_curve",
-            "-aes-256-cbc",
-            "-pass",
-            "env:HARNESS_SM2_PASS",
-        ],
+    bare = openssl(
+        ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:SM2", "-pkeyopt", "ec_param_enc:named_curve"],
         passphrase,
-    )
-    with _file(private.encode()) as path:
-        public = _openssl(["pkey", "-in", path, "-passin", "env:HARNESS_SM2_PASS", "-pubout"], passphrase)
-    return private.encode(), public.encode()
+    ).encode()
+    return protected(bare, passphrase), openssl(["pkey", "-pubout"], passphrase, bare).encode()
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(private: bytes, passphrase: str) -> bytes:
+    """The private half without its encryption, opened once in a process; it goes to OpenSSL by a pipe alone."""
+    return openssl(["pkey", "-passin", "env:HARNESS_KEY_PASS"], passphrase, private).encode()
 
 
 def sign(private: bytes, passphrase: str, message: bytes) -> bytes:
@@ -141,23 +134,9 @@ def sign(private: bytes, passphrase: str, message: bytes) -> bytes:
     Raises:
         InfrastructureError: there is no OpenSSL here, or the passphrase is wrong.
     """
-    with _file(private) as key, _file(message) as data, _file(b"") as out:
-        _openssl(
-            [
-                "dgst",
-                "-sm3",
-                "-sign",
-                key,
-                "-passin",
-                "env:HARNESS_SM2_PASS",
-                "-sigopt",
-                f"distid:{SIGNER_ID.decode()}",
-                "-out",
-                out,
-                data,
-            ],
-            passphrase,
-        )
+    with _file(message) as data, _file(b"") as out:
+        how = ["-sigopt", f"distid:{SIGNER_ID.decode()}", "-out", out, data]
+        openssl(["dgst", "-sm3", "-sign", "/dev/stdin", *how], passphrase, _opened(private, passphrase))
         return Path(out).read_bytes()
 
 
@@ -175,13 +154,3 @@ class _file:  # reads like the function that it is
 
     def __exit__(self, *_: object) -> None:
         Path(self._path).unlink(missing_ok=True)
-
-
-def _openssl(words: list[str], passphrase: str) -> str:
-    answer = run(["openssl", *words], timeout=60, env={"HARNESS_SM2_PASS": passphrase})
-    if not answer.ok:
-        message = (answer.err.strip().splitlines() or ["no message"])[0]
-        raise InfrastructureError(
-            f"openssl {words[0]} failed: {message}", advice="is the passphrase right? SM2 needs OpenSSL 3"
-        )
-    return answer.out

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
-from harness.certify.pades import FIELD
+from harness.certify.pades import FIELD, check_pdf
 from harness.signing.keys import KeyStore, trusted
 from harness.signing.succession import followers
 from tests.integration.test_issuing import ISSUER, certify, good, good_or_not, steps, told
@@ -323,6 +326,46 @@ def test_a_certificate_from_an_authority_is_installed(tmp_path: Path) -> None:
     assert "ed is no P-256 key" in told("keys", "install", "ed", tmp_path / "chain.pem", "--keys", tmp_path)
     (tmp_path / "nothing.pem").write_text("words")
     assert "no certificate" in told("keys", "install", "own", tmp_path / "nothing.pem", "--keys", tmp_path)
+
+
+def dated(keys: Path, first: int, last: int) -> None:
+    """Give the key ``seal`` a chain of its own that holds from and until so many days from now."""
+    own = KeyStore(keys).private("seal", WORDS)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Example Center")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(own.public_key())
+    builder = builder.serial_number(7).not_valid_before(now + datetime.timedelta(days=first))
+    builder = builder.not_valid_after(now + datetime.timedelta(days=last))
+    KeyStore(keys).keep_chain("seal", builder.sign(own, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+
+@pytest.mark.parametrize(("first", "last", "said"), [(-60, -30, "was over on"), (1, 30, "is not valid before")])
+def test_nothing_is_signed_by_a_certificate_that_does_not_hold_today(
+    desk: Signed, tmp_path: Path, first: int, last: int, said: str
+) -> None:
+    keys = Path(shutil.copytree(desk.keys, tmp_path / "own-keys"))
+    dated(keys, first, last)
+    before = {path.name: path.read_bytes() for path in desk.folder.iterdir() if path.is_file()}
+    words = ("--workspace", desk.workspace, "--keys", keys, "--issuer", "center", "--commission", "commission.yaml")
+    assert said in told("certify", *words, "--key", "seal", "--key", "log")
+    assert {path.name: path.read_bytes() for path in desk.folder.iterdir() if path.is_file()} == before
+
+
+def test_a_chain_that_was_over_when_it_signed_does_not_verify(
+    desk: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certify(desk)
+    data = (desk.folder / "certificate.pdf").read_bytes()
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=4000)
+    signature, chain = check_pdf("x", data, trusted([desk.keys]), later)
+    assert (signature.status.value, chain.status.value) == ("valid", "could-not-check")
+    assert "no time stamp shows that it was signed before" in chain.detail
+    keys = Path(shutil.copytree(desk.keys, tmp_path / "own-keys"))
+    dated(keys, -60, -30)
+    monkeypatch.setattr("harness.certify.pades.demand_current", lambda *_: None)  # a signer of another make
+    certify(Signed(desk.workspace, keys))
+    _, chain = check_pdf("x", (desk.folder / "certificate.pdf").read_bytes(), trusted([keys]))
+    assert (chain.status.value, ", and signed on " in chain.detail) == ("invalid", True)
 
 
 def test_only_p256_keys_are_certified(tmp_path: Path) -> None:

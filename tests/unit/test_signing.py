@@ -103,6 +103,16 @@ def test_private_halves_are_encrypted_and_for_their_owner(store: KeyStore) -> No
         assert refused.returncode != 0
 
 
+def test_a_stolen_file_of_a_key_is_slow_to_guess(store: KeyStore) -> None:
+    """OpenSSL's own look at the files: PBKDF2 by HMAC-SHA-256, with 600,000 rounds."""
+    for algorithm in ALGORITHMS:
+        words = ["openssl", "asn1parse", "-in", str(store.folder / f"{algorithm}.pem")]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+        rounds = [int(line.rpartition(":")[2], 16) for line in shown.splitlines() if "INTEGER" in line]
+        assert max(rounds) >= 600_000, shown
+        assert "hmacWithSHA256" in shown
+
+
 def test_the_id_of_a_key_is_what_openssl_gives(store: KeyStore) -> None:
     for key in store.public():
         path = store.folder / f"{key.name}.pub.pem"
@@ -132,7 +142,14 @@ def test_keys_that_cannot_sign(store: KeyStore) -> None:
         store.sign("ed25519", "other words", b"")
 
 
-@pytest.mark.parametrize("text", ["", "words", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "words",
+        *(f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n" for body in ("AAAA", "A", "A=A")),
+    ],
+)
 def test_what_is_no_public_key(text: str) -> None:
     with pytest.raises(UsageError, match="is no public key"):
         read_public("x", text.encode())
