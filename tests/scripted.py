@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from harness.attest.attestation import PROBE
+from harness.attest.probing import PROBE
 from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running, working
 from harness.containers import provisioner as containers_module
 from harness.containers.provisioner import Containers

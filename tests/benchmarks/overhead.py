@@ -18,7 +18,7 @@ from pathlib import Path
 
 import docker
 
-from harness.attest.attestation import PROBE
+from harness.attest.probing import PROBE
 from harness.containers.engine import CAPABILITIES
 from tests.conftest import command
 from tests.products import WEB, product
