@@ -2,64 +2,99 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from harness.errors import Fault
+from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Application
-from harness.reading.source import Loc, read_source
+from harness.reading.confining import file_fault, links_out
+from harness.reading.source import Loc, Source, read_source
+from harness.system.files import digest_of_file
+
+#: Keys of an application whose values name files: of a list of mappings, which key has the name.
+_NAMING = {"templates": "template", "artifacts": "path", "playbooks": "playbook"}
+#: Keys below which values of an application stand again.
+_LAYERS = ("variants", "former")
 
 
 def file_digests(application: Application, folder: Path) -> dict[str, str]:
-    """Path below ``folder`` -> SHA-256 of every file that the application is made of."""
-    names = [name for _, name in _named_files(application)]
-    for playbook in application.playbooks:  # a playbook of its own folder may use whatever lies there
-        beside = (folder / playbook.playbook).parent
-        if beside.resolve() != folder.resolve():
-            names += [str(path.relative_to(folder)) for path in sorted(beside.rglob("*")) if path.is_file()]
-    for name in application.scan:
+    """Path below ``folder`` -> SHA-256 of every file that the application, a variant or a former version is made of.
+
+    Raises:
+        DefinitionError: a file cannot be read.
+    """
+    named = list(named_files(application.model_dump(by_alias=True)))
+    names = [name for loc, name in named if "scan" not in loc]
+    for beside in _folders_of_playbooks(named, folder):  # a playbook there may use whatever lies beside it
+        names += [str(path.relative_to(folder)) for path in sorted(beside.rglob("*")) if path.is_file()]
+    for name in [name for loc, name in named if "scan" in loc]:
         below = [folder / name] if (folder / name).is_file() else sorted((folder / name).rglob("*"))
         names += [str(path.relative_to(folder)) for path in below if path.is_file() and not path.is_symlink()]
-    names = list(dict.fromkeys(names))
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)}
+    return {name: _digest(folder / name) for name in sorted(set(names))}
 
 
-def _named_files(application: Application) -> list[tuple[Loc, str]]:
-    """Files that the application and its former versions are made of, and where they are named."""
-    named: list[tuple[Loc, str]] = []
-    versions: list[tuple[Loc, Application]] = [((), application)]
-    versions += [(("former", name, "set"), application.before(name)) for name in application.former]
-    for place, version in versions:
-        named += [((*place, "templates", i, "template"), t.template) for i, t in enumerate(version.templates)]
-        named += [((*place, "artifacts", i, "path"), a.path) for i, a in enumerate(version.artifacts)]
-        named += [((*place, "playbooks", i, "playbook"), p.playbook) for i, p in enumerate(version.playbooks)]
-    return list({name: (loc, name) for loc, name in reversed(named)}.values())[::-1]
+def named_files(values: Mapping[str, Any], at: Loc = ()) -> Iterator[tuple[Loc, str]]:
+    """Every file that values of an application name, and where: its own, and those of variants and former versions,
+    which replace its keys on some cells. Values of another shape are passed over: they are faults of their own."""
+    for key, inner in _NAMING.items():
+        for index, value in enumerate(_listed(values.get(key))):
+            if isinstance(value, Mapping) and isinstance(name := value.get(inner), str):
+                yield (*at, key, index, inner), name
+    for index, name in enumerate(_listed(values.get("scan"))):
+        if isinstance(name, str):
+            yield (*at, "scan", index), name
+    for layer in _LAYERS:
+        layers = values.get(layer)
+        pairs: Iterable[tuple[str | int, Any]]
+        pairs = layers.items() if isinstance(layers, Mapping) else enumerate(_listed(layers))
+        for label, value in pairs:
+            if isinstance(value, Mapping) and isinstance(inner_values := value.get("set"), Mapping):
+                yield from named_files(inner_values, (*at, layer, label, "set"))
 
 
 def missing_files(application: Application, path: Path) -> list[Fault]:
-    """Files that ``path``, an application, names and that are not below its folder."""
+    """Files that ``path``, an application, names and that are not plain files below its folder."""
     source = read_source(path)
-    faults = []
-    try:
-        named = _named_files(application)
-    except ValidationError as error:
-        first = error.errors()[0]
-        return [
-            source.fault(
-                ("former",),
-                f"a former version is no valid application: {first['msg']}",
-                found=".".join(str(part) for part in first["loc"]),
-            )
-        ]
-    named += [(("scan", i), path) for i, path in enumerate(application.scan)]
-    root = path.parent.resolve()
+    if not isinstance(source.value, dict):
+        return []
+    named = list(named_files(source.value))
+    faults = list(_former_faults(source, application))
     for loc, name in named:
-        file = (root / name).resolve()
-        if not file.is_relative_to(root):
-            message = "the file lies outside the application's folder"
-            faults.append(source.fault(loc, message, expected=f"a path below {root}", found=name))
-        elif not file.is_file() and not (loc[0] == "scan" and file.is_dir()):
-            faults.append(source.fault(loc, "no such file", expected=f"a file in {root}", found=name))
+        fault = file_fault(source, loc, name, "the file", folders="scan" in loc)
+        faults += [fault] if fault is not None else []
+    if not faults:
+        for folder in _folders_of_playbooks(named, path.parent):
+            faults += links_out(folder, "the playbook's folder")
     return faults
+
+
+def _former_faults(source: Source, application: Application) -> Iterator[Fault]:
+    for name in application.former:
+        try:
+            application.before(name)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = f"a former version is no valid application: {first['msg']}"
+            yield source.fault(("former", name), message, found=place)
+
+
+def _folders_of_playbooks(named: list[tuple[Loc, str]], folder: Path) -> list[Path]:
+    """The folders of the playbooks that lie in one of their own, each once."""
+    besides = [(folder / name).parent for loc, name in named if loc[-1] == "playbook"]
+    return [beside for beside in dict.fromkeys(besides) if beside.resolve() != folder.resolve()]
+
+
+def _listed(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _digest(path: Path) -> str:
+    try:
+        return digest_of_file(path)
+    except OSError as error:
+        message = f"the file cannot be read: {error.strerror}"
+        raise DefinitionError([Fault(file=str(path), line=1, column=1, message=message)]) from error

@@ -16,6 +16,7 @@ from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Architecture, Cpu, Database, Matrix, Middleware, Os, Runtime, Waivers
 from harness.model.plan import FRESH, UPGRADE, Definitions, LocatedSuite
 from harness.reading.catalogue import Catalogue
+from harness.reading.confining import file_fault
 from harness.reading.kinds import kind_of_content
 from harness.reading.naming import known_names, matrix_axes, names_of, pair_faults, waiver_faults
 from harness.reading.parsing import nearest, parse, validate
@@ -80,12 +81,15 @@ class _MatrixReader:
         """
         matrix, folder = self.matrix, self.path.parent
         application_path = folder / matrix.application
-        product = self._gather(lambda: read_source(application_path))
+        product = None
+        if self._is_beside(("application",), matrix.application):
+            product = self._gather(lambda: read_source(application_path))
         application = self._gather(lambda: validate(product, Application)) if product is not None else None
         targets = TargetReader(self.source, matrix, self.catalogue, self.faults)
         cpus, systems, databases = targets.load(Cpu), targets.load(Os), targets.load(Database)
         runtimes, middlewares = targets.load(Runtime), targets.load(Middleware)
         waivers = self._waivers()
+        files: dict[str, str] | None = None
         suites = self._suites()
         if application is not None and product is not None:
             self.faults += missing_files(application, application_path)
@@ -93,6 +97,8 @@ class _MatrixReader:
             self._former(application)
             if self.catalogue.whole:
                 self._variants(product, application)
+            if not self.faults:
+                files = self._gather(lambda: file_digests(application, application_path.parent))
         if self.catalogue.whole:
             self._adjusts()
         if self.faults or application is None:
@@ -111,7 +117,7 @@ class _MatrixReader:
             application_folder=application_path.parent.resolve(),
             matrix_places=dict(self.source.places),
             matrix_path=self.path,
-            files=file_digests(application, application_path.parent),
+            files=files or {},
         )
         if waivers is not None and self.catalogue.whole:
             names = names_of(definitions, self.catalogue)
@@ -120,8 +126,14 @@ class _MatrixReader:
                 raise DefinitionError(faults)
         return definitions
 
+    def _is_beside(self, loc: Loc, name: str) -> bool:
+        """Whether a file that the matrix names is one of its folder; else a fault says what is wrong with it."""
+        fault = file_fault(self.source, loc, name, "the file")
+        self.faults += [fault] if fault is not None else []
+        return fault is None
+
     def _waivers(self) -> Waivers | None:
-        if not self.matrix.waivers:
+        if not self.matrix.waivers or not self._is_beside(("waivers",), self.matrix.waivers):
             return None
         path = self.path.parent / self.matrix.waivers
         return self._gather(lambda: parse(path, Waivers))

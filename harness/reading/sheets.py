@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 from pathlib import Path
 
 from harness.errors import DefinitionError, Fault
+from harness.reading.confining import file_fault
 from harness.reading.source import Source
 from harness.reading.tables import Rows, bounded, sheet_fault
 from harness.reading.workbooks import read_workbook
+from harness.system.files import read_plain
 
 MAX_BYTES = 5_000_000
 SEPARATORS = (",", ";", "\t", "，")
@@ -68,21 +71,19 @@ def fill_from_sheets(source: Source) -> None:
 
 def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
     """Rows with their line in the sheet; all as wide as the first, empty ones left out."""
-    root = source.path.parent.resolve()
     name = source.value[loc[0]]
     path = source.path.parent / name
 
     def refuse(message: str, expected: str = "", actual: str = "") -> DefinitionError:
         return DefinitionError([source.fault(loc, message, expected=expected, found=actual)])
 
-    if not path.resolve().is_relative_to(root):
-        raise refuse("the sheet lies outside the matrix's folder", expected=f"a path below {root}", actual=name)
+    if (fault := file_fault(source, loc, name, "the sheet")) is not None:
+        raise DefinitionError([fault])
     try:
-        data = path.read_bytes()
+        data = read_plain(path, MAX_BYTES)
     except OSError as error:
-        raise refuse("the sheet cannot be read", actual=f"{name}: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise refuse("the sheet is too large", expected=f"at most {MAX_BYTES} bytes", actual=f"{len(data)} bytes")
+        message = "the sheet is too large" if error.errno == errno.EFBIG else "the sheet cannot be read"
+        raise refuse(message, f"at most {MAX_BYTES} bytes", f"{name}: {error.strerror}") from error
     match path.suffix.lower():
         case ".csv":
             rows = _csv(path, data)

@@ -5,6 +5,7 @@ Only the safe subset is read: no tags, no duplicate keys, bounded size, depth an
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from harness.errors import DefinitionError, Fault
+from harness.system.files import read_plain
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -73,11 +75,10 @@ def read_source(path: Path) -> Source:
             hint="copy the file instead",
         )
     try:
-        data = path.read_bytes()
+        data = read_plain(path, MAX_BYTES)
     except OSError as error:
-        raise refuse("the file cannot be read", found=error.strerror or str(error)) from error
-    if len(data) > MAX_BYTES:
-        raise refuse("the file is too large", expected=f"at most {MAX_BYTES} bytes", found=f"{len(data)} bytes")
+        message = "the file is too large" if error.errno == errno.EFBIG else "the file cannot be read"
+        raise refuse(message, found=str(error.strerror or error)) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

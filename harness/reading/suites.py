@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import DefinitionError, Fault
@@ -12,8 +12,10 @@ from harness.model.plan import LocatedSuite
 from harness.model.testnames import select
 from harness.reading.catalogue import Catalogue
 from harness.reading.collection import collected, numbered_id, shortest_names
+from harness.reading.confining import links_out
 from harness.reading.parsing import parse
 from harness.system.canonical import digest_of
+from harness.system.files import digest_of_file
 
 
 def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite | None:
@@ -28,6 +30,8 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
     for folder in (beside / name, catalogue.find("suites", name)):
         if folder is None or not folder.is_dir():
             continue
+        if unfit := list(_unfit_files(folder)):
+            raise DefinitionError(unfit)
         if (folder / "suite.yaml").is_file():
             definition = parse(folder / "suite.yaml", Suite)
             if definition.runner == "scan":
@@ -38,8 +42,6 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
             definition = derived
         else:
             continue
-        if outside := _links_out(folder):
-            raise DefinitionError(outside)
         return LocatedSuite(definition=definition, folder=folder.resolve(), digest=_folder_digest(folder))
     return None
 
@@ -163,24 +165,14 @@ def _complete(suite: Suite, folder: Path) -> list[Fault]:
     return faults
 
 
-def _links_out(folder: Path) -> list[Fault]:
-    """Symbolic links of a suite that lead out of it: what they lead to is not what the digest names elsewhere."""
-    root = folder.resolve()
-    return [
-        Fault(
-            file=str(path),
-            line=1,
-            column=1,
-            message="a symbolic link that leads out of the suite",
-            expected=f"a file below {folder}",
-            found=str(path.readlink()),
-            hint="copy the file instead",
-        )
-        for path in sorted(folder.rglob("*"))
-        if path.is_symlink() and not path.resolve().is_relative_to(root)
-    ]
+def _unfit_files(folder: Path) -> Iterator[Fault]:
+    """What a suite's folder may not hold: links out of it, and what is neither a file nor a folder."""
+    yield from links_out(folder, "the suite")
+    for path in sorted(folder.rglob("*")):
+        if not path.is_symlink() and not path.is_file() and not path.is_dir():
+            yield Fault(file=str(path), line=1, column=1, message="no regular file", expected="files and folders alone")
 
 
 def _folder_digest(folder: Path) -> str:
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
-    return digest_of({str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files})
+    return digest_of({str(p.relative_to(folder)): digest_of_file(p) for p in files})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from harness.errors import Fault
 from harness.model.context import Access
 from harness.model.plan import ROLES
 from harness.reading.parsing import nearest
-from harness.reading.source import Loc, Source
+from harness.reading.source import MAX_BYTES, Loc, Source
+from harness.system.files import read_plain
 
 #: Keys of an application that are templates; ``*`` stands for every key or index. All see the same names.
 TEXTS: tuple[tuple[str, ...], ...] = (
@@ -139,7 +141,7 @@ def _matching(source: Source, base: Loc, pattern: tuple[str, ...]) -> Iterator[t
 def _faults(source: Source, loc: Loc, text: str, names: Names) -> Iterator[Fault]:
     line, column = source.place(loc)
     try:
-        lines = source.path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_plain(source.path, MAX_BYTES).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         lines = []
     for unknown in unknown_names(text, names):
@@ -149,9 +151,13 @@ def _faults(source: Source, loc: Loc, text: str, names: Names) -> Iterator[Fault
 
 def _file_faults(path: Path, names: Names) -> Iterator[Fault]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return  # whether the file is there is asked elsewhere
+        text = read_plain(path, MAX_BYTES).decode("utf-8")
+    except OSError as error:
+        if error.errno == errno.EFBIG:  # whether the file is there is asked elsewhere
+            yield Fault(file=str(path), line=1, column=1, message=f"the template is {error.strerror}")
+        return
+    except UnicodeDecodeError:
+        return
     for unknown in unknown_names(text, names):
         line, column = _spot(text.splitlines(), unknown.line, unknown.name) or (unknown.line, 1)
         yield _fault(path, line, column, unknown)

@@ -1,7 +1,14 @@
-"""Writes files whole: a reader sees what was there before, or all of what is new."""
+"""Files: written whole, so that a reader sees what was there before or all of what is new; and read with a limit."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,3 +23,38 @@ def write_whole(path: Path, data: bytes, *, mode: int | None = None) -> None:
     if mode is not None:
         part.chmod(mode)
     part.replace(path)
+
+
+def read_plain(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most ``most`` bytes. Kind and size are looked at before anything is read: a
+    device has no end, and a pipe waits for a writer.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is larger.
+    """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(most + 1) if size <= most else b""
+    if max(size, len(data)) > most:
+        raise OSError(errno.EFBIG, f"larger than {most} bytes: {max(size, len(data))} bytes", str(path))
+    return data
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 (hex) of a regular file of any size, read in pieces.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedReader]:
+    # Without O_NONBLOCK the opening of a pipe would wait; for a regular file it means nothing.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        yield file

@@ -62,13 +62,14 @@ def test_inputs_that_were_changed_in_the_store_are_refused(lab: Lab) -> None:
         inputs.unpack(inputs.of_campaign(row), place.store, lab.place / "out")
 
 
-def test_an_application_outside_of_the_matrix_folder(lab: Lab) -> None:
-    shutil.move(lab.folder / "application.yaml", lab.place / "app.yaml")
+def test_two_matrices_of_a_product_in_one_folder(lab: Lab) -> None:
+    (lab.folder / "deep").mkdir()
+    shutil.move(lab.folder / "application.yaml", lab.folder / "deep" / "app.yaml")
     path = lab.folder / "matrix.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "application": "../app.yaml"}))
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "application": "deep/app.yaml"}))
+    shutil.copy(path, lab.folder / "other.yaml")
     assert lab("run", CUT_OFF, "after") == 137
     shutil.rmtree(lab.folder)
-    (lab.place / "app.yaml").unlink()
     assert lab("resume") == 0
     lab.check()
 

@@ -117,7 +117,7 @@ def test_a_file_that_is_no_sheet(folder: Any, name: str, data: bytes, told: str)
 
 def test_a_sheet_must_be_there_and_below_the_matrix(folder: Any) -> None:
     folder.change("matrix", axes_from="none.csv")
-    assert "cannot be read" in faults(folder)[0].message
+    assert "no such file" in faults(folder)[0].message
     folder.change("matrix", axes_from="../../etc/axes.csv")
     assert "outside" in faults(folder)[0].message
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 #: As ``uname -m`` prints it. The first three can be emulated and run here; the others are known, for lab hosts.
 Architecture = Literal["x86_64", "aarch64", "loongarch64", "mips64", "sw_64", "riscv64"]
@@ -18,11 +18,22 @@ PATTERNS = {
     r"^[a-z0-9][a-z0-9._+-]{0,63}$": "a name of lower-case letters, digits and . _ + -, at most 64, such as app-2.1",
     r"^[1-9][0-9]*[mg]$": "a number with m for mebibytes or g for gibibytes, such as 512m or 2g",
     r"^0[0-7]{3}$": "a file mode of four octal digits in quotes, such as '0755'",
+    "^[0-9A-Za-z\u3400-\u9fff][0-9A-Za-z\u3400-\u9fff._/-]{0,127}$": "a path of letters, digits and . _ / -, at most "
+    "128, that begins with a letter or digit, such as compat/http: a folder beside the matrix, or what is shipped",
     r"^/": "a path that begins with /",
 }
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
+
+
+def _without_dots(name: str) -> str:
+    if any(part in ("", ".", "..") for part in name.removesuffix("/").split("/")):
+        raise ValueError("a suite is named by the folders that lead to it, without . and ..")
+    return name
+
+
 #: Folders may have Chinese names.
-SuiteName = Annotated[str, Field(pattern="^[0-9A-Za-z\u3400-\u9fff][0-9A-Za-z\u3400-\u9fff._/-]{0,127}$")]
+_SUITE = "^[0-9A-Za-z\u3400-\u9fff][0-9A-Za-z\u3400-\u9fff._/-]{0,127}$"
+SuiteName = Annotated[str, Field(pattern=_SUITE), AfterValidator(_without_dots)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$", description="mebibytes or gibibytes, such as 512m")]
 Mode = Annotated[str, Field(pattern=r"^0[0-7]{3}$")]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from harness.model.definitions.base import Bilingual, Definition, Name, PlacedError, Strings, listed
+from harness.model.definitions.base import Bilingual, Definition, Name, PlacedError, Strings, SuiteName, listed
 
 
 def _one_or_more(value: Any) -> Any:
@@ -50,7 +50,7 @@ class Adjustment(Definition):
 
     prefer: Prefer | None = None
     timeout_factor: float | None = Field(default=None, ge=1, le=100)
-    suites: Annotated[tuple[str, ...] | None, BeforeValidator(listed)] = None
+    suites: Annotated[tuple[SuiteName, ...] | None, BeforeValidator(listed)] = None
 
 
 class Strategy(Definition):
@@ -117,7 +117,7 @@ class Matrix(Definition):
     strategy: Strategy = Strategy()
     retries: Retries = Retries()
     waivers: str | None = Field(default=None, description="file beside the matrix with the waivers of the product")
-    suites: Strings = Field(min_length=1)
+    suites: Annotated[tuple[SuiteName, ...], BeforeValidator(listed)] = Field(min_length=1)
     accept: Annotated[tuple[Accept, ...], BeforeValidator(listed)] = ()
 
     @model_validator(mode="after")
