@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.executions import ExecutionWatch
 from harness.containers.machine import ContainerMachine
+from harness.containers.objects import CellObjects
 from harness.errors import HarnessBug, HarnessError, InfrastructureError
 from harness.model.attestation import Attestation, Executions
-from harness.model.definitions import Cpu, Os, size_in_bytes
+from harness.model.definitions import Cpu, Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment
@@ -91,77 +91,47 @@ class Containers:
     def machines(
         self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
     ) -> Iterator[Machines]:
-        stem = names.stem
-        objects: list[tuple[str, str]] = []
-        machines: dict[str, Machine] = {}
-        watches: dict[str, ExecutionWatch] = {}
-        labels = (names.campaign, f"{names.cell}-{names.attempt}")
-        notes = Path(tempfile.mkdtemp(prefix="harness-deeds-"))
-        noted = notes / "deeds"
-        try:
-            ledger.intent("network", stem)
-            objects.append(("network", stem))
-            network = self.engine.create_network(stem, self.engine.labels(*labels, ""))
-            ledger.created("network", stem, network)
+        with contextlib.ExitStack() as stack:
+            objects = CellObjects(self.engine, names, ledger)
+            stack.callback(objects.remove)
+            noted = stack.enter_context(_notes_of_deeds(ledger))
+            network = objects.make_network()
+            machines: dict[str, Machine] = {}
+            watches: dict[str, ExecutionWatch] = {}
             for role in roles:
-                name, environment = f"{stem}-{role.name}", environments[role.name]
-                if environment is None:
-                    raise HarnessBug(f"no environment for {role.name}")
-                ledger.intent("container", name)
-                objects.append(("container", name))
-                identity = self.engine.create_container(
-                    name,
-                    environment.image,
-                    labels=self.engine.labels(*labels, role.name),
-                    network=stem,
-                    alias=role.name,
-                    memory=size_in_bytes(role.limits.memory),
-                    cpus=min(role.limits.cpus, self.engine.cpus),
-                    processes=role.limits.processes,
-                    environment=_model(role.cpu),
-                    ports=role.ports,
-                )
-                ledger.created("container", name, identity)
+                identity = objects.make_container(role, environments[role.name], _model(role.cpu))
                 machines[role.name] = ContainerMachine(self.engine, identity, role.name, deeds=noted)
-                process = self.engine.first_process(identity)
-                watches[role.name] = ExecutionWatch(identity, process, role.cpu.architecture)
+                watch = ExecutionWatch(identity, self.engine.first_process(identity), role.cpu.architecture)
+                watches[role.name] = stack.enter_context(contextlib.closing(watch))
             if self.engine.is_podman and len(machines) > 1:
                 self._introduce(machines)
-
             containers = {role: watch.container for role, watch in watches.items()}
             standing = ContainerWatch(self.engine, containers, network, noted)
+            yield self._watched(machines, watches, environments, standing)
 
-            def executions() -> dict[str, Executions]:
-                """While the environments were installed, and since."""
-                return {name: _installed(environments[name]) + watch.executions() for name, watch in watches.items()}
+    def _watched(
+        self,
+        machines: Mapping[str, Machine],
+        watches: Mapping[str, ExecutionWatch],
+        environments: Mapping[str, Environment | None],
+        standing: ContainerWatch,
+    ) -> Machines:
+        """Machines with what is known of them while they serve the cell."""
 
-            def carried(role: str) -> list[str]:
-                return carried_programs(self.engine, watches[role].container, watches[role].architecture)
+        def executions() -> dict[str, Executions]:
+            """While the environments were installed, and since."""
+            return {name: _installed(environments[name]) + watch.executions() for name, watch in watches.items()}
 
-            yield Machines(
-                of=machines,
-                executions=executions,
-                carried=carried,
-                disturbances=standing.disturbances,
-                written=lambda: {role: standing.written(role) for role in containers},
-            )
-        finally:
-            for watch in watches.values():
-                watch.close()
-            with contextlib.suppress(HarnessError):
-                journal_deeds(noted, ledger)
-            shutil.rmtree(notes, ignore_errors=True)
-            trouble: list[HarnessError] = []
-            for kind, name in reversed(objects):  # what a verb did goes with the container that it was done to
-                try:
-                    remove = self.engine.remove_container if kind == "container" else self.engine.remove_network
-                    remove(name)
-                    ledger.removed(kind, name)
-                except HarnessError as error:  # one that cannot be removed must not leak the others
-                    trouble.append(error)
-            for problem in trouble:
-                with contextlib.suppress(HarnessError):
-                    ledger.event("teardown-trouble", message=problem.message, next="harness gc")
+        def carried(role: str) -> list[str]:
+            return carried_programs(self.engine, watches[role].container, watches[role].architecture)
+
+        return Machines(
+            of=machines,
+            executions=executions,
+            carried=carried,
+            disturbances=standing.disturbances,
+            written=lambda: {role: standing.written(role) for role in watches},
+        )
 
     def _introduce(self, machines: Mapping[str, Machine]) -> None:
         """Tell each machine where the others are: Podman's networks resolve names only with a plugin of theirs."""
@@ -173,6 +143,18 @@ class Containers:
                 raise InfrastructureError(
                     f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}", advice="see the engine's log"
                 )
+
+
+@contextlib.contextmanager
+def _notes_of_deeds(ledger: Ledger) -> Iterator[Path]:
+    """A file in which verbs note what they do to machines; at its end the notes go to the ledger."""
+    with tempfile.TemporaryDirectory(prefix="harness-deeds-", ignore_cleanup_errors=True) as folder:
+        noted = Path(folder) / "deeds"
+        try:
+            yield noted
+        finally:
+            with contextlib.suppress(HarnessError):
+                journal_deeds(noted, ledger)
 
 
 def _installed(environment: Environment | None) -> Executions:
