@@ -75,7 +75,8 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
     threading.Thread(target=_prepare, name="prepare", daemon=True).start()
     with ExitStack() as stack:
         stack.callback(stop.over.set)
-        forks = stack.enter_context(contextlib.closing(ForkServer([PRELOAD])))
+        secrets = job.inventory.variables if job.inventory is not None else ()  # suites log in on lab hosts
+        forks = stack.enter_context(contextlib.closing(ForkServer([PRELOAD], secrets)))
         recorder = Recorder.of_campaign(workspace.journal, workspace.store, job.campaign, token=held.token)
         making = _making(job, workspace, engine, stop, recorder)
         lab = _lab(job, engine, making, forks, stop, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,9 @@ from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.system.process import Completed
 from harness.system.wait import wait_until
+
+#: Where a server's machine keeps commands that hold its password, for root alone.
+COMMANDS = "/var/lib/harness-server"
 
 
 class QueryFailed(Exception):
@@ -27,6 +31,7 @@ class CellServer:
     access: Access
     factor: float = 1.0
     user: str = field(default="root")
+    _kept: set[str] = field(default_factory=set, repr=False)  #: files of commands that were written
 
     @property
     def name(self) -> str:
@@ -45,7 +50,23 @@ class CellServer:
     def _command(self, command: str | None, seconds: float) -> Completed:
         if not command:
             return Completed(rc=0)
-        return self.machine.run(self._render(command), timeout=seconds * self.factor)
+        return self.machine.run(self._hidden(self._render(command)), timeout=seconds * self.factor)
+
+    def _hidden(self, command: str) -> str:
+        """``command``, or where it holds the password, the call of a file with it: a list of processes shows no
+        secret.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        password = self.access.password.get_secret_value()
+        if not password or password not in command:
+            return command
+        path = f"{COMMANDS}/{hashlib.sha256(command.encode()).hexdigest()[:16]}"
+        if path not in self._kept:
+            self.machine.put(path, f"{command}\n".encode(), mode="0700")
+            self._kept.add(path)
+        return f"sh {path}"
 
     def start(self) -> None:
         """Start it and wait until it answers. Nothing to do for an embedded one.
@@ -120,7 +141,7 @@ class CellDatabase(CellServer):
             QueryFailed: the database answered with an error.
             InfrastructureError: the machine does not answer.
         """
-        command = self._render(self.definition.query)
+        command = self._hidden(self._render(self.definition.query))
         answer = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
         if not answer.ok:
             raise QueryFailed(f"{self.name}: {answer.text[-800:]}")

@@ -55,7 +55,7 @@ class EvidenceStore:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{digest}.{secrets.token_hex(4)}")
             try:
-                with part.open("wb") as file:
+                with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())

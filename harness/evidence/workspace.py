@@ -23,6 +23,8 @@ _taken: dict[str, str] = {}
 class Workspace:
     """``.harness/`` beside the user's files: evidence, one folder a campaign, and the journal or the way to it.
 
+    It is made for its owner alone, because it holds logs and records of a product.
+
     ``database``: URL of the journal's database; by default that of the environment, else a file here.
 
     Raises:
@@ -33,11 +35,14 @@ class Workspace:
     def __init__(self, root: Path, database: str = "") -> None:
         self.root = root.resolve()
         with disk_errors(f"opening the workspace {self.root}"):
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             ignore = self.root / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
-        journal = DatabaseJournal(database or _database() or url_of(self.root / FILE))
+            url = database or _database()
+            if not url:
+                (self.root / FILE).touch(mode=0o600)
+        journal = DatabaseJournal(url or url_of(self.root / FILE))
         one_machine = journal.engine.one_machine
         self.journal: Journal = journal
         self.claims: Claims = DatabaseClaims(
@@ -63,7 +68,8 @@ class Workspace:
     def folder(self, campaign: str) -> Path:
         path = self.root / "campaigns" / campaign
         with disk_errors("making the campaign's folder"):
-            path.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            path.mkdir(exist_ok=True, mode=0o700)
         return path
 
     def hold(self, campaign: str) -> AbstractContextManager[Hold]:

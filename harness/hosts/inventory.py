@@ -117,6 +117,12 @@ class Inventory:
             keys.load(str(self.known_hosts))
         return keys
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Environment variables that hold secrets of its hosts."""
+        references = [ref for host in self.hosts.hosts for ref in (host.key, host.password, host.passphrase) if ref]
+        return tuple(ref.removeprefix("env:") for ref in references if ref.startswith("env:"))
+
     @staticmethod
     def name_of(host: Host) -> str:
         """Of a host in a file of known hosts."""

@@ -20,13 +20,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.system.bounded import read_bounded
 from harness.system.process import Completed, kill_session
+from harness.system.surroundings import surroundings
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 MAX_REQUEST = 200_000  # bytes; the kernel's default for one packet is a little more
@@ -38,9 +39,11 @@ class ForkServer:
     ``close`` ends it, and with it all that runs.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], keep: Collection[str] = ()) -> None:
+        """``keep``: variables that pass into its environment beside those that any program gets."""
         self._lock = threading.Lock()
         self._modules = tuple(modules)
+        self._keep = tuple(keep)
         self._start()
 
     def _start(self) -> None:
@@ -51,6 +54,7 @@ class ForkServer:
                 [sys.executable, "-m", "harness.system.forking", str(theirs.fileno()), *self._modules],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env=surroundings(keep=self._keep),
                 start_new_session=True,
             )
 

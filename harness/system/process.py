@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.system.bounded import MAX_OUTPUT, Bounded
+from harness.system.surroundings import surroundings
 
 PIECE = 1 << 16
 #: How often a program that runs is looked at: whether it was canceled, or its limit is over.
@@ -57,7 +58,8 @@ def run(
 ) -> Completed:
     """Run a program to its end; its whole session dies at the limit, and with this process.
 
-    ``timeout`` in seconds; ``env`` is laid over this process's environment. Each output is read as it comes and cut
+    ``timeout`` in seconds; ``env`` is laid over what may pass of this process's environment
+    (``harness.system.surroundings``). Each output is read as it comes and cut
     in the middle beyond ``MAX_OUTPUT`` bytes, so that a program that prints without end costs no memory here.
 
     Raises:
@@ -74,7 +76,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=cwd,
-        env={**os.environ, **env} if env is not None else None,
+        env=surroundings(env),
         start_new_session=True,
     )
     with process:
@@ -145,7 +147,13 @@ def _feed(pipe: int, left: memoryview) -> memoryview:
 def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
     """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``."""
     return subprocess.Popen(
-        [*_guard(), *argv], cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        [*_guard(), *argv],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=surroundings(),
+        start_new_session=True,
     )
 
 
@@ -163,7 +171,12 @@ def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
         with child_end:
             end = child_end.fileno()  # no guard: a thread that logs in may be over soon, and the socket ends it anyway
             process = subprocess.Popen(
-                list(argv), stdin=end, stdout=end, stderr=subprocess.DEVNULL, start_new_session=True
+                list(argv),
+                stdin=end,
+                stdout=end,
+                stderr=subprocess.DEVNULL,
+                env=surroundings(),
+                start_new_session=True,
             )
         try:
             yield parent_end

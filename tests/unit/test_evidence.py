@@ -153,3 +153,17 @@ def test_words_of_a_database_stand_in_its_module_alone(words: list[str], home: s
         if any(word in path.read_text(encoding="utf-8") for word in words)
     }
     assert found == {home}
+
+
+def test_a_workspace_is_for_its_owner_alone(workspace: Workspace) -> None:
+    """Whatever the umask of whoever made it: logs of a product are in it."""
+    open_campaign(workspace)
+    recorder = Recorder.of_campaign(workspace.journal, workspace.store, "c1")
+    recorder.keep("a.log", b"what it printed")
+    for name in ("c1", "c2"):
+        workspace.folder(name)
+    folders = [workspace.root, *(workspace.root / "campaigns").rglob("c?"), workspace.root / "campaigns"]
+    files = [workspace.root / "journal.sqlite", *(p for p in (workspace.root / "evidence").rglob("*") if p.is_file())]
+    assert len(folders) == 4
+    assert len(files) == 2
+    assert {path.stat().st_mode & 0o077 for path in (*folders, *files)} == {0}

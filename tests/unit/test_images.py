@@ -21,8 +21,8 @@ FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
 
 #: Stands in for mmdebstrap with a mirror whose release file is too old: what apt says then, word for word.
 EXPIRED = """#!/bin/sh
-echo "$@" >>"$CALLS"
-case "$*" in *Check-Valid-Until*) : >"$OUT"; exit 0 ;; esac
+echo "$@" >>'{calls}'
+case "$*" in *Check-Valid-Until*) : >'{out}'; exit 0 ;; esac
 echo "E: Release file for mirror/dists/forky/InRelease is expired (invalid since 15d 6h)." >&2
 exit 25
 """
@@ -48,11 +48,9 @@ class Notes:
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "mmdebstrap").write_text(EXPIRED)
+    (tools / "mmdebstrap").write_text(EXPIRED.format(calls=tmp_path / "calls", out=tmp_path / "out.tar"))
     (tools / "mmdebstrap").chmod(0o755)
     monkeypatch.setenv("PATH", str(tools), prepend=":")
-    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    monkeypatch.setenv("OUT", str(tmp_path / "out.tar"))
     return tmp_path / "calls"
 
 

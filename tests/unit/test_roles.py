@@ -34,7 +34,7 @@ class Machine:
     """Answers every command of a server with success, and remembers it."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.commands = name, list[str]()
+        self.name, self.commands, self.files = name, list[str](), dict[str, str]()
 
     @property
     def reference(self) -> MachineReference:
@@ -43,6 +43,9 @@ class Machine:
     def run(self, command: str, **_: Any) -> Completed:
         self.commands.append(command)
         return Completed(rc=0, out=VERSIONS["--version"] if "version" in command else "3.40.1")
+
+    def put(self, path: str, data: bytes, **_: Any) -> None:
+        self.files[path] = data.decode()
 
     def address(self, port: int) -> tuple[str, int]:
         return "127.0.0.1", port
@@ -130,6 +133,24 @@ def test_each_server_is_started_attested_and_asked_whether_it_answers(attempt: A
     broker.run = lambda *_args, **_more: Completed(rc=1)
     assert deployment.servers["broker"].ready() is False
     assert deployment.servers["middleware"].ready() is True
+
+
+def test_no_command_line_on_a_servers_machine_has_its_password(attempt: Attempt) -> None:
+    """Whoever lists processes sees the commands that a shell is given."""
+    target = target_of(attempt)
+    context = context_of(attempt, target, draw_secrets(attempt.placed))
+    machines: Any = {role: target.machines.on(role) for role in context.servers}
+    deployment = Deployment.on(context, target.machines.application, machines)
+    servers = {role: deployment.servers[role] for role in ("middleware", "broker")}
+    for role, server in servers.items():
+        password = server.access.password.get_secret_value()
+        server.start()
+        assert server.ready()
+        server.stop()
+        assert len(password) >= 16
+        assert not [command for command in machines[role].commands if password in command]
+        assert password in "".join(machines[role].files.values())
+    assert machines["middleware"].files.keys().isdisjoint(machines["broker"].files)
 
 
 def test_a_machine_of_its_own_for_a_role_is_read_from_its_axes(attempt: Attempt) -> None:

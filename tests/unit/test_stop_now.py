@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[2]
 FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
 PATIENCE = 10.0
 #: Every program that a long step runs, in place of itself; its arguments find it among the processes of this machine.
-SLEEPER = '#!/bin/sh\n: >"$STARTED"\nexec sleep 77.5077\n'
+SLEEPER = "#!/bin/sh\n: >'{started}'\nexec sleep 77.5077\n"
 PROGRAMS = "ansible-playbook apt-config apt-get cp depmod dpkg-deb mke2fs mmdebstrap qemu-img tar".split()
 
 
@@ -103,10 +103,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in PROGRAMS:
-        (tools / name).write_text(SLEEPER)
+        (tools / name).write_text(SLEEPER.format(started=tmp_path / "started"))
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tools), prepend=":")
-    monkeypatch.setenv("STARTED", str(tmp_path / "started"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own-cache"))
     return Lab(tmp_path)
 
@@ -200,7 +199,7 @@ def test_a_playbook(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def qemu(lab: Lab) -> Any:
     program = lab.folder / "bin" / "qemu-system-x86_64"
-    program.write_text(SLEEPER)
+    program.write_text(SLEEPER.format(started=lab.started))
     program.chmod(0o755)
     folder = lab.folder / f"boot-{own_name()}-1"
     folder.mkdir()
