@@ -27,7 +27,8 @@ from harness.scan.facts import ElfFact
 from harness.scan.facts import Reader as ElfReader
 from harness.scan.groups import Binaries, cpus, finding
 from harness.scan.images import image_architecture
-from harness.scan.walking import Entry, Walk
+from harness.scan.limits import Unreadable
+from harness.scan.walking import BROKEN, Entry, Walk
 
 #: Detectors beside those of ``binaries``; ``Scan`` gives each the facts that it needs.
 OTHERS = ("text", "text-architecture", "sql", "component", "format", "unread", "names", "links")
@@ -60,13 +61,20 @@ class Scan:
     def add(self, path: Path, name: str = "") -> None:
         """Read an input: a file or a folder. ``name``: what findings call it by, instead of its path."""
         for entry in self.walk.files(path, name or str(path)):
-            self._read(entry)
+            self.files += 1
+            try:
+                self._read(entry)
+            except Unreadable as error:
+                self.walk.unread.append((entry.place, str(error)))
+            except (*BROKEN, ArithmeticError, AttributeError, TypeError, RecursionError, MemoryError) as error:
+                self.walk.unread.append((entry.place, f"it cannot be read: {type(error).__name__}: {error}"[:300]))
 
     def _read(self, entry: Entry) -> None:
-        self.files += 1
         self._jar(entry)
         if entry.data[:4] == b"\x7fELF" or entry.data[:8] == b"!<arch>\n":
             self.elves.append(self._elf.read(entry))
+            if self.elves[-1].trouble:
+                self.walk.unread.append((entry.place, self.elves[-1].trouble))
             if self.hashes:
                 self._component(
                     Component(

@@ -16,16 +16,19 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
 
-import zstandard
-
 from harness.model.finding import Component
 from harness.scan import limits
 from harness.scan.asar import read_asar
-from harness.scan.limits import Budget, Unreadable
-from harness.scan.walking import BROKEN, CHUNK, Entry, Opener, Walk, Where
+from harness.scan.limits import CHUNK, Budget, Unreadable
+from harness.scan.streams import Counted, Member, Part, Zstd, decompressed
+from harness.scan.walking import BROKEN, Entry, Opener, Walk, Where
 
 #: A layer of an image: a file system of its own, in which absolute links are at home.
 _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
+
+
+#: Where the size of the central directory stands in what ``zipfile`` gives (APPNOTE.TXT 4.3.16).
+_DIRECTORY_SIZE = 5
 
 
 def opener(head: bytes) -> Opener | None:
@@ -67,6 +70,7 @@ def _is_lzma(head: bytes) -> bool:
 
 
 def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    _check_directory(file)
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         names = {info.filename for info in infos}
@@ -95,6 +99,16 @@ def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
                 walk.unread.append((place, f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]))
 
 
+def _check_directory(file: IO[bytes]) -> None:
+    """Raises:
+    Unreadable: the list of members is so long that it would take all memory to read it.
+    """
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what ZipFile itself goes by, also for ZIP64
+    file.seek(0)
+    if end and end[_DIRECTORY_SIZE] > limits.DIRECTORY:
+        raise Unreadable(f"its list of members is larger than {limits.DIRECTORY >> 20} MiB; it was not read")
+
+
 def _wheel_key(where: Where) -> str:
     """``foo-1.0-cp311-cp311-manylinux_2_17_x86_64.whl`` without what tells its platform."""
     folder, name = posixpath.split(where.key)
@@ -103,30 +117,12 @@ def _wheel_key(where: Where) -> str:
 
 def _compressed(walk: Walk, stream: Any, packed: int, where: Where, budget: Budget) -> Iterator[Entry]:
     """A compressed tar as a stream; any other compressed file as a container of one."""
-    peekable = io.BufferedReader(_Counted(stream, budget, packed), CHUNK)
+    peekable = io.BufferedReader(Counted(stream, budget, packed), CHUNK)
     if peekable.peek(512)[257:262] == b"ustar":
         yield from _tar_stream(walk, peekable, where, budget)
         return
     name = posixpath.basename(where.place)
     yield from walk.member(peekable, name.rpartition(".")[0] or name, packed, where, Budget(budget.left))
-
-
-class _Counted(io.RawIOBase):
-    """A stream whose every byte is counted."""
-
-    def __init__(self, stream: IO[bytes], budget: Budget, packed: int) -> None:
-        self._stream, self._budget, self._packed, self._size = stream, budget, packed, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(len(buffer))
-        self._budget.spend(len(data))
-        self._size += len(data)
-        limits.check_ratio(self._size, max(1, self._packed))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 def _gzip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
@@ -145,8 +141,7 @@ def _bz2(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
 
 
 def _zstd(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    with zstandard.ZstdDecompressor().stream_reader(file, closefd=False) as stream:
-        yield from _compressed(walk, stream, size, where, budget)
+    yield from _compressed(walk, Zstd(file), size, where, budget)
 
 
 def _tar(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
@@ -159,10 +154,12 @@ def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str
     own = where if kind else where.as_unit("npm" if npm else "tar")
     rooted = bool(kind) or bool(_LAYER.search(where.place))
     links: set[str] = set()
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Member) as archive:
         for info in archive:
             archive.members = []  # type: ignore[attr-defined]  # or its memory grows with the archive
             place = f"{where.place}!/{info.name}"
+            if info.size < 0:
+                raise Unreadable(f"the archive is damaged: a member of {info.size} bytes")
             walk.check_name(info.name, place)
             if info.issym() or info.islnk():
                 walk.check_link(info.name if info.issym() else "", info.linkname, place, rooted=rooted)
@@ -186,38 +183,6 @@ def _parents(name: str) -> Iterator[str]:
         path = posixpath.dirname(path)
 
 
-class _Part(io.RawIOBase):
-    """So many bytes of a file, from where it stands."""
-
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file, self._left = file, size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(min(self._left, len(buffer)))
-        self._left -= len(data)
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _decompressed(stream: Any) -> Any:
-    """A stream as it is when whatever compresses it is undone; by its first bytes."""
-    buffered = io.BufferedReader(stream, CHUNK)
-    head = buffered.peek(8)
-    opened: Any = buffered
-    if head[:2] == b"\x1f\x8b":
-        opened = gzip.GzipFile(fileobj=buffered, mode="rb")
-    elif head[:6] == b"\xfd7zXZ\0" or head[:3] == b"\x5d\0\0":
-        opened = lzma.LZMAFile(buffered)  # noqa: SIM115  # it holds nothing that must be closed
-    elif head[:3] == b"BZh":
-        opened = bz2.BZ2File(buffered)
-    elif head[:4] == b"\x28\xb5\x2f\xfd":
-        opened = zstandard.ZstdDecompressor().stream_reader(buffered)
-    return opened
-
-
 def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
     """deb(5): an ar(5) archive of debian-binary, control.tar.*, data.tar.*."""
     position = 8
@@ -226,13 +191,15 @@ def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
     while position + 60 <= size:
         file.seek(position)
         header = file.read(60)
-        name, length = header[:16].decode().strip().rstrip("/"), int(header[48:58])
-        if header[58:60] != b"`\n" or position + 60 + length > size:
+        if not (digits := header[48:58].strip()).isdigit() or header[58:60] != b"`\n":
+            raise Unreadable("the package is damaged")
+        name, length = header[:16].decode().strip().rstrip("/"), int(digits)
+        if position + 60 + length > size:
             raise Unreadable("the package is cut off")
         members.add(name.partition(".")[0])
-        part = _Part(file, length)
+        part = Part(file, length)
         if name.startswith(("control.tar", "data.tar")):
-            plain = io.BufferedReader(_Counted(_decompressed(part), budget, length), CHUNK)
+            plain = io.BufferedReader(Counted(decompressed(part), budget, length), CHUNK)
             if name.startswith("control"):
                 control = _control(plain)
                 package, architecture = control.get("Package", "?"), control.get("Architecture", "")
@@ -271,7 +238,7 @@ _DEBIAN = {
 def _control(stream: Any) -> dict[str, str]:
     """Fields of the package's control file; deb822, first lines only."""
     fields: dict[str, str] = {}
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Member) as archive:
         for info in archive:
             member = archive.extractfile(info) if info.isreg() and posixpath.basename(info.name) == "control" else None
             if member is not None:
@@ -296,8 +263,8 @@ def _rpm_header(file: IO[bytes], limit: int) -> dict[str, str]:
     if len(head) != 16 or head[:4] != b"\x8e\xad\xe8\x01":
         raise Unreadable("the package's header is damaged or cut off")
     count, size = struct.unpack(">II", head[8:])
-    if 16 * count + size > limit:
-        raise Unreadable("the package's header is damaged or cut off")
+    if 16 * count + size > min(limit, limits.RPM_HEADER):
+        raise Unreadable("the package's header is damaged, cut off, or too large")
     index, store = file.read(16 * count), file.read(size)
     if len(store) != size:
         raise Unreadable("the package's header is damaged or cut off")
@@ -305,7 +272,8 @@ def _rpm_header(file: IO[bytes], limit: int) -> dict[str, str]:
     for at in range(0, 16 * count, 16):
         tag, kind, offset, _ = struct.unpack_from(">IIII", index, at)
         if tag in _RPM_TAGS and kind == 6 and offset < size:
-            tags[_RPM_TAGS[tag]] = store[offset:].split(b"\0", 1)[0].decode(errors="replace")
+            stop = store.find(b"\0", offset, offset + limits.NAME)
+            tags[_RPM_TAGS[tag]] = store[offset : stop if stop >= 0 else offset].decode(errors="replace")
     return tags
 
 
@@ -329,7 +297,7 @@ def _rpm(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
         own,
     )
     length = size - file.tell()
-    plain = io.BufferedReader(_Counted(_decompressed(_Part(file, length)), budget, length), CHUNK)
+    plain = io.BufferedReader(Counted(decompressed(Part(file, length)), budget, length), CHUNK)
     yield from _cpio(walk, plain, own, budget)
 
 
@@ -339,9 +307,11 @@ def _cpio(walk: Walk, stream: Any, own: Where, budget: Budget) -> Iterator[Entry
         header = stream.read(110)
         if header[:6] not in (b"070701", b"070702"):
             raise Unreadable("the payload is no cpio archive, or is cut off")
+        if not re.fullmatch(rb"[0-9a-fA-F]{104}", header[6:]):
+            raise Unreadable("the payload is damaged")
         fields = [int(header[6 + 8 * i : 14 + 8 * i], 16) for i in range(13)]
         mode, size, name_size = fields[1], fields[6], fields[11]
-        if name_size > 65536:
+        if name_size > limits.NAME + 1:
             raise Unreadable("the payload is damaged")
         name = stream.read(name_size)[:-1].decode(errors="replace")
         stream.read(-(110 + name_size) % 4)
@@ -349,7 +319,7 @@ def _cpio(walk: Walk, stream: Any, own: Where, budget: Budget) -> Iterator[Entry
             return
         place = f"{own.place}!/{name}"
         walk.check_name(name.removeprefix("/") if name.startswith("/") else name, place)
-        part = _Part(stream, size)
+        part = Part(stream, size)
         if stat.S_ISREG(mode):
             yield from walk.member(part, name.lstrip("./"), 0, own, budget)  # type: ignore[arg-type]
         elif stat.S_ISLNK(mode):

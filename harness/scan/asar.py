@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 from collections.abc import Iterator
 from typing import IO, Any
 
 from harness.scan.limits import Budget, Unreadable
+from harness.scan.streams import Part
 from harness.scan.walking import Entry, Walk, Where
 
-MAX_HEADER, MAX_DEPTH = 64 << 20, 64
+MAX_HEADER, MAX_DEPTH = 16 << 20, 64
 
 
 def read_asar(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
@@ -31,11 +31,10 @@ def read_asar(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budg
     own = where.as_unit("zip")
     for name, offset, length in members:
         walk.check_name(name, f"{where.place}!/{name}")
-        if not 0 <= offset <= 8 + whole + offset + length <= size:
+        if offset < 0 or length < 0 or 8 + whole + offset + length > size:
             raise Unreadable("the asar archive is cut off")
-        budget.spend(length)
         file.seek(8 + whole + offset)
-        yield from walk.member(io.BytesIO(file.read(length)), name, max(1, length), own, budget)
+        yield from walk.member(Part(file, length), name, max(1, length), own, budget)  # type: ignore[arg-type]
 
 
 def _members(folder: dict[str, Any], above: str) -> Iterator[tuple[str, int, int]]:

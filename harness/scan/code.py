@@ -17,18 +17,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.scan.elf import Elf, Section
+from harness.scan.limits import Work
 from harness.scan.opaque import Buffer
 from harness.scan.words import LITERAL, chosen_places, literal_places
 
 #: Confirmed places that are enough to say that an extension is used.
 ENOUGH = 3
-#: Candidates of a section that are looked at; Chromium (236 MB of code) has 49,000, most files a few hundred.
-PATIENCE = 200_000
+#: Candidates of a file that are looked at, and more by its size; Chromium (236 MB of code) has 49,000.
+PATIENCE, BYTES_A_CANDIDATE = 20_000, 512
 WINDOW = 4 << 20
 CONTEXT = 5  #: instructions on each side that must be instructions too
 
 #: Extension -> (mask, value) of 32-bit words.
-AARCH64 = {
+AARCH64: dict[str, tuple[tuple[int, int], ...]] = {
     "atomics": (
         (0x3F200C00, 0x38200000),  # LDADD, LDCLR, LDEOR, LDSET, LD[SU]MAX, LD[SU]MIN, SWP
         (0x3FA07C00, 0x08A07C00),  # CAS
@@ -37,10 +38,11 @@ AARCH64 = {
     "sve": ((0x1E000000, 0x04000000),),
     "asimddp": ((0x9FE0FC00, 0x0E809400), (0x9FC0F400, 0x0F80E000)),
 }
-LOONGARCH64 = {
+LOONGARCH64: dict[str, tuple[tuple[int, int], ...]] = {
     "lsx": ((0xFC000000, 0x70000000), (0xFFC00000, 0x2C000000), (0xFFC00000, 0x2C400000)),
     "lasx": ((0xFC000000, 0x74000000), (0xFFC00000, 0x2C800000), (0xFFC00000, 0x2CC00000)),
 }
+_OF_WORDS = {"aarch64": AARCH64, "loongarch64": LOONGARCH64}
 #: What capstone calls the instructions of an extension; words of its group or mnemonic.
 _LSE = re.compile(r"(ld|st)(add|clr|eor|set|smax|smin|umax|umin)[abhl]*$|swp[abhl]*$|casp?[abhl]*$")
 #: EVEX in 64-bit code: 62, then [R X B R' 0 m m m], [W v v v v 1 p p].
@@ -65,14 +67,17 @@ class Use:
 
 
 def uses(elf: Elf, data: Buffer, extensions: Iterable[str]) -> Iterator[Use]:
-    """Which of ``extensions`` the code of a file uses, each with the first place."""
+    """Which of ``extensions`` the code of a file uses, each with the first place.
+
+    Raises:
+        Unreadable: so much of its code looks like such instructions that not all of it can be looked at.
+    """
+    patience = Work(PATIENCE + len(data) / BYTES_A_CANDIDATE)
     for extension in extensions:
-        if elf.machine == "aarch64" and extension in AARCH64:
-            hits = _words(elf, data, extension, AARCH64[extension])
-        elif elf.machine == "loongarch64" and extension in LOONGARCH64:
-            hits = _words(elf, data, extension, LOONGARCH64[extension])
+        if extension in _OF_WORDS.get(elf.machine, {}):
+            hits = _words(elf, data, extension, patience)
         elif elf.machine == "x86_64" and extension.startswith("avx512"):
-            hits = _evex(elf, data)
+            hits = _evex(elf, data, patience)
         else:
             continue
         places, chosen = _sorted(elf, data, hits)
@@ -124,22 +129,20 @@ def _table(mask: int, value: int) -> bytes:
     return bytes(int(byte & mask == value) for byte in range(256))
 
 
-def _words(
-    elf: Elf, data: Buffer, extension: str, masks: tuple[tuple[int, int], ...]
-) -> Iterator[tuple[Section, int, str]]:
+def _words(elf: Elf, data: Buffer, extension: str, patience: Work) -> Iterator[tuple[Section, int, str]]:
+    masks = _OF_WORDS[elf.machine][extension]
     for section in elf.code:
         if section.name.startswith(".plt"):
             continue
         literals: set[int] | None = None
-        for looked, at in enumerate(_hits(data, section, masks)):
+        for at in _hits(data, section, masks):
+            patience.spend(1)
             instruction = _confirm(elf, data, section, at, extension)
             if instruction:
                 if literals is None and elf.machine == "aarch64":
                     literals = literal_places(data, section, _hits(data, section, LITERAL))
                 if at not in (literals or ()):
                     yield section, at, instruction
-            if looked > PATIENCE:
-                break
 
 
 def _hits(data: Buffer, section: Section, masks: tuple[tuple[int, int], ...]) -> Iterator[int]:
@@ -217,21 +220,18 @@ def _guarded(data: Buffer, at: int, section: Section) -> bool:
 # --- x86-64 ---
 
 
-def _evex(elf: Elf, data: Buffer) -> Iterator[tuple[Section, int, str]]:
+def _evex(elf: Elf, data: Buffer, patience: Work) -> Iterator[tuple[Section, int, str]]:
     for section in elf.code:
         if section.name.startswith(".plt"):
             continue
-        looked = 0
         end = section.offset + section.size
         for window in range(section.offset, end, WINDOW):
             part = bytes(data[window : min(window + WINDOW + 16, end)])
             for match in _EVEX.finditer(part):
+                patience.spend(1)
                 instruction = _confirm_evex(part, match.start())
                 if instruction:
                     yield section, window + match.start(), instruction
-                looked += 1
-                if looked > PATIENCE:
-                    break
 
 
 def _confirm_evex(code: bytes, at: int) -> str:

@@ -7,10 +7,12 @@ that it belongs to, not the scan.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from harness.scan.limits import Work
 from harness.scan.opaque import Buffer
 
 #: e_machine -> architecture as ``uname -m`` prints it. What is not here is no CPU that applications run on.
@@ -27,6 +29,7 @@ MACHINES = {
     258: "loongarch64",
     0x9916: "sw_64",
 }
+_VERSION = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,9}", re.ASCII)
 TYPES = {1: "object", 2: "executable", 3: "shared", 4: "core"}
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 1, 2, 3, 4
 _SHT_RELA, _SHT_NOBITS, _SHT_DYNSYM, _DT_VERNEED = 4, 8, 11, 0x6FFFFFFE
@@ -38,6 +41,8 @@ _IRELATIVE = {"aarch64": 1032, "x86_64": 37, "loongarch64": 12}
 #: Bits of GNU_PROPERTY_X86_ISA_1_NEEDED -> level of the x86-64 psABI.
 _LEVELS = {1: 1, 2: 2, 4: 3, 8: 4}
 MAX_HEADERS = 65_536
+#: Bytes of a table or of code that are gone over as fast as one entry.
+_BYTES_A_STEP = 8
 MAX_SYMBOLS = 4_000_000
 
 
@@ -103,6 +108,7 @@ def read(data: Buffer) -> Elf:
 
     Raises:
         NoElf: its header is cut off or contradicts itself.
+        Unreadable: its tables ask for more work than its size allows.
     """
     try:
         return _read(data)
@@ -145,7 +151,9 @@ def _archive(data: Buffer) -> Elf:
         header = bytes(data[position : position + 60])
         if header[58:60] != b"`\n":
             break
-        length = int(header[48:58])
+        if not (digits := header[48:58].strip()).isdigit():
+            raise NoElf(f"a member of its size {header[48:58]!r}")
+        length = int(digits)
         if bytes(data[position + 60 : position + 64]) == b"\x7fELF":
             elf = read(bytes(data[position + 60 : position + 60 + min(length, 1 << 20)]))
             return Elf(machine=elf.machine, kind="archive", bits=elf.bits, little=elf.little, flags=elf.flags)
@@ -156,6 +164,7 @@ def _archive(data: Buffer) -> Elf:
 class _Reader:
     def __init__(self, data: Buffer, order: str, bits: int, elf: Elf) -> None:
         self.data, self.size, self.order, self.bits, self.elf = data, len(data), order, bits, elf
+        self.work = Work.for_size(self.size)
         self.loads: list[tuple[int, int, int, int]] = []  #: address, offset, size in the file, flags
 
     def segments(self, at: int, entry: int, count: int) -> None:
@@ -167,6 +176,7 @@ class _Reader:
             elf.truncated = "the program headers"
             return
         dynamic: tuple[int, int] | None = None
+        self.work.spend(count)
         for i in range(count):
             if self.bits == 64:
                 kind, flags, offset, address, _, size, _, align = layout.unpack_from(data, at + i * entry)
@@ -193,11 +203,13 @@ class _Reader:
                 for address, offset, size, flags in self.loads
                 if flags & 1
             ]
+            self.work.spend(sum(section.size for section in elf.code) / _BYTES_A_STEP)
 
     def notes(self, offset: int, size: int, align: int) -> None:
         align = 8 if align == 8 else 4
         end = min(offset + size, self.size)
         while offset + 12 <= end:
+            self.work.spend(1)
             name_size, length, kind = struct.unpack_from(f"{self.order}III", self.data, offset)
             name_at = offset + 12
             at = name_at + (name_size + 3 & ~3)
@@ -212,6 +224,7 @@ class _Reader:
     def properties(self, at: int, length: int) -> None:
         end, step = at + length, 8 if self.bits == 64 else 4
         while at + 8 <= end:
+            self.work.spend(1)
             kind, size = struct.unpack_from(f"{self.order}II", self.data, at)
             if kind == _X86_ISA_1_NEEDED and size == 4 and at + 12 <= end and self.elf.machine in ("x86_64", "i386"):
                 (bits,) = struct.unpack_from(f"{self.order}I", self.data, at + 8)
@@ -220,6 +233,7 @@ class _Reader:
 
     def _offset(self, address: int) -> int | None:
         """Where an address lies in the file."""
+        self.work.spend(len(self.loads))
         for start, offset, size, _ in self.loads:
             if start <= address < start + size:
                 return offset + address - start
@@ -230,6 +244,7 @@ class _Reader:
         if not table <= at < end:
             return ""
         stop = self.data.find(b"\0", at, min(end, at + 4096))
+        self.work.spend(1 + (max(at, stop) - at) / _BYTES_A_STEP)
         return bytes(self.data[at : stop if stop >= 0 else at]).decode(errors="replace")
 
     def dynamic(self, offset: int, size: int) -> None:
@@ -239,6 +254,7 @@ class _Reader:
         tags: dict[int, int] = {}
         needed: list[int] = []
         for at in range(offset, end - pair.size + 1, pair.size):
+            self.work.spend(1)
             tag, value = pair.unpack_from(self.data, at)
             if tag == 0:
                 break
@@ -266,6 +282,7 @@ class _Reader:
             library = self.elf.versions.setdefault(self._word(table, stop, file), set())
             inner = at + first
             for _ in range(entries):
+                self.work.spend(1)
                 if inner + 16 > self.size:
                     return
                 _, _, _, name, more = struct.unpack_from(f"{self.order}IHHII", self.data, inner)
@@ -305,6 +322,7 @@ class _Reader:
             elif kind == _SHT_RELA and flags & 2 and inside and self.bits == 64:
                 elf.resolvers += tuple(self.resolvers(offset, size))
         elf.sections = frozenset(labels)
+        self.work.spend(sum(section.size for section in (*code, *elf.constants)) / _BYTES_A_STEP)
         elf.code = code if code or not elf.runs else elf.code
         text = [every[i] for i, name in enumerate(labels) if name == ".text"]
         elf.debug = bool(text) and all(header[1] == _SHT_NOBITS for header in text) and elf.kind != "object"
@@ -312,6 +330,7 @@ class _Reader:
 
     def resolvers(self, offset: int, size: int) -> Iterator[int]:
         wanted = _IRELATIVE.get(self.elf.machine)
+        self.work.spend(size / _BYTES_A_STEP)
         table = struct.Struct(f"{self.order}QQq")
         whole = min(size, table.size * MAX_SYMBOLS) // table.size * table.size
         for _, info, addend in table.iter_unpack(self.data[offset : offset + whole]) if wanted is not None else ():
@@ -320,15 +339,17 @@ class _Reader:
 
     def has_ifunc(self, offset: int, size: int, width: int) -> bool:
         info = 4 if self.bits == 64 else 12
+        self.work.spend(size / _BYTES_A_STEP)
         kinds = self.data[offset + info : offset + min(size, width * MAX_SYMBOLS) : width]
         return any(kind & 15 == _IFUNC for kind in set(kinds))
 
 
 def highest(versions: set[str], prefix: str) -> tuple[int, ...]:
     """The highest version that begins with ``prefix``: ``GLIBC_2.34`` -> (2, 34); empty where there is none."""
-    numbers: Iterator[tuple[int, ...]] = (
-        tuple(int(part) for part in version[len(prefix) :].split("."))
-        for version in versions
-        if version.startswith(prefix) and version[len(prefix) :].replace(".", "").isdigit()
-    )
+    numbers = (numbers_of(version[len(prefix) :]) for version in versions if version.startswith(prefix))
     return max(numbers, default=())
+
+
+def numbers_of(text: str) -> tuple[int, ...]:
+    """The numbers of a version: ``2.34`` -> (2, 34); empty where it is not written like that."""
+    return tuple(map(int, text.split("."))) if _VERSION.fullmatch(text) else ()

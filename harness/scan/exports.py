@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from harness.scan.limits import NAME, Unreadable, Work
+
 _SHT_DYNSYM = 11
 #: At most so many symbols of one file; the largest libraries have some hundred thousand.
 MAX_SYMBOLS = 1_000_000
@@ -16,7 +18,7 @@ def exported_symbols(data: bytes) -> set[str]:
     order, wide = "<" if data[5] == 1 else ">", data[4] == 2
     try:
         return _exported(data, order, wide=wide)
-    except (struct.error, IndexError):
+    except (struct.error, ValueError, IndexError, Unreadable):
         return set()  # cut off, or no file of a linker
 
 
@@ -27,13 +29,15 @@ def _exported(data: bytes, order: str, *, wide: bool) -> set[str]:
     layout = struct.Struct(f"{order}IIQQQQIIQQ" if wide else f"{order}IIIIIIIIII")
     sections = [layout.unpack_from(data, at + index * entry) for index in range(count)]
     names: set[str] = set()
+    work = Work.for_size(len(data))
     for _, kind, _, _, offset, size, link, _, _, width in sections:
         if kind != _SHT_DYNSYM or not width:
             continue
         table, end = sections[link][4], sections[link][4] + sections[link][5]
+        work.spend(min(size, width * MAX_SYMBOLS) / width)
         strings = data[table:end]
         for symbol in range(offset, offset + min(size, width * MAX_SYMBOLS), width):
             name, section = struct.unpack_from(f"{order}IxxH" if wide else f"{order}I10xH", data, symbol)
             if section and name:
-                names.add(strings[name : strings.index(b"\0", name)].decode(errors="replace"))
+                names.add(strings[name : strings.index(b"\0", name, name + NAME)].decode(errors="replace"))
     return names

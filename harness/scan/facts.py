@@ -10,6 +10,7 @@ from harness.model.definitions import Rule
 from harness.model.finding import Targets
 from harness.scan import code, elf
 from harness.scan.elf import Elf, NoElf
+from harness.scan.limits import Unreadable
 from harness.scan.opaque import Buffer
 from harness.scan.walking import Entry
 
@@ -36,6 +37,7 @@ class ElfFact:
     versions: dict[str, tuple[int, ...]]  #: prefix such as GLIBC_ -> highest version that is needed
     markers: dict[str, str] = field(default_factory=dict)  #: name -> what was matched
     uses: tuple[code.Use, ...] = ()
+    trouble: str = ""  #: what of it could not be looked at, and why
     missing: bool = False  #: nothing at all is known but that it is damaged
 
 
@@ -93,7 +95,10 @@ class Reader:
         )
         if fact.runs:
             wanted = self.extensions.get(parsed.machine, [])
-            fact.uses = tuple(code.uses(parsed, entry.data, wanted)) if wanted else ()
+            try:
+                fact.uses = tuple(code.uses(parsed, entry.data, wanted)) if wanted else ()
+            except Unreadable as error:
+                fact.trouble = f"its code was not searched: {error}"
             for rule, patterns in self.markers.items() if parsed.machine in self.paged else ():
                 if excerpt := _marker(parsed, entry.data, patterns):
                     fact.markers[rule] = excerpt
@@ -128,12 +133,8 @@ def _world(parsed: Elf) -> str:
         return ""
     if parsed.interpreter:
         return "old" if parsed.interpreter.endswith("/ld.so.1") else "new"
-    versions = [
-        tuple(map(int, v[6:].split(".")))
-        for every in parsed.versions.values()
-        for v in every
-        if re.fullmatch(r"GLIBC_[\d.]+", v)
-    ]
+    names = [v for every in parsed.versions.values() for v in every if v.startswith("GLIBC_")]
+    versions = list(filter(None, (elf.numbers_of(name.removeprefix("GLIBC_")) for name in names)))
     if versions:
         return "old" if min(versions) < (2, 36) else "new"
     if parsed.abi_kernel != (0, 0):

@@ -24,7 +24,7 @@ def image_architecture(text: str) -> str | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not isinstance(value.get("rootfs"), dict):
         return None

@@ -13,6 +13,12 @@ MEMBER = 128 << 20  #: to more than so many bytes, is a bomb
 CONTAINER = 2 << 30  #: largest container inside another; it is laid down on disk while it is read
 IN_MEMORY = 16 << 20  #: files up to this size are kept in memory while they are looked at
 TEXT = 16 << 20  #: texts are read up to here
+CHUNK = 1 << 20  #: bytes that are read of a stream at a time
+NAME = 4096  #: bytes of the name of a member, as of a path (PATH_MAX)
+HEADER = 1 << 20  #: bytes of an extended header of a tar archive
+RPM_HEADER = 64 << 20  #: bytes of the header of an RPM package; the kernel's has 2 MiB
+DIRECTORY = 32 << 20  #: bytes of the list of members of a zip archive: some 300,000 members
+STEPS, STEPS_PER_BYTE = 1_000_000, 0.25  #: steps of work that a file may ask for, and more by its size
 
 
 class Unreadable(Exception):
@@ -50,6 +56,28 @@ class Budget:
         self.files -= 1
         if self.files < 0:
             raise Unreadable(f"it holds more than {FILES} files; the rest was not read")
+
+
+@dataclass
+class Work:
+    """The steps that may be gone over a file: counts that stand in it multiply, its size does not."""
+
+    left: float
+
+    @classmethod
+    def for_size(cls, size: int) -> Work:
+        """The work of a file of ``size`` bytes."""
+        return cls(STEPS + STEPS_PER_BYTE * size)
+
+    def spend(self, steps: float) -> None:
+        """Take ``steps`` from what is left.
+
+        Raises:
+            Unreadable: the file asks for more work than its size allows.
+        """
+        self.left -= steps
+        if self.left < 0:
+            raise Unreadable("it asks for far more work than its size allows: the rest was not read")
 
 
 def check_ratio(size: int, packed: int) -> None:

@@ -12,7 +12,9 @@ from harness.model.definitions import Rule
 from harness.model.finding import Component, Concern, Finding, Targets
 from harness.scan.groups import finding
 
-_GROUP = re.compile(r"^\s*(groupId|artifactId|version)\s*=\s*(\S+)", re.MULTILINE)
+_GROUP = re.compile(r"^[ \t]*(groupId|artifactId|version)[ \t]*=[ \t]*(\S+)", re.MULTILINE)
+NAME_MAX = 255  #: characters of the name of a file that a system can hold
+METADATA = 1 << 20  #: characters of a file of metadata that are looked at
 #: A library that is known by its file name alone: ``guava-31.1-jre.jar``.
 _JAR = re.compile(r"^(?P<name>[A-Za-z][\w.+-]*?)-(?P<version>\d[\w.+-]*)\.jar$")
 
@@ -21,13 +23,13 @@ def component_of(place: str, text: str) -> Component | None:
     """The package that a file of metadata describes; None where it describes none."""
     name = posixpath.basename(place)
     if (name == "METADATA" and ".dist-info/" in place) or name == "PKG-INFO":
-        fields = HeaderParser().parsestr(text)
+        fields = HeaderParser().parsestr(text[:METADATA])
         if fields["Name"]:
             return Component(kind="pypi", name=str(fields["Name"]), version=str(fields["Version"] or ""), file=place)
     elif name == "package.json":
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if isinstance(value, dict) and isinstance(value.get("name"), str) and "version" in value:
             return Component(kind="npm", name=value["name"], version=str(value["version"]), file=place)
@@ -46,7 +48,8 @@ def component_of(place: str, text: str) -> Component | None:
 
 def jar_of(place: str) -> Component | None:
     """The library that a jar is by its name."""
-    match = _JAR.match(posixpath.basename(place))
+    name = posixpath.basename(place)
+    match = _JAR.match(name) if len(name) <= NAME_MAX else None
     if match is None:
         return None
     return Component(kind="maven", name=match["name"], version=match["version"], file=place)

@@ -7,6 +7,7 @@ against those of another family only where the product has no file that is named
 
 from __future__ import annotations
 
+import bisect
 import functools
 import logging
 import re
@@ -38,9 +39,8 @@ _EMBEDDED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 #: Statements of MyBatis mappers and the like.
-_MAPPER = re.compile(
-    r"<(?P<tag>select|insert|update|delete|sql)\b[^>]*>(?P<sql>.*?)</(?P=tag)>", re.IGNORECASE | re.DOTALL
-)
+_OPENING = re.compile(r"<(select|insert|update|delete|sql)\b[^<>]*>", re.IGNORECASE)
+_CLOSING = re.compile(r"</(select|insert|update|delete|sql)>", re.IGNORECASE)
 MAX_PER_FILE = 20
 PARSED = 200_000  #: characters of a statement that are parsed; longer ones are data
 
@@ -84,13 +84,17 @@ class Reader:
             self.words.add(word)
             yield from self._read(place, text, 0, word, family)
             return
-        pattern = _MAPPER if "xml" in languages else _EMBEDDED
         if "xml" in languages and "<mapper" not in text and "<sqlMap" not in text:
             return
-        for match in pattern.finditer(text):
-            sql = re.sub(r"<!\[CDATA\[|\]\]>|<[^>]+>", " ", match["sql"]) if "xml" in languages else match["sql"]
-            sql = re.sub(r"[#$%]\{[^}]*\}|%\(\w+\)s|%s|(?<=[\s(=,])\?", "1", sql)
-            yield from self._read(place, sql, text.count("\n", 0, match.start("sql")), "", "")
+        spans = _mapped(text) if "xml" in languages else (match.span("sql") for match in _EMBEDDED.finditer(text))
+        lines = at = 0
+        for start, end in spans:
+            lines, at = lines + text.count("\n", at, start), start
+            sql = text[start:end]
+            if "xml" in languages:
+                sql = re.sub(r"<!\[CDATA\[|\]\]>|<[^<>]+>", " ", sql)
+            sql = re.sub(r"[#$%]\{[^{}]*\}|%\(\w+\)s|%s|(?<=[\s(=,])\?", "1", sql)
+            yield from self._read(place, sql, lines, "", "")
 
     def _read(self, place: str, text: str, offset: int, word: str, family: str) -> Iterator[SqlFact]:
         counts: dict[str, int] = {}
@@ -112,6 +116,25 @@ class Reader:
                     yield SqlFact(
                         rule=rule.id, place=place, line=offset + line, excerpt=excerpt, word=word, family=family
                     )
+
+
+def _mapped(text: str) -> Iterator[tuple[int, int]]:
+    """Where the content of each statement of a mapper begins and ends, up to the next end tag of its name.
+
+    Each tag is looked at once: a search for the end from each beginning would be quadratic where ends are missing.
+    """
+    ends: dict[str, list[re.Match[str]]] = {}
+    for closing in _CLOSING.finditer(text):
+        ends.setdefault(closing[1].lower(), []).append(closing)
+    past = 0
+    for opening in _OPENING.finditer(text):
+        if opening.start() < past:
+            continue
+        after = ends.get(opening[1].lower(), [])
+        next_one = bisect.bisect_left(after, opening.end(), key=lambda closing: closing.start())
+        if next_one < len(after):
+            past = after[next_one].end()
+            yield opening.end(), after[next_one].start()
 
 
 def dialect_of(text: str) -> str:
@@ -175,7 +198,7 @@ class _Matcher:
         for i, word in enumerate(words):
             if word in self.first or "#" in self.first:
                 for wanted in self.words:
-                    if len(words) - i >= len(wanted) and all(map(_same, words[i:], wanted)):
+                    if len(words) - i >= len(wanted) and all(map(_same, words[i : i + len(wanted)], wanted)):
                         yield statement.tokens[i].line, _excerpt(statement, i)
                         break
         if self.quote and self.quote in statement.text:

@@ -89,7 +89,7 @@ def languages_of(place: str, text: str) -> tuple[str, ...]:
     """Languages of a file, by its name, else by its first line."""
     languages = _languages(posixpath.basename(place))
     if not languages and text.startswith("#!"):
-        words = text.splitlines()[0][2:].replace("/env ", "/").split()
+        words = text[2:LONG_LINE].partition("\n")[0].replace("/env ", "/").split()
         program = posixpath.basename(words[0]) if words else ""
         languages = tuple(filter(None, (_SHEBANGS.get(program),)))
     return languages
@@ -124,10 +124,12 @@ class Reader:
                 if starts is None:
                     starts = _starts(text)
                 line = _line(starts, match.start())
-                end = text.find("\n", match.start())
-                whole = text[starts[line - 1] : end if end >= 0 else None]
+                end = starts[line] - 1 if line < len(starts) else len(text)
+                if end - starts[line - 1] > LONG_LINE:
+                    continue
+                whole = text[starts[line - 1] : end]
                 comment = _COMMENT.get(applicable[0])
-                if len(whole) > LONG_LINE or (comment is not None and comment.match(whole)) or unless.search(whole):
+                if (comment is not None and comment.match(whole)) or unless.search(whole):
                     continue
                 if guards is None:
                     guards = _guards(text) if "c" in languages else []
@@ -157,6 +159,7 @@ def _line(starts: list[int], at: int) -> int:
 def _guards(text: str) -> list[bool]:
     """For each line whether a preprocessor condition about an architecture is around it."""
     stack: list[bool] = []
+    around = 0  # conditions about an architecture in the stack
     lines = []
     for line in text.split("\n"):
         bare = line.strip()
@@ -164,11 +167,14 @@ def _guards(text: str) -> list[bool]:
             word = bare[1:].lstrip()
             if word.startswith("if"):
                 stack.append(bool(_GUARD.search(word)))
+                around += stack[-1]
             elif word.startswith(("elif", "else")) and stack:
-                stack[-1] = stack[-1] or bool(_GUARD.search(word))
+                if not stack[-1] and _GUARD.search(word):
+                    stack[-1] = True
+                    around += 1
             elif word.startswith("endif") and stack:
-                stack.pop()
-        lines.append(any(stack))
+                around -= stack.pop()
+        lines.append(around > 0)
     return lines
 
 

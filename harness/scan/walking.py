@@ -27,11 +27,10 @@ import zstandard
 
 from harness.model.finding import Component
 from harness.scan import limits, opaque
-from harness.scan.limits import Budget, Unreadable
+from harness.scan.limits import CHUNK, Budget, Unreadable
 from harness.scan.opaque import Buffer
 from harness.scan.variants import key_of, unit_of
 
-CHUNK = 1 << 20
 #: Members of archives that are not kept: nothing is looked for in them.
 OPAQUE = frozenset(
     ".png .jpg .jpeg .gif .ico .svg .webp .bmp .ttf .otf .woff .woff2 .eot .mp3 .mp4 .ogg .wav .webm .pdf .class .pyc "
@@ -147,6 +146,9 @@ class Walk:
     def member(self, stream: IO[bytes], name: str, packed: int, inside: Where, budget: Budget) -> Iterator[Entry]:
         """A member of a container, as a stream that can be read once. ``packed``: its size there, 0 if unknown."""
         budget.file()
+        if len(name) > limits.NAME:
+            self.unread.append((f"{inside.place}!/{name[:80]}…", f"its name is longer than {limits.NAME} characters"))
+            return
         place = f"{inside.place}!/{name}"
         try:
             head = stream.read(512)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from harness.scan.elf import Elf, Section
+from harness.scan.limits import Work
 from harness.scan.opaque import Buffer
 
 #: LDR (literal), LDRSW (literal), PRFM (literal), to general and to SIMD registers.
@@ -35,10 +36,14 @@ def chosen_places(elf: Elf, data: Buffer) -> set[int]:
 
     A resolver forms the addresses of all functions that it chooses from (ADRP with ADD, or ADR); what is reached from
     these by branches, within a bound, runs only where the resolver took it.
+
+    Raises:
+        Unreadable: its resolvers ask for more work than its size allows.
     """
     places: set[int] = set()
-    for entry in {address for resolver in set(elf.resolvers) for address in _addresses(elf, data, resolver)}:
-        places |= _reached(elf, data, entry)
+    work = Work.for_size(len(data))
+    for entry in {address for resolver in set(elf.resolvers) for address in _addresses(elf, data, resolver, work)}:
+        places |= _reached(elf, data, entry, work)
     return places
 
 
@@ -55,13 +60,14 @@ def _at(elf: Elf, address: int) -> int | None:
     return None
 
 
-def _walk(elf: Elf, data: Buffer, entry: int, follow: Callable[[int], bool]) -> Iterator[tuple[int, int]]:
+def _walk(elf: Elf, data: Buffer, entry: int, follow: Callable[[int], bool], work: Work) -> Iterator[tuple[int, int]]:
     """Address and word of each instruction that branches reach from ``entry``, where ``follow`` lets them."""
     todo, visited = [entry], set[int]()
     while todo:
         address = todo.pop()
         while address not in visited and follow(address) and (at := _at(elf, address)) is not None:
             visited.add(address)
+            work.spend(1 + len(elf.code) / 8)
             word = int.from_bytes(data[at : at + 4], "little")
             yield address, word
             if word & 0xFC000000 == 0x14000000:  # B
@@ -76,9 +82,9 @@ def _walk(elf: Elf, data: Buffer, entry: int, follow: Callable[[int], bool]) -> 
             address += 4
 
 
-def _addresses(elf: Elf, data: Buffer, resolver: int) -> Iterator[int]:
+def _addresses(elf: Elf, data: Buffer, resolver: int, work: Work) -> Iterator[int]:
     pages: dict[int, int] = {}
-    for count, (address, word) in enumerate(_walk(elf, data, resolver, lambda a: abs(a - resolver) < _REACH)):
+    for count, (address, word) in enumerate(_walk(elf, data, resolver, lambda a: abs(a - resolver) < _REACH, work)):
         if count > _RESOLVER:
             return
         offset = _signed(word >> 5 << 2 | word >> 29 & 3, 21)
@@ -90,6 +96,6 @@ def _addresses(elf: Elf, data: Buffer, resolver: int) -> Iterator[int]:
             yield pages[word >> 5 & 31] + (word >> 10 & 0xFFF)
 
 
-def _reached(elf: Elf, data: Buffer, entry: int) -> set[int]:
-    inside = (_at(elf, address) for address, _ in _walk(elf, data, entry, lambda a: 0 <= a - entry < _REACH))
+def _reached(elf: Elf, data: Buffer, entry: int, work: Work) -> set[int]:
+    inside = (_at(elf, address) for address, _ in _walk(elf, data, entry, lambda a: 0 <= a - entry < _REACH, work))
     return {at for at in inside if at is not None}

@@ -1,0 +1,151 @@
+"""Streams over parts of a container: of a known length, counted, decompressed. Each tells where it is cut off."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tarfile
+from typing import IO, Any, cast
+
+import zstandard
+
+from harness.scan import limits
+from harness.scan.limits import CHUNK, Budget
+
+#: Bytes of the last frame of a zstd stream, which the reader adds itself.
+_MARK = 16
+#: Headers of tar archives that are read whole before the member that they are about.
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class Part(io.RawIOBase):
+    """So many bytes of a file, from where it stands."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(min(self._left, len(buffer)))
+        self._left -= len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class Counted(io.RawIOBase):
+    """A stream whose every byte is counted. ``packed``: bytes that it is unfolded from."""
+
+    def __init__(self, stream: IO[bytes], budget: Budget, packed: int) -> None:
+        self._stream, self._budget, self._packed, self._size = stream, budget, packed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        self._budget.spend(len(data))
+        self._size += len(data)
+        limits.check_ratio(self._size, max(1, self._packed))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Followed(io.RawIOBase):
+    """A file, and behind it some bytes more."""
+
+    def __init__(self, file: IO[bytes], more: bytes) -> None:
+        self._file, self._more = file, io.BytesIO(more)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer)) or self._more.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class Zstd(io.RawIOBase):
+    """The content of zstd frames (RFC 8878).
+
+    The library says nothing where the last frame is cut off. So a frame with a random mark is put behind the file: an
+    unfinished frame takes it for its own content, and the mark does not come out at the end.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._mark = os.urandom(_MARK)
+        followed = _Followed(file, zstandard.ZstdCompressor().compress(self._mark))
+        self._stream = zstandard.ZstdDecompressor().stream_reader(
+            cast(IO[bytes], followed), read_across_frames=True, closefd=False
+        )
+        self._kept = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            data = self._stream.read(len(buffer))
+            if not data and self._kept != self._mark:
+                raise EOFError("the zstd stream is cut off")
+            if not data:
+                return 0
+            whole = self._kept + data
+            out, self._kept = whole[:-_MARK][: len(buffer)], whole[max(0, len(whole) - _MARK) :]
+            if out:
+                buffer[: len(out)] = out
+                return len(out)
+
+
+def decompressed(stream: Any) -> Any:
+    """A stream as it is when whatever compresses it is undone; by its first bytes."""
+    buffered = io.BufferedReader(stream, CHUNK)
+    head = buffered.peek(8)
+    opened: Any = buffered
+    if head[:2] == b"\x1f\x8b":
+        opened = gzip.GzipFile(fileobj=buffered, mode="rb")
+    elif head[:6] == b"\xfd7zXZ\0" or head[:3] == b"\x5d\0\0":
+        opened = lzma.LZMAFile(buffered)  # noqa: SIM115  # it holds nothing that must be closed
+    elif head[:3] == b"BZh":
+        opened = bz2.BZ2File(buffered)
+    elif head[:4] == b"\x28\xb5\x2f\xfd":
+        opened = Zstd(buffered)
+    return opened
+
+
+class Member(tarfile.TarInfo):
+    """A member of a tar archive, whose header is looked at before anything that it counts is read.
+
+    ``tarfile`` takes a header that is cut off or damaged behind the first member for the end of the archive, and reads
+    extended headers of any size into memory.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Member:
+        member = super().frombuf(buf, encoding, errors)
+        if member.size < 0:
+            raise tarfile.ReadError(f"a member of {member.size} bytes")
+        extended = member.type in _EXTENDED
+        if extended and member.size > limits.HEADER:
+            raise tarfile.ReadError(f"an extended header of {member.size} bytes; the limit is {limits.HEADER}")
+        return member
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Member:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as error:
+            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]  # the end mark
+                raise
+            raise tarfile.ReadError(f"the archive is damaged, or ends before its end mark: {error}") from error
