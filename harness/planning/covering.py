@@ -19,7 +19,7 @@ from harness.planning.shrinking import shrink_pairs
 from harness.planning.space import Space
 
 #: The most tuples of an array; more would take minutes and gigabytes.
-MAX_TUPLES = 1_500_000
+MAX_TUPLES = 500_000
 #: Work that a plan may cost, as rows times tuples: how many beginnings are tried follows from it, never from a clock,
 #: so that a plan is the same on every machine.
 WORK = 4_000_000

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from harness.errors import DefinitionError, Fault, HarnessBug, UsageError
 from harness.model.definitions import Cpu, Matrix, Os
 from harness.model.plan import FRESH, ROLES, SAME, UPGRADE, Cell, Definitions, Excluded, Plan
+from harness.planning.bounding import few_enough, within_limits
 from harness.planning.coverage import coverage_of
 from harness.planning.covering import covering_array
 from harness.planning.proof import faults_of
@@ -20,6 +22,7 @@ from harness.system.canonical import digest_of
 
 Axes = dict[str, str]
 Tell = Callable[..., None]
+ValueT = TypeVar("ValueT")
 
 
 def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Plan:
@@ -30,7 +33,7 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
     Raises:
         DefinitionError: an exclude that matches nothing, an include with an unknown or missing axis or a
             combination that exists already, an adjust that matches nothing, a combination no system serves, a must
-            that is excluded, a strategy too large.
+            that is excluded, a plan too large.
         UsageError: ``locked`` does not prove to be a plan of this matrix.
     """
     matrix = definitions.matrix
@@ -44,9 +47,17 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
             more["hint"] = nearest(more["found"], more["expected"].removeprefix("one of ").split(", "))
         faults.append(Fault(file=str(definitions.matrix_path), line=line, column=column, message=message, **more))
 
+    def bounded(loc: tuple[str | int, ...], work: Callable[[], ValueT]) -> ValueT:
+        try:
+            return work()
+        except UsageError as error:
+            fault(loc, error.message, expected=error.advice)
+            raise DefinitionError(faults) from error
+
     names = list(matrix.axes)
+    bounded(("strategy",) if "strategy" in matrix.model_fields_set else ("axes",), lambda: within_limits(matrix))
     rules, owners = _rules(matrix, fault)
-    space = Space(tuple(len(values) for values in matrix.axes.values()), rules)
+    space = bounded(("exclude",), lambda: Space(tuple(len(values) for values in matrix.axes.values()), rules))
     counts = [0] * len(matrix.exclude)
     for owner, count in zip(owners, space.excluded, strict=True):
         counts[owner] += count
@@ -64,11 +75,10 @@ def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Pl
     if locked is not None:
         chosen = [(dict(cell), "lock") for cell in locked]
     else:
-        try:
-            chosen = list(_chosen(matrix, space, includes))
-        except UsageError as error:
-            fault(("strategy",), error.message, expected=error.advice)
-            raise DefinitionError(faults) from error
+        if matrix.strategy.kind == "full":
+            bounded(("axes",), lambda: few_enough(space.count + len(includes)))
+        chosen = bounded(("strategy",), lambda: list(_chosen(matrix, space, includes)))
+    bounded(("strategy",) if locked is None else (), lambda: few_enough(len(chosen)))
     _prove(matrix, [axes for axes, _ in chosen], locked=locked is not None)
     cells = _cells(definitions, chosen, fault)
     _applications(definitions, cells, faults)
@@ -171,6 +181,7 @@ def _rules(matrix: Matrix, fault: Tell) -> tuple[tuple[Rule, ...], list[int]]:
 def _includes(matrix: Matrix, space: Space, fault: Tell) -> list[Axes]:
     names = list(matrix.axes)
     kept: list[Axes] = []
+    known: set[frozenset[tuple[str, str]]] = set()
     for index, include in enumerate(matrix.include):
         unknown, missing = sorted(include.keys() - set(names)), sorted(set(names) - include.keys())
         for key in unknown:
@@ -180,9 +191,11 @@ def _includes(matrix: Matrix, space: Space, fault: Tell) -> list[Axes]:
         if unknown or missing:
             continue
         own = _indices(matrix, include)
-        if include in kept or (len(own) == len(names) and space.possible({a: (v,) for a, v in own.items()})):
+        pairs = frozenset(include.items())
+        if pairs in known or (len(own) == len(names) and space.possible({a: (v,) for a, v in own.items()})):
             fault(("include", index), "this combination is in the matrix already")
             continue
+        known.add(pairs)
         kept.append(dict(include))
     return kept
 

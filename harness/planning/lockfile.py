@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from harness import __version__
 from harness.errors import UsageError
@@ -14,8 +14,11 @@ from harness.model.definitions.base import Definition
 from harness.model.plan import Definitions, Plan
 from harness.planning import definitions_digest, expand
 from harness.reading.parsing import parse
+from harness.system.files import read_plain
 
 NAME = "matrix.lock"
+#: Bytes of a lock: as many cells as a plan may have, on twenty axes with long names.
+MOST_BYTES = 32_000_000
 
 
 class Lock(Definition):
@@ -61,7 +64,7 @@ def locked_plan(definitions: Definitions) -> Plan | None:
     path = lock_path(definitions)
     if not path.exists():
         return None
-    lock = parse(path, Lock)
+    lock = _read(path)
     if lock.definitions != definitions_digest(definitions):
         raise UsageError(
             f"{path} is stale: the definitions were changed since it was written",
@@ -85,7 +88,7 @@ def check_lock(definitions: Definitions, plan: Plan) -> None:
     path = lock_path(definitions)
     if not path.exists():
         raise UsageError(f"there is no {path}", advice="write it with: harness plan --lock")
-    lock = parse(path, Lock)
+    lock = _read(path)
     if lock.definitions == plan.definitions and lock.plan == plan.digest:
         return
     old = {frozenset(cell.items()) for cell in lock.cells}
@@ -94,6 +97,16 @@ def check_lock(definitions: Definitions, plan: Plan) -> None:
     changes += [f"- {_text(cell)}" for cell in sorted(old - new, key=sorted)]
     what = "\n  ".join(changes) if changes else "the same cells, but the definitions behind them were changed"
     raise UsageError(f"{path} is stale:\n  {what}", advice="if that is wanted: harness plan --lock")
+
+
+def _read(path: Path) -> Lock:
+    """Raises:
+    DefinitionError: it is damaged.
+    """
+    try:
+        return Lock.model_validate_json(read_plain(path, MOST_BYTES))
+    except (OSError, ValidationError):
+        return parse(path, Lock)  # says what is wrong, and where
 
 
 def _text(cell: frozenset[tuple[str, str]]) -> str:

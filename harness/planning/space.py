@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from harness.planning.bounding import Steps
+
 #: A forbidden conjunction: axis -> values, all by index. A combination that matches every axis is excluded.
 Rule = Mapping[int, Collection[int]]
 #: Most combinations of one component that are held as bits: 2^20 take 128 KiB.
@@ -93,6 +95,7 @@ class _Search:
     """
 
     def __init__(self, axes: Sequence[int], sizes: Sequence[int], rules: Sequence[Rule]) -> None:
+        steps = Steps()
         self._place = {axis: place for place, axis in enumerate(axes)}
         self._rules = [
             {self._place[axis]: sum(1 << value for value in values) for axis, values in rule.items()} for rule in rules
@@ -102,7 +105,11 @@ class _Search:
         self._solutions: list[tuple[int, ...]] = []
         whole = tuple((1 << sizes[axis]) - 1 for axis in axes)
         self.excluded = [
-            _count([allowed & rule.get(place, allowed) for place, allowed in enumerate(whole)], self._rules[:number])
+            _count(
+                [allowed & rule.get(place, allowed) for place, allowed in enumerate(whole)],
+                self._rules[:number],
+                steps,
+            )
             for number, rule in enumerate(self._rules)
         ]
         self._count = math.prod(allowed.bit_count() for allowed in whole) - sum(self.excluded)
@@ -172,11 +179,14 @@ class _Search:
         return ()
 
 
-def _count(allowed: Sequence[int], rules: Sequence[Mapping[int, int]]) -> int:
+def _count(allowed: Sequence[int], rules: Sequence[Mapping[int, int]], steps: Steps) -> int:
     """Combinations within ``allowed`` that no rule forbids.
 
     Axis by axis; all that matters of the values chosen so far is which rules they still match: that set is the key of
     the memory, as in a decision diagram. The order of the axes keeps few rules begun and not ended.
+
+    Raises:
+        UsageError: it takes more steps than are left.
     """
     rules = [rule for rule in rules if all(allowed[place] & mask for place, mask in rule.items())]
     left, order, begun = set(range(len(allowed))), [], set[int]()
@@ -204,6 +214,7 @@ def _count(allowed: Sequence[int], rules: Sequence[Mapping[int, int]]) -> int:
     states = {(1 << len(rules)) - 1: 1}
     for depth in range(len(order)):
         after: dict[int, int] = {}
+        steps.take(len(states) * len(match[depth]))
         for alive, number in states.items():
             for matching in match[depth]:
                 kept = alive & matching
@@ -215,7 +226,11 @@ def _count(allowed: Sequence[int], rules: Sequence[Mapping[int, int]]) -> int:
 
 @dataclass(frozen=True)
 class Space:
-    """``sizes``: number of values of each axis; ``rules``: what is forbidden, in the order in which it is applied."""
+    """``sizes``: number of values of each axis; ``rules``: what is forbidden, in the order in which it is applied.
+
+    Raises:
+        UsageError: what the rules leave over takes too long to count.
+    """
 
     sizes: tuple[int, ...]
     rules: tuple[Rule, ...] = ()

@@ -130,9 +130,11 @@ class Matrix(Definition):
                 raise PlacedError(f"axis name {axis!r} is not lower-case letters, digits and _", "axes", axis)
             if not values:
                 raise PlacedError(f"axis {axis} has no value", "axes", axis)
+            known: set[str] = set()
             for index, value in enumerate(values):
-                if value in values[:index]:
+                if value in known:
                     raise PlacedError(f"axis {axis} names a value twice: {value}", "axes", axis, index)
+                known.add(value)
         return self
 
 
