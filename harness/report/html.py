@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -34,11 +35,6 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
     known: dict[tuple[str, str], int] = {}
     cases: list[dict[str, Any]] = []
     cells = [_cell(cell, known, cases) for cell in view.cells]
-    names: dict[str, dict[str, list[str]]] = {}
-    for cell in view.cells:
-        for axis, name in cell.names.items():
-            names.setdefault(axis, {})[cell.axes[axis]] = _pair(name)
-    at = view.conditions
     return {
         "id": view.id,
         "product": _pair(Text(**view.application["name"])),
@@ -56,30 +52,45 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
         "axes": list(dict.fromkeys(a for c in view.cells for a in c.axes)),
         "excluded": [{"count": e["count"], "because": e["because"], "rule": e["rule"]} for e in view.excluded],
         "packages": [[p["name"], p["version"], p["architecture"], p.get("sha256") or ""] for p in view.packages],
-        "suites": [
-            {
-                "suite": s["suite"],
-                "title": [s["title"]["zh"], s["title"]["en"]],
-                "version": s["version"],
-                "method": s.get("method", ""),
-                "cases": len(s["cases"]),
-                "digest": s.get("digest", ""),
-            }
-            for s in view.suites
-        ],
-        "conditions": [
-            ["控制机", "controller", f"{at.get('system', '')}, {at.get('machine', '')}, kernel {at.get('kernel', '')}"],
-            ["资源", "resources", f"{at.get('cpus', '?')} CPU, {at.get('memory', 0) / 2**30:.1f} GiB"],
-            ["容器引擎", "container engine", f"{at.get('engine', '')} ({at.get('storage', '')})"],
-            ["平台", "harness", f"{at.get('harness', '')}, Python {at.get('python', '')}"],
-            *([name, name, number] for name, number in at.get("tools", {}).items()),
-        ],
+        "suites": [_suite(suite) for suite in view.suites],
+        "conditions": _conditions(view.conditions),
         "results": [result.value for result in Result],
-        "names": names,
+        "names": _names(view),
         "cases": cases,
         "cells": cells,
         "words": {group: {word: list(pair) for word, pair in words.words.get(group, {}).items()} for group in GROUPS},
     }
+
+
+def _suite(suite: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "suite": suite["suite"],
+        "title": [suite["title"]["zh"], suite["title"]["en"]],
+        "version": suite["version"],
+        "method": suite.get("method", ""),
+        "cases": len(suite["cases"]),
+        "digest": suite.get("digest", ""),
+    }
+
+
+def _conditions(at: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of the controller: what it is in Chinese, in English, and the value (memory in GiB)."""
+    return [
+        ["控制机", "controller", f"{at.get('system', '')}, {at.get('machine', '')}, kernel {at.get('kernel', '')}"],
+        ["资源", "resources", f"{at.get('cpus', '?')} CPU, {at.get('memory', 0) / 2**30:.1f} GiB"],
+        ["容器引擎", "container engine", f"{at.get('engine', '')} ({at.get('storage', '')})"],
+        ["平台", "harness", f"{at.get('harness', '')}, Python {at.get('python', '')}"],
+        *([name, name, number] for name, number in at.get("tools", {}).items()),
+    ]
+
+
+def _names(view: CampaignView) -> dict[str, dict[str, list[str]]]:
+    """Axis -> value -> its name in Chinese and English."""
+    names: dict[str, dict[str, list[str]]] = {}
+    for cell in view.cells:
+        for axis, name in cell.names.items():
+            names.setdefault(axis, {})[cell.axes[axis]] = _pair(name)
+    return names
 
 
 def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.judging import counts, overall
@@ -36,7 +37,7 @@ def build_view(
         InfrastructureError: evidence is missing or was changed.
     """
     plan = campaign.plan
-    cells = tuple(_cell(cell, plan, attempts, observations, files, read) for cell in plan["cells"])
+    cells = tuple(_cell(cell, plan, _tries(cell["id"], attempts, observations, files), read) for cell in plan["cells"])
     title = plan["matrix"].get("title") or {"zh": campaign.matrix, "en": campaign.matrix}
     view = CampaignView(
         id=campaign.id,
@@ -61,14 +62,45 @@ def build_view(
     return printable(view)  # what a product or a test printed may be anything; no output is lost by it
 
 
-def _cell(
-    cell: dict[str, Any],
-    plan: dict[str, Any],
+@dataclass(frozen=True, kw_only=True)
+class _Tries:
+    """What the journal has of one cell: its attempts, and of the last the observations and the files."""
+
+    attempts: tuple[AttemptRow, ...]
+    observations: Mapping[tuple[str, str], Observation]  #: by suite and case
+    files: tuple[FileView, ...]
+
+    @property
+    def last(self) -> AttemptRow | None:
+        """The last attempt; None where the cell was not tried."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def facts(self) -> AttemptFacts:
+        """The facts of the last attempt."""
+        return self.last.facts if self.last is not None else AttemptFacts()
+
+
+def _tries(
+    cell: str,
     attempts: Sequence[AttemptRow],
     observations: Mapping[tuple[str, int], list[Observation]],
     files: Sequence[FileRow],
-    read: Callable[[str], bytes],
-) -> CellView:
+) -> _Tries:
+    own = tuple(attempt for attempt in attempts if attempt.cell == cell)
+    number = own[-1].number if own else 0
+    return _Tries(
+        attempts=own,
+        observations={(o.suite, o.case): o for o in observations.get((cell, number), [])},
+        files=tuple(
+            FileView(name=f.name, sha256=f.sha256, size=f.size, media=f.media)
+            for f in files
+            if f.cell == cell and f.number == number
+        ),
+    )
+
+
+def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Callable[[str], bytes]) -> CellView:
     axes = cell["axes"]
     cpu = plan["cpus"][axes["cpu"]]
     names = {
@@ -76,36 +108,9 @@ def _cell(
         "os": Text(**plan["systems"][axes["os"]]["name"]),
         "database": Text(**plan["databases"][axes["database"]]["name"]),
     }
-    tried = [a for a in attempts if a.cell == cell["id"]]
-    last = tried[-1] if tried else None
-    facts = last.facts if last is not None else AttemptFacts()
-    number = last.number if last is not None else 0
-    stored = [f for f in files if f.cell == cell["id"] and f.number == number]
-    kept = tuple(FileView(name=f.name, sha256=f.sha256, size=f.size, media=f.media) for f in stored)
-    fidelity = facts.fidelity
-    emulated = fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
-    observed = {(o.suite, o.case): o for o in observations.get((cell["id"], number), [])}
-    upgrades = axes.get(UPGRADE, FRESH) != FRESH
-    static = [name for name in cell["suites"] if RUNNER_KINDS[plan["suites"][name]["runner"]].reads_files]
-    scans = {name.replace("/", "-") + ".json" for name in static}
-    against = _against([f for f in kept if f.name in scans], read)
-    cases = tuple(
-        _case(
-            suite["suite"],
-            Case.model_validate(case),
-            observed.get((suite["suite"], case["id"])),
-            kept,
-            emulated=emulated,
-            fidelity=Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
-            against=against.get(case["id"], ()) if suite["suite"] in static else (),
-        )
-        for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]
-        for case in suite["cases"]
-        if upgrades or case["when"] != "upgrade"
-    )
+    last, facts, files = tries.last, tries.facts, tries.files
     environment = facts.environment or EnvironmentFacts()
-    text = {f.name: read(f.sha256).decode(errors="replace") for f in kept if f.name.endswith(".log")}
-    load = next((printable(json.loads(read(f.sha256))) for f in kept if f.media == MEDIA_LOAD), None)
+    load = next((printable(json.loads(read(f.sha256))) for f in files if f.media == MEDIA_LOAD), None)
     return CellView(
         id=cell["id"],
         short=cell["short"],
@@ -114,12 +119,12 @@ def _cell(
         architecture=cpu["architecture"],
         isa_level=cpu["isa_level"],
         reason=cell["reason"],
-        fidelity=fidelity,
+        fidelity=facts.fidelity,
         verdict=_verdict(last),
         cause=last.cause if last is not None else None,
         message=last.message if last is not None else "",
-        attempts=tuple(_attempt(attempt) for attempt in tried),
-        cases=cases,
+        attempts=tuple(_attempt(attempt) for attempt in tries.attempts),
+        cases=tuple(_cases(cell, plan, tries, read)),
         attestation=tuple(fact.model_dump() for fact in facts.attestation),
         seconds=facts.seconds,
         packages=tuple(vars(package) for package in environment.packages),
@@ -129,15 +134,43 @@ def _cell(
         cached=environment.cached,
         emulator=facts.emulator.model_dump() if facts.emulator is not None else {},
         version=one_line(facts.version),
-        limits=_limits(axes, plan) if emulated else (),
+        limits=_limits(axes, plan) if _emulated(facts) else (),
         notes=(*facts.notes, *environment.notes),
         adjusted=tuple(adjust["because"] for adjust in _adjusts(axes, plan)),
         left_out=_left_out(cell, plan),
         waived=tuple(waiver.model_dump(mode="json") for waiver in facts.waived),
-        files=kept,
+        files=files,
         load=load,
-        logs={name: _tail(value) for name, value in text.items()},
+        logs={f.name: _tail(read(f.sha256).decode(errors="replace")) for f in files if f.name.endswith(".log")},
     )
+
+
+def _cases(
+    cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Callable[[str], bytes]
+) -> Iterator[CaseView]:
+    """The cases of the deployment and of the cell's suites; those of upgrades only where the cell upgrades."""
+    fidelity = tries.facts.fidelity
+    upgrades = cell["axes"].get(UPGRADE, FRESH) != FRESH
+    static = {name for name in cell["suites"] if RUNNER_KINDS[plan["suites"][name]["runner"]].reads_files}
+    scans = {name.replace("/", "-") + ".json" for name in static}
+    against = _against([f for f in tries.files if f.name in scans], read)
+    for suite in [plan["deployment"], *(plan["suites"][name] for name in cell["suites"])]:
+        name = suite["suite"]
+        for case in suite["cases"]:
+            if upgrades or case["when"] != "upgrade":
+                yield _case(
+                    name,
+                    Case.model_validate(case),
+                    tries.observations.get((name, case["id"])),
+                    tries.files,
+                    emulated=_emulated(tries.facts),
+                    fidelity=Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
+                    against=against.get(case["id"], ()) if name in static else (),
+                )
+
+
+def _emulated(facts: AttemptFacts) -> bool:
+    return facts.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
 
 
 def _attempt(attempt: AttemptRow) -> AttemptView:
