@@ -1,7 +1,7 @@
 """From a matrix to a plan that is proved: axes, exclude, include, adjust, strategy, in that order. No input or output.
 
-``space`` holds the valid combinations, ``covering`` chooses among them, ``checking`` proves the result without using
-either, ``expansion`` puts them together.
+``combinations`` reads excludes, includes and musts, ``space`` holds the valid combinations, ``covering`` chooses among
+them, ``proof`` proves the result without using either, ``expansion`` puts them together.
 """
 
 from harness.planning.covering import covering_array

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.attest.architecture import NAMES
-from harness.attest.emulation import emulator_trouble
 from harness.errors import Canceled, DeploymentError, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
+from harness.provision.trouble import trouble_of
 from harness.provision.unpacking import UnfitArchive, plain_tar
 from harness.system import shell
 from harness.system.process import Completed
@@ -155,65 +155,10 @@ class Installer:
         return target
 
     def failure(self, title: str, answer: Completed, cause: str) -> DeploymentError:
-        """The error for a step that failed, with its cause."""
-        recipe, log, text = self.recipe, "\n".join(self.log), answer.text
-        if "No space left on device" in text:
-            return InstallFailed(
-                "no space left while packages were installed",
-                step=title,
-                log=log,
-                cause="infra",
-                advice="free space on the disk of engine or host, then: harness resume",
-            )
-        if (trouble := emulator_trouble(text)) is not None:
-            return InstallFailed(
-                f"{title}: {trouble}",
-                step=title,
-                log=log,
-                cause="infra",
-                advice="try it in a virtual machine (prefer: [vm]) or on a host of that kind",
-            )
-        if missing := re.search(
-            r"(?:Unable to locate package|Unable to find a match:|Package) (\S+?)"
-            r"(?: has no installation candidate|$)",
-            text,
-            re.MULTILINE,
-        ):
-            return InstallFailed(
-                f"{recipe.os} for {recipe.architecture} has no package {missing[1]}",
-                step=title,
-                log=log,
-                cause="config",
-                advice="correct `packages`, or exclude this combination",
-            )
-        wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", text)
-        foreign = re.search(
-            r"package (\S+) (?:is intended for a different architecture|does not have a compatible arch"
-            r"itecture)|does not have a compatible architecture",
-            text,
-        )
-        if wrong is not None:
-            return InstallFailed(
-                f"wrong architecture: the package is built for {wrong[1]}, the target is {wrong[2]}",
-                step=title,
-                log=log,
-                cause="product",
-                advice="deliver a package for the target",
-            )
-        if foreign is not None:
-            return InstallFailed(
-                f"wrong architecture: {foreign[0]}",
-                step=title,
-                log=log,
-                cause="product",
-                advice="deliver a package for the target",
-            )
-        advice = "see the installation log in the evidence"
-        if cause == "infra":
-            advice = "check the mirror (of the engine's machine, or of the host), then: harness resume"
-        last = " / ".join(line for line in text.splitlines() if line.strip())[-400:]
+        """The error for a step that failed, with its cause: ``cause``, unless the output shows another."""
+        trouble = trouble_of(title, answer, self.recipe, cause)
         return InstallFailed(
-            f"{title} failed (exit {answer.rc}): {last}", step=title, log=log, cause=cause, advice=advice
+            trouble.message, step=title, log="\n".join(self.log), cause=trouble.cause, advice=trouble.advice
         )
 
 
