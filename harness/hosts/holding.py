@@ -7,11 +7,12 @@ import functools
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from harness.errors import Canceled, InfrastructureError
+from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.hosts.inventory import Inventory
 from harness.hosts.leases import HostBusy, HostDirty, Lease
 from harness.hosts.local import LocalMachine
@@ -20,7 +21,11 @@ from harness.hosts.ssh import SshMachine
 from harness.model.definitions import Cpu, Host, Os
 from harness.model.ledger import Ledger
 from harness.provision.provisioner import APPLICATION, Names, Role
+from harness.system.abandoning import begin, settled
+from harness.system.wait import wait_until
 from harness.system.waiting import Notice, Waiting
+
+T = TypeVar("T")
 
 #: How often a host that others have is asked for, and a wait looks whether it was stopped.
 ASK_SECONDS, LOOK_SECONDS = 2.0, 0.2
@@ -34,12 +39,44 @@ def fitting(inventory: Inventory | None, os: Os, cpu: Cpu) -> list[Host]:
 
 @dataclass(frozen=True)
 class Leased:
-    """A host that a cell has for itself; ``mark`` is in the environment of every command of the cell there."""
+    """A host that a cell has for itself; ``mark`` is in the environment of every command of the cell there.
+
+    A stop ends what waits for an answer to ``machine`` at once; the machine of ``lease`` works on until it is closed.
+    """
 
     host: Host
     machine: SshMachine | LocalMachine
     lease: Lease
     mark: str
+    #: Set where the host is still being put back when the campaign ends: then the lease is left to end by itself.
+    left_behind: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How long hosts that do not come to an end are waited for after a stop: ``seconds`` from the stop on, for all
+    hosts of a campaign together. What is not over then goes on there, and the mark of a host that was not put back
+    stays on it."""
+
+    cancel: threading.Event
+    seconds: float = 6.0
+    _seen: list[float] = field(default_factory=list)  #: when the stop was seen first, on the monotonic clock
+
+    def finish(self, work: Future[T], what: str) -> T:
+        """Wait for work that was begun.
+
+        Raises:
+            Canceled: it was not over in time.
+            Exception: what the work raises.
+        """
+        return settled(work, what=what, stopped=self._over)
+
+    def _over(self) -> bool:
+        if not self.cancel.is_set():
+            return False
+        if not self._seen:
+            self._seen.append(time.monotonic())
+        return time.monotonic() - self._seen[0] > self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +88,7 @@ class Wish:
     waiting: Waiting
     cancel: threading.Event
     patience: float
+    ending: Ending
 
     @property
     def owner(self) -> str:
@@ -105,9 +143,11 @@ def lease_one(
         ledger.event("lease", host=leased.host.host, owner=leased.lease.owner, token=leased.lease.token)
         yield leased
     finally:
-        leased.lease.release()
-        leased.lease.machine.close()
-        leased.machine.close()
+        if not leased.left_behind.is_set():
+            with contextlib.suppress(Canceled):  # the lease is over by itself then
+                wish.ending.finish(
+                    begin(functools.partial(let_go, leased)), f"host {leased.host.host} to be given back"
+                )
 
 
 def _wait_for(role: Role, candidates: Sequence[Host], wish: Wish, patience: float) -> Leased:
@@ -129,9 +169,13 @@ def _wait_for(role: Role, candidates: Sequence[Host], wish: Wish, patience: floa
         if not busy or time.monotonic() >= end:
             raise next((error for error in trouble if isinstance(error, HostDirty)), trouble[0])
         notice.look(functools.partial(_words, busy))
-        again = time.monotonic() + min(ASK_SECONDS, max(end - time.monotonic(), 0.01))
-        while time.monotonic() < again and not wish.stopped():
-            wish.cancel.wait(min(LOOK_SECONDS, max(again - time.monotonic(), 0.0)))
+        with contextlib.suppress(StepTimeout):
+            wait_until(
+                wish.stopped,
+                seconds=min(ASK_SECONDS, max(end - time.monotonic(), 0.01)),
+                what="a lab host",
+                longest=LOOK_SECONDS,
+            )
 
 
 def _take(host: Host, wish: Wish) -> Leased:
@@ -143,39 +187,29 @@ def _take(host: Host, wish: Wish) -> Leased:
     """
     mark = secrets.token_hex(8)
     lease = Lease(machine_of(wish.inventory, host), wish.owner)
-    answer: Future[None] = Future()
-    threading.Thread(target=_settle, args=(answer, lease.take), name="lease-take", daemon=True).start()
-    while not answer.done():
-        _pause(answer)
-        if wish.stopped() and not answer.done():
-            answer.add_done_callback(lambda settled: _give_back(settled, lease))
-            raise Canceled(f"stopped while asking host {host.host} for a lease")
+    answer = begin(lease.take)
     try:
-        answer.result()
+        settled(answer, what=f"a lease of host {host.host}", stopped=wish.stopped)
+    except Canceled:
+        answer.add_done_callback(lambda late: _give_back(late, lease))
+        raise
     except InfrastructureError:
         lease.machine.close()
         raise
-    return Leased(host, machine_of(wish.inventory, host, mark), lease, mark)
-
-
-def _settle(answer: Future[None], work: Callable[[], None]) -> None:
-    try:
-        work()
-    except BaseException as error:  # noqa: BLE001  # it is raised where the answer is waited for
-        answer.set_exception(error)
-    else:
-        answer.set_result(None)
-
-
-def _pause(answer: Future[None]) -> None:
-    with contextlib.suppress(TimeoutError):
-        answer.exception(timeout=LOOK_SECONDS)
+    return Leased(host, machine_of(wish.inventory, host, mark, cancel=wish.cancel), lease, mark)
 
 
 def _give_back(answer: Future[None], lease: Lease) -> None:
     if answer.exception() is None:
         lease.release()
     lease.machine.close()
+
+
+def let_go(leased: Leased) -> None:
+    """Give a leased host back. Nothing is raised: a lease that nobody renews is over by itself."""
+    leased.lease.release()
+    leased.lease.machine.close()
+    leased.machine.close()
 
 
 def _words(busy: Sequence[InfrastructureError]) -> str:

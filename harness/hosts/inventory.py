@@ -26,6 +26,8 @@ from harness.system.process import connected
 CONNECT_SECONDS = 20.0
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 WINDOW = 16 << 20
+#: What paramiko's AuthenticationException says where nothing was refused: it has no class of its own for that.
+LOST_IN_LOGIN = ("transport shut down", "Authentication timeout")
 KEEPALIVE_SECONDS = 15
 #: Commands are small, and wait for answers; a network that went away without a word is found within half a minute.
 TCP = (
@@ -274,6 +276,11 @@ def _errors(host: Host) -> Iterator[None]:
             advice=f"find out why; if it was installed anew: harness hosts trust {host.host} --replace",
         ) from error
     except paramiko.AuthenticationException as error:
+        if any(words in str(error) for words in LOST_IN_LOGIN):
+            raise HostUnreachable(
+                f"{where}: the connection ended in the middle of a login: {error}",
+                advice="check the network, and how busy the host is",
+            ) from error
         raise InfrastructureError(
             f"{where}: it refuses the login: {error}", advice="check user, key or password of the inventory"
         ) from error

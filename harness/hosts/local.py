@@ -8,6 +8,7 @@ import os
 import posixpath
 import pwd
 import secrets
+import threading
 from pathlib import Path
 
 from harness.errors import InfrastructureError
@@ -32,11 +33,15 @@ class LocalMachine:
     It acts as root, so it must be root or have sudo without a password.
     """
 
-    def __init__(self, name: str = "local", mark: str = "", *, deeds: Path = Path()) -> None:
+    def __init__(
+        self, name: str = "local", mark: str = "", *, deeds: Path = Path(), cancel: threading.Event | None = None
+    ) -> None:
+        """``cancel``: once it is set, commands end at once."""
         self._name = name
         self.peers: dict[str, str] = {}  #: role -> address of the other machines of the cell
         self.deeds = deeds  #: where uses of verbs are noted
         self.mark = mark  #: in the environment of every command
+        self.cancel = cancel
 
     @property
     def name(self) -> str:
@@ -48,7 +53,8 @@ class LocalMachine:
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         text = f"export HARNESS_MARK={self.mark}\n{command}\n" if self.mark else f"{command}\n"
-        argv = ["timeout", "-k", str(KILL_AFTER), f"{timeout:.1f}", "sh", "-c", text]
+        marked = ["env", f"HARNESS_MARK={self.mark}"] if self.mark else []
+        argv = [*marked, "timeout", "-k", str(KILL_AFTER), f"{timeout:.1f}", "sh", "-c", text]
         own = pwd.getpwuid(os.geteuid()).pw_name
         if own != user:
             try:
@@ -62,7 +68,13 @@ class LocalMachine:
                 if os.geteuid() == 0
                 else ["sudo", "-n", "-u", user, *argv]
             )
-        return process.run(argv, timeout=timeout + KILL_AFTER + GRACE_SECONDS, stdin=stdin.encode(), cwd=Path("/"))
+        return process.run(
+            argv,
+            timeout=timeout + KILL_AFTER + GRACE_SECONDS,
+            stdin=stdin.encode(),
+            cwd=Path("/"),
+            cancel=self.cancel,
+        )
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         q = shell.quote

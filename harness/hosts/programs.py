@@ -6,13 +6,26 @@ from collections.abc import Container
 
 from harness.model.machine import Machine
 
+#: Numbers of processes with a mark in their environment, which are not of the session that asks.
+_MARKED = """
+session() { stat=$(cat /proc/$1/stat 2>/dev/null) || return 1; set -- ${stat##*) }; echo $4; }
+own=$(session $$)
+for file in $(grep -lz '^MARK$' /proc/[0-9]*/environ 2>/dev/null); do
+  pid=${file#/proc/}; pid=${pid%%/*}
+  [ "$(session $pid)" = "$own" ] || echo $pid
+done
+"""
+
 
 def marked(machine: Machine, mark: str) -> dict[int, str]:
-    """Processes that were started with ``mark`` in their environment, and all that they started."""
+    """Processes that were started with ``mark`` in their environment, and all that they started.
+
+    Those that look are left out: a machine of the cell marks its own commands too.
+    """
     if not mark:
         return {}
-    answer = machine.run(f"grep -lz '^HARNESS_MARK={mark}$' /proc/[0-9]*/environ 2>/dev/null", timeout=60)
-    pids = {int(line.split("/")[2]) for line in answer.out.splitlines() if line.startswith("/proc/")}
+    answer = machine.run(_MARKED.replace("MARK", f"HARNESS_MARK={mark}"), timeout=60)
+    pids = {int(line) for line in answer.out.split()}
     return {pid: args for pid, args in machine.processes().items() if pid in pids}
 
 

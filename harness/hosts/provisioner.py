@@ -8,15 +8,17 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from harness.attest.architecture import Emulator
 from harness.attest.attestation import attest, demand
 from harness.attest.idle import DEMANDED, idle_facts
-from harness.errors import HarnessError, InfrastructureError
-from harness.hosts.holding import Leased, Wish, fitting, lease_one, leased_for
+from harness.errors import Canceled, HarnessError, InfrastructureError
+from harness.hosts.holding import Ending, Leased, Wish, fitting, lease_one, leased_for, let_go
 from harness.hosts.inventory import Inventory
 from harness.hosts.keeping import note_folder, put_back
 from harness.hosts.leases import HostBusy, mark_dirty, unmark
@@ -31,6 +33,7 @@ from harness.model.verbs import journal_deeds
 from harness.provision.boots import BootWatch
 from harness.provision.installing import POLICY, Installer, manager_of
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, weakest
+from harness.system.abandoning import begin
 from harness.system.waiting import QUIET, Waiting
 
 #: How long a cell waits for a host that others have, as long as one of them may become free.
@@ -47,6 +50,9 @@ class LabHosts:
     cancel: threading.Event = field(default_factory=threading.Event)
     patience: float = PATIENCE_SECONDS
     keep: tuple[Path, ...] = ()  #: the harness's own folders: a host may be the machine that it runs on
+
+    def __post_init__(self) -> None:
+        self._ending = Ending(self.cancel)
 
     @property
     def kind(self) -> Kind:
@@ -133,7 +139,7 @@ class LabHosts:
             hosts = fitting(self.inventory, os, cpu)
             with (
                 lease_one(role, hosts, self._wish(names, QUIET), ledger, patience=0.0) as leased,
-                self._watched(leased, ledger),
+                self._watched((leased,), ledger),
             ):
                 demand("the bare target", self.attest(leased.machine, role))
         except HostBusy:  # it serves somebody, so there is nothing to say against it
@@ -146,7 +152,14 @@ class LabHosts:
             yield Held(machines=lambda _: self._machines(held, roles, ledger))
 
     def _wish(self, names: Names, waiting: Waiting) -> Wish:
-        return Wish(inventory=self.inventory, names=names, waiting=waiting, cancel=self.cancel, patience=self.patience)
+        return Wish(
+            inventory=self.inventory,
+            names=names,
+            waiting=waiting,
+            cancel=self.cancel,
+            patience=self.patience,
+            ending=self._ending,
+        )
 
     @contextlib.contextmanager
     def _machines(self, held: Mapping[str, Leased], roles: tuple[Role, ...], ledger: Ledger) -> Iterator[Machines]:
@@ -162,8 +175,8 @@ class LabHosts:
             for name, leased in held.items():
                 leased.machine.peers.update(_peers(name, leased, held))
                 leased.machine.deeds = notes
-            for leased in {leased.host.host: leased for leased in held.values()}.values():
-                stack.enter_context(self._watched(leased, ledger))
+            hosts = {leased.host.host: leased for leased in held.values()}
+            stack.enter_context(self._watched(tuple(hosts.values()), ledger))
             machines = {name: leased.machine for name, leased in held.items()}
             boots = BootWatch(machines)
             yield Machines(
@@ -186,34 +199,57 @@ class LabHosts:
         return "127.0.0.1" if shared or server is None else server.host.address
 
     @contextlib.contextmanager
-    def _watched(self, leased: Leased, ledger: Ledger) -> Iterator[None]:
-        """Note the state of a leased host, and put it back at the end."""
-        host, machine = leased.host, leased.machine
-        memory = remember(machine, host, leased.mark, self.keep)
-        ledger.intent("host", host.host)
-        # Whatever ends this run: a host that was not put back must not pass for clean.
-        mark_dirty(machine, f"{leased.lease.owner} worked here, and did not end in order")
-        ledger.created("host", host.host, leased.mark)
+    def _watched(self, hosts: Sequence[Leased], ledger: Ledger) -> Iterator[None]:
+        """Note the state of leased hosts, and put them back at the end, side by side."""
+        memories: list[tuple[Leased, Memory]] = []
         try:
+            for leased in hosts:
+                name, machine = leased.host.host, leased.machine
+                memory = remember(machine, leased.host, leased.mark, self.keep)
+                ledger.intent("host", name)
+                # Whatever ends this run: a host that was not put back must not pass for clean.
+                mark_dirty(machine, f"{leased.lease.owner} worked here, and did not end in order")
+                ledger.created("host", name, leased.mark)
+                memories.append((leased, memory))
             yield
         finally:
-            self._put_back(leased, memory, ledger)
+            undone = [(leased, begin(partial(_undo, leased, memory))) for leased, memory in memories]
+            for leased, answer in undone:
+                self._record_end(leased, answer, ledger)
 
-    def _put_back(self, leased: Leased, memory: Memory, ledger: Ledger) -> None:
-        """Undo what was done, or mark the host; a host that is another's now is left alone."""
-        host, machine = leased.host, leased.machine
+    def _record_end(self, leased: Leased, undone: Future[list[str]], ledger: Ledger) -> None:
+        """Wait until a host was put back, and record what became of it; not for long after a stop."""
+        name = leased.host.host
         try:
-            leased.lease.check()
-            left = restore(machine, host, memory)
-            if left:
-                ledger.keep(f"host-{host.host}-dirty.txt", "\n".join(left).encode())
-                mark_dirty(machine, "\n".join(left[:200]))
-                ledger.event("host-dirty", host=host.host, differences=len(left), first=left[:5])
-            else:
-                unmark(machine)
-            ledger.removed("host", host.host)
+            left = self._ending.finish(undone, f"host {name} to be put back")
         except HarnessError as error:  # the mark stays: the state of the host is unknown
-            ledger.event("host-not-restored", host=host.host, message=error.message)
+            if isinstance(error, Canceled):
+                leased.left_behind.set()
+                undone.add_done_callback(lambda _: let_go(leased))
+            ledger.event("host-not-restored", host=name, message=error.message)
+            return
+        if left:
+            ledger.keep(f"host-{name}-dirty.txt", "\n".join(left).encode())
+            ledger.event("host-dirty", host=name, differences=len(left), first=left[:5])
+        ledger.removed("host", name)
+
+
+def _undo(leased: Leased, memory: Memory) -> list[str]:
+    """Undo what was done on a host, or mark it; a host that is another's now is left alone. Gives what is left.
+
+    It goes by the machine of the lease: the cell's own ends with a stop, and its commands bear the mark of the cell.
+
+    Raises:
+        InfrastructureError: the host does not answer, or is another's.
+    """
+    machine = leased.lease.machine
+    leased.lease.check()
+    left = restore(machine, leased.host, memory)
+    if left:
+        mark_dirty(machine, "\n".join(left[:200]))
+    else:
+        unmark(machine)
+    return left
 
 
 def _journal(notes: Path, ledger: Ledger) -> None:

@@ -11,11 +11,12 @@ import posixpath
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import paramiko
 
-from harness.errors import InfrastructureError, StepTimeout
+from harness.errors import HarnessError, InfrastructureError, StepTimeout
 from harness.hosts.channel import Answer, ConnectionLost, after_mark, ask, marked, new_mark
 from harness.hosts.forwarding import Forward
 from harness.hosts.inventory import CONNECT_SECONDS, Connection, HostUnreachable, Inventory
@@ -38,6 +39,7 @@ from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import Verb, Verbs, note_deed, restart_was_asked
 from harness.provision import posix
 from harness.system import shell
+from harness.system.abandoning import abandonable
 from harness.system.bounded import MAX_FILE
 from harness.system.process import Completed
 from harness.system.wait import wait_until
@@ -50,8 +52,19 @@ INLINE = 60_000
 class SshMachine:
     """Implements ``harness.model.machine.Machine`` over one connection, made when it is needed and made again."""
 
-    def __init__(self, inventory: Inventory, host: str, mark: str = "", *, deeds: Path = Path()) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        host: str,
+        mark: str = "",
+        *,
+        deeds: Path = Path(),
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """``cancel``: once it is set, whatever waits for the host raises Canceled at once. What was begun there goes
+        on until it is ended by its mark."""
         self.inventory = inventory
+        self.cancel = cancel
         self.peers: dict[str, str] = {}  #: role -> address of the other machines of the cell
         self.deeds = deeds  #: where uses of verbs are noted
         self.mark = mark  #: in the environment of every command
@@ -140,7 +153,7 @@ class SshMachine:
     def close(self) -> None:
         """Leave nothing behind, and end the connection."""
         if self._spent and self._connection is not None:
-            with contextlib.suppress(InfrastructureError):
+            with contextlib.suppress(HarnessError):
                 self._try(f"rm -rf {' '.join(self._spent)}", b"", GRACE_SECONDS)
         with self._lock:
             for forward in self._forwards.values():
@@ -167,20 +180,7 @@ class SshMachine:
             start = f"rm -rf {' '.join(sorted(spent))}; {start}"
         patience = timeout + KILL_AFTER + GRACE_SECONDS
         try:
-            answer = self._try(start, data, patience)
-            while answer is None or answer.rc != 0:
-                if time.monotonic() > started + patience:
-                    raise HostUnreachable(
-                        f"{self.name}: the connection was lost in the middle of a command and could not be made again",
-                        advice="check the host, then repeat",
-                    )
-                if answer is None or answer.rc == TWICE:
-                    time.sleep(0.2)
-                    answer = self._try(pick_up(folder), b"", patience)
-                elif answer.rc == UNBEGUN:
-                    answer = self._try(start, data, patience)
-                else:
-                    raise self._refused(answer)
+            answer = self._carried_out(start, folder, data, patience)
         finally:
             with self._lock:
                 self._spent.add(folder)
@@ -193,6 +193,40 @@ class SshMachine:
             err=after_mark(err.encode(), folder).decode(errors="replace"),
             seconds=time.monotonic() - started,
         )
+
+    def _carried_out(self, start: str, folder: str, data: bytes, patience: float) -> Answer:
+        """Begin a command and wait for it, over as many connections as it takes; in ``patience`` seconds.
+
+        Raises:
+            InfrastructureError: as ``run``.
+            Canceled: as ``_try``.
+        """
+        script, stdin = start, data
+
+        def ask_again() -> Answer | None:
+            nonlocal script, stdin
+            answer = self._try(script, stdin, patience)
+            if answer is not None and answer.rc not in (0, TWICE, UNBEGUN):
+                raise self._refused(answer)
+            begun = answer is None or answer.rc != UNBEGUN
+            script, stdin = (pick_up(folder), b"") if begun else (start, data)
+            return answer if answer is not None and answer.rc == 0 else None
+
+        return self._until(ask_again, patience, "the connection was lost in the middle of a command")
+
+    def _until(self, ask_again: Callable[[], Answer | None], seconds: float, words: str) -> Answer:
+        """Ask again after a lost connection, for ``seconds``.
+
+        Raises:
+            HostUnreachable: no connection came; ``words`` say what was lost.
+            Canceled: as ``_try``.
+        """
+        try:
+            return wait_until(ask_again, seconds=seconds, what=self.name, interval=0.2, longest=0.2, cancel=self.cancel)
+        except StepTimeout:
+            raise HostUnreachable(
+                f"{self.name}: {words} and could not be made again", advice="check the host, then repeat"
+            ) from None
 
     def _refused(self, answer: Answer) -> InfrastructureError:
         if answer.rc == CUT:
@@ -276,7 +310,7 @@ class SshMachine:
             )
         if self.host.user not in (user, "root") and not self.host.sudo:
             raise self._not_allowed(user)
-        return begin(folder, command, as_user(folder, self.host.user, user, timeout), size)
+        return begin(folder, command, as_user(folder, self.host.user, user, timeout), size, self.mark)
 
     def _not_allowed(self, user: str) -> InfrastructureError:
         return InfrastructureError(
@@ -294,15 +328,9 @@ class SshMachine:
             if not self.host.sudo:
                 raise self._not_allowed("root")
             script = f"sudo -n sh -c {shell.quote(script)}"
-        started = time.monotonic()
-        while (answer := self._try(script, stdin, GRACE_SECONDS, mark)) is None:
-            if time.monotonic() > started + GRACE_SECONDS:
-                raise HostUnreachable(
-                    f"{self.name}: the connection was lost, and could not be made again",
-                    advice="check the host, then repeat",
-                )
-            time.sleep(0.2)
-        return answer
+        return self._until(
+            lambda: self._try(script, stdin, GRACE_SECONDS, mark), GRACE_SECONDS, "the connection was lost"
+        )
 
     def _try(self, script: str, stdin: bytes, silence: float, mark: str = "") -> Answer | None:
         """None where the connection was lost, or could not be made again.
@@ -310,7 +338,16 @@ class SshMachine:
         Raises:
             InfrastructureError: as ``Inventory.connect``, where there was none before, or waiting will not help; the
                 host was restarted since the first connection.
+            Canceled: the campaign was stopped; the script may go on on the host.
         """
+        if self.cancel is None:
+            return self._ask(script, stdin, silence, mark)
+        return abandonable(
+            lambda: self._ask(script, stdin, silence, mark), what=f"an answer of {self.name}", cancel=self.cancel
+        )
+
+    def _ask(self, script: str, stdin: bytes, silence: float, mark: str) -> Answer | None:
+        """As ``_try``, without an end by a stop."""
         try:
             with self._lock:
                 connection = self._connection = self._connection or self._login()

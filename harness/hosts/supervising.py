@@ -33,21 +33,26 @@ def as_user(folder: str, login: str, user: str, limit: float) -> str:
     return f"sudo -n {'' if user == 'root' else f'-u {shell.quote(user)} '}{timeout} sh -c {text}"
 
 
-def begin(folder: str, command: str, words: str, size: int) -> str:
+def begin(folder: str, command: str, words: str, size: int, mark: str = "") -> str:
     """Note the command, run it by ``words``, wait for it, give what it left. Its input of ``size`` bytes comes first:
-    one that was cut off with the connection must not be taken for the whole."""
+    one that was cut off with the connection must not be taken for the whole.
+
+    ``mark`` is in the environment of everything that is started for it, so that also a shell which starts nothing
+    is known as the cell's.
+    """
     watch = (
         f"trap '' HUP; umask 022; echo $$ >{folder}/pid; {words} <{folder}/in >{folder}/out 2>{folder}/err; "
         f"echo $? >{folder}/rc.part; mv {folder}/rc.part {folder}/rc"
     )
     noted = f"echo {folder} >&2\n{command}"  # what sudo and su print before that is none of the command's
+    marked = f"HARNESS_MARK={mark} " if mark else ""
     begun = (
         f"printf %s {shell.quote(noted)} >{folder}/cmd && cat >{folder}/in && [ $(wc -c <{folder}/in) -eq {size} ] "
         "|| exit 1"
     )
     return (
         f"umask 077; if [ -d {folder} ]; then exit {TWICE}; fi; mkdir {folder} || exit 1; {begun}; "
-        f"setsid sh -c {shell.quote(watch)} </dev/null >/dev/null 2>&1 & wait $!; {collect(folder)}"
+        f"{marked}setsid sh -c {shell.quote(watch)} </dev/null >/dev/null 2>&1 & wait $!; {collect(folder)}"
     )
 
 

@@ -1,4 +1,8 @@
-"""Calls that nothing can interrupt, such as a request to a service that hangs: left behind once work is stopped."""
+"""Calls that nothing can interrupt, such as a request to a service that hangs: left behind once work is stopped.
+
+A future has no way to wait for an event as well, and an event none to call back: so the event is looked at, at an
+interval, here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,11 @@ def abandonable(work: Callable[[], T], *, what: str, cancel: threading.Event) ->
         Canceled: ``cancel`` was set before the call came back; ``what`` says what was waited for.
         Exception: what ``work`` raises.
     """
+    return settled(begin(work), what=what, stopped=cancel.is_set)
+
+
+def begin(work: Callable[[], T]) -> Future[T]:
+    """Run ``work`` in a thread of its own, which ends with the process; gives what will hold its result."""
     answer: Future[T] = Future()
 
     def call() -> None:
@@ -37,8 +46,18 @@ def abandonable(work: Callable[[], T], *, what: str, cancel: threading.Event) ->
             answer.set_result(result)
 
     threading.Thread(target=call, name="abandonable", daemon=True).start()
+    return answer
+
+
+def settled(answer: Future[T], *, what: str, stopped: Callable[[], bool]) -> T:
+    """Wait for work that was begun, until it is over or ``stopped`` gives true.
+
+    Raises:
+        Canceled: as ``abandonable``.
+        Exception: what the work raises.
+    """
     while not answer.done():
-        if cancel.is_set():
+        if stopped():
             raise Canceled(f"stopped while waiting for {what}")
         with contextlib.suppress(TimeoutError):
             answer.exception(timeout=LOOK_SECONDS)

@@ -53,5 +53,9 @@ def wait_until(
             raise Canceled(f"canceled while waiting for {what}")
         if deadline.left <= 0:
             raise StepTimeout(f"{what} within {seconds:.0f} s: it did not happen")
-        time.sleep(min(interval, deadline.left + 0.01))
+        pause = min(interval, deadline.left + 0.01)
+        if cancel is None:
+            time.sleep(pause)
+        else:
+            cancel.wait(pause)
         interval = min(interval * 1.5, longest)

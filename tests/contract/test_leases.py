@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ import pytest
 import yaml
 
 from harness.errors import Canceled, InfrastructureError
+from harness.hosts.holding import Ending
 from harness.hosts.inventory import Inventory
 from harness.hosts.leases import PLACE, HostBusy
 from harness.hosts.provisioner import LabHosts
+from harness.machines.opening import open_machine
+from harness.model.machine import Machine
 from harness.model.recipe import Recipe
 from harness.provision.provisioner import Held, Names, Role
+from harness.system.wait import wait_until
 from harness.system.waiting import QUIET, Waiting
 from tests.labs import LabHost, Notes, cpu, inventory, lab_host, system
 
@@ -165,6 +170,96 @@ def test_a_host_that_does_not_answer_keeps_no_stop_waiting(
         threading.Timer(0.5, lab.cancel.set).start()
         with pytest.raises(Canceled), lab.hold((role(),), names("1"), Notes(), QUIET):
             raise AssertionError("it does not answer")
+
+
+#: Commands that end neither by themselves nor with their connection: a program, and shells that start next to nothing.
+ENDLESS = ("exec sleep 77.9191", "while :; do sleep 0.1; done", "trap '' TERM; while :; do sleep 0.2; done")
+
+
+def test_a_stop_ends_commands_on_two_hosts_and_puts_both_back(two: Inventory, labs: tuple[LabHost, LabHost]) -> None:
+    """Two cells, with commands that nothing but the stop ends; what is begun by a suite's own process ends too."""
+    lab, events = LabHosts(two, patience=0), Events()
+    lab._ending = Ending(lab.cancel, seconds=60)  # on a busy machine nothing is left behind either
+    outcomes: list[BaseException] = []
+    running = threading.Barrier(len(labs) + 1)
+
+    def until_stopped(machine: Machine, command: str) -> None:
+        with contextlib.suppress(Canceled, InfrastructureError):
+            machine.run(command, timeout=600)
+
+    def cell(number: int) -> None:
+        with lab.hold((role(),), names(str(number)), events, QUIET) as held, held.machines({}) as machines:
+            machine = machines.application
+            machine.run("mkdir -p /opt/product/data")
+            ways = (machine, machine, open_machine(machine.reference))  # the last as another process has it
+            waits = [
+                threading.Thread(target=until_stopped, args=pair, daemon=True)
+                for pair in zip(ways, ENDLESS, strict=True)
+            ]
+            for thread in waits:
+                thread.start()
+            wait_until(lambda: all(_running(labs, words) for words in WORDS), seconds=20, what="the commands")
+            running.wait(30)
+            for thread in waits[:2]:
+                thread.join(10)
+                assert not thread.is_alive(), "the command is still waited for"
+            machine.run("true")
+
+    def work(number: int) -> None:
+        try:
+            cell(number)
+        except BaseException as error:  # noqa: BLE001  # looked at below
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(labs))]
+    for thread in threads:
+        thread.start()
+    running.wait(60)
+    lab.cancel.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "the cell goes on after the stop"
+    assert [type(error) for error in outcomes] == [Canceled, Canceled]
+    assert [data for kind, data in events.seen if kind != "lease"] == []
+    for each in labs:
+        assert each.inside.run("ls /opt").out == ""
+        assert each.inside.run(f"ls {PLACE}").out == "", "the host is dirty, or still leased"
+        assert [words for words in WORDS if _running((each,), words)] == []
+
+
+#: What the arguments of the processes of ``ENDLESS`` contain.
+WORDS = ("77.9191", "sleep 0.1", "sleep 0.2")
+
+
+def _running(labs: Sequence[LabHost], words: str) -> bool:
+    """Whether every host has a process with such arguments now."""
+    return all(any(words in args for args in each.inside.processes().values()) for each in labs)
+
+
+def test_a_host_that_is_not_put_back_in_time_stays_dirty_and_leased(
+    two: Inventory, labs: tuple[LabHost, LabHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell with two hosts, of which neither is put back before the end of a stop: nothing passes for clean."""
+    hang = threading.Event()
+    monkeypatch.setattr("harness.hosts.provisioner.restore", lambda *_: [] if hang.wait(60) else ["late"])
+    lab, events = LabHosts(two), Events()
+    lab._ending = Ending(lab.cancel, seconds=0.5)
+    roles = (role(), role("database"))
+    with lab.hold(roles, names("1"), events, QUIET) as held, held.machines({}) as machines:
+        assert len(machines.of) == len(labs)
+        lab.cancel.set()
+    seen = [data["host"] for kind, data in events.seen if kind == "host-not-restored"]
+    assert sorted(seen, key=str) == ["first", "second"]
+    for each in labs:
+        assert "did not end in order" in each.inside.get(f"{PLACE}/dirty").decode()
+        assert "leases/1/1" in each.inside.get(f"{PLACE}/lease").decode()
+    hang.set()  # what goes on there comes to its end, and gives the hosts back
+    for each in labs:
+        wait_until(partial(_is_free, each), seconds=20, what="the end")
+
+
+def _is_free(lab: LabHost) -> bool:
+    return lab.inside.run(f"cd {PLACE} && ls -d lease dirty 2>/dev/null").out == ""
 
 
 def test_a_server_without_a_host_of_its_own_says_why(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import paramiko
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -12,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.cli.entry import cli
-from harness.errors import DefinitionError, UsageError
-from harness.model.definitions import Hosts
+from harness.errors import DefinitionError, InfrastructureError, UsageError
+from harness.hosts.inventory import HostUnreachable, _errors
+from harness.model.definitions import Host, Hosts
 from harness.reading.read import parse
 
 HOST = {"host": "lab", "address": "192.0.2.1", "labels": {"cpu": "x86-64"}}
@@ -52,6 +54,22 @@ def test_other_faults_of_a_host_do_not_repeat_its_secret(tmp_path: Path) -> None
 
 def test_an_inventory_without_hosts_is_still_refused(tmp_path: Path) -> None:
     assert "at least 1 item" in faults(tmp_path / "hosts.yaml")
+
+
+@pytest.mark.parametrize(
+    ("words", "comes_back"),
+    [
+        ("Authentication failed: transport shut down or saw EOF", True),
+        ("Authentication timeout.", True),
+        ("Authentication failed.", False),
+    ],
+)
+def test_a_login_that_is_cut_off_was_not_refused(words: str, comes_back: bool) -> None:
+    """A connection that ends in the middle of a login is made again; a refusal would be the same again."""
+    host = Host(host="lab", address="192.0.2.1", key="env:KEY", labels={})
+    with pytest.raises(InfrastructureError) as error, _errors(host):
+        raise paramiko.AuthenticationException(words)
+    assert isinstance(error.value, HostUnreachable) is comes_back
 
 
 def test_this_machine_is_listed_as_local(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from harness.deploy import playbooks
 from harness.errors import Canceled, InfrastructureError
 from harness.evidence import Workspace
 from harness.hosts import holding
-from harness.hosts.holding import Wish, lease_one
+from harness.hosts.holding import Ending, Wish, lease_one
 from harness.hosts.leases import HostBusy
 from harness.issuing.outcome import Progress
 from harness.judging import Judgement
@@ -314,7 +314,9 @@ def test_an_installation_begins_no_further_step(lab: Lab) -> None:
 def wish(lab: Lab) -> Wish:
     names = Names(campaign="c", cell="00000000", attempt="1")
     inventory: Any = SimpleNamespace()
-    return Wish(inventory=inventory, names=names, waiting=QUIET, cancel=lab.cancel, patience=3600)
+    return Wish(
+        inventory=inventory, names=names, waiting=QUIET, cancel=lab.cancel, patience=3600, ending=Ending(lab.cancel)
+    )
 
 
 ROLE: Any = SimpleNamespace(name="application", os=SimpleNamespace(os="x"), cpu=SimpleNamespace(cpu="y"))
