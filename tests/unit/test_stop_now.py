@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Callable
@@ -47,7 +48,8 @@ ROOT = Path(__file__).parents[2]
 FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
 PATIENCE = 10.0
 #: Every program that a long step runs, in place of itself; its arguments find it among the processes of this machine.
-SLEEPER = "#!/bin/sh\n: >'{started}'\nexec sleep 77.5077\n"
+SECONDS = f"77.{os.getpid()}"  #: of this process: other runs of these tests may share the machine
+SLEEPER = f'#!/bin/sh\n: >"$STARTED"\nexec sleep {SECONDS}\n'
 PROGRAMS = "ansible-playbook apt-config apt-get cp depmod dpkg-deb mke2fs mmdebstrap qemu-img tar".split()
 
 
@@ -94,7 +96,7 @@ class Lab:
         thread.join(PATIENCE)
         assert not thread.is_alive(), "the step goes on after the stop"
         assert isinstance(outcome[0], Canceled)
-        left = [process for process in psutil.process_iter(["cmdline"]) if "77.5077" in (process.info["cmdline"] or [])]
+        left = [process for process in psutil.process_iter(["cmdline"]) if SECONDS in (process.info["cmdline"] or [])]
         assert not left
 
 
