@@ -49,7 +49,7 @@ FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
 PATIENCE = 10.0
 #: Every program that a long step runs, in place of itself; its arguments find it among the processes of this machine.
 SECONDS = f"77.{os.getpid()}"  #: of this process: other runs of these tests may share the machine
-SLEEPER = f'#!/bin/sh\n: >"$STARTED"\nexec sleep {SECONDS}\n'
+SLEEPER = f"#!/bin/sh\n: >'{{started}}'\nexec sleep {SECONDS}\n"
 PROGRAMS = "ansible-playbook apt-config apt-get cp depmod dpkg-deb mke2fs mmdebstrap qemu-img tar".split()
 
 
