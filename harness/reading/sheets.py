@@ -91,26 +91,34 @@ def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
             rows = read_workbook(path, data, source.warnings)
         case _:
             raise refuse("not a kind of sheet that is known here", expected=".csv or .xlsx", actual=name)
-    filled = [(line, cells) for line, cells in rows if any(cells)]
-    if not filled:
+    return path, _even(path, [(line, cells) for line, cells in rows if any(cells)])
+
+
+def _even(path: Path, rows: Rows) -> Rows:
+    """Rows as wide as the first, which names the axes.
+
+    Raises:
+        DefinitionError: there is no row, or a column or a value has no name.
+    """
+    if not rows:
         raise DefinitionError(
             [sheet_fault(path, 1, 0, "the sheet is empty", expected="a first row with names of axes")]
         )
-    head = filled[0][1]
+    first, head = rows[0]
     while head and not head[-1]:
         head.pop()
     faults = [
-        sheet_fault(path, filled[0][0], column, "a column without a name", expected="the name of an axis")
+        sheet_fault(path, first, column, "a column without a name", expected="the name of an axis")
         for column, axis in enumerate(head)
         if not axis
     ]
     faults += [
-        sheet_fault(path, filled[0][0], column, f"axis {axis!r} stands twice")
+        sheet_fault(path, first, column, f"axis {axis!r} stands twice")
         for column, axis in enumerate(head)
         if axis and axis in head[:column]
     ]
     even: Rows = []
-    for line, cells in filled:
+    for line, cells in rows:
         faults += [
             sheet_fault(path, line, column, "a value without an axis", expected="a name in the first row", found=text)
             for column, text in enumerate(cells)
@@ -119,7 +127,7 @@ def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
         even.append((line, [*cells, *[""] * len(head)][: len(head)]))
     if faults:
         raise DefinitionError(faults)
-    return path, even
+    return even
 
 
 def _csv(path: Path, data: bytes) -> Rows:

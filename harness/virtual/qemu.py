@@ -107,57 +107,51 @@ class Qemu:
         (folder / "pid").write_text(str(self.process.pid))
 
     def _arguments(self, boot: Boot, links: Sequence[Link], restore: str) -> list[str]:
-        shape = self.shape
-        program, machine, console = BOARDS[shape.architecture]
-        forward = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for there, here in self.ports.items())
-        accelerator = shape.accelerator + (",thread=multi,tb-size=256" if shape.accelerator == "tcg" else "")
-        argv = [
-            program,
-            "-name",
-            self.name,
-            "-M",
-            machine,
-            "-accel",
-            accelerator,
-            "-cpu",
-            shape.model,
-            "-smp",
-            str(shape.processors),
-            "-m",
-            str(shape.memory),
-            "-nodefaults",
-            "-display",
-            "none",
-            "-serial",
-            "file:console.log",
-            "-qmp",
-            "unix:monitor,server=on,wait=off",
-            "-rtc",
-            "base=utc",
-            "-drive",
-            "file=disk.qcow2,if=none,id=d0,cache=unsafe,discard=unmap",
-            "-device",
-            "virtio-blk-pci,drive=d0",
-            # Nothing of the guest reaches out: what it offers is forwarded from 127.0.0.1.
-            "-netdev",
-            f"user,id=n0,restrict=on{forward}",
-            "-device",
-            "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:01",
-            *_cables(links),
-            "-device",
-            "virtio-rng-pci",
-            "-kernel",
-            str(boot.kernel),
-            "-initrd",
-            str(boot.initrd),
-            "-append",
-            f"console={console} net.ifnames=0 root=/dev/vda rw init={boot.init} panic=-1 quiet nowatchdog",
-        ]
+        """The command line of QEMU."""
+        program, _, console = BOARDS[self.shape.architecture]
+        options = {
+            "-serial": "file:console.log",
+            "-qmp": "unix:monitor,server=on,wait=off",
+            "-rtc": "base=utc",
+            "-drive": "file=disk.qcow2,if=none,id=d0,cache=unsafe,discard=unmap",
+            "-kernel": str(boot.kernel),
+            "-initrd": str(boot.initrd),
+            "-append": f"console={console} net.ifnames=0 root=/dev/vda rw init={boot.init} panic=-1 quiet nowatchdog",
+        }
         if boot.firmware is not None:
-            argv += ["-bios", str(boot.firmware)]
+            options["-bios"] = str(boot.firmware)
         if restore:
-            argv += ["-loadvm", restore]
-        return argv
+            options["-loadvm"] = restore
+        argv = [program, "-name", self.name, "-nodefaults", "-display", "none"]
+        for option, value in (self._board() | options).items():
+            argv += [option, value]
+        # The order of the devices is the order in which the guest counts them.
+        return [
+            *argv,
+            *("-device", "virtio-blk-pci,drive=d0"),
+            *self._network(),
+            *_cables(links),
+            *("-device", "virtio-rng-pci"),
+        ]
+
+    def _board(self) -> dict[str, str]:
+        """Board, processors and memory (MiB)."""
+        shape = self.shape
+        return {
+            "-M": BOARDS[shape.architecture][1],
+            "-accel": shape.accelerator + (",thread=multi,tb-size=256" if shape.accelerator == "tcg" else ""),
+            "-cpu": shape.model,
+            "-smp": str(shape.processors),
+            "-m": str(shape.memory),
+        }
+
+    def _network(self) -> tuple[str, ...]:
+        """The card to this machine. Nothing of the guest reaches out: what it offers is forwarded from 127.0.0.1."""
+        forward = "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for there, here in self.ports.items())
+        return (
+            *("-netdev", f"user,id=n0,restrict=on{forward}"),
+            *("-device", "virtio-net-pci,netdev=n0,romfile=,mac=52:54:00:00:00:01"),
+        )
 
     def console(self) -> str:
         with contextlib.suppress(OSError):

@@ -10,6 +10,8 @@ from pathlib import Path
 import harness
 
 PACKAGE = Path(harness.__file__).parent
+#: Lines of a function, from its first statement after the docstring; and its statements, with those inside of others.
+MOST_LINES, MOST_STATEMENTS = 50, 40
 #: Names that say that something happened, and not what it is.
 VAGUE = frozenset({"done", "found", "made", "mine", "one", "seen", "told"})
 #: Vague names that stay, because suites of users call them.
@@ -24,6 +26,29 @@ def test_modules_are_short() -> None:
     }
     assert {name: count for name, count in lines.items() if count > 400} == {}
     assert statistics.median(lines.values()) <= 120
+
+
+def test_functions_are_short() -> None:
+    """Migrations are left out: they write down a moment of the tables' history, and are never changed again."""
+    long = {
+        f"{path.relative_to(PACKAGE)}: {function.name}": (lines, statements)
+        for path in PACKAGE.rglob("*.py")
+        if "migrations" not in path.parts and "_builtin" not in path.parts
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for lines, statements in [_size(function)]
+        if lines > MOST_LINES or statements > MOST_STATEMENTS
+    }
+    assert long == {}
+
+
+def _size(function: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[int, int]:
+    """Lines and statements of a function, without its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body or function.end_lineno is None:
+        return 0, 0
+    statements = sum(isinstance(node, ast.stmt) for line in body for node in ast.walk(line))
+    return function.end_lineno - body[0].lineno + 1, statements
 
 
 def test_a_cell_is_no_hierarchy_of_classes() -> None:

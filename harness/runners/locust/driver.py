@@ -21,6 +21,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,7 @@ class Driver:
             return 0
 
     def run(self) -> dict[str, Any]:
+        """Run the load; gives what was asked for, what was counted, and how busy this machine was (percent)."""
         environment = Environment(user_classes=self.classes(), host=self.spec["host"], events=events)
         hooks: Any = environment.events
         hooks.request.add_listener(self.record)
@@ -188,25 +190,41 @@ class Driver:
         count = min(self.spec["users"], max(1, len(self.starts)))
         runner.start(count, spawn_rate=count)
         limit = time.monotonic() + SPAWN_SECONDS
-        while self.waiting < count and time.monotonic() < limit and not self.exceptions:
-            gevent.sleep(0.05)
-            self.most_users = max(self.most_users, runner.user_count)
-            if self.most_users > count:
-                break
+        self._wait(runner, count, lambda: self.waiting < count and time.monotonic() < limit and not self.exceptions)
         gevent.spawn(self._lag)
         cpu, self.began = time.process_time(), time.monotonic()
         total, busy = processor_times()
         end = self.began + self.spec["ramp"] + self.spec["hold"] + GRACE
-        while time.monotonic() < end and (self.next < len(self.starts) or runner.user_count > 0):
-            gevent.sleep(0.05)
-            self.most_users = max(self.most_users, runner.user_count)
-            if self.most_users > count:
-                break  # no load of the profile any more, and perhaps more than this machine can bear
+        # With more users it is no load of the profile any more, and perhaps more than this machine can bear.
+        self._wait(
+            runner,
+            count,
+            lambda: time.monotonic() < end and (self.next < len(self.starts) or runner.user_count > 0),
+        )
         seconds = time.monotonic() - self.began
         under_way, connections = self.under_way, self.connections()
         cpu = (time.process_time() - cpu) / max(seconds, 0.001)
         total, busy = (after - before for after, before in zip(processor_times(), (total, busy), strict=True))
         runner.quit()
+        return {
+            **self._outcome(),
+            "under way": under_way,
+            "connections": connections,
+            "generator cpu": round(100 * cpu, 1),
+            "machine busy": round(busy / total, 3) if total > 0 else 0.0,
+            "machine cpu": round(100 * busy / max(seconds, 0.001), 1),
+        }
+
+    def _wait(self, runner: Any, count: int, goes_on: Callable[[], bool]) -> None:
+        """Let the users work while ``goes_on``; ends at once where there are more than ``count`` of them."""
+        while goes_on():
+            gevent.sleep(0.05)
+            self.most_users = max(self.most_users, runner.user_count)
+            if self.most_users > count:
+                break
+
+    def _outcome(self) -> dict[str, Any]:
+        """What was asked for, and what was counted: times in seconds, lag in milliseconds."""
         lags = sorted(self.lags)
         return {
             "intended": len(self.starts),
@@ -219,15 +237,10 @@ class Driver:
             "locust": locust.__version__,
             "finished": self.finished,
             "silent": self.silent,
-            "under way": under_way,
-            "connections": connections,
             "exceptions": dict(self.exceptions),
             "exception": self.exception,
             "users": self.most_users,
             "lag p95": round(1000 * lags[int(len(lags) * 0.95)], 1) if lags else 0.0,
-            "generator cpu": round(100 * cpu, 1),
-            "machine busy": round(busy / total, 3) if total > 0 else 0.0,
-            "machine cpu": round(100 * busy / max(seconds, 0.001), 1),
         }
 
 
