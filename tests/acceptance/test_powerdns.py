@@ -16,6 +16,8 @@ from harness.evidence import Workspace, broken_at
 from tests.conftest import Ran, command
 from tests.pages import pdf_text
 
+pytestmark = pytest.mark.load
+
 ROOT = Path(__file__).parents[2]
 CPUS = ["x86-64", "kunpeng-920", "phytium-ft2000plus", "loongson-3a5000"]
 

@@ -130,6 +130,7 @@ def test_a_host_that_is_not_what_it_is_labelled_blocks_the_cell(
     assert (facts["virtualization"]["observed"], facts["virtualization"]["holds"]) == ("container", False)
 
 
+@pytest.mark.load
 def test_a_cell_on_a_host_that_is_reached_through_another(
     harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Run
 from tests.products import WEB, product
+
+pytestmark = pytest.mark.load
 
 LOCUSTFILE = """
 from locust import HttpUser, task

@@ -23,6 +23,8 @@ from harness.reading.read import parse
 from harness.runners.locust.run import run_locust
 from tests.suite_runs import ROOT, Kept, context
 
+pytestmark = pytest.mark.load
+
 FAIL, ERROR, PASS = Result.FAIL, Result.ERROR, Result.PASS
 SHIPPED = ROOT / "suites" / "load" / "http"
 HEAD = "from locust import events, task\nfrom locust.contrib.fasthttp import FastHttpUser\n"
