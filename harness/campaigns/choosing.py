@@ -41,6 +41,11 @@ def expected_target(definitions: Definitions, cell: Cell, inventory: Inventory |
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
+    """The cells of a plan that have every value of ``only`` (axis -> value); all where it is empty.
+
+    Raises:
+        UsageError: no cell has a value, or all of them.
+    """
     for axis, value in only.items():
         known = sorted({cell.axes[axis] for cell in plan.cells if axis in cell.axes})
         if value not in known:

@@ -134,6 +134,7 @@ class Submitted:
 
     @property
     def deployment(self) -> Suite:
+        """The suite of the deployment steps."""
         return deployment_suite(self.catalogue)
 
     @property

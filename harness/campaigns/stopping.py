@@ -59,6 +59,7 @@ class Stop:
             self.after_steps()
 
     def after_steps(self) -> None:
+        """Let the steps that run come to their end, and begin no others."""
         self.drain.set()
         self.progress.note(
             "stopping: the steps that run are finished and recorded; Ctrl-C again stops now / "
@@ -66,6 +67,7 @@ class Stop:
         )
 
     def now(self) -> None:
+        """End what runs, at once."""
         self.drain.set()
         self.cancel.set()
         self.progress.note(

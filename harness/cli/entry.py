@@ -45,6 +45,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]}, help=ABOUT)
 @click.version_option(__version__, prog_name="harness")
 def cli() -> None:
+    """The command line; its help is ``ABOUT``."""
     pass
 
 

@@ -85,7 +85,11 @@ class ResourceClient:
         return self.http.send(request.method, path, json=body, headers=headers)
 
     def demand(self, action: str, key: str, text: str = "") -> httpx.Response:
-        """As ``attempt``; any status but the declared ones is a failure of the product."""
+        """As ``attempt``; any status but the declared ones is a failure of the product.
+
+        Raises:
+            ProductFault: it gives another status.
+        """
         answer = self.attempt(action, key, text)
         wanted: tuple[int, ...] = getattr(self.definition, action).status
         if answer.status_code not in wanted:

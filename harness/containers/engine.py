@@ -69,11 +69,21 @@ class Engine:
 
     @functools.cached_property
     def version(self) -> dict[str, Any]:
+        """What the engine says of its version, with the keys of the engine's own interface (``GET /version``).
+
+        Raises:
+            InfrastructureError: the engine does not answer.
+        """
         with engine_errors("asking the Docker engine for its version"):
             return dict(self.client.version())
 
     @functools.cached_property
     def info(self) -> dict[str, Any]:
+        """What the engine says of itself, with the keys of the engine's own interface (``GET /info``).
+
+        Raises:
+            InfrastructureError: the engine does not answer.
+        """
         with engine_errors("asking the Docker engine what it is"):
             return dict(self.client.info())
 
@@ -89,6 +99,7 @@ class Engine:
 
     @property
     def cpus(self) -> int:
+        """The number of processors of the engine's machine."""
         return int(self.info.get("NCPU", 1))
 
     def image_id(self, name: str) -> str | None:
@@ -213,6 +224,7 @@ class Engine:
         return str(image.id)
 
     def labels(self, campaign: str, attempt: str, role: str) -> dict[str, str]:
+        """The labels by which an object of this workspace is known again."""
         return {
             LABEL: "1",
             LABEL_WORKSPACE: self.workspace,

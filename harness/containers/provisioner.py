@@ -91,6 +91,11 @@ class Containers:
     def machines(
         self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
     ) -> Iterator[Machines]:
+        """The machines of a cell, until the context ends.
+
+        Raises:
+            InfrastructureError: the engine does not make them.
+        """
         with contextlib.ExitStack() as stack:
             objects = CellObjects(self.engine, names, ledger)
             stack.callback(objects.remove)

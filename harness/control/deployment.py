@@ -95,7 +95,7 @@ class Deployment:
         return self.servers.get("middleware")
 
     def url(self, path: str = "") -> str:
-        """Where the product's HTTP interface answers on this machine."""
+        """Where the product's HTTP interface answers here. Raises LookupError where the application declares none."""
         http = self.context.application.http
         if http is None:
             raise LookupError("the application declares no http section")

@@ -67,7 +67,11 @@ class Installation:
     machine: Machine
 
     def files(self) -> list[str]:
-        """Files of the product: of its packages, its copied artifacts and its rendered templates."""
+        """Files of the product: of its packages, its copied artifacts and its rendered templates.
+
+        Raises:
+            InfrastructureError: they could not all be listed.
+        """
         artifacts = self.context.application.artifacts
         own = [a.to for a in artifacts if a.to and a.install == "copy"]
         folders = " ".join(shell.quote(a.to) for a in artifacts if a.to and a.install == "archive")
@@ -211,7 +215,11 @@ class Installation:
         return [([f for f in files if fnmatch.fnmatch(f, p.files)], p.host) for p in self.context.application.plugins]
 
     def remains(self) -> tuple[list[str], list[int]]:
-        """Processes that still run on the machine and came after it, and declared ports that still listen."""
+        """Processes that still run on the machine and came after it, and declared ports that still listen.
+
+        Raises:
+            InfrastructureError: the machine does not answer, or hides its ports.
+        """
         new = {
             pid: args
             for pid, args in self.machine.processes().items()

@@ -19,6 +19,7 @@ class Listener:
 
     @property
     def loopback(self) -> bool:
+        """Whether only programs of the same machine reach it."""
         return self.address != "*" and ipaddress.ip_address(self.address).is_loopback
 
     def __str__(self) -> str:

@@ -35,7 +35,9 @@ class Control(Protocol):
         """Its process id inside the machine; 0 where there is none."""
         ...
 
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """Whether its first process runs."""
+        ...
 
     def log(self, lines: int) -> str:
         """Tail of its output."""

@@ -35,6 +35,7 @@ class CellServer:
 
     @property
     def name(self) -> str:
+        """The kind of the server, by which its messages name it."""
         return self.access.kind
 
     @property

@@ -102,7 +102,9 @@ class Liveness(Protocol):
         """
         ...
 
-    def lives(self, row: ClaimRow) -> bool: ...
+    def lives(self, row: ClaimRow) -> bool:
+        """Whether the worker of a claim lives."""
+        ...
 
 
 class LockLiveness:

@@ -36,7 +36,9 @@ class JournalReader(Protocol):
         InfrastructureError: the database does not answer, or holds what no harness wrote.
     """
 
-    def campaign(self, identity: str) -> CampaignRow | None: ...
+    def campaign(self, identity: str) -> CampaignRow | None:
+        """The campaign with that id; None where there is none."""
+        ...
 
     def campaigns(self) -> list[CampaignRow]:
         """All campaigns, the newest first."""
@@ -54,7 +56,9 @@ class JournalReader(Protocol):
         """In the order in which they were kept."""
         ...
 
-    def resources(self, state: str | None = None, campaign: str | None = None) -> list[ResourceRow]: ...
+    def resources(self, state: str | None = None, campaign: str | None = None) -> list[ResourceRow]:
+        """What was made outside of the workspace: all of it, or what is in a state, or what is a campaign's."""
+        ...
 
     def follow(self, campaign: str, after: int = 0) -> list[EventRow]:
         """The campaign's events after number ``after``, without a gap: the next call takes the last number."""
@@ -165,7 +169,9 @@ class JournalWriter(Protocol):
         number: int = 0,
         *,
         token: int = 0,
-    ) -> None: ...
+    ) -> None:
+        """Add an event to the chain of a campaign, or to that of the workspace where none is named."""
+        ...
 
     def resource(
         self, campaign: str, kind: str, name: str, state: ResourceState, engine_id: str = "", *, token: int = 0

@@ -39,6 +39,7 @@ class EvidenceStore:
         self.root = root
 
     def path(self, digest: str) -> Path:
+        """Where the bytes with this SHA-256 (hex) are, or would be."""
         return self.root / "sha256" / digest[:2] / digest
 
     def put(self, data: bytes) -> str:

@@ -19,9 +19,11 @@ class JsonText(sa.TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str:
+        """The text that goes into the column."""
         return json_text(value)
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        """The value that a text of the column stands for."""
         return json.loads(value or "null")
 
 

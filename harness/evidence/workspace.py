@@ -66,6 +66,11 @@ class Workspace:
         return self.root / "machines"
 
     def folder(self, campaign: str) -> Path:
+        """The folder of a campaign, which is made where it is missing.
+
+        Raises:
+            InfrastructureError: it cannot be made.
+        """
         path = self.root / "campaigns" / campaign
         with disk_errors("making the campaign's folder"):
             path.parent.mkdir(exist_ok=True, mode=0o700)

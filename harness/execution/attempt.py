@@ -191,6 +191,10 @@ class Attempt:
             raise
 
     def ended(self, error: Exception) -> Ended:
+        """The end of the attempt that an error means: whose it is, and in what words.
+
+        The traceback of an error that nobody expected is kept as evidence.
+        """
         if isinstance(error, Ended):
             return error
         if isinstance(error, Canceled) or self.lab.cancel.is_set():
@@ -205,12 +209,20 @@ class Attempt:
         return Ended(Result.MISS, Cause.HARNESS, None, detail)
 
     def blocked(self, detail: str) -> NoReturn:
-        """The lab is not fit: nothing is known of the product."""
+        """The lab is not fit: nothing is known of the product.
+
+        Raises:
+            Ended: always.
+        """
         self.observe_step("database", Result.ERROR, cause=Cause.INFRA, detail=detail)
         raise Ended(Result.MISS, Cause.INFRA, None, detail)
 
     def no_former(self, version: str, detail: str) -> NoReturn:
-        """The version to upgrade from does not serve on this target: nothing is known of the upgrade."""
+        """The version to upgrade from does not serve on this target: nothing is known of the upgrade.
+
+        Raises:
+            Ended: always.
+        """
         raise Ended(
             Result.MISS,
             Cause.CONFIG,
@@ -219,7 +231,12 @@ class Attempt:
         )
 
     def install_failed(self, failure: InstallFailed, seconds: float) -> NoReturn:
-        """The product is not installed: by its own fault, or by that of lab or definition."""
+        """The product is not installed: by its own fault, or by that of lab or definition.
+
+        Raises:
+            Ended: always, or
+            Canceled: the campaign was stopped.
+        """
         if self.lab.cancel.is_set():
             raise Canceled("canceled while the environment was installed")
         if failure.cause == "product":
@@ -230,7 +247,11 @@ class Attempt:
         raise Ended(Result.MISS, Cause(failure.cause), None, str(failure))
 
     def follow(self, steps: Iterable[Observation]) -> None:
-        """Record the steps of a deployment; the first that does not pass ends the cell."""
+        """Record the steps of a deployment.
+
+        Raises:
+            Ended: one did not pass; the steps behind it were not taken.
+        """
         for observation in steps:
             self.observe(observation)
             if observation.result is Result.ERROR:

@@ -72,7 +72,11 @@ def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
 
 
 def check_version(attempt: Attempt, deployment: Deployment) -> None:
-    """Whether the product says that it is the version that the report would name; else nothing is certified."""
+    """Whether the product says that it is the version that the report would name; else nothing is certified.
+
+    Raises:
+        Ended: it is another version, or it does not say.
+    """
     application = attempt.placed.application
     if not application.version_command:
         return
@@ -101,7 +105,11 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
 
 
 def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:
-    """What only the end shows: whether the product stayed, and whether all its programs were of the target's kind."""
+    """What only the end shows: whether the product stayed, and whether all its programs were of the target's kind.
+
+    Raises:
+        InfrastructureError: something restarted a machine of the cell.
+    """
     if words := "; ".join(target.machines.restarts()):
         attempt.record.event("disturbed", message=words)
         raise InfrastructureError(words, advice="find out what restarts it, then: harness resume")

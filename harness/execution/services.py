@@ -26,9 +26,17 @@ class AttemptRecord(Ledger, Protocol):
     hidden: list[str]
     number: int
 
-    def state(self, state: State, step: str = "") -> None: ...
-    def observe(self, *observations: Observation) -> None: ...
-    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: AttemptFacts) -> None: ...
+    def state(self, state: State, step: str = "") -> None:
+        """Record what is going on."""
+        ...
+
+    def observe(self, *observations: Observation) -> None:
+        """Record what was seen of cases."""
+        ...
+
+    def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: AttemptFacts) -> None:
+        """Close the attempt."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ class Difference:
     suspects: dict[str, tuple[str, ...]]
 
     def of(self, kind: str) -> list[Change]:
+        """The changes of one kind."""
         return [change for change in self.changes if change.kind == kind]
 
     @property

@@ -23,17 +23,23 @@ class _Read(BaseModel):
 
 
 class MeasurementRecord(_Read):
+    """A figure that a case measured."""
+
     name: str
     value: float
     unit: str
 
 
 class TitleRecord(_Read):
+    """A title in both languages."""
+
     zh: str
     en: str
 
 
 class CaseRecord(_Read):
+    """The end of a case at the last attempt of its cell."""
+
     suite: str
     id: str
     title: TitleRecord
@@ -48,6 +54,8 @@ class CaseRecord(_Read):
 
 
 class AttemptOutcome(_Read):
+    """The verdict of an attempt; ``number`` counts from 1."""
+
     number: int
     verdict: Verdict
 
@@ -63,6 +71,8 @@ class AppliedWaiver(_Read):
 
 
 class PackageRecord(_Read):
+    """A package that was installed; ``sha256`` is empty where its file is not known."""
+
     name: str
     version: str
     architecture: str
@@ -108,6 +118,8 @@ class CellRecord(_Read):
 
 
 class SuiteRecord(_Read):
+    """A suite of the campaign; ``digest`` is over its files (SHA-256)."""
+
     suite: str
     version: str
     digest: str = ""

@@ -33,10 +33,12 @@ class Answer:
 
     @property
     def out(self) -> str:
+        """Standard output as text."""
         return self.raw.decode(errors="replace")
 
     @property
     def text(self) -> str:
+        """Both outputs as text."""
         return self.out + self.err
 
 

@@ -38,6 +38,7 @@ class Forward:
 
     @property
     def address(self) -> tuple[str, int]:
+        """Host and port on this machine."""
         host, port = self._server.getsockname()
         return str(host), int(port)
 

@@ -92,9 +92,11 @@ class Wish:
 
     @property
     def owner(self) -> str:
+        """Campaign, cell and attempt, as a lease names them."""
         return f"{self.names.campaign}/{self.names.cell}/{self.names.attempt}"
 
     def stopped(self) -> bool:
+        """Whether nothing more is to be waited for."""
         return self.cancel.is_set() or self.waiting.stopped()
 
 

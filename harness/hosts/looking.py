@@ -35,6 +35,7 @@ class HostReport:
 
     @property
     def good(self) -> bool:
+        """Whether the host could be looked at and is what its labels say."""
         return not self.trouble and all(fact.holds for fact in self.facts)
 
 

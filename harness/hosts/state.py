@@ -228,6 +228,7 @@ def _compared(meta: bytes, path: bytes, target: bytes) -> bytes:
 
 
 def is_utf8(name: bytes) -> bool:
+    """Whether the bytes of a name are UTF-8."""
     try:
         name.decode()
     except UnicodeDecodeError:

@@ -19,6 +19,7 @@ TWICE, CUT, UNBEGUN, MISSING, TOO_LARGE = 199, 198, 197, 196, 195
 
 
 def new_folder() -> str:
+    """A place on the host for one command, with a random name."""
     return f"/tmp/.harness-{secrets.token_hex(8)}"  # noqa: S108  # on the host; mode 0700, see above
 
 

@@ -35,4 +35,5 @@ class Finished:
     uncertified: str = ""
 
     def summary(self) -> dict[str, Any]:
+        """The campaign in short, with its outputs, as commands print it in JSON."""
         return campaign_summary(self.view, self.outputs)

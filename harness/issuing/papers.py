@@ -136,6 +136,7 @@ class Papers:
 
     @property
     def signature(self) -> ShownSignature:
+        """What a document shows of its signatures."""
         return ShownSignature(keys=self.signing.keys if self.signing is not None else (), sealed=self._pdf is not None)
 
     def report(self, digests: dict[str, str]) -> bytes:

@@ -239,6 +239,11 @@ def latest(workspace: Workspace) -> str:
 
 
 def row_of(journal: JournalReader, identity: str) -> CampaignRow:
+    """The row of a campaign.
+
+    Raises:
+        UsageError: there is none with that id.
+    """
     row = journal.campaign(identity)
     if row is None:
         known = ", ".join(campaign.id for campaign in journal.campaigns()[:5]) or "none"

@@ -28,6 +28,7 @@ class Attestation:
 
     @property
     def mismatches(self) -> tuple[Fact, ...]:
+        """The facts that differ from what was declared."""
         return tuple(fact for fact in self.facts if not fact.holds)
 
 

@@ -45,6 +45,7 @@ class Finding:
 
     @property
     def where(self) -> str:
+        """The file, and the place in it where there is one."""
         return f"{self.file}: {self.place}" if self.place else self.file
 
 

@@ -47,10 +47,14 @@ class Machine(Protocol):
     """One machine of a cell: a container, a virtual machine, a lab host or this machine, by the same verbs."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """By what messages name it."""
+        ...
 
     @property
-    def reference(self) -> MachineReference: ...
+    def reference(self) -> MachineReference:
+        """By what another process opens it."""
+        ...
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         """Run ``sh -c command`` there. An exit status is never an exception.

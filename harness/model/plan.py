@@ -95,6 +95,7 @@ class Cell:
 
     @property
     def id(self) -> str:
+        """``key=value`` pairs in the order of the keys, ``#``, eight hex digits."""
         pairs = ",".join(f"{key}={self.axes[key]}" for key in sorted(self.axes))
         return f"{pairs}#{hashlib.sha256(pairs.encode()).hexdigest()[:8]}"
 

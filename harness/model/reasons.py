@@ -17,13 +17,24 @@ class CaseOutcome(Protocol):
     """What a reason is written from: the end of a case."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """By what a reader knows the case."""
+        ...
+
     @property
-    def result(self) -> Result: ...
+    def result(self) -> Result:
+        """What became of it."""
+        ...
+
     @property
-    def cause(self) -> Cause | None: ...
+    def cause(self) -> Cause | None:
+        """Whose it is where nothing is known of the product."""
+        ...
+
     @property
-    def detail(self) -> str: ...
+    def detail(self) -> str:
+        """What was observed, in words."""
+        ...
 
 
 def reasons_of(cases: Iterable[CaseOutcome]) -> tuple[str, ...]:

@@ -141,6 +141,7 @@ class CellView:
         return of_cases if of_cases and covered else (*own, *of_cases)
 
     def count(self, result: Result) -> int:
+        """The number of cases with this result."""
         return sum(1 for case in self.cases if case.result is result)
 
     @property

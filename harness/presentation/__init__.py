@@ -26,9 +26,11 @@ class Wording:
         return self.words.get(group, {}).get(key, (key, key))
 
     def zh(self, group: str, word: Any) -> str:
+        """The Chinese text of a word."""
         return self(group, word)[0]
 
     def en(self, group: str, word: Any) -> str:
+        """The English text of a word."""
         return self(group, word)[1]
 
     def sentence(self, group: str, word: str, **values: Any) -> dict[str, str]:
@@ -54,10 +56,12 @@ class Wording:
         return {"zh": zh, "en": en}
 
     def pair(self, group: str, word: Any) -> dict[str, str]:
+        """Both texts of a word, under ``zh`` and ``en``."""
         zh, en = self(group, word)
         return {"zh": zh, "en": en}
 
     def both(self, group: str, word: Any) -> str:
+        """Both texts of a word on one line, or one where they are the same."""
         zh, en = self(group, word)
         return zh if zh == en else f"{zh} {en}"
 

@@ -147,7 +147,11 @@ class Installer:
         return PackageFact(name=name, version="", architecture=self.recipe.architecture, sha256=file.sha256)
 
     def put(self, file: RecipeFile) -> str:
-        """Bring a package file of the product there; gives its place."""
+        """Bring a package file of the product there; gives its place.
+
+        Raises:
+            ProvisionError: it has no source.
+        """
         if file.source is None:
             raise ProvisionError(f"artifact {file.path} has no source")
         target = f"{PACKAGES_DIR}/{file.source.name}"

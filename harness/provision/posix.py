@@ -24,7 +24,7 @@ _SERVING = ("sshd: ", "sshd-session: ", "/usr/lib/openssh/sshd-session", "sshd-a
 
 
 def processes(machine: Machine) -> dict[int, str]:
-    """The processes of a machine, as ``Machine.processes`` promises."""
+    """The processes of a machine, as ``Machine.processes`` promises. Raises InfrastructureError as that."""
     answer = machine.run(_TABLE, timeout=120)
     own, *lines = answer.out.splitlines() or [""]
     if not own.isdigit():

@@ -44,6 +44,7 @@ class Names:
 
     @property
     def stem(self) -> str:
+        """What the names of all objects of the attempt begin with."""
         return f"harness-{self.campaign}-{self.cell}-{self.attempt}"
 
 
@@ -72,6 +73,7 @@ class Machines:
 
     @property
     def application(self) -> Machine:
+        """The machine of the product."""
         return self.of[APPLICATION]
 
     def on(self, role: str) -> Machine:
@@ -98,7 +100,9 @@ class Provisioner(Protocol):
     """Containers, virtual machines and lab hosts keep the same promises (tests/contract)."""
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> Kind:
+        """What kind of machines it makes."""
+        ...
 
     def emulator(self, cpu: Cpu) -> Emulator | None:
         """What would run programs of ``cpu``; None where nothing is emulated.

@@ -44,14 +44,17 @@ class Register:
 
     @property
     def entries_path(self) -> Path:
+        """The file of the entries: a JSON text a line."""
         return self.folder / "entries.jsonl"
 
     @property
     def status_path(self) -> Path:
+        """The file of the signed status list."""
         return self.folder / "status.dsse.json"
 
     @property
     def checkpoint_path(self) -> Path:
+        """The file of the signed state of the log."""
         return self.folder / "checkpoint"
 
     def lines(self) -> list[bytes]:

@@ -34,9 +34,11 @@ class Part(io.RawIOBase):
         self._file, self._left = file, size
 
     def readable(self) -> bool:
+        """It can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; gives the number of bytes, 0 at the end."""
         data = self._file.read(min(self._left, len(buffer)))
         self._left -= len(data)
         buffer[: len(data)] = data
@@ -50,9 +52,11 @@ class Counted(io.RawIOBase):
         self._stream, self._budget, self._packed, self._size = stream, budget, packed, 0
 
     def readable(self) -> bool:
+        """It can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; gives the number of bytes, 0 at the end."""
         data = self._stream.read(len(buffer))
         self._budget.spend(len(data))
         self._size += len(data)
@@ -92,9 +96,15 @@ class Zstd(io.RawIOBase):
         self._kept = b""
 
     def readable(self) -> bool:
+        """It can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; gives the number of bytes, 0 at the end.
+
+        Raises:
+            EOFError: the stream is cut off.
+        """
         while True:
             data = self._stream.read(len(buffer))
             if not data and self._kept != self._mark:
@@ -133,6 +143,11 @@ class Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Member:
+        """The member that a header describes.
+
+        Raises:
+            ReadError: the header counts a size that no such member has.
+        """
         member = super().frombuf(buf, encoding, errors)
         if member.size < 0:
             raise tarfile.ReadError(f"a member of {member.size} bytes")
@@ -143,6 +158,11 @@ class Member(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Member:
+        """The next member of an archive.
+
+        Raises:
+            ReadError: the archive is damaged, or ends before its end mark.
+        """
         try:
             return super().fromtarfile(archive)
         except tarfile.HeaderError as error:

@@ -44,6 +44,7 @@ class PublicKey:
 
     @property
     def keyid(self) -> str:
+        """SHA-256 (hex) of the SubjectPublicKeyInfo."""
         return hashlib.sha256(self.spki).hexdigest()
 
     def holds(self, message: bytes, signature: bytes) -> bool:
@@ -114,6 +115,7 @@ class KeyStore:
     folder: Path
 
     def public(self) -> list[PublicKey]:
+        """The public halves of all keys of the folder."""
         return trusted([self.folder]) if self.folder.is_dir() else []
 
     def public_key(self, name: str) -> PublicKey:
@@ -136,6 +138,7 @@ class KeyStore:
         return path.read_bytes() if path.is_file() else b""
 
     def keep_chain(self, name: str, chain: bytes) -> None:
+        """Keep the X.509 certificate of a key and the certificates above it (PEM)."""
         (self.folder / f"{name}.crt.pem").write_bytes(chain)
 
     def token(self, name: str) -> TokenKey | None:

@@ -17,6 +17,7 @@ _LEAF, _NODE = b"\0", b"\1"
 
 
 def leaf_hash(data: bytes) -> bytes:
+    """The hash of an entry (RFC 6962, 2.1)."""
     return hashlib.sha256(_LEAF + data).digest()
 
 
@@ -120,6 +121,7 @@ class Checkpoint:
 
     @property
     def body(self) -> str:
+        """The three lines that are signed: origin, size, root in Base64."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
     def note(self, name: str, public: bytes, signature: bytes) -> str:

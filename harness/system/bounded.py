@@ -47,6 +47,7 @@ class Bounded:
 
     @property
     def text(self) -> str:
+        """What was kept, as text; bytes that are no UTF-8 become question marks."""
         return self.value.decode(errors="replace")
 
 

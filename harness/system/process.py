@@ -39,6 +39,7 @@ class Completed:
 
     @property
     def ok(self) -> bool:
+        """Whether it ended with status 0."""
         return self.rc == 0
 
     @property

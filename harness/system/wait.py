@@ -22,10 +22,12 @@ class Deadline:
 
     @property
     def left(self) -> float:
+        """Seconds until then; 0 where it has passed."""
         return max(0.0, self.started + self.seconds - time.monotonic())
 
     @property
     def passed(self) -> float:
+        """Seconds since its making."""
         return time.monotonic() - self.started
 
 

@@ -16,6 +16,7 @@ MOST_FILES = 20
 
 
 def is_address(place: str) -> bool:
+    """Whether a place is an address on the network and no path."""
     return place.startswith(("http://", "https://"))
 
 

@@ -31,6 +31,7 @@ class VirtualMachine(SshMachine):
 
     @property
     def accelerator(self) -> str:
+        """How QEMU runs it: ``kvm`` or ``tcg``."""
         return self._reference.accelerator
 
     def address(self, port: int) -> tuple[str, int]:

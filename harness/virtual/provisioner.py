@@ -119,6 +119,11 @@ class VirtualMachines:
     def machines(
         self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
     ) -> Iterator[Machines]:
+        """The machines of a cell, until the context ends.
+
+        Raises:
+            InfrastructureError: they do not boot, or the disk is full.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prepared = {role.name: self._prepared(role, environments[role.name], ledger) for role in roles}
         stem = names.stem

@@ -52,9 +52,11 @@ class Shape:
 
     @property
     def program(self) -> str:
+        """QEMU's program for the architecture."""
         return BOARDS[self.architecture][0]
 
     def plain(self) -> list[Any]:
+        """Everything that a snapshot depends on, as plain values."""
         return [
             self.architecture,
             self.model,
@@ -154,6 +156,7 @@ class Qemu:
         )
 
     def console(self) -> str:
+        """What the guest printed on its console; empty where there is nothing."""
         with contextlib.suppress(OSError):
             return (self.folder / "console.log").read_text(errors="replace")
         return ""
@@ -182,6 +185,7 @@ class Qemu:
         return time.monotonic() - started
 
     def trouble(self, what: str) -> InfrastructureError:
+        """The error for a machine that fails, with the last words of QEMU and of the guest."""
         log = (self.folder / "qemu.log").read_text(errors="replace").strip()[-400:]
         last = " / ".join(self.console().strip().splitlines()[-3:])[-400:]
         return InfrastructureError(
@@ -191,6 +195,7 @@ class Qemu:
 
     @property
     def running(self) -> bool:
+        """Whether QEMU runs."""
         return self.process.poll() is None
 
     def monitor(self, command: str) -> str:

@@ -103,3 +103,79 @@ def _names(module: ast.Module) -> Iterator[str]:
                 yield name
             case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
                 yield name
+
+
+def test_everything_public_has_a_docstring() -> None:
+    """A method that keeps a protocol is described there, a hook of pytest by pytest."""
+    promises = {
+        (method.name, _arguments(method))
+        for _, module in _modules()
+        for each in ast.walk(module)
+        if isinstance(each, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in each.bases)
+        for method in each.body
+        if isinstance(method, ast.FunctionDef) and ast.get_docstring(method)
+    }
+    bare = [
+        f"{path}: {node.name}"
+        for path, module in _modules()
+        for owner, node in _public(module)
+        if not ast.get_docstring(node)
+        and not (owner and isinstance(node, ast.FunctionDef) and (node.name, _arguments(node)) in promises)
+        and not node.name.startswith("pytest_")
+    ]
+    assert bare == []
+    assert [path for path, module in _modules() if module.body and not ast.get_docstring(module)] == []
+
+
+def test_docstrings_name_the_errors_that_a_function_raises() -> None:
+    """A command of the command line is left out: its docstring is the help of its users."""
+    silent = [
+        f"{path}: {node.name}"
+        for path, module in _modules()
+        if not path.startswith("cli/")
+        for _, node in _public(module)
+        if isinstance(node, ast.FunctionDef) and _raises(node) and "aises" not in (ast.get_docstring(node) or "aises")
+    ]
+    assert silent == []
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    """Path below the package and content of every module; migrations, which are history, are left out."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if not {"_builtin", "migrations"} & set(path.parts):
+            yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _public(module: ast.Module) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:
+    """Public functions and classes of a module, and public methods with the name of their class."""
+    for node in module.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            yield "", node
+            if isinstance(node, ast.ClassDef):
+                for method in node.body:
+                    if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                        yield node.name, method
+
+
+def _arguments(function: ast.FunctionDef) -> tuple[str, ...]:
+    return tuple(each.arg for each in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs))
+
+
+def _raises(function: ast.FunctionDef) -> set[str]:
+    """Names of the classes of errors that a function raises itself; a bug is not among them."""
+    names = set()
+    nodes: list[ast.AST] = list(function.body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.Lambda) or (
+            isinstance(node, ast.With) and "suppress(" in _head(node)
+        ):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            names.add(ast.unparse(node.exc).partition("(")[0])
+        nodes += ast.iter_child_nodes(node)
+    return {name for name in names if name[:1].isupper()} - {"AssertionError", "HarnessBug"}
+
+
+def _head(node: ast.With) -> str:
+    return ", ".join(ast.unparse(item) for item in node.items)

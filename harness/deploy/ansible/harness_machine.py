@@ -42,11 +42,17 @@ class Connection(ConnectionBase):  # type: ignore[misc]
 
     @property
     def machine(self) -> Machine:
+        """The machine, opened when it is first asked for."""
         self._connect()
         assert self._machine is not None
         return self._machine
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        """Run a command there; gives its exit status, output and error output.
+
+        Raises:
+            AnsibleConnectionFailure: the machine does not answer.
+        """
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
         try:
             completed = self.machine.run(
@@ -57,6 +63,11 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         return completed.rc, completed.out.encode(), completed.err.encode()
 
     def put_file(self, in_path: str, out_path: str) -> None:
+        """Bring a file there.
+
+        Raises:
+            AnsibleConnectionFailure: the machine does not answer.
+        """
         super().put_file(in_path, out_path)
         try:
             self.machine.put(out_path, Path(in_path).read_bytes(), mode="0700")
@@ -64,6 +75,12 @@ class Connection(ConnectionBase):  # type: ignore[misc]
             raise AnsibleConnectionFailure(f"HARNESS-INFRASTRUCTURE {error}") from error
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
+        """Bring a file from there.
+
+        Raises:
+            AnsibleFileNotFound: there is none.
+            AnsibleConnectionFailure: the machine does not answer.
+        """
         super().fetch_file(in_path, out_path)
         try:
             Path(out_path).write_bytes(self.machine.get(in_path))
@@ -73,6 +90,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
             raise AnsibleConnectionFailure(f"HARNESS-INFRASTRUCTURE {error}") from error
 
     def close(self) -> None:
+        """Let go of the machine."""
         if self._machine is not None:
             self._machine.close()
         self._machine, self._connected = None, False

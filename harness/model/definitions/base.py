@@ -65,6 +65,7 @@ class Text(Definition):
 
 
 def both(value: Any) -> Any:
+    """One string for both languages."""
     return {"zh": value, "en": value} if isinstance(value, str) else value
 
 

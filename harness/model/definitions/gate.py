@@ -35,6 +35,7 @@ class Waiver(Definition):
     expires: Date = Field(description="last day on which it holds, ISO 8601")
 
     def holds(self, day: datetime.date) -> bool:
+        """Whether it has not expired on that day."""
         return day <= self.expires
 
     def speaks_of(self, axes: Mapping[str, str], suite: str, case: str) -> bool:

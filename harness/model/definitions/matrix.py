@@ -26,6 +26,7 @@ class Exclude(BaseModel):
 
     @property
     def axes(self) -> dict[str, Any]:
+        """Axis -> value, or list of values."""
         return dict(self.model_extra or {})
 
 

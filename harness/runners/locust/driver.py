@@ -80,7 +80,11 @@ class Driver:
         self.lags: list[float] = []
 
     def classes(self) -> list[type[locust.User]]:
-        """The users of the locustfile, their waiting replaced by the schedule."""
+        """The users of the locustfile, their waiting replaced by the schedule.
+
+        Raises:
+            ImportError: the locustfile cannot be loaded, or defines no user.
+        """
         path = Path(self.spec["locustfile"])
         sys.path.insert(0, str(path.parent))
         module_spec = importlib.util.spec_from_file_location("harness_locustfile", path)

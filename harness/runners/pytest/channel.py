@@ -34,6 +34,7 @@ class Message:
 
     @property
     def kind(self) -> str:
+        """What the message is about; empty where the header does not say."""
         return str(self.header.get("message", ""))
 
 

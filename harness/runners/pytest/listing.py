@@ -57,6 +57,7 @@ def listed(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    """List the tests of the folder that is the first argument, as JSON on the output."""
     folder = Path(sys.argv[1]).resolve()
     sys.dont_write_bytecode = True
     os.environ["PYTEST_ADDOPTS"] = ""

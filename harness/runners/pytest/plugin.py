@@ -68,6 +68,11 @@ class Keep(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Refuse pytest-testinfra's own plugin.
+
+    Raises:
+        pytest.UsageError: it is loaded.
+    """
     if config.pluginmanager.has_plugin("pytest11.testinfra"):
         raise pytest.UsageError("pytest-testinfra's own host would be this machine, not the cell's")
 

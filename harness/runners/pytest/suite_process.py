@@ -217,6 +217,7 @@ class Recorder:
     # --- what fixtures record ---
 
     def measurement(self, name: str, value: float, unit: str) -> None:
+        """Record a figure of the test that runs."""
         self._tell("measurement", name=name, value=value, unit=unit)
 
     def evidence(self, name: str, data: bytes, media: str) -> None:
@@ -267,6 +268,7 @@ def _files_of(error: BaseException) -> list[Path]:
 
 
 def text_of(error: BaseException | None, report: pytest.TestReport) -> str:
+    """What a report says of an error: for errors of the harness their message, for others the trace too."""
     if error is None:
         return ""
     if isinstance(error, ProductFault):

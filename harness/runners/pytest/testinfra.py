@@ -26,6 +26,7 @@ class CellHost(Host):  # type: ignore[misc]  # it has no types
 
     @functools.cached_property
     def package(self) -> type[Package]:
+        """The class of packages of the manager that has itself in its database."""
         for kind, itself in ((DebianPackage, "dpkg-query -W dpkg"), (RpmPackage, "rpm -q rpm")):
             if self.run(itself).rc == 0:
                 return type(kind.__name__, (kind,), {"_host": self})
@@ -44,9 +45,15 @@ class MachineBackend(BaseBackend):  # type: ignore[misc]  # it has no types
         self.machine = machine
 
     def run(self, command: str, *args: str, **_: Any) -> CommandResult:
+        """Run a command, with its arguments quoted.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
         line = self.get_command(command, *args)
         completed = self.machine.run(line, timeout=SECONDS)
         return self.result(completed.rc, self.encode(line), completed.out.encode(), completed.err.encode())
 
     def get_host(self) -> Host:
+        """The host that a suite gets."""
         return CellHost(self)
