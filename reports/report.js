@@ -131,6 +131,8 @@
         data.packages.map((p) => el("tr", {}, p.map((one, i) => el("td", { class: i === 3 ? "mono" : null }, one || "—")))))),
       card(el("h2", {}, t("方法", "Methods")), table(null, [t("测试套", "suite"), t("版本", "version"), t("方法", "method"), n(t("测试项", "cases")), t("摘要", "digest")],
         data.suites.map((s) => el("tr", {}, el("td", {}, el("code", {}, s.suite), el("br"), both(s.title)), el("td", {}, s.version), el("td", {}, s.method || "—"), el("td", { class: "n" }, String(s.cases)), el("td", {}, el("code", {}, s.digest.slice(0, 16))))))),
+      ...(data.basis.length ? [card(el("h2", {}, t("依据", "Tested with")), table(null, [t("种类", "kind"), t("名称", "name"), t("版本", "version"), t("来源", "origin"), "SHA-256"],
+        data.basis.map(([zh, en, name, version, sha256, origin]) => el("tr", {}, el("td", {}, t(zh, en)), el("td", {}, el("code", {}, name)), el("td", {}, version || "—"), el("td", { class: origin.word === "replaced" ? "bad" : null }, t(origin.zh, origin.en)), el("td", {}, el("code", {}, sha256))))))] : []),
       card(el("h2", {}, t("测试条件", "Conditions")), el("div", { class: "grid" }, c.map(([zh, en, value]) => fact(zh, en, value)))),
       el("p", { class: "soft" }, t("—— 报告结束 ——　完整记录以 campaign.json 为准；签名（如有）见随附的 adaptation.dsse.json。", "End of report. campaign.json is the authoritative record; the signature, if there is one, is adaptation.dsse.json beside it.")),
     ];

@@ -32,6 +32,7 @@ from harness.model.records import AttemptFacts, AttemptRow, CampaignRow
 from harness.model.results import Cause, Observation, Result, State, Verdict
 from harness.presentation import Presentation
 from harness.reading.catalogue import Catalogue
+from harness.reading.origins import replaced
 
 #: An attempt that ended by one of these says nothing of the product: the cell is run again.
 INCOMPLETE = (Cause.CANCELED, Cause.INFRA, Cause.HARNESS)
@@ -53,6 +54,8 @@ def run_campaign(
     catalogue = catalogue or Catalogue.standard()
     definitions, plan = plan_of(folder, catalogue)
     cells = chosen(plan, options.only)
+    for entry in replaced(definitions.basis):
+        progress.note(f"warning 警告: {entry.warning}")
     engine = _engine(definitions, cells, workspace, options)
     identity = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
     with workspace.hold(identity) as held:

@@ -55,6 +55,7 @@ def snapshot(definitions: Definitions, plan: Plan, deployment: Suite, inputs: st
             {"id": c.id, "short": c.short, "axes": c.axes, "suites": list(c.suites), "reason": c.reason}
             for c in plan.cells
         ],
+        "basis": [entry.recorded for entry in definitions.basis],
         "excluded": [{"rule": e.text, "because": e.because, "count": e.count} for e in plan.excluded],
         "valid": plan.valid,
         "definitions": plan.definitions,

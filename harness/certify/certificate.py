@@ -12,6 +12,7 @@ import segno
 
 from harness.certify.policy import NOTHING, Kind, uncertified
 from harness.certify.statement import Issue
+from harness.model.basis import basis_rows, replaced_names
 from harness.model.definitions import Commission, IssuerProfile
 from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView, CellView
@@ -138,6 +139,7 @@ def _annexes(view: CampaignView, words: Wording) -> dict[str, Any]:
         "coverage": [{**words.pair("coverage", name), "count": count} for name, count in view.coverage.items()],
         "excluded": [{"count": rule["count"], "because": rule["because"]} for rule in view.excluded],
         "sampled": view.strategy != "full",
+        "basis": basis_rows(view.basis),
         "packages": [{key: package.get(key) or "" for key in keys} for package in view.packages],
         "suites": [
             {
@@ -201,6 +203,9 @@ def conclusion(
         lists = ("、".join(pair["zh"] for pair in pairs), ", ".join(pair["en"] for pair in pairs))
         zh, en = (words.sentence("conclusion", "uncertified", characteristics=names) for names in lists)
         parts.append({"zh": zh["zh"], "en": en["en"]})
+    if names := replaced_names(view.basis):
+        shown = names[:3] + [f"… {len(names)}"] * (len(names) > 3)
+        parts.append(words.sentence("conclusion", "replaced", names=", ".join(shown)))
     if commission.amends is not None:
         because = commission.amends.because
         zh, en = (

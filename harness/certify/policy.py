@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.model.basis import PARTS
 from harness.model.definitions import Commission, IssuerProfile, Text
 from harness.model.results import Result, Verdict
 from harness.model.view import CampaignView, CellView
@@ -104,6 +105,7 @@ def _of_policy(view: CampaignView, profile: IssuerProfile, commission: Commissio
                 en=f"{profile.name.en} takes no results over from other certificates",
             )
         )
+    refusals += _of_basis(view, profile)
     if profile.signed and not (commission.tester and commission.reviewer and commission.approver):
         refusals.append(
             Text(
@@ -112,6 +114,34 @@ def _of_policy(view: CampaignView, profile: IssuerProfile, commission: Commissio
             )
         )
     return refusals
+
+
+def _of_basis(view: CampaignView, profile: IssuerProfile) -> list[Text]:
+    """What a campaign was tested with, where the issuer says which contents it accepts."""
+    if profile.accepted is None:
+        return []
+    if not view.basis:
+        return [
+            Text(
+                zh="记录未写明所用测试套与目标的摘要（由旧版本测试）",
+                en="the record of an older harness does not say which suites and targets were used",
+            )
+        ]
+    strange = [
+        entry
+        for entry in view.basis
+        if entry["kind"] not in PARTS and entry["origin"] != "shipped" and entry["sha256"] not in profile.accepted
+    ]
+    if not strange:
+        return []
+    named = "; ".join(f"{entry['kind']} {entry['name']} (SHA-256 {entry['sha256']})" for entry in strange[:NAMED])
+    more = f"; and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
+    return [
+        Text(
+            zh=f"所用内容既非随附、也不在{profile.name.zh}认可之列：{named}{more}",
+            en=f"what was used is neither shipped nor accepted by {profile.name.en}: {named}{more}",
+        )
+    ]
 
 
 def uncertified(cell: CellView, profile: IssuerProfile) -> tuple[str, ...]:

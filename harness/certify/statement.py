@@ -14,7 +14,7 @@ from typing import Any
 from harness.certify.policy import uncertified
 from harness.model.definitions import Commission, IssuerProfile
 from harness.model.results import Result, Verdict
-from harness.model.view import CampaignView
+from harness.model.view import DEPLOYMENT_SUITE, CampaignView
 from harness.system.canonical import canonical
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -67,11 +67,25 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
             elif case.result is Result.FAIL:
                 names["failedTests"].append(name)
     result = "WARNED" if any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells) else "PASSED"
-    configuration = [{"name": "plan", "digest": {"sha256": view.plan_digest}}]
+    origins = {entry["name"]: entry["origin"] for entry in view.basis if entry["kind"] == "suite"}
+    configuration: list[dict[str, Any]] = [{"name": "plan", "digest": {"sha256": view.plan_digest}}]
     configuration += [
-        {"name": f"suite/{suite['suite']}@{suite['version']}", "digest": {"sha256": suite["digest"]}}
+        {
+            "name": f"suite/{suite['suite']}@{suite['version']}",
+            "digest": {"sha256": suite["digest"]},
+            **({"annotations": {"origin": origins[suite["suite"]]}} if suite["suite"] in origins else {}),
+        }
         for suite in view.suites
         if suite.get("digest")
+    ]
+    configuration += [
+        {
+            "annotations": {"origin": entry["origin"]},
+            "digest": {"sha256": entry["sha256"]},
+            "name": f"{entry['kind']}/{entry['name']}",
+        }
+        for entry in view.basis
+        if entry["kind"] != "suite" or entry["name"] == DEPLOYMENT_SUITE
     ]
     return {"result": result, "configuration": configuration, **names}
 
@@ -81,6 +95,7 @@ def adaptation(view: CampaignView, issue: Issue, profile: IssuerProfile, commiss
     application = view.application
     return {
         **vars(issue),
+        "basis": list(view.basis),
         "campaign": view.id,
         "verdict": view.verdict.value,
         "product": {"name": application["name"], "vendor": application["vendor"], "version": application["version"]},

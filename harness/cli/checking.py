@@ -15,10 +15,11 @@ from harness.model.definitions import Application, Database, Middleware, Policy,
 from harness.model.plan import Definitions
 from harness.reading.kinds import KINDS, kind_of_file
 from harness.reading.naming import Names, expired, matrix_axes, names_beside, policy_faults, waiver_faults
+from harness.reading.origins import replaced
 from harness.reading.parsing import parse, validate
 from harness.reading.products import missing_files
 from harness.reading.read import read_matrix
-from harness.reading.source import Source, read_source
+from harness.reading.source import Loc, Source, read_source
 from harness.reading.templating import SERVER_WORDS, application_faults, server_faults
 
 #: Suites that create, read, change and remove a resource of the product.
@@ -63,7 +64,20 @@ def _matrix(place: Path, today: datetime.date) -> Checked:
         path = definitions.matrix_path.parent / matrix.waivers
         warnings += expired(read_source(path), parse(path, Waivers), today)
     warnings += _without_a_case(source, definitions)
+    warnings += _replaced(source, definitions)
     return Checked(summary=f"{len(plan.cells)} cells", warnings=tuple(warnings))
+
+
+def _replaced(source: Source, definitions: Definitions) -> Iterator[Fault]:
+    """What stands in for something that is shipped, where the matrix names it."""
+    for entry in replaced(definitions.basis):
+        named = {located.definition.suite: name for name, located in definitions.suites.items()}
+        key, names = "suites", list(definitions.matrix.suites)
+        wanted = named.get(entry.name, entry.name)
+        if entry.kind != "suite":
+            key, names, wanted = "axes", list(definitions.matrix.axes.get(entry.kind, ())), entry.name
+        loc: Loc = (key,) if key == "suites" else (key, entry.kind)
+        yield source.fault((*loc, names.index(wanted)) if wanted in names else loc, entry.warning)
 
 
 def _without_a_case(source: Source, definitions: Definitions) -> Iterator[Fault]:

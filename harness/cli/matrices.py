@@ -31,6 +31,7 @@ from harness.errors import DefinitionError, Fault, InfrastructureError, UsageErr
 from harness.evidence import Workspace
 from harness.model.plan import Plan
 from harness.reading.kinds import KINDS, schema_of, write_schemas
+from harness.reading.origins import replaced
 from harness.report import record_schema, render_sarif
 
 
@@ -81,11 +82,14 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
                 "excluded": excluded,
                 "coverage": _coverage(plan),
                 "seconds": total,
+                "basis": [entry.recorded for entry in definitions.basis],
             }
         )
         return
     console = Console(highlight=False)
     _plan(plan, shown, total, console)
+    for entry in replaced(definitions.basis):
+        console.print(escape(f"warning 警告: {entry.warning}"), style="magenta", soft_wrap=True)
     if write:
         click.echo(f"written: {campaigns.lock_path(definitions)}", err=True)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from harness.model.basis import Basis
 from harness.model.definitions import Application, Cpu, Database, Matrix, Middleware, Os, Runtime, Suite, Waiver
 
 #: Roles of the machines that a server of the lab may have for itself -> the kind of its entries in the catalogue. A
@@ -49,6 +50,7 @@ class Definitions:
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     middlewares: dict[str, Middleware] = field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
+    basis: tuple[Basis, ...] = ()  #: what it is tested with, by content
     files: dict[str, str] = field(default_factory=dict)  #: files of the application -> SHA-256
     matrix_places: dict[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict, repr=False)
 

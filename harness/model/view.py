@@ -205,6 +205,9 @@ class CampaignView:
     accepted: tuple[str, ...]
     journal_head: str
     interrupted: bool
+    #: What it was tested with: ``kind``, ``name``, ``version``, ``sha256``, ``shipped``, ``origin`` (see
+    #: ``harness.model.basis``). An older harness recorded none.
+    basis: tuple[dict[str, str], ...] = ()
     unverified: str = ""  #: why what is recorded is not what the events say; empty where it verifies
 
     @property

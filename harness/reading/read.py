@@ -8,6 +8,7 @@ Usage::
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -19,6 +20,7 @@ from harness.reading.catalogue import Catalogue
 from harness.reading.confining import file_fault
 from harness.reading.kinds import kind_of_content
 from harness.reading.naming import known_names, matrix_axes, names_of, pair_faults, waiver_faults
+from harness.reading.origins import basis_of
 from harness.reading.parsing import nearest, parse, validate
 from harness.reading.products import file_digests, missing_files
 from harness.reading.sheets import fill_from_sheets
@@ -119,6 +121,7 @@ class _MatrixReader:
             matrix_path=self.path,
             files=files or {},
         )
+        definitions = dataclasses.replace(definitions, basis=basis_of(definitions, self.catalogue))
         if waivers is not None and self.catalogue.whole:
             names = names_of(definitions, self.catalogue)
             faults = list(waiver_faults(read_source(folder / str(matrix.waivers)), waivers, names))

@@ -42,7 +42,7 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
             definition = derived
         else:
             continue
-        return LocatedSuite(definition=definition, folder=folder.resolve(), digest=_folder_digest(folder))
+        return LocatedSuite(definition=definition, folder=folder.resolve(), digest=folder_digest(folder))
     return None
 
 
@@ -173,6 +173,7 @@ def _unfit_files(folder: Path) -> Iterator[Fault]:
             yield Fault(file=str(path), line=1, column=1, message="no regular file", expected="files and folders alone")
 
 
-def _folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files."""
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
     return digest_of({str(p.relative_to(folder)): digest_of_file(p) for p in files})

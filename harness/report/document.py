@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import harness.report.charts as charts
+from harness.model.basis import basis_rows
 from harness.model.definitions import Commission, IssuerProfile, Text
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.results import Fidelity, Result
@@ -70,6 +71,7 @@ def content(view: CampaignView, words: Wording, issuing: Issuing, digests: Mappi
         "statements": _statements(words, issuing),
         "packages": _packages(view),
         "suites": [_suite(suite) for suite in view.suites],
+        "basis": basis_rows(view.basis),
         "controller": _controller(view),
         **_coverage(view, words),
         "results": [words.pair("result", result) for result in Result],

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 import harness.report.charts as charts
+from harness.model.basis import basis_rows
 from harness.model.definitions import Text
 from harness.model.results import Fidelity, Result
 from harness.model.view import CampaignView, CaseView, CellView, FileView
@@ -53,6 +54,10 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
         "excluded": [{"count": e["count"], "because": e["because"], "rule": e["rule"]} for e in view.excluded],
         "packages": [[p["name"], p["version"], p["architecture"], p.get("sha256") or ""] for p in view.packages],
         "suites": [_suite(suite) for suite in view.suites],
+        "basis": [
+            [row["kind"]["zh"], row["kind"]["en"], row["name"], row["version"], row["sha256"], row["origin"]]
+            for row in basis_rows(view.basis)
+        ],
         "conditions": _conditions(view.conditions),
         "results": [result.value for result in Result],
         "names": _names(view),

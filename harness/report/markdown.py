@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from harness.model.basis import replaced_names
 from harness.model.results import Result
 from harness.model.view import CampaignView
 from harness.presentation import Wording
@@ -35,6 +36,8 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
             f"**记录未通过核验，不可采信 the record does not verify, do not rely on it**: {_text(view.unverified)}",
         ]
     details: list[str] = []
+    if names := replaced_names(view.basis):
+        details.append(f"- **非随附 not the shipped**: {_text(', '.join(names))}")
     for cell in view.cells:
         name = _text(" · ".join(cell.axes.values()))
         details += [f"- **{name}**: {_text(reason)}" for reason in cell.reasons]

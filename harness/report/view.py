@@ -55,6 +55,7 @@ def build_view(
         pairs=plan["pairs"],
         suites=tuple(plan["suites"].values()),
         conditions=campaign.conditions,
+        basis=tuple(plan.get("basis", ())),
         accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),
         journal_head=head,
         interrupted=any(cell.cause is Cause.CANCELED for cell in cells),

@@ -16,6 +16,7 @@ from harness.certify.policy import decide
 from harness.model.definitions import Commission, Text
 from harness.model.view import CampaignView
 from harness.report.document import Issuing, render_document
+from tests.unit.test_basis import replacing
 from tests.unit.test_report import DIGESTS, ISSUE, SELF_TEST, TEMPLATES, view
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -38,7 +39,14 @@ def shaped(platforms: int, **application: Any) -> CampaignView:
         dataclasses.replace(shown.cells[n % 12], attestation=attestation, version="12.4.1-7ubuntu0.3")
         for n in range(platforms)
     ]
-    return dataclasses.replace(shown, cells=tuple(cells), application={**shown.application, **application})
+    return dataclasses.replace(
+        shown, cells=tuple(cells), basis=fixed(shown), application={**shown.application, **application}
+    )
+
+
+def fixed(shown: CampaignView) -> tuple[dict[str, str], ...]:
+    """What was tested with, by digests that do not change with the suites: a picture shall not either."""
+    return tuple({**entry, "sha256": "5" * 64} for entry in shown.basis)
 
 
 def certificate(shown: CampaignView, **more: Any) -> pypdfium2.PdfDocument:
@@ -99,7 +107,9 @@ def pictures() -> dict[str, Image.Image]:
     assert kind is not None
     drafted = render_certificate(shaped(3), TEMPLATES, profile, kind, ISSUE, DIGESTS, commission=commission)[0]
     issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=profile, commission=commission, state="draft")
-    report = pypdfium2.PdfDocument(render_document(view(tested=2), TEMPLATES, issuing, DIGESTS)[0])
+    tested = view(tested=2)
+    tested = dataclasses.replace(tested, basis=fixed(tested))
+    report = pypdfium2.PdfDocument(render_document(tested, TEMPLATES, issuing, DIGESTS)[0])
     shown = {
         "certificate-1": certificate(shaped(1))[0],
         "certificate-8": certificate(shaped(8), signature=signed)[0],
@@ -152,3 +162,15 @@ def test_what_is_wrong_would_be_seen(change: str) -> None:
         other = drawn(shaped(8), signature=ShownSignature(sealed=True))
     page, worst = apart(good, other)
     assert page > PAGE or worst > SQUARE, (page, worst)
+
+
+def test_everything_that_was_tested_with_stands_in_certificate_and_report() -> None:
+    shown = replacing("compat/lifecycle", "loongson-3a5000")
+    issuing = Issuing(number="R", issued="2026-01-01", profile=SELF_TEST, state="unsigned", conclusion=[])
+    report = pypdfium2.PdfDocument(render_document(shown, TEMPLATES, issuing, DIGESTS)[0])
+    documents = [[text(page) for page in pages] for pages in (certificate(shown), report)]
+    for pages in documents:
+        whole = "".join(pages)
+        assert all(entry["sha256"] in whole for entry in shown.basis)
+        assert whole.count("非随附nottheshippedone") == 2
+    assert "Nottheshippedsuitecompat/lifecycle,cpuloongson-3a5000:" in documents[0][0]

@@ -20,6 +20,7 @@ PATTERNS = {
     r"^0[0-7]{3}$": "a file mode of four octal digits in quotes, such as '0755'",
     "^[0-9A-Za-z\u3400-\u9fff][0-9A-Za-z\u3400-\u9fff._/-]{0,127}$": "a path of letters, digits and . _ / -, at most "
     "128, that begins with a letter or digit, such as compat/http: a folder beside the matrix, or what is shipped",
+    r"^[0-9a-f]{64}$": "a SHA-256 in 64 lower-case hexadecimal digits",
     r"^/": "a path that begins with /",
 }
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]

@@ -29,6 +29,7 @@ Number = Annotated[str, Field(pattern=rf"^{_PLAIN}{{1,64}}$")]
 NumberPattern = Annotated[str, Field(pattern=rf"^{_PLAIN}*([{{]year[}}]{_PLAIN}*)?[{{]campaign[}}]{_PLAIN}*$")]
 Fidelities = Annotated[tuple[Fidelity, ...], BeforeValidator(_fidelities, json_schema_input_type=list[Fidelity])]
 Day = Annotated[str, BeforeValidator(_day, json_schema_input_type=str), Field(pattern=ISO_DAY)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Texts = Annotated[tuple[Bilingual, ...], BeforeValidator(listed)]
 
 
@@ -76,6 +77,11 @@ class IssuerProfile(Definition):
     decision_rule: Bilingual | None = None
     conclusion: Bilingual | None = Field(default=None, description="sentence that follows what was found")
     signed: bool = Field(description="true: what is not signed is a draft, and marked as one")
+    accepted: Annotated[tuple[Sha256, ...] | None, BeforeValidator(listed)] = Field(
+        default=None,
+        description="SHA-256 of suites and targets that certify beside those that the harness ships; where it is "
+        "given, nothing else does; none: whatever was used is printed, and whether it is what is shipped",
+    )
     accreditation: Annotated[tuple[Mark, ...] | None, BeforeValidator(listed)] = Field(
         description="marks with their numbers; without a number no mark is printed"
     )
