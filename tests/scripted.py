@@ -224,7 +224,7 @@ def install() -> None:
                 "BaseImages": Images,
                 "Environments": Environments,
                 "fonts": lambda: None,
-                "ForkServer": lambda _: SimpleNamespace(close=lambda: None),
+                "ForkServer": lambda *_: SimpleNamespace(close=lambda: None),
             },
         ),
         (runner_module, {"run_pytest": _suite, "run_locust": _load}),
