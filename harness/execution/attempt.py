@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from harness.attest.attestation import demand
@@ -19,9 +19,10 @@ from harness.model.attestation import Attestation
 from harness.model.definitions import Case, Suite, Waiver
 from harness.model.finding import Finding
 from harness.model.plan import FRESH, UPGRADE, Cell, Definitions
-from harness.model.records import AppliedWaiver, AttemptFacts
+from harness.model.records import AppliedWaiver, AttemptFacts, AttestedFact
 from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed
+from harness.provision.provisioner import Machines
 from harness.scan.cases import covers
 from harness.system.waiting import Waiting
 
@@ -56,11 +57,8 @@ class Attempt:
         self.cases = cases_of(lab.definitions, lab.deployment_suite, self.cell)
         self.observations: dict[tuple[str, str], Observation] = {}
         self.findings: tuple[Finding, ...] = ()  #: of static scans, on this cell
-        self.facts: dict[str, Any] = {"seconds": {}, "notes": list(self.cell.notes)}
-        self.attestation: list[dict[str, Any]] = []
-        self.check_machines: Callable[[], None] = lambda: None  #: raises where the cell has lost a machine
-        #: The disturbances by the laboratory since a moment, which is given in seconds since 1970.
-        self.disturbances: Callable[[float], Sequence[str]] = lambda _since: ()
+        self.facts = AttemptFacts(seconds={}, notes=self.cell.notes)
+        self.machines: Machines | None = None  #: once the cell has them
         self.step_began = time.time()
         self.product_began = self.step_began  #: when its deployment began, in seconds since 1970
         self.began = time.monotonic()
@@ -68,13 +66,27 @@ class Attempt:
     @property
     def emulated(self) -> bool:
         """Whether any machine of the cell is: then nothing of it shows performance."""
-        return self.facts.get("fidelity") in (Fidelity.USER_EMULATED.value, Fidelity.SYSTEM_EMULATED.value)
-
-    def served_as(self, fidelity: Fidelity) -> None:
-        """Record with which fidelity the cell is served."""
-        self.facts["fidelity"] = fidelity.value
+        return self.facts.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
 
     # --- recording ---
+
+    def learn(self, **facts: Any) -> None:
+        """Record fields of ``AttemptFacts``, each in the place of what is known of it.
+
+        Raises:
+            ValidationError: there is no such fact, or the value is of another type.
+        """
+        known = {name: getattr(self.facts, name) for name in self.facts.model_fields_set}
+        self.facts = AttemptFacts.model_validate(known | facts)
+
+    def note(self, *words: str) -> None:
+        """Record notes beside those that are there."""
+        self.learn(notes=(*self.facts.notes, *words))
+
+    def spend(self, name: str, seconds: float) -> None:
+        """Record seconds that a step took, beside those of the same step before."""
+        spent = self.facts.seconds
+        self.learn(seconds=spent | {name: round(spent.get(name, 0.0) + seconds, 2)})
 
     def keep_attestation(self, role: str, attestation: Attestation) -> None:
         """Record the facts that a role's machine was attested with.
@@ -82,7 +94,8 @@ class Attempt:
         Raises:
             AttestationMismatch: a fact differs from the declaration.
         """
-        self.attestation += [{"machine": role, **vars(fact)} for fact in attestation.facts]
+        facts = (AttestedFact(machine=role, **vars(fact)) for fact in attestation.facts)
+        self.learn(attestation=(*self.facts.attestation, *facts))
         self.record.event("attestation", machine=role, facts=[vars(fact) for fact in attestation.facts])
         demand(f"the {role} machine", attestation)
 
@@ -137,6 +150,23 @@ class Attempt:
             raise Canceled("canceled by the operator")
         self.check_machines()
 
+    def check_machines(self) -> None:
+        """Go on only where the cell has its machines still.
+
+        Raises:
+            InfrastructureError: it has lost one.
+        """
+        if self.machines is not None:
+            self.machines.check()
+
+    def disturbances(self, since: float) -> Sequence[str]:
+        """What the laboratory did to the machines since a moment (seconds since 1970), in words.
+
+        Raises:
+            InfrastructureError: it cannot be looked at.
+        """
+        return self.machines.disturbances(since) if self.machines is not None else ()
+
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure a step of the attempt, in seconds."""
@@ -145,8 +175,7 @@ class Attempt:
         try:
             yield
         finally:
-            seconds = self.facts["seconds"]
-            seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 2)
+            self.spend(name, time.monotonic() - started)
 
     def waiting(self, work: str) -> Waiting:
         """The terms on which this attempt waits for a machine."""
@@ -174,7 +203,7 @@ class Attempt:
         except Ended as end:
             left = [(suite, case) for suite, case in self.cases if (suite, case.id) not in self.observations]
             if not left and end.cause not in (None, Cause.CANCELED):
-                self.facts["notes"].append(f"after the last case: {end.detail[:2000]}")
+                self.note(f"after the last case: {end.detail[:2000]}")
             self.observe(
                 *(
                     Observation(
@@ -271,17 +300,17 @@ class Attempt:
             axes=self.cell.axes,
             asked=[suite.definition.suite for suite in self.suites],
         )
-        self.facts["waived"] = [AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived]
-        self.facts["notes"] += [
-            f"waiver for {waiver.case} expired on {waiver.expires}: {waiver.because}"
-            for waiver in waivers
-            if not waiver.holds(today)
-            and any(waiver.concerns(self.cell.axes, suite, case.id) for suite, case in self.cases)
-        ]
-        self.facts["seconds"]["total"] = round(time.monotonic() - self.began, 2)
-        self.facts["attestation"] = self.attestation
-        facts = AttemptFacts.model_validate(self.facts)
-        self.record.finish(judgement.verdict, judgement.cause, judgement.message, facts)
+        self.learn(waived=tuple(AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived))
+        self.note(
+            *(
+                f"waiver for {waiver.case} expired on {waiver.expires}: {waiver.because}"
+                for waiver in waivers
+                if not waiver.holds(today)
+                and any(waiver.concerns(self.cell.axes, suite, case.id) for suite, case in self.cases)
+            )
+        )
+        self.spend("total", time.monotonic() - self.began)
+        self.record.finish(judgement.verdict, judgement.cause, judgement.message, self.facts)
         return judgement
 
     def _holding(self, waivers: Iterable[Waiver], today: datetime.date) -> list[Waiver]:

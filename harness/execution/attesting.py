@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from harness.attest.attestation import attest_version, reference_seconds
 from harness.execution.attempt import Attempt
 from harness.execution.making import Factors, Serving
+from harness.model.records import Factor
 from harness.model.results import State
 from harness.provision.provisioner import APPLICATION, Machines
 
@@ -50,5 +51,5 @@ def _measured(attempt: Attempt, factors: Factors, seconds: float | None) -> Fact
     if seconds is not None and reference is not None:
         measured = max(measured, round(seconds / reference, 1))
     now = Factors(declared=factors.declared, measured=measured)
-    attempt.facts["factor"] = {"declared": now.declared, "measured": now.measured, "used": now.used}
+    attempt.learn(factor=Factor(declared=now.declared, measured=now.measured, used=now.used))
     return now

@@ -44,7 +44,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         else:
             upgrade(attempt, target, attempt.placed.former, deployment)
         check_version(attempt, deployment)
-    attempt.facts["seconds"]["deployed"] = round(time.monotonic() - attempt.began, 2)
+    attempt.spend("deployed", time.monotonic() - attempt.began)
     return deployment
 
 
@@ -92,7 +92,8 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
             f"{completed.text[-500:]}\n"
             "  next: correct version_command in application.yaml",
         )
-    shown = attempt.facts["version"] = line_of(completed.text, application.version)[:200]
+    shown = line_of(completed.text, application.version)[:200]
+    attempt.learn(version=shown)
     if not states(completed.text, application.version):
         raise Ended(
             Result.MISS,
@@ -119,7 +120,7 @@ def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:
     attempt.observe(*deploy(deployment, attempt.lab.deployment_suite, ("stays",)))
     with attempt.step("programs"):
         observe_programs(target.machines, attempt.placed.cpu.architecture, attempt.observe_step)
-        attempt.facts["notes"] += notes_of_writing(target.machines)
+        attempt.note(*notes_of_writing(target.machines))
 
 
 def collect(attempt: Attempt, deployment: Deployment) -> None:

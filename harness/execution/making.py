@@ -15,6 +15,7 @@ from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
 from harness.model.definitions import Application
 from harness.model.recipe import Environment, Recipe
+from harness.model.records import EmulatorFacts, EnvironmentFacts
 from harness.model.results import Result, State
 from harness.provision.installing import InstallFailed
 from harness.provision.provisioner import APPLICATION, Held, Machines, Names, Provisioner, Role
@@ -79,12 +80,12 @@ def serve(attempt: Attempt) -> Serving:
             f"nothing here can serve {models}: {placement.by}",
             advice="run the cell on such a host; see: harness targets check",
         )
-    attempt.served_as(placement.fidelity)
+    attempt.learn(fidelity=placement.fidelity)
     provisioner = attempt.lab.provisioners[placement.kind]
     emulators = {APPLICATION: provisioner.emulator(placed.cpu)}
     emulators |= {role: provisioner.emulator(server.cpu) for role, server in placed.servers.items()}
     if (emulator := next(filter(None, emulators.values()), None)) is not None:
-        attempt.facts["emulator"] = vars(emulator)
+        attempt.learn(emulator=EmulatorFacts(**vars(emulator)))
     return Serving(provisioner=provisioner, roles=roles_of(attempt), emulators=emulators)
 
 
@@ -156,8 +157,8 @@ def provision(
     with attempt.step("provision"):
         machines = stack.enter_context(held.machines(environments))
     if machines.fidelity is not None:
-        attempt.served_as(machines.fidelity)
-    attempt.check_machines, attempt.disturbances = machines.check, machines.disturbances
+        attempt.learn(fidelity=machines.fidelity)
+    attempt.machines = machines
     return machines
 
 
@@ -207,16 +208,18 @@ def record_environments(attempt: Attempt, environments: Mapping[str, Environment
     apart = placed.beneath - set(placed.application.packages)
     needed = {name for base in placed.foundations for name in base.packages} | {*placed.application.needed}
     foundation = needed & apart
-    attempt.facts["environment"] = {
-        "images": [environment.image for environment in every if environment.image],
-        "cached": all(environment.cached for environment in every),
-        "packages": [vars(package) for package in packages if package.name not in apart],
-        "foundation packages": [vars(package) for package in packages if package.name in foundation],
-        "database packages": [
-            vars(package)
-            for environment in every
-            for package in environment.packages
-            if package.name in placed.database.packages
-        ],
-        "notes": sorted({note for environment in every for note in environment.notes}),
-    }
+    attempt.learn(
+        environment=EnvironmentFacts(
+            images=tuple(environment.image for environment in every if environment.image),
+            cached=all(environment.cached for environment in every),
+            packages=tuple(package for package in packages if package.name not in apart),
+            foundation_packages=tuple(package for package in packages if package.name in foundation),
+            database_packages=tuple(
+                package
+                for environment in every
+                for package in environment.packages
+                if package.name in placed.database.packages
+            ),
+            notes=tuple(sorted({note for environment in every for note in environment.notes})),
+        )
+    )

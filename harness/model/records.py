@@ -91,7 +91,7 @@ class Factor(Frozen):
     used: float  #: what limits of time were multiplied by: the larger of both
 
 
-class Emulator(Frozen):
+class EmulatorFacts(Frozen):
     """The emulator that executes a machine's programs."""
 
     path: str
@@ -135,7 +135,7 @@ class AttemptFacts(Frozen):
     seconds: dict[str, float] = {}
     environment: EnvironmentFacts | None = None
     attestation: tuple[AttestedFact, ...] = ()
-    emulator: Emulator | None = None
+    emulator: EmulatorFacts | None = None
     version: str = ""  #: what the product says of itself
     factor: Factor | None = None
     notes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from harness.containers import disturbances
 from harness.containers.disturbances import ContainerWatch
@@ -15,6 +16,7 @@ from harness.errors import Canceled, InfrastructureError
 from harness.execution import deploying
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.upgrading import check_former
+from harness.model.records import AttemptFacts
 from harness.model.results import Cause, Observation, Result
 from harness.system.process import Completed
 
@@ -29,9 +31,9 @@ class Recording(Attempt):
         self.observations = {}
         self.record = self  # type: ignore[assignment]
         self.words = words
-        self.disturbances = self._disturbances
+        self.facts = AttemptFacts()
 
-    def _disturbances(self, since: float) -> list[str]:
+    def disturbances(self, since: float) -> list[str]:
         self.asked.append(since)
         if isinstance(self.words, Exception):
             raise self.words
@@ -101,7 +103,7 @@ class Closing(Attempt):
         self.lab: Any = SimpleNamespace(cancel=threading.Event())
         self.cases: Any = [("own", SimpleNamespace(id="V-1"))]
         self.observations = {("own", case): Observation(case=case, suite="own", result=Result.PASS) for case in seen}
-        self.facts: dict[str, Any] = {"notes": []}
+        self.facts = AttemptFacts()
 
     def observe(self, *seen: Observation) -> None:
         self.observations |= {(observation.suite, observation.case): observation for observation in seen}
@@ -114,15 +116,15 @@ def test_trouble_after_the_last_case_is_told_and_changes_no_result(seen: tuple[s
         raise InfrastructureError("the network of the cell cannot be removed")
     (observation,) = attempt.observations.values()
     assert observation.result is (Result.PASS if seen else Result.MISS)
-    words = [f"after the last case: {InfrastructureError('the network of the cell cannot be removed')}"]
-    assert attempt.facts["notes"] == (words if seen else [])
+    words = f"after the last case: {InfrastructureError('the network of the cell cannot be removed')}"
+    assert attempt.facts.notes == ((words,) if seen else ())
 
 
 def test_a_stop_after_the_last_case_is_no_trouble() -> None:
     attempt = Closing("V-1")
     with pytest.raises(Ended), attempt.ending():
         raise Canceled("canceled by the operator")
-    assert attempt.facts["notes"] == []
+    assert attempt.facts.notes == ()
 
 
 @pytest.mark.parametrize(("printed", "wrong"), [("kv 1.0.3", False), ("kv 1.10", True), ("", True)])
@@ -149,7 +151,6 @@ def test_an_end_is_excused_by_a_disturbance_of_an_earlier_step(monkeypatch: pyte
     monkeypatch.setattr(deploying, "notes_of_writing", lambda *_: [])
     attempt = Recording(["the container of database was paused at 10:00:00"])
     attempt.product_began, attempt.step_began = 500.0, 1000.0
-    attempt.facts = {"seconds": {}, "notes": []}
     attempt.lab = attempt.placed = SimpleNamespace(deployment_suite=None, cpu=SimpleNamespace(architecture="x86_64"))  # type: ignore[assignment]
     attempt.observe = lambda *seen: attempt.observations.update({(o.suite, o.case): o for o in attempt.blamed(seen)})  # type: ignore[method-assign]
     deploying.look_back(attempt, SimpleNamespace(machines=SimpleNamespace(restarts=lambda: {})), SimpleNamespace())  # type: ignore[arg-type]
@@ -170,3 +171,25 @@ def test_a_full_disk_is_the_labs_trouble_unless_the_product_filled_it(
     monkeypatch.setattr(disturbances.psutil, "disk_usage", lambda _: SimpleNamespace(free=left))
     monkeypatch.setattr(watch, "written", lambda _: own)
     assert bool(watch._disk()) is told
+
+
+@pytest.mark.parametrize("wrong", [{"fidelty": "native"}, {"seconds": {"attest": "long"}}, {"notes": "one text"}])
+def test_a_fact_of_another_name_or_type_is_refused_where_it_is_learnt(wrong: dict[str, Any]) -> None:
+    attempt = Closing()
+    attempt.note("kept")
+    with pytest.raises(ValidationError):
+        attempt.learn(**wrong)
+    assert attempt.facts == AttemptFacts(notes=("kept",))
+
+
+def test_facts_and_seconds_add_up() -> None:
+    attempt = Closing()
+    attempt.spend("environment", 1.25)
+    attempt.spend("attest", 0.5)
+    attempt.spend("environment", 2.0)
+    attempt.note("first")
+    attempt.note("second", "third")
+    assert attempt.facts.plain() == {
+        "seconds": {"environment": 3.25, "attest": 0.5},
+        "notes": ["first", "second", "third"],
+    }
