@@ -44,7 +44,7 @@ def _fact(what: str, value: float | None, fidelity: Fidelity) -> Fact:
         name=f"{what} in use",
         declared=f"below {LIMITS[what]:.0f} %" if demanded else "",
         measured=True,
-        observed="not told" if value is None else f"{value:.0f} %",
+        observed="unknown" if value is None else f"{value:.0f} %",
         holds=not demanded or (value is not None and value < LIMITS[what]),
     )
 

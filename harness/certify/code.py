@@ -127,7 +127,7 @@ def check_code(text: str, keys: Sequence[PublicKey], predicate: bytes | None, to
         steps.append(CheckStep(name="validity", status=Status.INVALID, detail=f"expired on {proof.until}"))
     if predicate is not None:
         same = hashlib.sha256(predicate).hexdigest() == proof.sha256
-        detail = "the same certificate" if same else "they are of different certificates"
+        detail = "the same certificate" if same else "they belong to different certificates"
         steps.append(
             CheckStep(name="code and statement", status=Status.VALID if same else Status.INVALID, detail=detail)
         )

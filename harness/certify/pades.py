@@ -41,7 +41,7 @@ FIELD = "Issuer"
 POINTS = 72 / 25.4
 TSA_SECONDS = 20
 
-logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what matters is raised or told in steps
+logging.getLogger("pyhanko").setLevel(logging.CRITICAL)  # what matters is raised, or is a step of the answer
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)
 
 

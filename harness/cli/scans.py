@@ -60,7 +60,7 @@ KINDS = ("cpu", "os", "database")
     help="also write a bill of materials (CycloneDX 1.6 JSON)",
 )
 @click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
-@click.option("--explain", metavar="RULE", help="tell what a rule looks for and why, and scan nothing")
+@click.option("--explain", metavar="RULE", help="say what a rule looks for and why, and scan nothing")
 @click.pass_context
 def scan_command(
     ctx: click.Context,

@@ -196,7 +196,7 @@ class Engine:
 
         Raises:
             ProvisionError: the registry does not answer, refuses, or has no such image.
-            AttestationMismatch: the image is of another architecture (the engine's name), or has no shell.
+            AttestationMismatch: the image has another architecture (the engine's name), or has no shell.
         """
         name, _, digest = reference.partition("@")
         try:

@@ -92,7 +92,7 @@ class BaseImages:
         with self.locked(f"base-{key}"):
             if (image := self._find(tag, system, architecture)) is not None and is_own_image(self.cache, tag, image.id):
                 return image
-            if key in self._broken:  # the first error is told again; nobody waits for the same failure twice
+            if key in self._broken:  # the first error is raised again, without a second wait for it
                 raise self._broken[key]
             ledger.intent("image", tag)
             if reference := system.image_of(architecture):

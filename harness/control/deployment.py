@@ -341,7 +341,7 @@ class Deployment:
         return None
 
     def ended(self, code: int) -> ProductFault:
-        """What an exit status of the present start means, told in both languages.
+        """What an exit status of the present start means, in both languages.
 
         Raises:
             InfrastructureError: the emulator says that it failed itself.

@@ -83,7 +83,7 @@ class Claims(Protocol):
         ...
 
     def holder(self, campaign: str) -> ClaimRow | None:
-        """Who works on the campaign now. To ask never gets in anybody's way."""
+        """Who works on the campaign now. To ask disturbs no worker."""
         ...
 
     def expired(self) -> list[ClaimRow]:

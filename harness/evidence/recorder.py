@@ -66,7 +66,7 @@ class Recorder:
             self.journal.observe(self.campaign, self.cell, self.number, recorded, token=self.token)
 
     def _recorded(self, observation: Observation) -> Observation:
-        """The observation as it is kept: JSON has no NaN and no infinity, so such a measurement is told in words."""
+        """The observation as it is kept: JSON has no NaN and no infinity, so words stand for such a measurement."""
         kept = [
             replace(each, name=self._clean(each.name), unit=self._clean(each.unit))
             for each in observation.measurements

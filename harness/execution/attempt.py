@@ -74,7 +74,7 @@ class Attempt:
         """Record fields of ``AttemptFacts``, each in the place of what is known of it.
 
         Raises:
-            ValidationError: there is no such fact, or the value is of another type.
+            ValidationError: there is no such fact, or the value has another type.
         """
         known = {name: getattr(self.facts, name) for name in self.facts.model_fields_set}
         self.facts = AttemptFacts.model_validate(known | facts)

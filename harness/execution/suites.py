@@ -59,7 +59,7 @@ def _run_and_undo(
     try:
         observations = _run_suite(attempt, suite, cases, deployment)
     except BaseException:
-        with contextlib.suppress(HarnessError):  # the first trouble is the one that is told
+        with contextlib.suppress(HarnessError):  # the first trouble is the one that is reported
             undo_verbs(machines)
         raise
     try:

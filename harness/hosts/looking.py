@@ -40,7 +40,7 @@ class HostReport:
 
 
 def look_at(inventory: Inventory, name: str, catalogue: Catalogue | None = None) -> HostReport:
-    """Log in, and compare the host with its labels. What goes wrong is told in the report, and never raised.
+    """Log in, and compare the host with its labels. What goes wrong stands in the report, and is never raised.
 
     Raises:
         UsageError: there is no such host.

@@ -117,7 +117,7 @@ class SshMachine:
             wait_until(lambda: self._boots_anew(before), seconds=seconds, what="the restart", interval=0.5)
         except StepTimeout:
             raise HostUnreachable(
-                f"{self.name}: it was told to restart and did not come back within {seconds:.0f} s",
+                f"{self.name}: it was asked to restart and did not come back within {seconds:.0f} s",
                 advice="look at its console",
             ) from None
         note_deed(self.reference.deeds, self.name, Verb.REBOOT, ends=True, boot=self._boot_id())

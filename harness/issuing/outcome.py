@@ -16,7 +16,7 @@ from harness.report import campaign_summary
 class Progress:
     """What a person sees while it runs: ``step`` per stage, ``verdict`` per cell, ``note`` for the rest.
 
-    ``begin`` is told the cells that are left, the seconds that they may take, and how many run at once.
+    ``begin`` takes the cells that are left, the seconds that they may take, and how many run at once.
     """
 
     step: Callable[[Cell, str], None] = lambda _c, _w: None

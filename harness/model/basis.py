@@ -28,7 +28,7 @@ KINDS: dict[str, Text] = {
     "middleware": Text(zh="中间件", en="middleware"),
     "runtime": Text(zh="运行时", en="runtime"),
 }
-#: What is part of a suite, and told with it.
+#: What is part of a suite, and stands in its line.
 PARTS = ("rules", "profile", "locustfile")
 
 

@@ -22,7 +22,7 @@ class Concern:
         return ":".join(filter(None, (self.kind, self.name, self.architecture)))
 
     def holds(self, axes: Mapping[str, str], architecture: str) -> bool:
-        """Whether a cell with these axes, whose CPU is of this architecture, is such a target."""
+        """Whether a cell with these axes and a CPU of this architecture is such a target."""
         return axes.get(self.kind) == self.name and self.architecture in ("", architecture)
 
 

@@ -98,7 +98,7 @@ class Machine(Protocol):
         ...
 
     def resources(self) -> Resources | None:
-        """What its programs have used; None where that cannot be told from here.
+        """What its programs have used; None where that cannot be seen from here.
 
         Raises:
             InfrastructureError: the machine does not answer.

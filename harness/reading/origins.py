@@ -1,4 +1,4 @@
-"""What of a matrix is what the harness ships by its name, what stands in for that, and what is somebody's own."""
+"""What of a matrix is what the harness ships by its name, what stands in for that, and what is the author's own."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def basis_of(definitions: Definitions, catalogue: Catalogue) -> tuple[Basis, ...
 
 
 def replaced(basis: tuple[Basis, ...]) -> list[Basis]:
-    """What stands in for something that the harness ships; a part of a suite is told with its suite."""
+    """What stands in for something that the harness ships; a part of a suite stands in the line of its suite."""
     return [entry for entry in basis if entry.origin == "replaced" and entry.kind not in PARTS]
 
 

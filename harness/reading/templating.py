@@ -220,7 +220,7 @@ def _may_be_absent(asked: nodes.Node) -> Iterator[nodes.Node]:
 
 
 def _member(node: nodes.Node) -> tuple[nodes.Name | None, str | None]:
-    """``db.host`` and ``db['host']`` as the name and what is asked of it; None where it is of another shape."""
+    """``db.host`` and ``db['host']`` as the name and what is asked of it; None where it has another shape."""
     if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
         return node.node, node.attr
     if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Name) and isinstance(node.arg, nodes.Const):

@@ -2,7 +2,7 @@
 
 Candidates are found by their bit patterns in one pass over the code, which costs a fraction of disassembling it; each
 candidate is then confirmed by disassembling what is around it (capstone), because tables of constants lie in code
-sections too. A pattern is of an extension, by the name that the kernel and the catalogue use for it.
+sections too. A pattern belongs to an extension, by the name that the kernel and the catalogue use for it.
 
 Encodings: Arm ARM DDI 0487 C4.1 (loads and stores, SVE, SIMD dot product); LoongArch Reference Manual volume 1 and 2
 (LSX, LASX major opcodes); Intel SDM 2.7 (EVEX prefix).

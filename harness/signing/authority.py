@@ -1,6 +1,7 @@
 """X.509 certificates of signing keys, which signatures in PDF files need: requests, installation, a test authority.
 
-Anybody can make a test authority here. Its names say that it is one, and a reader trusts it only after being told to.
+Anybody can make a test authority here. Its names say that it is one, and a reader trusts it only where its file is
+named as an anchor.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def install(store: KeyStore, name: str, chain: bytes) -> x509.Certificate:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(f"no certificate that can be read: {error}", advice=advice) from error
     if own != public.spki:
-        raise UsageError(f"the certificate is of another key than {name}", advice=advice)
+        raise UsageError(f"the certificate belongs to another key than {name}", advice=advice)
     if certificates[0].not_valid_after_utc < datetime.datetime.now(datetime.UTC):
         raise UsageError(
             f"the certificate of {name} was over on {certificates[0].not_valid_after_utc:%Y-%m-%d}",
@@ -96,7 +97,7 @@ def certify_with(store: KeyStore, authority: str, name: str, passphrase: str, co
     """Have a test authority of the same store certify the key ``name``.
 
     Raises:
-        UsageError: the authority or the key is missing, is of another kind, or cannot be opened.
+        UsageError: the authority or the key is missing, is no such key, or cannot be opened.
     """
     above = store.chain(authority)
     if not above:

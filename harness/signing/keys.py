@@ -166,7 +166,7 @@ class KeyStore:
         """The private half of a P-256 key in this folder.
 
         Raises:
-            UsageError: there is no such key, it is of another kind or on a token, or the passphrase is wrong.
+            UsageError: there is no such key, it is another kind of key or on a token, or the passphrase is wrong.
         """
         public, path = self.public_key(name), self.folder / f"{name}.pem"
         if public.algorithm != "ecdsa-p256" or not path.is_file():
@@ -263,7 +263,7 @@ class KeyStore:
             elif isinstance(key, ec.EllipticCurvePrivateKey):
                 signature = key.sign(message, ec.ECDSA(hashes.SHA256()))
             else:
-                raise UsageError(f"the key {name} is of another kind", advice="make one with: harness keys new")
+                raise UsageError(f"the key {name} is another kind of key", advice="make one with: harness keys new")
         if not public.holds(message, signature):
             raise UsageError(f"{name}.pub.pem does not belong to {name}.pem", advice="restore the pair from a backup")
         return public, signature

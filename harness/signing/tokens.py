@@ -61,7 +61,7 @@ def public_of(key: TokenKey, pin: str) -> bytes:
     """SubjectPublicKeyInfo (DER) of a P-256 key on a token.
 
     Raises:
-        UsageError: no key has that label, the key is of another kind, or the PIN is wrong.
+        UsageError: no key has that label, the key is another kind of key, or the PIN is wrong.
         InfrastructureError: the token or its library cannot be reached.
     """
     with _session(key, pin) as session:

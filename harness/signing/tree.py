@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.signing.dsse import decode
 
-#: The first byte of the hashed text tells a leaf from a node.
+#: The first byte of the hashed text distinguishes a leaf from a node.
 _LEAF, _NODE = b"\0", b"\1"
 
 

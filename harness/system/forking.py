@@ -158,7 +158,7 @@ def serve(requests: socket.socket, modules: Sequence[str]) -> None:
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    running: dict[int, int] = {}  # process id -> where its exit status is told
+    running: dict[int, int] = {}  # process id -> the pipe that gets its exit status
     watched: list[Any] = [requests, wake]
     while True:
         ready = select.select(watched, [], [])[0]
@@ -215,7 +215,7 @@ def _child(request: dict[str, Any], output: int, server: int) -> None:
         code = int(getattr(importlib.import_module(module), name)(*request["arguments"]))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001  # told, and then this process ends
+    except BaseException:  # noqa: BLE001  # it is printed, and then this process ends
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

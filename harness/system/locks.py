@@ -2,7 +2,7 @@
 
 A lock is held by an open file (``F_OFD_SETLK``, fcntl(2)), so two threads of one process exclude each other like two
 processes do, and the kernel drops the lock when the process ends, however it ends. ``holder_of`` asks for a lock
-without taking it for a moment, so a look never gets in somebody's way; flock(2) cannot do that.
+without taking it for a moment, so a look disturbs no holder; flock(2) cannot do that.
 
 The library fasteners uses ``lockf``, which does not exclude threads; filelock keeps shared locks in an SQLite file and
 does not know who holds one.
@@ -49,7 +49,7 @@ def lock(
 
     ``shared``: together with others that share it. ``timeout`` in seconds: None waits without an end, 0 does not wait.
     ``holder``: who takes it and for what, for those who wait. ``on_wait`` gets the holder's text when a wait begins
-    and whenever another holder is waited for; for a shared lock that text is of the last one that came.
+    and whenever another holder is waited for; for a shared lock that text names the last holder that came.
 
     Raises:
         LockHeld: it could not be had within ``timeout``.

@@ -157,7 +157,7 @@ def _record(folder: Path, predicate: dict[str, Any]) -> list[CheckStep]:
         files = {str(f["sha256"]): str(f["name"]) for cell in record["cells"] for f in cell["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return []  # the check of its digest reports a missing or changed record
-    detail = f"SHA-256 {str(predicate['plan'])[:16]}…" if same else "record and statement are of different plans"
+    detail = f"SHA-256 {str(predicate['plan'])[:16]}…" if same else "record and statement have different plans"
     steps = [CheckStep(name="plan", status=Status.VALID if same else Status.INVALID, detail=detail)]
     store = folder.parent.parent / "evidence" / "sha256"
     if not store.is_dir():

@@ -87,7 +87,7 @@ def _proof(file: Path, envelope: Path, keys: Sequence[PublicKey]) -> tuple[Check
     if checkpoint is None:
         return step(status, detail), None
     if digest != hashlib.sha256(envelope.read_bytes()).hexdigest():
-        return step(Status.INVALID, "the proof is of another statement"), None
+        return step(Status.INVALID, "the proof belongs to another statement"), None
     if checkpoint.size != size or not includes(entry.encode(), index, size, path, checkpoint.root):
         return step(Status.INVALID, "the proof does not lead to the root of its checkpoint"), None
     return step(

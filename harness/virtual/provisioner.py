@@ -379,7 +379,7 @@ class VirtualMachines:
             ledger.removed("vm", name)
 
     def _settle(self, machine: VirtualMachine, role: str) -> None:
-        """What a machine that was asleep must be told: the time, other random numbers, who it is in this cell."""
+        """What a machine that was asleep must learn: the time, other random numbers, who it is in this cell."""
         hosts, cables = "\\n".join(host_lines(role)), "; ".join(cable_commands(role))
         answer = machine.run(
             f"date -u -s @{time.time():.3f} >/dev/null && cat >/dev/urandom && hostname {role} && "

@@ -319,7 +319,9 @@ def test_a_certificate_from_an_authority_is_installed(tmp_path: Path) -> None:
     good("keys", "install", "own", tmp_path / "chain.pem", "--keys", tmp_path)
     shown = json.loads(good("keys", "show", "own", "--keys", tmp_path, "--format", "json").stdout)
     assert "示例中心" in shown["certificates"][0]["subject"]
-    assert "of another key than other" in told("keys", "install", "other", tmp_path / "chain.pem", "--keys", tmp_path)
+    assert "belongs to another key than other" in told(
+        "keys", "install", "other", tmp_path / "chain.pem", "--keys", tmp_path
+    )
     (tmp_path / "broken.pem").write_text((tmp_path / "own.crt").read_text() * 2)
     assert "the chain is broken" in told("keys", "install", "own", tmp_path / "broken.pem", "--keys", tmp_path)
     good("keys", "new", "ed", "--keys", tmp_path)

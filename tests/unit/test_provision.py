@@ -186,7 +186,7 @@ def test_use_of_a_machine_is_measured() -> None:
     assert all(holds for _, holds in shown(idle_facts(Telling(use()), Fidelity.PHYSICAL)).values())
     shared = shown(idle_facts(Telling(use(2, 30, 20)), Fidelity.CONTAINER))
     assert all(holds for _, holds in shared.values()), "of a container they are only recorded"
-    assert shown(idle_facts(Telling("nonsense\n"), Fidelity.KVM))["CPU in use"] == ("not told", False)
+    assert shown(idle_facts(Telling("nonsense\n"), Fidelity.KVM))["CPU in use"] == ("unknown", False)
 
 
 def test_a_busy_host_is_waited_for_and_then_the_labs_trouble(monkeypatch: pytest.MonkeyPatch) -> None:

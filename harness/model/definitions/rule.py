@@ -72,7 +72,7 @@ class Concerns(Definition):
     )
     package_families: Strings = Field(default=(), description="families of packages of operating systems")
     sql: Annotated[tuple[SqlFamily, ...], BeforeValidator(listed)] = Field(
-        default=(), description="databases whose SQL is of these families"
+        default=(), description="databases whose SQL belongs to these families"
     )
     databases: Strings = Field(default=(), description="further databases, by name")
 

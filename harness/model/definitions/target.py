@@ -114,7 +114,7 @@ class Os(Entry):
     def _buildable(self) -> Self:
         lacking = [key for key in ("architectures", "identity") if not getattr(self, key)]
         if self.suite and (lacking or self.family != "debian"):
-            raise ValueError(f"a system with a suite is of family debian and needs {', '.join(lacking) or 'nothing'}")
+            raise ValueError(f"a system with a suite has the family debian and needs {', '.join(lacking) or 'nothing'}")
         return self
 
 
@@ -146,7 +146,7 @@ class Database(Entry):
     port: int | None = Field(default=None, ge=1, le=65535)
     ports: dict[str, int] = Field(default={}, description="further ports by what they are for")
     lineage: str = Field(default="", description="what it derives from, or whose dialect it speaks")
-    sql: SqlFamily | None = Field(default=None, description="whose SQL it takes unless it is told otherwise")
+    sql: SqlFamily | None = Field(default=None, description="whose SQL it takes unless a setting says otherwise")
     driver: str = Field(default="", description="Python driver")
     dialect: str = Field(default="", description="dialect or URL scheme of SQLAlchemy")
     jdbc: str = Field(default="", description="beginning of a JDBC URL")

@@ -31,7 +31,7 @@ class Report:
 
 @dataclass(kw_only=True)
 class TestRun:
-    """One test while it runs and after: ``ended`` is false where pytest never told its end."""
+    """One test while it runs and after: ``ended`` is false where pytest never reported its end."""
 
     __test__ = False
 
@@ -40,7 +40,7 @@ class TestRun:
     measurements: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[tuple[str, bytes, str]] = field(default_factory=list)
     seconds: float = 0.0
-    lab: str = ""  #: what the machines told of a failure
+    lab: str = ""  #: what the machines said of a failure
     blame: str = ""  #: whose failure it is by that, see ``Diagnosis``
     expired: bool = False  #: its limit ran out, whatever it made of that
     ended: bool = False
@@ -58,7 +58,7 @@ class Session:
     collect_errors: list[tuple[str, str]] = field(default_factory=list)  #: node id, text
     collect_skips: list[tuple[str, str]] = field(default_factory=list)
     broken: tuple[str, str] | None = None  #: cause and text where pytest could not begin
-    status: int | None = None  #: exit status that pytest told at its end
+    status: int | None = None  #: exit status that pytest reported at its end
     late: str = ""  #: the limit that ran out, where the harness ended pytest
     rc: int | None = None  #: exit status of the process; None where the harness ended it
 
@@ -111,7 +111,7 @@ class Session:
 
     @property
     def trouble(self) -> str:
-        """How pytest ended, where its exit status does not fit what it told of the tests; empty where it does."""
+        """How pytest ended, where its exit status does not fit what it reported of the tests; empty where it does."""
         if self.late:
             return self.late
         if self.rc is None:
@@ -129,7 +129,7 @@ class Session:
         meaning = {0: "all passed", 1: "something failed", 2: "interrupted", 3: "internal error", 4: "wrong usage"}
         status = meaning.get(self.rc, "nothing collected")
         outcome = "something" if failed else "nothing"
-        return f"pytest's exit status {self.rc} ({status}) does not fit what it told of its tests: {outcome} failed"
+        return f"pytest's exit status {self.rc} ({status}) does not fit what it reported of its tests: {outcome} failed"
 
 
 def _ending(rc: int) -> str:

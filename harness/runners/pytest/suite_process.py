@@ -1,4 +1,4 @@
-"""pytest's own process: it selects the tests of the cases, bounds each by its limit, and tells what became of it."""
+"""pytest's own process: it selects the tests of the cases, bounds each by its limit, and reports its end."""
 
 from __future__ import annotations
 
