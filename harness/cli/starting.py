@@ -34,7 +34,7 @@ matrix: {name}
 axes:
   os: [debian-12]
   cpu: [{cpu}]   # add kunpeng-920, phytium-ft2000plus: they are emulated where the machine is another one
-  database: [sqlite]
+  database: [none]   # the product has none; else: sqlite, mariadb, postgresql …
 suites: [compat/lifecycle, checks]
 """
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import InfrastructureError, StepTimeout
+from harness.errors import InfrastructureError, StepTimeout, SuiteError
 from harness.model.context import Access
 from harness.model.definitions import Database, Middleware
 from harness.model.machine import Machine
@@ -141,7 +141,10 @@ class CellDatabase(CellServer):
         Raises:
             QueryFailed: the database answered with an error.
             InfrastructureError: the machine does not answer.
+            SuiteError: the cell has no database.
         """
+        if self.definition.absent:
+            raise SuiteError("the cell has no database (database: none), so nothing can be asked of it")
         command = self._hidden(self._render(self.definition.query))
         answer = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
         if not answer.ok:

@@ -13,7 +13,7 @@ from harness.control.servers import QueryFailed
 from harness.deploy.playbooks import run_playbook
 from harness.errors import StepTimeout
 from harness.model.definitions import Suite
-from harness.model.results import Cause, Measurement, Observation, Result
+from harness.model.results import WITHOUT_DATABASE, Cause, Measurement, Observation, Result, SkipReason
 from harness.model.templating import render
 from harness.system import shell
 from harness.system.process import Completed
@@ -49,6 +49,10 @@ def deploy(
         work = known[name]
         started = time.monotonic()
         base: dict[str, Any] = {"case": cases[name].id, "suite": suite.suite}
+        if name == "schema" and deployment.context.database.absent:
+            reason = SkipReason.NOT_APPLICABLE
+            yield Observation(**base, result=Result.SKIP, skip_reason=reason, detail=WITHOUT_DATABASE)
+            continue
         try:
             value = work(deployment)
         except ProductFault as fault:

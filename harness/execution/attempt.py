@@ -18,9 +18,9 @@ from harness.machines.placing import PlacedCell
 from harness.model.attestation import Attestation
 from harness.model.definitions import Case, Suite, Waiver
 from harness.model.finding import Finding
-from harness.model.plan import FRESH, UPGRADE, Cell, Definitions
+from harness.model.plan import FRESH, UPGRADE, Cell, Definitions, LocatedSuite
 from harness.model.records import AppliedWaiver, AttemptFacts, AttestedFact
-from harness.model.results import Cause, Fidelity, Observation, Result, SkipReason, State
+from harness.model.results import WITHOUT_DATABASE, Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed
 from harness.provision.provisioner import Machines
 from harness.scan.cases import covers
@@ -285,7 +285,8 @@ class Attempt:
             self.observe(observation)
             if observation.result is Result.ERROR:
                 raise Ended(Result.MISS, observation.cause, None, observation.detail)
-            if observation.result is not Result.PASS:
+            applies = observation.skip_reason is not SkipReason.NOT_APPLICABLE
+            if observation.result is not Result.PASS and applies:
                 raise Ended(Result.SKIP, None, SkipReason.DEPENDENCY, f"depends on {observation.case}, which failed")
             self.check_cancel()
 
@@ -298,7 +299,7 @@ class Attempt:
             emulated=self.emulated,
             waivers=self._holding(waivers, today),
             axes=self.cell.axes,
-            asked=[suite.definition.suite for suite in self.suites],
+            asked=[suite.definition.suite for suite in self.suites if not self._needs_other_cells(suite)],
         )
         self.learn(waived=tuple(AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived))
         self.note(
@@ -312,6 +313,13 @@ class Attempt:
         self.spend("total", time.monotonic() - self.began)
         self.record.finish(judgement.verdict, judgement.cause, judgement.message, self.facts)
         return judgement
+
+    def _needs_other_cells(self, suite: LocatedSuite) -> bool:
+        """Whether a suite needs a database, which only other cells of the matrix have: then it is not missing here."""
+        if not self.placed.database.absent or all(entry.absent for entry in self.lab.definitions.databases.values()):
+            return False
+        cases = [self.observations.get((suite.definition.suite, case.id)) for case in suite.definition.cases]
+        return any(cases) and all(case is not None and WITHOUT_DATABASE in case.detail for case in cases)
 
     def _holding(self, waivers: Iterable[Waiver], today: datetime.date) -> list[Waiver]:
         """The waivers that hold today. One that names files accepts a case if every finding of it lies in them."""

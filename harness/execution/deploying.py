@@ -18,7 +18,7 @@ from harness.execution.contexts import Secrets, context_of
 from harness.execution.making import Target
 from harness.execution.programs import notes_of_writing, observe_programs
 from harness.execution.upgrading import upgrade
-from harness.model.results import Cause, Result, State
+from harness.model.results import WITHOUT_DATABASE, Cause, Result, SkipReason, State
 from harness.system import shell
 
 
@@ -59,7 +59,12 @@ def start_servers(attempt: Attempt, deployment: Deployment) -> None:
         raise
     except HarnessError as error:
         attempt.blocked(str(error))
-    attempt.observe_step("database", Result.PASS, seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    if attempt.placed.database.absent:
+        reason = SkipReason.NOT_APPLICABLE
+        attempt.observe_step("database", Result.SKIP, skip_reason=reason, seconds=seconds, detail=WITHOUT_DATABASE)
+    else:
+        attempt.observe_step("database", Result.PASS, seconds=seconds)
 
 
 def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
@@ -68,6 +73,8 @@ def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
         return
     if not server.embedded:
         server.create()
+    if server.definition.absent:
+        return
     attempt.keep_attestation(role, attest_database(server.definition, server.version(), server.settings()))
 
 

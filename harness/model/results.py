@@ -59,6 +59,10 @@ class SkipReason(_Word):
     OPERATOR = "operator"  #: the operator left it out
 
 
+#: Why what needs a database does not apply to a cell; suites and steps skip with these words.
+WITHOUT_DATABASE = "the cell has no database (database: none) / 本单元无数据库"
+
+
 class Verdict(_Word):
     """What judging makes of the observations of a cell."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model.definitions import Text
+from harness.model.definitions.matrix import NO_DATABASE
 from harness.model.reasons import reasons_of
 from harness.model.results import Cause, Fidelity, Measurement, Result, SkipReason, Verdict
 
@@ -161,8 +162,11 @@ class CellView:
 
     @property
     def database(self) -> str:
-        """Name (Chinese) and version of the database."""
-        return f"{self.names['database'].zh} {self.database_version}".rstrip()
+        """Name (Chinese) and version of the database; a cell without one says so in both languages."""
+        name = self.names["database"]
+        if self.axes["database"] == NO_DATABASE:
+            return f"{name.zh} {name.en}"
+        return f"{name.zh} {self.database_version}".rstrip()
 
     @property
     def unsteady(self) -> bool:

@@ -173,7 +173,9 @@ def _roles(definitions: Definitions, cells: list[Cell], faults: Faults) -> None:
             name = cell.axes[role]
             faults.add(
                 ("axes", axis),
-                f"{name} is part of the product's machine and can have none of its own",
+                "without a database there is no machine for it"
+                if server.placement == "none"
+                else f"{name} is part of the product's machine and can have none of its own",
                 expected=f"an exclude for {role}: {name}, {values}",
             )
         elif lacks(system, cpu):

@@ -9,6 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from harness.model.definitions.base import Bilingual, Definition, Name, PlacedError, Strings, SuiteName, listed
 
+#: The entry of the catalogue that stands for a product without a database.
+NO_DATABASE = "none"
+
 
 def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else listed(value)
@@ -121,9 +124,21 @@ class Matrix(Definition):
     suites: Annotated[tuple[SuiteName, ...], BeforeValidator(listed)] = Field(min_length=1)
     accept: Annotated[tuple[Accept, ...], BeforeValidator(listed)] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_database(cls, value: Any) -> Any:
+        """A matrix without the axis ``database`` is that of a product without one."""
+        if not isinstance(value, dict) or not isinstance(value.get("axes"), dict) or "database" in value["axes"]:
+            return value
+        include = value.get("include")
+        if isinstance(include, list):
+            include = [{"database": NO_DATABASE, **cell} if isinstance(cell, dict) else cell for cell in include]
+            value = {**value, "include": include}
+        return {**value, "axes": {**value["axes"], "database": [NO_DATABASE]}}
+
     @model_validator(mode="after")
     def _axes(self) -> Self:
-        for axis in ("os", "cpu", "database"):
+        for axis in ("os", "cpu"):
             if axis not in self.axes:
                 raise PlacedError(f"axis {axis} is missing", "axes")
         for axis, values in self.axes.items():

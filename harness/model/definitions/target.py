@@ -142,7 +142,9 @@ class Database(Entry):
     """
 
     database: Name
-    placement: Literal["server", "embedded"] = "server"
+    placement: Literal["server", "embedded", "none"] = Field(
+        default="server", description="none: it stands for a product that has no database"
+    )
     port: int | None = Field(default=None, ge=1, le=65535)
     ports: dict[str, int] = Field(default={}, description="further ports by what they are for")
     lineage: str = Field(default="", description="what it derives from, or whose dialect it speaks")
@@ -175,11 +177,20 @@ class Database(Entry):
     @property
     def obstacle(self) -> str:
         """Why no target can be made of it here; empty where one can."""
-        return "" if self.query else "it is known, but how to install and start it is not"
+        return "" if self.query or self.absent else "it is known, but how to install and start it is not"
+
+    @property
+    def absent(self) -> bool:
+        """Whether it stands for a product without a database."""
+        return self.placement == "none"
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         recipe = ("query", "version", "packages", "setup", "start", "stop", "ready", "create")
+        if self.absent:
+            if given := [key for key in (*recipe, "port", "path", "settings", "declared") if getattr(self, key)]:
+                raise ValueError(f"placement: none stands for no database, so it has no {', '.join(given)}")
+            return self
         if not any(getattr(self, key) for key in recipe):
             return self
         if missing := [key for key in ("query", "version") if not getattr(self, key)]:

@@ -34,6 +34,7 @@ from harness.control.installation import Installation
 from harness.control.servers import CellDatabase
 from harness.errors import StepTimeout, SuiteError
 from harness.model.context import CellContext
+from harness.model.results import WITHOUT_DATABASE
 from harness.runners.pytest.suite_process import recorder_of
 from harness.runners.pytest.testinfra import Host, MachineBackend
 from harness.system.wait import wait_until
@@ -107,8 +108,11 @@ def installation(pytestconfig: pytest.Config) -> Installation:
 
 @pytest.fixture
 def database(pytestconfig: pytest.Config) -> CellDatabase:
-    """The target's database."""
-    return recorder_of(pytestconfig).deployment.database
+    """The target's database; skipped as not applicable where the cell has none."""
+    database = recorder_of(pytestconfig).deployment.database
+    if database.definition.absent:
+        pytest.skip(f"not-applicable: {WITHOUT_DATABASE}")
+    return database
 
 
 @pytest.fixture
