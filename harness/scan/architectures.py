@@ -68,8 +68,8 @@ def label(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]
     of several variants, and a file whose path names its own architecture is chosen by that path: the first is no
     finding, the second a warning.
     """
-    said: dict[str, set[str]] = {place: set(names) for place, names in binaries.walk.images.items()}
-    for component in binaries.walk.components:
+    said: dict[str, set[str]] = {place: set(names) for place, names in binaries.packages.images.items()}
+    for component in binaries.packages.components:
         if component.architecture:
             said.setdefault(component.file, set()).add(component.architecture)
     variants: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -88,7 +88,7 @@ def label(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]
         reported.add((outer, fact.key))
         inside = fact.place.removeprefix(outer)
         chosen = fact.machine in architectures_named(inside) or "/firmware/" in inside
-        what = "image" if outer in binaries.walk.images else "package"
+        what = "image" if outer in binaries.packages.images else "package"
         message = f"the {what} says {', '.join(sorted(names))}, the file is for {fact.machine}"
         if chosen:
             message += "; its path says so too"

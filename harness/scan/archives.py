@@ -21,7 +21,7 @@ from harness.scan import limits
 from harness.scan.asar import read_asar
 from harness.scan.limits import CHUNK, Budget, Unreadable
 from harness.scan.streams import Counted, Member, Part, Zstd, decompressed
-from harness.scan.walking import BROKEN, Entry, Opener, Walk, Where
+from harness.scan.walking import BROKEN, Entry, Opener, Walk, Where, trouble_of
 
 #: A layer of an image: a file system of its own, in which absolute links are at home.
 _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
@@ -96,7 +96,7 @@ def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
                 with archive.open(info) as member:
                     yield from walk.member(member, info.filename, max(1, info.compress_size), own, budget)
             except BROKEN as error:
-                walk.unread.append((place, f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]))
+                walk.unread.append((place, trouble_of(error)))
 
 
 def _check_directory(file: IO[bytes]) -> None:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from harness.model.definitions import Cpu, Rule, Severity
-from harness.model.finding import Concern, Finding, Targets
+from harness.model.finding import Component, Concern, Finding, Targets
 from harness.scan.facts import ElfFact
-from harness.scan.walking import Walk
+
+
+class Packages(Protocol):
+    """What packages and images say of themselves, as ``harness.scan.gathering.Facts`` has it."""
+
+    labels: list[tuple[str, str, str]]
+    components: list[Component]
+    images: dict[str, set[str]]
 
 
 @dataclass
@@ -17,7 +25,7 @@ class Binaries:
     """All ELF files of a scan, with what groups of them have in common."""
 
     facts: list[ElfFact]
-    walk: Walk
+    packages: Packages
 
     def __post_init__(self) -> None:
         self.by_key: dict[str, set[str]] = defaultdict(set)
@@ -32,7 +40,7 @@ class Binaries:
                 self.by_unit[fact.unit].add(fact.machine)
                 self.worlds[fact.key].add(fact.world)
                 inside[fact.place.rpartition("!/")[0]].add(fact.machine)
-        for unit, place, architecture in self.walk.labels:
+        for unit, place, architecture in self.packages.labels:
             if not inside[place] or architecture in inside[place]:  # a package may say what it is not
                 self.by_unit[unit].add(architecture)
 

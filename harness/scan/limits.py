@@ -21,8 +21,29 @@ DIRECTORY = 32 << 20  #: bytes of the list of members of a zip archive: some 300
 STEPS, STEPS_PER_BYTE = 1_000_000, 0.25  #: steps of work that a file may ask for, and more by its size
 
 
+MEMORY = 1 << 30  #: bytes of memory of the process that reads
+NOTES = 1000  #: places of an input that are named one by one: what could not be read, names and links that lead out
+FACTS = 64 << 20  #: bytes of what is kept of an input
+LOOK = 0.2  #: seconds of CPU time between two looks at the clock
+MIB = 1 << 20
+
+
+def seconds_of_file(size: int) -> float:
+    """Seconds of CPU time that a file may take, by its size when it is unfolded: a MiB of SQL takes 10 s."""
+    return 6 + 25 * size / MIB
+
+
+def seconds_of_input(size: int) -> float:
+    """Seconds of CPU time that an input may take, by its size on disk: packed SQL unfolds to several times that."""
+    return 7 + 100 * size / MIB
+
+
 class Unreadable(Exception):
     """A file or container that cannot be looked at; the message says why."""
+
+
+class OutOfTime(Unreadable):
+    """The whole input takes too long."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from harness.model.definitions import Database, Rule
 from harness.model.finding import Concern, Finding, Targets
@@ -42,6 +42,8 @@ _EMBEDDED = re.compile(
 _OPENING = re.compile(r"<(select|insert|update|delete|sql)\b[^<>]*>", re.IGNORECASE)
 _CLOSING = re.compile(r"</(select|insert|update|delete|sql)>", re.IGNORECASE)
 MAX_PER_FILE = 20
+PIECE = 1 << 18  #: characters that are tokenised at a time, up to the end of a statement
+_END = re.compile(r";[ \t\r]*\n")
 PARSED = 200_000  #: characters of a statement that are parsed; longer ones are data
 
 
@@ -57,6 +59,13 @@ class SqlFact:
     family: str
 
 
+class Names(Protocol):
+    """What the SQL files of a product are named for, as ``harness.scan.gathering.Facts`` has it."""
+
+    families: set[str]
+    words: set[str]
+
+
 @dataclass(frozen=True)
 class Statement:
     """Tokens of one statement, its text, and the line that it begins in."""
@@ -65,6 +74,7 @@ class Statement:
     text: str
     line: int
     dialect: str
+    above: int = 0  #: lines of the text above the piece that lines are counted in
 
 
 class Reader:
@@ -100,22 +110,21 @@ class Reader:
         counts: dict[str, int] = {}
         lines: set[tuple[str, int]] = set()
         try:
-            every = list(statements(text, DIALECTS.get(family, "")))
+            for statement in statements(text, DIALECTS.get(family, "")):
+                for rule, line, excerpt in self._hits(statement):
+                    if (rule, line) in lines or counts.get(rule, 0) >= MAX_PER_FILE:
+                        continue
+                    lines.add((rule, line))
+                    counts[rule] = counts.get(rule, 0) + 1
+                    yield SqlFact(rule=rule, place=place, line=offset + line, excerpt=excerpt, word=word, family=family)
         except ValueError as error:
             self.trouble.append((place, f"as SQL: {error}"))
-            return
-        for statement in every:
-            for rule, matcher in self.rules:
-                for line, excerpt in matcher.find(statement):
-                    if (rule.id, line) in lines:
-                        continue
-                    lines.add((rule.id, line))
-                    counts[rule.id] = counts.get(rule.id, 0) + 1
-                    if counts[rule.id] > MAX_PER_FILE:
-                        break
-                    yield SqlFact(
-                        rule=rule.id, place=place, line=offset + line, excerpt=excerpt, word=word, family=family
-                    )
+
+    def _hits(self, statement: Statement) -> Iterator[tuple[str, int, str]]:
+        """Rule, line of the text and excerpt of each place that a rule is about."""
+        for rule, matcher in self.rules:
+            for line, excerpt in matcher.find(statement):
+                yield rule.id, statement.above + line, excerpt
 
 
 def _mapped(text: str) -> Iterator[tuple[int, int]]:
@@ -143,41 +152,54 @@ def dialect_of(text: str) -> str:
 
 
 def statements(text: str, dialect: str = "") -> Iterator[Statement]:
-    """The statements of a text.
+    """The statements of a text, which is tokenised in pieces: tokens take a hundred times the memory of their text.
 
     Raises:
         ValueError: it cannot be tokenised in any dialect.
     """
     from sqlglot import TokenType
+
+    guess = dialect or dialect_of(text)
+    at = above = 0
+    size = PIECE
+    while at < len(text):
+        end = match.end() if (match := _END.search(text, at + size)) else len(text)
+        piece = text[at:end]
+        try:
+            tokens, spoken = _tokenized(piece, guess)
+        except ValueError:
+            if end == len(text):
+                raise
+            size *= 2  # a string or a body may hold what looks like the end of a statement
+            continue
+        current: list[Any] = []
+        for token in tokens:
+            if token.token_type != TokenType.SEMICOLON:
+                current.append(token)
+            elif current:
+                yield _statement(current, piece, spoken, above)
+                current = []
+        if current:
+            yield _statement(current, piece, spoken, above)
+        at, above, size = end, above + piece.count("\n"), PIECE
+
+
+def _tokenized(text: str, guess: str) -> tuple[list[Any], str]:
+    """The tokens of a text, and the dialect that it can be tokenised in."""
     from sqlglot.dialects import Dialect
     from sqlglot.errors import SqlglotError
 
-    guess = dialect or dialect_of(text)
-    tokens: list[Any] | None = None
     trouble = ""
     for candidate in dict.fromkeys((guess, "mysql", "postgres", "oracle", "")):
         try:
-            tokens = list(Dialect.get_or_raise(candidate).tokenize(text))
-            guess = candidate
-            break
+            return list(Dialect.get_or_raise(candidate).tokenize(text)), candidate
         except (SqlglotError, ValueError) as error:
             trouble = trouble or str(error).splitlines()[0]
-    if tokens is None:
-        raise ValueError(trouble)
-    current: list[Any] = []
-    for token in tokens:
-        if token.token_type == TokenType.SEMICOLON:
-            if current:
-                yield _statement(current, text, guess)
-            current = []
-        else:
-            current.append(token)
-    if current:
-        yield _statement(current, text, guess)
+    raise ValueError(trouble)
 
 
-def _statement(tokens: list[Any], text: str, dialect: str) -> Statement:
-    return Statement(tokens, text[tokens[0].start : tokens[-1].end + 1], tokens[0].line, dialect)
+def _statement(tokens: list[Any], text: str, dialect: str, above: int) -> Statement:
+    return Statement(tokens, text[tokens[0].start : tokens[-1].end + 1], tokens[0].line, dialect, above)
 
 
 class _Matcher:
@@ -309,25 +331,25 @@ def _excerpt(statement: Statement, i: int) -> str:
     return " ".join(statement.text[start:end].split())[:160]
 
 
-def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, reader: Reader) -> Iterator[Finding]:
+def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, names: Names) -> Iterator[Finding]:
     """Findings of a rule about SQL, for the databases that a file is for, or may be for."""
     for fact in facts:
         concerned = [
             Concern("database", database.database)
             for database in targets.databases.values()
             if (database.sql in rule.concerns.sql or database.database in rule.concerns.databases)
-            and _meant(fact, database, reader)
+            and _meant(fact, database, names)
         ]
         if concerned:
             yield finding(rule, fact.place, concerned, fact.excerpt, place=f"line {fact.line}", line=fact.line)
 
 
-def _meant(fact: SqlFact, database: Database, reader: Reader) -> bool:
+def _meant(fact: SqlFact, database: Database, names: Names) -> bool:
     """Whether a statement may be sent to this database: see the module."""
     if not fact.word:
         return True
     own = database.database.partition("-")[0]
-    named = {word for word in reader.words if word and (word.startswith(own) or own.startswith(word))}
+    named = {word for word in names.words if word and (word.startswith(own) or own.startswith(word))}
     if named:  # there are files for this very database
         return fact.word in named
-    return fact.family == database.sql or database.sql not in reader.families
+    return fact.family == database.sql or database.sql not in names.families

@@ -20,14 +20,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
 import zstandard
 
 from harness.model.finding import Component
 from harness.scan import limits, opaque
-from harness.scan.limits import CHUNK, Budget, Unreadable
+from harness.scan.limits import CHUNK, Budget, OutOfTime, Unreadable
 from harness.scan.opaque import Buffer
 from harness.scan.variants import key_of, unit_of
 
@@ -72,26 +71,19 @@ class Walk:
     labels: list[tuple[str, str, str]] = field(default_factory=list)
     #: Of images: place -> architectures that their configurations name.
     images: dict[str, set[str]] = field(default_factory=dict)
+    jars: set[str] = field(default_factory=set)  #: places of jars that were met
     size: int = 0  #: bytes of all files and members that were looked at
 
-    def files(self, path: Path, name: str) -> Iterator[Entry]:
-        """Every file of ``path``, a file or a folder that is called ``name``."""
-        if not path.is_dir():
-            yield from self._top(path, name, name)
-            return
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(folder_name for folder_name in folders if folder_name not in (".git", ".hg", ".svn"))
-            for file in sorted(names):
-                inner = Path(folder, file)
-                yield from self._top(inner, str(Path(name, inner.relative_to(path))), name)
-
-    def _top(self, path: Path, place: str, unit: str) -> Iterator[Entry]:
+    def top(self, path: bytes, place: str, unit: str) -> Iterator[Entry]:
+        """Every file of a regular file on disk that is called ``place``; nothing of a link, a device or a pipe."""
         try:
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.lstat(path).st_mode):
                 return
-            with path.open("rb") as file:
-                yield from self.of_file(file, status.st_size, Where(place, key_of(place), unit_of(unit), "tree"))
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                if stat.S_ISREG(status.st_mode):
+                    yield from self.of_file(file, status.st_size, Where(place, key_of(place), unit_of(unit), "tree"))
         except OSError as error:
             self.unread.append((place, error.strerror or str(error)))
 
@@ -101,10 +93,12 @@ class Walk:
         self.size += size
         try:
             yield from self._open(file, size, where, budget)
+        except OutOfTime:
+            raise
         except Unreadable as error:
             self.unread.append((where.place, str(error)))
         except BROKEN as error:
-            self.unread.append((where.place, f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]))
+            self.unread.append((where.place, trouble_of(error)))
 
     def _open(self, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
         head = file.read(512)
@@ -171,10 +165,10 @@ class Walk:
                 yield from self.of_file(copy, size, where, budget)
         except Unreadable as error:
             self.unread.append((place, str(error)))
-            if budget.left < 0 or budget.files < 0:
+            if budget.left < 0 or budget.files < 0 or isinstance(error, OutOfTime):
                 raise
         except BROKEN as error:
-            self.unread.append((place, f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]))
+            self.unread.append((place, trouble_of(error)))
 
     def check_name(self, name: str, place: str) -> None:
         """Note a member whose name leads out of its container."""
@@ -234,7 +228,19 @@ BROKEN = (
     IndexError,
     OverflowError,
     struct.error,
+    ArithmeticError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+    MemoryError,
 )
+
+
+def trouble_of(error: Exception) -> str:
+    """Why a file could not be read, where no sentence of this package says it."""
+    if isinstance(error, MemoryError):
+        return f"reading it takes more than {limits.MEMORY >> 20} MiB of memory"
+    return f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]
 
 
 def _suffix(place: str) -> str:

@@ -51,7 +51,7 @@ class ForkServer:
         with theirs:
             # A session of its own: Ctrl-C on the terminal is for the harness, which ends what runs in good order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.system.forking", str(theirs.fileno()), *self._modules],
+                [sys.executable, "-P", "-m", "harness.system.forking", str(theirs.fileno()), *self._modules],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=surroundings(keep=self._keep),
@@ -199,7 +199,7 @@ def _reap(running: dict[int, int]) -> None:
 def _child(request: dict[str, Any], output: int, server: int) -> None:
     code = 1
     try:
-        _die_with(server)
+        die_with(server)
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -223,7 +223,7 @@ def _child(request: dict[str, Any], output: int, server: int) -> None:
         os._exit(code & 255)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Be killed when ``parent`` ends; Linux only, as is the rest of the harness."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -19,7 +19,7 @@ REPLACEMENT = "\ufffd"
 def printable(value: T) -> T:
     """``value`` with half surrogates replaced and without numbers that JSON does not have (they become None).
 
-    Goes through mappings, lists, tuples, dataclasses and models; what needs no change is given back as it is.
+    Goes through mappings, lists, tuples, sets, dataclasses and models; what needs no change is given back as it is.
     """
     changed: Any = _changed(value)
     return value if changed is _SAME else changed
@@ -45,6 +45,9 @@ def _changed(value: Any) -> Any:
         if all(a is b for a, b in zip(children, value, strict=True)):
             return _SAME
         return children if isinstance(value, list) else tuple(children)
+    if isinstance(value, set | frozenset):
+        members = {printable(child) for child in value}
+        return _SAME if members == value else type(value)(members)
     if hasattr(type(value), "model_fields"):  # a pydantic model; the library is not loaded for this question
         fields = _fields({name: getattr(value, name) for name in type(value).model_fields})
         return value.model_copy(update=fields) if fields else _SAME

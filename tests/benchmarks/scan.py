@@ -14,6 +14,8 @@ from pathlib import Path
 from harness.model.definitions import Rule
 from harness.model.finding import Targets
 from harness.scan import Scan, code, elf
+from harness.scan.gathering import Gatherer
+from harness.scan.listing import inputs_of
 from tests.debs import fetch
 from tests.unit.test_scan_rules import RULES, TARGETS
 
@@ -171,11 +173,11 @@ def _memory(root: Path) -> None:
 
 
 def peak(paths: list[Path]) -> int:
-    """KiB that a scan with all rules needs at most."""
-    work = Scan(RULES, Targets(TARGETS.cpus, TARGETS.systems, TARGETS.databases))
+    """KiB that the process that reads needs at most, with all rules."""
+    gatherer = Gatherer(RULES, Targets(TARGETS.cpus, TARGETS.systems, TARGETS.databases))
     for path in paths:
-        work.add(path)
-    work.findings()
+        for given in inputs_of(path, str(path))[0]:
+            gatherer.gather(given)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -316,12 +316,16 @@ def test_links_of_packages_are_at_home_in_them(tmp_path: Path) -> None:
 MEASURED = """\
 import re, sys
 from pathlib import Path
-from tests.unit.test_scan_inputs import of
+from harness.scan.gathering import Gatherer
+from harness.scan.listing import inputs_of
+from tests.unit.test_scan_rules import RULES, TARGETS
 # Not getrusage: what it tells begins with the process that started this one.
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-of(Path(sys.argv[1]))
+(given,), _ = inputs_of(Path(sys.argv[1]), "x.tar")
+gatherer = Gatherer(RULES, TARGETS)
+gatherer.gather(given)
 before = peak()
-print(of(Path(sys.argv[1])).files, peak() - before, peak())
+print(gatherer.gather(given).files, peak() - before, peak())
 """
 
 
