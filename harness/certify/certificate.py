@@ -27,12 +27,13 @@ TEMPLATE = "certificate.typ"
 @dataclass(frozen=True, kw_only=True)
 class ShownSignature:
     """What a document shows of its signatures. ``code``: text of its QR code; ``statement``: SHA-256 (hex) of the
-    signed statement."""
+    signed statement; ``verifier``: that of ``verify.sh``."""
 
     keys: tuple[PublicKey, ...] = ()
     sealed: bool = False
     code: str = ""
     statement: str = ""
+    verifier: str = ""
 
     def state(self, profile: IssuerProfile) -> str:
         """``sealed``, ``signed`` (beside it), ``draft`` where the issuer signs what it issues, else ``unsigned``."""
@@ -307,6 +308,7 @@ def _records(view: CampaignView, digests: Mapping[str, str], signature: ShownSig
         ("记录摘要", "record SHA-256", digests["json"]),
         ("计划摘要", "plan SHA-256", view.plan_digest),
         ("日志链", "journal head", view.journal_head),
+        *((("核验脚本摘要", "verify.sh SHA-256", signature.verifier),) if signature.verifier else ()),
         (
             "工具",
             "tools",

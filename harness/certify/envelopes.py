@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.certify.code import Proof, compact
+from harness.certify.lines import LINES_TYPE, lines_of
 from harness.certify.statement import Issue, statements
 from harness.errors import UsageError
 from harness.model.view import CampaignView
@@ -16,7 +17,11 @@ from harness.signing.keys import KeyStore, PublicKey
 from harness.signing.tree import Checkpoint
 
 #: Output -> file of the envelope beside the certificate.
-ENVELOPES = {"adaptation": "adaptation.dsse.json", "test_result": "test-result.dsse.json"}
+ENVELOPES = {
+    "adaptation": "adaptation.dsse.json",
+    "test_result": "test-result.dsse.json",
+    "lines": "certificate-lines.dsse.json",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +55,10 @@ class Signing:
         self, view: CampaignView, files: Mapping[str, str], adaptation: Mapping[str, Any]
     ) -> dict[str, bytes]:
         """Text of the envelope of each statement; ``files``: name -> SHA-256 (hex) of each file they name."""
-        return {
-            kind: self.sign(payload).text().encode() for kind, payload in statements(view, files, adaptation).items()
-        }
+        payloads = statements(view, files, adaptation)
+        envelopes = {kind: self.sign(payload).text().encode() for kind, payload in payloads.items()}
+        lines = lines_of(payloads["adaptation"], payloads["test_result"])
+        return {**envelopes, "lines": self.sign(lines, LINES_TYPE).text().encode()}
 
     def code(self, issue: Issue, sha256: str, address: str) -> str:
         """Text of the QR code of a certificate whose predicate has the SHA-256 ``sha256`` (hex).

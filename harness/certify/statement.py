@@ -7,7 +7,7 @@ every package of the product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +90,17 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
     return {"result": result, "configuration": configuration, **names}
 
 
-def adaptation(view: CampaignView, issue: Issue, profile: IssuerProfile, commission: Commission) -> dict[str, Any]:
-    """The predicate: what a certificate says, for machines."""
+def adaptation(
+    view: CampaignView,
+    issue: Issue,
+    profile: IssuerProfile,
+    commission: Commission,
+    *,
+    signers: Sequence[str],
+    verifier: str,
+) -> dict[str, Any]:
+    """The predicate: what a certificate says, for machines. ``signers``: ids of the keys that sign, each of which must
+    be there later; ``verifier``: SHA-256 of ``verify.sh``."""
     application = view.application
     return {
         **vars(issue),
@@ -122,5 +131,7 @@ def adaptation(view: CampaignView, issue: Issue, profile: IssuerProfile, commiss
         "journal": view.journal_head,
         "policy": profile.issuer,
         "commission": commission.model_dump(mode="json"),
+        "signers": list(signers),
+        "verifier": verifier,
         "harness": view.conditions.get("harness", ""),
     }

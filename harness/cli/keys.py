@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from pathlib import Path
 
 import click
 
+from harness.certify.envelopes import Signing
 from harness.cli.output import print_json
 from harness.cli.shared import format_option
 from harness.errors import UsageError
 from harness.hosts.inventory import resolve_secret
+from harness.register.register import KeyState, Register
 from harness.signing import authority
 from harness.signing.keys import ALGORITHMS, Algorithm, KeyStore
-from harness.signing.succession import rotate
+from harness.signing.lines import time_text
+from harness.signing.succession import rotate, succession_of
 from harness.signing.tokens import TokenKey
 
 
@@ -154,8 +158,42 @@ def keys_rotate(name: str, to: str, folder: Path | None, passphrase: str) -> Non
     successor, path = rotate(store, name, to, read_passphrase(passphrase))
     click.echo(f"made: {successor.name} ({successor.algorithm}), key id {successor.keyid}; {name} is retired", err=True)
     click.echo(f"publish 请公布: {store.folder / f'{to}.pub.pem'} and {path}", err=True)
+    click.echo(f"and in the register: harness keys end {name} --state retired --key {to} --register …", err=True)
     if store.chain(name):
         click.echo(f"{to} has no X.509 certificate yet: harness keys request {to}", err=True)
+
+
+@keys_command.command("end")
+@click.argument("name")
+@click.option("--state", type=click.Choice(("retired", "compromised")), required=True)
+@click.option("--since", type=click.DateTime(), default=None, help="UTC  [default: its succession, or now]")
+@click.option("--reason", default="", help="one line that the public will read")
+@click.option("--key", "names", multiple=True, required=True, help="name of a key that signs this; one must be Ed25519")
+@register_option
+@keys_option
+@passphrase_option
+def keys_end(
+    name: str,
+    state: KeyState,
+    since: datetime.datetime | None,
+    reason: str,
+    names: tuple[str, ...],
+    register: Path,
+    folder: Path | None,
+    passphrase: str,
+) -> None:
+    """Publish in the register that the key NAME is retired, or was in other hands: what it signed holds only where the
+    log had it before."""
+    store = KeyStore(folder or standard_folder())
+    key = store.public_key(name)
+    followed = succession_of(store, key)
+    when = since.replace(tzinfo=datetime.UTC) if since is not None else followed or datetime.datetime.now(datetime.UTC)
+    signing = Signing(store=store, names=names, passphrase=read_passphrase(passphrase))
+    signing.check()
+    sequence = Register(register).set_key(key.keyid, state, when, reason or state, signing)
+    if store.state(name) == "here":
+        store.retire(name)
+    click.echo(f"published: {name} is {state} since {time_text(when)}; status list {sequence}", err=True)
 
 
 @keys_command.command("authority")

@@ -25,11 +25,13 @@ from harness.cli.shared import (
     print_outputs,
     workspace_option,
 )
+from harness.cli.trusting import trust_of, trust_option
 from harness.errors import UsageError
+from harness.issuing.papers import verifier
 from harness.presentation import Presentation
 from harness.register.register import REGISTER_FILES, STATES, Register, State
-from harness.signing.keys import KeyStore, PublicKey, trusted
-from harness.signing.succession import followers
+from harness.signing.keys import KeyStore
+from harness.signing.trust import Trust
 from harness.verification.checking import CheckStep, Status, check, check_published, status_of
 from harness.verification.fetching import fetch, is_address
 
@@ -143,23 +145,17 @@ def renew_command(register: Path, names: tuple[str, ...], folder: Path | None, p
     default=None,
     help="the issuer's public register: was it revoked since, is the log what it was",
 )
-@click.option(
-    "--trust",
-    "trust",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="public key of an issuer, or a folder of them  [default: the folder of keys]",
-)
-@keys_option
+@trust_option
+@click.option("--script", "script", is_flag=True, help="print verify.sh, which checks with a shell and openssl alone")
 @workspace_option
 @format_option
 @click.pass_context
 def verify_command(
     ctx: click.Context,
     place: str | None,
-    trust: tuple[Path, ...],
+    trust: Path | None,
+    script: bool,
     register: str | None,
-    folder: Path | None,
     workspace: Path,
     form: str,
 ) -> None:
@@ -169,10 +165,11 @@ def verify_command(
     Without one: whether journal, evidence and reports of the workspace are what was recorded.
     Exit codes: 0 valid, 1 invalid, 3 could not check.
     """
+    if script:
+        click.echo(verifier().decode(), nl=False)
+        return
     if place is not None:
-        places = list(trust) if trust else [folder or standard_folder()]
-        known = trusted(places) if trust else KeyStore(places[0]).public()
-        steps = _checked(place, [*known, *followers(known, places)], register)
+        steps = _checked(place, trust_of(trust), register)
         shown = [{"name": s.name, "status": s.status.value, "detail": s.detail} for s in steps]
         status = status_of(steps)
     else:
@@ -186,11 +183,15 @@ def verify_command(
         for step in shown:
             click.echo(f"{marks[step['status']]} {step['name']}: {step['detail']}")
         advice = {Status.INVALID: ": do not rely on it 不可采信", Status.COULD_NOT_CHECK: ": see above 见上"}
-        click.echo(WORDS[status] + advice.get(status, ""))
+        unasked = place is not None and register is None
+        open_question = (
+            " (whether it was revoked: --register 未查是否撤销)" if unasked and status is Status.VALID else ""
+        )
+        click.echo(WORDS[status] + advice.get(status, open_question))
     ctx.exit(EXITS[status])
 
 
-def _checked(place: str, keys: list[PublicKey], register: str | None) -> list[CheckStep]:
+def _checked(place: str, trust: Trust, register: str | None) -> list[CheckStep]:
     memory = cache_folder() / "seen-registers.json"
     with tempfile.TemporaryDirectory(prefix="harness-verify-") as scratch:
         local = Path(register) if register is not None else None
@@ -198,7 +199,7 @@ def _checked(place: str, keys: list[PublicKey], register: str | None) -> list[Ch
             local = Path(scratch, "register")
             fetch(register, REGISTER_FILES, local)
         if place.startswith(NOWHERE):
-            steps = check_code(place, keys, None, datetime.datetime.now(datetime.UTC).date())
+            steps = check_code(place, trust.keys(), None, datetime.datetime.now(datetime.UTC).date())
             return [
                 *steps,
                 CheckStep(
@@ -208,7 +209,7 @@ def _checked(place: str, keys: list[PublicKey], register: str | None) -> list[Ch
                 ),
             ]
         if is_address(place):
-            return check_published(place, keys, Path(scratch, "published"), register=local, memory=memory)
+            return check_published(place, trust, Path(scratch, "published"), register=local, memory=memory)
         if not Path(place).exists():
             raise UsageError(f"nothing at {place}", advice="name the folder of a certificate, a file of it, or a URL")
-        return check(Path(place), keys, register=local, memory=memory)
+        return check(Path(place), trust, register=local, memory=memory)

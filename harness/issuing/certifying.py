@@ -13,7 +13,7 @@ from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
 from harness.issuing.rendering import OUTPUTS, finish, is_certified, row_of
 from harness.presentation import Presentation
-from harness.register.register import PROOF, Register, one_line, proof_text
+from harness.register.register import PROOF, Register, one_line
 from harness.signing.dsse import Envelope
 
 
@@ -60,7 +60,7 @@ def certify(
         envelope = (folder / ENVELOPES["adaptation"]).read_bytes()
         number = json.loads(Envelope.read(envelope.decode()).payload)["predicate"]["number"]
         proof = register.enter(number, envelope, signing)
-        (folder / PROOF).write_text(proof_text(proof), encoding="utf-8")
+        (folder / PROOF).write_text(proof.text(), encoding="utf-8")
         if amends is not None:  # only now is there something in its place
             register.set_state(amends.number, "superseded", one_line(amends.because.en), number, signing)
     return finished

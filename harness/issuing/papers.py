@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from harness.certify.pades import PdfSigning
 
 STANDARD = "self-test"
+#: Checks a signed result with a shell and openssl alone. It never lies beside what it checks.
+VERIFIER = "verify.sh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,11 @@ class Office:
         DefinitionError: the commission is missing or wrong.
         """
         return cls(issuer=issuer, commission=parse(commission, Commission) if commission is not None else NOTHING)
+
+
+def verifier() -> bytes:
+    """The shipped ``verify.sh``; a center's own folder of reports does not replace it."""
+    return Presentation.standard().path(VERIFIER).read_bytes()
 
 
 def profile_of(presentation: Presentation, issuer: str) -> IssuerProfile:
@@ -164,7 +171,15 @@ class Papers:
 
     def predicate(self) -> dict[str, object]:
         """The content of the certificate, for programs: the predicate that is signed."""
-        return adaptation(self.view, self.issue, self.profile, self.office.commission)
+        keys = self.signing.keys if self.signing is not None else ()
+        return adaptation(
+            self.view,
+            self.issue,
+            self.profile,
+            self.office.commission,
+            signers=[key.keyid for key in keys],
+            verifier=hashlib.sha256(verifier()).hexdigest(),
+        )
 
     def certificate(self, predicate: dict[str, object], digests: dict[str, str]) -> bytes:
         """The certificate; ``digests``: SHA-256 of ``report``, ``json`` and ``html``. Raises as ``report``."""
@@ -173,7 +188,13 @@ class Papers:
         digest = hashlib.sha256(canonical(predicate)).hexdigest()
         shown = self.signature
         code = "" if self.signing is None else self.signing.code(self.issue, digest, self.profile.verification)
-        signature = ShownSignature(keys=shown.keys, sealed=shown.sealed, code=code, statement=digest)
+        signature = ShownSignature(
+            keys=shown.keys,
+            sealed=shown.sealed,
+            code=code,
+            statement=digest,
+            verifier=hashlib.sha256(verifier()).hexdigest() if shown.keys else "",
+        )
         pdf, places = render_certificate(
             self.view,
             self.presentation,

@@ -15,7 +15,7 @@ from harness.evidence import JournalReader, Workspace
 from harness.evidence.store import disk_errors
 from harness.issuing.integrity import Step, check_campaigns, look
 from harness.issuing.outcome import Finished, Progress
-from harness.issuing.papers import Office, Papers
+from harness.issuing.papers import VERIFIER, Office, Papers
 from harness.model.records import CampaignRow
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
@@ -32,14 +32,12 @@ OUTPUTS = {
     "report": "report.pdf",
     "certificate": "certificate.pdf",
 }
-#: Checks a signed result with openssl alone; goes beside it.
-VERIFIER = "verify.sh"
 #: Where certificates are kept that were replaced, below the campaign's folder.
 FORMER = "former"
 #: Where a certified campaign is rendered again, below the workspace.
 DRAFTS = "drafts"
 #: What of these a signature speaks of.
-SIGNED = ("json", "html", "report", "certificate")
+SIGNED = ("json", "junit", "markdown", "html", "report", "certificate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +87,7 @@ def finish(
         return _draft(identity, workspace, papers, rendered, progress, interrupted=interrupted)
     keep_former(folder)
     outputs = write_outputs(folder, rendered)
-    if signing is not None:
-        with disk_errors(f"writing {folder / VERIFIER}"):
-            shutil.copyfile(presentation.path(VERIFIER), folder / VERIFIER)
+    (folder / VERIFIER).unlink(missing_ok=True)  # an older harness put it here; it is published apart
     if close:
         workspace.journal.close_campaign(identity, view.verdict, rendered.digests, token=token)
     else:

@@ -1,9 +1,9 @@
 """An issuer's public register: a log of everything it signed, and the list of certificates that no longer hold.
 
 The folder is published as it is. It holds ``entries.jsonl`` (one line for each entry, only ever appended),
-``checkpoint`` (a signed note over the tree of the lines), and ``status.dsse.json``. Each status list is an entry of the
-log too, so that nobody can put an older list in its place unnoticed. ``log-proof.json`` beside a certificate holds its
-proof.
+``checkpoint`` (a signed note over the tree of the lines), ``status.dsse.json``, and the same list in lines. Each status
+list is an entry of the log too, so that nobody can put an older list in its place unnoticed.
+``adaptation.tlog-proof`` beside a certificate holds its proof. The last entry of a number is the one that counts.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ import datetime
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.certify.envelopes import Signing
 from harness.errors import InfrastructureError, UsageError
-from harness.signing.dsse import Envelope
-from harness.signing.tree import Checkpoint, NoCheckpoint, inclusion, read_note, root
+from harness.register.status import STATUS_LINES_TYPE, STATUS_TYPE, StatusList
+from harness.signing.dsse import Envelope, NoEnvelope
+from harness.signing.keys import PublicKey
+from harness.signing.lines import plain, time_text
+from harness.signing.tree import Checkpoint, InclusionProof, NoCheckpoint, inclusion, read_note, root
 from harness.system.canonical import canonical
 from harness.system.locks import lock
 
 State = Literal["active", "suspended", "revoked", "superseded"]
 STATES: tuple[State, ...] = ("active", "suspended", "revoked", "superseded")
-STATUS_TYPE = "application/vnd.xinchuang.status+json"
-STATUS = "https://xinchuang-harness/status/v1"
-PROOF = "log-proof.json"
+KeyState = Literal["retired", "compromised"]
+PROOF = "adaptation.tlog-proof"
 #: The published files of a register.
-REGISTER_FILES = ("entries.jsonl", "checkpoint", "status.dsse.json")
+REGISTER_FILES = ("entries.jsonl", "checkpoint", "status.dsse.json", "status-lines.dsse.json")
 #: A status list is stale after so many days: without a newer list, a reader cannot tell which certificates hold.
 FRESH_DAYS = 30
 
@@ -51,6 +54,11 @@ class Register:
     def status_path(self) -> Path:
         """The file of the signed status list."""
         return self.folder / "status.dsse.json"
+
+    @property
+    def status_lines_path(self) -> Path:
+        """The same list in lines."""
+        return self.folder / "status-lines.dsse.json"
 
     @property
     def checkpoint_path(self) -> Path:
@@ -92,8 +100,8 @@ class Register:
                 advice="check the disk and the permissions",
             ) from error
 
-    def enter(self, number: str, envelope: bytes, signing: Signing) -> dict[str, Any]:
-        """Enter a certificate; gives its proof.
+    def enter(self, number: str, envelope: bytes, signing: Signing) -> InclusionProof:
+        """Enter a certificate; gives its proof. An earlier entry of the same number no longer counts.
 
         Raises:
             UsageError: no Ed25519 key signs, or what is there is no register of this issuer.
@@ -101,19 +109,16 @@ class Register:
         """
         with self._alone():
             lines = self._append({"kind": "certificate", "number": number, "sha256": _digest(envelope)}, signing)
+            index = len(lines) - 1
             if not self.status_path.is_file():
-                self._publish([], 1, signing)
+                self._publish(StatusList(), signing)
                 lines = self.lines()
-            return self._proof(lines, next(i for i, line in enumerate(lines) if _digest(envelope).encode() in line))
-
-    def _proof(self, lines: list[bytes], index: int) -> dict[str, Any]:
-        return {
-            "index": index,
-            "size": len(lines),
-            "entry": lines[index].decode(),
-            "proof": [node.hex() for node in inclusion(lines, index)],
-            "checkpoint": self.checkpoint_path.read_text(encoding="utf-8"),
-        }
+            return InclusionProof(
+                entry=lines[index],
+                index=index,
+                path=tuple(inclusion(lines, index)),
+                note=self.checkpoint_path.read_text(encoding="utf-8"),
+            )
 
     def set_state(self, number: str, state: State, reason: str, by: str, signing: Signing) -> int:
         """Publish a status list with this state of a certificate; gives the list's sequence number.
@@ -122,17 +127,35 @@ class Register:
             UsageError: the register does not know the certificate, or the words do not fit.
             InfrastructureError: the folder cannot be written.
         """
-        if not reason.strip() or any(c in '"\\' or ord(c) < 32 for c in reason + by):
-            raise UsageError("a reason is one line, without quotation marks and backslashes", advice="give another one")
+        _fits(reason)
+        if by and not re.fullmatch(r"[^\s\x00-\x1f]+", by):
+            raise UsageError("a number has no blanks", advice="name the certificate that supersedes it")
         with self._alone():
             if not self.knows(number):
                 raise UsageError(f"the register knows no certificate {number}", advice=f"see: {self.entries_path}")
-            said = json.loads(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
-            kept = [entry for entry in said["entries"] if entry["number"] != number]
+            before = self._status()
+            kept = tuple(entry for entry in before.entries if entry["number"] != number)
             if state != "active":
-                kept.append({"number": number, "status": state, "reason": reason, "by": by, "time": _now()})
-            self._publish(kept, said["sequence"] + 1, signing)
-            return int(said["sequence"]) + 1
+                kept += ({"number": number, "status": state, "reason": reason, "by": by, "time": _now()},)
+            return self._publish(replace(before, entries=kept), signing)
+
+    def set_key(self, keyid: str, state: KeyState, since: datetime.datetime, reason: str, signing: Signing) -> int:
+        """Publish that a key is retired or compromised: what it signed counts only if the log had it before ``since``.
+
+        Raises:
+            UsageError: there is no register, the words do not fit, or the key itself is among those that sign.
+            InfrastructureError: the folder cannot be written.
+        """
+        _fits(reason)
+        if keyid in {key.keyid for key in signing.keys}:
+            raise UsageError(
+                f"the list that ends the key {keyid[:16]} would be signed by it", advice="name another key with --key"
+            )
+        with self._alone():
+            before = self._status()
+            kept = tuple(entry for entry in before.keys if entry["keyid"] != keyid)
+            said = {"keyid": keyid, "status": state, "time": time_text(since), "reason": reason}
+            return self._publish(replace(before, keys=(*kept, said)), signing)
 
     def renew(self, signing: Signing) -> int:
         """Publish the same list again, fresh; gives its sequence number.
@@ -143,37 +166,67 @@ class Register:
         """
         self.lines()
         with self._alone():
-            said = json.loads(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
-            self._publish(said["entries"], said["sequence"] + 1, signing)
-            return int(said["sequence"]) + 1
+            return self._publish(self._status(), signing)
 
-    def _publish(self, entries: list[dict[str, str]], sequence: int, signing: Signing) -> None:
+    def _status(self) -> StatusList:
+        try:
+            return StatusList.read(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
+        except (OSError, NoEnvelope, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{self.status_path} is no status list: {error}", advice="restore the register from a backup"
+            ) from error
+
+    def _publish(self, before: StatusList, signing: Signing) -> int:
         today = datetime.datetime.now(datetime.UTC)
-        until = today + datetime.timedelta(days=FRESH_DAYS)
-        said = {
-            "_type": STATUS,
-            "sequence": sequence,
-            "thisUpdate": _now(),
-            "entries": entries,
-            "nextUpdate": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        text = signing.sign(canonical(said), STATUS_TYPE).text().encode()
+        said = replace(
+            before,
+            sequence=before.sequence + 1,
+            this_update=time_text(today),
+            next_update=time_text(today + datetime.timedelta(days=FRESH_DAYS)),
+        )
+        text = signing.sign(said.json(), STATUS_TYPE).text().encode()
+        lines = signing.sign(said.lines(), STATUS_LINES_TYPE).text().encode()
         # The list first: one that the log does not know yet is a list that cannot be checked, never an old one.
         _replace(self.status_path, text)
-        self._append({"kind": "status", "sequence": sequence, "sha256": _digest(text)}, signing)
+        _replace(self.status_lines_path, lines)
+        entry = {"kind": "status", "sequence": said.sequence, "sha256": _digest(text), "lines": _digest(lines)}
+        self._append(entry, signing)
+        return said.sequence
 
     def _append(self, entry: dict[str, Any], signing: Signing) -> list[bytes]:
         """Append a line and sign the new tree; the next checkpoint also covers a line that has none of its own."""
         known = self.lines() if self.entries_path.exists() else []
-        line = canonical(entry)
+        origin = self._origin(signing)
+        line = canonical({**entry, "time": _now()})
         with self.entries_path.open("ab") as file:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
         lines = [*known, line]
-        origin = f"xinchuang-harness/{signing.log_key.keyid[:16]}"
         _replace(self.checkpoint_path, signing.note(Checkpoint(origin, len(lines), root(lines))).encode())
         return lines
+
+    def _origin(self, signing: Signing) -> str:
+        """The log's name, by the key that began it: it stays when another key follows."""
+        if not self.checkpoint_path.exists():
+            return origin_of(signing.log_key)
+        origin = read_note(self.checkpoint_path.read_text(encoding="utf-8"))[0].origin
+        if origin not in {origin_of(key) for key in signing.store.public()}:
+            raise UsageError(
+                f"{self.folder} is the register of another issuer: no key here began it ({origin})",
+                advice="name your own register, or the folder that holds all your keys with --keys",
+            )
+        return origin
+
+
+def origin_of(key: PublicKey) -> str:
+    """The name of a log that a key began (C2SP tlog-checkpoint: origin)."""
+    return f"xinchuang-harness/{key.keyid[:16]}"
+
+
+def _fits(reason: str) -> None:
+    if not reason.strip() or any(c in '"\\' for c in reason) or plain(reason) != reason:
+        raise UsageError("a reason is one line, without quotation marks and backslashes", advice="give another one")
 
 
 def _goes_on(lines: list[bytes], note: str, folder: Path) -> None:
@@ -189,14 +242,9 @@ def _goes_on(lines: list[bytes], note: str, folder: Path) -> None:
         )
 
 
-def proof_text(proof: dict[str, Any]) -> str:
-    """The only form of a proof that is written and accepted, so that no changed byte goes unnoticed."""
-    return json.dumps(proof, indent=1, ensure_ascii=False) + "\n"
-
-
 def one_line(text: str) -> str:
     """A text in the form of a reason: one line, without quotation marks and backslashes."""
-    return " ".join("".join(" " if c in '"\\' or ord(c) < 32 else c for c in text).split())
+    return " ".join(plain("".join(" " if c in '"\\' or c.isspace() else c for c in text)).split())
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -210,4 +258,4 @@ def _digest(data: bytes) -> str:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time_text(datetime.datetime.now(datetime.UTC))

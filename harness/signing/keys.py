@@ -8,18 +8,17 @@ all that a verifier needs, and ``NAME.crt.pem`` with the chain of X.509 certific
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from harness.errors import UsageError
@@ -28,7 +27,8 @@ from harness.signing import sm2, tokens
 from harness.signing.openssl import protected
 from harness.signing.tokens import TokenKey
 
-Algorithm = Literal["ed25519", "ecdsa-p256", "sm2"]
+Algorithm = Literal["ed25519", "ecdsa-p256", "sm2", "rsa"]
+#: The kinds that are made here.
 ALGORITHMS: tuple[Algorithm, ...] = ("ed25519", "ecdsa-p256", "sm2")
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*")
 
@@ -75,20 +75,36 @@ def read_public(name: str, pem: bytes) -> PublicKey:
     if match is None:
         raise UsageError(f"{name} is no public key", advice=advice)
     try:
-        spki = base64.b64decode(b"".join(match[1].split()), validate=True)
-    except binascii.Error as error:
+        key = public_of(name, base64.b64decode(b"".join(match[1].split()), validate=True))
+    except ValueError as error:  # of base64 too
         raise UsageError(f"{name} is no public key: {error}", advice=advice) from error
+    if key.algorithm == "rsa":
+        raise UsageError(f"{name} is a key of another kind", advice=advice)
+    return replace(key, pem=pem)
+
+
+def public_of(name: str, spki: bytes) -> PublicKey:
+    """A public key from its SubjectPublicKeyInfo (DER); RSA is known for time stamps alone.
+
+    Raises:
+        ValueError: it is no public key of a known kind.
+    """
+    body = base64.encodebytes(spki).replace(b"\n", b"")
+    lines = b"\n".join(body[at : at + 64] for at in range(0, len(body), 64))
+    pem = b"-----BEGIN PUBLIC KEY-----\n" + lines + b"\n-----END PUBLIC KEY-----\n"
     if spki.startswith(sm2.PREFIX):
         return PublicKey(name=name, algorithm="sm2", spki=spki, pem=pem)
     try:
         key = serialization.load_der_public_key(spki)
     except Exception as error:  # the library raises its own kinds, and says that more may come
-        raise UsageError(f"{name} is no public key: {error}", advice=advice) from error
+        raise ValueError(str(error) or type(error).__name__) from error
     if isinstance(key, ed25519.Ed25519PublicKey):
         return PublicKey(name=name, algorithm="ed25519", spki=spki, pem=pem)
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return PublicKey(name=name, algorithm="ecdsa-p256", spki=spki, pem=pem)
-    raise UsageError(f"{name} is a key of another kind", advice=advice)
+    if isinstance(key, rsa.RSAPublicKey):
+        return PublicKey(name=name, algorithm="rsa", spki=spki, pem=pem)
+    raise ValueError("a key of another kind")
 
 
 def trusted(places: list[Path]) -> list[PublicKey]:

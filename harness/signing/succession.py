@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.signing.dsse import Envelope, NoEnvelope, Signature
 from harness.signing.keys import KeyStore, PublicKey, read_public
+from harness.signing.lines import read_time, time_text
 from harness.system.canonical import canonical
 
 TYPE = "application/vnd.xinchuang.succession+json"
@@ -34,12 +36,13 @@ def rotate(store: KeyStore, name: str, to: str, passphrase: str) -> tuple[Public
         )
     store.sign(name, passphrase, b"")  # whether it opens, before anything is made
     new = store.make(to, old.algorithm, passphrase)
+    when = datetime.datetime.now(datetime.UTC)
     payload = canonical(
         {
             "_type": SUCCESSION,
             "from": old.keyid,
             "to": {"name": new.name, "keyid": new.keyid, "pem": new.pem.decode()},
-            "time": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "time": time_text(when),
         }
     )
     bare = Envelope(payload=payload, payload_type=TYPE)
@@ -51,33 +54,43 @@ def rotate(store: KeyStore, name: str, to: str, passphrase: str) -> tuple[Public
     return new, path
 
 
-def followers(known: Sequence[PublicKey], places: Sequence[Path]) -> list[PublicKey]:
-    """Keys that follow one of ``known``, directly or over several steps, by the statements in these folders."""
-    files = [file for place in places if place.is_dir() for file in sorted(place.glob(f"*{ENDING}"))]
-    successors: list[PublicKey] = []
-    grown = True
-    while grown:
-        grown = False
-        for file in files:
-            key = _follower(file, [*known, *successors])
-            if key is not None and key.keyid not in {other.keyid for other in (*known, *successors)}:
-                successors.append(key)
-                grown = True
-    return successors
+@dataclass(frozen=True, kw_only=True)
+class Succession:
+    """A key that follows another, and since when: what the old key signs later does not hold."""
+
+    before: PublicKey
+    after: PublicKey
+    time: datetime.datetime
 
 
-def _follower(file: Path, known: Sequence[PublicKey]) -> PublicKey | None:
+def read_succession(file: Path, known: Sequence[PublicKey]) -> Succession:
+    """The succession of one of ``known``, signed by both keys.
+
+    Raises:
+        UsageError: the file is no such statement, or a signature does not hold.
+    """
     try:
         envelope = Envelope.read(file.read_text(encoding="utf-8"))
         signatures = {signature.keyid: signature.signature for signature in envelope.signatures}
-        old = next((key for key in known if key.keyid in signatures), None)
-        if old is None or envelope.payload_type != TYPE:
-            return None
-        if not old.holds(envelope.signed_bytes, signatures[old.keyid]):
-            return None
         said = json.loads(envelope.payload)
-        new = read_public(str(said["to"]["name"]), str(said["to"]["pem"]).encode())
-    except (NoEnvelope, UsageError, OSError, ValueError, KeyError, TypeError):
-        return None
-    good = new.keyid in signatures and new.holds(envelope.signed_bytes, signatures[new.keyid])
-    return new if good and said.get("_type") == SUCCESSION and said.get("from") == old.keyid else None
+        old = next((key for key in known if key.keyid in signatures and key.keyid == said["from"]), None)
+        if old is None or envelope.payload_type != TYPE:
+            raise UsageError(f"{file} is no succession of a key that is trusted", advice="add the key itself")
+        if not old.holds(envelope.signed_bytes, signatures[old.keyid]):
+            raise UsageError(f"{file}: the signature of the old key does not hold", advice="do not rely on it")
+        new = read_public(old.name, str(said["to"]["pem"]).encode())
+        when = read_time(str(said["time"]))
+        good = new.keyid in signatures and new.holds(envelope.signed_bytes, signatures[new.keyid])
+        if not good or (said["_type"], said["from"]) != (SUCCESSION, old.keyid):
+            raise UsageError(f"{file}: the new key did not sign it", advice="do not rely on it")
+    except (NoEnvelope, OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file} is no succession: {error}", advice="name NAME.succession.dsse.json") from error
+    return Succession(before=old, after=new, time=when)
+
+
+def succession_of(store: KeyStore, key: PublicKey) -> datetime.datetime | None:
+    """When a key of this store was followed by another; None where it was not."""
+    for file in sorted(store.folder.glob(f"*{ENDING}")):
+        with contextlib.suppress(UsageError):
+            return read_succession(file, [key]).time
+    return None

@@ -163,3 +163,44 @@ def read_note(text: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
 def signed_by(name: str, digest: bytes, public: bytes) -> bool:
     """Whether a signature line names this key (its name and hash); the signature itself is not checked."""
     return digest == _key_hash(name, public)
+
+
+PROOF_HEAD = "c2sp.org/tlog-proof@v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InclusionProof:
+    """An entry of a log, the way from it to the root of a checkpoint, and that checkpoint as a signed note."""
+
+    entry: bytes
+    index: int
+    path: tuple[bytes, ...]
+    note: str
+
+    def text(self) -> str:
+        """The proof in the lines of C2SP tlog-proof; ``extra`` is the entry itself."""
+        encoded = [base64.b64encode(data).decode() for data in (self.entry, *self.path)]
+        lines = [PROOF_HEAD, f"extra {encoded[0]}", f"index {self.index}", *encoded[1:], "", self.note]
+        return "\n".join(lines)
+
+    @classmethod
+    def read(cls, text: str) -> InclusionProof:
+        """Read a proof. Only the form that ``text`` writes is accepted, so that no changed byte goes unnoticed.
+
+        Raises:
+            NoCheckpoint: the text is no proof in this form.
+        """
+        body, _, note = text.partition("\n\n")
+        try:
+            _, extra, index, *path = body.split("\n")
+            proof = cls(
+                entry=decode(extra.removeprefix("extra ")),
+                index=int(index.removeprefix("index ")),
+                path=tuple(decode(node) for node in path),
+                note=note,
+            )
+        except ValueError as error:
+            raise NoCheckpoint(f"no proof of inclusion: {error}") from error
+        if proof.text() != text or any(len(node) != 32 for node in proof.path):
+            raise NoCheckpoint("no proof of inclusion as it was written: something was added or changed in its form")
+        return proof

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import hashlib
 import http.server
 import json
 import shutil
@@ -23,12 +24,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from harness.certify.code import read_proof
+from harness.certify.envelopes import ENVELOPES
 from harness.certify.pades import check_pdf, signer_of
 from harness.errors import DefinitionError, HarnessError
 from harness.signing.keys import trusted
-from harness.verification.checking import check, check_subjects, status_of
+from harness.verification.checking import check, check_files, status_of
+from harness.verification.opening import TYPES, open_envelope
 from tests.integration.test_signing import Signed, edit, invoke
 from tests.integration.test_signing import made as made  # a fixture
+from tests.trusts import shell, trust_file, trust_in
 
 E = TypeVar("E", bound=Exception)
 ISSUER = """\
@@ -46,6 +50,7 @@ signed: true
 accreditation: null
 verification: "http://127.0.0.1:9/c/{number}"
 """
+CENTER = "Example Center"
 COMMISSION = """\
 applicant: {zh: 示例公司, en: Example Ltd}
 received: 2026-01-02
@@ -105,7 +110,7 @@ def certify(desk: Signed, *words: str | Path, keys: tuple[str, ...] = ("seal", "
 
 
 def steps(desk: Signed, **more: Any) -> tuple[str, dict[str, str]]:
-    found = check(desk.folder, trusted([desk.keys]), **more)
+    found = check(desk.folder, trust_in(desk.keys, CENTER), **more)
     return status_of(found).value, {step.name: step.detail for step in found}
 
 
@@ -119,7 +124,7 @@ def test_both_documents_are_sealed_and_say_who_by(desk: Signed) -> None:
     status, found = steps(desk)
     assert status == "valid", found
     for name in ("certificate.pdf", "report.pdf"):
-        assert "PAdES by seal (Example Center TEST 仅供测试)" in found[f"signature in {name}"]
+        assert "PAdES by Example Center (Example Center TEST 仅供测试)" in found[f"signature in {name}"]
         assert "Example Center TEST 仅供测试 ← test-ca TEST 仅供测试" in found[f"chain in {name}"]
         text = "".join(page.get_textpage().get_text_bounded() for page in pypdfium2.PdfDocument(desk.folder / name))
         assert "草稿" not in text
@@ -232,7 +237,6 @@ def test_what_is_given_out_agrees_with_the_published_schemas(desk: Signed) -> No
     for name, value in (
         ("adaptation", predicate(desk)),
         ("status", status),
-        ("log-proof", json.loads((desk.folder / "log-proof.json").read_text())),
         ("campaign", json.loads((desk.folder / "campaign.json").read_text())),
     ):
         jsonschema.validate(value, json.loads((folder / f"{name}.schema.json").read_text(encoding="utf-8")))
@@ -289,12 +293,11 @@ def test_every_byte_of_what_is_signed_counts(desk: Signed) -> None:
     known = trusted([desk.keys])
     path = desk.folder / "certificate.pdf"
     data = path.read_bytes()
-    statement = json.loads(base64.b64decode(json.loads((desk.folder / "adaptation.dsse.json").read_text())["payload"]))
-    statement["subject"] = [one for one in statement["subject"] if one["name"] == path.name]
-    assert status_of(check_subjects(statement, desk.folder)).value == "valid"
+    named = [(path.name, hashlib.sha256(data).hexdigest())]
+    assert status_of(check_files(named, desk.folder)).value == "valid"
     for place in range(len(data)):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        assert status_of(check_subjects(statement, desk.folder)).value == "invalid", place
+        assert status_of(check_files(named, desk.folder)).value == "invalid", place
     found = signer_of(data)
     assert found is not None
     _, length, second, _ = found[0].byte_range
@@ -302,11 +305,12 @@ def test_every_byte_of_what_is_signed_counts(desk: Signed) -> None:
         other = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         assert status_of(check_pdf("x", other, known)).value != "valid", place
     path.write_bytes(data)
-    for name in ("adaptation.dsse.json", "test-result.dsse.json"):
+    trust = trust_in(desk.keys, CENTER)
+    for name, payload_type in zip(ENVELOPES.values(), TYPES.values(), strict=True):
         text = (desk.folder / name).read_bytes()
         for place in range(0, len(text), max(1, len(text) // 1500)):
             (desk.folder / name).write_bytes(text[:place] + bytes([text[place] ^ 1]) + text[place + 1 :])
-            assert status_of(check(desk.folder / name, known)).value != "valid", (name, place)
+            assert open_envelope(desk.folder / name, payload_type, trust)[1] is None, (name, place)
         (desk.folder / name).write_bytes(text)
 
 
@@ -319,8 +323,12 @@ def test_the_code_is_read_from_the_page_and_proves_what_it_stands_on(desk: Signe
     assert proof.number == said["number"]
     assert str(proof.until) == said["valid_until"]
     assert code.text.startswith(f"http://127.0.0.1:9/c/{proof.number}#1.")
-    alone = good_or_not("verify", "xc:" + code.text[code.text.index("#") :], "--trust", desk.keys)
+    alone = good_or_not("verify", "xc:" + code.text[code.text.index("#") :], "--trust", trusting(desk))
     assert alone == ("could-not-check", {"code": "valid", "statement": "could-not-check"})
+
+
+def trusting(desk: Signed) -> Path:
+    return trust_file(desk.workspace.parent / "trust", trust_in(desk.keys, CENTER))
 
 
 def good_or_not(*words: str | Path) -> tuple[str, dict[str, str]]:
@@ -357,10 +365,9 @@ def test_a_number_in_chinese(desk: Signed) -> None:
     number = predicate(desk)["number"]
     assert read_proof(code.text).number == number
     assert number.startswith("信创〔20")
-    words = ["sh", desk.folder / "verify.sh", desk.folder, desk.keys / "log.pub.pem", "register"]
-    assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+    assert shell(desk.folder, trusting(desk), Path("register")).returncode == 0
     good("revoke", number, "--reason", "withdrawn", "--register", "register", "--keys", desk.keys, "--key", "log")
-    assert subprocess.run(words, check=False, capture_output=True).returncode == 1
+    assert shell(desk.folder, trusting(desk), Path("register")).returncode == 1
 
 
 def test_what_is_published_is_checked_at_its_address(desk: Signed, web: tuple[Path, str]) -> None:
@@ -372,11 +379,14 @@ def test_what_is_published_is_checked_at_its_address(desk: Signed, web: tuple[Pa
     shutil.copytree(desk.folder, root / "c" / number)
     page = pypdfium2.PdfDocument(desk.folder / "certificate.pdf")[0]
     (code,) = zxingcpp.read_barcodes(page.render(scale=110 / 72).to_pil())
-    words = ("--trust", desk.keys, "--register", f"{address}/register")
+    words = ("--trust", trusting(desk), "--register", f"{address}/register")
     status, found = good_or_not("verify", code.text, *words)
     assert status == "valid", found
     assert found["code and statement"] == found["status"] == found["certificate.pdf"] == "valid"
     assert good_or_not("verify", f"{address}/c/{number}", *words)[0] == "valid"
+    shutil.copytree(desk.folder, root / "c" / "XC-2026-OTHER")
+    status, answers = good_or_not("verify", f"{address}/c/XC-2026-OTHER", *words)
+    assert (status, answers["address"]) == ("could-not-check", "could-not-check"), "its address lends it another number"
     edit(root / "c" / number / "report.html", b"</html>", b" </html>")
     assert good_or_not("verify", code.text, *words)[0] == "invalid"
     (root / "c" / number / "report.html").unlink()
@@ -409,7 +419,7 @@ def test_an_amendment_replaces_what_it_amends(desk: Signed) -> None:
     page = "".join(page.split()).replace("\ufffe", "-")  # a hyphen at the end of a line
     assert f"替代{first}：名称有误" in page
     assert steps(desk, register=Path("register"))[0] == "valid"
-    found = check(kept, trusted([desk.keys]), register=Path("register"))
+    found = check(kept, trust_in(desk.keys, CENTER), register=Path("register"))
     assert next(s.detail for s in found if s.name == "status").startswith("superseded on ")
     Path("commission.yaml").write_text(COMMISSION + text.replace(first, "XC-unknown"))
     assert "knows no certificate XC-unknown" in told(

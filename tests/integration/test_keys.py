@@ -21,12 +21,13 @@ from cryptography.x509.oid import NameOID
 
 from harness.certify.pades import FIELD, check_pdf
 from harness.signing.keys import KeyStore, trusted
-from harness.signing.succession import followers
-from tests.integration.test_issuing import ISSUER, certify, good, good_or_not, steps, told
+from harness.signing.trust import read_trust
+from tests.integration.test_issuing import CENTER, ISSUER, certify, good, good_or_not, steps, told
 from tests.integration.test_issuing import desk as desk  # fixtures
 from tests.integration.test_issuing import keys as keys
 from tests.integration.test_signing import WORDS, Signed, edit
 from tests.integration.test_signing import made as made  # a fixture
+from tests.trusts import shell, trust_file, trust_in
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 
@@ -184,13 +185,8 @@ def test_a_key_on_a_token_signs_and_never_leaves_it(desk: Signed, token: tuple[s
     certify(mine, keys=("hsm",))
     status, found = steps(mine)
     assert status == "valid", found
-    assert "PAdES by hsm" in found["signature in certificate.pdf"]
-    done = subprocess.run(
-        ["sh", mine.folder / "verify.sh", mine.folder, keys / "hsm.pub.pem"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    assert "PAdES by Example Center" in found["signature in certificate.pdf"]
+    done = shell(mine.folder, trust_file(tmp_path / "trust", trust_in(keys, CENTER, ("hsm",))))
     assert done.returncode == 0, done.stdout
 
 
@@ -253,19 +249,25 @@ def test_a_key_is_followed_by_another(desk: Signed, tmp_path: Path) -> None:
         "commission.yaml",
     )
     certify(Signed(desk.workspace, keys), keys=("log-2027",))
-    outside = tmp_path / "verifier"
-    outside.mkdir()
-    shutil.copy(keys / "log.pub.pem", outside)
-    assert good_or_not("verify", before, "--trust", outside)[0] == "valid", "what the old key signed still holds"
-    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "could-not-check"
-    shutil.copy(keys / "log-2027.succession.dsse.json", outside)
-    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "valid"
+    trust = tmp_path / "trust"
+    good("trust", "add", CENTER, keys / "log.pub.pem", "--trust", trust)
+    assert good_or_not("verify", before, "--trust", trust)[0] == "valid"
+    assert good_or_not("verify", desk.folder, "--trust", trust)[0] == "could-not-check"
+    good("trust", "add", CENTER, keys / "log-2027.succession.dsse.json", "--trust", trust)
+    assert good_or_not("verify", desk.folder, "--trust", trust)[0] == "valid"
+    status, answers = good_or_not("verify", before, "--trust", trust)
+    assert (status, answers["keys"]) == ("could-not-check", "could-not-check"), "only the log knows when it signed"
     good("keys", "rotate", "log-2027", "--to", "log-2028", "--keys", keys)
-    shutil.copy(keys / "log-2028.succession.dsse.json", outside)
-    assert {key.name for key in followers(trusted([outside]), [outside])} == {"log-2027", "log-2028"}
-    edit(outside / "log-2027.succession.dsse.json", b'"sig": "', b'"sig": "AAAA')
-    assert followers(trusted([outside]), [outside]) == []
-    assert good_or_not("verify", desk.folder, "--trust", outside)[0] == "could-not-check"
+    good("trust", "add", CENTER, keys / "log-2028.succession.dsse.json", "--trust", trust)
+    assert [binding.until is None for binding in read_trust(trust).bindings] == [False, False, True]
+    (keys / "log.retired.pem").rename(keys / "log.pem")
+    good("keys", "rotate", "log", "--to", "thief", "--keys", keys)
+    assert "nothing follows it any more" in told(
+        "trust", "add", CENTER, keys / "thief.succession.dsse.json", "--trust", trust
+    )
+    edit(keys / "log-2027.succession.dsse.json", b'"sig": "', b'"sig": "AAAA')
+    damaged = told("trust", "add", CENTER, keys / "log-2027.succession.dsse.json", "--trust", trust)
+    assert "signature of the old key does not hold" in damaged
 
 
 def test_a_certificate_from_an_authority_is_installed(tmp_path: Path) -> None:

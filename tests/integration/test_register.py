@@ -6,19 +6,20 @@ import datetime
 import json
 import os
 import shutil
-import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import UsageError
-from harness.register.register import Register, proof_text
-from harness.signing.keys import trusted
+from harness.register.register import PROOF, REGISTER_FILES, Register
+from harness.signing.tree import InclusionProof
 from harness.verification.checking import check, status_of
 from harness.verification.logs import check_log
+from harness.verification.opening import open_certificate
 from tests.integration.test_signing import Signed, invoke, made
+from tests.trusts import shell, trust_file, trust_in
 
 __all__ = ["made"]  # a fixture
 KEYS = ("--key", "ed25519", "--key", "sm2")
@@ -40,7 +41,7 @@ class Issued:
         now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
         steps = check(
             self.signed.folder,
-            trusted([self.signed.keys]),
+            trust_in(self.signed.keys),
             register=register or self.register,
             memory=self.memory,
             now=now,
@@ -50,19 +51,12 @@ class Issued:
     def revoke(self, *words: str) -> Any:
         return invoke("revoke", self.number, "--register", self.register, "--keys", self.signed.keys, *KEYS, *words)
 
-    def by_openssl(self, key: str = "sm2", register: Path | None = None, log_key: str = "ed25519") -> int:
+    def by_openssl(self, *names: str, register: Path | None = None) -> int:
         """Exit code of ``verify.sh``, which remembers what it saw as ``harness verify`` does."""
-        keys = [str(self.signed.keys / f"{name}.pub.pem") for name in (key, log_key)]
-        words = [
-            str(self.signed.folder / "verify.sh"),
-            str(self.signed.folder),
-            keys[0],
-            str(register or self.register),
-            keys[1],
-        ]
         self.memory.parent.mkdir(exist_ok=True)
-        environment = {"PATH": os.environ["PATH"], "HARNESS_SEEN": str(self.memory.with_name("seen.txt"))}
-        return subprocess.run(["sh", *words], capture_output=True, check=False, env=environment).returncode
+        trust = trust_file(self.memory.with_name("trust"), trust_in(self.signed.keys, names=names))
+        seen = str(self.memory.with_name("seen.txt"))
+        return shell(self.signed.folder, trust, register or self.register, HARNESS_SEEN=seen).returncode
 
 
 @pytest.fixture
@@ -80,12 +74,14 @@ def enter(signed: Signed, register: Path) -> None:
 def test_a_certificate_that_stands(issued: Issued) -> None:
     status, steps = issued.steps()
     assert status == "valid", steps
-    assert steps["inclusion (log-proof.json)"].startswith("entry 1 of 2 entries, signed by ed25519")
+    assert steps["inclusion (adaptation.tlog-proof)"].startswith("entry 1 of 2; --register tells")
+    assert steps["log"].startswith("2 entries, signed by Self-test (not confirmed")
     assert steps["status"].startswith("active by list 1 of ")
     assert issued.by_openssl() == issued.by_openssl("ed25519") == issued.by_openssl() == 0
-    assert issued.by_openssl(log_key="sm2") == 3, "the log's key is an Ed25519 one"
+    assert issued.by_openssl("sm2") == 3, "the log's key is an Ed25519 one"
     assert issued.steps(days=31)[0] == "could-not-check", "nobody may rely on a list that is stale"
-    done = invoke("verify", issued.signed.folder, "--trust", issued.signed.keys, "--register", issued.register)
+    trust = trust_file(issued.memory.with_name("trust"), trust_in(issued.signed.keys))
+    done = invoke("verify", issued.signed.folder, "--trust", trust, "--register", issued.register)
     assert done.exit_code == 0, done.output
 
 
@@ -153,7 +149,7 @@ def test_a_fork_is_found_by_the_proof_and_by_memory(issued: Issued, tmp_path: Pa
     status, steps = issued.steps(register=tmp_path / "forked")
     assert (status, steps["log"]) == ("invalid", "it shows another past than the proof beside the certificate: a fork")
     assert issued.by_openssl(register=tmp_path / "forked") == 1
-    (issued.signed.folder / "log-proof.json").unlink()
+    (issued.signed.folder / PROOF).unlink()
     status, steps = issued.steps(register=tmp_path / "forked")
     assert (status, steps["log"]) == ("invalid", "it shows another past than what was seen of it before: a fork")
     assert issued.by_openssl(register=tmp_path / "forked") == 1
@@ -185,20 +181,24 @@ def test_a_shell_finds_the_same_root_in_a_log_of_any_length(issued: Issued) -> N
         assert (issued.by_openssl(), issued.steps()[0]) == (0, "valid")
 
 
-@pytest.mark.parametrize("name", ["log-proof.json", "status.dsse.json", "checkpoint", "entries.jsonl"])
+@pytest.mark.parametrize("name", [PROOF, *REGISTER_FILES])
 def test_every_byte_of_what_is_signed_counts(issued: Issued, name: str) -> None:
     """Each flipped in turn: never valid."""
     assert issued.steps()[0] == "valid"
     register = Register(issued.register)
-    path = (issued.signed.folder if name == "log-proof.json" else register.folder) / name
-    good, keys, number = path.read_bytes(), trusted([issued.signed.keys]), issued.number
+    path = (issued.signed.folder if name == PROOF else register.folder) / name
+    good, trust = path.read_bytes(), trust_in(issued.signed.keys)
+    _, papers, lines = open_certificate(issued.signed.folder, trust)
+    assert lines is not None
     now = datetime.datetime.now(datetime.UTC)
     for place in range(len(good)):
         other = bytearray(good)
         other[place] ^= 1
         path.write_bytes(bytes(other))
-        found = check_log(issued.signed.folder, issued.register, number, keys, memory=None, now=now)
-        assert status_of(found).value != "valid", (place, chr(good[place]))
+        history = check_log(
+            issued.signed.folder, issued.register, lines, papers["adaptation"].sha256, trust, memory=None, now=now
+        )
+        assert status_of(history.steps).value != "valid", (place, chr(good[place]))
 
 
 @pytest.mark.parametrize("number", ["XC-other", "XC-removed"])
@@ -215,18 +215,21 @@ def test_nothing_is_signed_over_a_register_that_was_changed(issued: Issued, numb
 
 
 def test_a_proof_of_another_certificate(issued: Issued) -> None:
-    path = issued.signed.folder / "log-proof.json"
-    value = json.loads(path.read_text())
-    value["entry"] = value["entry"].replace(issued.number, "XC-other")
-    path.write_text(proof_text(value))
-    assert issued.steps()[1]["inclusion (log-proof.json)"] == "the proof does not lead to the root of its checkpoint"
+    path = issued.signed.folder / PROOF
+    proof = InclusionProof.read(path.read_text())
+    path.write_text(replace(proof, entry=proof.entry.replace(issued.number.encode(), b"XC-other")).text())
+    assert issued.steps()[1]["inclusion (adaptation.tlog-proof)"] == "the proof is of another statement"
+    path.write_text(replace(proof, path=proof.path[:-1]).text())
+    said = issued.steps()[1]["inclusion (adaptation.tlog-proof)"]
+    assert said == "the proof does not lead to the root of its checkpoint"
+    assert issued.by_openssl() == 1
     path.write_text("{}")
     assert issued.steps()[0] == "invalid"
 
 
 def test_a_register_of_somebody_else(issued: Issued, tmp_path: Path) -> None:
-    keys = trusted([issued.signed.keys.parent / "others"])
-    assert status_of(check(issued.signed.folder, keys, register=issued.register)).value == "could-not-check"
+    others = trust_in(issued.signed.keys.parent / "others")
+    assert status_of(check(issued.signed.folder, others, register=issued.register)).value == "could-not-check"
     assert issued.steps(register=tmp_path / "nothing")[0] == "could-not-check"
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from harness.errors import UsageError
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import Lab
 from tests.pages import pdf_text
+from tests.trusts import shell, trust_file, trust_in
 
 NOTHING_EMULATED = """\
 issuer: center
@@ -77,23 +76,18 @@ def signed(made: Signed, tmp_path: Path) -> Signed:
     return Signed(Path(shutil.copytree(made.workspace, tmp_path / "ws")), made.keys)
 
 
-def verified(signed: Signed, *words: str | Path) -> tuple[str, list[dict[str, str]]]:
-    done = invoke("verify", signed.folder, *(words or ("--trust", signed.keys)), "--format", "json")
+def verified(signed: Signed, *names: str) -> tuple[str, list[dict[str, str]]]:
+    """What ``harness verify`` says to who trusts the keys of these names; all where none is given."""
+    trust = trust_file(signed.workspace.parent / "trust", trust_in(signed.keys, names=names))
+    done = invoke("verify", signed.folder, "--trust", trust, "--format", "json")
     value = json.loads(done.stdout)
     assert done.exit_code == {"valid": 0, "invalid": 1, "could-not-check": 3}[value["status"]]
     return value["status"], value["steps"]
 
 
-def by_openssl(signed: Signed, key: str = "ed25519") -> int:
-    path = signed.keys / f"{key}.pub.pem"
-    done = subprocess.run(
-        ["sh", str(signed.folder / "verify.sh"), str(signed.folder), str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PATH": os.environ["PATH"]},
-    )
-    return done.returncode
+def by_openssl(signed: Signed, *names: str) -> int:
+    trust = trust_file(signed.workspace.parent / "trust", trust_in(signed.keys, names=names))
+    return shell(signed.folder, trust).returncode
 
 
 def test_the_genuine_one(signed: Signed) -> None:
@@ -101,7 +95,7 @@ def test_the_genuine_one(signed: Signed) -> None:
     assert status == "valid", steps
     assert {step["name"] for step in steps} >= {"certificate.pdf", "report.html", "campaign.json", "statements"}
     for key in KEYS:
-        assert verified(signed, "--trust", signed.keys / f"{key}.pub.pem")[0] == "valid"
+        assert verified(signed, key)[0] == "valid"
         assert by_openssl(signed, key) == 0, key
     text = pdf_text(signed.folder / "certificate.pdf")
     assert "签名见随附文件" in text
@@ -262,5 +256,6 @@ def test_signed_again_the_former_certificate_is_kept_whole(signed: Signed) -> No
         assert (signed.folder / "former" / number / "certificate.pdf").exists()
     former = signed.folder / "former" / "1"
     assert {path.name: path.read_bytes() for path in former.iterdir()} == before
-    assert invoke("verify", former, "--trust", signed.keys).exit_code == 0
+    trust = trust_file(signed.workspace.parent / "trust", trust_in(signed.keys))
+    assert invoke("verify", former, "--trust", trust).exit_code == 0
     assert verified(signed)[0] == "valid"

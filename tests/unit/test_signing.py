@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
-import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness.certify.statement import ADAPTATION, STATEMENT
+from harness.certify.envelopes import ENVELOPES, Signing
+from harness.certify.lines import LINES_TYPE, lines_of
+from harness.certify.statement import ADAPTATION, STATEMENT, TEST_RESULT
 from harness.errors import UsageError
 from harness.signing import sm2
-from harness.signing.dsse import Envelope, NoEnvelope, Signature
+from harness.signing.dsse import Envelope, NoEnvelope
 from harness.signing.keys import ALGORITHMS, Algorithm, KeyStore, PublicKey, read_public, trusted
+from harness.signing.trust import Trust
+from harness.system.canonical import canonical
 from harness.verification.checking import Status, check, status_of
+from harness.verification.opening import open_envelope
+from tests.trusts import SELF_TEST, binding
 
 WORDS = "correct horse battery"
+NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 # GB/T 32918.5-2017, A.2: key, message "message digest" and signature on the recommended curve.
 X = 0x09F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020
 Y = 0xCCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13
@@ -163,55 +170,73 @@ def test_the_encoding_of_the_standard() -> None:
     assert one.signed_bytes == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
 
 
-def envelope(folder: Path, store: KeyStore, names: tuple[str, ...] = ALGORITHMS, **more: object) -> Path:
+def certificate(folder: Path, store: KeyStore, names: tuple[str, ...] = ALGORITHMS, **more: object) -> Path:
+    """A folder with the smallest certificate that is one, signed by these keys."""
     (folder / "report.html").write_bytes(b"certificate")
-    statement = {
-        "_type": STATEMENT,
-        "predicateType": ADAPTATION,
-        "predicate": {"number": "XC-1", **more},
-        "subject": [{"name": "report.html", "digest": {"sha256": hashlib.sha256(b"certificate").hexdigest()}}],
+    predicate = {
+        "number": "XC-1",
+        "report_number": "XR-1",
+        "type": "Certificate",
+        "issuer": SELF_TEST,
+        "product": {"name": {"zh": "x", "en": "x"}, "vendor": {"zh": "y", "en": "y"}, "version": "1"},
+        "issued": "2026-01-01T00:00:00+00:00",
+        "valid_until": None,
+        "commission": {"amends": None},
+        "platforms": [{"axes": {"cpu": "x86-64"}, "verdict": "conformant", "fidelity": "container"}],
+        "signers": [store.public_key(name).keyid for name in names],
+        "verifier": "0" * 64,
+        **more,
     }
-    bare = Envelope(payload=json.dumps(statement, sort_keys=True, separators=(",", ":")).encode())
-    made = [store.sign(name, WORDS, bare.signed_bytes) for name in names]
-    path = folder / "adaptation.dsse.json"
-    path.write_text(Envelope(payload=bare.payload, signatures=tuple(Signature(k.keyid, s) for k, s in made)).text())
-    return path
+    subject = [{"name": "report.html", "digest": {"sha256": hashlib.sha256(b"certificate").hexdigest()}}]
+    adaptation, result = (
+        canonical({"_type": STATEMENT, "predicateType": kind, "predicate": predicate, "subject": subject})
+        for kind in (ADAPTATION, TEST_RESULT)
+    )
+    signing = Signing(store=store, names=names, passphrase=WORDS)
+    for kind, payload in (("adaptation", adaptation), ("test_result", result)):
+        (folder / ENVELOPES[kind]).write_text(signing.sign(payload).text())
+    (folder / ENVELOPES["lines"]).write_text(signing.sign(lines_of(adaptation, result), LINES_TYPE).text())
+    return folder
 
 
-def status(path: Path, keys: list[PublicKey]) -> Status:
-    return status_of(check(path, keys))
+def status(folder: Path, keys: list[PublicKey]) -> Status:
+    return status_of(check(folder, Trust(tuple(binding(key) for key in keys)), now=NOW))
 
 
 def test_any_key_that_is_trusted_is_enough(store: KeyStore, tmp_path: Path) -> None:
-    path = envelope(tmp_path, store)
+    folder = certificate(tmp_path, store)
     for key in store.public():
-        assert status(path, [key]) is Status.VALID
-    assert status(path, store.public()) is Status.VALID
-    assert status(path, []) is Status.COULD_NOT_CHECK
+        assert status(folder, [key]) is Status.VALID
+    assert status(folder, store.public()) is Status.VALID
+    assert status(folder, []) is Status.COULD_NOT_CHECK
     (tmp_path / "report.html").unlink()
-    assert status(path, store.public()) is Status.COULD_NOT_CHECK
+    assert status(folder, store.public()) is Status.COULD_NOT_CHECK
 
 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"valid_until": "2000-01-01"}, "expired on 2000-01-01"),
-        ({"valid_until": "soon"}, "lacks the number or the last day"),
-        ({"valid_until": 7}, "lacks the number or the last day"),
+        ({"valid_until": "2026-01-02"}, "expired on 2026-01-02"),
+        ({"valid_until": "soon"}, "no certificate in lines"),
+        ({"valid_until": 7}, "no certificate in lines"),
+        ({"issuer": "Another center"}, "does not speak for it"),
+        ({"signers": ["0" * 64]}, "is not signed by 0000000000000000"),
+        ({"platforms": []}, "are not those that it has"),
     ],
 )
 def test_what_is_signed_may_still_not_hold(store: KeyStore, tmp_path: Path, more: dict[str, object], told: str) -> None:
-    steps = check(envelope(tmp_path, store, **more), store.public())
+    trust = Trust(tuple(binding(key) for key in store.public()))
+    steps = check(certificate(tmp_path, store, **more), trust, now=NOW)
     assert status_of(steps) is Status.INVALID
-    assert any(told in step.detail for step in steps)
+    assert any(told in step.detail for step in steps), steps
 
 
 def test_every_byte_of_an_envelope_counts(store: KeyStore, tmp_path: Path) -> None:
     """Whatever byte is changed, added or taken away: it is never valid."""
-    path = envelope(tmp_path, store, ("ed25519",))
-    (key,) = [one for one in store.public() if one.name == "ed25519"]
+    path = certificate(tmp_path, store, ("ed25519",)) / ENVELOPES["lines"]
+    trust = Trust((binding(store.public_key("ed25519")),))
     good = path.read_bytes()
-    assert status(path, [key]) is Status.VALID
+    assert open_envelope(path, LINES_TYPE, trust)[1] is not None
     for at in range(len(good)):
         for changed in (
             good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :],
@@ -219,7 +244,7 @@ def test_every_byte_of_an_envelope_counts(store: KeyStore, tmp_path: Path) -> No
             good[:at] + b" " + good[at:],
         ):
             path.write_bytes(changed)
-            assert status(path, [key]) is not Status.VALID, (at, changed[at - 20 : at + 20])
+            assert open_envelope(path, LINES_TYPE, trust)[1] is None, (at, changed[at - 20 : at + 20])
 
 
 @pytest.mark.parametrize(
@@ -239,7 +264,7 @@ def test_what_is_no_envelope(text: str, tmp_path: Path) -> None:
         Envelope.read(text)
     path = tmp_path / "adaptation.dsse.json"
     path.write_text(text)
-    assert status(path, []) is Status.INVALID
+    assert status(tmp_path, []) is Status.INVALID
 
 
 def test_a_status_is_no_truth_value() -> None:
