@@ -47,6 +47,7 @@ class Basis(BaseModel):
 
     @property
     def origin(self) -> Origin:
+        """Whose it is: shipped, in the place of what is shipped, or the author's own."""
         return "own" if not self.shipped else "shipped" if self.shipped == self.sha256 else "replaced"
 
     @property
