@@ -1,4 +1,4 @@
-"""The workspace of one machine and its store. What every database must do stands in tests/contract/test_journal.py."""
+"""The workspace of one machine and its store. What every database must do stands in tests/contract/journal."""
 
 from __future__ import annotations
 

@@ -1,0 +1,177 @@
+"""The claims of campaigns over every database: one worker at a time, and no late write of another."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from harness.errors import ClaimLost, UsageError
+from harness.evidence import Recorder, Workspace, claims, holding
+from harness.evidence.claims import DatabaseClaims, HeartbeatLiveness
+from harness.evidence.database import DatabaseJournal
+from harness.model.records import AttemptFacts
+from harness.model.results import State, Verdict
+from harness.system.wait import wait_until
+from tests.journals import FAIL, PASS, campaign
+
+
+def holders(workspace: Workspace, url: str) -> tuple[DatabaseClaims, DatabaseClaims, DatabaseJournal]:
+    """Two workers' claims, each over a connection of its own, as the workspace makes them."""
+    first = workspace.claims
+    assert isinstance(first, DatabaseClaims)
+    journal = DatabaseJournal(url)
+    return first, DatabaseClaims(journal, first._liveness), journal
+
+
+def test_a_campaign_is_held_by_one_worker_at_a_time(workspace: Workspace, url: str) -> None:
+    first, second, journal = holders(workspace, url)
+    assert first.holder("c1") is None
+    claim = first.claim("c1")
+    assert second.holder("c1") is not None
+    with pytest.raises(UsageError, match="being worked on"):
+        second.claim("c1")
+    other = second.claim("c2")
+    first.release(claim)
+    assert second.holder("c1") is None
+    later = second.claim("c1")
+    assert later.token == claim.token + 1
+    second.release(later)
+    second.release(other)
+    journal.close()
+
+
+def test_to_ask_who_holds_it_never_gets_in_the_way(workspace: Workspace, url: str) -> None:
+    first, second, journal = holders(workspace, url)
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            second.holder("c1")
+            second.expired()
+
+    with ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(look) for _ in range(2)]
+        try:
+            for _ in range(40):
+                first.release(first.claim("c1"))
+        finally:
+            ended.set()
+        for each in looks:
+            each.result()
+    journal.close()
+
+
+def test_late_writes_of_a_worker_that_lost_its_claim_are_refused(
+    workspace: Workspace, journal: DatabaseJournal, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first worker sleeps; the second takes over; the first wakes up in the middle of its attempt."""
+    monkeypatch.setattr(claims, "EXPIRES_SECONDS", 0.0)
+    late = DatabaseClaims(DatabaseJournal(url), HeartbeatLiveness())
+    first = late.claim("c1")
+    campaign(journal)
+    number = late._journal.begin("c1", "cell", token=first.token)
+    fresh = DatabaseClaims(journal, HeartbeatLiveness())
+    assert [row.campaign for row in fresh.expired()] == ["c1"]
+    second = fresh.claim("c1")
+    journal.adopt("c1", "cell", number, token=second.token)
+    before = journal.events("c1")
+    old = late._journal
+    recorder = Recorder(old, workspace.store, "c1", "cell", number, token=first.token)
+    for write in (
+        lambda: recorder.observe(PASS),
+        lambda: recorder.state(State.RUNNING),
+        lambda: recorder.event("note"),
+        lambda: recorder.intent("container", "x"),
+        lambda: recorder.keep("log", b"late"),
+        lambda: recorder.finish(Verdict.CONFORMANT, None, "", AttemptFacts()),
+        lambda: old.begin("c1", "another", token=first.token),
+        lambda: old.close_campaign("c1", Verdict.CONFORMANT, {}, token=first.token),
+        lambda: late.beat(first),
+        lambda: late.cancelled(first),
+    ):
+        with pytest.raises(ClaimLost):
+            write()
+    assert journal.events("c1") == before
+    late.release(first)  # releases nothing of the second's
+    assert journal.events("c1") == before
+    Recorder(journal, workspace.store, "c1", "cell", number, token=second.token).observe(FAIL)
+    fresh.beat(second)
+    assert journal.observations("c1") == {("cell", 1): [FAIL]}
+    old.close()
+
+
+def test_a_claim_that_was_released_writes_nothing_more(workspace: Workspace, journal: DatabaseJournal) -> None:
+    campaign(journal)
+    claim = workspace.claims.claim("c1")
+    workspace.claims.release(claim)
+    with pytest.raises(ClaimLost, match="nobody works on it"):
+        journal.begin("c1", "cell", token=claim.token)
+
+
+def test_a_worker_that_does_not_beat_expires_and_one_that_beats_does_not(
+    workspace: Workspace, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = workspace.journal
+    assert isinstance(journal, DatabaseJournal)
+    beating, gone = DatabaseClaims(journal, HeartbeatLiveness()), DatabaseClaims(journal, HeartbeatLiveness())
+    alive, dead = beating.claim("c1"), gone.claim("c2")
+    with journal.engine.writing() as connection:  # both were silent for a minute
+        connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 60"))
+    beating.beat(alive)
+    assert [row.campaign for row in beating.expired()] == ["c2"]
+    assert gone.holder("c2") is None
+    assert gone.holder("c1") is not None
+    with pytest.raises(UsageError):
+        gone.claim("c1")
+    assert gone.claim("c2").token == dead.token + 1
+
+
+@pytest.mark.parametrize(
+    ("wishes", "seen"), [(["drain"], "drain"), (["now", "drain"], "now"), (["drain", "now"], "now")]
+)
+def test_the_worker_sees_that_it_is_asked_to_stop(workspace: Workspace, url: str, wishes: list[str], seen: str) -> None:
+    _, others, journal = holders(workspace, url)
+    with pytest.raises(UsageError, match="not running"):
+        others.cancel("c1", stop="now")
+    with workspace.hold("c1") as held, workspace.hold("c2") as beside:
+        asked: list[str] = []
+        arrived = threading.Event()
+        held.on_stop(lambda wish: (asked.append(wish), wish == seen and arrived.set()))
+        beside.on_stop(lambda wish: pytest.fail(f"the other campaign was asked too: {wish}"))
+        assert workspace.claims.cancelled(held.claim) is None
+        for wish in wishes:
+            others.cancel("c1", stop=wish)  # type: ignore[arg-type]
+        assert arrived.wait(20)
+        assert workspace.claims.cancelled(held.claim) == seen
+    assert workspace.claims.holder("c1") is None
+    with workspace.hold("c1") as held:  # a wish of before is none of the new claim
+        assert workspace.claims.cancelled(held.claim) is None
+    journal.close()
+
+
+def test_a_hold_says_that_the_campaign_was_taken_over(
+    workspace: Workspace, journal: DatabaseJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = threading.Event()
+    with workspace.hold("c1") as held:
+        held.on_stop(lambda wish: wish == "lost" and lost.set())
+        with journal.engine.writing() as connection:
+            connection.execute(sa.text("UPDATE claims SET token = token + 1, worker = 'another'"))
+        assert lost.wait(20)
+    with journal.engine.reading() as connection:
+        assert connection.execute(sa.text("SELECT worker FROM claims")).scalar() == "another"
+
+
+def test_a_hold_shows_by_itself_that_its_worker_lives(
+    workspace: Workspace, journal: DatabaseJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "BEAT_SECONDS", 0.0)
+    monkeypatch.setattr(holding, "LOOK_SECONDS", 0.05)
+    judge = DatabaseClaims(journal, HeartbeatLiveness())
+    with workspace.hold("c1"):
+        with journal.engine.writing() as connection:
+            connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 60"))
+        wait_until(lambda: judge.holder("c1"), seconds=20, what="the claim beats")
