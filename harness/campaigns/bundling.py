@@ -8,22 +8,31 @@ needed.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import shutil
 import tarfile
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness import __version__
 from harness.campaigns import inputs
 from harness.campaigns.choosing import plan_of
 from harness.campaigns.options import RunOptions, cache_folder
 from harness.campaigns.running import run_campaign
+from harness.campaigns.unpacking import (
+    FORM,
+    MANIFEST,
+    PAYLOAD_TYPE,
+    SIGNATURE,
+    Manifest,
+    Unpacked,
+    check,
+    is_inside,
+    unpack,
+)
+from harness.certify.envelopes import Signing
+from harness.containers.cache import note_brought_image
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from harness.errors import UsageError
@@ -36,19 +45,8 @@ from harness.issuing.rendering import OUTPUTS, row_of
 from harness.model.plan import Definitions
 from harness.model.records import CampaignRow
 from harness.reading.catalogue import Catalogue
-
-
-class Manifest(BaseModel):
-    """What a bundle says of itself."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-    bundle: int
-    harness: str
-    campaign: str
-    plan: str
-    matrix: str = "matrix/matrix.yaml"  #: below ``definitions``
-    options: dict[str, Any]
-    files: dict[str, str]  #: member -> SHA-256
+from harness.signing.keys import PublicKey
+from harness.system.files import digest_of_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +57,11 @@ class Replayed:
     difference: Difference
 
 
-def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> Path:
-    """Write the bundle of a campaign.
+def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool, signing: Signing | None = None) -> Path:
+    """Write the bundle of a campaign; with ``signing``, its manifest is signed.
 
     Raises:
-        UsageError: there is no such campaign, or it is not finished.
+        UsageError: there is no such campaign, it is not finished, or the key does not sign.
         InfrastructureError: its inputs are missing or were changed; the disk or the engine refuses.
     """
     row = row_of(workspace.journal, identity)
@@ -85,26 +83,37 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool) -> P
         if images:
             definitions, _ = plan_of(matrix, Catalogue((root / "definitions",), whole=False))
             _images(row, definitions, workspace, root / "images")
-        members = sorted(path for path in root.rglob("*") if path.is_file())
-        manifest = Manifest(
-            bundle=1,
-            harness=__version__,
-            campaign=identity,
-            plan=row.plan_digest,
-            matrix=matrix.relative_to(root / "definitions").as_posix(),
-            options=row.options,
-            files={str(path.relative_to(root)): _digest(path) for path in members},
-        )
-        part = out.with_name(f".{out.name}.part")
-        with tarfile.open(part, "w") as tar:
-            text = manifest.model_dump_json(indent=1).encode()
-            entry = tarfile.TarInfo("manifest.json")
-            entry.size = len(text)
-            tar.addfile(entry, io.BytesIO(text))
-            for path in members:
-                tar.add(path, str(path.relative_to(root)), filter=_plain)
-        part.replace(out)
+        _write(row, root, matrix, out, signing)
     return out
+
+
+def _write(row: CampaignRow, root: Path, matrix: Path, out: Path, signing: Signing | None) -> None:
+    """Pack what lies below ``root``, the manifest first."""
+    members = sorted(path for path in root.rglob("*") if path.is_file())
+    if odd := [name for path in members if not is_inside(name := str(path.relative_to(root)))]:
+        raise UsageError(f"a bundle cannot hold a file named {odd[0]!a}", advice="rename it, and run again")
+    manifest = Manifest(
+        bundle=FORM,
+        harness=__version__,
+        campaign=row.id,
+        plan=row.plan_digest,
+        matrix=matrix.relative_to(root / "definitions").as_posix(),
+        options=row.options,
+        files={str(path.relative_to(root)): digest_of_file(path) for path in members},
+    )
+    text = manifest.model_dump_json(indent=1).encode()
+    first = {MANIFEST: text}
+    if signing is not None:
+        first[SIGNATURE] = signing.sign(text, PAYLOAD_TYPE).text().encode()
+    part = out.with_name(f".{out.name}.part")
+    with tarfile.open(part, "w") as tar:
+        for name, data in first.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        for path in members:
+            tar.add(path, str(path.relative_to(root)), filter=_plain)
+    part.replace(out)
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -118,11 +127,6 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, out: Path) -> None:
@@ -145,49 +149,6 @@ def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, ou
         engine.save_image(image, out / f"{number}.tar")
 
 
-def unpack(path: Path, folder: Path) -> Manifest:
-    """Unpack a bundle into ``folder``, which must be empty, and check every byte of it against its manifest.
-
-    Raises:
-        UsageError: it is no bundle, or not what its manifest says.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for entry in tar:
-                _extract(tar, entry, folder)
-        manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-    except (OSError, tarfile.TarError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"{path} is no bundle: {first}", advice="make one with: harness bundle") from error
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()} - {"manifest.json"}
-    wrong = sorted(there ^ manifest.files.keys())
-    wrong += [name for name in sorted(there & manifest.files.keys()) if _digest(folder / name) != manifest.files[name]]
-    if wrong:
-        raise UsageError(
-            f"{path} is not what its manifest says: {', '.join(wrong[:5])}", advice="get it again from whoever made it"
-        )
-    return manifest
-
-
-def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
-    """Write one member below ``folder``. A bundle has plain files only, so nothing else is taken from one.
-
-    Not ``extractall(filter="data")``: Python 3.11 has it from 3.11.4 on, and Debian 12 has 3.11.2.
-
-    Raises:
-        TarError: it is no plain file, or would lie elsewhere.
-    """
-    target = folder.joinpath(entry.name)
-    source = tar.extractfile(entry) if entry.isreg() else None
-    if source is None or entry.name.startswith("/") or ".." in Path(entry.name).parts or target.exists():
-        raise tarfile.TarError(f"{entry.name!r} is no plain file of its own inside the bundle")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source, target.open("wb") as file:
-        shutil.copyfileobj(source, file)
-    target.chmod(0o755 if entry.mode & 0o100 else 0o644)
-
-
 def options_of(manifest: Manifest, named: RunOptions, progress: Progress) -> RunOptions:
     """How the campaign of a bundle is run here: as it was, but for what is named.
 
@@ -196,35 +157,43 @@ def options_of(manifest: Manifest, named: RunOptions, progress: Progress) -> Run
     kept = RunOptions.kept(manifest.options)
     if kept.hosts and not named.hosts:
         progress.note("the bundle was made with lab hosts: name this laboratory's inventory with --hosts")
-    return replace(kept, hosts="").with_named(named)
+    options = replace(kept, hosts="").with_named(named)
+    chosen = {"mirror": options.mirror, "allow-expired-release": ", ".join(options.allow_expired)}
+    for name, value in chosen.items():
+        if value and value != getattr(named, name, ""):
+            progress.note(f"as the bundle says: --{name} {value}")
+    return options
 
 
-def replay(path: Path, workspace: Workspace, options: RunOptions, progress: Progress) -> Replayed:
-    """Run the plan of a bundle here, and compare.
+def replay(
+    path: Path,
+    workspace: Workspace,
+    options: RunOptions,
+    progress: Progress,
+    *,
+    trust: tuple[PublicKey, ...] = (),
+    signed: bool = False,
+) -> Replayed:
+    """Run the plan of a bundle here, and compare. ``trust``: keys of those who may have signed it; ``signed``: it must
+    be signed by one of them.
+
+    Nothing is written but below the workspace, and no image is given to the engine, before the plan was proved to be
+    the one of the bundle.
 
     Raises:
-        UsageError: it is no bundle, or this version of the harness makes another plan of it.
+        UsageError: it is no bundle, is not signed as demanded, or this version of the harness makes another plan of it.
+        DefinitionError: its definitions are wrong.
         InfrastructureError: the engine or the disk refuses.
     """
-    with tempfile.TemporaryDirectory(prefix="unpack-", dir=workspace.root) as scratch:
-        manifest = unpack(path, Path(scratch) / "b")
-        kept = workspace.root / "replays" / f"{manifest.campaign}-{_digest(Path(scratch) / 'b' / 'manifest.json')[:8]}"
-        if not kept.exists():
-            kept.parent.mkdir(exist_ok=True)
-            (Path(scratch) / "b").rename(kept)
-    for name in sorted(name for name in manifest.files if name.startswith("images/")):
+    kept, unpacked = _taken(path, workspace, trust, progress, signed=signed)
+    manifest = unpacked.manifest
+    names = sorted(name for name in manifest.files if name.startswith("images/"))
+    stored = replace(options_of(manifest, options, progress), brought_images=bool(names))
+    for name in names:
         progress.note(f"loading {name} of the bundle")
-        Engine(workspace.id).load_image(kept / name)
+        Engine(workspace.id).load_image(kept / name, lambda tag, image: note_brought_image(cache_folder(), tag, image))
     definitions = kept / "definitions"
     catalogue = Catalogue.standard(definitions)
-    _, plan = plan_of(definitions / manifest.matrix, catalogue)
-    if plan.digest != manifest.plan:
-        raise UsageError(
-            f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "
-            f"plan: {plan.digest[:12]}, not {manifest.plan[:12]}",
-            advice="use the version that made it",
-        )
-    stored = options_of(manifest, options, progress)
     finished = run_campaign(definitions / manifest.matrix, workspace, stored, progress, catalogue=catalogue)
     return Replayed(
         finished=finished,
@@ -233,3 +202,47 @@ def replay(path: Path, workspace: Workspace, options: RunOptions, progress: Prog
             read_record(Path(finished.outputs["json"])),
         ),
     )
+
+
+def _taken(
+    path: Path, workspace: Workspace, trust: tuple[PublicKey, ...], progress: Progress, *, signed: bool
+) -> tuple[Path, Unpacked]:
+    """The bundle in a folder of the workspace, once it and its plan hold."""
+    with tempfile.TemporaryDirectory(prefix="unpack-", dir=workspace.root) as scratch:
+        place = Path(scratch) / "b"
+        unpacked = unpack(path, place, trust)
+        _say_who(unpacked, progress, signed=signed)
+        manifest = unpacked.manifest
+        definitions = place / "definitions"
+        _, plan = plan_of(definitions / manifest.matrix, Catalogue.standard(definitions))
+        if plan.digest != manifest.plan:
+            raise UsageError(
+                f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "
+                f"plan: {plan.digest[:12]}, not {manifest.plan[:12]}",
+                advice="use the version that made it",
+            )
+        kept = workspace.root / "replays" / f"{manifest.campaign}-{unpacked.digest[:32]}"
+        if kept.exists():
+            check(kept, manifest, path)
+        else:
+            kept.parent.mkdir(exist_ok=True)
+            place.rename(kept)
+    return kept, unpacked
+
+
+def _say_who(unpacked: Unpacked, progress: Progress, *, signed: bool) -> None:
+    """Who signed the bundle.
+
+    Raises:
+        UsageError: nobody who is known here did, and it is demanded.
+    """
+    for key in unpacked.signed_by:
+        progress.note(f"the bundle is signed by {key.name} ({key.algorithm} {key.keyid[:16]})")
+    if unpacked.signed_by:
+        return
+    others = f"signed by {unpacked.others} keys, none of them known here" if unpacked.others else "not signed"
+    if signed:
+        raise UsageError(
+            f"the bundle is {others}", advice="name the public keys of those who may make bundles: --trust"
+        )
+    progress.note(f"the bundle is {others}: who made it is not known")

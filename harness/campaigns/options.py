@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
 from harness.model.definitions import Hosts, Retries
+from harness.model.definitions.base import listed
 from harness.reading.parsing import parse
 from harness.system.makers import cache_folder
 
 __all__ = ["RunOptions", "cache_folder", "inventory_at"]
+
+
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a character that cannot be printed")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +37,7 @@ class RunOptions:
     retry_failed: int | None = None  #: instead of what the matrix says
     only: dict[str, str] = field(default_factory=dict)
     hosts: str = ""  #: file of the inventory; none where it is empty
+    brought_images: bool = False  #: whether images that a bundle brought may be used, where none was made here
 
     def retries(self, declared: Retries) -> Retries:
         """How often a cell is tried again: as the matrix says, but for what is named here."""
@@ -43,15 +53,44 @@ class RunOptions:
 
     @classmethod
     def kept(cls, plain: Mapping[str, Any]) -> RunOptions:
-        """The options that ``plain`` gave; what an older harness did not keep is as if it was not named."""
-        values = {each.name: plain[each.name] for each in fields(cls) if each.name in plain}
-        return cls(**{**values, "allow_expired": tuple(values.get("allow_expired", ()))})
+        """The options that ``plain`` gave; what an older harness did not keep is as if it was not named.
+
+        Raises:
+            UsageError: they are no options.
+        """
+        try:
+            values = _Kept.model_validate(plain)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(ascii(part)[1:-1] if isinstance(part, str) else str(part) for part in first["loc"])
+            raise UsageError(
+                f"the options that were kept are none: {place[:100]}: {first['msg']}", advice="begin a new campaign"
+            ) from error
+        return cls(**{each.name: getattr(values, each.name) for each in fields(cls)})
 
     def with_named(self, named: RunOptions) -> RunOptions:
         """These options, and over them those that ``named`` sets to something else than the default."""
         default = RunOptions()
         values = {each.name: getattr(named, each.name) for each in fields(named)}
         return replace(self, **{name: value for name, value in values.items() if value != getattr(default, name)})
+
+
+#: A text of one line, as an option of the command line is: what is shown on a terminal moves no cursor there.
+_Line = Annotated[str, Field(max_length=4096), AfterValidator(_line)]
+
+
+class _Kept(BaseModel):
+    """Options as they stand in a record or a bundle."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    mirror: _Line = ""
+    allow_expired: Annotated[tuple[_Line, ...], BeforeValidator(listed)] = ()
+    no_cache: bool = False
+    jobs: int = Field(default=0, ge=0, le=256)
+    retry_failed: int | None = Field(default=None, ge=0, le=5)
+    only: dict[_Line, _Line] = {}
+    hosts: _Line = ""
+    brought_images: bool = False
 
 
 def _without_password(address: str) -> str:

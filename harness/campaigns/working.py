@@ -117,6 +117,7 @@ def _making(job: Job, workspace: Workspace, engine: Engine | None, stop: Stop, r
             _accepted(job),
             stop.cancel,
             on_wait=lambda holder: tell_wait(recorder, stop.progress, holder),
+            brought=job.options.brought_images,
         )
         environments = Environments(
             engine, images, no_cache=job.options.no_cache, cancel=stop.cancel, campaign=job.campaign

@@ -9,22 +9,42 @@ from rich.console import Console
 
 from harness import campaigns
 from harness.campaigns import RunOptions
+from harness.certify.envelopes import Signing
 from harness.cli.gates import print_difference
+from harness.cli.keys import keys_option, passphrase_option, read_passphrase, standard_folder
 from harness.cli.output import print_json
 from harness.cli.progress import progress
 from harness.cli.shared import campaign_in, format_option, hosts_option, inventory_path, workspace_option
 from harness.evidence import Workspace
+from harness.signing.keys import KeyStore, trusted
 
 
 @click.command("bundle")
 @click.argument("campaign", required=False)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="default: CAMPAIGN.bundle.tar")
 @click.option("--with-images", "images", is_flag=True, help="also the environments, so that no network is needed")
+@click.option("--sign", "names", multiple=True, metavar="KEY", help="name of a key; several sign side by side")
+@keys_option
+@passphrase_option
 @workspace_option
-def bundle_command(campaign: str | None, out: Path | None, images: bool, workspace: Path) -> None:
+def bundle_command(
+    campaign: str | None,
+    out: Path | None,
+    images: bool,
+    names: tuple[str, ...],
+    folder: Path | None,
+    passphrase: str,
+    workspace: Path,
+) -> None:
     """Pack CAMPAIGN (the newest where none is named) into one file: definitions, lock, suites, evidence, journal."""
     place, identity = campaign_in(workspace, campaign)
-    path = campaigns.bundle(identity, place, out or Path(f"{identity}.bundle.tar"), images=images)
+    signing = None
+    if names:
+        signing = Signing(
+            store=KeyStore(folder or standard_folder()), names=names, passphrase=read_passphrase(passphrase)
+        )
+        signing.check()
+    path = campaigns.bundle(identity, place, out or Path(f"{identity}.bundle.tar"), images=images, signing=signing)
     click.echo(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB)", err=True)
 
 
@@ -35,18 +55,34 @@ def bundle_command(campaign: str | None, out: Path | None, images: bool, workspa
 @hosts_option
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the bundle says")
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="public key, or a folder of *.pub.pem, of those who may have signed the bundle",
+)
+@click.option("--require-signature", "signed", is_flag=True, help="refuse a bundle that none of these keys signed")
 @click.pass_context
 def replay_command(
-    ctx: click.Context, bundle: Path, workspace: Path, form: str, hosts: Path | None, mirror: str, jobs: int
+    ctx: click.Context,
+    bundle: Path,
+    workspace: Path,
+    form: str,
+    hosts: Path | None,
+    mirror: str,
+    jobs: int,
+    trust: tuple[Path, ...],
+    signed: bool,
 ) -> None:
     """Run the plan of BUNDLE here, and compare with what it holds.
 
     Exit codes: 0 the same cells and verdicts, 1 not, 130 interrupted.
     """
+    keys = tuple(trusted(list(trust)))
     place = Workspace(workspace)
     with progress() as shown:
         options = RunOptions(mirror=mirror, jobs=jobs, hosts=inventory_path(hosts))
-        outcome = campaigns.replay(bundle.resolve(), place, options, shown)
+        outcome = campaigns.replay(bundle.resolve(), place, options, shown, trust=keys, signed=signed)
     same = outcome.difference.same_verdicts
     if form == "json":
         print_json(

@@ -20,6 +20,8 @@ PLACES = ("vms/snapshots", "vms/disks", "vms/kernels", "native")
 USED = "used"
 #: Ids of images that were made here, by their names.
 OWN = "own"
+#: Ids of images that came with bundles, by their names.
+BROUGHT = "brought"
 IMAGES = (*OWN_IMAGES, VENDOR_IMAGE)
 
 
@@ -48,12 +50,31 @@ def note_own_image(cache: Path, tag: str, identity: str) -> None:
     write_whole(folder / _plain(tag), identity.encode())
 
 
-def is_own_image(cache: Path, tag: str, identity: str) -> bool:
-    """Whether the image that has a name is the one that was made here under it. Where nothing was noted (an older
-    harness made it, or a bundle brought it), it is taken as it is and noted."""
+def note_brought_image(cache: Path, tag: str, identity: str) -> None:
+    """Note that an image of this name and id came with a bundle: only its replay may use it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = cache / BROUGHT
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / _plain(tag), identity.encode())
+
+
+def is_brought_image(cache: Path, tag: str, identity: str) -> bool:
+    """Whether the image that has a name came with a bundle, and none was made here under it."""
+    own, note = cache / OWN / _plain(tag), cache / BROUGHT / _plain(tag)
+    return not own.is_file() and note.is_file() and note.read_text(encoding="utf-8").strip() == identity
+
+
+def is_own_image(cache: Path, tag: str, identity: str, *, brought: bool = False) -> bool:
+    """Whether the image that has a name is the one that was made here under it; with ``brought``, or one that came with
+    a bundle. Where nothing was noted (an older harness made it), it is taken as it is and noted."""
     note = cache / OWN / _plain(tag)
     if note.is_file():
         return note.read_text(encoding="utf-8").strip() == identity
+    if is_brought_image(cache, tag, identity):
+        return brought
     note_own_image(cache, tag, identity)
     return True
 
@@ -103,6 +124,7 @@ def _images(cache: Path, engine: Engine, limit: float) -> list[str]:
                 continue
             raise
         note.unlink(missing_ok=True)
-        (cache / OWN / _plain(tag)).unlink(missing_ok=True)
+        for folder in (OWN, BROUGHT):
+            (cache / folder / _plain(tag)).unlink(missing_ok=True)
         removed.append(f"image {tag}")
     return removed

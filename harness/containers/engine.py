@@ -124,9 +124,9 @@ class Engine:
                 for chunk in self.client.api.get_image(names[0]):
                     file.write(chunk)
 
-    def load_image(self, path: Path) -> None:
+    def load_image(self, path: Path, before_naming: Callable[[str, str], None] = lambda _name, _id: None) -> None:
         """Read an archive that ``save_image`` wrote. An image gets its name where that name is free: an image that
-        already has the name is never replaced.
+        already has the name is never replaced. ``before_naming`` gets name and id of what is about to be named.
 
         Raises:
             InfrastructureError: the engine refuses it.
@@ -138,6 +138,7 @@ class Engine:
             raise UsageError(f"{path.name} holds several images, expected one", advice="make the bundle again")
         for name in names:
             if self.image_id(name) is None:
+                before_naming(name, identity)
                 with engine_errors(f"naming {name}"):
                     self.client.images.get(identity).tag(name)
 

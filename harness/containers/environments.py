@@ -86,7 +86,7 @@ class Environments:
         with self.images.locked(f"env-{key[:24]}"):
             fresh = not self.no_cache or key in self._fresh
             identity = self.engine.image_id(tag) if fresh else None
-            if identity is not None and is_own_image(self.images.cache, tag, identity):
+            if identity is not None and is_own_image(self.images.cache, tag, identity, brought=self.images.brought):
                 return self._describe(tag, key, base, cached=True, seconds=time.monotonic() - started)
             foreign = recipe.architecture != host_architecture()
             tools = self.images.native_tools(system, ledger) if foreign and self.native else None

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.attest.architecture import NAMES, host_architecture
-from harness.containers.cache import is_own_image, mark_image_used, mark_used, note_own_image
+from harness.containers.cache import is_brought_image, is_own_image, mark_image_used, mark_used, note_own_image
 from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
 from harness.containers.mirror import Mirror
@@ -37,6 +37,7 @@ REVISION = 4
 LABEL_NOTES = "harness.notes"
 LABEL_EXPIRED = "harness.expired"  #: what apt said of the release file; empty where it was fresh
 PULLED = "pulled by digest: {}"
+BROUGHT_NOTE = "the base image came with the bundle, and was not made here 基础镜像随复现包带来，非本机制作"
 BUILD_SECONDS = 1800
 
 
@@ -60,6 +61,7 @@ class BaseImages:
     accepted: dict[str, str] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
     on_wait: Callable[[str], None] | None = None  #: gets who is waited for, once a wait has become long
+    brought: bool = False  #: whether images that a bundle brought may be used, where none was made here
     _mirror: Mirror | None = None
     _broken: dict[str, ProvisionError] = field(default_factory=dict)
 
@@ -90,8 +92,11 @@ class BaseImages:
         key = tag.rpartition("-")[2]
         mark_image_used(self.cache, tag)
         with self.locked(f"base-{key}"):
-            if (image := self._find(tag, system, architecture)) is not None and is_own_image(self.cache, tag, image.id):
-                return image
+            if (image := self._find(tag, system, architecture)) is not None and is_own_image(
+                self.cache, tag, image.id, brought=self.brought
+            ):
+                came = is_brought_image(self.cache, tag, image.id)
+                return dataclasses.replace(image, notes=(*image.notes, BROUGHT_NOTE)) if came else image
             if key in self._broken:  # the first error is raised again, without a second wait for it
                 raise self._broken[key]
             ledger.intent("image", tag)

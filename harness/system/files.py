@@ -32,7 +32,7 @@ def read_plain(path: Path, most: int) -> bytes:
     Raises:
         OSError: it cannot be opened, is no regular file, or is larger.
     """
-    with _opened(path) as file:
+    with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         data = file.read(most + 1) if size <= most else b""
     if max(size, len(data)) > most:
@@ -46,12 +46,17 @@ def digest_of_file(path: Path) -> str:
     Raises:
         OSError: it cannot be read, or is no regular file.
     """
-    with _opened(path) as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
+def open_plain(path: Path) -> Iterator[io.BufferedReader]:
+    """A regular file, opened for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
     # Without O_NONBLOCK the opening of a pipe would wait; for a regular file it means nothing.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(handle, "rb") as file:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness.campaigns.bundling import Manifest, options_of
+from harness.campaigns.bundling import options_of
 from harness.campaigns.options import RunOptions
 from harness.campaigns.running import cells_left, failures
+from harness.campaigns.unpacking import Manifest
 from harness.issuing.outcome import Progress
 from harness.model.plan import Cell
 from harness.model.records import AttemptRow
@@ -24,6 +25,7 @@ NAMED: dict[str, Any] = {
     "retry_failed": 2,
     "only": {"cpu": "x86-64"},
     "hosts": "/lab/hosts.yaml",
+    "brought_images": True,
 }
 CELLS = [Cell(axes={"n": str(number)}, suites=(), reason="") for number in range(2)]
 
@@ -88,10 +90,16 @@ def test_every_option_survives_in_the_record() -> None:
 
 def test_every_option_but_the_inventory_survives_in_a_bundle() -> None:
     notes: list[str] = []
-    manifest = Manifest(bundle=1, harness="0", campaign="c", plan="p", options=RunOptions(**NAMED).plain(), files={})
+    manifest = Manifest(
+        bundle=1, harness="0", campaign="c", plan="0" * 64, options=RunOptions(**NAMED).plain(), files={}
+    )
     replayed = options_of(manifest, RunOptions(), Progress(note=notes.append))
     assert replayed == RunOptions(**{**NAMED, "hosts": ""})
     assert "--hosts" in notes[0]
+    assert notes[1:] == [
+        "as the bundle says: --mirror http://mirror.example/debian",
+        "as the bundle says: --allow-expired-release debian-12, debian-13",
+    ]
     assert options_of(manifest, RunOptions(hosts="/own/hosts.yaml"), Progress()).hosts == "/own/hosts.yaml"
 
 
