@@ -12,7 +12,7 @@ from harness.model.definitions import Application, Case, Database, Suite
 from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite
 from harness.model.results import Observation
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.runners.pytest.run import run_pytest
 from harness.system.forking import ForkServer
 

@@ -114,7 +114,7 @@ from harness.hosts.inventory import Inventory
 from harness.hosts.leases import Lease
 from harness.hosts.reaching import machine_of
 from harness.model.definitions import Hosts
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 inventory = Inventory(parse(Path(sys.argv[1]), Hosts), Path("known_hosts"))
 lease = Lease(machine_of(inventory, inventory.hosts.hosts[0]), "the other harness")

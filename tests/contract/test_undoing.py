@@ -158,7 +158,7 @@ from harness.hosts.reaching import machine_of
 from harness.hosts.undoing import remember
 from harness.model.definitions import Hosts
 from harness.provision.installing import POLICY
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 inventory = Inventory(parse(Path(sys.argv[1]), Hosts), Path("known_hosts"))
 host = inventory.host("lab")

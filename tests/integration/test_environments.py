@@ -35,8 +35,12 @@ def definition(kind: str, name: str, model: Any) -> Any:
 
 
 @pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
-    workspace = Workspace(tmp_path / "ws")
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "ws")
+
+
+@pytest.fixture
+def recorder(workspace: Workspace) -> Recorder:
     return Recorder(workspace.journal, workspace.store, "integration", "", 0)
 
 
@@ -83,15 +87,15 @@ def test_native_tools_give_the_same_environment_and_leave_no_trace(
     assert inside(quick.image, elf).split() == [str(machine)]
 
 
-def test_a_second_time_nothing_is_installed(recorder: Recorder) -> None:
+def test_a_second_time_nothing_is_installed(recorder: Recorder, workspace: Workspace) -> None:
     os = definition("os", "debian-12", Os)
     recipe = Recipe(name="hello", os="debian-12", architecture="x86_64", packages=("hello",))
     first = environments(no_cache=True).ensure(recipe, os, recorder)
-    before = len(kinds(recorder.journal))
+    before = len(kinds(workspace.journal))
     again = environments().ensure(recipe, os, recorder)
     assert (first.cached, again.cached) == (False, True)
     assert first.image == again.image
-    assert len(kinds(recorder.journal)) == before
+    assert len(kinds(workspace.journal)) == before
     other = Recipe(**{**vars(recipe), "commands": ("true",)})
     assert environments().ensure(other, os, recorder).image != first.image
 
@@ -104,7 +108,12 @@ def test_a_second_time_nothing_is_installed(recorder: Recorder) -> None:
     ],
 )
 def test_what_does_not_install_says_whose_it_is(
-    recorder: Recorder, packages: tuple[str, ...], commands: tuple[str, ...], cause: str, told: str
+    recorder: Recorder,
+    workspace: Workspace,
+    packages: tuple[str, ...],
+    commands: tuple[str, ...],
+    cause: str,
+    told: str,
 ) -> None:
     recipe = Recipe(name="bad", os="debian-12", architecture="x86_64", packages=packages, commands=commands)
     with pytest.raises(InstallFailed) as caught:
@@ -112,15 +121,15 @@ def test_what_does_not_install_says_whose_it_is(
     assert caught.value.cause == cause
     assert told in caught.value.message
     assert Engine("integration").ours() == []
-    assert any(f.name.startswith("install-bad") for f in recorder.journal.files("integration"))
+    assert any(f.name.startswith("install-bad") for f in workspace.journal.files("integration"))
 
 
-def test_intent_comes_before_making(recorder: Recorder) -> None:
+def test_intent_comes_before_making(recorder: Recorder, workspace: Workspace) -> None:
     recipe = Recipe(name="hello", os="debian-12", architecture="x86_64", packages=("hello",), commands=("true", "true"))
     environments(no_cache=True).ensure(recipe, definition("os", "debian-12", Os), recorder)
-    found = [(e.kind, json.loads(e.data).get("kind")) for e in recorder.journal.events()]
+    found = [(e.kind, json.loads(e.data).get("kind")) for e in workspace.journal.events()]
     assert found.index(("resource-intent", "container")) < found.index(("resource-created", "container"))
-    assert {r.kind for r in recorder.journal.resources("created")} == {"image"}
+    assert {r.kind for r in workspace.journal.resources("created")} == {"image"}
     kept = found.index(("resource-created", "image"))
     assert found.index(("resource-intent", "image")) < found.index(("resource-created", "container")) < kept
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness.campaigns import bundle, inputs
-from harness.campaigns.bundling import unpack
+from harness.campaigns.unpacking import unpack
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace
 from harness.model.results import Verdict
@@ -160,7 +160,7 @@ def test_a_bundle_needs_neither_the_folder_nor_the_directory(
     (row,) = place.journal.campaigns()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    manifest = unpack(bundle(row.id, place, tmp_path / "b.tar", images=False), tmp_path / "b")
+    manifest = unpack(bundle(row.id, place, tmp_path / "b.tar", images=False), tmp_path / "b").manifest
     names = {name for name in manifest.files if name.startswith("definitions/")}
     assert {
         "definitions/matrix/matrix.yaml",

@@ -19,7 +19,7 @@ from harness.model.definitions import Application, Suite
 from harness.model.ledger import MEDIA_LOAD
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Observation, Result
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 from harness.runners.locust.run import run_locust
 from tests.suite_runs import ROOT, Kept, context
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from pydantic import ValidationError
 
-from harness.containers import disturbances
 from harness.containers.disturbances import ContainerWatch
 from harness.errors import Canceled, InfrastructureError
 from harness.execution import deploying
@@ -168,7 +168,7 @@ def test_a_full_disk_is_the_labs_trouble_unless_the_product_filled_it(
 ) -> None:
     watch = ContainerWatch.__new__(ContainerWatch)
     watch.engine = SimpleNamespace(info={"DockerRootDir": str(tmp_path)})  # type: ignore[assignment]
-    monkeypatch.setattr(disturbances.psutil, "disk_usage", lambda _: SimpleNamespace(free=left))
+    monkeypatch.setattr(psutil, "disk_usage", lambda _: SimpleNamespace(free=left))
     monkeypatch.setattr(watch, "written", lambda _: own)
     assert bool(watch._disk()) is told
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import struct
 import tarfile
 from pathlib import Path
@@ -148,7 +149,7 @@ def test_a_bundle_is_a_file(tmp_path: Path, kind: str) -> None:
 
 def test_the_disk_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pack(tmp_path / "b.tar", (member("a"), b"x"))
-    monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=unpacking.SPARE))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=unpacking.SPARE))
     with pytest.raises(InfrastructureError, match="must stay free"):
         unpack(path, tmp_path / "out")
     assert files_below(tmp_path) == ["b.tar"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DefinitionError
-from harness.reading import collection, suites
+from harness.reading import collection
 from harness.reading.catalogue import Catalogue
 from harness.reading.collection import collected, numbered_id
 from harness.reading.suites import derive_suite, gather_suite
@@ -148,4 +148,3 @@ def test_a_suite_names_every_test_of_its_folder_and_no_other(tmp_path: Path) -> 
 def test_the_shipped_suites_are_complete() -> None:
     for name in ("compat/http", "compat/database", "compat/lifecycle", "load/http"):
         assert gather_suite(name, Path("/nowhere"), Catalogue.standard()) is not None
-    assert suites.collected is collected

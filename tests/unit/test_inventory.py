@@ -16,7 +16,7 @@ from harness.cli.entry import cli
 from harness.errors import DefinitionError, InfrastructureError, UsageError
 from harness.hosts.inventory import HostUnreachable, _errors
 from harness.model.definitions import Host, Hosts
-from harness.reading.read import parse
+from harness.reading.parsing import parse
 
 HOST = {"host": "lab", "address": "192.0.2.1", "labels": {"cpu": "x86-64"}}
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=0x4FFF), min_size=8, max_size=30).filter(

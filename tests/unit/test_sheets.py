@@ -21,7 +21,11 @@ from harness.reading.sheets import fill_from_sheets
 from harness.reading.source import Source
 from tests.unit.test_definitions import refusals
 
-AXES = [["os", "cpu", "database", "版本"], ["debian-12", "x86-64", "sqlite", 22], ["", "kunpeng-920", "mariadb", "V8"]]
+AXES: list[list[Any]] = [
+    ["os", "cpu", "database", "版本"],
+    ["debian-12", "x86-64", "sqlite", 22],
+    ["", "kunpeng-920", "mariadb", "V8"],
+]
 CELLS = [
     ["cpu", "os", "database"],
     ["loongson-3a5000", "debian-forky", "sqlite"],
@@ -43,7 +47,7 @@ def sheet(path: Path, rows: list[list[Any]], *, separator: str = ",") -> str:
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_axes_from_a_sheet(folder: Any, kind: str) -> None:
-    rows = [[name if name != "版本" else "release" for name in AXES[0]], *AXES[1:]]
+    rows: list[list[Any]] = [[name if name != "版本" else "release" for name in AXES[0]], *AXES[1:]]
     name = sheet(folder.root / f"axes.{kind}", rows)
     folder.change("matrix", axes={}, axes_from=name)
     matrix = read(folder.root).matrix
