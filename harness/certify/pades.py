@@ -59,7 +59,7 @@ class _StoredKey(signers.Signer):
         )
         self._sign: Callable[[bytes], bytes] = lambda data: store.sign(name, passphrase, data)[1]
 
-    async def async_sign_raw(self, data: bytes, digest_algorithm: str, dry_run: bool = False) -> bytes:
+    async def async_sign_raw(self, data: bytes, digest_algorithm: str, dry_run: bool = False) -> bytes:  # noqa: FBT001, FBT002
         return bytes(72) if dry_run else self._sign(data)
 
 

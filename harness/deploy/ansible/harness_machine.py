@@ -47,7 +47,7 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         assert self._machine is not None
         return self._machine
 
-    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:  # noqa: FBT001, FBT002
         """Run a command there; gives its exit status, output and error output.
 
         Raises:
