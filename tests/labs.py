@@ -22,7 +22,7 @@ from harness.hosts.inventory import Inventory
 from harness.hosts.ssh import SshMachine
 from harness.model.definitions import Cpu, Hosts, Os
 from harness.model.recipe import Recipe
-from harness.provision.provisioner import Names, Role
+from harness.provision.provisioner import Owner, Role
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import parse
 from harness.system.wait import wait_until
@@ -211,7 +211,7 @@ def role(os: str, model: str, *, name: str = "application", **more: Any) -> Role
 def virtual(os: str, model: str, folder: Path) -> Iterator[VirtualMachine]:
     """A virtual machine, gone afterwards."""
     maker, wanted = virtual_machines(folder), role(os, model, ports=(8080,))
-    names = Names(campaign="contract", cell=secrets.token_hex(4), attempt="1")
+    names = Owner(campaign="contract", cell=secrets.token_hex(4), attempt="1")
     with maker.machines((wanted,), {wanted.name: maker.environment(wanted, Notes())}, names, Notes()) as made:
         assert isinstance(made.application, VirtualMachine)
         yield made.application

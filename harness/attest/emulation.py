@@ -34,7 +34,7 @@ class Sign(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class EmulatorMessage:
     """A message of QEMU, and the kind that it belongs to."""
 
     sign: Sign
@@ -46,12 +46,12 @@ class Trouble:
         return f"a program died under the emulator ({self.words}): seen under emulation only"
 
 
-def emulator_trouble(text: str) -> Trouble | None:
+def emulator_trouble(text: str) -> EmulatorMessage | None:
     """QEMU's own message in a printed text, None where there is none; a failure of the emulator has precedence."""
     own = _OWN.search(text)
     if own is not None:
-        return Trouble(Sign.EMULATOR, " ".join(own[0].split())[:200])
+        return EmulatorMessage(Sign.EMULATOR, " ".join(own[0].split())[:200])
     for match in _SIGNAL.finditer(text):
         if int(match[1]) not in _TOLD_BY_OTHERS:
-            return Trouble(Sign.PROGRAM, match[0][:200])
+            return EmulatorMessage(Sign.PROGRAM, match[0][:200])
     return None

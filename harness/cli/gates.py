@@ -17,7 +17,7 @@ from harness.cli.output import print_json
 from harness.cli.shared import catalogue_here, existing, format_option, workspace_option
 from harness.errors import DefinitionError
 from harness.evidence import Workspace
-from harness.gating import CampaignRecord, Decision, Difference, Finding, compare, decide
+from harness.gating import CampaignRecord, Decision, Difference, GateFinding, compare, decide
 from harness.model.definitions import Policy, Waivers
 from harness.reading.naming import Names, known_names, policy_faults, waiver_faults
 from harness.reading.parsing import validate
@@ -104,13 +104,13 @@ def _show_decision(
     console.print(f"gate 门禁 {proved.record.id}: [{colour}]{decision.word} {zh}[/]")
 
 
-def _doubts(what: str, proved: ProvedRecord | None) -> list[Finding]:
+def _doubts(what: str, proved: ProvedRecord | None) -> list[GateFinding]:
     """What closes the gate before anything is weighed: a record that was changed says nothing."""
     if proved is None:
         return []
     if proved.doubt:
         doubt = f"the {what} does not verify, and nothing in it counts / 记录未通过核验: {proved.doubt}"
-        return [Finding(effect="closes", cell=proved.record.id, case="", reason=doubt)]
+        return [GateFinding(effect="closes", cell=proved.record.id, case="", reason=doubt)]
     return []
 
 

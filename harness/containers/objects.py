@@ -10,13 +10,13 @@ from harness.errors import HarnessBug, HarnessError
 from harness.model.definitions import size_in_bytes
 from harness.model.ledger import Ledger
 from harness.model.recipe import Environment
-from harness.provision.provisioner import Names, Role
+from harness.provision.provisioner import Owner, Role
 
 
 class CellObjects:
     """The network of one cell, and the containers in it."""
 
-    def __init__(self, engine: Engine, names: Names, ledger: Ledger) -> None:
+    def __init__(self, engine: Engine, names: Owner, ledger: Ledger) -> None:
         self._engine, self._ledger = engine, ledger
         self._stem = names.stem
         self._owner = (names.campaign, f"{names.cell}-{names.attempt}")

@@ -26,7 +26,7 @@ from harness.model.machine import Machine
 from harness.model.recipe import Environment
 from harness.model.results import Fidelity
 from harness.model.verbs import journal_deeds
-from harness.provision.provisioner import Held, Kind, Machines, Names, Role
+from harness.provision.provisioner import Held, Kind, Machines, Owner, Role
 from harness.system.waiting import Waiting
 
 
@@ -83,13 +83,17 @@ class Containers:
                     ledger.removed(kind, name)
 
     @contextlib.contextmanager
-    def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
+    def hold(self, roles: tuple[Role, ...], names: Owner, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
         """Nothing is leased: an engine makes as many machines as are asked of it."""
         yield Held(machines=lambda environments: self.machines(roles, environments, names, ledger))
 
     @contextlib.contextmanager
     def machines(
-        self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
+        self,
+        roles: tuple[Role, ...],
+        environments: Mapping[str, Environment | None],
+        names: Owner,
+        ledger: Ledger,
     ) -> Iterator[Machines]:
         """The machines of a cell, until the context ends.
 

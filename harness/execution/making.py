@@ -18,7 +18,7 @@ from harness.model.recipe import Environment, Recipe
 from harness.model.records import EmulatorFacts, EnvironmentFacts
 from harness.model.results import Result, State
 from harness.provision.installing import InstallFailed
-from harness.provision.provisioner import APPLICATION, Held, Machines, Names, Provisioner, Role
+from harness.provision.provisioner import APPLICATION, Held, Machines, Owner, Provisioner, Role
 
 #: However slow a target is, no limit is stretched by more.
 MAX_FACTOR = 100.0
@@ -131,7 +131,7 @@ def recipe_of(attempt: Attempt, application: Application) -> Recipe:
 @contextlib.contextmanager
 def hold(attempt: Attempt, serving: Serving) -> Iterator[Held]:
     """Lease what the machines stand on, for as long as the context lasts. It may wait, so no turn is taken before."""
-    names = Names(campaign=attempt.lab.campaign, cell=attempt.cell.short, attempt=str(attempt.record.number))
+    names = Owner(campaign=attempt.lab.campaign, cell=attempt.cell.short, attempt=str(attempt.record.number))
     with contextlib.ExitStack() as stack:
         with attempt.step("wait"):
             held = stack.enter_context(

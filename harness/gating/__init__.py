@@ -3,6 +3,6 @@
 from harness.gating.decision import Decision, decide
 from harness.gating.difference import Difference, compare
 from harness.gating.record import CampaignRecord, read_record
-from harness.gating.weighing import Finding
+from harness.gating.weighing import GateFinding
 
-__all__ = ["CampaignRecord", "Decision", "Difference", "Finding", "compare", "decide", "read_record"]
+__all__ = ["CampaignRecord", "Decision", "Difference", "GateFinding", "compare", "decide", "read_record"]

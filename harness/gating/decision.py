@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.errors import UsageError
 from harness.gating.record import CampaignRecord, CellRecord
-from harness.gating.weighing import Finding, Scales, slower, weigh
+from harness.gating.weighing import GateFinding, Scales, slower, weigh
 from harness.model.definitions import Policy, Waiver
 
 
@@ -16,7 +16,7 @@ from harness.model.definitions import Policy, Waiver
 class Decision:
     """Open if nothing closes it and nothing is undecided."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[GateFinding, ...]
 
     @property
     def word(self) -> str:
@@ -62,9 +62,9 @@ def _decides(cell: CellRecord, policy: Policy) -> bool:
     return all(any(cell.axes.get(axis) == value for name, _, value in pairs if name == axis) for axis in axes)
 
 
-def _absent(cells: Sequence[CellRecord], policy: Policy) -> Iterable[Finding]:
+def _absent(cells: Sequence[CellRecord], policy: Policy) -> Iterable[GateFinding]:
     """Cells that the policy waits for and the campaign does not have: nothing ran there."""
     for text in policy.cells:
         axis, _, value = text.partition("=")
         if not any(cell.axes.get(axis) == value for cell in cells):
-            yield Finding(effect="undecided", cell=text, case="", reason="the policy names it, and no cell has it")
+            yield GateFinding(effect="undecided", cell=text, case="", reason="the policy names it, and no cell has it")

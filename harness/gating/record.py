@@ -60,7 +60,7 @@ class AttemptOutcome(_Read):
     verdict: Verdict
 
 
-class AppliedWaiver(_Read):
+class WaiverRecord(_Read):
     """A waiver of the matrix that accepted a case when the cell was judged."""
 
     suite: str
@@ -98,7 +98,7 @@ class CellRecord(_Read):
     version: str
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
-    waived: tuple[AppliedWaiver, ...] = ()
+    waived: tuple[WaiverRecord, ...] = ()
 
     @property
     def unsteady(self) -> bool:

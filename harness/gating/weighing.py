@@ -13,7 +13,7 @@ from harness.model.results import Result, SkipReason, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class GateFinding:
     """One thing that was weighed. ``effect``: closes (the product), undecided (the lab or the plan), noted."""
 
     effect: str
@@ -35,7 +35,7 @@ class Scales:
     today: datetime.date
 
 
-def weigh(cell: CellRecord, scales: Scales) -> Iterator[Finding]:
+def weigh(cell: CellRecord, scales: Scales) -> Iterator[GateFinding]:
     """Findings about one cell; none where every deciding case passed."""
     policy = scales.policy
     if cell.unsteady:
@@ -61,7 +61,7 @@ def weigh(cell: CellRecord, scales: Scales) -> Iterator[Finding]:
         yield _about(cell, "undecided", "no case that decides has run")
 
 
-def slower(cell: CellRecord, earlier: CellRecord, percent: float) -> Iterator[Finding]:
+def slower(cell: CellRecord, earlier: CellRecord, percent: float) -> Iterator[GateFinding]:
     """Measurements of time that grew by more than ``percent`` and by more than noise."""
     before = {(case.suite, case.id, m.name): m for case in earlier.cases for m in case.measurements}
     for case in cell.cases:
@@ -74,11 +74,11 @@ def slower(cell: CellRecord, earlier: CellRecord, percent: float) -> Iterator[Fi
                 yield _about(cell, "closes", reason, case.id)
 
 
-def _about(cell: CellRecord, effect: str, reason: str, case: str = "") -> Finding:
-    return Finding(effect=effect, cell=cell.label, case=case, reason=reason)
+def _about(cell: CellRecord, effect: str, reason: str, case: str = "") -> GateFinding:
+    return GateFinding(effect=effect, cell=cell.label, case=case, reason=reason)
 
 
-def _unknown(cell: CellRecord) -> Iterator[Finding]:
+def _unknown(cell: CellRecord) -> Iterator[GateFinding]:
     """Deciding cases in error or miss, those of one reason together: what stops a cell stops most of its cases.
 
     Nothing accepts them, no waiver and no baseline: nothing is known there that could be accepted.
@@ -94,7 +94,7 @@ def _unknown(cell: CellRecord) -> Iterator[Finding]:
         yield _about(cell, "undecided", f"{words}: {detail}", which)
 
 
-def _case(cell: CellRecord, case: CaseRecord, scales: Scales) -> Iterator[Finding]:
+def _case(cell: CellRecord, case: CaseRecord, scales: Scales) -> Iterator[GateFinding]:
     """A failure closes, a skip leaves undecided, unless something accepts it."""
     skipped = case.result is Result.SKIP and case.skip_reason is not SkipReason.NOT_APPLICABLE
     if case.result is not Result.FAIL and not skipped:

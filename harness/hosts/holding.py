@@ -20,7 +20,7 @@ from harness.hosts.reaching import machine_of
 from harness.hosts.ssh import SshMachine
 from harness.model.definitions import Cpu, Host, Os
 from harness.model.ledger import Ledger
-from harness.provision.provisioner import APPLICATION, Names, Role
+from harness.provision.provisioner import APPLICATION, Owner, Role
 from harness.system.abandoning import begin, settled
 from harness.system.wait import wait_until
 from harness.system.waiting import Notice, Waiting
@@ -84,7 +84,7 @@ class Wish:
     """What is asked of the hosts: for whom, how long others are waited for (seconds), and what ends the wait."""
 
     inventory: Inventory
-    names: Names
+    names: Owner
     waiting: Waiting
     cancel: threading.Event
     patience: float

@@ -32,7 +32,7 @@ from harness.model.results import Fidelity
 from harness.model.verbs import journal_deeds
 from harness.provision.boots import BootWatch
 from harness.provision.installing import POLICY, Installer, manager_of
-from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role, weakest
+from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Owner, Role, weakest
 from harness.system.abandoning import begin
 from harness.system.waiting import QUIET, Waiting
 
@@ -134,7 +134,7 @@ class LabHosts:
         role = Role(
             name=APPLICATION, os=os, cpu=cpu, recipe=Recipe(name="none", os=os.os, architecture=cpu.architecture)
         )
-        names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
+        names = Owner(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
         try:
             hosts = fitting(self.inventory, os, cpu)
             with (
@@ -146,12 +146,12 @@ class LabHosts:
             ledger.event("known-good-probe-left-out", os=os.os, cpu=cpu.cpu, reason="the hosts are in use")
 
     @contextlib.contextmanager
-    def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
+    def hold(self, roles: tuple[Role, ...], names: Owner, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
         """Leases only; see ``leased_for``."""
         with leased_for(roles, self._wish(names, waiting), ledger) as held:
             yield Held(machines=lambda _: self._machines(held, roles, ledger))
 
-    def _wish(self, names: Names, waiting: Waiting) -> Wish:
+    def _wish(self, names: Owner, waiting: Waiting) -> Wish:
         return Wish(
             inventory=self.inventory,
             names=names,

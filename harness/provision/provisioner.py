@@ -35,7 +35,7 @@ class Role:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Names:
+class Owner:
     """Whose the machines are."""
 
     campaign: str
@@ -122,7 +122,7 @@ class Provisioner(Protocol):
         ...
 
     def hold(
-        self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting
+        self, roles: tuple[Role, ...], names: Owner, ledger: Ledger, waiting: Waiting
     ) -> AbstractContextManager[Held]:
         """Lease what the machines will stand on. It may wait for other cells, so it is called without a turn.
 

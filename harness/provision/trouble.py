@@ -21,7 +21,7 @@ _FOREIGN = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
+class StepTrouble:
     """Why a step failed. ``cause``: whose it is (``product``, ``config``, ``infra``)."""
 
     message: str
@@ -29,30 +29,30 @@ class Trouble:
     advice: str
 
 
-def trouble_of(title: str, answer: Completed, recipe: Recipe, cause: str) -> Trouble:
+def trouble_of(title: str, answer: Completed, recipe: Recipe, cause: str) -> StepTrouble:
     """Why the step ``title`` ended as ``answer`` says; ``cause`` holds where its output shows no other."""
     text = answer.text
     return _of_the_lab(title, text) or _of_packages(text, recipe) or _of_the_step(title, answer, cause)
 
 
-def _of_the_lab(title: str, text: str) -> Trouble | None:
+def _of_the_lab(title: str, text: str) -> StepTrouble | None:
     """A full disk, or an emulator that fails."""
     if "No space left on device" in text:
-        return Trouble(
+        return StepTrouble(
             message="no space left while packages were installed",
             cause="infra",
             advice="free space on the disk of engine or host, then: harness resume",
         )
     if (words := emulator_trouble(text)) is not None:
         advice = "try it in a virtual machine (prefer: [vm]) or on a host of that kind"
-        return Trouble(message=f"{title}: {words}", cause="infra", advice=advice)
+        return StepTrouble(message=f"{title}: {words}", cause="infra", advice=advice)
     return None
 
 
-def _of_packages(text: str, recipe: Recipe) -> Trouble | None:
+def _of_packages(text: str, recipe: Recipe) -> StepTrouble | None:
     """A package that the system does not have, or one for another architecture."""
     if missing := _MISSING.search(text):
-        return Trouble(
+        return StepTrouble(
             message=f"{recipe.os} for {recipe.architecture} has no package {missing[1]}",
             cause="config",
             advice="correct `packages`, or exclude this combination",
@@ -63,13 +63,15 @@ def _of_packages(text: str, recipe: Recipe) -> Trouble | None:
         words = foreign[0]
     else:
         return None
-    return Trouble(message=f"wrong architecture: {words}", cause="product", advice="deliver a package for the target")
+    return StepTrouble(
+        message=f"wrong architecture: {words}", cause="product", advice="deliver a package for the target"
+    )
 
 
-def _of_the_step(title: str, answer: Completed, cause: str) -> Trouble:
+def _of_the_step(title: str, answer: Completed, cause: str) -> StepTrouble:
     """The last lines that the step printed."""
     advice = "see the installation log in the evidence"
     if cause == "infra":
         advice = "check the mirror (of the engine's machine, or of the host), then: harness resume"
     last = " / ".join(line for line in answer.text.splitlines() if line.strip())[-400:]
-    return Trouble(message=f"{title} failed (exit {answer.rc}): {last}", cause=cause, advice=advice)
+    return StepTrouble(message=f"{title} failed (exit {answer.rc}): {last}", cause=cause, advice=advice)

@@ -20,7 +20,7 @@ _BUFFER = 1 << 16
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedFile:
     """A file that a process opened to execute it; ``file`` is open for reading while the event is looked at."""
 
     process: int
@@ -61,7 +61,7 @@ class ExecutionEvents:
         if status:
             raise OSError(ctypes.get_errno(), "fanotify_mark", path)
 
-    def read(self) -> Iterator[Opened]:
+    def read(self) -> Iterator[OpenedFile]:
         """The events since the last call; none is waited for."""
         while True:
             try:
@@ -75,7 +75,7 @@ class ExecutionEvents:
                 raise
             yield from self._events(data)
 
-    def _events(self, data: bytes) -> Iterator[Opened]:
+    def _events(self, data: bytes) -> Iterator[OpenedFile]:
         offset = 0
         while offset + _EVENT.size <= len(data):
             length, _, _, _, mask, file, process = _EVENT.unpack_from(data, offset)
@@ -85,7 +85,7 @@ class ExecutionEvents:
             if file < 0:
                 continue
             try:
-                yield Opened(process, file)
+                yield OpenedFile(process, file)
             finally:
                 os.close(file)
 

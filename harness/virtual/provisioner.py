@@ -26,7 +26,7 @@ from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
 from harness.model.verbs import journal_deeds
 from harness.provision.boots import BootWatch
-from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Names, Role
+from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Owner, Role
 from harness.system.canonical import digest_of
 from harness.system.makers import own_name
 from harness.system.wait import wait_until
@@ -106,18 +106,22 @@ class VirtualMachines:
     def known_good(self, os: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
         recipe = Recipe(name="bare", os=os.os, architecture=cpu.architecture)
         role = Role(name=APPLICATION, os=os, cpu=cpu, recipe=recipe)
-        names = Names(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
+        names = Owner(campaign=campaign, cell="probe", attempt=secrets.token_hex(4))
         with self.machines((role,), {APPLICATION: self.environment(role, ledger)}, names, ledger) as machines:
             demand("the bare target", self.attest(machines.application, role))
 
     @contextlib.contextmanager
-    def hold(self, roles: tuple[Role, ...], names: Names, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
+    def hold(self, roles: tuple[Role, ...], names: Owner, ledger: Ledger, waiting: Waiting) -> Iterator[Held]:
         """Nothing is leased: as many virtual machines are started as cells ask for."""
         yield Held(machines=lambda environments: self.machines(roles, environments, names, ledger))
 
     @contextlib.contextmanager
     def machines(
-        self, roles: tuple[Role, ...], environments: Mapping[str, Environment | None], names: Names, ledger: Ledger
+        self,
+        roles: tuple[Role, ...],
+        environments: Mapping[str, Environment | None],
+        names: Owner,
+        ledger: Ledger,
     ) -> Iterator[Machines]:
         """The machines of a cell, until the context ends.
 

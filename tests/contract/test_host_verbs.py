@@ -24,7 +24,7 @@ from harness.machines.opening import open_machine
 from harness.model.machine import Machine, MachineReference
 from harness.model.recipe import Recipe
 from harness.model.verbs import Verb, deeds, in_effect
-from harness.provision.provisioner import Names, Role
+from harness.provision.provisioner import Owner, Role
 from harness.system.waiting import QUIET
 from tests.labs import LabHost, Notes, cpu, inventory, lab_host, system, virtual_machines
 
@@ -171,7 +171,7 @@ def test_packets_wait_or_are_lost_on_a_kernel_that_can(tmp_path: Path) -> None:
     """In a virtual machine, whose kernel has what this machine's may lack."""
     recipe = Recipe(name="netem", os="debian-12", architecture="x86_64", packages=("kmod", "iptables", "iproute2"))
     role = Role(name="application", os=system("debian-12"), cpu=cpu("hygon-c86"), recipe=recipe)
-    maker, names = virtual_machines(tmp_path), Names(campaign="contract", cell=secrets.token_hex(4), attempt="1")
+    maker, names = virtual_machines(tmp_path), Owner(campaign="contract", cell=secrets.token_hex(4), attempt="1")
     environment = maker.environment(role, Notes())
     with maker.hold((role,), names, Notes(), QUIET) as held, held.machines({role.name: environment}) as machines:
         machine = machines.application
@@ -277,7 +277,7 @@ def test_the_hosts_of_a_cell_know_each_other(hosts: Inventory, labs: tuple[LabHo
         Role(name=name, os=system(os), cpu=cpu("x86-64"), recipe=Recipe(name=name, os=os, architecture="x86_64"))
         for name, os in (("application", "debian-12"), ("database", "debian-13"))
     )
-    names = Names(campaign="verbs", cell="1", attempt="1")
+    names = Owner(campaign="verbs", cell="1", attempt="1")
     with LabHosts(hosts).hold(roles, names, Notes(), QUIET) as held, held.machines({}) as machines:
         assert machines.application.reference.peers == {"database": labs[1].address}
         assert machines.on("database").reference.peers == {"application": "127.0.0.1"}

@@ -23,7 +23,7 @@ from harness.hosts.provisioner import LabHosts
 from harness.machines.opening import open_machine
 from harness.model.machine import Machine
 from harness.model.recipe import Recipe
-from harness.provision.provisioner import Held, Names, Role
+from harness.provision.provisioner import Held, Owner, Role
 from harness.system.wait import wait_until
 from harness.system.waiting import QUIET, Waiting
 from tests.labs import LabHost, Notes, cpu, inventory, lab_host, system
@@ -64,8 +64,8 @@ def role(name: str = "application", os: str = "debian-12") -> Role:
     return Role(name=name, os=system(os), cpu=cpu("x86-64"), recipe=Recipe(name="bare", os=os, architecture="x86_64"))
 
 
-def names(cell: str) -> Names:
-    return Names(campaign="leases", cell=cell, attempt="1")
+def names(cell: str) -> Owner:
+    return Owner(campaign="leases", cell=cell, attempt="1")
 
 
 class Events(Notes):

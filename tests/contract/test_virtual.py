@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfrastructureError
-from harness.provision.provisioner import Names
+from harness.provision.provisioner import Owner
 from harness.virtual.machine import VirtualMachine
 from harness.virtual.qemu import standing
 from tests.labs import Notes, role, virtual, virtual_machines
@@ -86,7 +86,7 @@ def test_machines_of_a_cell_see_each_other_and_differ(tmp_path: Path) -> None:
     maker = virtual_machines(tmp_path)
     roles = (role("debian-12", "hygon-c86"), role("debian-12", "hygon-c86", name="database"))
     environments = {one.name: maker.environment(one, Notes()) for one in roles}
-    with maker.machines(roles, environments, Names(campaign="c", cell="two", attempt="1"), Notes()) as made:
+    with maker.machines(roles, environments, Owner(campaign="c", cell="two", attempt="1"), Notes()) as made:
         first, second = made.application, made.on("database")
         seen = first.run("ping -c 1 -W 5 database || bash -c '</dev/tcp/database/22 && echo open'", timeout=30)
         assert seen.ok, seen.text

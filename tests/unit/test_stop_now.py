@@ -32,7 +32,7 @@ from harness.model.definitions import Os, Playbook, Retries
 from harness.model.recipe import Recipe
 from harness.model.results import Cause, Verdict
 from harness.provision.installing import Installer
-from harness.provision.provisioner import Names
+from harness.provision.provisioner import Owner
 from harness.reading.parsing import parse
 from harness.system.abandoning import abandonable
 from harness.system.makers import own_name
@@ -314,7 +314,7 @@ def test_an_installation_begins_no_further_step(lab: Lab) -> None:
 
 
 def wish(lab: Lab) -> Wish:
-    names = Names(campaign="c", cell="00000000", attempt="1")
+    names = Owner(campaign="c", cell="00000000", attempt="1")
     inventory: Any = SimpleNamespace()
     return Wish(
         inventory=inventory, names=names, waiting=QUIET, cancel=lab.cancel, patience=3600, ending=Ending(lab.cancel)
