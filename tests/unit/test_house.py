@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,22 +20,16 @@ PROMISED = {("clients/http.py", "made")}
 
 
 def test_modules_are_short() -> None:
-    lines = {
-        str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines())
-        for path in PACKAGE.rglob("*.py")
-        if "_builtin" not in path.parts
-    }
+    lines = {name: len((PACKAGE / name).read_text(encoding="utf-8").splitlines()) for name in _modules()}
     assert {name: count for name, count in lines.items() if count > 400} == {}
     assert statistics.median(lines.values()) <= 120
 
 
 def test_functions_are_short() -> None:
-    """Migrations are left out: they write down a moment of the tables' history, and are never changed again."""
     long = {
-        f"{path.relative_to(PACKAGE)}: {function.name}": (lines, statements)
-        for path in PACKAGE.rglob("*.py")
-        if "migrations" not in path.parts and "_builtin" not in path.parts
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        f"{path}: {function.name}": (lines, statements)
+        for path, module in _lasting()
+        for function in ast.walk(module)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for lines, statements in [_size(function)]
         if lines > MOST_LINES or statements > MOST_STATEMENTS
@@ -55,8 +50,9 @@ def test_a_cell_is_no_hierarchy_of_classes() -> None:
     """What a stage needs is passed to it; classes that inherit to split a file hide that."""
     classes = {
         node.name: [base.id for base in node.bases if isinstance(base, ast.Name)]
-        for path in (PACKAGE / "execution").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for path, module in _modules().items()
+        if path.startswith("execution/")
+        for node in ast.walk(module)
         if isinstance(node, ast.ClassDef)
     }
     deep = [name for name, bases in classes.items() if any(classes.get(base) for base in bases)]
@@ -77,13 +73,7 @@ def test_the_formatter_formats_everything() -> None:
 
 def test_names_of_variables_and_functions_are_nouns() -> None:
     """Fields of data classes are not in it: ``found`` is a key of the JSON that lint and doctor write."""
-    vague = {
-        (str(path.relative_to(PACKAGE)), name)
-        for path in PACKAGE.rglob("*.py")
-        for module in [ast.parse(path.read_text(encoding="utf-8"))]
-        for name in _names(module)
-        if name in VAGUE
-    }
+    vague = {(path, name) for path, module in _modules().items() for name in _names(module) if name in VAGUE}
     assert vague == PROMISED
 
 
@@ -109,7 +99,7 @@ def test_everything_public_has_a_docstring() -> None:
     """A method that keeps a protocol is described there, a hook of pytest by pytest."""
     promises = {
         (method.name, _arguments(method))
-        for _, module in _modules()
+        for _, module in _lasting()
         for each in ast.walk(module)
         if isinstance(each, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in each.bases)
         for method in each.body
@@ -117,21 +107,21 @@ def test_everything_public_has_a_docstring() -> None:
     }
     bare = [
         f"{path}: {node.name}"
-        for path, module in _modules()
+        for path, module in _lasting()
         for owner, node in _public(module)
         if not ast.get_docstring(node)
         and not (owner and isinstance(node, ast.FunctionDef) and (node.name, _arguments(node)) in promises)
         and not node.name.startswith("pytest_")
     ]
     assert bare == []
-    assert [path for path, module in _modules() if module.body and not ast.get_docstring(module)] == []
+    assert [path for path, module in _lasting() if module.body and not ast.get_docstring(module)] == []
 
 
 def test_docstrings_name_the_errors_that_a_function_raises() -> None:
     """A command of the command line is left out: its docstring is the help of its users."""
     silent = [
         f"{path}: {node.name}"
-        for path, module in _modules()
+        for path, module in _lasting()
         if not path.startswith("cli/")
         for _, node in _public(module)
         if isinstance(node, ast.FunctionDef) and _raises(node) and "aises" not in (ast.get_docstring(node) or "aises")
@@ -139,11 +129,16 @@ def test_docstrings_name_the_errors_that_a_function_raises() -> None:
     assert silent == []
 
 
-def _modules() -> Iterator[tuple[str, ast.Module]]:
-    """Path below the package and content of every module; migrations, which are history, are left out."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if not {"_builtin", "migrations"} & set(path.parts):
-            yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def _modules() -> dict[str, ast.Module]:
+    """The content of every module, by its path below the package."""
+    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if "_builtin" not in path.parts]
+    return {str(path.relative_to(PACKAGE)): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def _lasting() -> list[tuple[str, ast.Module]]:
+    """All modules but migrations: those write down a moment of the tables' history, and are never changed again."""
+    return [(path, module) for path, module in _modules().items() if "/migrations/" not in path]
 
 
 def _public(module: ast.Module) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:
