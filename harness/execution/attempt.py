@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
+import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +28,9 @@ from harness.provision.provisioner import Machines
 from harness.scan.cases import covers
 from harness.system.waiting import Waiting
 
+#: Errors of the system that say that this machine has run out of something, or that its disk is broken.
+EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
 
 class Ended(Exception):
     """The cell cannot go on; what is left of its cases gets this result."""
@@ -41,6 +46,15 @@ def cases_of(definitions: Definitions, deployment_suite: Suite, cell: Cell) -> l
     cases = [(deployment_suite.suite, case) for case in deployment_suite.cases if upgrades or case.when != "upgrade"]
     suites = [definitions.suites[name].definition for name in cell.suites]
     return cases + [(suite.suite, case) for suite in suites for case in suite.cases]
+
+
+def _exhausted(error: OSError) -> str:
+    """What this machine lacks, and who acts."""
+    where = f": {error.filename}" if error.filename else ""
+    return (
+        f"this machine, on which the harness runs: {error.strerror}{where} (the temporary folder is "
+        f"{tempfile.gettempdir()})\n  next: make room there, or raise the limit of open files, then: harness resume"
+    )
 
 
 def _may_be_the_labs(observation: Observation) -> bool:
@@ -232,6 +246,8 @@ class Attempt:
             return Ended(Result.MISS, Cause.TIMEOUT, None, str(error))
         if isinstance(error, HarnessError):
             return Ended(Result.MISS, Cause(error.cause), None, str(error))
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:
+            return Ended(Result.MISS, Cause.INFRA, None, _exhausted(error))
         text = "".join(traceback.format_exception(error))
         self.record.keep("harness-traceback.txt", text.encode())
         detail = f"unexpected {type(error).__name__}: {error} (please report it; traceback in the evidence)"

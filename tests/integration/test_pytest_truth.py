@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import tempfile
 import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.errors import InfrastructureError
+from harness.execution.attempt import Attempt
 from harness.model.results import Cause, Observation, Result
 from harness.reading.collection import collected
 from harness.runners.pytest.run import PRELOAD, run_pytest
@@ -496,6 +501,30 @@ def test_a_suite_that_kills_what_it_is_forked_from_hurts_itself_only(folder: Pat
         run(own, folder, "test_kills")
     assert run(own, folder / "other", "test_good")["test_good"].result is PASS
     own.close()
+
+
+@pytest.mark.parametrize("left", [4, 8, 32, 128])
+def test_a_full_temporary_folder_is_this_machines(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """KiB that are left: for a part of what a suite is given, or for that and a part of its records."""
+    write(folder, "test_a.py", "def test_good(): pass\ndef test_keeps(keep): keep('x', 'x' * 200_000)\n")
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(small)], check=True)
+    try:
+        monkeypatch.setenv("TMPDIR", str(small))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        (small / "ballast").write_bytes(bytes((256 - left) * 1024))
+        attempt: Any = SimpleNamespace(lab=SimpleNamespace(cancel=threading.Event()))
+        with contextlib.closing(ForkServer([PRELOAD])) as forks:
+            try:
+                causes = {one.cause for one in run(forks, folder, "test_good", "test_keeps").values()}
+            except (InfrastructureError, OSError) as error:
+                causes = {Attempt.ended(attempt, error).cause}
+        assert causes == {Cause.INFRA}
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 def test_pytest_itself_says_what_a_folder_has(folder: Path) -> None:

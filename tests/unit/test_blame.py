@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,6 +109,17 @@ class Closing(Attempt):
 
     def observe(self, *seen: Observation) -> None:
         self.observations |= {(observation.suite, observation.case): observation for observation in seen}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.EROFS])
+def test_what_this_machine_has_run_out_of_is_the_laboratorys(number: int) -> None:
+    attempt = Closing()
+    with pytest.raises(Ended), attempt.ending():
+        raise OSError(number, os.strerror(number), "/somewhere/spec.json")
+    (observation,) = attempt.observations.values()
+    assert (observation.result, observation.cause) == (Result.MISS, Cause.INFRA)
+    assert os.strerror(number) in observation.detail
+    assert "/somewhere/spec.json" in observation.detail
 
 
 @pytest.mark.parametrize("seen", [(), ("V-1",)])

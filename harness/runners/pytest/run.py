@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -36,6 +37,8 @@ GRACE_SECONDS = 60.0
 MAX_LOG = 8 * 2**20
 #: Exit status of pytest's process where the disk is full (``suite_process.NO_SPACE``, which this must not import).
 NO_SPACE = 74
+#: A temporary folder with less room has none.
+FULL_BYTES = 16 * 1024
 
 
 def run_pytest(
@@ -78,6 +81,9 @@ def run_pytest(
         )
         with Reader(records, key) as reader:
             session = _watched(reader, spec, log, suite.folder, context.factor, cancel, forks)
+        # What pytest prints may be the first thing for which there is no room: then its status says nothing of that.
+        nothing_left = shutil.disk_usage(folder).free < FULL_BYTES
+        session.full = session.rc == NO_SPACE or (bool(session.trouble) and nothing_left)
         output = _tail(log)
     ledger.keep(f"{name}-{cases[0].when}-pytest.log", output)
     selection = select(session.names, [*limits, *others])
@@ -204,8 +210,8 @@ def _meaning(index: int, session: Session) -> Meaning:
     run = session.runs.get(index)
     if run is not None and run.ended:
         return fold(run)
-    cause = Cause.INFRA if session.rc == NO_SPACE else Cause.TIMEOUT if session.late else Cause.TEST
-    if session.rc == NO_SPACE:
+    cause = Cause.INFRA if session.full else Cause.TIMEOUT if session.late else Cause.TEST
+    if session.full:
         return Meaning(Result.MISS, cause, None, "the disk of the temporary folder is full: no record can be written")
     if run is not None:
         result = Result.ERROR if session.late else Result.MISS
@@ -221,7 +227,7 @@ def _meaning(index: int, session: Session) -> Meaning:
 def _absent(test: str, session: Session, output: str) -> Meaning:
     """Why pytest has no test of this name."""
     end = f"its output ends:\n{output[-1500:].strip()}"
-    if session.rc == NO_SPACE:
+    if session.full:
         return Meaning(Result.MISS, Cause.INFRA, None, "the disk of the temporary folder is full")
     if session.broken is not None:
         return Meaning(Result.MISS, Cause(session.broken[0]), None, session.broken[1])
@@ -246,6 +252,8 @@ def _last_line(text: str) -> str:
 
 def _doubted(passed: Meaning, session: Session, selection: Selection, suite: LocatedSuite) -> Meaning:
     """A pass that does not count, because pytest's end or the suite as a whole cannot be relied on."""
+    if session.full:
+        return Meaning(Result.ERROR, Cause.INFRA, None, "it passed, and then the disk of the temporary folder was full")
     if session.trouble and not session.late:
         return Meaning(Result.ERROR, Cause.TEST, None, f"it passed, and then {session.trouble}")
     if selection.unlisted:

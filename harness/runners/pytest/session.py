@@ -54,6 +54,7 @@ class Session:
     chosen: set[int] = field(default_factory=set)
     runs: dict[int, TestRun] = field(default_factory=dict)
     running: int | None = None
+    full: bool = False  #: it ended because the disk of the temporary folder was full
     collected: bool = False
     collect_errors: list[tuple[str, str]] = field(default_factory=list)  #: node id, text
     collect_skips: list[tuple[str, str]] = field(default_factory=list)
