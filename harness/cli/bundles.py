@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from harness import campaigns
 from harness.campaigns import RunOptions
 from harness.certify.envelopes import Signing
 from harness.cli.gates import print_difference
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, standard_folder
-from harness.cli.output import print_json
+from harness.cli.output import output_console, print_json, say
 from harness.cli.progress import progress
 from harness.cli.shared import campaign_in, format_option, hosts_option, inventory_path, workspace_option
 from harness.evidence import Workspace
@@ -45,7 +44,7 @@ def bundle_command(
         )
         signing.check()
     path = campaigns.bundle(identity, place, out or Path(f"{identity}.bundle.tar"), images=images, signing=signing)
-    click.echo(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB)", err=True)
+    say(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB)", err=True)
 
 
 @click.command("replay")
@@ -93,6 +92,6 @@ def replay_command(
             }
         )
     else:
-        print_difference(outcome.difference, Console(highlight=False, soft_wrap=True))
-    click.echo(f"replay 重放: {'结论一致 the same verdicts' if same else '结论不同 other verdicts'}", err=True)
+        print_difference(outcome.difference, output_console(soft_wrap=True))
+    say(f"replay 重放: {'结论一致 the same verdicts' if same else '结论不同 other verdicts'}", err=True)
     ctx.exit(130 if outcome.finished.interrupted else 0 if same else 1)

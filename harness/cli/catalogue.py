@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness import campaigns
 from harness.attest.serving import serving
-from harness.cli.output import print_json
+from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here, format_option, print_whole
 from harness.errors import UsageError
 from harness.evidence import Workspace
@@ -64,7 +63,7 @@ def list_entries(form: str) -> None:
             }
         )
         return
-    console = Console(highlight=False)
+    console = output_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "name", "名称", "called", "certainty"):
         table.add_column(title, no_wrap=title != "called")
@@ -88,7 +87,7 @@ def show_entry(name: str, form: str) -> None:
         listed = [{"key": k, "value": v, "certainty": c, "source": s} for k, v, c, s in facts]
         print_json({"kind": kind, "file": str(path), "obstacle": obstacle, "facts": listed})
         return
-    console = Console(highlight=False)
+    console = output_console()
     table = Table(
         title=escape(f"{value.name.zh} / {value.name.en}"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
@@ -101,7 +100,7 @@ def show_entry(name: str, form: str) -> None:
             key, escape(shown), f"[{colour}]{certainty} {zh}[/]", escape(source) if key in value.provenance else ""
         )
     console.print(table)
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     console.print(f"vendor 厂商: {escape(value.vendor.zh)} / {escape(value.vendor.en)}")
     console.print(f"source 来源: {escape(value.source)}")
     for note in value.notes:
@@ -151,7 +150,7 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
 
 def _show_served(rows: list[dict[str, Any]]) -> None:
     """A table of the targets, with what serves each here, or why nothing does."""
-    console = Console(highlight=False)
+    console = output_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("kind", "name", "here 本机", "by, or why not"):
         table.add_column(title, no_wrap=title != "by, or why not")
@@ -167,7 +166,7 @@ def _show_served(rows: list[dict[str, Any]]) -> None:
 
 def _show_pairs(pairs: list[dict[str, Any]]) -> None:
     """A table of the CPU classes and systems that can be served here together; nothing where no pair can."""
-    console = Console(highlight=False)
+    console = output_console()
     grid = [pair for pair in pairs if pair["served"]]
     shown_systems = sorted({str(pair["os"]) for pair in grid})
     if shown_systems:
@@ -221,7 +220,7 @@ def build_images(os: str, cpu: tuple[str, ...], mirror: str, workspace: Path) ->
         }
     )
     for architecture, image, seconds in campaigns.build_base_images(system, wanted, Workspace(workspace), mirror):
-        click.echo(f"{os} {architecture}: {image} ({seconds:.1f} s)")
+        say(f"{os} {architecture}: {image} ({seconds:.1f} s)")
 
 
 def obstacle_of(value: Entry) -> str:

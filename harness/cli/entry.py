@@ -18,6 +18,7 @@ import click
 from harness import __version__
 from harness.cli import ABOUT, COMMANDS, help_text
 from harness.errors import Canceled, DefinitionError, HarnessError, InfrastructureError, UsageError
+from harness.system.printable import visible
 
 
 class _Lazy(click.Group):
@@ -70,10 +71,10 @@ def run() -> None:
     except HarnessError as error:
         if isinstance(error, DefinitionError):
             if wants_json:
-                click.echo(json.dumps({"faults": [vars(fault) for fault in error.faults]}, ensure_ascii=False))
+                click.echo(visible(json.dumps({"faults": [vars(fault) for fault in error.faults]}, ensure_ascii=False)))
             importlib.import_module("harness.cli.shared").print_faults(error)
         else:
-            click.echo(f"harness: {error}", err=True)
+            click.echo(visible(f"harness: {error}"), err=True)
         sys.exit(exit_code(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,7 +86,7 @@ def run() -> None:
             f"{error.strerror or error}: {error.filename or 'no file named'}",
             advice="check the disk and its permissions",
         )
-        click.echo(f"harness: {failure}", err=True)
+        click.echo(visible(f"harness: {failure}"), err=True)
         sys.exit(3)
     except Exception as error:  # noqa: BLE001  # the edge: everything else is a fault of the harness
         place = Path(f"harness-crash-{os.getpid()}.log")
@@ -93,8 +94,9 @@ def run() -> None:
         try:
             place.write_text(text)
         except OSError:
-            click.echo(text, err=True)
+            click.echo(visible(text), err=True)
         click.echo(
-            f"harness: unexpected {type(error).__name__}: {error}\n  next: please report it with {place}", err=True
+            visible(f"harness: unexpected {type(error).__name__}: {error}\n  next: please report it with {place}"),
+            err=True,
         )
         sys.exit(3)

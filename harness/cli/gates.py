@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from harness import campaigns
 from harness.campaigns import ProvedRecord
-from harness.cli.output import print_json
+from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here, existing, format_option, workspace_option
 from harness.errors import DefinitionError
 from harness.evidence import Workspace
@@ -72,7 +72,7 @@ def gate_command(
     planned = {cell.id for cell in record.cells}
     flaky = [case for case in campaigns.flaky_cases(place) if case["cell"] in planned] if place is not None else []
     if annotate is not None:
-        click.echo(_annotated(decision, annotate, shown), nl=False)
+        say(_annotated(decision, annotate, shown), nl=False)
     elif form == "json":
         print_json(
             {
@@ -83,7 +83,7 @@ def gate_command(
                 "flaky": flaky,
             }
         )
-    console = Console(stderr=form == "json" or annotate is not None, highlight=False, soft_wrap=True)
+    console = output_console(stderr=form == "json" or annotate is not None, soft_wrap=True)
     _show_decision(decision, flaky, proved, console)
     ctx.exit(EXIT[decision.word])
 
@@ -179,7 +179,7 @@ def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, f
             }
         )
         ctx.exit(0 if difference.same_verdicts else 1)
-    print_difference(difference, Console(highlight=False, soft_wrap=True))
+    print_difference(difference, output_console(soft_wrap=True))
     ctx.exit(0 if difference.same_verdicts else 1)
 
 
@@ -217,10 +217,8 @@ def flaky_command(workspace: Path, form: str) -> None:
         print_json({"flaky": cases})
         return
     for case in cases:
-        click.echo(
-            f"{case['failed']}/{case['runs']} failed  {case['case']}  {case['cell']}  ({', '.join(case['failures'])})"
-        )
-    click.echo(f"{len(cases)} unsteady 不稳定")
+        say(f"{case['failed']}/{case['runs']} failed  {case['case']}  {case['cell']}  ({', '.join(case['failures'])})")
+    say(f"{len(cases)} unsteady 不稳定")
 
 
 def _place(name: str | None, workspace: Path) -> Workspace | None:

@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cli.output import print_json
+from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here, format_option
 from harness.errors import UsageError
 from harness.hosts.cleaning import clean
@@ -80,7 +79,7 @@ def list_hosts(path: Path, form: str) -> None:
         known = KEY_WORDS[row["key_known"]]
         labels = ", ".join(f"{key}={value}" for key, value in host.labels.items())
         table.add_row(host.host, str(row["address"]), host.jump or "-", escape(labels), known)
-    Console(highlight=False).print(table)
+    output_console().print(table)
 
 
 @hosts_command.command("trust")
@@ -102,7 +101,7 @@ def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
     shown = fingerprint(key)
     known = dict(inventory.known(host).lookup(inventory.name_of(host)) or {})
     if key in known.values():
-        click.echo(f"{name}: {key.get_name()} {shown} is trusted already / 已确认")
+        say(f"{name}: {key.get_name()} {shown} is trusted already / 已确认")
         return
     if known and not replace:
         raise UsageError(
@@ -111,13 +110,13 @@ def trust_host(name: str, expected: str, replace: bool, path: Path) -> None:
         )
     if expected and expected != shown:
         raise UsageError(f"{name} shows {shown}, not {expected}", advice="do not trust it; compare on its console")
-    click.echo(f"{name} ({host.address}:{host.port}) shows {key.get_name()} {shown}", err=True)
+    say(f"{name} ({host.address}:{host.port}) shows {key.get_name()} {shown}", err=True)
     if not expected and not click.confirm(
         "Is that what its own console says (ssh-keygen -l)? 与主机控制台显示的一致？", err=True
     ):
         raise UsageError(f"the key of {name} was not confirmed: nothing was changed", advice="compare, and repeat")
     inventory.trust(name, key)
-    click.echo(f"{name}: trusted 已确认 ({inventory.known_hosts})")
+    say(f"{name}: trusted 已确认 ({inventory.known_hosts})")
 
 
 @hosts_command.command("clean")
@@ -132,23 +131,21 @@ def clean_host(ctx: click.Context, name: str, accept: bool, path: Path) -> None:
     """
     inventory = inventory_of(path)
     cleaned = clean(inventory, name, accept=accept)
-    click.echo(
-        f"{name}: {'was not marked / 未标记' if not cleaned.reason else 'was marked dirty, because 曾被标记，原因:'}"
-    )
+    say(f"{name}: {'was not marked / 未标记' if not cleaned.reason else 'was marked dirty, because 曾被标记，原因:'}")
     for line in cleaned.reason.splitlines():
-        click.echo(f"  {line}")
+        say(f"  {line}")
     if cleaned.differences:
-        click.echo(f"{name}: is not as before, the mark stays / 尚未复原，标记保留:")
+        say(f"{name}: is not as before, the mark stays / 尚未复原，标记保留:")
         for line in cleaned.differences:
-            click.echo(f"  {line}")
-        click.echo(
+            say(f"  {line}")
+        say(
             f"next: remove that by hand, then repeat; or: harness hosts clean {name} --accept / "
             "请手工清除后重试，或以 --accept 接受现状"
         )
         ctx.exit(3)
     if cleaned.reason:
         how = "taken as it is 已接受现状" if not cleaned.restored else "as it was before 已复原"
-        click.echo(f"{name}: {how}; the mark is gone 已清除标记")
+        say(f"{name}: {how}; the mark is gone 已清除标记")
 
 
 @hosts_command.command("check")
@@ -188,7 +185,7 @@ def check_hosts(ctx: click.Context, names: tuple[str, ...], path: Path, form: st
 
 
 def _print(report: HostReport) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     word = "[green]as labelled 与标签一致[/]" if report.good else "[red]not as labelled 与标签不符[/]"
     if report.trouble:
         word = "[magenta]not known 无法判定[/]"

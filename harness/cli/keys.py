@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from harness.certify.envelopes import Signing
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.cli.shared import format_option
 from harness.errors import UsageError
 from harness.hosts.inventory import resolve_secret
@@ -78,8 +78,8 @@ def keys_new(name: str, algorithm: Algorithm, folder: Path | None, passphrase: s
     """Make the key NAME: NAME.pem stays here, NAME.pub.pem is for those who verify."""
     store = KeyStore(folder or standard_folder())
     key = store.make(name, algorithm, read_passphrase(passphrase))
-    click.echo(f"made: {key.name} ({key.algorithm}), key id {key.keyid}", err=True)
-    click.echo(
+    say(f"made: {key.name} ({key.algorithm}), key id {key.keyid}", err=True)
+    say(
         f"self-made 自建密钥: nobody vouches for it; hand out {store.folder / f'{name}.pub.pem'} "
         "by a way that is trusted",
         err=True,
@@ -111,9 +111,9 @@ def keys_list(folder: Path | None, form: str) -> None:
             *([] if store.state(key.name) == "here" else [store.state(key.name)]),
             *(["X.509"] if store.chain(key.name) else []),
         ]
-        click.echo("  ".join([key.name, key.algorithm, key.keyid, *marks]))
+        say("  ".join([key.name, key.algorithm, key.keyid, *marks]))
     if not every:
-        click.echo("no key; make one with: harness keys new NAME", err=True)
+        say("no key; make one with: harness keys new NAME", err=True)
 
 
 @keys_command.command("show")
@@ -137,11 +137,11 @@ def keys_show(name: str, folder: Path | None, form: str) -> None:
             }
         )
         return
-    click.echo(f"{key.name}  {key.algorithm}  {key.keyid}")
-    click.echo(f"private half 私钥: {store.state(name)}")
+    say(f"{key.name}  {key.algorithm}  {key.keyid}")
+    say(f"private half 私钥: {store.state(name)}")
     for subject in subjects:
-        click.echo(f"certificate 证书: {subject['subject']} ({subject['from']} - {subject['to']})")
-    click.echo(key.pem.decode().rstrip())
+        say(f"certificate 证书: {subject['subject']} ({subject['from']} - {subject['to']})")
+    say(key.pem.decode().rstrip())
 
 
 @keys_command.command("rotate")
@@ -156,11 +156,11 @@ def keys_rotate(name: str, to: str, folder: Path | None, passphrase: str) -> Non
     """
     store = KeyStore(folder or standard_folder())
     successor, path = rotate(store, name, to, read_passphrase(passphrase))
-    click.echo(f"made: {successor.name} ({successor.algorithm}), key id {successor.keyid}; {name} is retired", err=True)
-    click.echo(f"publish 请公布: {store.folder / f'{to}.pub.pem'} and {path}", err=True)
-    click.echo(f"and in the register: harness keys end {name} --state retired --key {to} --register …", err=True)
+    say(f"made: {successor.name} ({successor.algorithm}), key id {successor.keyid}; {name} is retired", err=True)
+    say(f"publish 请公布: {store.folder / f'{to}.pub.pem'} and {path}", err=True)
+    say(f"and in the register: harness keys end {name} --state retired --key {to} --register …", err=True)
     if store.chain(name):
-        click.echo(f"{to} has no X.509 certificate yet: harness keys request {to}", err=True)
+        say(f"{to} has no X.509 certificate yet: harness keys request {to}", err=True)
 
 
 @keys_command.command("end")
@@ -193,7 +193,7 @@ def keys_end(
     sequence = Register(register).set_key(key.keyid, state, when, reason or state, signing)
     if store.state(name) == "here":
         store.retire(name)
-    click.echo(f"published: {name} is {state} since {time_text(when)}; status list {sequence}", err=True)
+    say(f"published: {name} is {state} since {time_text(when)}; status list {sequence}", err=True)
 
 
 @keys_command.command("authority")
@@ -204,8 +204,8 @@ def keys_authority(name: str, folder: Path | None, passphrase: str) -> None:
     """Make a TEST authority NAME, whose certificates name themselves a test and which no reader trusts."""
     store = KeyStore(folder or standard_folder())
     authority.make_test_authority(store, name, read_passphrase(passphrase))
-    click.echo(f"made: test authority 测试机构 {name}; {store.folder / f'{name}.crt.pem'}", err=True)
-    click.echo("for tests alone 仅供测试: a center gets its certificate from an accredited authority", err=True)
+    say(f"made: test authority 测试机构 {name}; {store.folder / f'{name}.crt.pem'}", err=True)
+    say("for tests alone 仅供测试: a center gets its certificate from an accredited authority", err=True)
 
 
 @keys_command.command("issue")
@@ -219,7 +219,7 @@ def keys_issue(name: str, by: str, common: str, organisation: str, folder: Path 
     """Have a test authority certify the key NAME (P-256), so that it can sign PDF files."""
     store = KeyStore(folder or standard_folder())
     authority.certify_with(store, by, name, read_passphrase(passphrase), common or name, organisation)
-    click.echo(f"made: {store.folder / f'{name}.crt.pem'} (test 仅供测试)", err=True)
+    say(f"made: {store.folder / f'{name}.crt.pem'} (test 仅供测试)", err=True)
 
 
 @keys_command.command("request")
@@ -231,7 +231,7 @@ def keys_issue(name: str, by: str, common: str, organisation: str, folder: Path 
 def keys_request(name: str, common: str, organisation: str, folder: Path | None, passphrase: str) -> None:
     """Print a request (PKCS #10) by which an authority certifies the key NAME."""
     store = KeyStore(folder or standard_folder())
-    click.echo(authority.request(store, name, read_passphrase(passphrase), common, organisation).decode(), nl=False)
+    say(authority.request(store, name, read_passphrase(passphrase), common, organisation).decode(), nl=False)
 
 
 @keys_command.command("install")
@@ -245,7 +245,7 @@ def keys_install(name: str, chain: Path, folder: Path | None) -> None:
     except OSError as error:
         raise UsageError(f"{chain} cannot be read: {error.strerror}", advice="name a PEM file") from error
     certificate = authority.install(KeyStore(folder or standard_folder()), name, data)
-    click.echo(
+    say(
         f"installed: {certificate.subject.rfc4514_string()}, until {certificate.not_valid_after_utc:%Y-%m-%d}", err=True
     )
 
@@ -264,4 +264,4 @@ def keys_token(name: str, module: str, token: str, label: str, folder: Path | No
     except ValueError as error:
         raise UsageError(f"no such place of a key: {error}", advice="--module is an absolute path") from error
     entered = KeyStore(folder or standard_folder()).add_token(name, key, read_passphrase(passphrase))
-    click.echo(f"entered: {entered.name} ({entered.algorithm}), key id {entered.keyid}", err=True)
+    say(f"entered: {entered.name} ({entered.algorithm}), key id {entered.keyid}", err=True)

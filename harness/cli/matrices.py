@@ -15,7 +15,7 @@ from rich.table import Table
 
 from harness import campaigns
 from harness.cli.checking import Checked, check
-from harness.cli.output import print_json
+from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import (
     catalogue_here,
     existing,
@@ -56,7 +56,7 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
         try:
             expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells)
         except InfrastructureError as error:  # a plan can be shown without
-            click.echo(f"no times from earlier runs: {error}", err=True)
+            say(f"no times from earlier runs: {error}", err=True)
     inventory = campaigns.inventory_at(inventory_path(hosts))
     served = {c.id: campaigns.expected_target(definitions, c, inventory) for c in plan.cells}
     shown: list[dict[str, Any]] = [
@@ -86,12 +86,12 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
             }
         )
         return
-    console = Console(highlight=False)
+    console = output_console()
     _plan(plan, shown, total, console)
     for entry in replaced(definitions.basis):
         console.print(escape(f"warning 警告: {entry.warning}"), style="magenta", soft_wrap=True)
     if write:
-        click.echo(f"written: {campaigns.lock_path(definitions)}", err=True)
+        say(f"written: {campaigns.lock_path(definitions)}", err=True)
 
 
 def _coverage(plan: Plan) -> dict[str, Any]:
@@ -168,11 +168,11 @@ def lint_command(ctx: click.Context, place: Path, form: str) -> None:
         warnings = [vars(warning) for warning in checked.warnings]
         print_json({"faults": [vars(fault) for fault in faults], "warnings": warnings})
     elif form == "sarif":
-        click.echo(render_sarif(faults, Path.cwd()), nl=False)
+        say(render_sarif(faults, Path.cwd()), nl=False)
     else:
         for warning in checked.warnings:
-            click.echo(f"warning 警告: {warning}", err=True)
-        click.echo(f"{place}: no fault; {checked.summary}", err=True)
+            say(f"warning 警告: {warning}", err=True)
+        say(f"{place}: no fault; {checked.summary}", err=True)
     ctx.exit(2 if faults else 0)
 
 
@@ -182,8 +182,8 @@ def lint_command(ctx: click.Context, place: Path, form: str) -> None:
 def init_command(folder: Path, name: str) -> None:
     """Make FOLDER for a new product: application, matrix, a suite, schemas for editors. It runs as it is."""
     for path in begin_product(folder, name or folder.resolve().name):
-        click.echo(f"written: {path}", err=True)
-    click.echo(f"next: harness run {folder}   (then put your product into {folder / 'application.yaml'})", err=True)
+        say(f"written: {path}", err=True)
+    say(f"next: harness run {folder}   (then put your product into {folder / 'application.yaml'})", err=True)
 
 
 @click.command("schema")
@@ -199,6 +199,6 @@ def schema_command(kind: str | None, out: Path | None) -> None:
             text = json.dumps(record_schema(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
             paths[-1].write_text(text, encoding="utf-8")
         for path in paths:
-            click.echo(f"written: {path}", err=True)
+            say(f"written: {path}", err=True)
     else:
         print_json(schema_of(kind) if kind else {name: schema_of(name) for name in KINDS})

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from harness import campaigns
 from harness.campaigns import Finished, Office
-from harness.cli.output import error_console, print_json
+from harness.cli.output import error_console, output_console, print_json, say
 from harness.cli.progress import progress
 from harness.cli.shared import (
     VERDICTS,
@@ -50,7 +49,7 @@ def list_command(workspace: Path, form: str) -> None:
     for row in shown:
         cut_off = f"cut off: harness resume {row['campaign']}"
         state = "running" if row["running"] else row["verdict"] or cut_off
-        click.echo(f"{row['campaign']}  {str(row['created'])[:19]}  {row['matrix']}  {state}")
+        say(f"{row['campaign']}  {str(row['created'])[:19]}  {row['matrix']}  {state}")
 
 
 @click.command("show")
@@ -66,7 +65,7 @@ def show_command(campaign: str | None, workspace: Path, form: str) -> None:
     if form == "json":
         print_json(finished.summary())
     else:
-        print_table(finished, Console(highlight=False))
+        print_table(finished, output_console())
 
 
 @click.command("report")
@@ -114,7 +113,7 @@ def export_command(what: str, campaign: str | None, out: Path, workspace: Path) 
         out.write_bytes(data)
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}", advice="name another file") from error
-    click.echo(f"written: {out}", err=True)
+    say(f"written: {out}", err=True)
 
 
 @click.command("status")
@@ -128,7 +127,7 @@ def status_command(campaign: str | None, workspace: Path, form: str) -> None:
     if form == "json":
         print_json(status)
         return
-    console = Console(highlight=False)
+    console = output_console()
     for cell in status["cells"]:
         verdict = cell["verdict"]
         state = f"{verdict}" if verdict else f"{cell['state']} since {str(cell['since'])[11:19]}"
@@ -162,7 +161,7 @@ def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None
             print_json({"files": [vars(file) for file in files]})
             return
         for file in files:
-            click.echo(f"{file.size:>9}  {file.name}  attempt {file.number}  sha256:{file.sha256[:16]}")
+            say(f"{file.size:>9}  {file.name}  attempt {file.number}  sha256:{file.sha256[:16]}")
         return
     chosen = [file for file in files if file.name == name]
     if not chosen:
@@ -170,4 +169,8 @@ def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None
             f"no evidence named {name!r}; there is: {', '.join(f.name for f in files) or 'none'}",
             advice=f"see: harness logs {cell}",
         )
-    sys.stdout.buffer.write(place.store.get(chosen[-1].sha256))
+    content = place.store.get(chosen[-1].sha256)
+    if sys.stdout.isatty():
+        say(content.decode(errors="replace"), nl=False)
+    else:
+        sys.stdout.buffer.write(content)

@@ -8,7 +8,7 @@ import click
 
 from harness import campaigns
 from harness.campaigns import RunOptions
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.cli.progress import progress
 from harness.cli.shared import (
     campaign_in,
@@ -127,8 +127,8 @@ def gc_command(workspace: Path, form: str, everywhere: bool, unused: float | Non
         print_json({"removed": removed})
         return
     for name in removed:
-        click.echo(f"removed {name}")
-    click.echo(f"{len(removed)} removed")
+        say(f"removed {name}")
+    say(f"{len(removed)} removed")
 
 
 @click.command("cancel")
@@ -139,7 +139,7 @@ def cancel_command(campaign: str | None, workspace: Path, now: bool) -> None:
     """Stop CAMPAIGN (the newest where none is named), which another process runs: as Ctrl-C there would."""
     place, identity = campaign_in(workspace, campaign)
     worker = campaigns.cancel(identity, place, now=now)
-    click.echo(
+    say(
         f"{identity}: {worker} was asked to stop{' now' if now else ' after the steps that run'}; "
         f"go on later with: harness resume {identity}",
         err=True,

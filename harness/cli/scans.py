@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from harness.cli.output import print_json
+from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here
 from harness.errors import UsageError
 from harness.model.definitions import Rule, Waiver, Waivers
@@ -85,7 +85,7 @@ def scan_command(
     result, holding, expired = _scan(paths, folder, named, waivers_file, rules, hashes=sbom is not None)
     findings, waived = split(result.findings, holding)
     for waiver in expired:
-        click.echo(f"waiver for {waiver.case} expired on {waiver.expires}: it accepts nothing", err=True)
+        say(f"waiver for {waiver.case} expired on {waiver.expires}: it accepts nothing", err=True)
     scanned = [str(path) for path in paths] or [str(folder)]
     if html is not None:
         _write(html, render_scan_html(result, findings, waived, scanned, Presentation.standard(catalogue_here())))
@@ -94,9 +94,9 @@ def scan_command(
     if form == "json":
         print_json(scan_record(result, findings, waived))
     elif form == "sarif":
-        click.echo(render_scan_sarif(result, findings, waived, Path.cwd()), nl=False)
+        say(render_scan_sarif(result, findings, waived, Path.cwd()), nl=False)
     else:
-        show(result, findings, len(waived), Console(highlight=False, soft_wrap=True), every=every)
+        show(result, findings, len(waived), output_console(soft_wrap=True), every=every)
     blocked = any(finding.severity == "blocker" for finding in findings)
     unread = any(finding.rule == "READ-1" for finding in findings)
     ctx.exit(1 if blocked else 3 if unread else 0)
@@ -201,7 +201,7 @@ def _write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", advice="name another file") from error
-    click.echo(f"written: {path}", err=True)
+    say(f"written: {path}", err=True)
 
 
 def told_targets(targets: Sequence[Concern]) -> str:
@@ -253,7 +253,7 @@ def _explain(rules: Sequence[Rule], name: str) -> None:
     rule = rules_by_id.get(name.upper())
     if rule is None:
         raise UsageError(f"no rule {name!r}; there is: {', '.join(rules_by_id)}", advice="name one of them")
-    console = Console(highlight=False, soft_wrap=True)
+    console = output_console(soft_wrap=True)
     console.print(f"[bold]{rule.id}[/bold] {escape(rule.title.zh)} {escape(rule.title.en)}")
     for label, text in (("为什么 why", rule.why), ("处理 what to do", rule.advice)):
         console.print(f"{label}: {escape(text.zh)}\n  {escape(text.en)}")

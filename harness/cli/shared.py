@@ -15,7 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from harness.campaigns import Finished, latest
-from harness.cli.output import error_console, print_json
+from harness.cli.output import error_console, output_console, print_json
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Cell
@@ -162,9 +162,9 @@ def print_table(finished: Finished, console: Console) -> None:
 
 def print_whole(table: Table, console: Console) -> None:
     """Print a table as wide as it is, in a file too: a folded or cut table cannot be read, a long line can."""
-    unbounded = Console(file=io.StringIO(), width=10_000)
+    unbounded = output_console(file=io.StringIO(), width=10_000)
     width = max(console.width, Measurement.get(unbounded, unbounded.options, table).maximum)
-    plain = Console(file=console.file, width=width, highlight=False, force_terminal=console.is_terminal)
+    plain = output_console(file=console.file, width=width, force_terminal=console.is_terminal)
     plain.print(table, soft_wrap=False, no_wrap=True, crop=False)
 
 

@@ -13,7 +13,7 @@ from harness.campaigns import Office, cache_folder
 from harness.certify.code import NOWHERE, check_code
 from harness.certify.envelopes import Signing
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, register_option, standard_folder
-from harness.cli.output import error_console, print_json
+from harness.cli.output import error_console, print_json, say
 from harness.cli.progress import progress
 from harness.cli.shared import (
     campaign_in,
@@ -121,7 +121,7 @@ def revoke_command(
     signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=read_passphrase(passphrase))
     signing.check()
     sequence = Register(register).set_state(number, state, reason, by, signing)
-    click.echo(f"published: {number} is {state}; status list {sequence} in {Register(register).status_path}", err=True)
+    say(f"published: {number} is {state}; status list {sequence} in {Register(register).status_path}", err=True)
 
 
 @click.command("renew")
@@ -133,7 +133,7 @@ def renew_command(register: Path, names: tuple[str, ...], folder: Path | None, p
     """Publish the status list again, unchanged and fresh: after 30 days it is stale, and nobody can rely on it."""
     signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=read_passphrase(passphrase))
     signing.check()
-    click.echo(f"published: status list {Register(register).renew(signing)}", err=True)
+    say(f"published: status list {Register(register).renew(signing)}", err=True)
 
 
 @click.command("verify")
@@ -166,7 +166,7 @@ def verify_command(
     Exit codes: 0 valid, 1 invalid, 3 could not check.
     """
     if script:
-        click.echo(verifier().decode(), nl=False)
+        say(verifier().decode(), nl=False)
         return
     if place is not None:
         steps = _checked(place, trust_of(trust), register)
@@ -181,13 +181,13 @@ def verify_command(
     else:
         marks = {"valid": "ok     ", "invalid": "INVALID", "could-not-check": "?      "}
         for step in shown:
-            click.echo(f"{marks[step['status']]} {step['name']}: {step['detail']}")
+            say(f"{marks[step['status']]} {step['name']}: {step['detail']}")
         advice = {Status.INVALID: ": do not rely on it 不可采信", Status.COULD_NOT_CHECK: ": see above 见上"}
         unasked = place is not None and register is None
         open_question = (
             " (whether it was revoked: --register 未查是否撤销)" if unasked and status is Status.VALID else ""
         )
-        click.echo(WORDS[status] + advice.get(status, open_question))
+        say(WORDS[status] + advice.get(status, open_question))
     ctx.exit(EXITS[status])
 
 

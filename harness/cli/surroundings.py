@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.cli import doctor
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.cli.shared import catalogue_here, format_option
 from harness.model.definitions import Suite
 from harness.reading.parsing import parse
@@ -21,9 +21,9 @@ def doctor_command(ctx: click.Context, form: str) -> None:
         print_json({"checks": [vars(check) for check in checks]})
     else:
         for check in checks:
-            click.echo(f"{'ok     ' if check.ok else 'MISSING'} {check.name}: {check.found}")
+            say(f"{'ok     ' if check.ok else 'MISSING'} {check.name}: {check.found}")
             if not check.ok:
-                click.echo(f"        next: {check.advice}")
+                say(f"        next: {check.advice}")
     ctx.exit(0 if all(check.ok for check in checks) else 3)
 
 
@@ -41,9 +41,9 @@ def suites_command(form: str) -> None:
         print_json({"suites": [suite.model_dump(mode="json") for suite in suites]})
         return
     for suite in suites:
-        click.echo(f"{suite.suite} {suite.version}: {suite.title.zh} / {suite.title.en}")
+        say(f"{suite.suite} {suite.version}: {suite.title.zh} / {suite.title.en}")
         for case in suite.cases:
-            click.echo(
+            say(
                 f"  {case.id:8} {case.title.zh} / {case.title.en}  "
                 f"[{case.characteristic}, {case.clause}{', blocker' if case.blocker else ''}]"
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli.keys import standard_folder
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.cli.shared import format_option
 from harness.errors import UsageError
 from harness.signing.keys import read_public
@@ -96,7 +96,7 @@ def trust_add(
             )
         )
     write_trust(place, known)
-    click.echo(f"{place}: {len(known.of('sign', plain(issuer)))} keys sign for {plain(issuer)}", err=True)
+    say(f"{place}: {len(known.of('sign', plain(issuer)))} keys sign for {plain(issuer)}", err=True)
 
 
 def _followed(known: Trust, issuer: str, file: Path) -> Trust:
@@ -122,7 +122,7 @@ def trust_remove(name: str, trust: Path | None) -> None:
     """Take an issuer away with all of its keys, or a key, by the beginning of its id."""
     place = trust or standard_trust()
     write_trust(place, read_trust(place).without(name))
-    click.echo(f"{place}: {name} is taken away", err=True)
+    say(f"{place}: {name} is taken away", err=True)
 
 
 @trust_command.command("list")
@@ -145,7 +145,7 @@ def trust_list(trust: Path | None, form: str) -> None:
         print_json({"keys": rows})
         return
     for row in rows:
-        click.echo(
+        say(
             f"{row['issuer']}: {row['algorithm']} {row['keyid']} {','.join(row['roles'] or ())}"
             f" from {row['from'] or NOTHING} until {row['until'] or NOTHING}"
         )

@@ -13,6 +13,7 @@ from harness.errors import DefinitionError, Fault
 from harness.model.definitions import WordingFile
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import parse
+from harness.system.printable import visible
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Presentation:
         environment.filters["moment"] = lambda text: text[:19].replace("T", " ")
         path = self.path(template)
         try:
-            return environment.get_template(template).render(w=self.wording(), **values)
+            return environment.get_template(template).render(w=self.wording(), **visible(values))
         except jinja2.TemplateError as error:
             line = getattr(error, "lineno", None) or 1
             raise DefinitionError(

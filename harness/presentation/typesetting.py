@@ -18,6 +18,7 @@ import typst
 
 from harness.errors import DefinitionError, Fault, InfrastructureError
 from harness.presentation import Presentation
+from harness.system.printable import visible
 
 #: Without them Chinese text, or the shapes of titles, would be missing from a certificate.
 FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "Noto Sans", "Noto Serif")
@@ -100,7 +101,7 @@ def typeset(
                 )
         for name, content in (files or {}).items():
             (root / name).write_bytes(content)
-        (root / "data.json").write_bytes(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+        (root / "data.json").write_bytes(json.dumps(visible(data), ensure_ascii=False).encode("utf-8", "replace"))
         try:
             compiler = typst.Compiler(
                 root / template,

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from harness.model.results import Verdict
 from harness.model.view import CampaignView, CellView
-from harness.system.printable import xml_text
+from harness.system.printable import visible
 
 COLOURS = {
     Verdict.CONFORMANT: "#2e7d4f",
@@ -168,5 +168,5 @@ def _text(
 ) -> str:
     return (
         f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' text-anchor='{anchor}' fill='{colour}' "
-        f"font-weight='{weight}'>{escape(xml_text(text))}</text>"
+        f"font-weight='{weight}'>{escape(visible(text))}</text>"
     )

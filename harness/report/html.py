@@ -13,7 +13,7 @@ from harness.model.definitions import Text
 from harness.model.results import Fidelity, Result
 from harness.model.view import CampaignView, CaseView, CellView, FileView
 from harness.presentation import Presentation, Wording
-from harness.system.printable import strict_json
+from harness.system.printable import strict_json, visible
 
 GROUPS = ("verdict", "result", "cause", "skip", "fidelity", "characteristic", "coverage")
 
@@ -24,7 +24,7 @@ def render_html(view: CampaignView, presentation: Presentation) -> bytes:
     Raises:
         DefinitionError: a file of ``reports/`` is missing or faulty.
     """
-    text = strict_json(report_data(view, presentation.wording()), separators=(",", ":"))
+    text = strict_json(visible(report_data(view, presentation.wording())), separators=(",", ":"))
     # Inside a script element no other text than "</script" and "<!--" means anything.
     data = Markup(text.replace("<", "\\u003c"))  # noqa: S704
     return presentation.render("report.html.j2", view=view, data=data).encode("utf-8", "replace")

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from harness.model.results import Result
 from harness.model.view import CampaignView, CaseView
-from harness.system.printable import number_text, xml_text
+from harness.system.printable import number_text, visible
 
 
 def render_junit(view: CampaignView) -> bytes:
@@ -76,7 +76,7 @@ def _case(suite: ET.Element, cell: str, case: CaseView) -> None:
 
 
 def _clean(root: ET.Element) -> None:
-    """Replace what XML 1.0 cannot carry, wherever it stands: names and units come from tests, as details do."""
+    """Write what XML 1.0 cannot carry in ASCII, wherever it stands: names and units come from tests, as details do."""
     for element in root.iter():
-        element.attrib.update({key: xml_text(value) for key, value in element.attrib.items()})
-        element.text = xml_text(element.text) if element.text is not None else None
+        element.attrib.update({key: visible(value) for key, value in element.attrib.items()})
+        element.text = visible(element.text) if element.text is not None else None

@@ -8,6 +8,7 @@ from harness.model.basis import replaced_names
 from harness.model.results import Result
 from harness.model.view import CampaignView
 from harness.presentation import Wording
+from harness.system.printable import visible
 
 
 def render_markdown(view: CampaignView, words: Wording) -> str:
@@ -43,7 +44,7 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
         details += [f"- **{name}**: {_text(reason)}" for reason in cell.reasons]
     if details:
         lines += ["", "### 说明 details", "", *details]
-    return "\n".join(lines) + "\n"
+    return visible("\n".join(lines) + "\n")
 
 
 def _text(text: str) -> str:

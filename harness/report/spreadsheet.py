@@ -9,7 +9,7 @@ from typing import Any
 from harness.model.results import Result
 from harness.model.view import CampaignView, CaseView, CellView
 from harness.presentation import Wording
-from harness.system.printable import xml_text
+from harness.system.printable import visible
 
 LONGEST = 32_000  #: characters of a cell; Excel takes 32,767
 HEADS = {
@@ -93,7 +93,7 @@ def _value(sheet: Any, value: object) -> Any:
 
     if not isinstance(value, str):
         return value
-    cell = WriteOnlyCell(sheet, value=xml_text(value)[:LONGEST])
+    cell = WriteOnlyCell(sheet, value=visible(value)[:LONGEST])
     cell.data_type = "s"  # openpyxl takes a text that begins with = for a formula
     return cell
 

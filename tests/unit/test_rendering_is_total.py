@@ -27,7 +27,7 @@ from harness.report.charts import latency, resources
 from harness.report.document import Issuing, content, render_document
 from harness.report.sarif import render_campaign_sarif
 from harness.report.spreadsheet import compatibility_list, render_xlsx
-from harness.system.printable import number_text, one_line, printable, strict_json, xml_text
+from harness.system.printable import number_text, one_line, printable, strict_json, visible
 from tests.unit.test_report import DIGESTS, ISSUE, SELF_TEST, TEMPLATES, pdf_text
 from tests.unit.test_report import view as whole
 
@@ -127,7 +127,7 @@ def test_what_needs_no_change_is_not_copied() -> None:
     assert printable(shown) is shown
     assert printable({"a": [1, "上", None, True]}) == {"a": [1, "上", None, True]}
     assert printable({"a\ud800": (math.nan, "\udfff")}) == {"a\ufffd": (None, "\ufffd")}
-    assert xml_text("a\x00\ud800") == "a\ufffd\ufffd"
+    assert visible("a\x00\ud800") == "a\\u0000\ufffd"
 
 
 def test_one_line_says_that_more_was_left_out() -> None:
