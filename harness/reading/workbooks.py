@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DefinitionError, Fault
+from harness.reading.parts import excess_of
 from harness.reading.tables import MAX_COLUMNS, Rows, bounded, sheet_fault
 
-#: Bytes of all parts of a workbook when they are unpacked.
-MAX_UNPACKED = 200_000_000
 #: Excel shows numbers with more digits in a form of its own where no format is set.
 MAX_SHOWN = 10**11
 _DECIMALS = re.compile(r"0(?:\.(0+))?")
@@ -31,8 +30,8 @@ def read_workbook(path: Path, data: bytes, warnings: list[Fault]) -> Rows:
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED:
-                raise DefinitionError([sheet_fault(path, 1, 0, "the workbook unfolds to too much")])
+            if excess := excess_of(parts):
+                raise DefinitionError([sheet_fault(path, 1, 0, excess)])
         values = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
         formulas = openpyxl.load_workbook(io.BytesIO(data), data_only=False)
         return _rows(path, values, formulas, warnings)
@@ -45,6 +44,8 @@ def read_workbook(path: Path, data: bytes, warnings: list[Fault]) -> Rows:
         TypeError,
         OSError,
         AttributeError,
+        MemoryError,
+        OverflowError,
         SyntaxError,
         NotImplementedError,
     ) as error:  # openpyxl lets all of these through on a broken file
@@ -57,8 +58,14 @@ def _rows(path: Path, values: Any, formulas: Any, warnings: list[Fault]) -> Rows
     for other in filled[1:]:
         message = f"sheet {other.title!r} is not read, only sheet {sheet.title!r} is"
         warnings.append(sheet_fault(path, 1, 0, message))
+    faults = [
+        sheet_fault(
+            path, row, column - 1, "a value beyond the columns that are read", expected=f"{MAX_COLUMNS} columns"
+        )
+        for (row, column), cell in sheet._cells.items()  # to ask for each place would make a cell of each
+        if column > MAX_COLUMNS and cell.value is not None
+    ][:1]
     rows: Rows = []
-    faults: list[Fault] = []
     shown = formulas[sheet.title]
     for number, cells in enumerate(sheet.iter_rows(max_col=min(sheet.max_column, MAX_COLUMNS + 1)), 1):
         texts = []
@@ -83,7 +90,11 @@ def _rows(path: Path, values: Any, formulas: Any, warnings: list[Fault]) -> Rows
 
 
 def _holds_anything(sheet: Any) -> bool:
-    return any(cell is not None for row in sheet.iter_rows(values_only=True, max_row=1000) for cell in row)
+    # Every place that is asked for becomes a cell, so no more is asked for than a sheet may have.
+    rows, columns = min(sheet.max_row, 1000), min(sheet.max_column, MAX_COLUMNS + 1)
+    return any(
+        cell is not None for row in sheet.iter_rows(values_only=True, max_row=rows, max_col=columns) for cell in row
+    )
 
 
 class _Unlike(Exception):

@@ -27,8 +27,8 @@ from harness.report import render_html, render_junit, render_markdown
 from harness.report.spreadsheet import render_xlsx
 from harness.system.printable import visible
 from tests.elves import elf
-from tests.unit.test_rendering_is_total import TEMPLATES, changed, view
-from tests.unit.test_report import pdf_text
+from tests.unit.test_rendering_is_total import changed, view
+from tests.unit.test_report import TEMPLATES, pdf_text
 
 HOSTILE = (
     "\x1b[31mred\x1b]8;;http://x\x07link\x07 \x9b2J \u202egpj.exe\u2066 \ud800 [/x] \\[bold red]OK [link=http://x]y "
