@@ -181,7 +181,8 @@ done
 
 # --- files ---
 
-printf '%s\n' certificate-lines.dsse.json adaptation.dsse.json test-result.dsse.json adaptation.tlog-proof >"$work/known"
+printf '%s\n' certificate-lines.dsse.json adaptation.dsse.json test-result.dsse.json adaptation.tlog-proof \
+    adaptation.tst >"$work/known"
 while IFS= read -r line; do
     digest=${line%% *} name=${line#* }
     echo "$name" >>"$work/known"
@@ -425,6 +426,26 @@ if proof && [ -n "$register" ] && log; then
     status
 fi
 
+# --- the time stamp (RFC 3161): its signature, what it is over, and whether a key that you bound as `time` made it ---
+
+stamped=''
+stamp() {
+    file=$folder/adaptation.tst
+    [ -e "$file" ] || return 0
+    openssl cms -verify -inform DER -in "$file" -noverify -signer "$work/tsa.pem" -out "$work/tst" 2>/dev/null &&
+        openssl ts -verify -token_in -in "$file" -digest "$digest" -CAfile "$work/tsa.pem" -partial_chain -no_check_time \
+            >/dev/null 2>&1 || { invalid "the time stamp does not hold, or is over something else"; return; }
+    time=$(openssl asn1parse -inform DER -in "$work/tst" | sed -n 's/.*GENERALIZEDTIME *:\([0-9]\{14\}\).*/\1/p' | head -n 1)
+    time=$(printf %s "$time" | sed 's/\(....\)\(..\)\(..\)\(..\)\(..\)\(..\)/\1-\2-\3T\4:\5:\6Z/')
+    openssl x509 -in "$work/tsa.pem" -pubkey -noout 2>/dev/null | openssl pkey -pubin -outform DER -out "$work/tsa.der" 2>/dev/null
+    is=$(sum "$work/tsa.der")
+    while read -r keyid roles from until whose; do
+        case ,$roles, in *,time,*) [ "$keyid" = "$is" ] && stamped=$time ;; esac
+    done <"$work/keys"
+    echo "ok: time stamp of $time$([ -n "$stamped" ] || echo ', by a key that you did not bind as time: not counted')"
+}
+stamp
+
 # --- the keys: did one speak for the issuer when it signed; the time of issue is its own word, an entry is the log's ---
 
 best=''
@@ -436,6 +457,7 @@ while read -r keyid roles from until whose; do
     elif [ "$until" = - ]; then answer=valid
     elif later "$issued" "$until"; then answer=invalid
     elif [ -n "$entered" ] && ! later "$entered" "$until"; then answer=valid
+    elif [ -n "$stamped" ] && ! later "$stamped" "$until"; then answer=valid
     elif [ -n "$entered" ] || [ -n "$register" ]; then answer=invalid
     else answer=unknown; fi
     case $best:$answer in valid:*|unknown:invalid) ;; *) best=$answer; which="$keyid, which ended on $until" ;; esac

@@ -22,6 +22,10 @@ ENVELOPES = {
     "test_result": "test-result.dsse.json",
     "lines": "certificate-lines.dsse.json",
 }
+#: Time stamp over the envelope of the adaptation statement, where the issuer's profile names an authority.
+STAMP = "adaptation.tst"
+#: Output -> file of all that is signed beside the certificate.
+SIGNED_FILES = {**ENVELOPES, "stamp": STAMP}
 
 
 @dataclass(frozen=True, kw_only=True)

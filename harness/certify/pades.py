@@ -95,7 +95,7 @@ class PdfSigning:
         left, top = place.x * POINTS, float(height) - place.y * POINTS  # PDF counts from below
         box = (round(left), round(top - place.height * POINTS), round(left + place.width * POINTS), round(top))
         stamper = timestamps.HTTPTimeStamper(self.timestamp, timeout=TSA_SECONDS) if self.timestamp else None
-        with tempfile.TemporaryDirectory() as scratch, _errors(self.timestamp):
+        with tempfile.TemporaryDirectory() as scratch, authority_errors(self.timestamp):
             signer = signers.PdfSigner(
                 signers.PdfSignatureMetadata(
                     field_name=FIELD,
@@ -223,7 +223,12 @@ def _style(seal: bytes, scratch: Path) -> stamp.StaticStampStyle:
 
 
 @contextlib.contextmanager
-def _errors(url: str) -> Iterator[None]:
+def authority_errors(url: str) -> Iterator[None]:
+    """Tells what goes wrong with a time-stamping authority; ``url`` is empty where none is asked.
+
+    Raises:
+        InfrastructureError: the authority does not answer as it must.
+    """
     try:
         yield
     except (timestamps.TimestampRequestError, OSError) as error:

@@ -84,7 +84,7 @@ def trust_add(
             known = _followed(known, issuer, file)
             continue
         try:
-            key = read_public(plain(issuer), file.read_bytes())
+            key = read_public(plain(issuer), file.read_bytes(), may_be_rsa=roles == ("time",))
         except OSError as error:
             raise UsageError(f"{file} cannot be read: {error.strerror}", advice="name a public key") from error
         standard = ("sign", "log") if key.algorithm == "ed25519" else ("sign",)

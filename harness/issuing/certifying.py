@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from harness.certify.envelopes import ENVELOPES, Signing
+from harness.certify.envelopes import ENVELOPES, SIGNED_FILES, Signing
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.issuing.integrity import Step, check_campaigns, check_workspace
@@ -46,7 +46,7 @@ def certify(
         )
     amends = office.commission.amends if office is not None else None
     if register is not None:
-        _ = signing.log_key  # before anything is rendered
+        register.origin(signing)  # before anything is rendered
         if amends is not None and not register.knows(amends.number):
             raise UsageError(
                 f"the register knows no certificate {amends.number}, which this one would replace",
@@ -84,7 +84,7 @@ def verify(workspace: Workspace, identity: str | None = None) -> list[Step]:
             continue
         for kind, digest in journal.outputs(campaign).items():
             looked += 1
-            path = workspace.root / "campaigns" / campaign / {**OUTPUTS, **ENVELOPES}.get(kind, kind)
+            path = workspace.root / "campaigns" / campaign / {**OUTPUTS, **SIGNED_FILES}.get(kind, kind)
             if not path.is_file():
                 bad.append(f"{path.name} of {campaign} is missing")
             elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:

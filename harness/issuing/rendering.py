@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.certify.envelopes import ENVELOPES, Signing
+from harness.certify.envelopes import SIGNED_FILES, Signing
 from harness.errors import UsageError
 from harness.evidence import JournalReader, Workspace
 from harness.evidence.store import disk_errors
@@ -122,12 +122,16 @@ def render(papers: Papers, presentation: Presentation) -> Rendered:
             signed = {OUTPUTS[kind]: digests[kind] for kind in SIGNED}
             for kind, text in papers.signing.envelopes(view, signed, predicate).items():
                 add(kind, text)
+            if papers.profile.timestamp:
+                from harness.certify.stamps import stamped  # with its libraries it takes a while to be imported
+
+                add("stamp", stamped(files["adaptation"], papers.profile.timestamp))
     return Rendered(files=files, digests=digests)
 
 
 def write_outputs(folder: Path, rendered: Rendered) -> dict[str, str]:
     """Write the outputs; gives their paths. What an earlier rendering had and this one has not is removed."""
-    names = {**OUTPUTS, **ENVELOPES}
+    names = {**OUTPUTS, **SIGNED_FILES}
     for kind, name in names.items():
         if kind not in rendered.files:
             (folder / name).unlink(missing_ok=True)
@@ -145,7 +149,7 @@ def write_outputs(folder: Path, rendered: Rendered) -> dict[str, str]:
 
 def is_certified(folder: Path) -> bool:
     """Whether something in a campaign's folder was signed or entered into a register."""
-    return any((folder / name).exists() for name in (*ENVELOPES.values(), PROOF))
+    return any((folder / name).exists() for name in (*SIGNED_FILES.values(), PROOF))
 
 
 def keep_former(folder: Path) -> None:
@@ -156,7 +160,7 @@ def keep_former(folder: Path) -> None:
     target = folder / FORMER / str(number)
     with disk_errors(f"writing {target}"):
         target.mkdir(parents=True)
-        for name in (*OUTPUTS.values(), *ENVELOPES.values(), PROOF, VERIFIER):
+        for name in (*OUTPUTS.values(), *SIGNED_FILES.values(), PROOF, VERIFIER):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, target / name)
 

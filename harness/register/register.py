@@ -196,7 +196,7 @@ class Register:
     def _append(self, entry: dict[str, Any], signing: Signing) -> list[bytes]:
         """Append a line and sign the new tree; the next checkpoint also covers a line that has none of its own."""
         known = self.lines() if self.entries_path.exists() else []
-        origin = self._origin(signing)
+        origin = self.origin(signing)
         line = canonical({**entry, "time": _now()})
         with self.entries_path.open("ab") as file:
             file.write(line + b"\n")
@@ -206,11 +206,21 @@ class Register:
         _replace(self.checkpoint_path, signing.note(Checkpoint(origin, len(lines), root(lines))).encode())
         return lines
 
-    def _origin(self, signing: Signing) -> str:
-        """The log's name, by the key that began it: it stays when another key follows."""
+    def origin(self, signing: Signing) -> str:
+        """The log's name, by the key that began it: it stays when another key follows.
+
+        Raises:
+            UsageError: no Ed25519 key signs, or the log is another issuer's.
+        """
+        _ = signing.log_key
         if not self.checkpoint_path.exists():
             return origin_of(signing.log_key)
-        origin = read_note(self.checkpoint_path.read_text(encoding="utf-8"))[0].origin
+        try:
+            origin = read_note(self.checkpoint_path.read_bytes().decode())[0].origin
+        except (OSError, UnicodeDecodeError, NoCheckpoint) as error:
+            raise UsageError(
+                f"{self.checkpoint_path} is no checkpoint: {error}", advice="restore the register from a backup"
+            ) from error
         if origin not in {origin_of(key) for key in signing.store.public()}:
             raise UsageError(
                 f"{self.folder} is the register of another issuer: no key here began it ({origin})",

@@ -64,8 +64,8 @@ class PublicKey:
         return True
 
 
-def read_public(name: str, pem: bytes) -> PublicKey:
-    """A public key from PEM.
+def read_public(name: str, pem: bytes, *, may_be_rsa: bool = False) -> PublicKey:
+    """A public key from PEM; ``may_be_rsa``: of an authority that stamps times.
 
     Raises:
         UsageError: the text is no public key of a known kind (Ed25519, P-256, SM2).
@@ -78,7 +78,7 @@ def read_public(name: str, pem: bytes) -> PublicKey:
         key = public_of(name, base64.b64decode(b"".join(match[1].split()), validate=True))
     except ValueError as error:  # of base64 too
         raise UsageError(f"{name} is no public key: {error}", advice=advice) from error
-    if key.algorithm == "rsa":
+    if key.algorithm == "rsa" and not may_be_rsa:
         raise UsageError(f"{name} is a key of another kind", advice=advice)
     return replace(key, pem=pem)
 

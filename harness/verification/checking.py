@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.certify.code import check_code
-from harness.certify.envelopes import ENVELOPES
+from harness.certify.envelopes import ENVELOPES, SIGNED_FILES, STAMP
 from harness.certify.lines import Lines, NoLines, read_lines
 from harness.certify.pades import check_pdf
+from harness.certify.stamps import check_stamp
 from harness.certify.steps import CheckStep, Status, status_of
 from harness.register.register import PROOF
 from harness.signing.dsse import Envelope, NoEnvelope
@@ -54,7 +55,7 @@ def check_published(
     """
     now = now or datetime.datetime.now(datetime.UTC)
     steps: list[CheckStep] = []
-    fetch(address, (*ENVELOPES.values(), PROOF), scratch)
+    fetch(address, (*SIGNED_FILES.values(), PROOF), scratch)
     lines = _unchecked(scratch)
     if lines is not None:
         names = sorted(name for name, _ in lines.files)
@@ -125,8 +126,10 @@ def check(
     steps += _facts(lines)
     history = check_log(folder, register, lines, papers["adaptation"].sha256, trust, memory=memory, now=now)
     steps += history.steps
+    more, history.stamped = check_stamp(folder / STAMP, papers["adaptation"].sha256, trust)
+    steps += more
     steps.append(check_keys(speaking(papers, lines), lines, history, has_register=register is not None))
-    steps += _files(lines, place, trust.keys(lines.issuer), history.entered or now)
+    steps += _files(lines, place, trust.keys(lines.issuer), history.proved or now)
     steps += _record(folder, papers["adaptation"])
     steps += _validity(lines, now)
     return steps
@@ -154,7 +157,7 @@ def _files(lines: Lines, place: Path, keys: Sequence[PublicKey], existed: dateti
     folder = place if place.is_dir() else place.parent
     steps = check_files(lines.files, folder)
     names = {name for name, _ in lines.files}
-    own = {*names, *ENVELOPES.values(), PROOF}
+    own = {*names, *SIGNED_FILES.values(), PROOF}
     if place.is_file() and place.name not in own:
         steps.append(CheckStep(name=place.name, status=Status.INVALID, detail="nothing that is signed speaks of it"))
     for path in sorted(folder.iterdir()):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import functools
+import hashlib
 import http.server
 import json
 import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
+from pyhanko.sign import timestamps
 
+from harness.certify.envelopes import STAMP
 from harness.certify.pades import FIELD, check_pdf
 from harness.signing.keys import KeyStore, trusted
-from harness.signing.trust import read_trust
+from harness.signing.trust import Trust, read_trust
+from harness.verification.checking import check, status_of
 from tests.integration.test_issuing import CENTER, ISSUER, certify, good, good_or_not, steps, told
 from tests.integration.test_issuing import desk as desk  # fixtures
 from tests.integration.test_issuing import keys as keys
@@ -30,6 +36,16 @@ from tests.integration.test_signing import made as made  # a fixture
 from tests.trusts import shell, trust_file, trust_in
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+@pytest.fixture(scope="module")
+def stamper(tmp_path_factory: pytest.TempPathFactory, authority: str) -> Path:
+    """The public key of the authority."""
+    (crt,) = tmp_path_factory.getbasetemp().glob("tsa0/crt.pem")
+    key = subprocess.run(["openssl", "x509", "-in", crt, "-pubkey", "-noout"], capture_output=True, check=True).stdout
+    path = tmp_path_factory.mktemp("stamper") / "tsa.pub.pem"
+    path.write_bytes(key)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +132,12 @@ extendedKeyUsage = critical,timeStamping
         server.server_close()
 
 
-def test_an_authority_stamps_the_time(desk: Signed, authority: str) -> None:
+def both(desk: Signed, trust: Path) -> tuple[str, int]:
+    """What both verifiers say."""
+    return status_of(check(desk.folder, read_trust(trust))).value, shell(desk.folder, trust).returncode
+
+
+def test_an_authority_stamps_the_time(desk: Signed, authority: str, stamper: Path, tmp_path: Path) -> None:
     profile = Path("reports/issuers/center.yaml")
     profile.write_text(ISSUER + f"timestamp: {authority}/\n")
     certify(desk)
@@ -124,6 +145,29 @@ def test_an_authority_stamps_the_time(desk: Signed, authority: str) -> None:
     assert status == "valid", found
     today = datetime.datetime.now(datetime.UTC).date()
     assert f"time stamp of {today}" in found["signature in certificate.pdf"]
+    assert found["time stamp (adaptation.tst)"].startswith(f"{today}T")
+    assert "by Test TSA, not bound with --role time and not counted" in found["time stamp (adaptation.tst)"]
+    trust = tmp_path / "trust"
+    good("trust", "add", CENTER, desk.keys / "log.pub.pem", desk.keys / "seal.pub.pem", "--trust", trust)
+    good("trust", "add", "Test TSA", stamper, "--role", "time", "--trust", trust)
+    assert both(desk, trust) == ("valid", 0)
+    hour = datetime.timedelta(hours=1)
+    now = datetime.datetime.now(datetime.UTC)
+    for until, expected in ((now + hour, ("valid", 0)), (now - hour, ("invalid", 1))):
+        ended = read_trust(trust)
+        for binding in ended.of("sign"):
+            ended = ended.ended(binding.key.keyid, until)
+        assert both(desk, trust_file(tmp_path / "ended", ended)) == expected, "the stamp shows when it was there"
+        unstamped = Trust(tuple(ended.of("sign")))
+        answer = "could-not-check" if until > now else "invalid"
+        assert both(desk, trust_file(tmp_path / "ended", unstamped))[0] == answer
+    other = hashlib.sha256(b"another").digest()
+    client = timestamps.HTTPTimeStamper(f"{authority}/")
+    token = asyncio.run(client.async_timestamp(other, "sha256")).dump()
+    genuine = (desk.folder / STAMP).read_bytes()
+    for forged in (token, genuine[:-1], genuine[:-1] + bytes([genuine[-1] ^ 1]), b"", b"x"):
+        (desk.folder / STAMP).write_bytes(forged)
+        assert both(desk, trust) == ("invalid", 1)
 
 
 def test_an_authority_that_is_away_changes_nothing(desk: Signed) -> None:
@@ -379,3 +423,50 @@ def test_only_p256_keys_are_certified(tmp_path: Path) -> None:
     assert "nobody is no authority" in told("keys", "issue", "ed", "--authority", "nobody", "--keys", tmp_path)
     assert KeyStore(tmp_path).chain("ed") == b""
     assert FIELD == "Issuer"
+
+
+def test_a_key_is_rotated_and_its_end_is_in_the_register(desk: Signed, tmp_path: Path) -> None:
+    """What it signed before holds, by the log; what it signs afterwards, by a thief's hand, does not."""
+    keys = Path(shutil.copytree(desk.keys, tmp_path / "own-keys"))
+    own = Signed(desk.workspace, keys)
+    certify(own, "--register", "register", keys=("log",))
+    trust = tmp_path / "trust"
+    good("trust", "add", CENTER, keys / "log.pub.pem", "--trust", trust)
+    good("keys", "rotate", "log", "--to", "log-2", "--keys", keys)
+    words = ("--register", "register", "--keys", keys)
+    itself = told("keys", "end", "log-2", "--state", "retired", "--key", "log-2", *words)
+    assert "would be signed by it" in itself
+    good("keys", "end", "log", "--state", "retired", "--key", "log-2", *words)
+    register = ("--register", "register")
+    assert good_or_not("verify", desk.folder, "--trust", trust, *register)[0] == "could-not-check", "log-2 is unknown"
+    good("trust", "add", CENTER, keys / "log-2.succession.dsse.json", "--trust", trust)
+    status, answers = good_or_not("verify", desk.folder, "--trust", trust, *register)
+    assert (status, answers["keys"], answers["log"]) == ("valid", "valid", "valid"), "the log keeps its name"
+    assert shell(desk.folder, trust, Path("register")).returncode == 0
+    time.sleep(1.1)  # times of entries are in seconds
+    (keys / "log.retired.pem").rename(keys / "log.pem")
+    certify(own, keys=("log",))
+    status, answers = good_or_not("verify", desk.folder, "--trust", trust, *register)
+    assert (status, answers["keys"]) == ("invalid", "invalid")
+    assert shell(desk.folder, trust, Path("register")).returncode == 1
+    good("trust", "add", CENTER, keys / "seal.pub.pem", "--trust", trust)
+    elsewhere = told(
+        "certify",
+        "--workspace",
+        desk.workspace,
+        "--keys",
+        keys_of_another(tmp_path),
+        "--key",
+        "x",
+        "--issuer",
+        "center",
+        "--commission",
+        "commission.yaml",
+        *register,
+    )
+    assert "is the register of another issuer" in elsewhere
+
+
+def keys_of_another(tmp_path: Path) -> Path:
+    good("keys", "new", "x", "--keys", tmp_path / "another")
+    return tmp_path / "another"
