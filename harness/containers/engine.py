@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import resource
 import secrets
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,9 @@ import docker.errors
 
 from harness.containers.engine_errors import engine_errors
 from harness.containers.loading import names_in, without_names
-from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, UsageError
+from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, StepTimeout, UsageError
 from harness.system.makers import own_name
+from harness.system.wait import wait_until
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -351,21 +351,29 @@ class Engine:
         return self._remove(lambda: self.client.networks.get(name).remove(), f"network {name}")
 
     def _remove(self, work: Callable[[], Any], what: str, patience: float = 30.0) -> bool:
+        """Remove something; gives whether it was there."""
+        trouble: list[InfrastructureError] = []
+
+        def removed() -> str | None:
+            try:
+                with engine_errors(f"removing {what}"):
+                    work()
+            except InfrastructureError as error:
+                cause = error.__cause__
+                if isinstance(cause, docker.errors.NotFound):
+                    return "removed" if trouble else "absent"
+                # Two may remove the same thing, when a campaign is stopped: whoever comes second waits for the first.
+                busy = ("already in progress", "has active endpoints")
+                if isinstance(cause, docker.errors.APIError) and any(word in str(cause) for word in busy):
+                    trouble[:] = [error]
+                    return None
+                raise
+            return "removed"
+
         try:
-            with engine_errors(f"removing {what}"):
-                work()
-        except InfrastructureError as error:
-            cause = error.__cause__
-            if isinstance(cause, docker.errors.NotFound):
-                return False
-            # Two may remove the same thing, when a campaign is stopped: then whoever comes second waits for the first.
-            busy = ("already in progress", "has active endpoints")
-            if patience > 0 and isinstance(cause, docker.errors.APIError) and any(word in str(cause) for word in busy):
-                time.sleep(0.2)
-                self._remove(work, what, patience - 0.2)
-                return True
-            raise
-        return True
+            return wait_until(removed, seconds=patience, what=what, interval=0.2, longest=0.2) == "removed"
+        except StepTimeout:
+            raise trouble[0] from trouble[0].__cause__
 
     def ours(self, *, everywhere: bool = False) -> list[tuple[str, str, dict[str, str]]]:
         """Containers and networks that the harness made: ``(kind, name, labels)``, containers before networks."""

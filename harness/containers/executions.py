@@ -16,15 +16,16 @@ import os
 import select
 import shutil
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.attest.architecture import BINFMT, host_architecture
 from harness.attest.programs import Program, read_program
+from harness.errors import StepTimeout
 from harness.model.attestation import Executions, ForeignProgram
 from harness.system.fanotify import ExecutionEvents
 from harness.system.roots import open_in_root
+from harness.system.wait import wait_until
 
 LOOK_SECONDS = 0.5
 START_SECONDS = 20.0
@@ -92,22 +93,26 @@ class ExecutionWatch:
         registered = _registered_emulator(self.architecture)
         if registered is not None:
             self._known.add(registered)
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            for process in _processes(self.process):
-                with contextlib.suppress(OSError, IndexError):
-                    words = Path(f"/proc/{process}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-                    # What begins it has the same words at their end, and `--` before them.
-                    if words[-1] == b"infinity" and words[-2].endswith(b"sleep") and b"--" not in words:
-                        if self._is_lent(str(Path(f"/proc/{process}/exe").readlink())):
-                            self._knows_emulator = registered is not None
-                            return self._knows_emulator
-                        state = Path(f"/proc/{process}/exe").stat()
-                        self._known.add((state.st_dev, state.st_ino))
-                        self._knows_emulator = True
-                        return True
-            time.sleep(0.02)
-        return False
+        with contextlib.suppress(StepTimeout):
+            waits = wait_until(
+                self._waiting, seconds=START_SECONDS, what="its own waiting", interval=0.02, longest=0.02
+            )
+            self._knows_emulator = waits == "emulated" or registered is not None
+        return self._knows_emulator
+
+    def _waiting(self) -> str | None:
+        """Whether the container's own waiting runs by now, ``emulated`` or ``lent`` by the lab; None where not."""
+        for process in _processes(self.process):
+            with contextlib.suppress(OSError, IndexError):
+                words = Path(f"/proc/{process}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+                # What begins it has the same words at their end, and `--` before them.
+                if words[-1] == b"infinity" and words[-2].endswith(b"sleep") and b"--" not in words:
+                    if self._is_lent(str(Path(f"/proc/{process}/exe").readlink())):
+                        return "lent"
+                    state = Path(f"/proc/{process}/exe").stat()
+                    self._known.add((state.st_dev, state.st_ino))
+                    return "emulated"
+        return None
 
     def _work(self) -> None:
         while not self._stopping.is_set():

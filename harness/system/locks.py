@@ -81,6 +81,24 @@ def holder_of(path: Path) -> str | None:
         os.close(descriptor)
 
 
+def take(descriptor: int, *, shared: bool = False) -> bool:
+    """Take the lock of an open file without waiting; gives whether it is taken. It ends with the file.
+
+    A shared lock needs a file that is open for reading, the other kind one that is open for writing.
+    """
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FORM, kind, os.SEEK_SET, 0, 0, 0))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def give_back(descriptor: int) -> None:
+    """Let the lock of an open file go before the file is closed."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FORM, fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
+
+
 def _wait(
     path: Path,
     descriptor: int,
@@ -93,15 +111,8 @@ def _wait(
     """Wait without blocking in the kernel, so that signal, cancel event and limit are acted upon meanwhile."""
     end = None if timeout is None else time.monotonic() + timeout
     pause, reported = FIRST_PAUSE, ""
-    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
-    wish = struct.pack(_FORM, kind, os.SEEK_SET, 0, 0, 0)
-    while True:
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wish)
-        except (BlockingIOError, PermissionError):
-            text = _text(path)
-        else:
-            return
+    while not take(descriptor, shared=shared):
+        text = _text(path)
         if end is not None and time.monotonic() >= end:
             raise LockHeld(f"{path.name} is held by {text}", holder=text, advice="wait for it, then repeat")
         if on_wait is not None and text != reported:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
+import math
 import secrets
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.errors import Canceled
+from harness.system.locks import give_back, holder_of, take
+from harness.system.wait import wait_until
 from harness.system.waiting import QUIET, Notice, Waiting
 
 POLL_SECONDS = 0.2
@@ -50,7 +51,7 @@ class Turns:
             self._wait(lambda: self._load is None and not self._loads_waiting, waiting)
             self._sharing.append(waiting.who)
         try:
-            with self._between_processes(fcntl.LOCK_SH, waiting):
+            with self._between_processes(waiting, shared=True):
                 yield
         finally:
             with self._condition:
@@ -69,7 +70,7 @@ class Turns:
                 self._loads_waiting -= 1
                 self._condition.notify_all()
         try:
-            with self._between_processes(fcntl.LOCK_EX, waiting):
+            with self._between_processes(waiting, shared=False):
                 yield
         finally:
             with self._condition:
@@ -100,7 +101,7 @@ class Turns:
         return f"this machine, which has: {', '.join(name or 'other work' for name in held)}"
 
     @contextlib.contextmanager
-    def _between_processes(self, kind: int, waiting: Waiting) -> Iterator[None]:
+    def _between_processes(self, waiting: Waiting, *, shared: bool) -> Iterator[None]:
         """Hold the machine's lock, which ends with this process however that ends.
 
         Whoever wants the machine alone first takes a gate that others only pass through, so that they cannot keep it
@@ -111,28 +112,27 @@ class Turns:
             return
         if self._signature is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as lock, self._path.with_name(f"{self._path.name}.gate").open("a") as gate:
+        with self._path.open("a+") as lock, self._path.with_name(f"{self._path.name}.gate").open("a+") as gate:
             notice = Notice(waiting)
-            self._take(gate.fileno(), kind, notice)
-            self._take(lock.fileno(), kind, notice)
-            fcntl.flock(gate, fcntl.LOCK_UN)
+            self._take(gate.fileno(), notice, shared=shared)
+            self._take(lock.fileno(), notice, shared=shared)
+            give_back(gate.fileno())
             with self._signed(waiting.who or "work without a name"):
                 yield
 
-    def _take(self, descriptor: int, kind: int, notice: Notice) -> None:
+    def _take(self, descriptor: int, notice: Notice, *, shared: bool) -> None:
         """Wait without blocking in the kernel, so that a stop is acted upon meanwhile."""
-        pause = 0.002  # a gate is held for less
-        while True:
-            try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if notice.waiting.stopped():
-                    raise Canceled("stopped while waiting for another harness on this machine") from None
-                time.sleep(pause)
-                pause = min(2 * pause, POLL_SECONDS)
-                notice.look(self._holders_elsewhere)
-            else:
-                return
+
+        def taken() -> bool:
+            if take(descriptor, shared=shared):
+                return True
+            if notice.waiting.stopped():
+                raise Canceled("stopped while waiting for another harness on this machine")
+            notice.look(self._holders_elsewhere)
+            return False
+
+        # A gate is held for less than the first pause.
+        wait_until(taken, seconds=math.inf, what="this machine", interval=0.002, longest=POLL_SECONDS)
 
     @contextlib.contextmanager
     def _signed(self, who: str) -> Iterator[None]:
@@ -154,7 +154,7 @@ class Turns:
             self._read_signatures()  # clears what killed processes left
             path = folder / secrets.token_hex(8)
             self._signature = path.open("wb", buffering=0)
-            fcntl.flock(self._signature, fcntl.LOCK_EX)  # says that its writer lives
+            take(self._signature.fileno())  # says that its writer lives
             weakref.finalize(self, _withdraw, self._signature, path)
         self._signature.seek(0)
         self._signature.truncate()
@@ -168,13 +168,11 @@ class Turns:
         """Who has a turn, one text a living process."""
         texts = []
         for path in sorted(self._signatures().glob("*")):
-            with contextlib.suppress(OSError), path.open(encoding="utf-8") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    texts.append(file.read())
-                else:  # its process is gone
+            with contextlib.suppress(OSError):
+                if holder_of(path) is None:  # its process is gone
                     path.unlink(missing_ok=True)
+                else:
+                    texts.append(path.read_text(encoding="utf-8"))
         return texts
 
     def _holders_elsewhere(self) -> str:

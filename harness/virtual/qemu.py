@@ -261,20 +261,30 @@ def _cables(links: Sequence[Link]) -> list[str]:
 
 @contextlib.contextmanager
 def _connected(path: Path) -> Any:
-    end = time.monotonic() + 10
+    """The monitor of a machine as a file, once the machine listens there.
+
+    Raises:
+        OSError: it does not within ten seconds.
+    """
     folder = os.open(path.parent, os.O_PATH)
+    trouble: list[OSError] = []
+
+    def connect() -> socket.socket | None:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(120)
+        try:
+            sock.connect(f"/proc/self/fd/{folder}/{path.name}")
+        except OSError as error:
+            sock.close()
+            trouble[:] = [error]
+            return None
+        return sock
+
     try:
-        while True:
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(120)
-            try:
-                sock.connect(f"/proc/self/fd/{folder}/{path.name}")
-                break
-            except OSError:
-                sock.close()
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
+        try:
+            sock = wait_until(connect, seconds=10, what=path.name, interval=0.05, longest=0.05)
+        except StepTimeout:
+            raise trouble[0] from None
         with sock, sock.makefile("rwb") as file:
             yield file
     finally:
