@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from harness.model.recipe import Recipe, RecipeFile
 from harness.provision.installing import InstallFailed
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import parse
+from harness.system.wait import wait_until
 
 RARE = "𠀀𠮷𪚥𫓧𬱖𬺰𰻝"
 
@@ -122,6 +126,40 @@ def test_what_does_not_install_says_whose_it_is(
     assert told in caught.value.message
     assert Engine("integration").ours() == []
     assert any(f.name.startswith("install-bad") for f in workspace.journal.files("integration"))
+
+
+SWEEPER = """
+import sys
+from pathlib import Path
+from harness.campaigns import sweep
+from harness.containers.engine import Engine
+from harness.evidence import Workspace
+print(sweep(Engine("integration"), Workspace(Path(sys.argv[1]))))
+"""
+
+
+def test_a_sweep_by_another_process_leaves_two_builds_under_way(
+    recorder: Recorder, workspace: Workspace, tmp_path: Path
+) -> None:
+    def build(name: str) -> str:
+        commands = (f": {name}; n=0; until [ -e /tmp/go ] || [ $n -gt 400 ]; do sleep 0.1; n=$((n+1)); done",)
+        recipe = Recipe(name=name, os="debian-12", architecture="x86_64", commands=commands)
+        return environments(no_cache=True).ensure(recipe, definition("os", "debian-12", Os), recorder).image
+
+    engine = Engine("integration")
+    with ThreadPoolExecutor(2) as pool:
+        builds = [pool.submit(build, name) for name in ("first", "second")]
+        try:
+            wait_until(lambda: len(engine.ours()) == len(builds), seconds=60, what="both builds")
+            swept = subprocess.run(
+                [sys.executable, "-c", SWEEPER, str(workspace.root)], capture_output=True, text=True, check=True
+            )
+            assert swept.stdout.strip() == "[]"
+            assert len(engine.ours()) == len(builds)
+        finally:
+            for _, name, _ in engine.ours():
+                engine.client.containers.get(name).exec_run(["touch", "/tmp/go"])
+        assert len({future.result(60) for future in builds}) == len(builds)
 
 
 def test_intent_comes_before_making(recorder: Recorder, workspace: Workspace) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.campaigns import cache_folder
 from harness.containers.cache import remove_unused
-from harness.containers.engine import Engine
+from harness.containers.engine import VENDOR_IMAGE, Engine
 from harness.containers.environments import Environments
 from harness.containers.images import BaseImages
 from harness.model.recipe import Recipe
@@ -30,11 +30,13 @@ def test_what_was_not_used_for_long_is_removed(tmp_path: Path) -> None:
     engine = Engine("integration")
     base = BaseImages(engine, cache_folder()).ensure(system("debian-12"), "x86_64", Notes())
     names = {age: f"harness-env:unused-{age}-{secrets.token_hex(4)}" for age in ("old", "new", "unknown", "taken")}
+    vendors = {age: f"{VENDOR_IMAGE}{secrets.token_hex(8)}" for age in ("old", "new")}
+    names |= {f"vendor's {age}": tag for age, tag in vendors.items()}
     for tag in names.values():
         engine.client.images.get(base.id).tag(tag)
     folder = tmp_path / "used"
     folder.mkdir()
-    for age, days in (("old", 40), ("new", 2)):
+    for age, days in (("old", 40), ("new", 2), ("vendor's old", 40), ("vendor's new", 2)):
         path = folder / names[age].replace(":", "=")
         path.touch()
         aged(path, days)
@@ -46,9 +48,11 @@ def test_what_was_not_used_for_long_is_removed(tmp_path: Path) -> None:
             aged(path, days)
     try:
         removed = remove_unused(tmp_path, engine, 30)
-        assert removed == ["vms/snapshots/one", "vms/disks/one", "native/one", f"image {names['old']}"]
+        images = [f"image {tag}" for tag in sorted((names["old"], vendors["old"]))]
+        assert removed == ["vms/snapshots/one", "vms/disks/one", "native/one", *images]
         assert (tmp_path / "vms/disks/two/file").is_file()
-        assert engine.image_id(names["old"]) is None
+        assert engine.image_id(names["old"]) is engine.image_id(vendors["old"]) is None
+        assert engine.image_id(vendors["new"]) == base.id
         assert engine.image_id(names["new"]) == engine.image_id(names["unknown"]) == base.id
         assert (folder / names["unknown"].replace(":", "=")).is_file(), "counted from now on"
         assert remove_unused(tmp_path, engine, 30) == []
