@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,36 +226,7 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
     """The limits that a reader of the certificate must know, as pairs of ``zh`` and ``en``."""
     texts = [limit.model_dump() for cell in view.cells for limit in cell.limits]
     texts += [{"zh": note, "en": note} for note in view.accepted]
-    for cell in view.cells:
-        name = " · ".join(cell.axes.values())
-        for waiver in cell.waived:
-            texts.append(
-                {
-                    "zh": f"豁免：{name} {waiver['case']}：{waiver['because']}（{waiver['approved_by']} 批准，"
-                    f"依据 {waiver['evidence']}，有效至 {waiver['expires']}）。",
-                    "en": f"Waived, approved by {waiver['approved_by']}, until {waiver['expires']}.",
-                }
-            )
-        texts += [
-            {
-                "zh": f"未执行的测试套：{name}：{omission['suite']}：{omission['because']}",
-                "en": f"Suite {omission['suite']} was left out on {name}.",
-            }
-            for omission in cell.left_out
-        ]
-        reasons = {omission["because"] for omission in cell.left_out}
-        texts += [
-            {"zh": f"调整：{name}：{because}", "en": f"Adjusted on {name}, by the matrix."}
-            for because in cell.adjusted
-            if because not in reasons
-        ]
-        if cell.unsteady:
-            texts.append(
-                {
-                    "zh": f"不稳定：{name} 第 {len(cell.attempts)} 次执行才通过。",
-                    "en": f"Unsteady: passed only at attempt {len(cell.attempts)}.",
-                }
-            )
+    texts += [text for cell in view.cells for text in _limits_of(cell)]
     texts += [
         {
             "zh": f"静态扫描 {case.id} {case.title.zh}（{number} 个单元）。",
@@ -273,6 +244,31 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
         }
     )
     return [dict(text) for text in dict.fromkeys(tuple(text.items()) for text in texts)]
+
+
+def _limits_of(cell: CellView) -> Iterator[dict[str, str]]:
+    """What was waived, left out or adjusted on a cell, and whether it passed at its first attempt."""
+    name = " · ".join(cell.axes.values())
+    for waiver in cell.waived:
+        yield {
+            "zh": f"豁免：{name} {waiver['case']}：{waiver['because']}（{waiver['approved_by']} 批准，"
+            f"依据 {waiver['evidence']}，有效至 {waiver['expires']}）。",
+            "en": f"Waived, approved by {waiver['approved_by']}, until {waiver['expires']}.",
+        }
+    for omission in cell.left_out:
+        yield {
+            "zh": f"未执行的测试套：{name}：{omission['suite']}：{omission['because']}",
+            "en": f"Suite {omission['suite']} was left out on {name}.",
+        }
+    reasons = {omission["because"] for omission in cell.left_out}
+    for because in cell.adjusted:
+        if because not in reasons:
+            yield {"zh": f"调整：{name}：{because}", "en": f"Adjusted on {name}, by the matrix."}
+    if cell.unsteady:
+        yield {
+            "zh": f"不稳定：{name} 第 {len(cell.attempts)} 次执行才通过。",
+            "en": f"Unsteady: passed only at attempt {len(cell.attempts)}.",
+        }
 
 
 def not_applicable(view: CampaignView) -> list[dict[str, str]]:

@@ -144,49 +144,40 @@ class _Builder:
 
     def _value(self, node: yaml.Node, loc: Loc, depth: int, faults: list[Fault]) -> Any:
         self.nodes += 1
-        place = (node.start_mark.line + 1, node.start_mark.column + 1)
         if self.nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise DefinitionError(
-                [
-                    Fault(
-                        file=str(self.source.path),
-                        line=place[0],
-                        column=place[1],
-                        message="the file unfolds to too much",
-                        expected=LIMIT,
-                    )
-                ]
-            )
-        self.source.places[loc] = place
+            raise DefinitionError([self._fault(node, "the file unfolds to too much", expected=LIMIT)])
+        self.source.places[loc] = _place(node)
         if isinstance(node, yaml.MappingNode):
-            result: dict[Any, Any] = {}
-            for key_node, value_node in node.value:
-                key = self.constructor.construct_object(key_node) if key_node.id == "scalar" else None
-                mark = key_node.start_mark
-                where = {"file": str(self.source.path), "line": mark.line + 1, "column": mark.column + 1}
-                if not isinstance(key, str):
-                    faults.append(Fault(**where, message="a key must be a text", found=str(key)))
-                    continue
-                if key in result:
-                    first = self.source.key_places[(*loc, key)]
-                    faults.append(Fault(**where, message=f"key {key!r} stands twice", hint=f"first on line {first[0]}"))
-                    continue
-                self.source.key_places[(*loc, key)] = (mark.line + 1, mark.column + 1)
-                result[key] = self._value(value_node, (*loc, key), depth + 1, faults)
-            return result
+            return self._mapping(node, loc, depth, faults)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(child, (*loc, i), depth + 1, faults) for i, child in enumerate(node.value)]
         try:
             return self.constructor.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            faults.append(
-                Fault(
-                    file=str(self.source.path),
-                    line=place[0],
-                    column=place[1],
-                    message="the value cannot be read",
-                    found=str(node.value),
-                    hint=str(error).splitlines()[0],
-                )
-            )
+            hint = str(error).splitlines()[0]
+            faults.append(self._fault(node, "the value cannot be read", found=str(node.value), hint=hint))
             return None
+
+    def _mapping(self, node: yaml.MappingNode, loc: Loc, depth: int, faults: list[Fault]) -> dict[str, Any]:
+        """The values of a mapping, by their keys; a key that is no text, or stands twice, is a fault."""
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.constructor.construct_object(key_node) if key_node.id == "scalar" else None
+            if not isinstance(key, str):
+                faults.append(self._fault(key_node, "a key must be a text", found=str(key)))
+            elif key in result:
+                first = self.source.key_places[(*loc, key)]
+                faults.append(self._fault(key_node, f"key {key!r} stands twice", hint=f"first on line {first[0]}"))
+            else:
+                self.source.key_places[(*loc, key)] = _place(key_node)
+                result[key] = self._value(value_node, (*loc, key), depth + 1, faults)
+        return result
+
+    def _fault(self, node: yaml.Node, message: str, **more: str) -> Fault:
+        line, column = _place(node)
+        return Fault(file=str(self.source.path), line=line, column=column, message=message, **more)
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    """Line and column of a node, from 1."""
+    return node.start_mark.line + 1, node.start_mark.column + 1
