@@ -145,10 +145,13 @@ def _feed(pipe: int, left: memoryview) -> memoryview:
         return left[len(left) :]
 
 
-def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO) -> subprocess.Popen[bytes]:
-    """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``."""
+def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO, powers: bool = True) -> subprocess.Popen[bytes]:
+    """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``.
+
+    Without ``powers`` it has no capability (capabilities(7)) and gains none, whoever runs the harness.
+    """
     return subprocess.Popen(
-        [*_guard(), *argv],
+        [*(_guard() if powers else _guard(*_WITHOUT_POWERS)), *argv],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -187,9 +190,13 @@ def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
             process.wait()
 
 
-def _guard() -> list[str]:
+#: Who is not root has none, and may not change what it may have.
+_WITHOUT_POWERS = ("--no-new-privs", *(("--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()))
+
+
+def _guard(*further: str) -> list[str]:
     """A killed harness must not leave programs behind; setpriv is part of util-linux."""
-    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    return ["setpriv", "--pdeathsig", "KILL", *further] if shutil.which("setpriv") else []
 
 
 def kill_session(leader: int) -> None:

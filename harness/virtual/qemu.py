@@ -77,6 +77,11 @@ class Boot:
     init: str = "/sbin/harness-init"
 
 
+#: Calls of the kernel that QEMU cannot make once it runs (seccomp): a guest that breaks out of its devices starts no
+#: program and becomes nobody else.
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
 class Qemu:
     """A running QEMU in ``folder``, whose ``disk.qcow2`` it uses.
 
@@ -105,7 +110,7 @@ class Qemu:
         (folder / STATE).write_text(json.dumps({"name": name, **(owner or {})}))
         # The monitor's path must be short (unix(7): 108 bytes), so all paths are relative to the folder.
         self._log = (folder / "qemu.log").open("ab")
-        self.process = background(self._arguments(boot, links, restore), cwd=folder, log=self._log)
+        self.process = background(self._arguments(boot, links, restore), cwd=folder, log=self._log, powers=False)
         (folder / "pid").write_text(str(self.process.pid))
 
     def _arguments(self, boot: Boot, links: Sequence[Link], restore: str) -> list[str]:
@@ -124,7 +129,7 @@ class Qemu:
             options["-bios"] = str(boot.firmware)
         if restore:
             options["-loadvm"] = restore
-        argv = [program, "-name", self.name, "-nodefaults", "-display", "none"]
+        argv = [program, "-name", self.name, "-nodefaults", "-display", "none", "-sandbox", SANDBOX]
         for option, value in (self._board() | options).items():
             argv += [option, value]
         # The order of the devices is the order in which the guest counts them.

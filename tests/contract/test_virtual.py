@@ -70,6 +70,13 @@ def test_it_has_a_kernel_and_processors_of_its_own(hygon: VirtualMachine, zhaoxi
     assert hygon.run("uname -r").out.strip().endswith("cloud-amd64")
 
 
+def test_qemu_has_no_power_over_this_machine(hygon: VirtualMachine) -> None:
+    found = Path(f"/proc/{hygon.reference.process}")
+    status = dict(line.split(":\t", 1) for line in (found / "status").read_text().splitlines() if ":\t" in line)
+    assert {status[key] for key in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
 def test_nothing_of_it_reaches_out(hygon: VirtualMachine) -> None:
     """The user network is restricted: the machine that runs the harness is not reached from inside."""
     done = hygon.run("timeout 3 bash -c '</dev/tcp/10.0.2.2/22' 2>&1; echo status $?")
