@@ -1,6 +1,8 @@
 # Each target prepares what it needs and may be repeated.
 #   make demo   from nothing to a certificate: sets this machine up, then runs matrices/powerdns
 #   make test   everything that .ci/run runs
+#   make lock   writes the locks of setup/ anew (needs uv); UPGRADE=--upgrade takes the newest versions
+#   make release  wheel, sdist (built twice, compared), SBOM and checksums in dist/; asks for known vulnerabilities
 # MIRROR=URI takes Debian packages from that mirror instead of the one this machine's apt uses.
 SHELL := /bin/sh
 VENV := .venv
@@ -9,7 +11,7 @@ export PYTHON
 SUDO := $(shell docker version >/dev/null 2>&1 || [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORED := $(if $(MIRROR),--mirror '$(MIRROR)')
 
-.PHONY: setup demo test lint bench docs
+.PHONY: setup demo test lint bench docs lock release
 setup:
 	@sh setup/host.sh $(MIRRORED)
 	@sh setup/python.sh $(VENV)
@@ -32,3 +34,9 @@ bench:
 
 docs: setup
 	@$(VENV)/bin/tox -e docs
+
+lock:
+	@sh setup/lock.sh $(UPGRADE)
+
+release: setup
+	@$(VENV)/bin/tox -e release

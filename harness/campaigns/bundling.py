@@ -243,6 +243,6 @@ def _say_who(unpacked: Unpacked, progress: Progress, *, signed: bool) -> None:
     others = f"signed by {unpacked.others} keys, none of them known here" if unpacked.others else "not signed"
     if signed:
         raise UsageError(
-            f"the bundle is {others}", advice="name the public keys of those who may make bundles: --trust"
+            f"the bundle is {others}", advice="name the public keys of those who may make bundles: --signer"
         )
     progress.note(f"the bundle is {others}: who made it is not known")

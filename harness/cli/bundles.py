@@ -55,7 +55,8 @@ def bundle_command(
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the bundle says")
 @click.option(
-    "--trust",
+    "--signer",
+    "signers",
     multiple=True,
     type=click.Path(path_type=Path),
     help="public key, or a folder of *.pub.pem, of those who may have signed the bundle",
@@ -70,14 +71,14 @@ def replay_command(
     hosts: Path | None,
     mirror: str,
     jobs: int,
-    trust: tuple[Path, ...],
+    signers: tuple[Path, ...],
     signed: bool,
 ) -> None:
     """Run the plan of BUNDLE here, and compare with what it holds.
 
     Exit codes: 0 the same cells and verdicts, 1 not, 130 interrupted.
     """
-    keys = tuple(trusted(list(trust)))
+    keys = tuple(trusted(list(signers)))
     place = Workspace(workspace)
     with progress() as shown:
         options = RunOptions(mirror=mirror, jobs=jobs, hosts=inventory_path(hosts))
