@@ -40,6 +40,7 @@ want fonts-noto-core "Latin text in certificates"
 command -v openssl >/dev/null || want openssl "SM2 signatures"
 command -v mke2fs >/dev/null || want e2fsprogs "disks of virtual machines"
 command -v depmod >/dev/null || want kmod "kernels of virtual machines"
+command -v bwrap >/dev/null || want bubblewrap "code of suites that are not shipped runs in a sandbox"
 want procps "processes of containers are listed with ps"
 if [ -n "$tests" ]; then
     command -v chromium >/dev/null || want chromium "the tests open the report in a browser"

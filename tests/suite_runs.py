@@ -14,6 +14,7 @@ from harness.model.plan import LocatedSuite
 from harness.model.results import Observation
 from harness.reading.parsing import parse
 from harness.runners.pytest.run import run_pytest
+from harness.runners.sandboxed import Sandboxes
 from harness.system.forking import ForkServer
 
 ROOT = Path(__file__).parents[1]
@@ -95,12 +96,17 @@ def located(folder: Path, *tests: str, seconds: float = 60, **cases: dict[str, A
 
 
 def run(
-    forks: ForkServer, folder: Path, *tests: str, ledger: Kept | None = None, **more: Any
+    forks: ForkServer,
+    folder: Path,
+    *tests: str,
+    ledger: Kept | None = None,
+    sandboxes: Sandboxes | None = None,
+    **more: Any,
 ) -> dict[str, Observation]:
     """Run all tests named and give what was seen of each by the test's name."""
     suite = located(folder, *tests, **more)
     cases = suite.definition.cases
     kept: Any = ledger if ledger is not None else Kept()
-    seen = run_pytest(suite, cases, context(folder), kept, threading.Event(), forks)
+    seen = run_pytest(suite, cases, context(folder), kept, threading.Event(), forks, sandboxes)
     assert [one.case for one in seen] == [case.id for case in cases]
     return {case.test: one for case, one in zip(cases, seen, strict=True)}

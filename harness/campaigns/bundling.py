@@ -157,7 +157,8 @@ def options_of(manifest: Manifest, named: RunOptions, progress: Progress) -> Run
     kept = RunOptions.kept(manifest.options)
     if kept.hosts and not named.hosts:
         progress.note("the bundle was made with lab hosts: name this laboratory's inventory with --hosts")
-    options = replace(kept, hosts="").with_named(named)
+    # Whose code is trusted is for who replays it to say, never for the bundle.
+    options = replace(replace(kept, hosts="").with_named(named), trust_code=named.trust_code)
     chosen = {"mirror": options.mirror, "allow-expired-release": ", ".join(options.allow_expired)}
     for name, value in chosen.items():
         if value and value != getattr(named, name, ""):
@@ -185,7 +186,7 @@ def replay(
         DefinitionError: its definitions are wrong.
         InfrastructureError: the engine or the disk refuses.
     """
-    kept, unpacked = _taken(path, workspace, trust, progress, signed=signed)
+    kept, unpacked = _taken(path, workspace, trust, progress, signed=signed, trusts_code=options.trust_code)
     manifest = unpacked.manifest
     names = sorted(name for name in manifest.files if name.startswith("images/"))
     stored = replace(options_of(manifest, options, progress), brought_images=bool(names))
@@ -193,7 +194,7 @@ def replay(
         progress.note(f"loading {name} of the bundle")
         Engine(workspace.id).load_image(kept / name, lambda tag, image: note_brought_image(cache_folder(), tag, image))
     definitions = kept / "definitions"
-    catalogue = Catalogue.standard(definitions)
+    catalogue = replace(Catalogue.standard(definitions), trusts_code=options.trust_code)
     finished = run_campaign(definitions / manifest.matrix, workspace, stored, progress, catalogue=catalogue)
     return Replayed(
         finished=finished,
@@ -205,7 +206,13 @@ def replay(
 
 
 def _taken(
-    path: Path, workspace: Workspace, trust: tuple[PublicKey, ...], progress: Progress, *, signed: bool
+    path: Path,
+    workspace: Workspace,
+    trust: tuple[PublicKey, ...],
+    progress: Progress,
+    *,
+    signed: bool,
+    trusts_code: bool,
 ) -> tuple[Path, Unpacked]:
     """The bundle in a folder of the workspace, once it and its plan hold."""
     with tempfile.TemporaryDirectory(prefix="unpack-", dir=workspace.root) as scratch:
@@ -214,7 +221,8 @@ def _taken(
         _say_who(unpacked, progress, signed=signed)
         manifest = unpacked.manifest
         definitions = place / "definitions"
-        _, plan = plan_of(definitions / manifest.matrix, Catalogue.standard(definitions))
+        catalogue = replace(Catalogue.standard(definitions), trusts_code=trusts_code)
+        _, plan = plan_of(definitions / manifest.matrix, catalogue)
         if plan.digest != manifest.plan:
             raise UsageError(
                 f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "

@@ -112,7 +112,9 @@ def unpack(digest: str, store: EvidenceStore, folder: Path) -> Path:
 
 
 @contextmanager
-def unpacked(digest: str, workspace: Workspace, campaign: str) -> Iterator[tuple[Path, Catalogue]]:
+def unpacked(
+    digest: str, workspace: Workspace, campaign: str, *, trusts_code: bool = False
+) -> Iterator[tuple[Path, Catalogue]]:
     """The inputs in a folder of the workspace while a campaign works; gives the matrix, and the catalogue that it has.
 
     Raises:
@@ -121,7 +123,7 @@ def unpacked(digest: str, workspace: Workspace, campaign: str) -> Iterator[tuple
     folder = workspace.root / "inputs" / campaign
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     try:
-        yield unpack(digest, workspace.store, folder), Catalogue((folder,), whole=False)
+        yield unpack(digest, workspace.store, folder), Catalogue((folder,), whole=False, trusts_code=trusts_code)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

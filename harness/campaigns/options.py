@@ -38,6 +38,7 @@ class RunOptions:
     only: dict[str, str] = field(default_factory=dict)
     hosts: str = ""  #: file of the inventory; none where it is empty
     brought_images: bool = False  #: whether images that a bundle brought may be used, where none was made here
+    trust_code: bool = False  #: whether code that is not shipped runs here without a sandbox
 
     def retries(self, declared: Retries) -> Retries:
         """How often a cell is tried again: as the matrix says, but for what is named here."""
@@ -91,6 +92,7 @@ class _Kept(BaseModel):
     only: dict[_Line, _Line] = {}
     hosts: _Line = ""
     brought_images: bool = False
+    trust_code: bool = False
 
 
 def _without_password(address: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.campaigns import inputs
 from harness.campaigns.choosing import chosen, needs_engine, plan_of
+from harness.campaigns.foreign import name_foreign_code
 from harness.campaigns.options import RunOptions, inventory_at
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
@@ -56,6 +57,7 @@ def run_campaign(
     cells = chosen(plan, options.only)
     for entry in replaced(definitions.basis):
         progress.note(f"warning 警告: {entry.warning}")
+    name_foreign_code(definitions, cells, options, progress)
     engine = _engine(definitions, cells, workspace, options)
     identity = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
     with workspace.hold(identity) as held:
@@ -75,7 +77,7 @@ def run_campaign(
             )
         )
         progress.note(f"campaign {identity}: {len(cells)} of {len(plan.cells)} cells")
-        with _submitted(row_of(workspace.journal, identity), workspace) as submitted:
+        with _submitted(row_of(workspace.journal, identity), workspace, options) as submitted:
             return _work(submitted, [cell.id for cell in cells], workspace, engine, options, progress, held)
 
 
@@ -91,8 +93,9 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
     row = row_of(workspace.journal, identity)
     with workspace.hold(identity) as held:
         stored = RunOptions.kept(row.options).with_named(options)
-        with _submitted(row, workspace) as submitted:
+        with _submitted(row, workspace, stored) as submitted:
             cells = chosen(submitted.plan, stored.only)
+            name_foreign_code(submitted.definitions, cells, stored, progress)
             engine = _engine(submitted.definitions, cells, workspace, stored)
             if engine is not None:
                 sweep(engine, workspace, campaign=identity)
@@ -147,8 +150,9 @@ class Submitted:
 
 
 @contextlib.contextmanager
-def _submitted(row: CampaignRow, workspace: Workspace) -> Iterator[Submitted]:
-    with inputs.unpacked(inputs.of_campaign(row), workspace, row.id) as (matrix, catalogue):
+def _submitted(row: CampaignRow, workspace: Workspace, options: RunOptions) -> Iterator[Submitted]:
+    trusts = options.trust_code
+    with inputs.unpacked(inputs.of_campaign(row), workspace, row.id, trusts_code=trusts) as (matrix, catalogue):
         definitions, plan = plan_of(matrix, catalogue)
         if plan.digest != row.plan_digest:
             raise InfrastructureError(

@@ -154,6 +154,7 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         cancel=stop.cancel,
         drain=stop.drain,
         forks=forks,
+        trusts_code=job.options.trust_code,
         placed={cell.id: place(job.definitions, cell, job.inventory) for cell in job.cells},
         turns=Turns(cache_folder() / "locks" / "machine"),
     )

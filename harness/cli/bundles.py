@@ -13,7 +13,7 @@ from harness.cli.gates import print_difference
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, standard_folder
 from harness.cli.output import output_console, print_json, say
 from harness.cli.progress import progress
-from harness.cli.shared import campaign_in, format_option, hosts_option, inventory_path, workspace_option
+from harness.cli.shared import campaign_in, format_option, hosts_option, inventory_path, trust_option, workspace_option
 from harness.evidence import Workspace
 from harness.signing.keys import KeyStore, trusted
 
@@ -62,6 +62,7 @@ def bundle_command(
     help="public key, or a folder of *.pub.pem, of those who may have signed the bundle",
 )
 @click.option("--require-signature", "signed", is_flag=True, help="refuse a bundle that none of these keys signed")
+@trust_option
 @click.pass_context
 def replay_command(
     ctx: click.Context,
@@ -73,6 +74,7 @@ def replay_command(
     jobs: int,
     signers: tuple[Path, ...],
     signed: bool,
+    trust_code: bool,
 ) -> None:
     """Run the plan of BUNDLE here, and compare with what it holds.
 
@@ -81,7 +83,7 @@ def replay_command(
     keys = tuple(trusted(list(signers)))
     place = Workspace(workspace)
     with progress() as shown:
-        options = RunOptions(mirror=mirror, jobs=jobs, hosts=inventory_path(hosts))
+        options = RunOptions(mirror=mirror, jobs=jobs, hosts=inventory_path(hosts), trust_code=trust_code)
         outcome = campaigns.replay(bundle.resolve(), place, options, shown, trust=keys, signed=signed)
     same = outcome.difference.same_verdicts
     if form == "json":

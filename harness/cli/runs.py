@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from harness.cli.shared import (
     hosts_option,
     inventory_path,
     pairs,
+    trust_option,
     workspace_option,
 )
 from harness.containers.cache import remove_unused
@@ -51,6 +53,7 @@ from harness.evidence import Workspace
     help="try a cell that failed so often again; a later pass is shown as unsteady",
 )
 @hosts_option
+@trust_option
 @click.pass_context
 def run_command(
     ctx: click.Context,
@@ -64,6 +67,7 @@ def run_command(
     only: tuple[str, ...],
     retry_failed: int | None,
     hosts: Path | None,
+    trust_code: bool,
 ) -> None:
     """Run the matrix in FOLDER."""
     options = RunOptions(
@@ -74,11 +78,13 @@ def run_command(
         only=pairs(only),
         retry_failed=retry_failed,
         hosts=inventory_path(hosts),
+        trust_code=trust_code,
     )
     campaigns.inventory_at(options.hosts)
-    campaigns.plan_of(folder, catalogue_here())  # a wrong definition must not leave an empty workspace behind
+    catalogue = dataclasses.replace(catalogue_here(), trusts_code=trust_code)
+    campaigns.plan_of(folder, catalogue)  # a wrong definition must not leave an empty workspace behind
     with progress() as shown:
-        finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue_here())
+        finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue)
     end(ctx, finished, form)
 
 

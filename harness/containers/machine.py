@@ -209,7 +209,7 @@ class ContainerMachine:
                 with contextlib.suppress(psutil.Error):
                     self._processes[pid] = psutil.Process(pid)
         memory, alive = 0.0, False
-        for pid, process in self._processes.items():
+        for pid, process in list(self._processes.items()):  # two samplers may ask at once
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
                 self._spent[pid] = times.user + times.system  # of one that ended since, the last that was seen

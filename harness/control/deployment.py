@@ -20,6 +20,7 @@ from harness.control.protocol import Control, control_of
 from harness.control.readiness import ask
 from harness.control.servers import CellDatabase, CellServer
 from harness.errors import HarnessError, InfrastructureError, StepTimeout
+from harness.machines.brokered import BrokeredMachine
 from harness.machines.opening import open_machine
 from harness.model.context import Access, CellContext
 from harness.model.definitions import Database
@@ -49,6 +50,7 @@ class Deployment:
     machine: Machine
     servers: Mapping[str, CellServer]  #: by role
     cancel: threading.Event = field(default_factory=threading.Event, repr=False)  #: ends long work on the controller
+    trusts_code: bool = False  #: whether playbooks run here without a sandbox
     _control: Control | None = field(default=None, repr=False)
     _known_ends: list[End] = field(default_factory=list, repr=False)  #: that a diagnosis has named
     _answer: str = field(default="", repr=False)  #: what was seen when readiness was last asked
@@ -267,7 +269,7 @@ class Deployment:
                 self.machine,
                 *(server.machine for server in self.servers.values()),
             ):
-                if isinstance(machine, ContainerMachine) and (disturbance := machine.disturbance()):
+                if isinstance(machine, ContainerMachine | BrokeredMachine) and (disturbance := machine.disturbance()):
                     return disturbance
             probe = self.machine.run("df -Pk / 2>/dev/null || true", timeout=30)
             if probe.rc != 0 and self.limit_reached() is None:

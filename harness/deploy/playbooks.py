@@ -6,8 +6,8 @@ Ansible imports a single file of the harness: ``ansible/harness_machine.py``, a 
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import shutil
 import sys
@@ -15,12 +15,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import harness
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.errors import DefinitionError, Fault, InfrastructureError, StepTimeout
+from harness.machines.broker import Broker
 from harness.model.definitions import Playbook
+from harness.model.machine import MachineReference
 from harness.model.templating import render
 from harness.system.process import Completed, run
+from harness.system.sandbox import demanded
 
 SECONDS = 1800.0
 PLUGINS = Path(__file__).parent / "ansible"
@@ -28,13 +32,13 @@ PLUGINS = Path(__file__).parent / "ansible"
 HOST = "application"
 
 
-def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
-    """Run one playbook.
+def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = False) -> None:
+    """Run one playbook: in a sandbox, from where it reaches the machines of its cell alone, unless it is ``trusted``.
 
     Raises:
         ProductFault: a task of it fails.
         DefinitionError: ansible-core is not installed here.
-        InfrastructureError: the machine does not answer.
+        InfrastructureError: the machine does not answer, or this one has no sandbox.
     """
     context = deployment.context
     file = context.template_folder / playbook.playbook
@@ -51,10 +55,21 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
         raise DefinitionError([fault])
     values = context.values()
     variables = {name: render(value, values, where="playbooks") for name, value in playbook.variables.items()}
-    with tempfile.TemporaryDirectory(prefix="harness-ansible-") as place:
-        folder = Path(place)
-        environment = _prepare(folder, deployment, variables)
+    with contextlib.ExitStack() as stack:
+        reference = deployment.machine.reference
+        if trusted:
+            sandbox = None
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-ansible-")))
+        else:
+            sandbox = stack.enter_context(demanded(context.template_folder))
+            folder = sandbox.place
+            reference = stack.enter_context(Broker(context, folder / "broker")).context.application_machine
+        environment = _prepare(folder, reference, variables)
         argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]
+        if sandbox is not None:
+            for path in folder.glob("*.json"):
+                sandbox.give(path)
+            argv = sandbox.command(argv, environment, cwd=file.parent)
         try:
             completed = run(
                 argv, timeout=SECONDS * context.factor, env=environment, cwd=file.parent, cancel=deployment.cancel
@@ -68,11 +83,12 @@ def run_playbook(deployment: Deployment, playbook: Playbook) -> None:
     _check(deployment, playbook, completed)
 
 
-def _prepare(folder: Path, deployment: Deployment, variables: Mapping[str, str]) -> dict[str, str]:
+def _prepare(folder: Path, machine: MachineReference, variables: Mapping[str, str]) -> dict[str, str]:
     """Write inventory and variables of a run into ``folder``; gives the environment of ansible-playbook."""
-    (folder / "machine.json").write_text(deployment.machine.reference.model_dump_json())
     # Values may hold secrets: a file of our own, not the command line.
-    (folder / "variables.json").write_text(json.dumps(variables))
+    for name, text in (("machine.json", machine.model_dump_json()), ("variables.json", json.dumps(variables))):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(text)
     host = {"ansible_connection": "harness_machine", "ansible_python_interpreter": "/usr/bin/python3"}
     (folder / "inventory.json").write_text(json.dumps({"all": {"hosts": {HOST: host}}}))
     return {
@@ -87,7 +103,7 @@ def _prepare(folder: Path, deployment: Deployment, variables: Mapping[str, str])
         "ANSIBLE_PIPELINING": "0",
         "ANSIBLE_REMOTE_TEMP": "/tmp/.harness-ansible",  # noqa: S108  # on the target
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": str(Path(harness.__file__).parents[1]),
         "LC_ALL": "C.UTF-8",
     }
 

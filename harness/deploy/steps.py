@@ -113,7 +113,7 @@ def configure(deployment: Deployment) -> None:
         text = render(source, values, where=str(folder / template.template))
         deployment.machine.put(template.path, text.encode(), mode=template.mode, owner=template.owner)
     for playbook in context.application.playbooks:
-        run_playbook(deployment, playbook)
+        run_playbook(deployment, playbook, trusted=deployment.trusts_code)
     deployment.install_control()
 
 

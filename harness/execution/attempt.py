@@ -19,12 +19,14 @@ from harness.judging import Judgement, judge
 from harness.machines.placing import PlacedCell
 from harness.model.attestation import Attestation
 from harness.model.definitions import Case, Suite, Waiver
+from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.finding import Finding
 from harness.model.plan import FRESH, UPGRADE, Cell, Definitions, LocatedSuite
 from harness.model.records import AppliedWaiver, AttemptFacts, AttestedFact
 from harness.model.results import WITHOUT_DATABASE, Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed
 from harness.provision.provisioner import Machines
+from harness.runners.sandboxed import Sandboxes
 from harness.scan.cases import covers
 from harness.system.waiting import Waiting
 
@@ -71,7 +73,13 @@ class Attempt:
         self.cases = cases_of(lab.definitions, lab.deployment_suite, self.cell)
         self.observations: dict[tuple[str, str], Observation] = {}
         self.findings: tuple[Finding, ...] = ()  #: of static scans, on this cell
-        self.facts = AttemptFacts(seconds={}, notes=self.cell.notes)
+        trusted = tuple(
+            f"code of {suite.definition.suite} (sha256 {suite.digest[:12]}) ran without a sandbox (--trust-code)"
+            for suite in self.suites
+            if lab.trusts_code and not suite.shipped and RUNNER_KINDS[suite.definition.runner].stage == "product"
+        )
+        self.facts = AttemptFacts(seconds={}, notes=(*self.cell.notes, *trusted))
+        self.sandboxes = Sandboxes()  #: for suites that are not the harness's own
         self.machines: Machines | None = None  #: once the cell has them
         self.step_began = time.time()
         self.product_began = self.step_began  #: when its deployment began, in seconds since 1970

@@ -31,7 +31,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         context, machines = context_of(attempt, target, secrets), target.machines
         attempt.record.hidden[:] = context.hidden()
         deployment = Deployment.on(context, machines.application, {role: machines.on(role) for role in context.servers})
-        deployment.cancel = attempt.lab.cancel
+        deployment.cancel, deployment.trusts_code = attempt.lab.cancel, attempt.lab.trusts_code
         stack.callback(_stop_all, attempt, target, deployment)
         stack.push(partial(_keep_logs_of_trouble, attempt, deployment))  # runs first
         start_servers(attempt, deployment)

@@ -51,6 +51,7 @@ class Lab:
     cancel: threading.Event  #: stop now
     drain: threading.Event  #: finish the step, then stop
     forks: ForkServer
+    trusts_code: bool = False  #: whether suites that are not shipped run here without a sandbox
     turns: Turns = field(default_factory=Turns)
     scans: Scans = field(default_factory=Scans)
     say: Callable[[Cell, str], None] = lambda _cell, _words: None

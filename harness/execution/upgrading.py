@@ -76,7 +76,11 @@ def _versions(attempt: Attempt, former: Application, deployment: Deployment) -> 
     version = partial(Version, os=attempt.placed.os, ledger=attempt.record)
     return (
         version(
-            control=dataclasses.replace(Deployment.on(context, deployment.machine, machines), cancel=deployment.cancel),
+            control=dataclasses.replace(
+                Deployment.on(context, deployment.machine, machines),
+                cancel=deployment.cancel,
+                trusts_code=deployment.trusts_code,
+            ),
             recipe=dataclasses.replace(recipe_of(attempt, former), packages=()),
         ),
         version(control=deployment, recipe=dataclasses.replace(present, packages=(*added, *needed), beneath=needed)),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.containers.engine import shared_engine
 from harness.containers.machine import ContainerMachine
 from harness.errors import HarnessBug
 from harness.hosts.inventory import Inventory
 from harness.hosts.local import LocalMachine
 from harness.hosts.ssh import SshMachine
+from harness.machines.brokered import BrokeredMachine
 from harness.model.machine import Machine, MachineReference
 from harness.virtual.machine import VirtualMachine
 
@@ -18,6 +21,8 @@ def open_machine(reference: MachineReference) -> Machine:
     Raises:
         InfrastructureError: it is a container, and no engine answers.
     """
+    if reference.broker != Path():
+        return BrokeredMachine(reference)
     if reference.kind == "container":
         return ContainerMachine(shared_engine(), reference.container, reference.name, reference.began, reference.deeds)
     if reference.kind == "local":

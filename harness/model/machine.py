@@ -32,6 +32,8 @@ class MachineReference(BaseModel):
     accelerator: str = ""  #: of a virtual machine: tcg, or kvm
     deeds: Path = Path()  #: where the verbs that a suite uses are noted (``harness.model.verbs``)
     peers: dict[str, str] = {}  #: of a lab host: role -> address of the other machines of the cell
+    broker: Path = Path()  #: socket of what uses the machine for sandboxed code, which then knows nothing else of it
+    number: int = 0  #: of the machine, at that broker
     mark: str = ""  #: put into the environment of every command on a lab host, to find what it started
 
 

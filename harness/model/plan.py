@@ -32,6 +32,7 @@ class LocatedSuite:
     definition: Suite
     folder: Path
     digest: str = ""  #: SHA-256 over the names and contents of its files
+    shipped: bool = False  #: whether it is, by name and digest, a suite that comes with this harness
 
 
 @dataclass(frozen=True, kw_only=True)

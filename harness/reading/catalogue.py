@@ -14,10 +14,12 @@ class Catalogue:
 
     ``whole``: whether it holds every definition that there is. Kept inputs hold what one plan uses, so a name that
     they lack is no fault: the names were checked when the campaign was submitted.
+    ``trusts_code``: whether code of suites that are not shipped may run as this process, without a sandbox.
     """
 
     roots: tuple[Path, ...]
     whole: bool = True
+    trusts_code: bool = False
 
     @classmethod
     def standard(cls, beside: Path | None = None) -> Catalogue:
@@ -26,6 +28,11 @@ class Catalogue:
         builtin = package / "_builtin" if (package / "_builtin").is_dir() else package.parent
         own = () if beside is None or beside.resolve() == builtin.resolve() else (beside,)
         return cls((*own, builtin))
+
+    @classmethod
+    def shipped(cls) -> Path:
+        """The folder of what comes with this harness."""
+        return cls.standard().roots[-1]
 
     def find(self, *parts: str) -> Path | None:
         """The file at a path below the first root that has it; None where no root has it."""

@@ -19,7 +19,8 @@ from pathlib import Path
 from harness.errors import DefinitionError, Fault
 from harness.model.testnames import TestName
 from harness.system.files import read_plain
-from harness.system.process import run
+from harness.system.process import Completed, run
+from harness.system.sandbox import Sandbox, obstacle
 
 #: Seconds that pytest may take to collect a folder.
 SECONDS = 120
@@ -39,11 +40,13 @@ class Collected:
     broken: tuple[tuple[str, str], ...] = ()
 
 
-def collected(folder: Path) -> Collected:
+def collected(folder: Path, *, trusted: bool = False) -> Collected:
     """The tests of ``folder``; of a file that cannot be imported, those that can be read in it.
 
+    Code that must be imported runs in a sandbox, unless it is ``trusted``.
+
     Raises:
-        DefinitionError: a file is no Python.
+        DefinitionError: a file is no Python, or it must be imported and this machine has no sandbox.
     """
     trees = _trees(folder)
     files = {path: tree for path, tree in trees.items() if _PATTERN.fullmatch(path.name)}
@@ -51,7 +54,7 @@ def collected(folder: Path) -> Collected:
         path.name == "conftest.py" or _dynamic(tree, path) for path, tree in trees.items()
     ):
         return Collected(tuple(name for path, tree in files.items() for name in _plain(tree, path, folder)))
-    return _collected_by_pytest(folder, trees)
+    return _collected_by_pytest(folder, trees, trusted=trusted)
 
 
 def numbered_id(test: str, taken: set[str]) -> str:
@@ -131,9 +134,22 @@ def _plain(tree: ast.Module, path: Path, folder: Path) -> Iterator[TestName]:
         yield TestName(path=where, names=names, nodeid="::".join((where, *names)), line=line)
 
 
-def _collected_by_pytest(folder: Path, trees: dict[Path, ast.Module]) -> Collected:
+def _listed(folder: Path, *, trusted: bool) -> Completed:
+    """Run what lists the tests of a folder."""
+    argv = [sys.executable, "-P", "-m", "harness.runners.pytest.listing", str(folder)]
+    if trusted:
+        return run(argv, timeout=SECONDS)
+    if why := obstacle():
+        message = f"its tests are known by importing its files, for which this machine has no sandbox: {why}"
+        hint = "install bubblewrap (make setup), or trust the code: harness run --trust-code"
+        raise DefinitionError([Fault(file=str(folder), line=1, column=1, message=message, hint=hint)])
+    with Sandbox(folder.resolve()) as sandbox:
+        return run(sandbox.command(argv), timeout=SECONDS)
+
+
+def _collected_by_pytest(folder: Path, trees: dict[Path, ast.Module], *, trusted: bool) -> Collected:
     """What pytest says that it collects."""
-    completed = run([sys.executable, "-P", "-m", "harness.runners.pytest.listing", str(folder)], timeout=SECONDS)
+    completed = _listed(folder.resolve(), trusted=trusted)
     try:
         answer = json.loads(completed.out)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,15 +35,19 @@ def gather_suite(name: str, beside: Path, catalogue: Catalogue) -> LocatedSuite 
             raise DefinitionError(unfit)
         if (folder / "suite.yaml").is_file():
             definition = parse(folder / "suite.yaml", Suite)
+            digest = folder_digest(folder)
+            shipped = digest == shipped_digest(name)
             if definition.runner == "scan":
                 definition = definition.model_copy(update={"cases": cases_of_rules(rules_of(folder))})
-            elif definition.runner == "pytest" and (faults := _complete(definition, folder)):
+            elif definition.runner == "pytest" and (
+                faults := _complete(definition, folder, trusted=shipped or catalogue.trusts_code)
+            ):
                 raise DefinitionError(faults)
         elif (derived := derive_suite(name, folder, catalogue)) is not None:
-            definition = derived
+            definition, digest, shipped = derived, folder_digest(folder), False
         else:
             continue
-        return LocatedSuite(definition=definition, folder=folder.resolve(), digest=folder_digest(folder))
+        return LocatedSuite(definition=definition, folder=folder.resolve(), digest=digest, shipped=shipped)
     return None
 
 
@@ -108,7 +113,7 @@ def derive_suite(name: str, folder: Path, catalogue: Catalogue) -> Suite | None:
         if path is None:
             return None
         return parse(path, Suite).model_copy(update={"suite": name, "title": Text(zh=title, en=title)})
-    names = shortest_names(collected(folder).tests)
+    names = shortest_names(collected(folder, trusted=catalogue.trusts_code).tests)
     if not names:
         return None
     taken: set[str] = set()
@@ -134,9 +139,9 @@ def derive_suite(name: str, folder: Path, catalogue: Catalogue) -> Suite | None:
     )
 
 
-def _complete(suite: Suite, folder: Path) -> list[Fault]:
+def _complete(suite: Suite, folder: Path, *, trusted: bool) -> list[Fault]:
     """Tests of the folder that no case means, and cases that mean no test or several."""
-    known = collected(folder)
+    known = collected(folder, trusted=trusted)
     chosen = select(known.tests, [case.test for case in suite.cases])
     faults = [
         Fault(
@@ -171,6 +176,13 @@ def _unfit_files(folder: Path) -> Iterator[Fault]:
     for path in sorted(folder.rglob("*")):
         if not path.is_symlink() and not path.is_file() and not path.is_dir():
             yield Fault(file=str(path), line=1, column=1, message="no regular file", expected="files and folders alone")
+
+
+@functools.cache
+def shipped_digest(name: str) -> str:
+    """The digest of the suite ``name`` that comes with this harness; empty where there is none."""
+    folder = Catalogue.shipped() / "suites" / name
+    return folder_digest(folder) if (folder / "suite.yaml").is_file() else ""
 
 
 def folder_digest(folder: Path) -> str:

@@ -26,6 +26,7 @@ from harness.model.plan import LocatedSuite
 from harness.model.results import Observation
 from harness.runners.locust.run import run_locust
 from harness.runners.pytest.run import run_pytest
+from harness.runners.sandboxed import Sandboxes
 from harness.runners.scan import run_scan
 from harness.system.forking import ForkServer
 
@@ -40,6 +41,7 @@ class ProductTask:
     ledger: Ledger
     cancel: threading.Event
     forks: ForkServer
+    sandboxes: Sandboxes | None = None  #: where its code runs, if it is not the harness's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +89,24 @@ class FilesRunner(Protocol):
 
 
 def _pytest(task: ProductTask) -> Outcome:
+    context = task.deployment.context
     return Outcome(
         observations=tuple(
-            run_pytest(task.suite, task.cases, task.deployment.context, task.ledger, task.cancel, task.forks)
+            run_pytest(task.suite, task.cases, context, task.ledger, task.cancel, task.forks, task.sandboxes)
         )
     )
 
 
 def _locust(task: ProductTask) -> Outcome:
-    return Outcome(observations=tuple(run_locust(task.suite, task.cases, task.deployment, task.ledger, task.cancel)))
+    observations = run_locust(
+        task.suite,
+        task.cases,
+        task.deployment,
+        task.ledger,
+        task.cancel,
+        sandboxed=task.sandboxes is not None,
+    )
+    return Outcome(observations=tuple(observations))
 
 
 def _scan(task: FilesTask) -> Outcome:

@@ -148,8 +148,7 @@ class _Clock:
         if now > self._end:
             raise OutOfTime("reading it takes far more time than its size allows; the rest was not read")
         if now > self._file_end:
-            # Raised in a finalizer or a hook of the collector it is lost: it comes again.
-            self._file_end = now + max(self._allowed, 1.0)
+            self._file_end = float("inf")
             raise Unreadable(f"reading it takes more than {self._allowed:.0f} s; the rest of it was not read")
 
 

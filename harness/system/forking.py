@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import importlib
 import json
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,15 @@ class ForkServer:
     ``close`` ends it, and with it all that runs.
     """
 
-    def __init__(self, modules: Sequence[str], keep: Collection[str] = ()) -> None:
-        """``keep``: variables that pass into its environment beside those that any program gets."""
+    def __init__(
+        self,
+        modules: Sequence[str],
+        keep: Collection[str] = (),
+        within: Callable[[Sequence[str]], Sequence[str]] | None = None,
+    ) -> None:
+        """``keep``: variables that pass into its environment beside those that any program gets. ``within`` gives the
+        words that run its program in a sandbox, all of which is ended where a process that was forked is."""
+        self._within = within
         self._lock = threading.Lock()
         self._modules = tuple(modules)
         self._keep = tuple(keep)
@@ -48,18 +56,27 @@ class ForkServer:
 
     def _start(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        # A shell that opens a file on the way there knows descriptors of one digit alone.
+        end = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, 10)
+        try:
+            # Nothing of the current folder is imported (-P): it may be a vendor's.
+            argv = [sys.executable, "-P", "-m", "harness.system.forking", str(end), *self._modules]
             # A session of its own: Ctrl-C on the terminal is for the harness, which ends what runs in good order.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "harness.system.forking", str(theirs.fileno()), *self._modules],
-                pass_fds=[theirs.fileno()],
+                self._within(argv) if self._within is not None else argv,
+                pass_fds=[end],
                 stdin=subprocess.DEVNULL,
                 env=surroundings(keep=self._keep),
                 start_new_session=True,
             )
+        finally:
+            os.close(end)
+            theirs.close()
 
     def close(self) -> None:
         self._requests.close()
+        if self._within is not None:
+            self._process.kill()
         self._process.wait()
 
     def run(
@@ -91,11 +108,18 @@ class ForkServer:
             try:
                 rc = self._wait(status, function, started + timeout, timeout, cancel)
             finally:
-                kill_session(pid)  # also what it left behind
+                self._end(pid)  # also what it left behind
         finally:
             os.close(status)
         text = read_bounded(log)
         return Completed(rc=rc, out=text, seconds=time.monotonic() - started)
+
+    def _end(self, pid: int) -> None:
+        if self._within is None:
+            kill_session(pid)
+        else:  # its processes have numbers of their own there
+            self._process.kill()
+            self._process.wait()
 
     def _fork(self, request: bytes, status: int, log: Path) -> int:
         if len(request) > MAX_REQUEST:
@@ -132,6 +156,8 @@ class ForkServer:
         while True:
             if select.select([status], [], [], min(0.5, max(end - time.monotonic(), 0.01)))[0]:
                 answer = os.read(status, 64)
+                if self._within is not None and not answer.isdigit():
+                    return 128 + signal.SIGKILL  # what runs there can end or confuse the server, and hurts itself
                 if not answer:
                     raise InfrastructureError(
                         f"the process that ran {function} is gone with its server",

@@ -24,7 +24,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders that pytest is asked about."""
     folders: list[Path] = []
     monkeypatch.setattr(
-        collection, "_collected_by_pytest", lambda folder, _: folders.append(folder) or collection.Collected(())
+        collection, "_collected_by_pytest", lambda folder, _, **__: folders.append(folder) or collection.Collected(())
     )
     return folders
 

@@ -26,6 +26,7 @@ NAMED: dict[str, Any] = {
     "only": {"cpu": "x86-64"},
     "hosts": "/lab/hosts.yaml",
     "brought_images": True,
+    "trust_code": True,
 }
 CELLS = [Cell(axes={"n": str(number)}, suites=(), reason="") for number in range(2)]
 
@@ -94,7 +95,9 @@ def test_every_option_but_the_inventory_survives_in_a_bundle() -> None:
         bundle=1, harness="0", campaign="c", plan="0" * 64, options=RunOptions(**NAMED).plain(), files={}
     )
     replayed = options_of(manifest, RunOptions(), Progress(note=notes.append))
-    assert replayed == RunOptions(**{**NAMED, "hosts": ""})
+    # Nor whose code is trusted: that is for who replays it to say.
+    assert replayed == RunOptions(**{**NAMED, "hosts": "", "trust_code": False})
+    assert options_of(manifest, RunOptions(trust_code=True), Progress()).trust_code
     assert "--hosts" in notes[0]
     assert notes[1:] == [
         "as the bundle says: --mirror http://mirror.example/debian",

@@ -81,7 +81,12 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempt:
     (cell,) = expand(definitions).cells
     suite: Any = SimpleNamespace(suite="deployment", cases=(SimpleNamespace(id="DEP-2", test="database", when="main"),))
     lab: Any = SimpleNamespace(
-        definitions=definitions, deployment_suite=suite, campaign="c", stopping=False, say=lambda *_: None
+        definitions=definitions,
+        deployment_suite=suite,
+        campaign="c",
+        stopping=False,
+        trusts_code=False,
+        say=lambda *_: None,
     )
     record: Any = Record()
     return Attempt(lab, place(definitions, cell), record)

@@ -285,7 +285,7 @@ def test_a_load_that_fails_because_of_the_lab_is_not_the_products_failure(
     path = Path(__file__).parents[2] / "suites" / "load" / "http"
     located = LocatedSuite(parse(path / "suite.yaml", Suite), path)
     bad = load([(2 + n / 10, 10.0, 9.0, False) for n in range(40)])
-    monkeypatch.setattr(locust_runner, "_drive", lambda *_: bad)
+    monkeypatch.setattr(locust_runner, "_drive", lambda *_, **__: bad)
     ledger: Any = SimpleNamespace(keep=lambda *_: "")
     lab: Any = Lab(trouble)
     seen = {

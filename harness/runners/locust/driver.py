@@ -30,6 +30,8 @@ import psutil
 from locust import events
 from locust.env import Environment
 
+from harness.system.frames import listen
+
 #: Seconds that requests under way may take after the schedule's end.
 GRACE = 3.0
 #: Seconds in which all users must have begun.
@@ -251,6 +253,8 @@ class Driver:
 def main() -> None:
     """Write the outcome; where the locustfile cannot be used, ``{"broken": text}``."""
     spec = json.loads(Path(sys.argv[1]).read_text())
+    if "broker" in spec:
+        listen(Path(spec["broker"]), {name: (host, port) for name, (host, port) in spec["ports"].items()})
     log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)

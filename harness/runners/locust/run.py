@@ -8,6 +8,7 @@ import secrets
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from harness.clients.http import HttpClient
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.errors import StepTimeout
+from harness.machines.broker import Broker
 from harness.model.definitions import Case, LoadProfile
 from harness.model.ledger import MEDIA_LOAD, Ledger
 from harness.model.plan import LocatedSuite
@@ -25,18 +27,29 @@ from harness.runners.locust.figures import summarise
 from harness.runners.locust.sampling import Sampler
 from harness.runners.locust.support import ENVIRONMENT
 from harness.system.process import run, without_proxy
+from harness.system.sandbox import Sandbox, demanded, read_untrusted
 
 DRIVER = Path(__file__).with_name("driver.py")
 #: Seconds beside ramp and hold: locust is imported, users begin, requests under way end.
 START_SECONDS = 60
-#: Bytes of the driver's log that are kept.
-MAX_LOG = 2 * 2**20
+#: What the driver tells of every load.
+TOLD = frozenset(("samples", "errors", "exceptions", "exception", "users", "ramp", "hold", "intended", "finished"))
+#: Bytes of the driver's log that are kept, and of what it tells.
+MAX_LOG, MAX_OUTCOME = 2 * 2**20, 512 * 2**20
 
 
 def run_locust(
-    suite: LocatedSuite, cases: tuple[Case, ...], deployment: Deployment, ledger: Ledger, cancel: threading.Event
+    suite: LocatedSuite,
+    cases: tuple[Case, ...],
+    deployment: Deployment,
+    ledger: Ledger,
+    cancel: threading.Event,
+    *,
+    sandboxed: bool = False,
 ) -> list[Observation]:
     """Drive the suite's locustfile by its profile; one observation for each of ``cases``, which are criteria.
+
+    ``sandboxed``: it runs where it reaches the ports of the cell alone.
 
     Raises:
         Canceled: the operator stopped it.
@@ -53,7 +66,7 @@ def run_locust(
     try:
         deployment.ensure_running()
         before = deployment.unasked_ends()
-        outcome = _drive(suite, profile, deployment, ledger, cancel)
+        outcome = _drive(suite, profile, deployment, ledger, cancel, sandboxed=sandboxed)
         code = deployment.exit_code()
         crashed = deployment.ended(code) if code is not None else None
         fresh = [end for end in deployment.unasked_ends() if end not in before]
@@ -84,7 +97,13 @@ def run_locust(
 
 
 def _drive(
-    suite: LocatedSuite, profile: LoadProfile, deployment: Deployment, ledger: Ledger, cancel: threading.Event
+    suite: LocatedSuite,
+    profile: LoadProfile,
+    deployment: Deployment,
+    ledger: Ledger,
+    cancel: threading.Event,
+    *,
+    sandboxed: bool,
 ) -> dict[str, Any]:
     """Prepare the data to read, drive the load, and return the driver's result with ``resources`` of the product."""
     client = HttpClient(deployment)
@@ -94,7 +113,7 @@ def _drive(
             key, read = _resource(client)
         else:
             read = _page(deployment)
-        return _run_driver(suite, profile, deployment, ledger, cancel, read)
+        return _run_driver(suite, profile, deployment, ledger, cancel, read, sandboxed=sandboxed)
     finally:
         if key and client.resource is not None:
             # The load's figures count more than a tidy end: a product that crashed cannot delete anything.
@@ -158,52 +177,78 @@ def _run_driver(
     ledger: Ledger,
     cancel: threading.Event,
     read: dict[str, Any],
+    *,
+    sandboxed: bool,
 ) -> dict[str, Any]:
-    slow = deployment.context.emulated and profile.emulated_rate is not None
-    with tempfile.TemporaryDirectory(prefix="harness-load-") as scratch:
-        folder = Path(scratch)
-        prepared, out, log = folder / "prepared.json", folder / "out.json", folder / "driver.log"
-        prepared.touch(mode=0o600)
-        prepared.write_text(json.dumps({"read": read}))
-        specification = {
-            "locustfile": str(suite.folder / suite.definition.locustfile),
-            "host": read["host"],
-            "rate": profile.emulated_rate if slow else profile.rate,
-            "ramp": profile.ramp,
-            "hold": profile.hold,
-            "users": profile.users,
-            "out": str(out),
-            "log": str(log),
-        }
-        (folder / "spec.json").write_text(json.dumps(specification))
+    with _placed(suite, deployment, read, sandboxed=sandboxed) as (folder, sandbox, way):
+        prepared, spec, out, log = (folder / name for name in ("prepared.json", "spec.json", "out.json", "driver.log"))
+        specification = {**_specification(suite, profile, deployment), "host": read["host"], **way}
+        for path, content in (
+            (prepared, {"read": read}),
+            (spec, {**specification, "out": str(out), "log": str(log)}),
+        ):
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(content))
+            if sandbox is not None:
+                sandbox.give(path)
+        argv, env = [sys.executable, "-P", str(DRIVER), str(spec)], {ENVIRONMENT: str(prepared), **without_proxy()}
         try:
             with Sampler(deployment.machine) as sampler, Sampler(deployment.database.machine) as database:
                 completed = run(
-                    [sys.executable, "-P", str(DRIVER), str(folder / "spec.json")],
+                    argv if sandbox is None else sandbox.command(argv, env),
                     timeout=profile.ramp + profile.hold + START_SECONDS,
                     cancel=cancel,
-                    env={ENVIRONMENT: str(prepared), **without_proxy()},
+                    env=env,
                 )
         finally:  # also of a load that ran into its limit
-            text = _tail(log)
+            text = read_untrusted(log, MAX_LOG) or b""
             ledger.keep(f"{suite.definition.suite.replace('/', '-')}-locust.log", text)
-        if not out.is_file():
+        result = _outcome(read_untrusted(out, MAX_OUTCOME))
+        if result is None:
             end = text.decode(errors="replace")[-800:] or completed.text[-800:]
             return {"broken": f"it ended the load generator with status {completed.rc} before the load was over; {end}"}
-        result: dict[str, Any] = json.loads(out.read_text())
     result["resources"] = sampler.samples
     embedded = deployment.database.machine.reference == deployment.machine.reference
     result["database resources"] = [] if embedded else database.samples
     return result
 
 
-def _tail(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - MAX_LOG))
-            return file.read()
-    except FileNotFoundError:
-        return b""
+def _specification(suite: LocatedSuite, profile: LoadProfile, deployment: Deployment) -> dict[str, Any]:
+    slow = deployment.context.emulated and profile.emulated_rate is not None
+    return {
+        "locustfile": str(suite.folder / suite.definition.locustfile),
+        "rate": profile.emulated_rate if slow else profile.rate,
+        "ramp": profile.ramp,
+        "hold": profile.hold,
+        "users": profile.users,
+    }
+
+
+@contextlib.contextmanager
+def _placed(
+    suite: LocatedSuite, deployment: Deployment, read: dict[str, Any], *, sandboxed: bool
+) -> Iterator[tuple[Path, Sandbox | None, dict[str, Any]]]:
+    """Where the driver runs: a folder for its files, its sandbox, and how it reaches the product from there."""
+    if not sandboxed:
+        with tempfile.TemporaryDirectory(prefix="harness-load-") as scratch:
+            yield Path(scratch), None, {}
+        return
+    with demanded(suite.folder) as sandbox, Broker(deployment.context, sandbox.place / "broker") as broker:
+        way: dict[str, Any] = {"broker": str(sandbox.place / "broker"), "ports": broker.context.ports}
+        http = deployment.context.application.http
+        if http is not None:
+            host, port = broker.context.ports[http.port]
+            way["host"] = f"http://{host}:{port}"
+        yield sandbox.place, sandbox, way
+
+
+def _outcome(text: bytes | None) -> dict[str, Any] | None:
+    """What the driver wrote; None where it wrote nothing, or something else did."""
+    with contextlib.suppress(ValueError, RecursionError):
+        outcome = json.loads(text or b"")
+        if isinstance(outcome, dict) and (isinstance(outcome.get("broken"), str) or outcome.keys() >= TOLD):
+            return outcome
+    return None
 
 
 def _all(suite: str, cases: tuple[Case, ...], trouble: Trouble) -> list[Observation]:

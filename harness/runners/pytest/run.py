@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import Canceled, StepTimeout
+from harness.machines.broker import Broker
 from harness.model.context import CellContext
 from harness.model.definitions import Case
 from harness.model.ledger import Ledger
@@ -24,11 +26,12 @@ from harness.runners.pytest.channel import KEY_BYTES, Reader
 from harness.runners.pytest.command import arguments
 from harness.runners.pytest.outcomes import Meaning, fold, worst_of
 from harness.runners.pytest.session import Session, TestRun
+from harness.runners.sandboxed import PRELOAD, Sandboxes
 from harness.system.forking import ForkServer
 from harness.system.process import without_proxy
 
-#: What a process that suites are forked from must have imported.
-PRELOAD = "harness.runners.pytest.preload"
+__all__ = ["PRELOAD", "run_pytest"]
+
 #: Seconds, scaled by the target's factor: to collect, and between two messages where no test runs.
 COLLECTION_SECONDS = 60.0
 #: Seconds after the limit of a test, scaled: its own limit ended it, fixtures are torn down, the lab is looked at.
@@ -48,8 +51,10 @@ def run_pytest(
     ledger: Ledger,
     cancel: threading.Event,
     forks: ForkServer,
+    sandboxes: Sandboxes | None = None,
 ) -> list[Observation]:
-    """Run ``cases`` of ``suite`` in a process of ``forks``, which has ``PRELOAD`` imported; one observation a case.
+    """Run ``cases`` of ``suite`` in a process of ``forks``, which has ``PRELOAD`` imported, or in one of
+    ``sandboxes``, from where it reaches the cell alone; one observation a case.
 
     Raises:
         Canceled: the operator stopped it.
@@ -60,29 +65,36 @@ def run_pytest(
     name = suite.definition.suite.replace("/", "-")
     limits = {case.test: case.seconds * (1 if case.absolute else context.factor) for case in cases}
     others = [case.test for case in suite.definition.cases if case.test not in limits]
-    with tempfile.TemporaryDirectory(prefix="harness-pytest-") as scratch:
-        folder = Path(scratch)
-        spec, records, log = folder / "spec.json", folder / "records", folder / "output.log"
-        for path in (spec, records):  # the first holds the cell's passwords
-            path.touch(mode=0o600)
+    with contextlib.ExitStack() as stack:
+        # The log is opened by its name here: where a sandbox can write, that name could lead to anything.
+        log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-pytest-"))) / "output.log"
+        place, shown = log.parent, context
+        if sandboxes is not None:
+            held = stack.enter_context(sandboxes.taken(suite.folder))
+            broker = stack.enter_context(Broker(context, held.sandbox.place / "broker"))
+            place, shown, forks = held.sandbox.place, broker.context, held.forks
+        spec, records = place / "spec.json", place / "records"
         key = secrets.token_bytes(KEY_BYTES)
-        spec.write_text(
-            json.dumps(
-                {
-                    "arguments": arguments(suite.folder),
-                    "context": context.model_dump_json(by_alias=True),
-                    "folder": str(suite.folder),
-                    "key": key.hex(),
-                    "limits": limits,
-                    "others": others,
-                    "records": str(records),
-                }
-            )
+        content = json.dumps(
+            {
+                "arguments": arguments(suite.folder),
+                "context": shown.model_dump_json(by_alias=True),
+                "folder": str(suite.folder),
+                "key": key.hex(),
+                "limits": limits,
+                "others": others,
+                "records": str(records),
+            }
         )
+        for path, text in ((spec, content), (records, "")):  # the first holds the cell's passwords
+            path.touch(mode=0o600)
+            path.write_text(text)
+            if sandboxes is not None:
+                held.sandbox.give(path)
         with Reader(records, key) as reader:
             session = _watched(reader, spec, log, suite.folder, context.factor, cancel, forks)
         # What pytest prints may be the first thing for which there is no room: then its status says nothing of that.
-        nothing_left = shutil.disk_usage(folder).free < FULL_BYTES
+        nothing_left = shutil.disk_usage(place).free < FULL_BYTES
         session.full = session.rc == NO_SPACE or (bool(session.trouble) and nothing_left)
         output = _tail(log)
     ledger.keep(f"{name}-{cases[0].when}-pytest.log", output)

@@ -26,6 +26,7 @@ from harness.model.context import CellContext
 from harness.model.testnames import select
 from harness.runners.pytest.channel import Writer
 from harness.runners.pytest.selection import name_of
+from harness.system.frames import listen
 
 #: The exit status of this process when the disk is full.
 NO_SPACE = 74
@@ -51,6 +52,8 @@ def main(spec_path: str) -> int:
     records.unlink()  # no suite finds it by name
     try:
         context = CellContext.model_validate_json(spec["context"])
+        if context.application_machine.broker != Path():
+            listen(context.application_machine.broker, context.ports)
         deployment = Deployment.of(context)
     except HarnessError as error:
         writer.write("broken", cause=error.cause, text=str(error))

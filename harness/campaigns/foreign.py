@@ -1,0 +1,55 @@
+"""Code that a campaign would run on this machine and that does not come with the harness: it is named before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.campaigns.options import RunOptions
+from harness.errors import UsageError
+from harness.issuing.outcome import Progress
+from harness.model.definitions.runners import RUNNER_KINDS
+from harness.model.plan import Cell, Definitions
+from harness.system.sandbox import obstacle
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignCode:
+    """A suite or playbook of somebody else: where it lies, and its SHA-256."""
+
+    kind: str
+    path: Path
+    digest: str
+
+
+def foreign_code(definitions: Definitions, cells: Sequence[Cell]) -> Iterator[ForeignCode]:
+    """All of it that these cells use: suites with code, and playbooks of the product."""
+    used = {name for cell in cells for name in cell.suites}
+    for name, suite in definitions.suites.items():
+        if name in used and not suite.shipped and RUNNER_KINDS[suite.definition.runner].stage == "product":
+            yield ForeignCode(kind="suite", path=suite.folder, digest=suite.digest)
+    playbooks = {book.playbook for cell in cells for book in definitions.application_of(cell.axes).playbooks}
+    for name in sorted(playbooks):
+        path = definitions.application_folder / name
+        yield ForeignCode(kind="playbook", path=path, digest=definitions.files.get(name, ""))
+
+
+def name_foreign_code(definitions: Definitions, cells: Sequence[Cell], options: RunOptions, progress: Progress) -> None:
+    """Tell what is not the harness's own, and how it runs.
+
+    Raises:
+        UsageError: there is such code, this machine has no sandbox for it, and nobody trusted it.
+    """
+    foreign = list(foreign_code(definitions, cells))
+    if not foreign:
+        return
+    way = "without a sandbox (--trust-code)" if options.trust_code else "in a sandbox"
+    for code in foreign:
+        progress.note(f"not the harness's own, runs {way} / 非本工具自带: {code.kind} {code.path} sha256 {code.digest}")
+    if not options.trust_code and (why := obstacle()):
+        raise UsageError(
+            f"{len(foreign)} suites or playbooks are not the harness's own, and this machine has no sandbox for them: "
+            f"{why}",
+            advice="install bubblewrap (make setup), or trust this code as you trust yourself: --trust-code",
+        )
