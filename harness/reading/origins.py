@@ -27,8 +27,8 @@ def basis_of(definitions: Definitions, catalogue: Catalogue) -> tuple[Basis, ...
     """
     shipped = Catalogue.standard().roots[-1]
     located = dict(definitions.suites)
-    deployment = gather_suite(DEPLOYMENT, catalogue.roots[0], catalogue)
-    if deployment is not None:
+    steps = catalogue.find("suites", DEPLOYMENT)  # in the catalogue alone, as whoever deploys reads it
+    if steps is not None and (deployment := gather_suite(DEPLOYMENT, steps.parent, catalogue)) is not None:
         located = {DEPLOYMENT: deployment, **located}
     entries = {entry.kind + entry.name: entry for suite in located.values() for entry in _of_suite(suite, shipped)}
     groups: Mapping[str, Collection[str]] = {

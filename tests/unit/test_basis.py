@@ -136,6 +136,18 @@ def test_the_same_content_elsewhere_is_what_is_shipped(folder: Any, monkeypatch:
     assert {entry.origin for entry in read(folder.root, Catalogue.standard(Path.cwd())).basis} == {"shipped"}
 
 
+def test_a_folder_by_the_name_of_the_deployment_is_none_of_its_steps(
+    folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.root.parent)
+    for place in (folder.root.parent, folder.root):
+        (place / "deployment").mkdir()
+        (place / "deployment" / "test_own.py").write_text("def test_x():\n    pass\n")
+    basis = read(folder.root, Catalogue.standard(Path.cwd())).basis
+    assert {entry.name: entry.origin for entry in basis}["deployment"] == "shipped"
+    assert "not the shipped" not in run("lint", str(folder.root)).output
+
+
 def test_a_name_of_its_own_is_no_warning_and_stands_in_the_record(folder: Any) -> None:
     (folder.root / "checks").mkdir()
     (folder.root / "checks" / "test_own.py").write_text("def test_x():\n    pass\n")
