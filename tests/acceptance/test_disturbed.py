@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.containers.engine import Engine
+from harness.evidence import Workspace
+from harness.system.wait import wait_until
 from tests.conftest import Run
 from tests.products import WEB, product
 
@@ -49,6 +56,34 @@ def test_a_failure_after_its_own_verb_is_the_products(application):
 """
 
 
+LOAD = """
+suite: pressure
+version: "1"
+runner: locust
+title: pressure
+profile: {rate: 20, ramp: 0.5, hold: 4, users: 60, p95_ms: 1000, error_rate: 0.01, achieved: 0.5}
+cases:
+  - {id: V-P95, test: p95, title: p95, characteristic: performance_efficiency, clause: "5.3.2", blocker: true}
+"""
+#: Reads as the shipped one does, and says when it has begun.
+READER = """
+import pathlib
+from locust import task
+from locust.contrib.fasthttp import FastHttpUser
+from harness.runners.locust.support import prepared_read
+
+
+class Reader(FastHttpUser):
+    def on_start(self):
+        self.prepared = prepared_read()
+        pathlib.Path({mark!r}).touch()
+
+    @task
+    def read(self):
+        self.client.get(self.prepared.path, headers=self.prepared.headers, name="read")
+"""
+
+
 def cell(ran: Any) -> dict[str, Any]:
     (found,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
     return dict(found)
@@ -78,3 +113,36 @@ def test_a_suites_own_verbs_are_no_disturbance(harness: Run, tmp_path: Path) -> 
     results = {case["title"]["en"]: case["result"] for case in found["cases"] if case["suite"] == "checks"}
     assert sorted(results.values()) == ["fail", "pass", "pass"], results
     assert "it lost its data" in found["message"]
+
+
+@pytest.mark.load
+def test_a_pause_under_a_load_is_the_labs_and_the_load_is_repeated(harness: Run, tmp_path: Path) -> None:
+    """Somebody pauses the product for most of the hold, so that it answers late; the second time nobody does."""
+    mark, workspace = tmp_path / "mark", tmp_path / ".harness"
+    folder = product(tmp_path / "p", WEB, suites=["checks", "pressure"])
+    (folder / "pressure").mkdir()
+    (folder / "pressure" / "suite.yaml").write_text(LOAD)
+    (folder / "pressure" / "locustfile.py").write_text(READER.format(mark=str(mark)))
+
+    def pause() -> None:
+        wait_until(mark.exists, seconds=120, what="the load")
+        engine = Engine(Workspace(workspace).id)
+        (name,) = [name for kind, name, labels in engine.ours() if kind == "container" and "application" in name]
+        container = engine.client.containers.get(name)
+        container.pause()
+        time.sleep(2.5)
+        container.unpause()
+
+    with ThreadPoolExecutor(1) as pool:
+        paused = pool.submit(pause)
+        ran = harness("run", folder, "--format", "json")
+        paused.result(0)
+    assert ran.code == 0, ran.err
+    found = cell(ran)
+    assert found["verdict"] == "conformant", found["message"]
+    first, second = found["attempts"]
+    assert (first["verdict"], first["cause"], second["verdict"]) == ("inconclusive", "infra", "conformant")
+    # A machine that is busy with other work is said first: then the pause explains nothing more.
+    words = ("of application was paused", "this machine was busy with other work")
+    assert any(text in first["message"] for text in words), first["message"]
+    assert "p95" in first["message"]
