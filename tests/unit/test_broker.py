@@ -263,7 +263,7 @@ def test_ports_of_the_cell_are_reached_and_no_others(tmp_path: Path, monkeypatch
                         far.sendall(b"answer")
                     assert near.recv(10) == b"answer"
                     assert near.recv(10) == b""
-            with socket.create_connection(own["shut"], 20) as near, pytest.raises(ConnectionResetError):
+            with pytest.raises(ConnectionResetError), socket.create_connection(own["shut"], 20) as near:
                 near.recv(1)
             with pytest.raises(SuiteError):
                 listen(cell.path, {"web": ("127.0.0.1", _free())})
