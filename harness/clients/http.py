@@ -148,7 +148,7 @@ class ResourceClient:
 def _texts(answer: httpx.Response) -> list[str]:
     try:
         value = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return [answer.text]
     strings: list[str] = []
     stack = [value]

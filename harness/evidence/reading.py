@@ -152,7 +152,7 @@ def _readable(what: str, campaign: str) -> Iterator[None]:
     """Rows that no harness wrote so are no reason for a traceback."""
     try:
         yield
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InfrastructureError(
             f"{what} of campaign {campaign} cannot be read: they are not what a harness writes "
             f"({type(error).__name__}: {str(error).splitlines()[0]})",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import lzma
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +48,13 @@ def read_workbook(path: Path, data: bytes, warnings: list[Fault]) -> Rows:
         OSError,
         AttributeError,
         MemoryError,
-        OverflowError,
         SyntaxError,
-        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ArithmeticError,
+        struct.error,
+        zlib.error,
+        lzma.LZMAError,
     ) as error:  # openpyxl lets all of these through on a broken file
         raise DefinitionError([sheet_fault(path, 1, 0, f"not a workbook that can be read: {error}")]) from error
 

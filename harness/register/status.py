@@ -55,8 +55,11 @@ class StatusList:
         Raises:
             ValueError, KeyError, TypeError: it has another form.
         """
-        said = json.loads(payload)
-        if said.get("_type") != STATUS:
+        try:
+            said = json.loads(payload)
+        except RecursionError as error:
+            raise ValueError("it is nested too deep") from error
+        if not isinstance(said, dict) or said.get("_type") != STATUS:
             raise ValueError("it is no status list")
         return cls(
             sequence=int(said["sequence"]),

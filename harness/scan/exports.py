@@ -18,7 +18,7 @@ def exported_symbols(data: bytes) -> set[str]:
     order, wide = "<" if data[5] == 1 else ">", data[4] == 2
     try:
         return _exported(data, order, wide=wide)
-    except (struct.error, ValueError, IndexError, Unreadable):
+    except (struct.error, ValueError, IndexError, OverflowError, Unreadable):
         return set()  # cut off, or no file of a linker
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import resource
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 import openpyxl
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.errors import DefinitionError
 from harness.reading import source
@@ -54,6 +57,7 @@ def of_rows(cells: int, rows: int) -> bytes:
     return workbook(lambda data: put(data, b"</sheetData>", row * rows))
 
 
+PLAIN = workbook(lambda data: data)
 ENTITIES = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 WORKBOOKS: dict[str, tuple[Callable[[], bytes], str]] = {
     "one cell of a gigabyte": (
@@ -114,6 +118,18 @@ def test_a_workbook_of_many_cells_within_the_limits_is_read(tmp_path: Path) -> N
     assert MAX_UNPACKED > 20 * MAX_CELLS
     rows = read_workbook(tmp_path / "x.xlsx", of_rows(50, 100), [])
     assert len(rows) == 101
+
+
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 255)), min_size=1, max_size=4), cut=st.booleans()
+)
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_workbook_is_read_or_ends_in_a_fault(changes: list[tuple[int, int]], cut: bool) -> None:
+    data = bytearray(PLAIN)
+    for place, byte in changes:
+        data[place % len(data)] = byte
+    with contextlib.suppress(DefinitionError):
+        read_workbook(Path("x.xlsx"), bytes(data[: changes[0][0]] if cut else data), [])
 
 
 YAML = {

@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import pytest
 
 from harness.model.finding import Finding
 from harness.scan import limits, readers, scan, sql
+from harness.scan.exports import exported_symbols
 from harness.scan.gathering import Facts, Gatherer
 from harness.scan.listing import inputs_of
 from tests.elves import elf
@@ -242,3 +244,11 @@ def test_statements_are_the_same_in_pieces_and_whole(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(sql, "PIECE", size)
         assert [(s.text, s.line + s.above) for s in sql.statements(text)] == whole
     assert len(whole) == 120
+
+
+def test_symbols_of_a_file_whose_tables_lie_nowhere_are_none() -> None:
+    for where in (2**63, 2**64 - 1):
+        assert (
+            exported_symbols(b"\x7fELF\x02\x01" + b"\0" * 34 + struct.pack("<Q10xHH", where, 64, 3) + b"\0" * 8)
+            == set()
+        )

@@ -1,0 +1,1 @@
+"""Fuzzing of everything that reads what others wrote. ``tox -e fuzz`` runs all; see ``tests.fuzz.__main__``."""
