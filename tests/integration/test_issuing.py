@@ -405,6 +405,19 @@ def test_what_is_unsigned_is_a_draft(desk: Signed) -> None:
     )
 
 
+def test_what_is_signed_and_registered_stays_whatever_is_rendered_later(desk: Signed) -> None:
+    """Rendered again by the same issuer and by another: certificate, envelopes and register are the same."""
+    certify(desk, "--register", "register")
+    signed = {path.name: path.read_bytes() for path in desk.folder.iterdir() if path.is_file()}
+    entries = Path("register/status.dsse.json").read_bytes()
+    assert {"certificate.pdf", "adaptation.dsse.json", "test-result.dsse.json"} <= signed.keys()
+    for words in (("center", "--commission", "commission.yaml"), ("self-test",)):
+        good("report", "--workspace", desk.workspace, "--issuer", *words)
+        assert {path.name: path.read_bytes() for path in desk.folder.iterdir() if path.is_file()} == signed
+    assert Path("register/status.dsse.json").read_bytes() == entries
+    assert steps(desk, register=Path("register"))[0] == "valid"
+
+
 def test_an_amendment_replaces_what_it_amends(desk: Signed) -> None:
     certify(desk, "--register", "register")
     first = predicate(desk)["number"]
