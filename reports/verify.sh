@@ -22,8 +22,23 @@ finish() {
     case $code in 0) echo "valid 有效" ;; 1) echo "INVALID 无效" ;; *) echo "could not check 无法核验" ;; esac
     exit "$code"
 }
-sum() { sha256sum <"$1" | cut -d' ' -f1; }
-later() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | head -n 1)" = "$2" ]; } # is $1 after $2
+sum() { # shellcheck disable=SC2046  # a digest and a dash
+    set -- $(sha256sum <"$1"); echo "$1"; }
+later() { # is $1 after $2; two times, or two days
+    digits "$1"; first=$instant
+    digits "$2"; [ "$first" -gt "$instant" ]
+}
+digits() { # of a time, as one number
+    before=$IFS; IFS=-T:Z
+    # shellcheck disable=SC2086
+    set -- $1
+    IFS=$before
+    instant=$1${2:-}${3:-}${4:-}${5:-}${6:-}
+}
+has() { # file, line
+    while IFS= read -r each; do [ "$each" = "$2" ] && return 0; done <"$1"
+    return 1
+}
 now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 
 for tool in openssl sha256sum sed grep sort date tail head cut cmp tr wc; do
@@ -55,13 +70,19 @@ while IFS= read -r line; do
     [ ! -f "$work/$keyid.der" ] || broken "it has the key ${keyid%"${keyid#????????????????}"} twice"
     mv "$work/der" "$work/$keyid.der"
     openssl pkey -pubin -inform DER -in "$work/$keyid.der" -out "$work/$keyid.pem" 2>/dev/null || rm -f "$work/$keyid.pem"
+    case $spki in
+        MCowBQYDK2VwAyEA*) echo ed25519 ;;
+        MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAE*) echo sm2 ;;
+        *) echo other ;;
+    esac >"$work/$keyid.kind"
     echo "$keyid $roles $from $until $issuer" >>"$work/keys"
 done <"$work/trust"
 
 holds() { # keyid, message, signature
-    case $(openssl pkey -pubin -in "$work/$1.pem" -noout -text 2>/dev/null) in
-        *ED25519*) openssl pkeyutl -verify -pubin -inkey "$work/$1.pem" -rawin -in "$2" -sigfile "$3" ;;
-        *SM2*) openssl dgst -sm3 -verify "$work/$1.pem" -sigopt distid:1234567812345678 -signature "$3" "$2" ;;
+    read -r algorithm <"$work/$1.kind"
+    case $algorithm in
+        ed25519) openssl pkeyutl -verify -pubin -inkey "$work/$1.pem" -rawin -in "$2" -sigfile "$3" ;;
+        sm2) openssl dgst -sm3 -verify "$work/$1.pem" -sigopt distid:1234567812345678 -signature "$3" "$2" ;;
         *) openssl dgst -sha256 -verify "$work/$1.pem" -signature "$3" "$2" ;;
     esac >/dev/null 2>&1
 }
@@ -82,10 +103,11 @@ opened() { # file, type of the payload
         printf '{\n "payloadType": "%s",\n "payload": "' "$type"
         openssl base64 -A <"$work/payload"
         printf '",\n "signatures": [\n'
-        comma=''
+        comma='' count=0
         while IFS= read -r id && IFS= read -r sig <&3; do
-            printf %s "$sig" | openssl base64 -d -A >"$work/sig" 2>/dev/null
-            printf '%s  {"keyid": "%s",\n   "sig": "%s"}' "$comma" "$id" "$(openssl base64 -A <"$work/sig")"
+            count=$((count + 1))
+            printf %s "$sig" | openssl base64 -d -A >"$work/sig$count" 2>/dev/null
+            printf '%s  {"keyid": "%s",\n   "sig": "%s"}' "$comma" "$id" "$(openssl base64 -A <"$work/sig$count")"
             comma=',
 '
         done <"$work/ids" 3<"$work/sigs"
@@ -95,18 +117,17 @@ opened() { # file, type of the payload
     # Pre-authentication encoding of DSSE: what is signed is the type and the payload, each with its length.
     { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$work/payload")"; cat "$work/payload"; } >"$work/message"
     : >"$work/by"
-    some='' bad=''
-    while IFS= read -r id && IFS= read -r sig <&3; do
-        some=yes
+    some='' bad='' count=0
+    while IFS= read -r id; do
+        some=yes count=$((count + 1))
         while read -r keyid roles from until whose; do
             [ "$keyid" = "$id" ] || continue
             case ,$roles, in *,sign,*) ;; *) continue ;; esac
             [ -f "$work/$keyid.pem" ] || { unknown "this openssl cannot read the key $keyid"; bad=yes; continue; }
-            printf %s "$sig" | openssl base64 -d -A >"$work/sig" 2>/dev/null
-            if holds "$keyid" "$work/message" "$work/sig"; then echo "$keyid $roles $from $until $whose" >>"$work/by"
+            if holds "$keyid" "$work/message" "$work/sig$count"; then echo "$keyid $roles $from $until $whose" >>"$work/by"
             else invalid "the signature of $keyid over $base does not hold"; bad=yes; fi
         done <"$work/keys"
-    done <"$work/ids" 3<"$work/sigs"
+    done <"$work/ids"
     [ -z "$bad" ] || return 1
     [ -n "$some" ] || { invalid "$base has no signature"; return 1; }
     [ -s "$work/by" ] || { unknown "$base is signed by no key that you trust"; return 1; }
@@ -174,7 +195,7 @@ for name in certificate-lines adaptation test-result; do
     done <"$work/$name.by"
     [ -s "$work/own" ] || invalid "$name.dsse.json is signed for $issuer by a key that does not speak for it"
     while IFS= read -r line; do
-        grep -qxF "$line" "$work/own" && echo "$line" >>"$work/still"
+        has "$work/own" "$line" && echo "$line" >>"$work/still"
     done <"$work/speaking"
     mv "$work/still" "$work/speaking"
 done
@@ -193,10 +214,9 @@ while IFS= read -r line; do
 done <"$work/files"
 for path in "$folder"/*; do
     [ -f "$path" ] || continue
-    name=${path##*/} own=''
+    name=${path##*/}
     case $name in *.*) ;; *) continue ;; esac # a name without an ending (the lock of a workspace) is no document
-    while IFS= read -r line; do [ "$line" = "$name" ] && own=yes; done <"$work/known"
-    [ -n "$own" ] || unknown "nothing that is signed speaks of a file beside it: $(printf %s "$name" | tr -d '[:cntrl:]')"
+    has "$work/known" "$name" || unknown "nothing that is signed speaks of a file beside it: $(printf %s "$name" | tr -d '[:cntrl:]')"
 done
 today=${now%T*}
 if later "${issued%T*}" "$today"; then unknown "it was issued on $issued, and this clock says $now"

@@ -96,7 +96,10 @@ def trust_add(
             )
         )
     write_trust(place, known)
-    say(f"{place}: {len(known.of('sign', plain(issuer)))} keys sign for {plain(issuer)}", err=True)
+    for binding in known.bindings:
+        if binding.issuer == plain(issuer):
+            say(f"{binding.issuer}: {binding.key.keyid} {','.join(binding.roles)}", err=True)
+    say("compare these ids with those that the issuer publishes 请与出具方公布的密钥编号比对", err=True)
 
 
 def _followed(known: Trust, issuer: str, file: Path) -> Trust:

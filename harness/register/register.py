@@ -33,8 +33,9 @@ State = Literal["active", "suspended", "revoked", "superseded"]
 STATES: tuple[State, ...] = ("active", "suspended", "revoked", "superseded")
 KeyState = Literal["retired", "compromised"]
 PROOF = "adaptation.tlog-proof"
-#: The published files of a register.
-REGISTER_FILES = ("entries.jsonl", "checkpoint", "status.dsse.json", "status-lines.dsse.json")
+#: The published files of a register, in the order in which they are fetched: while it is written, what is fetched later
+#: may be newer, and a log with more entries than its checkpoint covers is in order, one with fewer is not.
+REGISTER_FILES = ("checkpoint", "status.dsse.json", "status-lines.dsse.json", "entries.jsonl")
 #: A status list is stale after so many days: without a newer list, a reader cannot tell which certificates hold.
 FRESH_DAYS = 30
 

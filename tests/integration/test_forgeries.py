@@ -22,7 +22,7 @@ import pytest
 from harness.certify.envelopes import ENVELOPES, Signing
 from harness.certify.lines import LINES_TYPE, lines_of
 from harness.errors import UsageError
-from harness.register.register import PROOF, Register
+from harness.register.register import PROOF, REGISTER_FILES, Register
 from harness.register.status import STATUS_TYPE
 from harness.signing.dsse import PAYLOAD_TYPE, Envelope, Signature
 from harness.signing.keys import KeyStore
@@ -521,6 +521,23 @@ def test_no_forgery_is_valid_by_either_verifier(papers: Papers, tmp_path: Path, 
     assert harness == script or UNKNOWN in (harness, script), said
     assert harness == expected, said
     assert script == expected, said
+
+
+FILES = [
+    *(f"certificate/{name}" for name in (*ENVELOPES.values(), PROOF, "campaign.json", "report.html", "report.pdf")),
+    *(f"register/{name}" for name in REGISTER_FILES),
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_byte_of_any_file_counts_for_both(papers: Papers, tmp_path: Path, name: str) -> None:
+    path = papers.place / name
+    data = bytearray(path.read_bytes())
+    for place in (len(data) // 3, len(data) - 1):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        harness, script, said = papers.verdicts(tmp_path)
+        assert VALID not in (harness, script), (place, said)
+        assert harness == script or UNKNOWN in (harness, script), (place, said)
 
 
 def hostile_names(p: Papers) -> None:

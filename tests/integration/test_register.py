@@ -201,6 +201,19 @@ def test_every_byte_of_what_is_signed_counts(issued: Issued, name: str) -> None:
         assert status_of(history.steps).value != "valid", (place, chr(good[place]))
 
 
+@pytest.mark.parametrize("fetched", range(1, len(REGISTER_FILES)))
+def test_a_register_that_is_written_while_it_is_fetched_is_not_called_false(
+    issued: Issued, tmp_path: Path, fetched: int
+) -> None:
+    """So many files are the old ones, the rest is new."""
+    mixed = Path(shutil.copytree(issued.register, tmp_path / "mixed"))
+    assert invoke("renew", "--register", issued.register, "--keys", issued.signed.keys, *KEYS).exit_code == 0
+    for name in REGISTER_FILES[fetched:]:
+        shutil.copy(issued.register / name, mixed / name)
+    assert issued.steps(register=mixed)[0] != "invalid"
+    assert issued.by_openssl(register=mixed) != 1
+
+
 @pytest.mark.parametrize("number", ["XC-other", "XC-removed"])
 def test_nothing_is_signed_over_a_register_that_was_changed(issued: Issued, number: str) -> None:
     register = Register(issued.register)

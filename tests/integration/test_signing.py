@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from harness.errors import UsageError
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import Lab
 from tests.pages import pdf_text
-from tests.trusts import shell, trust_file, trust_in
+from tests.trusts import SCRIPT, shell, trust_file, trust_in
 
 NOTHING_EMULATED = """\
 issuer: center
@@ -102,6 +103,8 @@ def test_the_genuine_one(signed: Signed) -> None:
     assert "未签名" not in text
     listed = json.loads(invoke("keys", "list", "--keys", signed.keys, "--format", "json").stdout)["keys"]
     assert all(key["keyid"] in text for key in listed)
+    assert hashlib.sha256(SCRIPT.read_bytes()).hexdigest() in text, "by which script it is checked"
+    assert not (signed.folder / "verify.sh").exists(), "a script beside what it checks is the publisher's"
     assert invoke("verify", "--workspace", signed.workspace).exit_code == 0
 
 
