@@ -476,8 +476,8 @@ while read -r keyid roles from until whose; do
     if [ "$from" != - ] && later "$from" "$issued"; then answer=invalid
     elif [ "$until" = - ]; then answer=valid
     elif later "$issued" "$until"; then answer=invalid
-    elif [ -n "$entered" ] && ! later "$entered" "$until"; then answer=valid
-    elif [ -n "$stamped" ] && ! later "$stamped" "$until"; then answer=valid
+    elif [ -n "$entered" ] && later "$until" "$entered"; then answer=valid # in the same second is not before
+    elif [ -n "$stamped" ] && later "$until" "$stamped"; then answer=valid
     elif [ -n "$entered" ] || [ -n "$register" ]; then answer=invalid
     else answer=unknown; fi
     case $best:$answer in valid:*|unknown:invalid) ;; *) best=$answer; which="$keyid, which ended on $until" ;; esac

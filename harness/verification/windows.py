@@ -59,7 +59,7 @@ def _answer(binding: Binding, lines: Lines, history: History, *, has_register: b
     why = f"{key} ended on {until:%Y-%m-%d %H:%M:%S} UTC ({history.ended.get(binding.key.keyid, (None, 'trust'))[1]})"
     if lines.issued > until:
         return Status.INVALID, f"{why}, before the certificate was issued"
-    if history.proved is not None and history.proved <= until:
+    if history.proved is not None and history.proved < until:  # in the same second is not before
         return Status.VALID, f"{why}, and the log or a time stamp shows that it signed before"
     if history.entered is not None or has_register:
         return Status.INVALID, f"{why}, and the log does not show that it signed before"
