@@ -120,6 +120,10 @@ class Gatherer:
             facts.sqls += self._sql.read(entry.place, text, languages)
 
 
+#: Looks at the clock after which a reader that goes on is ended once more.
+AGAIN = 5
+
+
 class _Clock:
     """Ends what takes too long: the file that is looked at, or the whole input. By the CPU time of this process."""
 
@@ -145,10 +149,12 @@ class _Clock:
 
     def _look(self, *_: Any) -> None:
         now = time.process_time()
+        # Once more a little later: what is raised within a finalizer is lost.
         if now > self._end:
+            self._end = now + AGAIN * limits.LOOK
             raise OutOfTime("reading it takes far more time than its size allows; the rest was not read")
         if now > self._file_end:
-            self._file_end = float("inf")
+            self._file_end = now + AGAIN * limits.LOOK
             raise Unreadable(f"reading it takes more than {self._allowed:.0f} s; the rest of it was not read")
 
 

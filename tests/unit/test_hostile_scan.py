@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from harness.model.finding import Finding
-from harness.scan import limits, readers, scan, sql
+from harness.scan import limits, readers, scan, sql, texts
 from harness.scan.exports import exported_symbols
 from harness.scan.gathering import Facts, Gatherer
 from harness.scan.listing import inputs_of
@@ -172,6 +172,28 @@ def test_a_member_that_takes_too_long_loses_itself_alone(tmp_path: Path, monkeyp
     facts = _gathered(tmp_path / "x.tar")
     assert [place for place, _ in facts.unread] == ["x.tar!/slow.sql"]
     assert [fact.place for fact in facts.elves] == ["x.tar!/x.so"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_end_that_is_lost_in_a_finalizer_comes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        def __del__(self) -> None:
+            end = time.process_time() + 0.3
+            while time.process_time() < end:
+                pass
+
+    def slow(*_: object) -> tuple[str, ...]:
+        Slow()
+        end = time.process_time() + 20
+        while time.process_time() < end:
+            pass
+        return ()
+
+    (tmp_path / "x.sql").write_text("SELECT 1;")
+    monkeypatch.setattr(limits, "LOOK", 0.02)
+    monkeypatch.setattr(limits, "seconds_of_file", lambda size: 0.1)
+    monkeypatch.setattr(texts, "languages_of", slow)
+    assert [place for place, _ in _gathered(tmp_path / "x.sql").unread] == ["x.sql"]
 
 
 def test_an_input_that_takes_too_long_is_left_and_keeps_what_was_read(
