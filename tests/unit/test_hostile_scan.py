@@ -165,6 +165,7 @@ def _slow() -> bytes:
     return tar([("slow.sql", b"INSERT INTO t VALUES (1);\n" * 20_000), ("x.so", elf(machine="x86_64"))])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_member_that_takes_too_long_loses_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.tar").write_bytes(_slow())
     monkeypatch.setattr(limits, "LOOK", 0.02)
@@ -196,6 +197,7 @@ def test_an_end_that_is_lost_in_a_finalizer_comes_again(tmp_path: Path, monkeypa
     assert [place for place, _ in _gathered(tmp_path / "x.sql").unread] == ["x.sql"]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_input_that_takes_too_long_is_left_and_keeps_what_was_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
