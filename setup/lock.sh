@@ -11,5 +11,5 @@ compile() { # output, further arguments
     echo "written: $out"
 }
 compile setup/python.lock pyproject.toml setup/python.in "$@"
-compile setup/tests.lock pyproject.toml --extra test setup/tests.in --constraint setup/python.lock "$@"
+compile setup/tests.lock pyproject.toml --extra test --extra fuzz setup/tests.in --constraint setup/python.lock "$@"
 compile setup/release.lock setup/release.in "$@"
