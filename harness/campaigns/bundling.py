@@ -47,6 +47,7 @@ from harness.model.records import CampaignRow
 from harness.reading.catalogue import Catalogue
 from harness.signing.keys import PublicKey
 from harness.system.files import digest_of_file
+from harness.system.scratch import temporary_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool, sign
     row = row_of(workspace.journal, identity)
     if row.finished is None:
         raise UsageError(f"campaign {identity} is not finished", advice=f"first: harness resume {identity}")
-    with tempfile.TemporaryDirectory(prefix="harness-bundle-") as scratch, disk_errors(f"writing {out}"):
+    with temporary_folder("bundle") as scratch, disk_errors(f"writing {out}"):
         root = Path(scratch)
         matrix = inputs.unpack(inputs.of_campaign(row), workspace.store, root / "definitions")
         for name in OUTPUTS.values():

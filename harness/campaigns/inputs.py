@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -25,6 +24,7 @@ from harness.model.records import CampaignRow
 from harness.planning.lockfile import NAME as LOCK
 from harness.planning.lockfile import write_lock
 from harness.reading.catalogue import Catalogue
+from harness.system.scratch import temporary_folder
 
 #: Of a suite's folder these are no part of it.
 LEFT_OUT = ("__pycache__",)
@@ -53,7 +53,7 @@ def submit(definitions: Definitions, plan: Plan, catalogue: Catalogue, store: Ev
         InfrastructureError: the disk refuses.
         UsageError: a file vanished meanwhile.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-submit-") as scratch:
+    with temporary_folder("submit") as scratch:
         lock = write_lock(definitions, plan, Path(scratch) / LOCK)
         matrix, sources = _sources(definitions, catalogue, lock)
         files = {}

@@ -27,6 +27,7 @@ from harness.containers.cache import remove_unused
 from harness.containers.engine import Engine
 from harness.containers.images import clean_scratch
 from harness.evidence import Workspace
+from harness.system.scratch import remove_abandoned
 
 
 @click.command("run")
@@ -127,6 +128,7 @@ def gc_command(workspace: Path, form: str, everywhere: bool, unused: float | Non
     place = Workspace(workspace)
     removed = campaigns.sweep(Engine(place.id), place, everywhere=everywhere)
     removed += [f"file {name}" for name in clean_scratch(campaigns.cache_folder())]
+    removed += [f"folder {name}" for name in remove_abandoned()]
     if unused is not None:
         removed += remove_unused(campaigns.cache_folder(), Engine(place.id), unused)
     if form == "json":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from harness.model.recipe import Environment
 from harness.model.results import Fidelity
 from harness.model.verbs import journal_deeds
 from harness.provision.provisioner import Held, Kind, Machines, Owner, Role
+from harness.system.scratch import temporary_folder
 from harness.system.waiting import Waiting
 
 
@@ -157,7 +157,7 @@ class Containers:
 @contextlib.contextmanager
 def _notes_of_deeds(ledger: Ledger) -> Iterator[Path]:
     """A file in which verbs note what they do to machines; at its end the notes go to the ledger."""
-    with tempfile.TemporaryDirectory(prefix="harness-deeds-", ignore_cleanup_errors=True) as folder:
+    with temporary_folder("deeds") as folder:
         noted = Path(folder) / "deeds"
         try:
             yield noted

@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from harness.model.machine import MachineReference
 from harness.model.templating import render
 from harness.system.process import Completed, run
 from harness.system.sandbox import demanded
+from harness.system.scratch import temporary_folder
 
 SECONDS = 1800.0
 PLUGINS = Path(__file__).parent / "ansible"
@@ -59,7 +59,7 @@ def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = 
         reference = deployment.machine.reference
         if trusted:
             sandbox = None
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-ansible-")))
+            folder = Path(stack.enter_context(temporary_folder("ansible")))
         else:
             sandbox = stack.enter_context(demanded(context.template_folder))
             folder = sandbox.place

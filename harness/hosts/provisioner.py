@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from harness.provision.boots import BootWatch
 from harness.provision.installing import POLICY, Installer, manager_of
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Owner, Role, weakest
 from harness.system.abandoning import begin
+from harness.system.scratch import temporary_folder
 from harness.system.waiting import QUIET, Waiting
 
 #: How long a cell waits for a host that others have, as long as one of them may become free.
@@ -170,7 +170,7 @@ class LabHosts:
                 leased.lease.check()
 
         with contextlib.ExitStack() as stack:
-            notes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-deeds-"))) / "deeds"
+            notes = Path(stack.enter_context(temporary_folder("deeds"))) / "deeds"
             stack.callback(_journal, notes, ledger)
             for name, leased in held.items():
                 leased.machine.peers.update(_peers(name, leased, held))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import typst
 from harness.errors import DefinitionError, Fault, InfrastructureError
 from harness.presentation import Presentation
 from harness.system.printable import visible
+from harness.system.scratch import temporary_folder
 
 #: Without them Chinese text, or the shapes of titles, would be missing from a certificate.
 FONTS = ("Noto Sans CJK SC", "Noto Serif CJK SC", "Noto Sans", "Noto Serif")
@@ -84,7 +84,7 @@ def typeset(
     """
     path = presentation.path(template)
     known = fonts()
-    with tempfile.TemporaryDirectory(prefix="harness-typeset-") as scratch:
+    with temporary_folder("typeset") as scratch:
         root = Path(scratch)
         for file in _needed(presentation):
             (root / file.name).write_bytes(file.read_bytes())

@@ -21,6 +21,7 @@ import harness
 from harness.errors import HarnessError, InfrastructureError
 from harness.system import filter as seccomp
 from harness.system.process import run
+from harness.system.scratch import temporary_folder
 
 #: User ids of which each sandbox takes one where this is root: systemd's for services (systemd.exec, DynamicUser).
 IDS = range(61184, 65520)
@@ -39,7 +40,7 @@ class Sandbox:
     """
 
     def __init__(self, folder: Path, *more: Path) -> None:
-        self._held = tempfile.TemporaryDirectory(prefix="harness-sandbox-", ignore_cleanup_errors=True)
+        self._held = temporary_folder("sandbox")
         self._root = Path(self._held.name)
         self.place = self._root / "place"
         self.place.mkdir(mode=0o700)

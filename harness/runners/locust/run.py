@@ -6,7 +6,6 @@ import contextlib
 import json
 import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from harness.runners.locust.sampling import Sampler
 from harness.runners.locust.support import ENVIRONMENT
 from harness.system.process import run, without_proxy
 from harness.system.sandbox import Sandbox, demanded, read_untrusted
+from harness.system.scratch import temporary_folder
 
 DRIVER = Path(__file__).with_name("driver.py")
 #: Seconds beside ramp and hold: locust is imported, users begin, requests under way end.
@@ -230,7 +230,7 @@ def _placed(
 ) -> Iterator[tuple[Path, Sandbox | None, dict[str, Any]]]:
     """Where the driver runs: a folder for its files, its sandbox, and how it reaches the product from there."""
     if not sandboxed:
-        with tempfile.TemporaryDirectory(prefix="harness-load-") as scratch:
+        with temporary_folder("load") as scratch:
             yield Path(scratch), None, {}
         return
     with demanded(suite.folder) as sandbox, Broker(deployment.context, sandbox.place / "broker") as broker:

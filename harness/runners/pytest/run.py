@@ -8,7 +8,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from harness.runners.pytest.session import Session, TestRun
 from harness.runners.sandboxed import PRELOAD, Sandboxes
 from harness.system.forking import ForkServer
 from harness.system.process import without_proxy
+from harness.system.scratch import temporary_folder
 
 __all__ = ["PRELOAD", "run_pytest"]
 
@@ -67,7 +67,7 @@ def run_pytest(
     others = [case.test for case in suite.definition.cases if case.test not in limits]
     with contextlib.ExitStack() as stack:
         # The log is opened by its name here: where a sandbox can write, that name could lead to anything.
-        log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-pytest-"))) / "output.log"
+        log = Path(stack.enter_context(temporary_folder("pytest"))) / "output.log"
         place, shown = log.parent, context
         if sandboxes is not None:
             held = stack.enter_context(sandboxes.taken(suite.folder))
