@@ -180,7 +180,7 @@ def _suite(suite: LocatedSuite, cases: Any, _context: Any, ledger: Any, *_: Any)
     return [Observation(case=case.id, suite=suite.definition.suite, result=result) for case in cases]
 
 
-def _load(suite: LocatedSuite, *_: Any) -> list[Observation]:
+def _load(suite: LocatedSuite, *_: Any, **__: Any) -> list[Observation]:
     """A load that sees whether anything else of its machine works meanwhile."""
     with _ORDER:
         _RUNNING.append("load")

@@ -283,7 +283,7 @@ def test_it_answers(application, target):
     assert application.running()
 """
     folder = product(tmp_path / "p", WEB, cpu=["hygon-c86"], check=check)
-    ran = harness("run", folder, "--format", "json")
+    ran = harness("run", folder, "--trust-code", "--format", "json")  # it kills a process of this machine
     assert ran.code == 0, ran.err
     (cell,) = cells(ran).values()
     assert [one["verdict"] for one in cell["attempts"]] == ["inconclusive", "conformant"]

@@ -265,7 +265,8 @@ def test_resume_takes_the_definitions_that_were_submitted(harness: Run, tmp_path
 
 def test_gc_leaves_a_running_campaign_alone(harness: Run, tmp_path: Path) -> None:
     process = begin(tmp_path, product(tmp_path / "p", WEB, check=SLOW), "checks")
-    assert harness("gc", "--format", "json").json["removed"] == []
+    removed = harness("gc", "--format", "json").json["removed"]
+    assert [name for name in removed if not name.startswith("file mmdebstrap.")] == []  # of runs of other tests
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
 
