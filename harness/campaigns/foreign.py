@@ -39,7 +39,7 @@ def name_foreign_code(definitions: Definitions, cells: Sequence[Cell], options: 
     """Tell what is not the harness's own, and how it runs.
 
     Raises:
-        UsageError: there is such code, this machine has no sandbox for it, and nobody trusted it.
+        UsageError: there is such code, this machine has no sandbox for it, and it is not trusted.
     """
     foreign = list(foreign_code(definitions, cells))
     if not foreign:
@@ -49,7 +49,7 @@ def name_foreign_code(definitions: Definitions, cells: Sequence[Cell], options: 
         progress.note(f"not the harness's own, runs {way} / 非本工具自带: {code.kind} {code.path} sha256 {code.digest}")
     if not options.trust_code and (why := obstacle()):
         raise UsageError(
-            f"{len(foreign)} suites or playbooks are not the harness's own, and this machine has no sandbox for them: "
+            f"this machine has no sandbox for suites and playbooks that are not the harness's own ({len(foreign)} here): "
             f"{why}",
             advice="install bubblewrap (make setup), or trust this code as you trust yourself: --trust-code",
         )

@@ -45,9 +45,7 @@ def note_own_image(cache: Path, tag: str, identity: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    folder = cache / OWN
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / _plain(tag), identity.encode())
+    _note(cache / OWN, tag, identity)
 
 
 def note_brought_image(cache: Path, tag: str, identity: str) -> None:
@@ -56,7 +54,10 @@ def note_brought_image(cache: Path, tag: str, identity: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    folder = cache / BROUGHT
+    _note(cache / BROUGHT, tag, identity)
+
+
+def _note(folder: Path, tag: str, identity: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / _plain(tag), identity.encode())
 

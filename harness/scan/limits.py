@@ -19,8 +19,6 @@ HEADER = 1 << 20  #: bytes of an extended header of a tar archive
 RPM_HEADER = 64 << 20  #: bytes of the header of an RPM package; the kernel's has 2 MiB
 DIRECTORY = 32 << 20  #: bytes of the list of members of a zip archive: some 300,000 members
 STEPS, STEPS_PER_BYTE = 1_000_000, 0.25  #: steps of work that a file may ask for, and more by its size
-
-
 MEMORY = 1 << 30  #: bytes of memory of the process that reads
 NOTES = 1000  #: places of an input that are named one by one: what could not be read, names and links that lead out
 FACTS = 64 << 20  #: bytes of what is kept of an input

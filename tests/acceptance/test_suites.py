@@ -12,16 +12,8 @@ import yaml
 from tests.conftest import Run
 from tests.products import product
 
-SERVER = r"""
-import http.server, json, os, threading, time
-mode, store, data, last, lock = os.environ["MODE"], "/var/lib/kv/data.json", {}, [""], threading.Lock()
-os.makedirs("/var/lib/kv", exist_ok=True)
-if mode != "memory" and os.path.exists(store):
-    data = json.load(open(store))
-if mode == "leaves":
-    for path in ("/usr/local/bin/kvctl", "/usr/local/lib/kv-plugin.so", "/etc/kv.conf"):
-        open(path, "w").write("x")
-
+#: How both products answer; their methods follow it.
+HANDLER = r"""
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def log_message(self, *_): pass
@@ -32,7 +24,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
-    def do_POST(self):
+"""
+SERVER = (
+    r"""
+import http.server, json, os, threading, time
+mode, store, data, last, lock = os.environ["MODE"], "/var/lib/kv/data.json", {}, [""], threading.Lock()
+os.makedirs("/var/lib/kv", exist_ok=True)
+if mode != "memory" and os.path.exists(store):
+    data = json.load(open(store))
+if mode == "leaves":
+    for path in ("/usr/local/bin/kvctl", "/usr/local/lib/kv-plugin.so", "/etc/kv.conf"):
+        open(path, "w").write("x")
+
+"""
+    + HANDLER
+    + r"""    def do_POST(self):
         text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
         last[0] = text
         if mode == "mixes":
@@ -58,6 +64,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 """
+)
 
 
 def kv(root: Path, mode: str, *uninstall: str) -> Path:
@@ -118,7 +125,8 @@ def test_a_seeded_fault_is_found(
 
 #: Keeps texts in the cell's PostgreSQL by its own client. After an unclean end the fault ``wipes`` empties the table;
 #: what the product acknowledges stands in the database all the while, so only a kill shows it.
-DATABASE_SERVER = r"""
+DATABASE_SERVER = (
+    r"""
 import http.server, json, os, signal, subprocess, sys
 environment = {**os.environ, "PGPASSWORD": os.environ["DB_PASSWORD"]}
 def sql(text):
@@ -134,17 +142,9 @@ def stop(*_):
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def log_message(self, *_): pass
-    def answer(self, status, body):
-        text = json.dumps(body).encode() if body is not None else b""
-        self.send_response(status)
-        if status != 204:
-            self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-    @property
+"""
+    + HANDLER
+    + r"""    @property
     def key(self):
         return self.path.rpartition("/")[2]
     def do_POST(self):
@@ -163,6 +163,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 """
+)
 
 
 @pytest.mark.parametrize(("mode", "failed"), [("good", set()), ("wipes", {"DB-05"})])

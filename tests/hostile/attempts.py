@@ -139,7 +139,7 @@ def attempts() -> dict[str, Callable[[], object]]:
         "change the harness": lambda: write(PREY["code"]),
         "change its own suite": lambda: write(str(Path(__file__).with_name("planted.py"))),
         "change the system": lambda: write("/usr/planted"),
-        "change root's folder": lambda: write("/root/planted"),
+        "change the home of the operator": lambda: write(f"{PREY['home']}/planted"),
         "read the users of the machine": lambda: read("/etc/shadow"),
         "read the host keys of the machine": lambda: read("/etc/ssh/ssh_host_ed25519_key"),
         "take all of the disk": a_memory_without_end,

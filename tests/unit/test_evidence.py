@@ -17,30 +17,14 @@ from harness.evidence import Recorder, Workspace
 from harness.evidence import workspace as workspace_module
 from harness.evidence.database import DatabaseJournal
 from harness.evidence.sqlite import url_of
-from harness.model.records import CampaignRow
 from harness.model.results import Observation, Result
 from harness.system.process import run
+from tests.journals import campaign
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "ws")
-
-
-def open_campaign(workspace: Workspace, identity: str = "c1") -> None:
-    row = CampaignRow(
-        id=identity,
-        created="2026-01-01",
-        finished=None,
-        matrix="m",
-        folder="/m",
-        plan_digest="d",
-        plan={"cells": []},
-        options={},
-        conditions={},
-        verdict=None,
-    )
-    workspace.journal.open_campaign(row)
 
 
 def test_wal_and_full_synchronisation(workspace: Workspace) -> None:
@@ -73,7 +57,7 @@ def test_a_workspace_with_one_chain_for_all_is_refused_and_left_alone(tmp_path: 
 @pytest.mark.parametrize("name", ["plain", "with space", "100%", "a?b#c", "中文"])
 def test_a_workspace_may_have_any_name(tmp_path: Path, name: str) -> None:
     workspace = Workspace(tmp_path / name)
-    open_campaign(workspace)
+    campaign(workspace.journal)
     assert (tmp_path / name / "journal.sqlite").is_file()
     assert Workspace(tmp_path / name).journal.campaign("c1") is not None
 
@@ -89,7 +73,7 @@ def test_evidence_is_found_by_its_digest_and_checked(workspace: Workspace) -> No
 
 
 def test_secrets_are_masked_in_what_is_kept(workspace: Workspace) -> None:
-    open_campaign(workspace)
+    campaign(workspace.journal)
     number = workspace.journal.begin("c1", "cell")
     recorder = Recorder(workspace.journal, workspace.store, "c1", "cell", number, hidden=["s3cret-value"])
     digest = recorder.keep("app.log", b"password=s3cret-value")
@@ -157,7 +141,7 @@ def test_words_of_a_database_stand_in_its_module_alone(words: list[str], home: s
 
 def test_a_workspace_is_for_its_owner_alone(workspace: Workspace) -> None:
     """Whatever the umask of whoever made it: logs of a product are in it."""
-    open_campaign(workspace)
+    campaign(workspace.journal)
     recorder = Recorder.of_campaign(workspace.journal, workspace.store, "c1")
     recorder.keep("a.log", b"what it printed")
     for name in ("c1", "c2"):

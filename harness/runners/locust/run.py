@@ -32,9 +32,9 @@ from harness.system.scratch import temporary_folder
 DRIVER = Path(__file__).with_name("driver.py")
 #: Seconds beside ramp and hold: locust is imported, users begin, requests under way end.
 START_SECONDS = 60
-#: What the driver tells of every load.
-TOLD = frozenset(("samples", "errors", "exceptions", "exception", "users", "ramp", "hold", "intended", "finished"))
-#: Bytes of the driver's log that are kept, and of what it tells.
+#: What the driver reports of every load.
+REPORTED = frozenset(("samples", "errors", "exceptions", "exception", "users", "ramp", "hold", "intended", "finished"))
+#: Bytes of the driver's log that are kept, and of what it reports.
 MAX_LOG, MAX_OUTCOME = 2 * 2**20, 512 * 2**20
 
 
@@ -246,7 +246,7 @@ def _outcome(text: bytes | None) -> dict[str, Any] | None:
     """What the driver wrote; None where it wrote nothing, or something else did."""
     with contextlib.suppress(ValueError, RecursionError):
         outcome = json.loads(text or b"")
-        if isinstance(outcome, dict) and (isinstance(outcome.get("broken"), str) or outcome.keys() >= TOLD):
+        if isinstance(outcome, dict) and (isinstance(outcome.get("broken"), str) or outcome.keys() >= REPORTED):
             return outcome
     return None
 
