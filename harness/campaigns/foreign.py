@@ -49,7 +49,6 @@ def name_foreign_code(definitions: Definitions, cells: Sequence[Cell], options: 
         progress.note(f"not the harness's own, runs {way} / 非本工具自带: {code.kind} {code.path} sha256 {code.digest}")
     if not options.trust_code and (why := obstacle()):
         raise UsageError(
-            f"this machine has no sandbox for suites and playbooks that are not the harness's own ({len(foreign)} here): "
-            f"{why}",
+            f"this machine has no sandbox for suites and playbooks that are not the harness's own: {why}",
             advice="install bubblewrap (make setup), or trust this code as you trust yourself: --trust-code",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
 import time
 from collections.abc import Sequence
@@ -65,7 +64,7 @@ class Gatherer:
         """The facts of an input. Its process has ``limits``; what could not be read is among the facts."""
         facts, walk = Facts(), Walk(opener)
         self._sql.families, self._sql.words, self._sql.trouble = facts.families, facts.words, []
-        clock = _Clock(limits.seconds_of_input(_size(given.path)))
+        clock = _Clock(limits.seconds_of_input(given.size))
         try:
             with clock:
                 for entry in walk.top(given.path, given.place, given.unit):
@@ -166,13 +165,6 @@ def _jar(entry: Entry, walk: Walk) -> None:
         component = packages.jar_of(outer)
         if component is not None:
             walk.components.append(component)
-
-
-def _size(path: bytes) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  # a path in bytes
-    except OSError:
-        return 0  # whoever opens it says why
 
 
 def _some(every: list[tuple[str, str]], place: str, what: str) -> list[tuple[str, str]]:

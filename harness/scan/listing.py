@@ -15,6 +15,14 @@ class Input:
     place: str
     unit: str
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk, from which its limits follow; 0 where it cannot be looked at: whoever opens it says why."""
+        try:
+            return os.stat(self.path).st_size  # noqa: PTH116  # a path in bytes
+        except OSError:
+            return 0
+
 
 def inputs_of(path: Path, name: str) -> tuple[list[Input], list[tuple[str, str]]]:
     """The files of ``path``, a file or a folder that is called ``name``; and what of it cannot be listed, with why."""

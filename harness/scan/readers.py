@@ -30,13 +30,12 @@ from harness.model.finding import Targets
 from harness.scan import limits
 from harness.scan.gathering import Facts
 from harness.scan.listing import Input
+from harness.system.surroundings import surroundings
 
 AHEAD = 8  #: inputs that a reader is given before it has answered: so few that they fit into its socket
 #: Seconds that an input may take by the clock on the wall, for each of CPU time, and beside it: disks are slow.
 WALL, WALL_MORE = 6, 60
 LENGTH = struct.Struct(">I")
-
-
 #: The modules are those of this process: the folder that it stands in may be the one that is scanned.
 _MAIN = "import sys; sys.path[:] = sys.argv[2:]; from harness.scan.worker import main; main(int(sys.argv[1]))"
 
@@ -91,6 +90,7 @@ class _Forker:
                 [sys.executable, "-P", "-c", _MAIN, str(theirs.fileno()), *_folders()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env=surroundings(),
                 start_new_session=True,
             )
 
@@ -136,7 +136,7 @@ class _Reader:
         Raises:
             EOFError: it is gone, or its answer is none.
         """
-        end = time.monotonic() + WALL_MORE + WALL * limits.seconds_of_input(_size(given.path))
+        end = time.monotonic() + WALL_MORE + WALL * limits.seconds_of_input(given.size)
         (length,) = LENGTH.unpack(self._receive(LENGTH.size, end))
         if length > limits.FACTS:
             raise EOFError("an answer of too many bytes")
@@ -162,13 +162,6 @@ class _Reader:
     def close(self) -> None:
         """End it: it is killed where it does not end by itself, by the limit of its CPU time."""
         self._socket.close()
-
-
-def _size(path: bytes) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  # a path in bytes
-    except OSError:
-        return 0
 
 
 def gather(inputs: Sequence[Input], rules: Sequence[Rule], targets: Targets, *, hashes: bool) -> Iterator[Facts]:

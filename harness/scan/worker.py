@@ -76,7 +76,7 @@ class _Session:
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         while message := self._message():
             given: Input = pickle.loads(message)  # noqa: S301  # as above
-            seconds = time.process_time() + limits.seconds_of_input(_size(given.path)) + PATIENCE
+            seconds = time.process_time() + limits.seconds_of_input(given.size) + PATIENCE
             soft = int(seconds) + 1
             resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
             answer = _answer(gatherer, given)
@@ -115,13 +115,6 @@ def _json(facts: Facts) -> bytes:
         return facts_adapter().dump_json(facts)
     except PydanticSerializationError:  # half surrogates, which names in archives may have
         return facts_adapter().dump_json(printable(facts))
-
-
-def _size(path: bytes) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  # a path in bytes
-    except OSError:
-        return 0
 
 
 def main(descriptor: int) -> None:

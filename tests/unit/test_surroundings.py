@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -11,6 +12,7 @@ import pytest
 
 from harness.hosts.inventory import Inventory
 from harness.model.definitions import Host, Hosts
+from harness.scan.readers import _Forker
 from harness.system.forking import ForkServer
 from harness.system.process import background, connected, run
 from harness.system.surroundings import surroundings
@@ -87,3 +89,29 @@ def test_an_inventory_names_the_variables_with_its_secrets() -> None:
 
 def test_what_is_given_wins_over_what_passes() -> None:
     assert surroundings({"PATH": "/only"})["PATH"] == "/only"
+
+
+def test_a_reader_of_the_scan_gets_no_secret() -> None:
+    forker = _Forker()
+    with contextlib.closing(forker), forker.reader():
+        assert forker._process is not None
+        environment = Path(f"/proc/{forker._process.pid}/environ").read_text()
+    assert "PATH=" in environment
+    assert leaked(environment) == []
+
+
+def test_no_program_is_started_with_all_that_the_shell_holds() -> None:
+    """Whoever starts one says with which variables."""
+    package = Path(__file__).parents[2] / "harness"
+    starts = [
+        (path.relative_to(package), call)
+        for path in package.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and (call.func.value.id, call.func.attr)
+        in {("subprocess", name) for name in ("Popen", "run", "call", "check_call", "check_output")}
+    ]
+    assert len(starts) > 4
+    assert [str(path) for path, call in starts if "env" not in [word.arg for word in call.keywords]] == []
