@@ -13,7 +13,14 @@ from harness.cli.gates import print_difference
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, standard_folder
 from harness.cli.output import output_console, print_json, say
 from harness.cli.progress import progress
-from harness.cli.shared import campaign_in, format_option, hosts_option, inventory_path, trust_option, workspace_option
+from harness.cli.shared import (
+    campaign_in,
+    format_option,
+    hosts_option,
+    inventory_path,
+    trust_code_option,
+    workspace_option,
+)
 from harness.evidence import Workspace
 from harness.signing.keys import KeyStore, trusted
 
@@ -62,7 +69,7 @@ def bundle_command(
     help="public key, or a folder of *.pub.pem, of those who may have signed the bundle",
 )
 @click.option("--require-signature", "signed", is_flag=True, help="refuse a bundle that none of these keys signed")
-@trust_option
+@trust_code_option
 @click.pass_context
 def replay_command(
     ctx: click.Context,

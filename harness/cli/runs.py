@@ -20,7 +20,7 @@ from harness.cli.shared import (
     hosts_option,
     inventory_path,
     pairs,
-    trust_option,
+    trust_code_option,
     workspace_option,
 )
 from harness.containers.cache import remove_unused
@@ -54,7 +54,7 @@ from harness.system.scratch import remove_abandoned
     help="try a cell that failed so often again; a later pass is shown as unsteady",
 )
 @hosts_option
-@trust_option
+@trust_code_option
 @click.pass_context
 def run_command(
     ctx: click.Context,

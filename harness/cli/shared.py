@@ -40,7 +40,7 @@ workspace_option = click.option(
     help="where runs are recorded",
 )
 format_option = click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-trust_option = click.option(
+trust_code_option = click.option(
     "--trust-code",
     is_flag=True,
     help="run suites and playbooks that are not shipped as yourself, without a sandbox; recorded in the evidence",
