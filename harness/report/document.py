@@ -15,6 +15,7 @@ from harness.model.results import Fidelity, Result
 from harness.model.view import CampaignView, CaseView, CellView
 from harness.presentation import Presentation, Wording
 from harness.presentation.typesetting import Place, typeset
+from harness.report.incidents import incidents
 from harness.system.printable import number_text
 
 TEMPLATE = "report.typ"
@@ -76,7 +77,7 @@ def content(view: CampaignView, words: Wording, issuing: Issuing, digests: Mappi
         **_coverage(view, words),
         "results": [words.pair("result", result) for result in Result],
         "characteristics": _characteristics(view, words),
-        "incidents": _incidents(view, words),
+        "incidents": incidents(view, words),
         "cells": [_cell(cell, words, runners) for cell in view.cells],
         "trace": _trace(view, words),
         "records": _records(view, digests),
@@ -349,31 +350,6 @@ def _characteristic(name: str, words: Wording) -> dict[str, str]:
 
 def _counts(cases: Sequence[CaseView]) -> list[int]:
     return [sum(1 for case in cases if case.result is result) for result in Result]
-
-
-def _incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
-    """Everything that did not pass though it was tried: failures are the product's, errors are not known to be."""
-    incidents: list[dict[str, Any]] = []
-    for cell in view.cells:
-        waived = {(waiver["suite"], waiver["case"]) for waiver in cell.waived}
-        for case in cell.cases:
-            if case.result not in (Result.FAIL, Result.ERROR):
-                continue
-            accepted = (case.suite, case.id) in waived
-            incidents.append(
-                {
-                    "id": f"I-{len(incidents) + 1} {case.id}",
-                    "cell": " × ".join(cell.axes.values()),
-                    "severity": {"zh": "阻断", "en": "blocking"} if case.decides else {"zh": "一般", "en": "minor"},
-                    "detail": (case.detail.strip().splitlines() or ["—"])[0][:300],
-                    "status": {"zh": "已豁免", "en": "waived"}
-                    if accepted
-                    else {"zh": "未关闭", "en": "open"}
-                    if case.result is Result.FAIL
-                    else words.pair("result", case.result),
-                }
-            )
-    return incidents
 
 
 def _trace(view: CampaignView, words: Wording) -> list[dict[str, Any]]:

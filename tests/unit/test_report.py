@@ -26,7 +26,7 @@ from harness.model.definitions import IssuerProfile
 from harness.model.plan import Plan
 from harness.model.records import AttemptFacts, AttemptRow, CampaignRow
 from harness.model.results import Cause, Observation, Result, SkipReason, State, Verdict
-from harness.model.view import CampaignView, CellView
+from harness.model.view import AttemptView, CampaignView, CellView
 from harness.presentation import Presentation
 from harness.reading.parsing import parse
 from harness.report import build_view, campaign_summary, full_record, render_html, render_junit
@@ -284,6 +284,39 @@ def test_a_faulty_file_of_a_center_is_told(tmp_path: Path, name: str, text: str,
         render_html(view(), Presentation((tmp_path, ROOT / "reports")))
 
 
+def test_attempts_that_were_made_again_are_incidents_of_the_report() -> None:
+    """A cell that passed at its second attempt did not go through at once, and the report says why."""
+    one = view({3: Result.FAIL})
+    again = [
+        AttemptView(
+            number=number,
+            verdict=Verdict.INCONCLUSIVE,
+            cause=Cause.INFRA,
+            message=f"this machine was busy {number}\nmore",
+            started="2026-01-01T00:00:00",
+            finished=None,
+        )
+        for number in (1, 2)
+    ]
+    cells = [
+        dataclasses.replace(cell, attempts=(*again[: 2 - index], *cell.attempts)) if index < 2 else cell
+        for index, cell in enumerate(one.cells)
+    ]
+    one = dataclasses.replace(one, cells=tuple(cells))
+    issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=SELF_TEST)
+    rows = document_content(one, TEMPLATES.wording(), issuing, DIGESTS)["incidents"]
+    assert [(row["id"], row["detail"], row["status"]["en"]) for row in rows[:3]] == [
+        ("I-1 attempt 1", "this machine was busy 1", "made again"),
+        ("I-2 attempt 2", "this machine was busy 2", "made again"),
+        ("I-3 attempt 1", "this machine was busy 1", "made again"),
+    ]
+    assert rows[0]["severity"]["en"] == "inconclusive"
+    assert rows[0]["cell"] == " × ".join(one.cells[0].axes.values()) != rows[2]["cell"]
+    assert [row["status"]["en"] for row in rows[3:]] == ["open"]
+    pdf = re.sub(r"\W", "", pdf_text(render_document(one, TEMPLATES, issuing, DIGESTS)[0]))  # breaks of lines too
+    assert pdf.count("thismachinewasbusy1") == 2
+
+
 def test_the_same_numbers_everywhere() -> None:
     """Verdicts and counts of record, summary, HTML, JUnit, workbook, compatibility list, certificate: one source."""
     one = view({1: Result.FAIL, 2: Result.ERROR, 3: Result.SKIP})
@@ -307,7 +340,8 @@ def test_the_same_numbers_everywhere() -> None:
     pdf = pdf_text(render_document(one, TEMPLATES, issuing, DIGESTS)[0])
     first = one.cells[0]
     assert "".join(str(first.count(result)) for result in Result) in pdf
-    assert len(told["incidents"]) == counts["fail"] + counts["error"]
+    again = sum(len(cell.attempts[1:]) for cell in one.cells)
+    assert len(told["incidents"]) == counts["fail"] + counts["error"] + again
     book = openpyxl.load_workbook(io.BytesIO(render_xlsx(one, TEMPLATES.wording())), read_only=True)
     items = {row[0]: row[1] for row in book["概要 Summary"].iter_rows(values_only=True)}
     assert {r: items[f"测试项 cases: {r}"] for r in counts} == counts
