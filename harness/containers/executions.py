@@ -50,8 +50,10 @@ class ExecutionWatch:
         self._tried: dict[tuple[str, str], ForeignProgram] = {}
         #: Files by device and number that need no second look; the emulator is the first of them.
         self._known: set[tuple[int, int]] = set()
-        self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._lock = threading.Lock()
+        self._stopping = os.eventfd(0, os.EFD_CLOEXEC)  #: readable from ``close`` on, so that nobody waits for a look
         self._events: ExecutionEvents | None = None
+        self._closed = False
         #: Whether the emulator is known by its file; without that the list of processes shows nothing.
         self._knows_emulator = architecture == host_architecture()
         self._limit = self._begin()
@@ -115,16 +117,13 @@ class ExecutionWatch:
         return None
 
     def _work(self) -> None:
-        while not self._stopping.is_set():
-            self._wait()
+        while not self._wait():
             self._look()
 
-    def _wait(self) -> None:
-        if self._events is None:
-            self._stopping.wait(LOOK_SECONDS)
-            return
-        with contextlib.suppress(OSError, ValueError):
-            select.select([self._events.descriptor], [], [], LOOK_SECONDS)
+    def _wait(self) -> bool:
+        """Until an event, a look that is due, or ``close``; gives whether it was ``close``."""
+        awaited = [self._stopping, *([self._events.descriptor] if self._events is not None else [])]
+        return self._stopping in select.select(awaited, [], [], LOOK_SECONDS)[0]
 
     def _look(self) -> None:
         with self._lock:
@@ -212,8 +211,12 @@ class ExecutionWatch:
 
     def close(self) -> None:
         """Stop watching."""
-        self._stopping.set()
+        if self._closed:
+            return
+        self._closed = True
+        os.eventfd_write(self._stopping, 1)
         self._thread.join()
+        os.close(self._stopping)
         with self._lock:
             if self._events is not None:
                 self._events.close()

@@ -30,6 +30,9 @@ SECONDS = 1800.0
 PLUGINS = Path(__file__).parent / "ansible"
 #: Name of the machine in the inventory, and of the groups that a playbook may have its hosts in.
 HOST = "application"
+#: What the connection plugin says where the machine does not answer; believed of trusted playbooks alone, because any
+#: playbook can print it.
+LOST = "HARNESS-INFRASTRUCTURE"
 
 
 def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = False) -> None:
@@ -58,12 +61,13 @@ def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = 
     with contextlib.ExitStack() as stack:
         reference = deployment.machine.reference
         if trusted:
-            sandbox = None
+            sandbox = broker = None
             folder = Path(stack.enter_context(temporary_folder("ansible")))
         else:
             sandbox = stack.enter_context(demanded(context.template_folder))
             folder = sandbox.place
-            reference = stack.enter_context(Broker(context, folder / "broker")).context.application_machine
+            broker = stack.enter_context(Broker(context, folder / "broker"))
+            reference = broker.context.application_machine
         environment = _prepare(folder, reference, variables)
         argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]
         if sandbox is not None:
@@ -80,7 +84,8 @@ def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = 
                 f"playbook {playbook.playbook} 未在限时内结束",
             ) from error
         deployment.machine.run("rm -rf /tmp/.harness-ansible", timeout=60)
-    _check(deployment, playbook, completed)
+        lost = broker.lost if broker is not None else LOST in completed.text
+    _check(deployment, playbook, completed, lost=lost)
 
 
 def _prepare(folder: Path, machine: MachineReference, variables: Mapping[str, str]) -> dict[str, str]:
@@ -108,14 +113,14 @@ def _prepare(folder: Path, machine: MachineReference, variables: Mapping[str, st
     }
 
 
-def _check(deployment: Deployment, playbook: Playbook, completed: Completed) -> None:
-    """Judge the end of a playbook.
+def _check(deployment: Deployment, playbook: Playbook, completed: Completed, *, lost: bool) -> None:
+    """Judge the end of a playbook; ``lost``: the machine did not answer meanwhile.
 
     Raises:
         ProductFault: a task failed, or the playbook has no play for the host.
         InfrastructureError: the machine did not answer.
     """
-    if "HARNESS-INFRASTRUCTURE" in completed.text:
+    if lost:
         raise InfrastructureError(
             f"{deployment.machine.name} did not answer while {playbook.playbook} ran",
             advice="see the logs of the cell, then: harness resume",

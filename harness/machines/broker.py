@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.containers.machine import ContainerMachine
-from harness.errors import HarnessError, SuiteError, UnsupportedVerb
+from harness.errors import HarnessError, InfrastructureError, SuiteError, UnsupportedVerb
 from harness.machines.brokered import SIMPLE
 from harness.machines.opening import open_machine
 from harness.model.context import CellContext
@@ -140,6 +140,8 @@ _CALLS: dict[str, tuple[type[_Arguments], Call]] = {
 class Broker:
     """Serves one suite's run, until ``close``. ``context`` is what the sandboxed side is to be told of the cell.
 
+    ``lost``: whether a machine did not answer a call: what the sandboxed side prints of that is its own word.
+
     Raises:
         OSError: the socket cannot be made.
     """
@@ -152,7 +154,7 @@ class Broker:
         self._large = threading.Lock()  #: for one long message at a time: many would take the machine's memory
         self._open: list[socket.socket] = []
         self._forwarders: dict[str, subprocess.Popen[bytes]] = {}
-        self._closed = False
+        self._closed = self.lost = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
         path.chmod(0o666)  # the folder that it is in is the sandbox's alone
@@ -219,6 +221,7 @@ class Broker:
         except FileNotFoundError as error:
             return {"error": {"kind": "FileNotFoundError", "message": str(error), "advice": ""}}, b""
         except HarnessError as error:
+            self.lost = self.lost or isinstance(error, InfrastructureError)
             kind = next(each.__name__ for each in type(error).__mro__ if each.__name__ in SIMPLE)
             return {"error": {"kind": kind, "message": error.message, "advice": error.advice}}, b""
         except (ValidationError, ValueError, TypeError, OSError) as error:

@@ -235,8 +235,9 @@ PLAYBOOK = """\
         (PLAYBOOK, 0, ""),
         (PLAYBOOK.replace("state: directory", "state: absent\n        nonsense: 1"), 1, "playbook"),
         (PLAYBOOK.replace("hosts: all", "hosts: others"), 1, "has no play for the host application"),
+        (f"{PLAYBOOK}    - ansible.builtin.fail: {{msg: HARNESS-INFRASTRUCTURE it is gone}}\n", 1, "playbook"),
     ],
-    ids=["configures", "fails", "other hosts"],
+    ids=["configures", "fails", "other hosts", "blames the laboratory"],
 )
 def test_an_ansible_playbook_of_the_vendor(harness: Run, tmp_path: Path, play: str, code: int, told: str) -> None:
     play_in = {"playbook": "ansible/site.yml", "variables": {"word": "good {{ cell.os }}"}}

@@ -150,8 +150,10 @@ def test_nothing_of_the_way_to_a_machine_is_told(cell: Cell) -> None:
 
 
 def test_errors_keep_their_kind_and_whom_they_blame(cell: Cell) -> None:
+    assert not cell.broker.lost
     with pytest.raises(InfrastructureError, match="it is gone") as lost:
         cell.inside().run("lost")
+    assert cell.broker.lost
     assert (lost.value.cause, lost.value.advice) == ("infra", "look at it")
     with pytest.raises(UnsupportedVerb):
         cell.inside().verbs.pause()
