@@ -80,6 +80,10 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
         recorder = Recorder.of_campaign(workspace.journal, workspace.store, job.campaign, token=held.token)
         making = _making(job, workspace, engine, stop, recorder)
         lab = _lab(job, engine, making, forks, stop, progress)
+        stack.callback(lab.sandboxes.close)
+        suites = {name for cell in job.cells for name in cell.suites}
+        if not job.options.trust_code and any(not job.definitions.suites[name].shipped for name in suites):
+            lab.sandboxes.prepare()
         attempts = Attempts(
             lab,
             workspace,

@@ -26,7 +26,6 @@ from harness.model.records import AppliedWaiver, AttemptFacts, AttestedFact
 from harness.model.results import WITHOUT_DATABASE, Cause, Fidelity, Observation, Result, SkipReason, State
 from harness.provision.installing import InstallFailed
 from harness.provision.provisioner import Machines
-from harness.runners.sandboxed import Sandboxes
 from harness.scan.cases import covers
 from harness.system.waiting import Waiting
 
@@ -79,7 +78,6 @@ class Attempt:
             if lab.trusts_code and not suite.shipped and RUNNER_KINDS[suite.definition.runner].stage == "product"
         )
         self.facts = AttemptFacts(seconds={}, notes=(*self.cell.notes, *trusted))
-        self.sandboxes = Sandboxes()  #: for suites that are not the harness's own
         self.machines: Machines | None = None  #: once the cell has them
         self.step_began = time.time()
         self.product_began = self.step_began  #: when its deployment began, in seconds since 1970

@@ -11,7 +11,7 @@ from harness.execution.deploying import collect, deploy_product, look_back
 from harness.execution.making import hold, install, prepare, provision, serve
 from harness.execution.scanning import scan_installed, scan_submitted
 from harness.execution.services import AttemptRecord, Lab
-from harness.execution.suites import has_load, prepare_sandboxes, run_suites
+from harness.execution.suites import has_load, run_suites
 from harness.execution.turning import load_turn, teardown_turn, turn
 from harness.judging import Judgement
 from harness.machines.placing import PlacedCell
@@ -25,7 +25,7 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
         InfrastructureError: the journal or the evidence cannot be written: then nothing can be promised.
     """
     attempt = Attempt(lab, placed, record)
-    with contextlib.closing(attempt.sandboxes), contextlib.suppress(Ended), attempt.ending():
+    with contextlib.suppress(Ended), attempt.ending():
         with turn(attempt):
             scan_submitted(attempt)
         serving, secrets = serve(attempt), draw_secrets(placed)
@@ -33,7 +33,6 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
         with hold(attempt, serving) as held, teardown_turn(attempt) as stack:
             with turn(attempt):
                 environments = prepare(attempt, serving)
-                prepare_sandboxes(attempt, when="main")
                 machines = provision(attempt, held, environments, stack)
                 factors = attest(attempt, serving, machines)
                 target = install(attempt, serving, machines, factors, environments)

@@ -15,6 +15,7 @@ from harness.model.plan import Cell, Definitions
 from harness.model.records import AttemptFacts
 from harness.model.results import Cause, Observation, State, Verdict
 from harness.provision.provisioner import Kind, Provisioner
+from harness.runners.sandboxed import Sandboxes
 from harness.scan.inputs import Scans
 from harness.system.forking import ForkServer
 from harness.system.turns import Turns
@@ -51,6 +52,7 @@ class Lab:
     cancel: threading.Event  #: stop now
     drain: threading.Event  #: finish the step, then stop
     forks: ForkServer
+    sandboxes: Sandboxes = field(default_factory=Sandboxes)  #: for suites that are not the harness's own
     trusts_code: bool = False  #: whether suites that are not shipped run here without a sandbox
     turns: Turns = field(default_factory=Turns)
     scans: Scans = field(default_factory=Scans)

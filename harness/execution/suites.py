@@ -23,21 +23,6 @@ def has_load(attempt: Attempt) -> bool:
     return any(_chosen(suite, when="main", alone=True) for suite in attempt.suites)
 
 
-def prepare_sandboxes(attempt: Attempt, *, when: str) -> None:
-    """Let sandboxes begin their imports for the suites of one phase, where those are not the harness's own.
-
-    Raises:
-        InfrastructureError: this machine has none.
-    """
-    for suite in attempt.suites:
-        if (
-            suite.definition.runner == "pytest"
-            and is_foreign(attempt, suite)
-            and _chosen(suite, when=when, alone=False)
-        ):
-            attempt.sandboxes.prepare(suite.folder)
-
-
 def is_foreign(attempt: Attempt, suite: LocatedSuite) -> bool:
     """Whether the code of a suite runs in a sandbox: it is not the harness's own, and nobody trusted it."""
     return not suite.shipped and not attempt.lab.trusts_code
@@ -56,8 +41,6 @@ def run_suites(attempt: Attempt, deployment: Deployment, *, when: str, alone: bo
             attempt.observe(*observations)
             if trouble is not None:
                 raise trouble
-        if when == "main":
-            prepare_sandboxes(attempt, when="end")
         if attempt.lab.cancel.is_set():  # one that drains may end with what the last suite's end shows
             attempt.check_cancel()
 
@@ -109,7 +92,7 @@ def _run_suite(
         ledger=attempt.record,
         cancel=attempt.lab.cancel,
         forks=attempt.lab.forks,
-        sandboxes=attempt.sandboxes if is_foreign(attempt, suite) else None,
+        sandboxes=attempt.lab.sandboxes if is_foreign(attempt, suite) else None,
     )
     outcome = PRODUCT_RUNNERS[suite.definition.runner](task)
     limits, factor = {case.id: case for case in cases if case.absolute}, deployment.context.factor

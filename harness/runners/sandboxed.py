@@ -1,14 +1,17 @@
-"""Sandboxes for the suites of one attempt at a cell: each is made before it is needed, and used for one run."""
+"""Sandboxes for the suites of a campaign: each is made for one run, and entered by a fork of one prepared process."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.system.forking import ForkServer
-from harness.system.sandbox import Sandbox, demanded
+from harness.system.process import Completed
+from harness.system.sandbox import Sandbox, WaitingSandbox, demanded, variables
 
 #: What a process that suites are forked from must have imported.
 PRELOAD = "harness.runners.pytest.preload"
@@ -16,51 +19,40 @@ PRELOAD = "harness.runners.pytest.preload"
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteSandbox:
-    """A sandbox with a process in it that has imported what a suite needs, and forks it."""
+    """A sandbox, and ``ForkServer.run`` in it, for one run."""
 
     sandbox: Sandbox
-    forks: ForkServer
-
-    def close(self) -> None:
-        """End all that runs in it, and remove what it wrote."""
-        self.forks.close()
-        self.sandbox.close()
+    run: Callable[..., Completed]
 
 
 class Sandboxes:
-    """Belongs to one thread: what runs in a sandbox ends with the thread that made it."""
+    """What enters them was forked from a process that knows nothing of this one, neither memory nor environment."""
 
     def __init__(self) -> None:
-        self._ready: dict[Path, SuiteSandbox] = {}
+        self._forks: ForkServer | None = None
+        self._lock = threading.Lock()
 
-    def prepare(self, folder: Path) -> None:
-        """Have a sandbox for a suite of ``folder`` begin its imports, while other work is done.
-
-        Raises:
-            InfrastructureError: this machine has no sandbox.
-        """
-        if folder not in self._ready:
-            self._ready[folder] = _started(folder)
+    def prepare(self) -> None:
+        """Have the process that is forked begin its imports, while other work is done."""
+        with self._lock:
+            if self._forks is None:
+                self._forks = ForkServer([PRELOAD], environment=variables())
 
     @contextlib.contextmanager
     def taken(self, folder: Path) -> Iterator[SuiteSandbox]:
-        """One for a single run of a suite of ``folder``. Raises as ``prepare``."""
-        held = self._ready.pop(folder, None) or _started(folder)
-        try:
-            yield held
-        finally:
-            held.close()
+        """A sandbox for a single run of a suite of ``folder``, which belongs to the thread that asks.
+
+        Raises:
+            InfrastructureError: this machine has none.
+        """
+        self.prepare()
+        assert self._forks is not None
+        with demanded(folder) as sandbox, contextlib.closing(WaitingSandbox(sandbox)) as inside:
+            yield SuiteSandbox(sandbox=sandbox, run=functools.partial(self._forks.run, inside=inside))
 
     def close(self) -> None:
-        """End those that were not used."""
-        while self._ready:
-            self._ready.popitem()[1].close()
-
-
-def _started(folder: Path) -> SuiteSandbox:
-    sandbox = demanded(folder)
-    try:
-        return SuiteSandbox(sandbox=sandbox, forks=ForkServer([PRELOAD], within=sandbox.command))
-    except BaseException:
-        sandbox.close()
-        raise
+        """End the process that is forked."""
+        with self._lock:
+            if self._forks is not None:
+                self._forks.close()
+                self._forks = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import importlib
 import json
@@ -21,17 +20,31 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.system.bounded import read_bounded
+from harness.system.entering import close_all, enter, give_up_rights
 from harness.system.process import Completed, kill_session
 from harness.system.surroundings import surroundings
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 MAX_REQUEST = 200_000  # bytes; the kernel's default for one packet is a little more
+MAX_DESCRIPTORS = 16  #: of one request: the pipe of its status, the log, the namespaces of a sandbox
+
+
+class Inside(Protocol):
+    """A sandbox that waits for a process to enter it, and ends with it."""
+
+    namespaces: list[int]  #: descriptors, in the order in which they are entered
+    variables: dict[str, str]  #: the whole environment there
+    rights: dict[str, Any]  #: arguments of ``give_up_rights``; the filter of system calls in hexadecimal
+
+    def close(self) -> None:
+        """End all that runs in it."""
+        ...
 
 
 class ForkServer:
@@ -44,39 +57,34 @@ class ForkServer:
         self,
         modules: Sequence[str],
         keep: Collection[str] = (),
-        within: Callable[[Sequence[str]], Sequence[str]] | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """``keep``: variables that pass into its environment beside those that any program gets. ``within`` gives the
-        words that run its program in a sandbox, all of which is ended where a process that was forked is."""
-        self._within = within
+        """``keep``: variables that pass into its environment beside those that any program gets; ``environment``: all
+        of it, in place of both. What is forked can read it, in a sandbox too."""
         self._lock = threading.Lock()
         self._modules = tuple(modules)
-        self._keep = tuple(keep)
+        self._environment = dict(surroundings(keep=keep) if environment is None else environment)
         self._start()
 
     def _start(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # A shell that opens a file on the way there knows descriptors of one digit alone.
-        end = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, 10)
         try:
             # Nothing of the current folder is imported (-P): it may be a vendor's.
-            argv = [sys.executable, "-P", "-m", "harness.system.forking", str(end), *self._modules]
+            argv = [sys.executable, "-P", "-m", "harness.system.forking", str(theirs.fileno()), *self._modules]
             # A session of its own: Ctrl-C on the terminal is for the harness, which ends what runs in good order.
             self._process = subprocess.Popen(
-                self._within(argv) if self._within is not None else argv,
-                pass_fds=[end],
+                argv,
+                pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=surroundings(keep=self._keep),
+                env=self._environment,
                 start_new_session=True,
             )
         finally:
-            os.close(end)
             theirs.close()
 
     def close(self) -> None:
         self._requests.close()
-        if self._within is not None:
-            self._process.kill()
         self._process.wait()
 
     def run(
@@ -89,11 +97,13 @@ class ForkServer:
         cwd: Path,
         env: Mapping[str, str],
         cancel: threading.Event | None = None,
+        inside: Inside | None = None,
     ) -> Completed:
         """Call ``function`` (``module:name``) there with JSON ``arguments``; its result is the exit status.
 
         What it prints goes to ``log``. ``timeout`` in seconds; ``env`` is laid over the environment. The process
-        leads a session of its own, all of which is ended with it.
+        leads a session of its own, all of which is ended with it. Where it is called ``inside`` a sandbox, ``cwd`` and
+        paths of the arguments are those of the sandbox, which is closed with it.
 
         Raises:
             StepTimeout: it did not end in time.
@@ -101,39 +111,42 @@ class ForkServer:
             InfrastructureError: the server is gone, the log cannot be written.
         """
         started = time.monotonic()
-        request = json.dumps({"function": function, "arguments": list(arguments), "cwd": str(cwd), "env": dict(env)})
+        request: dict[str, Any] = {
+            "function": function,
+            "arguments": list(arguments),
+            "cwd": str(cwd),
+            "env": dict(env),
+        }
+        if inside is not None:
+            request |= {"env": {**inside.variables, **env}, "rights": inside.rights}
         status, theirs = os.pipe()
         try:
-            pid = self._fork(request.encode(), theirs, log)
+            namespaces = inside.namespaces if inside is not None else ()
+            pid = self._fork(json.dumps(request).encode(), theirs, log, namespaces)
             try:
                 rc = self._wait(status, function, started + timeout, timeout, cancel)
             finally:
-                self._end(pid)  # also what it left behind
+                kill_session(pid)  # also what it left behind
+                if inside is not None:
+                    inside.close()
         finally:
             os.close(status)
         text = read_bounded(log)
         return Completed(rc=rc, out=text, seconds=time.monotonic() - started)
 
-    def _end(self, pid: int) -> None:
-        if self._within is None:
-            kill_session(pid)
-        else:  # its processes have numbers of their own there
-            self._process.kill()
-            self._process.wait()
-
-    def _fork(self, request: bytes, status: int, log: Path) -> int:
+    def _fork(self, request: bytes, status: int, log: Path, namespaces: Sequence[int]) -> int:
         if len(request) > MAX_REQUEST:
             raise InfrastructureError(f"a suite's arguments take {len(request)} bytes; the limit is {MAX_REQUEST}")
         output, answer = -1, b""
         try:
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             with self._lock:
-                answer = self._ask(request, status, output)
+                answer = self._ask(request, [status, output, *namespaces])
                 if not answer:
                     # A suite may have killed it, or a lack of memory; that must not hurt all the suites that follow.
                     self.close()
                     self._start()
-                    answer = self._ask(request, status, output)
+                    answer = self._ask(request, [status, output, *namespaces])
         except OSError as error:
             raise InfrastructureError(f"a suite's process cannot be started: {error}") from error
         finally:
@@ -145,10 +158,10 @@ class ForkServer:
             raise InfrastructureError(message, advice="look for a lack of memory, then: harness resume")
         return int(answer)
 
-    def _ask(self, request: bytes, status: int, output: int) -> bytes:
+    def _ask(self, request: bytes, descriptors: Sequence[int]) -> bytes:
         """Have the server fork; gives the process id, nothing where the server is gone."""
         with contextlib.suppress(ConnectionError):
-            socket.send_fds(self._requests, [request], [status, output])
+            socket.send_fds(self._requests, [request], descriptors)
             return self._requests.recv(64)
         return b""
 
@@ -156,8 +169,6 @@ class ForkServer:
         while True:
             if select.select([status], [], [], min(0.5, max(end - time.monotonic(), 0.01)))[0]:
                 answer = os.read(status, 64)
-                if self._within is not None and not answer.isdigit():
-                    return 128 + signal.SIGKILL  # what runs there can end or confuse the server, and hurts itself
                 if not answer:
                     raise InfrastructureError(
                         f"the process that ran {function} is gone with its server",
@@ -192,16 +203,15 @@ def serve(requests: socket.socket, modules: Sequence[str]) -> None:
             os.read(wake, 512)
             _reap(running)
         if requests in ready:
-            message, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST, 2)
+            message, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST, MAX_DESCRIPTORS)
             if not message:
                 break
-            status, output = descriptors
+            status, output, *namespaces = descriptors
             pid = os.fork()
             if pid == 0:
-                for descriptor in (requests.fileno(), wake, waker, status, *running.values()):
-                    os.close(descriptor)
-                _child(json.loads(message), output, server)
-            os.close(output)
+                close_all((requests.fileno(), wake, waker, status, *running.values()))
+                _child(json.loads(message), output, server, namespaces)
+            close_all((output, *namespaces))
             running[pid] = status
             requests.send(str(pid).encode())
     for pid in running:
@@ -222,7 +232,7 @@ def _reap(running: dict[int, int]) -> None:
                 os.close(pipe)
 
 
-def _child(request: dict[str, Any], output: int, server: int) -> None:
+def _child(request: dict[str, Any], output: int, server: int, namespaces: Sequence[int]) -> None:
     code = 1
     try:
         die_with(server)
@@ -232,6 +242,8 @@ def _child(request: dict[str, Any], output: int, server: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
+        if namespaces:
+            _go_inside(namespaces, request["rights"])
         for stream in (sys.stdout, sys.stderr):  # a log in the order in which things were said
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         os.environ.update(request["env"])
@@ -247,6 +259,22 @@ def _child(request: dict[str, Any], output: int, server: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code & 255)
+
+
+def _go_inside(namespaces: Sequence[int], rights: dict[str, Any]) -> None:
+    """Give the work to a process in a sandbox, without a descriptor, variable or right of this one; this one waits.
+
+    It stays outside: what runs in the sandbox neither sees it nor gives its status.
+    """
+    enter(namespaces)
+    inner = os.fork()
+    if inner:
+        code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+    os.setsid()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    give_up_rights(**{**rights, "filter_program": bytes.fromhex(rights["filter_program"])})
+    os.environ.clear()
 
 
 def die_with(parent: int) -> None:

@@ -7,21 +7,27 @@ it; where this process is root, the program gets a user id that no other has.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import secrets
+import select
 import shutil
 import stat
+import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import harness
 from harness.errors import HarnessError, InfrastructureError
 from harness.system import filter as seccomp
+from harness.system.entering import close_all, open_namespaces
 from harness.system.process import run
 from harness.system.scratch import temporary_folder
+from harness.system.surroundings import surroundings
 
 #: User ids of which each sandbox takes one where this is root: systemd's for services (systemd.exec, DynamicUser).
 IDS = range(61184, 65520)
@@ -29,6 +35,8 @@ IDS = range(61184, 65520)
 TEMPORARY, PROGRAMS, FILE = 2**30, 1024, 4 * 2**30
 #: Of /etc, what libraries look into. Neither users, nor hosts, nor any key.
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "localtime", "mime.types", "fonts")
+#: Within these, a machine under load makes a sandbox.
+START_SECONDS = 60.0
 _PASSED = ("LANG", "LANGUAGE", "TZ", "LC_ALL", "LC_CTYPE", "NO_COLOR")
 
 
@@ -68,13 +76,18 @@ class Sandbox:
             os.chown(path, self._id, self._id, follow_symlinks=False)
 
     def command(
-        self, argv: Sequence[str], env: Mapping[str, str] | None = None, *, cwd: Path | None = None
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        *,
+        cwd: Path | None = None,
+        options: Sequence[str] = (),
     ) -> list[str]:
         """What runs ``argv`` inside, with ``env`` (without secrets) and little else of this environment.
 
-        Descriptors pass into it.
+        Descriptors pass into it. ``options`` are bubblewrap's own.
         """
-        words = ["bwrap", "--die-with-parent", "--new-session", "--hostname", "suite"]
+        words = ["bwrap", *options, "--die-with-parent", "--new-session", "--hostname", "suite"]
         words += [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts")] + ["--unshare-cgroup-try"]
         within: list[str] = ["prlimit", "--core=0", f"--fsize={FILE}"]
         if os.geteuid() == 0:
@@ -89,24 +102,21 @@ class Sandbox:
             "bwrap",
             *(["--seccomp", "9"] if seccomp.program() else []),
             *words[1:],
-            *self._variables(env or {}),
+            "--clearenv",
+            *(word for name, value in variables(env).items() for word in ("--setenv", name, value)),
             "--chdir",
             str(cwd or self._folder),
         ]
         return ["sh", "-c", 'exec 9<"$0" && exec "$@"', str(self._root / "filter"), *start, "--", *within, *argv]
 
-    def _variables(self, more: Mapping[str, str]) -> list[str]:
-        """All variables of a program inside; the list of processes shows them, so none may be secret."""
-        own = {
-            **{name: os.environ[name] for name in _PASSED if name in os.environ},
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": "/tmp",  # noqa: S108  # its own
-            "USER": "suite",
-            "PYTHONPATH": str(_package().parent),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **more,
+    def rights(self) -> dict[str, Any]:
+        """Arguments of ``entering.give_up_rights`` for a process that enters; the filter in hexadecimal, for JSON."""
+        return {
+            "user": self._id,
+            "filter_program": seccomp.program().hex(),
+            "programs": PROGRAMS,
+            "file_bytes": FILE,
         }
-        return ["--clearenv", *(word for name, value in own.items() for word in ("--setenv", name, value))]
 
     def _mounts(self) -> list[str]:
         shown = [*environment_of_python(), *self._readable, self.place]
@@ -148,6 +158,79 @@ class Sandbox:
             if not each.is_symlink():
                 each.chmod(each.stat().st_mode | (0o755 if each.is_dir() else 0o444))
         return copy
+
+
+class WaitingSandbox:
+    """A sandbox in which nothing runs but what keeps it there, until a process enters it; see ``forking.Inside``.
+
+    It belongs to the thread that makes it, and ends with it. What has entered ends with ``close``.
+
+    Raises:
+        InfrastructureError: it cannot be made.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.variables, self.rights = variables(), sandbox.rights()
+        self.namespaces: list[int] = []
+        answer, end = os.pipe()
+        argv = sandbox.command(["sh", "-c", "echo; exec cat"], options=["--info-fd", str(end)])
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,  # and it ends where that does
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[end],
+                start_new_session=True,
+                env=surroundings(),
+            )
+        finally:
+            os.close(end)
+        try:
+            with open(answer, "rb") as information:  # noqa: PTH123  # a descriptor
+                self._enterable(information.read(10_000))
+        except BaseException:
+            self.close()
+            raise
+
+    def _enterable(self, information: bytes) -> None:
+        """Wait until all of it is there, and open the way into it; ``information`` is bubblewrap's JSON."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        words = b""
+        try:
+            if select.select([stdout], [], [], START_SECONDS)[0]:
+                words = os.read(stdout.fileno(), 4096)
+            if words == b"\n":
+                self.namespaces = open_namespaces(int(json.loads(information)["child-pid"]))
+                return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            words += str(error).encode()
+        why = words.decode(errors="replace").strip() or f"it is not there after {START_SECONDS:.0f} s"
+        raise InfrastructureError(f"bubblewrap made no sandbox: {why}", advice="harness doctor")
+
+    def close(self) -> None:
+        """End all that runs in it; may be called again."""
+        close_all(self.namespaces)
+        self.namespaces = []
+        self._process.kill()  # its first process inside dies with it, and with that one all others
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def variables(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """All variables of a program inside; the list of processes shows them, so none may be secret."""
+    return {
+        **{name: os.environ[name] for name in _PASSED if name in os.environ},
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/tmp",  # noqa: S108  # its own
+        "USER": "suite",
+        "PYTHONPATH": str(_package().parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **(more or {}),
+    }
 
 
 def environment_of_python() -> list[Path]:

@@ -307,7 +307,6 @@ def test_a_suite_that_cannot_be_watched_is_ended(tmp_path: Path) -> None:
         assert cancel.wait(30), "nobody ended it"
         raise Canceled("ended")
 
-    forks: Any = SimpleNamespace(run=waits)
     reader: Any = Broken()
     with pytest.raises(OSError, match="Input/output error"):
-        watched(reader, tmp_path / "spec", tmp_path / "log", tmp_path, 1.0, threading.Event(), forks)
+        watched(reader, tmp_path / "spec", tmp_path / "log", tmp_path, 1.0, threading.Event(), waits)

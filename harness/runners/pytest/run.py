@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness.errors import Canceled, StepTimeout
@@ -27,7 +27,7 @@ from harness.runners.pytest.outcomes import Meaning, fold, worst_of
 from harness.runners.pytest.session import Session, TestRun
 from harness.runners.sandboxed import PRELOAD, Sandboxes
 from harness.system.forking import ForkServer
-from harness.system.process import without_proxy
+from harness.system.process import Completed, without_proxy
 from harness.system.scratch import temporary_folder
 
 __all__ = ["PRELOAD", "run_pytest"]
@@ -53,7 +53,7 @@ def run_pytest(
     forks: ForkServer,
     sandboxes: Sandboxes | None = None,
 ) -> list[Observation]:
-    """Run ``cases`` of ``suite`` in a process of ``forks``, which has ``PRELOAD`` imported, or in one of
+    """Run ``cases`` of ``suite`` in a process of ``forks``, which has ``PRELOAD`` imported, or in one of the
     ``sandboxes``, from where it reaches the cell alone; one observation a case.
 
     Raises:
@@ -68,11 +68,12 @@ def run_pytest(
     with contextlib.ExitStack() as stack:
         # The log is opened by its name here: where a sandbox can write, that name could lead to anything.
         log = Path(stack.enter_context(temporary_folder("pytest"))) / "output.log"
-        place, shown = log.parent, context
-        if sandboxes is not None:
+        if sandboxes is None:
+            place, shown, fork = log.parent, context, forks.run
+        else:
             held = stack.enter_context(sandboxes.taken(suite.folder))
             broker = stack.enter_context(Broker(context, held.sandbox.place / "broker"))
-            place, shown, forks = held.sandbox.place, broker.context, held.forks
+            place, shown, fork = held.sandbox.place, broker.context, held.run
         spec, records = place / "spec.json", place / "records"
         key = secrets.token_bytes(KEY_BYTES)
         content = json.dumps(
@@ -92,7 +93,7 @@ def run_pytest(
             if sandboxes is not None:
                 held.sandbox.give(path)
         with Reader(records, key) as reader:
-            session = _watched(reader, spec, log, suite.folder, context.factor, cancel, forks)
+            session = _watched(reader, spec, log, suite.folder, context.factor, cancel, fork)
         # What pytest prints may be the first thing for which there is no room: then its status says nothing of that.
         nothing_left = shutil.disk_usage(place).free < FULL_BYTES
         session.full = session.rc == NO_SPACE or (bool(session.trouble) and nothing_left)
@@ -110,7 +111,7 @@ def _watched(
     folder: Path,
     factor: float,
     cancel: threading.Event,
-    forks: ForkServer,
+    fork: Callable[..., Completed],
 ) -> Session:
     """Run pytest and read what it tells, until it ends or overstays a limit that it does not keep itself."""
     session, stop, over = Session(), threading.Event(), threading.Event()
@@ -143,7 +144,7 @@ def _watched(
     watcher = threading.Thread(target=watch, name="pytest-watcher", daemon=True)
     watcher.start()
     try:
-        session.rc = forks.run(
+        session.rc = fork(
             "harness.runners.pytest.suite_process:main",
             [str(spec)],
             log=log,
