@@ -39,6 +39,9 @@ VENDOR_IMAGE = "harness-vendor:"
 MOST = 16384
 #: The capabilities of root in a product's container: none of them reaches out of the container.
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
+#: While packages are installed, SETFCAP too: rpm unpacks files with capabilities, and scripts of packages call setcap.
+#: Such a file gives no more than its container has, and none under no-new-privileges.
+BUILD_CAPABILITIES = [*CAPABILITIES, "SETFCAP"]
 
 
 def _maker() -> str:

@@ -24,7 +24,7 @@ import docker.types
 
 from harness.attest.architecture import NAMES, emulator, host_architecture
 from harness.containers.cache import is_own_image, mark_image_used, note_own_image
-from harness.containers.engine import Engine
+from harness.containers.engine import BUILD_CAPABILITIES, Engine
 from harness.containers.engine_errors import engine_errors
 from harness.containers.executions import ExecutionWatch
 from harness.containers.images import BaseImage, BaseImages
@@ -268,6 +268,9 @@ class Environments:
                     mem_limit=MEMORY,
                     memswap_limit=MEMORY,
                     pids_limit=2048,
+                    cap_drop=["ALL"],
+                    cap_add=BUILD_CAPABILITIES,
+                    security_opt=["no-new-privileges"],
                     environment=environment,
                     mounts=mounts,
                     ulimits=self.engine.ulimits(),
