@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from harness.issuing.outcome import Progress
 from harness.model.plan import Cell
 from harness.model.records import EventRow
 from harness.model.results import State, Verdict
+from harness.system.canonical import read_json
 
 #: Between two looks at the journal.
 LOOK_SECONDS = 0.3
@@ -46,7 +46,7 @@ class Follower:
         """
         for event in self._journal.follow(self._campaign, self._after):
             self._after = event.seq
-            self._show(event, json.loads(event.data))
+            self._show(event, read_json(event.data))
 
     def _show(self, event: EventRow, data: dict[str, Any]) -> None:
         if event.kind == "quarantine":

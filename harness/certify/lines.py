@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from harness.signing.lines import NOTHING, plain, read_time, time_text
+from harness.system.canonical import read_json
 
 LINES_TYPE = "application/vnd.xinchuang.certificate+text"
 HEAD = "xinchuang-certificate 1"
@@ -71,7 +71,7 @@ def lines_of(adaptation: bytes, test_result: bytes) -> bytes:
         NoLines: the first lacks something that a certificate has.
     """
     try:
-        statement = json.loads(adaptation)
+        statement = read_json(adaptation)
         predicate = statement["predicate"]
         values = _values(predicate)
         values += [("adaptation", _sha256(adaptation)), ("test-result", _sha256(test_result))]

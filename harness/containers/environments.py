@@ -36,6 +36,7 @@ from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, PackageFact, Recipe
 from harness.provision.installing import Installer, InstallFailed, manager_of
 from harness.system.abandoning import abandonable
+from harness.system.canonical import read_json
 from harness.system.makers import own_name
 
 LABEL_MANIFEST = "harness.manifest"
@@ -197,7 +198,7 @@ class Environments:
         """The notes about the base image come from this campaign's own knowledge of it, never from a cache."""
         with engine_errors(f"reading image {tag}"):
             image = self.engine.client.images.get(tag)
-        manifest = json.loads(base64.b64decode(image.labels.get(LABEL_MANIFEST, "e30=")))
+        manifest = read_json(base64.b64decode(image.labels.get(LABEL_MANIFEST, "e30=")))
         return Environment(
             image=str(image.id),
             key=key,

@@ -26,7 +26,7 @@ from harness.errors import ProvisionError, StepTimeout
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.system.abandoning import abandonable
-from harness.system.canonical import digest_of
+from harness.system.canonical import digest_of, read_json
 from harness.system.locks import holder_of, lock
 from harness.system.makers import own_name, runs
 from harness.system.process import Completed, run
@@ -199,7 +199,7 @@ class BaseImages:
             labels = self.engine.client.images.get(tag).labels
         if reference := system.image_of(architecture):  # its own labels are its maker's
             return BaseImage(name=tag, id=identity, cached=True, notes=(PULLED.format(reference),))
-        notes = tuple(json.loads(labels.get(LABEL_NOTES, "[]")))
+        notes = tuple(read_json(labels.get(LABEL_NOTES, "[]")))
         if expiry := labels.get(LABEL_EXPIRED, ""):
             reason = self._accepted(system, expiry)  # this campaign's, whoever made the image
             notes = (*notes, f"release file of {system.suite} expired, accepted: {reason} ({expiry})")

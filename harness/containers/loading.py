@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.system.canonical import read_json
 
 _PIECE = 1 << 20
 #: Longest list of images that is read.
@@ -73,7 +74,7 @@ def _json(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> Any:
     file = tar.extractfile(member)
     if file is None or member.size > _MOST:
         raise tarfile.ReadError(f"{member.name} is not what it should be")
-    return json.loads(file.read())
+    return read_json(file.read())
 
 
 def _nameless(value: Any) -> Any:

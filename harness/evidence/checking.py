@@ -6,7 +6,6 @@ far it was written, and its own rows. What others write meanwhile is not seen.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from harness.evidence.chain import GENESIS, WORKSPACE, first_break
 from harness.evidence.journal import JournalReader
 from harness.model.records import EventRow
 from harness.model.results import State
-from harness.system.canonical import digest_of
+from harness.system.canonical import digest_of, read_json
 
 #: Kind of a thing -> its key -> what is said of it.
 Said = dict[str, dict[Any, Any]]
@@ -82,7 +81,7 @@ def differences(reader: JournalReader, campaign: str, events: Sequence[EventRow]
 def _data(event: EventRow) -> dict[str, Any]:
     """Of an event; empty where it is no JSON object any more."""
     try:
-        data = json.loads(event.data)
+        data = read_json(event.data)
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}
@@ -137,7 +136,7 @@ def _from_tables(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Said:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return f"no JSON: {text[:60]}"
 

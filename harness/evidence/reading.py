@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -17,6 +16,7 @@ from harness.evidence.chain import GENESIS, WORKSPACE, link
 from harness.evidence.tables import json_text
 from harness.model.records import AttemptFacts, AttemptRow, CampaignRow, ChainEntry, EventRow, FileRow, ResourceRow
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason, State, Verdict
+from harness.system.canonical import read_json
 
 Connect = Callable[[], AbstractContextManager[sa.Connection]]
 Row = Mapping[str, Any]
@@ -120,7 +120,7 @@ class DatabaseReader:
         )
         rows = self._rows(query.order_by(table.c.seq.desc()).limit(1))
         with _readable("events", campaign):
-            return dict(json.loads(rows[0]["data"])["outputs"]) if rows else {}
+            return dict(read_json(rows[0]["data"])["outputs"]) if rows else {}
 
     def timings(self, newest: int) -> list[tuple[dict[str, str], float]]:
         table = tables.attempts
@@ -163,7 +163,7 @@ def _readable(what: str, campaign: str) -> Iterator[None]:
 def _entry(row: Row, campaign: str) -> ChainEntry | None:
     """None where the text was met, but another chain is meant."""
     try:
-        data = json.loads(row["data"])
+        data = read_json(row["data"])
     except ValueError:
         return None
     if data.get("chain") != campaign:

@@ -11,6 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from harness.system.canonical import read_json
+
 
 class JsonText(sa.TypeDecorator[Any]):
     """A JSON value in a column of text; half surrogates become question marks."""
@@ -24,7 +26,7 @@ class JsonText(sa.TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
         """The value that a text of the column stands for."""
-        return json.loads(value or "null")
+        return read_json(value or "null")
 
 
 def json_text(value: Any) -> str:

@@ -7,7 +7,6 @@ a newer harness, so that what a gate does not need may be absent or of another s
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.errors import UsageError
 from harness.model.results import Cause, Result, SkipReason, Verdict
+from harness.system.canonical import read_json
 
 
 class _Read(BaseModel):
@@ -146,7 +146,7 @@ def read_record(path: Path) -> CampaignRecord:
         UsageError: there is no such file, or it is not a record of a campaign.
     """
     try:
-        return CampaignRecord.model_validate(json.loads(path.read_bytes()))
+        return CampaignRecord.model_validate(read_json(path.read_bytes()))
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise UsageError(message, advice="name a campaign or a campaign.json") from error

@@ -34,6 +34,7 @@ from harness.hosts.verbs import HostVerbs, leftovers
 from harness.model.definitions import Host
 from harness.model.machine import Machine
 from harness.system import shell
+from harness.system.canonical import read_json
 
 #: More new folders than these are not removed: something else than a product's installation happened.
 MOST_REMOVED = 2000
@@ -82,7 +83,7 @@ def recall(machine: Machine) -> Memory | None:
         InfrastructureError: it does not answer, or what is kept there is damaged.
     """
     try:
-        raw, notes = machine.get(_BEFORE), json.loads(machine.get(_NOTES))
+        raw, notes = machine.get(_BEFORE), read_json(machine.get(_NOTES))
         processes = {int(pid): str(args) for pid, args in notes["processes"].items()}
         memory = Memory(parse_state(machine.name, raw, processes), str(notes["mark"]), tuple(map(Path, notes["keep"])))
     except FileNotFoundError:

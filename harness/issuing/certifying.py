@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 from harness.certify.envelopes import ENVELOPES, SIGNED_FILES, Signing
 from harness.errors import UsageError
@@ -15,6 +14,7 @@ from harness.issuing.rendering import OUTPUTS, finish, is_certified, row_of
 from harness.presentation import Presentation
 from harness.register.register import PROOF, Register, one_line
 from harness.signing.dsse import Envelope
+from harness.system.canonical import read_json
 
 
 def certify(
@@ -58,7 +58,7 @@ def certify(
     if register is not None:
         folder = workspace.folder(identity)
         envelope = (folder / ENVELOPES["adaptation"]).read_bytes()
-        number = json.loads(Envelope.read(envelope.decode()).payload)["predicate"]["number"]
+        number = read_json(Envelope.read(envelope.decode()).payload)["predicate"]["number"]
         proof = register.enter(number, envelope, signing)
         (folder / PROOF).write_text(proof.text(), encoding="utf-8")
         if amends is not None:  # only now is there something in its place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from harness.errors import InfrastructureError
 from harness.evidence import EvidenceStore, JournalReader, Workspace
 from harness.evidence.chain import WORKSPACE
 from harness.evidence.checking import chain_faults, differences, unknown_chains
+from harness.system.canonical import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def _inputs(reader: JournalReader, store: EvidenceStore, campaign: str) -> list[
     if not digest:
         return []
     try:
-        files = json.loads(store.get(digest))["files"]
+        files = read_json(store.get(digest))["files"]
     except InfrastructureError:
         files = {}  # the list itself is looked at, and named
     return [("list of inputs", digest), *((f"input {place}", file["sha256"]) for place, file in files.items())]

@@ -8,7 +8,6 @@ own, which imports the files: what is inherited or generated is known in no othe
 from __future__ import annotations
 
 import ast
-import json
 import re
 import sys
 from collections import Counter
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import DefinitionError, Fault
 from harness.model.testnames import TestName
+from harness.system.canonical import read_json
 from harness.system.files import read_plain
 from harness.system.process import Completed, run
 from harness.system.sandbox import Sandbox, obstacle
@@ -151,7 +151,7 @@ def _collected_by_pytest(folder: Path, trees: dict[Path, ast.Module], *, trusted
     """What pytest says that it collects."""
     completed = _listed(folder.resolve(), trusted=trusted)
     try:
-        answer = json.loads(completed.out)
+        answer = read_json(completed.out)
     except ValueError:
         answer = {"tests": [], "errors": [{"path": "", "text": completed.text[-1500:]}]}
     tests = [

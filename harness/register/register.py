@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from harness.signing.dsse import Envelope, NoEnvelope
 from harness.signing.keys import PublicKey
 from harness.signing.lines import plain, time_text
 from harness.signing.tree import Checkpoint, InclusionProof, NoCheckpoint, inclusion, read_note, root
-from harness.system.canonical import canonical
+from harness.system.canonical import canonical, read_json
 from harness.system.locks import lock
 
 State = Literal["active", "suspended", "revoked", "superseded"]
@@ -84,7 +83,7 @@ class Register:
 
     def knows(self, number: str) -> bool:
         """Whether a certificate of that number was entered."""
-        return self.entries_path.exists() and any(json.loads(line).get("number") == number for line in self.lines())
+        return self.entries_path.exists() and any(read_json(line).get("number") == number for line in self.lines())
 
     # --- writing ---
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from harness.signing.lines import NOTHING, plain
-from harness.system.canonical import canonical
+from harness.system.canonical import canonical, read_json
 
 STATUS_TYPE = "application/vnd.xinchuang.status+json"
 STATUS_LINES_TYPE = "application/vnd.xinchuang.status+text"
@@ -55,10 +54,7 @@ class StatusList:
         Raises:
             ValueError, KeyError, TypeError: it has another form.
         """
-        try:
-            said = json.loads(payload)
-        except RecursionError as error:
-            raise ValueError("it is nested too deep") from error
+        said = read_json(payload)
         if not isinstance(said, dict) or said.get("_type") != STATUS:
             raise ValueError("it is no status list")
         return cls(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from harness.model.plan import FRESH, ROLES, SAME, UPGRADE
 from harness.model.records import AttemptFacts, AttemptRow, CampaignRow, EnvironmentFacts, FileRow
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
+from harness.system.canonical import read_json
 from harness.system.printable import one_line, printable
 
 #: Logs shown in a report are cut to this many lines; the evidence holds them whole.
@@ -111,7 +111,7 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Calla
     }
     last, facts, files = tries.last, tries.facts, tries.files
     environment = facts.environment or EnvironmentFacts()
-    load = next((printable(json.loads(read(f.sha256))) for f in files if f.media == MEDIA_LOAD), None)
+    load = next((printable(read_json(read(f.sha256))) for f in files if f.media == MEDIA_LOAD), None)
     return CellView(
         id=cell["id"],
         short=cell["short"],
@@ -215,7 +215,7 @@ def _against(kept: Sequence[FileView], read: Callable[[str], bytes]) -> dict[str
     """Rule of a static scan -> files with findings that block, from the findings that were kept as evidence."""
     files: dict[str, dict[str, None]] = {}
     for file in kept:
-        for finding in json.loads(read(file.sha256)):
+        for finding in read_json(read(file.sha256)):
             if finding["severity"] == "blocker":
                 files.setdefault(finding["rule"], {})[finding["file"]] = None
     return {rule: tuple(names) for rule, names in files.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator
 from typing import IO, Any
@@ -10,6 +9,7 @@ from typing import IO, Any
 from harness.scan.limits import Budget, Unreadable
 from harness.scan.streams import Part
 from harness.scan.walking import Entry, Walk, Where
+from harness.system.canonical import read_json
 
 MAX_HEADER, MAX_DEPTH = 16 << 20, 64
 
@@ -24,7 +24,7 @@ def read_asar(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budg
     if length > min(MAX_HEADER, size) or whole > size:
         raise Unreadable("the header of the asar archive is damaged")
     try:
-        header = json.loads(file.read(length))
+        header = read_json(file.read(length))
         members = list(_members(header, ""))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unreadable(f"the header of the asar archive is damaged: {error}") from error

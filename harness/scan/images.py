@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from harness.system.canonical import read_json
 
 #: ``GOARCH`` of an image's configuration -> as ``uname -m`` prints it.
 GOARCH = {
@@ -23,8 +23,8 @@ def image_architecture(text: str) -> str | None:
     if not text.startswith("{") or '"rootfs"' not in text or '"architecture"' not in text:
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("rootfs"), dict):
         return None

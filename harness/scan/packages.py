@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from email.parser import HeaderParser
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Concern, Finding, Targets
 from harness.scan.groups import finding
+from harness.system.canonical import read_json
 
 _GROUP = re.compile(r"^[ \t]*(groupId|artifactId|version)[ \t]*=[ \t]*(\S+)", re.MULTILINE)
 NAME_MAX = 255  #: characters of the name of a file that a system can hold
@@ -28,8 +28,8 @@ def component_of(place: str, text: str) -> Component | None:
             return Component(kind="pypi", name=str(fields["Name"]), version=str(fields["Version"] or ""), file=place)
     elif name == "package.json":
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value = read_json(text)
+        except ValueError:
             return None
         if isinstance(value, dict) and isinstance(value.get("name"), str) and "version" in value:
             return Component(kind="npm", name=value["name"], version=str(value["version"]), file=place)

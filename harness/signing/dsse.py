@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
+
+from harness.system.canonical import read_json
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
@@ -58,13 +59,13 @@ class Envelope:
             NoEnvelope: the text is no envelope in this form.
         """
         try:
-            value = json.loads(text)
+            value = read_json(text)
             envelope = cls(
                 payload=decode(value["payload"]),
                 payload_type=str(value["payloadType"]),
                 signatures=tuple(Signature(str(entry["keyid"]), decode(entry["sig"])) for entry in value["signatures"]),
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise NoEnvelope(f"no DSSE envelope: {error}") from error
         if envelope.text() != text:
             raise NoEnvelope("a DSSE envelope, but not as it was written: something was added or changed in its form")

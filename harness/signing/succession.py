@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from harness.errors import UsageError
 from harness.signing.dsse import Envelope, NoEnvelope, Signature
 from harness.signing.keys import KeyStore, PublicKey, read_public
 from harness.signing.lines import read_time, time_text
-from harness.system.canonical import canonical
+from harness.system.canonical import canonical, read_json
 
 TYPE = "application/vnd.xinchuang.succession+json"
 SUCCESSION = "https://xinchuang-harness/succession/v1"
@@ -72,7 +71,7 @@ def read_succession(file: Path, known: Sequence[PublicKey]) -> Succession:
     try:
         envelope = Envelope.read(file.read_text(encoding="utf-8"))
         signatures = {signature.keyid: signature.signature for signature in envelope.signatures}
-        said = json.loads(envelope.payload)
+        said = read_json(envelope.payload)
         old = next((key for key in known if key.keyid in signatures and key.keyid == said["from"]), None)
         if old is None or envelope.payload_type != TYPE:
             raise UsageError(f"{file} is no succession of a key that is trusted", advice="add the key itself")

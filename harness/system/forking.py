@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.system.bounded import read_bounded
+from harness.system.canonical import read_json
 from harness.system.entering import close_all, enter, give_up_rights
 from harness.system.process import Completed, kill_session
 from harness.system.surroundings import surroundings
@@ -210,7 +211,7 @@ def serve(requests: socket.socket, modules: Sequence[str]) -> None:
             pid = os.fork()
             if pid == 0:
                 close_all((requests.fileno(), wake, waker, status, *running.values()))
-                _child(json.loads(message), output, server, namespaces)
+                _child(read_json(message), output, server, namespaces)
             close_all((output, *namespaces))
             running[pid] = status
             requests.send(str(pid).encode())

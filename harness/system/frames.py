@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import SuiteError
+from harness.system.canonical import read_json
 
 _HEAD = struct.Struct(">QQ")  #: bytes of JSON, bytes of data
 #: Bytes of JSON, and of data, in one message.
@@ -52,8 +53,8 @@ def receive(
     with large if large is not None and length + size > LONG else contextlib.nullcontext():
         text, data = _exactly(connection, length), _exactly(connection, size)
     try:
-        message = json.loads(text or b"")
-    except (ValueError, RecursionError) as error:
+        message = read_json(text or b"")
+    except ValueError as error:
         raise BrokenFrame(f"a message that is no JSON: {error}") from error
     if not isinstance(message, dict) or data is None:
         raise BrokenFrame("a message that is no object")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
-import json
 import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from harness.register.register import PROOF
 from harness.signing.dsse import Envelope, NoEnvelope
 from harness.signing.keys import PublicKey
 from harness.signing.trust import Trust
-from harness.system.canonical import canonical
+from harness.system.canonical import canonical, read_json
 from harness.verification.fetching import fetch
 from harness.verification.logs import check_log
 from harness.verification.opening import Opened, open_certificate, speaking
@@ -92,7 +91,7 @@ def _predicate(folder: Path) -> bytes | None:
     """Canonical bytes of the adaptation's predicate, unchecked: ``check`` says whether it is signed."""
     try:
         text = (folder / ENVELOPES["adaptation"]).read_text(encoding="utf-8")
-        return canonical(json.loads(Envelope.read(text).payload)["predicate"])
+        return canonical(read_json(Envelope.read(text).payload)["predicate"])
     except (OSError, NoEnvelope, ValueError, KeyError, TypeError):
         return None
 
@@ -174,8 +173,8 @@ def _record(folder: Path, adaptation: Opened) -> list[CheckStep]:
     """Whether the record names the plan and the journal that the statement names; where the folder lies in a workspace,
     also whether the files of evidence are unchanged."""
     try:
-        predicate: dict[str, Any] = json.loads(adaptation.payload)["predicate"]
-        record = json.loads((folder / "campaign.json").read_text(encoding="utf-8"))
+        predicate: dict[str, Any] = read_json(adaptation.payload)["predicate"]
+        record = read_json((folder / "campaign.json").read_text(encoding="utf-8"))
         same = (record["plan_digest"], record["journal_head"]) == (predicate["plan"], predicate["journal"])
         files = {str(f["sha256"]): str(f["name"]) for cell in record["cells"] for f in cell["files"]}
     except (OSError, ValueError, KeyError, TypeError):

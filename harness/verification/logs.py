@@ -7,7 +7,6 @@ therefore remembers the last checkpoint of each log; the proof of a certificate 
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from harness.register.status import STATUS_LINES_TYPE, STATUS_TYPE, StatusList
 from harness.signing.lines import read_time
 from harness.signing.tree import Checkpoint, InclusionProof, NoCheckpoint, includes, read_note, root, signed_by
 from harness.signing.trust import Binding, Trust
-from harness.system.canonical import canonical
+from harness.system.canonical import canonical, read_json
 from harness.verification.memory import remember, remembered
 from harness.verification.opening import open_envelope
 from harness.verification.windows import History
@@ -96,7 +95,7 @@ def _note(text: str, issuer: str, trust: Trust, what: str) -> _Noted:
 
 def _entry(line: bytes) -> dict[str, Any]:
     """An entry, which stands there in the one form that it is written in."""
-    value = json.loads(line)
+    value = read_json(line)
     if not isinstance(value, dict) or canonical(value) != line:
         raise ValueError("an entry in another form than the one that is written")
     return value
@@ -109,7 +108,7 @@ def _proof(
     try:
         proof = InclusionProof.read(file.read_bytes().decode())
         entry = _entry(proof.entry)
-    except (OSError, NoCheckpoint, ValueError, RecursionError) as error:
+    except (OSError, NoCheckpoint, ValueError) as error:
         raise _NotShown(what, Status.INVALID, f"no proof: {error}") from error
     noted = _note(proof.note, lines.issuer, trust, what)
     size, top = noted.checkpoint.size, noted.checkpoint.root

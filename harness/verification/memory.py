@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.signing.tree import Checkpoint
+from harness.system.canonical import read_json
 
 
 def remembered(memory: Path | None, origin: str) -> Checkpoint | None:
@@ -21,7 +22,7 @@ def remembered(memory: Path | None, origin: str) -> Checkpoint | None:
 
 
 def _all(memory: Path) -> dict[str, Any]:
-    value = json.loads(memory.read_text(encoding="utf-8"))
+    value = read_json(memory.read_text(encoding="utf-8"))
     return value if isinstance(value, dict) else {}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.errors import InfrastructureError, StepTimeout
 from harness.model.plan import ROLES
+from harness.system.canonical import read_json
 from harness.system.process import background
 from harness.system.wait import wait_until
 
@@ -299,7 +300,7 @@ def _connected(path: Path) -> Any:
 def _read(file: Any) -> Any:
     """The next answer; events are passed over."""
     while line := file.readline():
-        message = json.loads(line)
+        message = read_json(line)
         if "event" not in message:
             if "error" in message:
                 raise ValueError(message["error"].get("desc", "refused"))
@@ -319,14 +320,14 @@ def standing(folder: Path) -> list[tuple[Path, dict[str, str]]]:
     machines = []
     for state in sorted(folder.glob(f"*/{STATE}")):
         with contextlib.suppress(OSError, ValueError):
-            machines.append((state.parent, json.loads(state.read_text())))
+            machines.append((state.parent, read_json(state.read_text())))
     return machines
 
 
 def end(folder: Path) -> None:
     """End the QEMU of a folder where one runs."""
     with contextlib.suppress(OSError, ValueError):
-        pid, name = int((folder / "pid").read_text()), json.loads((folder / STATE).read_text())["name"]
+        pid, name = int((folder / "pid").read_text()), read_json((folder / STATE).read_text())["name"]
         # Process ids are used again: it is ours only if its command line says so.
         if f"-name\0{name}\0".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)

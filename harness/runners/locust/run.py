@@ -25,6 +25,7 @@ from harness.runners.locust.criteria import Trouble, criterion, trouble_of
 from harness.runners.locust.figures import summarise
 from harness.runners.locust.sampling import Sampler
 from harness.runners.locust.support import ENVIRONMENT
+from harness.system.canonical import read_json
 from harness.system.process import run, without_proxy
 from harness.system.sandbox import Sandbox, demanded, read_untrusted
 from harness.system.scratch import temporary_folder
@@ -244,8 +245,8 @@ def _placed(
 
 def _outcome(text: bytes | None) -> dict[str, Any] | None:
     """What the driver wrote; None where it wrote nothing, or something else did."""
-    with contextlib.suppress(ValueError, RecursionError):
-        outcome = json.loads(text or b"")
+    with contextlib.suppress(ValueError):
+        outcome = read_json(text or b"")
         if isinstance(outcome, dict) and (isinstance(outcome.get("broken"), str) or outcome.keys() >= REPORTED):
             return outcome
     return None

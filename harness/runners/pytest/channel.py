@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.system.canonical import read_json
+
 KEY_BYTES = 32
 _MARK_BYTES = 16
 _HEAD = struct.Struct(">QQQ")  #: number of the frame, length of the header, length of the bytes
@@ -116,7 +118,7 @@ class Reader:
                 continue
             self._number = number + 1
             head = body[_HEAD.size : _HEAD.size + head_length]
-            return Message(json.loads(head), body[_HEAD.size + head_length :])
+            return Message(read_json(head), body[_HEAD.size + head_length :])
 
     def _skip(self, to: int) -> None:
         self.damaged += 1
