@@ -7,7 +7,6 @@ it; where this process is root, the program gets a user id that no other has.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import secrets
 import select
@@ -24,6 +23,7 @@ from typing import Any
 import harness
 from harness.errors import HarnessError, InfrastructureError
 from harness.system import filter as seccomp
+from harness.system.canonical import read_json
 from harness.system.entering import close_all, open_namespaces
 from harness.system.process import run
 from harness.system.scratch import temporary_folder
@@ -202,7 +202,7 @@ class WaitingSandbox:
             if select.select([stdout], [], [], START_SECONDS)[0]:
                 words = os.read(stdout.fileno(), 4096)
             if words == b"\n":
-                self.namespaces = open_namespaces(int(json.loads(information)["child-pid"]))
+                self.namespaces = open_namespaces(int(read_json(information)["child-pid"]))
                 return
         except (OSError, ValueError, KeyError, TypeError) as error:
             words += str(error).encode()
