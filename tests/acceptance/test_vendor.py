@@ -10,8 +10,6 @@ import pytest
 from tests.conftest import Run
 from tests.products import WEB, product
 
-pytestmark = pytest.mark.load
-
 LOCUSTFILE = """
 from locust import HttpUser, task
 
@@ -22,6 +20,7 @@ class Visitor(HttpUser):
 """
 
 
+@pytest.mark.load
 def test_own_pytest_folder_and_own_locustfile(harness: Run, tmp_path: Path) -> None:
     check = (
         "import pytest\n\n"
@@ -59,6 +58,7 @@ def test_a_locustfile_that_cannot_be_used_is_the_suites_fault(harness: Run, tmp_
     assert (cell["verdict"], cell["cause"]) == ("inconclusive", "test")
 
 
+@pytest.mark.load
 def test_a_stalling_product_shows_in_the_latency_from_the_intended_start(harness: Run, tmp_path: Path) -> None:
     slow = "#!/bin/sh\nsleep 1\nprintf 'Content-Type: text/plain\\r\\n\\r\\ngood\\n'\n"
     application = {

@@ -23,8 +23,6 @@ from harness.reading.parsing import parse
 from harness.runners.locust.run import run_locust
 from tests.suite_runs import ROOT, Kept, context
 
-pytestmark = pytest.mark.load
-
 FAIL, ERROR, PASS = Result.FAIL, Result.ERROR, Result.PASS
 SHIPPED = ROOT / "suites" / "load" / "http"
 HEAD = "from locust import events, task\nfrom locust.contrib.fasthttp import FastHttpUser\n"
@@ -148,6 +146,7 @@ def load(product: Product, folder: Path, locustfile: str = "", **profile: float)
     return {case.test: one for case, one in zip(definition.cases, seen, strict=True)}, ledger
 
 
+@pytest.mark.load
 def test_a_good_product_passes_and_is_tidied(product: Product, tmp_path: Path) -> None:
     seen, ledger = load(product, tmp_path)
     assert [one.result for one in seen.values()] == [PASS] * 3, seen
