@@ -7,7 +7,6 @@ proof from each of its commands that it looked at everything.
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 
@@ -17,9 +16,9 @@ from harness.control.installation import is_program
 from harness.scan.elf import MACHINES
 from harness.scan.exports import exported_symbols
 
-KILLS = 10
-#: On an emulated target, where one start may take a minute: at least so many kills, and no more after so many seconds.
-LEAST_KILLS, ENOUGH_SECONDS = 3, 20
+#: Ends by SIGKILL. On an emulated target a start may take a minute, and its number must not depend on how fast the
+#: machine of the lab is: a certificate says the same wherever it was made.
+KILLS, EMULATED_KILLS = 10, 3
 
 
 class Texts:
@@ -150,15 +149,12 @@ def test_stop(application, installation, measure):
 
 def test_recovers_from_kill(target, application, texts, measure):
     """SIGKILL again and again: each time a new process gets ready, and what was acknowledged is still there."""
-    slowest, kills, began, before = 0.0, 0, time.monotonic(), application.pid()
-    while kills < KILLS:
-        if target.emulated and kills >= LEAST_KILLS and time.monotonic() - began > ENOUGH_SECONDS:
-            break
+    slowest, before, wanted = 0.0, application.pid(), EMULATED_KILLS if target.emulated else KILLS
+    for kills in range(1, wanted + 1):
         texts.write()
         application.kill()
         application.start()
         slowest = max(slowest, application.wait_ready())  # it raises where what was started has ended meanwhile
-        kills += 1
         after = application.pid()
         assert after not in (0, before), (
             f"after kill {kills} something answers, and no new process of the product runs: one that was left behind "
@@ -166,8 +162,8 @@ def test_recovers_from_kill(target, application, texts, measure):
         )
         before = after
         lost = texts.lost()
-        assert not lost, f"after kill {kills} of {KILLS}: texts that the product had acknowledged are lost: {lost}"
-    measure("recoveries", kills, "1")
+        assert not lost, f"after kill {kills} of {wanted}: texts that the product had acknowledged are lost: {lost}"
+    measure("recoveries", wanted, "1")
     measure("slowest recovery", slowest, "s")
     measure("texts kept", len(texts.kept), "1")
 
