@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
 import lzma
+import random
 import struct
 import zipfile
 from collections.abc import Callable
@@ -131,7 +133,7 @@ def many_members() -> bytes:
     return gzip.compress(first + central * count + end, 1)
 
 
-def _tar_header(kind: bytes, size: int, name: bytes = b"x") -> bytes:
+def tar_header(kind: bytes, size: int, name: bytes = b"x") -> bytes:
     field = b"%011o\0" % size if size >= 0 else b"\xff" * 4 + size.to_bytes(8, "big", signed=True)
     head = name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + field + b"00000000000\0"
     rest = kind + b"\0" * 100 + b"ustar\x0000" + b"\0" * 247
@@ -149,16 +151,16 @@ def _gzip_of_zeros(head: bytes, mebibytes: int) -> bytes:
 
 
 def extended_header_of_gigabytes() -> bytes:
-    return _gzip_of_zeros(_tar_header(b"x", 2 << 30), 40)
+    return _gzip_of_zeros(tar_header(b"x", 2 << 30), 40)
 
 
 def tar_member_of_negative_size() -> bytes:
-    return _tar_header(b"0", -512) + b"\0" * 1024
+    return tar_header(b"0", -512) + b"\0" * 1024
 
 
 def tar_size_of_negative_attribute() -> bytes:
     record = b"13 size=-512\n"
-    return _tar_header(b"x", len(record)) + record.ljust(512, b"\0") + _tar_header(b"0", 0) + b"\0" * 1024
+    return tar_header(b"x", len(record)) + record.ljust(512, b"\0") + tar_header(b"0", 0) + b"\0" * 1024
 
 
 def odd_versions() -> bytes:
@@ -178,11 +180,65 @@ def deep_image_configuration() -> bytes:
 
 
 def nested_zips() -> bytes:
-    """Ten archives in each of ten, and so on, above 4 MiB of zeros."""
-    inner = pack("x.zip", [("zeros", b"text " * 800_000)])
+    """Ten archives in each of ten, and so on, above 4 MB of text: 4 TB."""
+    inner = pack("x.zip", [("a.txt", b"text " * 800_000)])
     for _ in range(6):
         inner = pack("x.zip", [(f"{i}.zip", inner) for i in range(10)])
     return inner
+
+
+def nested_bomb() -> bytes:
+    """700 bytes: 640 MiB of blanks in gzip, in zip, in xz, in zstd."""
+    inner = gzip.compress(b" " * (16 << 20)) * 20
+    inner = pack("x.zip", [("a.gz", inner)])
+    inner = tar([("x.zip", inner), ("y.zip", inner)], "w:xz")
+    return zstandard.compress(tar([("x.tar.xz", inner), ("y.tar.xz", inner)]))
+
+
+def names_of_gigabytes(kind: bytes) -> bytes:
+    """A name, or the target of a link, of 1 GiB (GNU ``././@LongLink``), of which 40 MiB are there."""
+    return _gzip_of_zeros(tar_header(kind, 1 << 30, b"././@LongLink"), 40)
+
+
+def padded_header() -> bytes:
+    """An extended header of 1 GiB behind noise, so that the file is not far smaller than what it unfolds to."""
+    noise = random.Random(1).randbytes(1 << 20)
+    return gzip.compress(tar_header(b"x", 1 << 30) + noise + b"\0" * (40 << 20), 1)
+
+
+def headers_in_a_row() -> bytes:
+    """A hundred thousand extended headers before one member."""
+    record = tar_header(b"x", 11) + b"11 path=ab\n".ljust(512, b"\0")
+    return gzip.compress(record * 100_000 + tar_header(b"0", 0) + b"\0" * 1024, 1)
+
+
+def sparse_of_terabytes() -> bytes:
+    """A file of 8 TiB that holds nothing (GNU tar, old sparse format)."""
+    head = bytearray(tar_header(b"S", 0))
+    head[386:410] = b"%011o\0%011o\0" % (0, 0)
+    head[483:495] = b"\x80" + (1 << 43).to_bytes(11, "big")
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    return bytes(head) + b"\0" * 1024
+
+
+def text_of_a_gigabyte() -> bytes:
+    """A mapper of XML whose statement has 1 GiB, in 5 MB."""
+    inner = gzip.compress(b"a" * (1 << 20)) * (1 << 10)
+    return gzip.compress(b'<mapper><select id="a">') + inner + gzip.compress(b"</select></mapper>")
+
+
+def unfolding_entities() -> bytes:
+    """XML whose entities unfold to 10^12 characters (a billion laughs)."""
+    entities = b"".join(b'<!ENTITY a%d "%s">' % (i + 1, b"&a%d;" % i * 10) for i in range(12))
+    return b'<!DOCTYPE x [<!ENTITY a0 "a">' + entities + b']><mapper><select id="a">&a12;</select></mapper>'
+
+
+def aliases() -> bytes:
+    """YAML of 600 bytes whose aliases stand for 10^9 values."""
+    lines = [b"a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [b"a%d: &a%d [%s]" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 10)) for i in range(1, 9)]
+    return b"\n".join(lines)
 
 
 def asar_of_negative_length() -> bytes:
@@ -214,12 +270,30 @@ CUT_OFF: dict[str, Callable[[], bytes]] = {
     "no-checksum.tar.gz": lambda: gzip.compress(_PLAIN)[:-8],
     "x.tar.xz": lambda: _cut(lzma.compress(_PLAIN)),
     "x.tar.lzma": lambda: _cut(lzma.compress(_PLAIN, format=lzma.FORMAT_ALONE)),
+    "x.tar.bz2": lambda: _cut(bz2.compress(_PLAIN)),
+    "x.sql.gz": lambda: _cut(gzip.compress(b"SELECT 1;" * 50)),
+    "x.rpm": lambda: _rpm(b"\x8e\xad\xe8\x01" + b"\0" * 12, _cut(gzip.compress(_PLAIN))),
+    "header.rpm": lambda: _rpm(b"\x8e\xad\xe8\x01" + b"\0" * 4, b""),
+    "x.jar": lambda: _cut(pack("x.jar", [("META-INF/MANIFEST.MF", bytes(range(256)) * 100)])),
+    "x.asar": lambda: struct.pack("<IIII", 4, 4000, 3996, 3992) + b'{"files":{"a.js":{"offset":"0","size":5}',
     "inside.tar": lambda: _PLAIN[:10_000],
     "no-end-mark.tar": lambda: tar([("a.py", b"x" * 512), ("b.py", b"x" * 512)])[: 2 * 1024],
     "half-a-header.tar": lambda: tar([("a.py", b"x" * 512), ("b.py", b"x" * 512)])[: 1024 + 200],
     "damaged-header.tar": lambda: _PLAIN[: 512 + 50_176] + b"\xff" * 1024,
     "x.zip": lambda: _cut(pack("x.zip", [("a.py", bytes(range(256)) * 100)])),
     "x.deb": lambda: _cut(pack("t_1_amd64.deb", [("a.py", bytes(range(256)) * 100)])),
+}
+#: File name -> a program or a library that ends too early: what is left of it is looked at, and its end is told.
+SHORT: dict[str, Callable[[], bytes]] = {
+    "ident.so": lambda: _LIBRARY[:20],
+    "header.so": lambda: _LIBRARY[:60],
+    "half.so": lambda: elf(machine="x86_64", versions={"libc.so.6": ["GLIBC_2.34"]})[:200],
+    "member.a": lambda: b"!<arch>\n" + member_header("x.o/", 90_000) + _LIBRARY,
+    "second.a": lambda: (b"!<arch>\n" + (member_header("x.o/", len(_LIBRARY)) + _LIBRARY) * 2)[:-9],
+    "first-header.a": lambda: b"!<arch>\n" + member_header("x.o/", 9)[:30],
+    "last-header.a": lambda: (
+        b"!<arch>\n" + member_header("x.o/", len(_LIBRARY)) + _LIBRARY + member_header("y.o/", 9)[:30]
+    ),
 }
 UNREAD: dict[str, Callable[[], bytes]] = {
     **CUT_OFF,
@@ -237,6 +311,12 @@ UNREAD: dict[str, Callable[[], bytes]] = {
     "attribute.tar": tar_size_of_negative_attribute,
     "negative.asar": asar_of_negative_length,
     "names.zip": long_names,
+    "bomb.tar.zst": nested_bomb,
+    "name.tar.gz": lambda: names_of_gigabytes(b"L"),
+    "link.tar.gz": lambda: names_of_gigabytes(b"K"),
+    "padded.tar.gz": padded_header,
+    "headers.tar.gz": headers_in_a_row,
+    "mapper.xml.gz": text_of_a_gigabyte,
 }
 #: File name -> content that is read to its end, in time; nothing of it is lost.
 READ: dict[str, Callable[[], bytes]] = {
@@ -249,5 +329,12 @@ READ: dict[str, Callable[[], bytes]] = {
     "odd-loongarch.so": odd_versions_of_loongarch,
     "package.json": deep_json,
     "image.json": deep_image_configuration,
+    "sparse.tar": sparse_of_terabytes,
+    "entities.xml": unfolding_entities,
+    "aliases.yaml": aliases,
+    "deep.yaml": lambda: b"[" * 200_000,
+    "deep-objects.json": lambda: b'{"a":' * 200_000,
+    "cut-off.json": lambda: b'{"name": "x", "version": ',
+    "cut-off.yaml": lambda: b"a: [1,",
     "whole.tar.zst": lambda: zstandard.compress(_PLAIN[:20_000]) + zstandard.compress(_PLAIN[20_000:]),
 }

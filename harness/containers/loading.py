@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.system.archives import DAMAGED, Member
 from harness.system.canonical import read_json
 
 _PIECE = 1 << 20
@@ -62,11 +63,12 @@ def without_names(path: Path) -> Iterator[bytes]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
-        with tarfile.open(path, mode="r|*") as tar:
+        with tarfile.open(path, mode="r|*", tarinfo=Member) as tar:
             yield tar
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except DAMAGED as error:
         raise UsageError(
-            f"{path.name} is no archive of container images: {error}", advice="write it with: docker save NAME -o FILE"
+            f"{path.name} is no archive of container images: {error or type(error).__name__}",
+            advice="write it with: docker save NAME -o FILE",
         ) from error
 
 

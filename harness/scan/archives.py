@@ -20,15 +20,12 @@ from harness.model.finding import Component
 from harness.scan import limits
 from harness.scan.asar import read_asar
 from harness.scan.limits import CHUNK, Budget, Unreadable
-from harness.scan.streams import Counted, Member, Part, Zstd, decompressed
+from harness.scan.streams import Counted, Part, Zstd, decompressed
 from harness.scan.walking import BROKEN, Entry, Opener, Walk, Where, trouble_of
+from harness.system.archives import Marked, size_of_directory
 
 #: A layer of an image: a file system of its own, in which absolute links are at home.
 _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
-
-
-#: Where the size of the central directory stands in what ``zipfile`` gives (APPNOTE.TXT 4.3.16).
-_DIRECTORY_SIZE = 5
 
 
 def opener(head: bytes) -> Opener | None:
@@ -103,9 +100,7 @@ def _check_directory(file: IO[bytes]) -> None:
     """Raises:
     Unreadable: the list of members is so long that it would take all memory to read it.
     """
-    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what ZipFile itself goes by, also for ZIP64
-    file.seek(0)
-    if end and end[_DIRECTORY_SIZE] > limits.DIRECTORY:
+    if size_of_directory(file) > limits.DIRECTORY:
         raise Unreadable(f"its list of members is larger than {limits.DIRECTORY >> 20} MiB; it was not read")
 
 
@@ -154,7 +149,7 @@ def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str
     own = where if kind else where.as_unit("npm" if npm else "tar")
     rooted = bool(kind) or bool(_LAYER.search(where.place))
     links: set[str] = set()
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Member) as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Marked) as archive:
         for info in archive:
             archive.members = []  # type: ignore[attr-defined]  # or its memory grows with the archive
             place = f"{where.place}!/{info.name}"
@@ -238,7 +233,7 @@ _DEBIAN = {
 def _control(stream: Any) -> dict[str, str]:
     """Fields of the package's control file; deb822, first lines only."""
     fields: dict[str, str] = {}
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Member) as archive:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Marked) as archive:
         for info in archive:
             member = archive.extractfile(info) if info.isreg() and posixpath.basename(info.name) == "control" else None
             if member is not None:

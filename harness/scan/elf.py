@@ -41,6 +41,7 @@ _IRELATIVE = {"aarch64": 1032, "x86_64": 37, "loongarch64": 12}
 #: Bits of GNU_PROPERTY_X86_ISA_1_NEEDED -> level of the x86-64 psABI.
 _LEVELS = {1: 1, 2: 2, 4: 3, 8: 4}
 MAX_HEADERS = 65_536
+_AR_HEADER = 60  #: bytes of the header of a member of a static library
 #: Bytes of a table or of code that are gone over as fast as one entry.
 _BYTES_A_STEP = 8
 MAX_SYMBOLS = 4_000_000
@@ -146,19 +147,22 @@ def _read(data: Buffer) -> Elf:
 
 
 def _archive(data: Buffer) -> Elf:
-    position = 8
-    while position + 60 <= len(data):
-        header = bytes(data[position : position + 60])
+    """The facts of a static library (ar(5)): those of its first ELF file, and whether a member of it is cut off."""
+    position, library = 8, Elf(machine="machine 0", kind="archive")
+    while position + _AR_HEADER <= len(data):
+        header = bytes(data[position : position + _AR_HEADER])
         if header[58:60] != b"`\n":
-            break
+            return library
         if not (digits := header[48:58].strip()).isdigit():
             raise NoElf(f"a member of its size {header[48:58]!r}")
-        length = int(digits)
-        if bytes(data[position + 60 : position + 64]) == b"\x7fELF":
-            elf = read(bytes(data[position + 60 : position + 60 + min(length, 1 << 20)]))
-            return Elf(machine=elf.machine, kind="archive", bits=elf.bits, little=elf.little, flags=elf.flags)
-        position += 60 + length + length % 2
-    return Elf(machine="machine 0", kind="archive")
+        length, begin = int(digits), position + _AR_HEADER
+        if not library.cpu and bytes(data[begin : begin + 4]) == b"\x7fELF":
+            elf = read(bytes(data[begin : begin + min(length, 1 << 20)]))
+            library = Elf(machine=elf.machine, kind="archive", bits=elf.bits, little=elf.little, flags=elf.flags)
+        position = begin + length + length % 2
+    if position > len(data) + 1 or bytes(data[position:]).strip(b"\n\0"):  # the last member may lack its padding
+        library.truncated = "a member of the library"
+    return library
 
 
 class _Reader:

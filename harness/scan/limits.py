@@ -15,7 +15,6 @@ IN_MEMORY = 16 << 20  #: files up to this size are kept in memory while they are
 TEXT = 16 << 20  #: texts are read up to here
 CHUNK = 1 << 20  #: bytes that are read of a stream at a time
 NAME = 4096  #: bytes of the name of a member, as of a path (PATH_MAX)
-HEADER = 1 << 20  #: bytes of an extended header of a tar archive
 RPM_HEADER = 64 << 20  #: bytes of the header of an RPM package; the kernel's has 2 MiB
 DIRECTORY = 32 << 20  #: bytes of the list of members of a zip archive: some 300,000 members
 STEPS, STEPS_PER_BYTE = 1_000_000, 0.25  #: steps of work that a file may ask for, and more by its size

@@ -7,7 +7,6 @@ import gzip
 import io
 import lzma
 import os
-import tarfile
 from typing import IO, Any, cast
 
 import zstandard
@@ -17,14 +16,6 @@ from harness.scan.limits import CHUNK, Budget
 
 #: Bytes of the last frame of a zstd stream, which the reader adds itself.
 _MARK = 16
-#: Headers of tar archives that are read whole before the member that they are about.
-_EXTENDED = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
 
 
 class Part(io.RawIOBase):
@@ -132,40 +123,3 @@ def decompressed(stream: Any) -> Any:
     elif head[:4] == b"\x28\xb5\x2f\xfd":
         opened = Zstd(buffered)
     return opened
-
-
-class Member(tarfile.TarInfo):
-    """A member of a tar archive, whose header is looked at before anything that it counts is read.
-
-    ``tarfile`` takes a header that is cut off or damaged behind the first member for the end of the archive, and reads
-    extended headers of any size into memory.
-    """
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Member:
-        """The member that a header describes.
-
-        Raises:
-            ReadError: the header counts a size that no such member has.
-        """
-        member = super().frombuf(buf, encoding, errors)
-        if member.size < 0:
-            raise tarfile.ReadError(f"a member of {member.size} bytes")
-        extended = member.type in _EXTENDED
-        if extended and member.size > limits.HEADER:
-            raise tarfile.ReadError(f"an extended header of {member.size} bytes; the limit is {limits.HEADER}")
-        return member
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Member:
-        """The next member of an archive.
-
-        Raises:
-            ReadError: the archive is damaged, or ends before its end mark.
-        """
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.HeaderError as error:
-            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]  # the end mark
-                raise
-            raise tarfile.ReadError(f"the archive is damaged, or ends before its end mark: {error}") from error

@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import lzma
 import mmap
 import os
 import posixpath
 import stat
-import struct
-import tarfile
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
@@ -29,6 +24,7 @@ from harness.scan import limits, opaque
 from harness.scan.limits import CHUNK, Budget, OutOfTime, Unreadable
 from harness.scan.opaque import Buffer
 from harness.scan.variants import key_of, unit_of
+from harness.system.archives import DAMAGED
 
 #: Members of archives that are not kept: nothing is looked for in them.
 OPAQUE = frozenset(
@@ -213,27 +209,7 @@ class Where:
 
 
 Opener = Callable[[Walk, IO[bytes], int, Where, Budget], Iterator[Entry]]
-BROKEN = (
-    EOFError,
-    OSError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    lzma.LZMAError,
-    zlib.error,
-    zstandard.ZstdError,
-    NotImplementedError,
-    UnicodeError,
-    ValueError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    struct.error,
-    ArithmeticError,
-    AttributeError,
-    TypeError,
-    RecursionError,
-    MemoryError,
-)
+BROKEN = (*DAMAGED, zstandard.ZstdError)
 
 
 def trouble_of(error: Exception) -> str:

@@ -26,7 +26,7 @@ from harness.scan.exports import exported_symbols
 from harness.scan.gathering import Facts, Gatherer
 from harness.scan.listing import inputs_of
 from tests.elves import elf
-from tests.hostile_inputs import READ, UNREAD, static_library_of_negative_size
+from tests.hostile_inputs import READ, SHORT, UNREAD, member_header, nested_zips, static_library_of_negative_size
 from tests.inputs import tar
 from tests.unit.test_scan_rules import RULES, TARGETS
 
@@ -64,6 +64,16 @@ def test_what_cannot_be_read_is_told_and_costs_nothing_else(tmp_path: Path, name
 def test_what_can_be_read_is_read_in_time(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(READ[name]())
     assert unread(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_program_or_library_that_is_cut_off_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(SHORT[name]())
+    (tmp_path / "good.so").write_bytes(elf(machine="x86_64"))
+    (tmp_path / "good.a").write_bytes(b"!<arch>\n" + member_header("x.o/", 3) + b"xyz")  # without its padding
+    told = [finding for finding in scan([tmp_path], RULES, TARGETS).findings if finding.rule == "ELF-1"]
+    assert [finding.file for finding in told] == [str(tmp_path / name)]
+    assert re.search("cut off|reaches beyond the end", told[0].message)
 
 
 def test_a_static_library_of_negative_size_is_damaged(tmp_path: Path) -> None:
@@ -208,6 +218,16 @@ def test_an_input_that_takes_too_long_is_left_and_keeps_what_was_read(
     assert ("x.tar", "reading it takes far more time than its size allows; the rest was not read") in facts.unread
     assert facts.files == 1
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+def test_archives_that_are_small_each_and_many_spend_one_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.zip").write_bytes(nested_zips())
+    monkeypatch.setattr(limits, "UNFOLDED", 32 << 20)
+    facts = _gathered(tmp_path / "x.zip")
+    assert 1 <= facts.files <= 10
+    assert ("x.zip", "it unfolds to far more than its size: an archive bomb; the rest was not read") in facts.unread
 
 
 def test_a_folder_that_cannot_be_listed_is_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
