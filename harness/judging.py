@@ -76,7 +76,9 @@ def judge(
         elif observation.result is Result.SKIP and observation.skip_reason is not SkipReason.NOT_APPLICABLE:
             if accepted(suite, case.id):
                 continue
-            unknown.append((Cause.TEST, f"{case.id} was skipped: {_first_line(observation.detail)}"))
+            operator = observation.skip_reason is SkipReason.OPERATOR
+            cause = Cause.CANCELED if operator else Cause.TEST
+            unknown.append((cause, f"{case.id} was skipped: {_first_line(observation.detail)}"))
         elif observation.result is Result.PASS:
             passed += 1
     unknown += [

@@ -1,7 +1,7 @@
 """Campaigns: run a plan here, resume what was cut off, render, sweep what a killed run left."""
 
 from harness.campaigns.bundling import Replayed, bundle, replay
-from harness.campaigns.choosing import expected_target, plan_of
+from harness.campaigns.choosing import choice, chosen, expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
 from harness.campaigns.history import flaky_cases
 from harness.campaigns.options import RunOptions, cache_folder, inventory_at
@@ -29,6 +29,8 @@ __all__ = [
     "cancel",
     "certify",
     "check_lock",
+    "choice",
+    "chosen",
     "evidence_of",
     "expected_seconds",
     "expected_target",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.attest.architecture import host_architecture
 from harness.campaigns.options import RunOptions
 from harness.campaigns.snapshot import MachineSize
 from harness.errors import UsageError
+from harness.execution.services import CaseChoice
 from harness.hosts.inventory import Inventory
 from harness.machines.placing import Placement, place
 from harness.model.definitions import size_in_bytes
@@ -57,6 +59,25 @@ def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
     if not cells:
         raise UsageError("no cell fits every --only", advice="see: harness plan")
     return cells
+
+
+def choice(definitions: Definitions, cells: Sequence[Cell], options: RunOptions) -> CaseChoice:
+    """What of their suites is run.
+
+    Raises:
+        UsageError: no cell has such a suite or case.
+    """
+    suites = {name for cell in cells for name in cell.suites}
+    cases = {case.id for name in suites for case in definitions.suites[name].definition.cases}
+    for kind, named, known in (("suite", options.suites, suites), ("case", options.cases, cases)):
+        for name in named:
+            if name not in known:
+                close = difflib.get_close_matches(name, sorted(known), n=3) or sorted(known)
+                raise UsageError(
+                    f"--{kind} {name}: no cell of this campaign has it; known: {', '.join(close[:20])}",
+                    advice="see: harness plan, harness suites",
+                )
+    return CaseChoice(suites=frozenset(options.suites), cases=frozenset(options.cases))
 
 
 def needs_engine(definitions: Definitions, cells: Iterable[Cell], inventory: Inventory | None) -> bool:

@@ -36,6 +36,8 @@ class RunOptions:
     jobs: int = 0
     retry_failed: int | None = None  #: instead of what the matrix says
     only: dict[str, str] = field(default_factory=dict)
+    suites: tuple[str, ...] = ()  #: the suites to run; with ``cases`` empty too: all
+    cases: tuple[str, ...] = ()  #: cases to run beside those, by id
     hosts: str = ""  #: file of the inventory; none where it is empty
     brought_images: bool = False  #: whether images that a bundle brought may be used, where none was made here
     trust_code: bool = False  #: whether code that is not shipped runs here without a sandbox
@@ -47,7 +49,7 @@ class RunOptions:
     def plain(self) -> dict[str, Any]:
         """Every option as JSON values, to be kept with the campaign; without the password of a mirror."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        values["allow_expired"] = list(self.allow_expired)
+        values |= {name: list(getattr(self, name)) for name in ("allow_expired", "suites", "cases")}
         values["mirror"] = _without_password(self.mirror)
         values["hosts"] = str(Path(self.hosts).absolute()) if self.hosts else ""
         return values
@@ -90,6 +92,8 @@ class _Kept(BaseModel):
     jobs: int = Field(default=0, ge=0, le=256)
     retry_failed: int | None = Field(default=None, ge=0, le=5)
     only: dict[_Line, _Line] = {}
+    suites: Annotated[tuple[_Line, ...], BeforeValidator(listed)] = ()
+    cases: Annotated[tuple[_Line, ...], BeforeValidator(listed)] = ()
     hosts: _Line = ""
     brought_images: bool = False
     trust_code: bool = False

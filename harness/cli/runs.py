@@ -48,6 +48,20 @@ from harness.system.scratch import remove_abandoned
     "--only", multiple=True, metavar="AXIS=VALUE", help="only cells with this value; the others count as not tested"
 )
 @click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    metavar="NAME",
+    help="only this suite (repeatable); the others are left out, so no cell is conformant",
+)
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="ID",
+    help="only this case (repeatable); the others are left out, so no cell is conformant",
+)
+@click.option(
     "--retry-failed",
     type=click.IntRange(0, 5),
     default=None,
@@ -66,6 +80,8 @@ def run_command(
     no_cache: bool,
     jobs: int,
     only: tuple[str, ...],
+    suites: tuple[str, ...],
+    cases: tuple[str, ...],
     retry_failed: int | None,
     hosts: Path | None,
     trust_code: bool,
@@ -77,13 +93,17 @@ def run_command(
         no_cache=no_cache,
         jobs=jobs,
         only=pairs(only),
+        suites=suites,
+        cases=cases,
         retry_failed=retry_failed,
         hosts=inventory_path(hosts),
         trust_code=trust_code,
     )
     campaigns.inventory_at(options.hosts)
     catalogue = dataclasses.replace(catalogue_here(), trusts_code=trust_code)
-    campaigns.plan_of(folder, catalogue)  # a wrong definition must not leave an empty workspace behind
+    # What is wrong must not leave an empty workspace behind.
+    definitions, plan = campaigns.plan_of(folder, catalogue)
+    campaigns.choice(definitions, campaigns.chosen(plan, options.only), options)
     with progress() as shown:
         finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue)
     end(ctx, finished, form)

@@ -23,7 +23,7 @@ from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.finding import Finding
 from harness.model.plan import FRESH, UPGRADE, Cell, Definitions, LocatedSuite
 from harness.model.records import AppliedWaiver, AttemptFacts, AttestedFact
-from harness.model.results import WITHOUT_DATABASE, Cause, Fidelity, Observation, Result, SkipReason, State
+from harness.model.results import WITHOUT_DATABASE, Cause, Fidelity, Observation, Result, SkipReason, State, Verdict
 from harness.provision.installing import InstallFailed
 from harness.provision.provisioner import Machines
 from harness.scan.cases import covers
@@ -323,6 +323,11 @@ class Attempt:
             axes=self.cell.axes,
             asked=[suite.definition.suite for suite in self.suites if not self._needs_other_cells(suite)],
         )
+        left = [each.case for each in self.observations.values() if each.skip_reason is SkipReason.OPERATOR]
+        if left and judgement.verdict in (Verdict.CONFORMANT, Verdict.CONDITIONAL) and not self.lab.choice.everything:
+            # Also where none of them decides: what was tried for itself is no test of the product.
+            message = f"the operator left out {len(left)} of {len(self.cases)} cases: {', '.join(left[:10])}"
+            judgement = Judgement(verdict=Verdict.INCONCLUSIVE, cause=Cause.CANCELED, message=message)
         self.learn(waived=tuple(AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived))
         self.note(
             *(

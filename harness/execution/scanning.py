@@ -12,6 +12,7 @@ from harness.errors import InfrastructureError
 from harness.execution.attempt import Attempt
 from harness.execution.contexts import Secrets, context_of
 from harness.execution.making import Target
+from harness.execution.suites import take
 from harness.model.definitions import Rule
 from harness.model.finding import ScanResult, Targets
 from harness.model.plan import LocatedSuite
@@ -60,12 +61,15 @@ def _scan(attempt: Attempt, read: Callable[[LocatedSuite, tuple[Rule, ...]], Sca
     for suite in attempt.suites:
         if suite.definition.runner not in FILES_RUNNERS:
             continue
+        cases = take(attempt, suite, suite.definition.cases)
+        if not cases:
+            continue
         attempt.state(State.RUNNING, suite.definition.suite)
         with attempt.step(suite.definition.suite):
             outcome = FILES_RUNNERS[suite.definition.runner](
                 FilesTask(
                     suite=suite,
-                    cases=suite.definition.cases,
+                    cases=cases,
                     axes=attempt.cell.axes,
                     architecture=attempt.placed.cpu.architecture,
                     ledger=attempt.record,

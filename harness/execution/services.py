@@ -41,6 +41,23 @@ class AttemptRecord(Ledger, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaseChoice:
+    """The cases that an operator wants: all of ``suites``, and ``cases`` by id; every case where both are empty."""
+
+    suites: frozenset[str] = frozenset()
+    cases: frozenset[str] = frozenset()
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was chosen, so that all is run."""
+        return not (self.suites or self.cases)
+
+    def takes(self, suite: str, case: str) -> bool:
+        """Whether a case is run; those that it does not take are left out by the operator."""
+        return self.everything or suite in self.suites or case in self.cases
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lab:
     """What all cells of a campaign share. ``say`` shows progress: cell, words."""
 
@@ -53,6 +70,7 @@ class Lab:
     drain: threading.Event  #: finish the step, then stop
     forks: ForkServer
     sandboxes: Sandboxes = field(default_factory=Sandboxes)  #: for suites that are not the harness's own
+    choice: CaseChoice = field(default_factory=CaseChoice)
     trusts_code: bool = False  #: whether suites that are not shipped run here without a sandbox
     turns: Turns = field(default_factory=Turns)
     scans: Scans = field(default_factory=Scans)

@@ -13,7 +13,7 @@ from harness.model.definitions import Case
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.machine import Machine
 from harness.model.plan import LocatedSuite
-from harness.model.results import Cause, Observation, Result, State
+from harness.model.results import Cause, Observation, Result, SkipReason, State
 from harness.model.verbs import deeds, in_effect
 from harness.runners.runner import PRODUCT_RUNNERS, ProductTask
 
@@ -34,6 +34,9 @@ def run_suites(attempt: Attempt, deployment: Deployment, *, when: str, alone: bo
         cases = _chosen(suite, when=when, alone=alone)
         if not cases:
             continue
+        cases = take(attempt, suite, cases)
+        if not cases:
+            continue
         attempt.state(State.RUNNING, suite.definition.suite)
         with attempt.step(suite.definition.suite):
             observations, trouble = _run_and_undo(attempt, suite, cases, deployment)
@@ -43,6 +46,25 @@ def run_suites(attempt: Attempt, deployment: Deployment, *, when: str, alone: bo
                 raise trouble
         if attempt.lab.cancel.is_set():  # one that drains may end with what the last suite's end shows
             attempt.check_cancel()
+
+
+def take(attempt: Attempt, suite: LocatedSuite, cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """The cases that the operator wants; the others are recorded as left out."""
+    name, choice = suite.definition.suite, attempt.lab.choice
+    left = [
+        Observation(
+            case=case.id,
+            suite=name,
+            result=Result.SKIP,
+            skip_reason=SkipReason.OPERATOR,
+            detail="the operator left it out (--suite, --case) / 操作员未选此用例",
+        )
+        for case in cases
+        if not choice.takes(name, case.id)
+    ]
+    if left:
+        attempt.observe(*left)
+    return tuple(case for case in cases if choice.takes(name, case.id))
 
 
 def undo_verbs(machines: Iterable[Machine]) -> None:

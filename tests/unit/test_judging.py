@@ -56,6 +56,12 @@ def test_error_and_miss_are_inconclusive_and_name_who_acts() -> None:
         assert "why" in told.message
 
 
+def test_what_the_operator_left_out_is_no_fault_of_the_suite() -> None:
+    for reason, cause in ((SkipReason.OPERATOR, Cause.CANCELED), (SkipReason.CAPABILITY, Cause.TEST)):
+        answer = judge([("s", case(1))], {("s", "C-1"): seen(1, Result.SKIP, reason=reason)}, emulated=False)
+        assert (answer.verdict, answer.cause) == (Verdict.INCONCLUSIVE, cause)
+
+
 def test_a_skip_counts_unless_the_case_does_not_apply() -> None:
     for reason in SkipReason:
         found = verdict([case(1), case(2)], seen(1, Result.PASS), seen(2, Result.SKIP, reason=reason))

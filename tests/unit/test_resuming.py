@@ -24,6 +24,8 @@ NAMED: dict[str, Any] = {
     "jobs": 3,
     "retry_failed": 2,
     "only": {"cpu": "x86-64"},
+    "suites": ("compat/http",),
+    "cases": ("LC-06", "一"),
     "hosts": "/lab/hosts.yaml",
     "brought_images": True,
     "trust_code": True,
