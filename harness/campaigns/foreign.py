@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.issuing.outcome import Progress
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.plan import Cell, Definitions
-from harness.system.sandbox import obstacle
+from harness.system.sandbox import obstacle, remedy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,5 +50,5 @@ def name_foreign_code(definitions: Definitions, cells: Sequence[Cell], options: 
     if not options.trust_code and (why := obstacle()):
         raise UsageError(
             f"this machine has no sandbox for suites and playbooks that are not the harness's own: {why}",
-            advice="install bubblewrap (make setup), or trust this code as you trust yourself: --trust-code",
+            advice=f"{remedy(why)}, or trust this code as you trust yourself: --trust-code",
         )

@@ -11,6 +11,7 @@ from harness.containers.engine import Engine
 from harness.containers.mirror import Mirror
 from harness.errors import HarnessError
 from harness.presentation.typesetting import FONTS, fonts
+from harness.system.sandbox import obstacle, remedy
 from harness.virtual.emulators import system_emulator
 from harness.virtual.qemu import BOARDS
 
@@ -34,6 +35,7 @@ def check() -> list[Check]:
         *(_emulation(name) for name in NAMES),
         *map(_machines, BOARDS),
         _mmdebstrap(),
+        _sandbox(),
         _mirror(),
         _fonts(),
         _disk(),
@@ -71,6 +73,13 @@ def _mmdebstrap() -> Check:
     program = shutil.which("mmdebstrap")
     return Check(
         name="mmdebstrap", ok=program is not None, found=program or "not found", advice="install it with: make setup"
+    )
+
+
+def _sandbox() -> Check:
+    why = obstacle()
+    return Check(
+        name="sandbox for suites of others", ok=not why, found=why or "bubblewrap", advice=remedy(why) if why else ""
     )
 
 

@@ -20,7 +20,7 @@ from harness.model.testnames import TestName
 from harness.system.canonical import read_json
 from harness.system.files import read_plain
 from harness.system.process import Completed, run
-from harness.system.sandbox import Sandbox, obstacle
+from harness.system.sandbox import Sandbox, obstacle, remedy
 
 #: Seconds that pytest may take to collect a folder.
 SECONDS = 120
@@ -141,7 +141,7 @@ def _listed(folder: Path, *, trusted: bool) -> Completed:
         return run(argv, timeout=SECONDS)
     if why := obstacle():
         message = f"its tests are known by importing its files, for which this machine has no sandbox: {why}"
-        hint = "install bubblewrap (make setup), or trust the code: harness run --trust-code"
+        hint = f"{remedy(why)}, or trust the code: harness run --trust-code"
         raise DefinitionError([Fault(file=str(folder), line=1, column=1, message=message, hint=hint)])
     with Sandbox(folder.resolve()) as sandbox:
         return run(sandbox.command(argv), timeout=SECONDS)

@@ -99,6 +99,7 @@ class Sandbox:
             words += ["--unshare-user", "--disable-userns"]
         words += self._mounts()
         start = [
+            *_without_powers(),
             "bwrap",
             *(["--seccomp", "9"] if seccomp.program() else []),
             *words[1:],
@@ -220,6 +221,14 @@ class WaitingSandbox:
                 stream.close()
 
 
+def _without_powers() -> tuple[str, ...]:
+    """bubblewrap starts for root, and for a user without capabilities (capabilities(7)): others have theirs taken."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    if os.geteuid() == 0 or "CapAmb:\t0000000000000000\n" in status:
+        return ()
+    return ("setpriv", "--inh-caps=-all", "--ambient-caps=-all", "--")
+
+
 def variables(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """All variables of a program inside; the list of processes shows them, so none may be secret."""
     return {
@@ -257,6 +266,18 @@ def obstacle() -> str:
         return "" if completed.ok else f"bubblewrap cannot make one: {completed.text.strip()[-300:]}"
 
 
+def remedy(why: str) -> str:
+    """What helps where there is the obstacle ``why``."""
+    if "not installed" in why:
+        return "install bubblewrap (make setup)"
+    if any(word in why for word in ("namespace", "uid map", "not permitted")):
+        return (
+            "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone=1, "
+            "kernel.apparmor_restrict_unprivileged_userns=0; in a container, its seccomp profile), or run it as root"
+        )
+    return "run bwrap by hand (bwrap --ro-bind / / true) and mend what it says"
+
+
 def demanded(folder: Path, *more: Path) -> Sandbox:
     """A sandbox for code of ``folder``.
 
@@ -266,7 +287,7 @@ def demanded(folder: Path, *more: Path) -> Sandbox:
     if why := obstacle():
         raise InfrastructureError(
             f"this machine has no sandbox for code that is not the harness's own: {why}",
-            advice="install bubblewrap (make setup), or trust the code: --trust-code",
+            advice=f"{remedy(why)}, or trust the code: --trust-code",
         )
     return Sandbox(folder, *more)
 
