@@ -8,7 +8,7 @@ from harness.campaigns.options import RunOptions, cache_folder, inventory_at
 from harness.campaigns.preparing import build_base_images
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
-from harness.campaigns.watching import cancel, evidence_of, status_of
+from harness.campaigns.watching import cancel, container_of, evidence_of, status_of
 from harness.issuing.certifying import certify, verify
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
@@ -31,6 +31,7 @@ __all__ = [
     "check_lock",
     "choice",
     "chosen",
+    "container_of",
     "evidence_of",
     "expected_seconds",
     "expected_target",

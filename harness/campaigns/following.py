@@ -61,6 +61,8 @@ class Follower:
                 self._progress.step(cell, data.get("step") or WORDS[State(data["state"])])
             case "waiting":
                 self._progress.step(cell, f"waits / 等待: {data['message']}")
+            case "kept":
+                self._progress.step(cell, f"kept / 已保留: harness shell {cell.short}; harness gc")
             case "attempt-closed":
                 self._progress.verdict(cell, Verdict(data["verdict"]), data["message"])
 

@@ -38,6 +38,7 @@ class RunOptions:
     only: dict[str, str] = field(default_factory=dict)
     suites: tuple[str, ...] = ()  #: the suites to run; with ``cases`` empty too: all
     cases: tuple[str, ...] = ()  #: cases to run beside those, by id
+    keep: bool = False  #: whether machines of cells that failed stay, for a look at them
     hosts: str = ""  #: file of the inventory; none where it is empty
     brought_images: bool = False  #: whether images that a bundle brought may be used, where none was made here
     trust_code: bool = False  #: whether code that is not shipped runs here without a sandbox
@@ -94,6 +95,7 @@ class _Kept(BaseModel):
     only: dict[_Line, _Line] = {}
     suites: Annotated[tuple[_Line, ...], BeforeValidator(listed)] = ()
     cases: Annotated[tuple[_Line, ...], BeforeValidator(listed)] = ()
+    keep: bool = False
     hosts: _Line = ""
     brought_images: bool = False
     trust_code: bool = False

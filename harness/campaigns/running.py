@@ -34,6 +34,7 @@ from harness.model.results import Cause, Observation, Result, State, Verdict
 from harness.presentation import Presentation
 from harness.reading.catalogue import Catalogue
 from harness.reading.origins import replaced
+from harness.system.canonical import read_json
 
 #: An attempt that ended by one of these says nothing of the product: the cell is run again.
 INCOMPLETE = (Cause.CANCELED, Cause.INFRA, Cause.HARNESS)
@@ -221,7 +222,7 @@ def _work(
         # What a killed run had asked the engine for may have come after its sweep. An engine that is gone: every cell
         # says so, and `harness gc` finds what is left.
         with contextlib.suppress(HarnessError):
-            sweep(engine, workspace, campaign=identity)
+            sweep(engine, workspace, campaign=identity, spared=_kept(workspace, identity))
     return finish(
         identity,
         workspace,
@@ -231,3 +232,9 @@ def _work(
         presentation=submitted.presentation,
         token=held.token,
     )
+
+
+def _kept(workspace: Workspace, identity: str) -> set[str]:
+    """Names of containers and networks that were left standing for a look (``run --keep``)."""
+    events = workspace.journal.events(identity)
+    return {str(name) for event in events if event.kind == "kept" for name in read_json(event.data)["objects"]}

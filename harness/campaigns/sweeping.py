@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from harness.containers.engine import LABEL_CAMPAIGN, LABEL_MAKER, Engine
@@ -16,12 +16,19 @@ from harness.virtual import qemu
 KINDS = ("container", "network", "vm")
 
 
-def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, everywhere: bool = False) -> list[str]:
+def sweep(
+    engine: Engine,
+    workspace: Workspace,
+    *,
+    campaign: str | None = None,
+    everywhere: bool = False,
+    spared: Collection[str] = (),
+) -> list[str]:
     """Remove containers, networks and virtual machines that no running campaign owns; gives what was removed.
 
     With ``campaign``, which the caller holds, all that belongs to that campaign goes. Else what a running process made
     stays, whatever it is for: an image or a disk that is being built belongs to no campaign. ``everywhere`` takes those
-    of other workspaces too, whose campaigns cannot be seen from here.
+    of other workspaces too, whose campaigns cannot be seen from here. ``spared``: names of what stays.
     """
     alive = functools.cache(workspace.alive)
 
@@ -31,7 +38,7 @@ def sweep(engine: Engine, workspace: Workspace, *, campaign: str | None = None, 
     removed = []
     for kind, name, labels in engine.ours(everywhere=everywhere):
         owner = labels.get(LABEL_CAMPAIGN, "")
-        if not unowned(owner, labels.get(LABEL_MAKER, "")):
+        if name in spared or not unowned(owner, labels.get(LABEL_MAKER, "")):
             continue
         remove = engine.remove_container if kind == "container" else engine.remove_network
         if remove(name):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.containers.engine import LABEL_ATTEMPT, LABEL_CAMPAIGN, LABEL_ROLE, Engine
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.issuing.rendering import row_of
@@ -72,15 +73,45 @@ def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Worksp
     Raises:
         UsageError: no cell, or several, begin so.
     """
+    planned = _planned(identity, cell, workspace)
+    files = [file for file in workspace.journal.files(identity) if file.cell == planned["id"]]
+    number = attempt if attempt is not None else max((file.number for file in files), default=0)
+    return [file for file in files if file.number == number]
+
+
+def container_of(identity: str, cell: str, role: str, workspace: Workspace) -> str:
+    """The container of a role that stands for the one cell whose short id begins with ``cell``: of its last attempt.
+
+    Raises:
+        UsageError: no cell, or several, begin so; none stands, or none of the role.
+        InfrastructureError: the engine does not answer.
+    """
+    planned = _planned(identity, cell, workspace)
+    standing: dict[int, dict[str, str]] = {}
+    for kind, name, labels in Engine(workspace.id).ours():
+        of_cell, _, number = labels.get(LABEL_ATTEMPT, "").rpartition("-")
+        if kind == "container" and labels.get(LABEL_CAMPAIGN) == identity and of_cell == planned["short"]:
+            standing.setdefault(int(number), {})[labels.get(LABEL_ROLE, "")] = name
+    if not standing:
+        raise UsageError(
+            f"no container stands for cell {planned['short']} of {identity}",
+            advice="a cell that runs has containers, and a failed cell of: harness run --keep",
+        )
+    last = standing[max(standing)]
+    if role not in last:
+        raise UsageError(f"the cell has no container {role}; it has: {', '.join(sorted(last))}", advice="see: --role")
+    return last[role]
+
+
+def _planned(identity: str, cell: str, workspace: Workspace) -> dict[str, Any]:
+    """The one cell of the plan whose short id begins with ``cell``. Raises as ``evidence_of``."""
     row = row_of(workspace.journal, identity)
-    cells = [planned for planned in row.plan["cells"] if planned["short"].startswith(cell.lower())]
+    cells: list[dict[str, Any]] = [each for each in row.plan["cells"] if each["short"].startswith(cell.lower())]
     if len(cells) != 1:
-        known = ", ".join(planned["short"] for planned in cells or row.plan["cells"][:12])
+        known = ", ".join(each["short"] for each in cells or row.plan["cells"][:12])
         count = "no cell" if not cells else f"{len(cells)} cells"
         raise UsageError(
             f"{count} of {identity} with an id that begins with {cell!r}; there is: {known}",
             advice="see: harness status",
         )
-    files = [file for file in workspace.journal.files(identity) if file.cell == cells[0]["id"]]
-    number = attempt if attempt is not None else max((file.number for file in files), default=0)
-    return [file for file in files if file.number == number]
+    return cells[0]

@@ -158,6 +158,7 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         cancel=stop.cancel,
         drain=stop.drain,
         forks=forks,
+        keeps_machines=job.options.keep,
         choice=choice(job.definitions, job.cells, job.options),
         trusts_code=job.options.trust_code,
         placed={cell.id: place(job.definitions, cell, job.inventory) for cell in job.cells},

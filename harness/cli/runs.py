@@ -67,6 +67,9 @@ from harness.system.scratch import remove_abandoned
     default=None,
     help="try a cell that failed so often again; a later pass is shown as unsteady",
 )
+@click.option(
+    "--keep", is_flag=True, help="leave containers of failed cells standing: harness shell; harness gc removes them"
+)
 @hosts_option
 @trust_code_option
 @click.pass_context
@@ -83,6 +86,7 @@ def run_command(
     suites: tuple[str, ...],
     cases: tuple[str, ...],
     retry_failed: int | None,
+    keep: bool,
     hosts: Path | None,
     trust_code: bool,
 ) -> None:
@@ -95,6 +99,7 @@ def run_command(
         only=pairs(only),
         suites=suites,
         cases=cases,
+        keep=keep,
         retry_failed=retry_failed,
         hosts=inventory_path(hosts),
         trust_code=trust_code,

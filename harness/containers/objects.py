@@ -21,6 +21,7 @@ class CellObjects:
         self._stem = names.stem
         self._owner = (names.campaign, f"{names.cell}-{names.attempt}")
         self._objects: list[tuple[str, str]] = []
+        self._kept = False
 
     def make_network(self) -> str:
         """Make the network; gives its id.
@@ -60,8 +61,15 @@ class CellObjects:
         self._ledger.created("container", name, identity)
         return identity
 
+    def keep(self) -> list[str]:
+        """Leave it all standing at the end; gives its names. `gc` removes it."""
+        self._kept = True
+        return [name for _, name in self._objects]
+
     def remove(self) -> None:
         """Remove everything that was made or begun; the ledger names what cannot be removed, for `gc`."""
+        if self._kept:
+            return
         trouble: list[HarnessError] = []
         for kind, name in reversed(self._objects):  # what a verb did goes with the container that it was done to
             try:

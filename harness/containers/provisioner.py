@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -116,7 +117,8 @@ class Containers:
                 self._introduce(machines)
             containers = {role: watch.container for role, watch in watches.items()}
             standing = ContainerWatch(self.engine, containers, network, noted)
-            yield self._watched(machines, watches, environments, standing)
+            watched = self._watched(machines, watches, environments, standing)
+            yield dataclasses.replace(watched, keep=objects.keep)
 
     def _watched(
         self,

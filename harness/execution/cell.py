@@ -8,6 +8,7 @@ from harness.execution.attempt import Attempt, Ended
 from harness.execution.attesting import attest
 from harness.execution.contexts import draw_secrets
 from harness.execution.deploying import collect, deploy_product, look_back
+from harness.execution.keeping import keeping
 from harness.execution.making import hold, install, prepare, provision, serve
 from harness.execution.scanning import scan_installed, scan_submitted
 from harness.execution.services import AttemptRecord, Lab
@@ -30,7 +31,7 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
             scan_submitted(attempt)
         serving, secrets = serve(attempt), draw_secrets(placed)
         # Machines are leased before a turn is taken: who waits for a host must not keep a load waiting.
-        with hold(attempt, serving) as held, teardown_turn(attempt) as stack:
+        with hold(attempt, serving) as held, teardown_turn(attempt) as stack, keeping(attempt):
             with turn(attempt):
                 environments = prepare(attempt, serving)
                 machines = provision(attempt, held, environments, stack)

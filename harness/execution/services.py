@@ -70,6 +70,7 @@ class Lab:
     drain: threading.Event  #: finish the step, then stop
     forks: ForkServer
     sandboxes: Sandboxes = field(default_factory=Sandboxes)  #: for suites that are not the harness's own
+    keeps_machines: bool = False  #: of cells that failed, for a look at them
     choice: CaseChoice = field(default_factory=CaseChoice)
     trusts_code: bool = False  #: whether suites that are not shipped run here without a sandbox
     turns: Turns = field(default_factory=Turns)

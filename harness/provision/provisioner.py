@@ -71,6 +71,9 @@ class Machines:
     #: Executable files of another architecture on the machine of a role, with their architecture.
     carried: Callable[[str], Sequence[str]] = lambda _role: ()
 
+    #: Leaves them standing at the end, for a look at them, and gives names; None where that is not possible.
+    keep: Callable[[], Sequence[str]] | None = None
+
     @property
     def application(self) -> Machine:
         """The machine of the product."""

@@ -26,6 +26,7 @@ NAMED: dict[str, Any] = {
     "only": {"cpu": "x86-64"},
     "suites": ("compat/http",),
     "cases": ("LC-06", "一"),
+    "keep": True,
     "hosts": "/lab/hosts.yaml",
     "brought_images": True,
     "trust_code": True,
