@@ -6,6 +6,7 @@ Only the safe subset is read: no tags, no duplicate keys, bounded size, depth an
 from __future__ import annotations
 
 import errno
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from harness.system.files import read_plain
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 100_000
+#: Longest text, and most texts, whose nodes are kept: one command reads most of its definitions several times.
+KEPT_LENGTH, KEPT = 64 * 1024, 128
 LIMIT = f"at most {MAX_NODES} values (aliases counted out) nested at most {MAX_DEPTH} deep"
 
 Place = tuple[int, int]
@@ -92,7 +95,7 @@ def read_source(path: Path) -> Source:
     try:
         if (beyond := _beyond(text)) is not None:
             raise refuse("the file unfolds to too much", beyond, expected=LIMIT)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _kept(text) if len(text) <= KEPT_LENGTH else _compose(text)
         if node is None:
             raise refuse("the file is empty", expected="a mapping")
         _Builder(source).build(node, ())
@@ -101,6 +104,13 @@ def read_source(path: Path) -> Source:
     except (yaml.YAMLError, RecursionError) as error:
         raise refuse(f"not valid YAML: {error}") from error
     return source
+
+
+def _compose(text: str) -> yaml.Node | None:
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+_kept = functools.lru_cache(KEPT)(_compose)  # nodes are read and never changed; what is no YAML raises each time
 
 
 def _beyond(text: str) -> Any:

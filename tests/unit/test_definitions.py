@@ -240,3 +240,26 @@ def test_the_reference_is_what_the_models_say() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_text_that_was_read_before_is_read_anew(tmp_path: Path) -> None:
+    """Nodes of a text are kept: each reading has values, places and faults of its own, and a changed file counts."""
+    text = "a: [1, {b: x}]\nc: &twice {d: 1}\ne: *twice\n"
+    paths = [tmp_path / "one.yaml", tmp_path / "two.yaml"]
+    for path in paths:
+        path.write_text(text)
+    first, second = map(read_source, paths)
+    assert (first.path, second.path) == (paths[0], paths[1])
+    assert first.value == second.value == {"a": [1, {"b": "x"}], "c": {"d": 1}, "e": {"d": 1}}
+    first.value["a"][1]["b"] = "changed"
+    first.value["c"]["d"] = 2
+    first.places.clear()
+    third = read_source(paths[0])
+    assert (third.value, third.places) == (second.value, second.places)
+    assert third.place(("a", 1, "b")) == (1, 12)
+    paths[0].write_text(text.replace("x", "y"))
+    assert read_source(paths[0]).value["a"] == [1, {"b": "y"}]
+    for path in paths:
+        path.write_text("a: 1\na: 2\n")
+        (fault,) = refusals(lambda path=path: read_source(path))
+        assert (fault.file, fault.line, fault.message) == (str(path), 2, "key 'a' stands twice")
