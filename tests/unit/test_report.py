@@ -109,6 +109,11 @@ def view(
     return build_view(row, attempts, seen, [], lambda _digest: b"", "h" * 64)
 
 
+def first_cells(shown: CampaignView, count: int) -> CampaignView:
+    """For what a document does with any cell: to set all twelve takes seconds."""
+    return dataclasses.replace(shown, cells=shown.cells[:count])
+
+
 def test_no_cell_of_the_plan_is_left_out() -> None:
     partly = view(tested=3)
     assert len(partly.cells) == 12
@@ -222,7 +227,7 @@ def test_markup_and_control_characters_of_a_product_stay_text() -> None:
 def test_what_a_product_prints_is_no_template() -> None:
     """Marks of Typst, control characters, half a character: text in the documents, and nothing else."""
     marks = "#panic() $x$ *b* @ref <lab> `raw` // /* ]} 𬱖"
-    hostile = view({0: Result.FAIL}, detail=f"{marks}\x00\x1b[31m\ud800")
+    hostile = first_cells(view({0: Result.FAIL}, detail=f"{marks}\x00\x1b[31m\ud800"), 1)
     issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=SELF_TEST)
     text = pdf_text(render_document(hostile, TEMPLATES, issuing, DIGESTS)[0]).replace("\u200b", "")
     assert "".join(marks.split()) in text
@@ -302,7 +307,7 @@ def test_attempts_that_were_made_again_are_incidents_of_the_report() -> None:
         dataclasses.replace(cell, attempts=(*again[: 2 - index], *cell.attempts)) if index < 2 else cell
         for index, cell in enumerate(one.cells)
     ]
-    one = dataclasses.replace(one, cells=tuple(cells))
+    one = dataclasses.replace(one, cells=tuple(cells[:4]))
     issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=SELF_TEST)
     rows = document_content(one, TEMPLATES.wording(), issuing, DIGESTS)["incidents"]
     assert [(row["id"], row["detail"], row["status"]["en"]) for row in rows[:3]] == [
@@ -359,7 +364,7 @@ def test_the_same_numbers_everywhere() -> None:
 
 
 def test_no_text_of_a_product_becomes_a_formula() -> None:
-    one = view({0: Result.FAIL}, detail='=HYPERLINK("http://example.org")\x07' + "x" * 40_000)
+    one = first_cells(view({0: Result.FAIL}, detail='=HYPERLINK("http://example.org")\x07' + "x" * 40_000), 1)
     book = openpyxl.load_workbook(io.BytesIO(render_xlsx(one, TEMPLATES.wording())))
     cell = book["测试项 Cases"]["N2"]
     assert cell.data_type == "s"

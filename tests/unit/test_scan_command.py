@@ -33,10 +33,10 @@ def report(*words: str | Path) -> tuple[int, dict[str, Any]]:
     return done.exit_code, json.loads(done.stdout)
 
 
-@pytest.fixture
-def seeded(tmp_path: Path) -> Path:
-    """A product with every kind of fault, much of it deep inside archives."""
-    root = tmp_path / "product"
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A product with every kind of fault, much of it deep inside archives; read, never changed."""
+    root = tmp_path_factory.mktemp("seeded") / "product"
     (root / "src").mkdir(parents=True)
     (root / "sql").mkdir()
     jni = pack(
@@ -93,8 +93,21 @@ def seeded(tmp_path: Path) -> Path:
     return root
 
 
-def test_every_seeded_fault_is_named_with_file_and_place(seeded: Path) -> None:
-    code, told = report(seeded)
+@pytest.fixture(scope="module")
+def reported(seeded: Path) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON of a scan of ``seeded``."""
+    return report(seeded)
+
+
+@pytest.fixture(scope="module")
+def shown(seeded: Path) -> tuple[str, str]:
+    """What a scan of ``seeded`` prints for people, and its page."""
+    page = seeded.parent / "scan.html"
+    return run(seeded, "--html", page).stdout, page.read_text()
+
+
+def test_every_seeded_fault_is_named_with_file_and_place(seeded: Path, reported: tuple[int, dict[str, Any]]) -> None:
+    code, told = reported
     assert code == 1
     seen = {(one["rule"], one["file"].removeprefix(f"{seeded}/"), one["place"]) for one in told["findings"]}
     places = {(rule, file) for rule, file, _ in seen}
@@ -200,12 +213,12 @@ def test_exit_codes(tmp_path: Path) -> None:
     assert run(tmp_path).exit_code == 1
 
 
-def test_for_people(seeded: Path) -> None:
-    done = run(seeded)
-    assert "阻断 blocker ISA-3 使用 ARMv8.1 LSE 原子指令 ARMv8.1 LSE atomics are used" in done.stdout
-    assert "cpu: phytium-d2000, phytium-ft2000plus, phytium-s2500" in done.stdout
-    assert "没有发现不等于可以运行" in done.stdout
-    assert run(seeded, "--all").stdout.count("\n") > done.stdout.count("\n")
+def test_for_people(seeded: Path, shown: tuple[str, str]) -> None:
+    printed, _ = shown
+    assert "阻断 blocker ISA-3 使用 ARMv8.1 LSE 原子指令 ARMv8.1 LSE atomics are used" in printed
+    assert "cpu: phytium-d2000, phytium-ft2000plus, phytium-s2500" in printed
+    assert "没有发现不等于可以运行" in printed
+    assert run(seeded, "--all").stdout.count("\n") > printed.count("\n")
 
 
 def test_sarif(seeded: Path, tmp_path: Path) -> None:
@@ -223,9 +236,8 @@ def test_sarif(seeded: Path, tmp_path: Path) -> None:
     assert inside["locations"][0]["logicalLocations"][0]["fullyQualifiedName"].endswith("!/opt/tool: .text+0xc")
 
 
-def test_html_stands_alone(seeded: Path, tmp_path: Path) -> None:
-    run(seeded, "--html", tmp_path / "scan.html")
-    text = (tmp_path / "scan.html").read_text()
+def test_html_stands_alone(shown: tuple[str, str]) -> None:
+    _, text = shown
     for word in ("ISA-3", "phytium-d2000", "飞腾", "app.ear!/app.war!/WEB-INF/lib/jni.jar"):
         assert word in text
     assert "src=" not in text
@@ -279,7 +291,7 @@ def test_the_files_of_a_matrix(folder: MatrixFolder) -> None:
     assert found == {("ISA-3", "tool-arm", ("cpu:phytium-ft2000plus",)), ("SQL-1", "a.sql", ("database:postgresql",))}
 
 
-def test_json_has_its_schema(seeded: Path) -> None:
+def test_json_has_its_schema(reported: tuple[int, dict[str, Any]]) -> None:
     """The shape that scripts rely on."""
     text = {"type": "string"}
     schema = {
@@ -304,4 +316,4 @@ def test_json_has_its_schema(seeded: Path) -> None:
             }
         },
     }
-    jsonschema.validate(report(seeded)[1], schema)
+    jsonschema.validate(reported[1], schema)
