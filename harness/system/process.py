@@ -145,14 +145,26 @@ def _feed(pipe: int, left: memoryview) -> memoryview:
         return left[len(left) :]
 
 
-def background(argv: Sequence[str], *, cwd: Path, log: BinaryIO, powers: bool = True) -> subprocess.Popen[bytes]:
+def background(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    log: BinaryIO,
+    user: int = 0,
+    groups: Sequence[int] = (),
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
     """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``.
 
-    Without ``powers`` it has no capability (capabilities(7)) and gains none, whoever runs the harness.
+    It has no capability (capabilities(7)) and gains none, whoever runs the harness. With ``user`` it is that user, in
+    the group of the same id and in ``groups``; only root may say so. ``descriptors`` pass into it.
     """
+    own = [f"--reuid={user}", f"--regid={user}"] if user else []
+    own += [f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"] if user else []
     return subprocess.Popen(
-        [*(_guard() if powers else _guard(*_WITHOUT_POWERS)), *argv],
+        [*_guard(*own, *_WITHOUT_POWERS), *argv],
         cwd=cwd,
+        pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

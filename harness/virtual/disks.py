@@ -157,6 +157,7 @@ class Disks:
             mark_used(final)
         boot = Boot(
             kernel=kernel / "vmlinuz",
+            image=final / "disk.raw",
             initrd=kernel / "initrd",
             firmware=kernel / "firmware" if architecture in FIRMWARE else None,
             **({"init": "/lib/systemd/systemd systemd.unit=harness.target"} if systemd else {}),

@@ -36,7 +36,7 @@ from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
 from harness.virtual.emulators import shape_of, system_emulator
 from harness.virtual.machine import VirtualMachine
 from harness.virtual.overlays import copy_sparse, make_overlay
-from harness.virtual.qemu import Link, Qemu, Shape, free_port
+from harness.virtual.qemu import DEEDS, Link, Qemu, Shape, free_port
 
 #: Raised when the way snapshots are made changes.
 REVISION = 2
@@ -52,8 +52,6 @@ PROOF_SECONDS = 15.0
 MOMENTS = 8
 #: What kernel and services of the machine itself take, in MiB, beside what the product may use.
 OWN_MEMORY = 192
-#: In a machine's folder: the verbs that a suite used on it.
-DEEDS = "deeds"
 
 
 @dataclass

@@ -21,11 +21,15 @@ from harness.model.plan import ROLES
 from harness.system.canonical import read_json
 from harness.system.process import background
 from harness.system.wait import wait_until
+from harness.virtual.rights import give, groups_of, opened, user_of
 
 #: Printed by the guest on its console when its SSH server is about to start.
 READY = "HARNESS-READY"
 _NO_ROOT = "HARNESS-NO-ROOT"
 STATE = "qemu.json"  #: in a machine's folder: who it belongs to
+DEEDS = "deeds"  #: in a machine's folder: the verbs that a suite used on it
+#: In a machine's folder: what QEMU writes, and what it only must not stand in the way of.
+_WRITTEN, _KEPT = ("disk.qcow2", "console.log"), (STATE, "pid", "qemu.log", DEEDS)
 
 #: A cable to another machine: the name of this machine's socket, and the name of the other machine's socket, both
 #: relative to the folder that holds the folders of the machines. None for a card without a cable.
@@ -74,6 +78,7 @@ class Boot:
 
     kernel: Path
     initrd: Path
+    image: Path  #: the disk below the machine's own
     firmware: Path | None = None
     init: str = "/sbin/harness-init"
 
@@ -110,24 +115,36 @@ class Qemu:
         self.folder, self.name, self.shape, self.ports = folder, name, shape, ports
         (folder / STATE).write_text(json.dumps({"name": name, **(owner or {})}))
         # The monitor's path must be short (unix(7): 108 bytes), so all paths are relative to the folder.
+        user = user_of(name)
+        give(folder, _WRITTEN, _KEPT, user)
         self._log = (folder / "qemu.log").open("ab")
-        self.process = background(self._arguments(boot, links, restore), cwd=folder, log=self._log, powers=False)
+        with opened([boot.image, boot.kernel, boot.initrd, *filter(None, [boot.firmware])]) as files:
+            self.process = background(
+                self._arguments(boot, files, links, restore),
+                cwd=folder,
+                log=self._log,
+                user=user,
+                groups=groups_of(shape.accelerator),
+                descriptors=files,
+            )
         (folder / "pid").write_text(str(self.process.pid))
 
-    def _arguments(self, boot: Boot, links: Sequence[Link], restore: str) -> list[str]:
-        """The command line of QEMU."""
+    def _arguments(self, boot: Boot, files: Sequence[int], links: Sequence[Link], restore: str) -> list[str]:
+        """The command line of QEMU. ``files``: descriptors of disk, kernel, RAM disk and firmware."""
         program, _, console = BOARDS[self.shape.architecture]
         options = {
             "-serial": "file:console.log",
             "-qmp": "unix:monitor,server=on,wait=off",
             "-rtc": "base=utc",
-            "-drive": "file=disk.qcow2,if=none,id=d0,cache=unsafe,discard=unmap",
-            "-kernel": str(boot.kernel),
-            "-initrd": str(boot.initrd),
+            "-add-fd": f"fd={files[0]},set=1",
+            "-drive": "file=disk.qcow2,if=none,id=d0,cache=unsafe,discard=unmap,backing.driver=raw,"
+            "backing.file.driver=file,backing.file.filename=/dev/fdset/1",
+            "-kernel": f"/proc/self/fd/{files[1]}",
+            "-initrd": f"/proc/self/fd/{files[2]}",
             "-append": f"console={console} net.ifnames=0 root=/dev/vda rw init={boot.init} panic=-1 quiet nowatchdog",
         }
         if boot.firmware is not None:
-            options["-bios"] = str(boot.firmware)
+            options["-bios"] = f"/proc/self/fd/{files[3]}"
         if restore:
             options["-loadvm"] = restore
         argv = [program, "-name", self.name, "-nodefaults", "-display", "none", "-sandbox", SANDBOX]

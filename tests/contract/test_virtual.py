@@ -12,6 +12,7 @@ import pytest
 from harness.errors import InfrastructureError
 from harness.provision.boots import BootWatch
 from harness.provision.provisioner import Owner
+from harness.system.sandbox import IDS
 from harness.system.wait import wait_until
 from harness.virtual.machine import VirtualMachine
 from harness.virtual.qemu import standing
@@ -75,6 +76,25 @@ def test_qemu_has_no_power_over_this_machine(hygon: VirtualMachine) -> None:
     status = dict(line.split(":\t", 1) for line in (found / "status").read_text().splitlines() if ":\t" in line)
     assert {status[key] for key in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+
+
+def test_qemu_is_a_user_of_its_own(hygon: VirtualMachine, zhaoxin: VirtualMachine) -> None:
+    """It is not root, is in no group of another, and differs from cell to cell; what it need not write, it cannot."""
+    users = set()
+    for machine in (hygon, zhaoxin):
+        status = Path(f"/proc/{machine.reference.process}/status").read_text()
+        ids = {line.split(":")[0]: line.split()[1:] for line in status.splitlines() if ":" in line}
+        (user,), (group,) = set(ids["Uid"]), set(ids["Gid"])
+        assert user == group
+        assert int(user) in IDS
+        assert ids["Groups"] in ([], [user])
+        users.add(user)
+        drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--bounding-set=-all"]
+        script = "for each in *; do test -w $each && echo $each; mv $each x 2>/dev/null && echo moved; done; true"
+        answer = subprocess.check_output([*drop, "sh", "-c", script], cwd=machine.reference.folder, text=True)
+        assert answer.split() == ["console.log", "disk.qcow2", "monitor", "moved"], "a socket is QEMU's own"
+        (machine.reference.folder / "x").rename(machine.reference.folder / "monitor")
+    assert len(users) == 2
 
 
 def test_nothing_of_it_reaches_out(hygon: VirtualMachine) -> None:

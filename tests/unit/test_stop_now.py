@@ -199,13 +199,14 @@ def test_a_playbook(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def qemu(lab: Lab) -> Any:
+def qemu(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("harness.virtual.qemu.user_of", lambda name: 0)  # or it could not enter the folder of the test
     program = lab.folder / "bin" / "qemu-system-x86_64"
     program.write_text(SLEEPER.format(started=lab.started))
     program.chmod(0o755)
     folder = lab.folder / f"boot-{own_name()}-1"
     folder.mkdir()
-    boot = Boot(kernel=Path("vmlinuz"), initrd=Path("initrd"))
+    boot = Boot(kernel=program, initrd=program, image=program)
     machine = Qemu(folder, folder.name, Shape(architecture="x86_64", model="qemu64"), boot, {22: 1})
     yield machine
     machine.stop()
