@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import functools
 import json
 import secrets
 import threading
@@ -29,6 +30,8 @@ from harness.containers.engine_errors import engine_errors
 from harness.containers.executions import ExecutionWatch
 from harness.containers.images import BaseImage, BaseImages
 from harness.containers.machine import ContainerMachine
+from harness.containers.outlet import VARIABLES, Outlet, explained
+from harness.containers.sources import Source
 from harness.errors import Canceled, UsageError
 from harness.model.attestation import Executions, ForeignProgram
 from harness.model.definitions import Os
@@ -65,6 +68,10 @@ class Environments:
     cancel: threading.Event = field(default_factory=threading.Event)
     campaign: str = "build"
     _fresh: set[str] = field(default_factory=set)
+    _outlet: Outlet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outlet = Outlet(self.images, self.campaign)
 
     def ensure(self, recipe: Recipe, system: Os, ledger: Ledger, *, on: Environment | None = None) -> Environment:
         """The environment of ``recipe``; with ``on``, what it adds to that one.
@@ -74,9 +81,10 @@ class Environments:
             InfrastructureError: the engine, the mirror or the disk fails.
         """
         started = time.monotonic()
+        vendor = bool(recipe.images) and on is None
         if on is not None:
             base = BaseImage(name=on.image, id=on.image, cached=True, notes=on.notes)
-        elif recipe.images:
+        elif vendor:
             base = self._of_vendor(recipe, ledger)
             recipe = dataclasses.replace(recipe, images=())
         else:
@@ -91,15 +99,17 @@ class Environments:
                 return self._describe(tag, key, base, cached=True, seconds=time.monotonic() - started)
             foreign = recipe.architecture != host_architecture()
             tools = self.images.native_tools(system, ledger) if foreign and self.native else None
+            sources = self._outlet.sources(system, recipe.architecture, ledger, vendor=vendor)
+            make = functools.partial(self._build, recipe, base, tag, manager=manager_of(system), sources=sources)
             try:
-                self._build(recipe, base, tag, tools, manager_of(system), ledger)
+                make(tools, ledger=ledger)
             except InstallFailed:
                 if self.cancel.is_set():  # its machine was ended in the middle of a step
                     raise Canceled("stopped while an environment was installed") from None
                 if tools is None:
                     raise
                 ledger.event("native-tools-given-up", environment=recipe.name, image=tag)
-                self._build(recipe, base, tag, None, manager_of(system), ledger)
+                make(None, ledger=ledger)
             self._fresh.add(key)
         return self._describe(tag, key, base, cached=False, seconds=time.monotonic() - started)
 
@@ -130,8 +140,10 @@ class Environments:
         )
         out = self.images.cache / "tmp" / f"packages-{secrets.token_hex(4)}-{own_name()}.tar"
         out.parent.mkdir(parents=True, exist_ok=True)
+        sources = self._outlet.sources(system, architecture, ledger)
         with self._container(base.id, NAMES[architecture].baseline, mounts, ledger, "download") as machine:
-            answer = machine.run(script, timeout=SECONDS)
+            with self._outlet.way(machine, sources, ledger):
+                answer = machine.run(script, timeout=SECONDS)
             ledger.keep(f"download-{system.os}-{architecture}.log", answer.text.encode())
             if not answer.ok:
                 output = answer.text.strip()[-300:]
@@ -210,7 +222,15 @@ class Environments:
         )
 
     def _build(
-        self, recipe: Recipe, base: BaseImage, tag: str, tools: Path | None, manager: str, ledger: Ledger
+        self,
+        recipe: Recipe,
+        base: BaseImage,
+        tag: str,
+        tools: Path | None,
+        *,
+        manager: str,
+        sources: tuple[Source, ...],
+        ledger: Ledger,
     ) -> None:
         model = recipe.cpu or NAMES[recipe.architecture].baseline
         emulator(recipe.architecture)
@@ -222,7 +242,11 @@ class Environments:
             process = self.engine.first_process(machine.container)
             watch = ExecutionWatch(machine.container, process, recipe.architecture, lent)
             try:
-                packages = installer.install()
+                with self._outlet.way(machine, sources, ledger) as way:
+                    try:
+                        packages = installer.install()
+                    except InstallFailed as error:
+                        raise explained(error, way.refused) from error
                 executions = watch.executions()
             finally:
                 watch.close()
@@ -251,6 +275,7 @@ class Environments:
     def _container(
         self, image: str, model: str, mounts: list[docker.types.Mount] | None, ledger: Ledger, title: str
     ) -> Iterator[ContainerMachine]:
+        """A container of ``image`` without a network, in which commands know where the way out of it would be."""
         name = f"harness-build-{secrets.token_hex(6)}"
         environment = {"DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
         if model:
@@ -265,7 +290,7 @@ class Environments:
                     labels=self.engine.labels(self.campaign, name, "build"),
                     init=True,
                     detach=True,
-                    network_mode="host",
+                    network_mode="none",
                     mem_limit=MEMORY,
                     memswap_limit=MEMORY,
                     pids_limit=2048,
@@ -277,7 +302,7 @@ class Environments:
                     ulimits=self.engine.ulimits(),
                 )
             ledger.created("container", name, str(container.id))
-            yield ContainerMachine(self.engine, str(container.id), title)
+            yield ContainerMachine(self.engine, str(container.id), title, variables=VARIABLES)
         finally:
             if self.engine.remove_container(name):
                 ledger.removed("container", name)

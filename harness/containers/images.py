@@ -65,6 +65,11 @@ class BaseImages:
     _mirror: Mirror | None = None
     _broken: dict[str, ProvisionError] = field(default_factory=dict)
 
+    def mirror(self) -> Mirror:
+        """Where packages come from. Raises as ``Mirror.find``."""
+        self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri, cancel=self.cancel)
+        return mirror
+
     def is_there(self, system: Os, architecture: str) -> bool:
         """Whether the base image needs no building.
 
@@ -224,7 +229,7 @@ class BaseImages:
         self, system: Os, debian: str, out: Path, ledger: Ledger, *, include: str = ""
     ) -> tuple[list[str], str, Path]:
         """Notes about the packages, apt's message about an expired release file, and the path of the layer."""
-        self._mirror = mirror = self._mirror or Mirror.find(self.mirror_uri, cancel=self.cancel)
+        mirror = self.mirror()
         out.parent.mkdir(parents=True, exist_ok=True)
         packages = [p for p in (include, "ca-certificates" if mirror.uri.startswith("https") else "") if p]
         argv = [

@@ -9,7 +9,7 @@ import posixpath
 import secrets
 import tarfile
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -44,12 +44,21 @@ _GUARD = r'timeout -k $0 $1 sh -c "$2"; r=$?; printf "\\n\\004end\\n" >&2; exit 
 class ContainerMachine:
     """Implements ``harness.model.machine.Machine`` over the engine's exec."""
 
-    def __init__(self, engine: Engine, container: str, name: str = "", began: str = "", deeds: Path = Path()) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        container: str,
+        name: str = "",
+        began: str = "",
+        deeds: Path = Path(),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.engine = engine
         self.container = container
         self._name = name or container[:12]
         self._began = began  #: when the engine started it, and its networks
         self._deeds = deeds  #: where its verbs are noted
+        self._variables = dict(variables or {})  #: of every command, and not of the container
         self._listed = -math.inf
         self._processes: dict[int, psutil.Process] = {}
         self._spent: dict[int, float] = {}
@@ -107,7 +116,7 @@ class ContainerMachine:
         argv = ["sh", "-c", _GUARD, str(KILL_AFTER), f"{timeout:.1f}", command]
         with engine_errors(f"running a command in {self.name}"):
             api = self.engine.client.api
-            handle = api.exec_create(self.container, argv, user=user, stdout=True, stderr=True)["Id"]
+            handle = api.exec_create(self.container, argv, user=user, environment=self._variables)["Id"]
             out, err = Bounded(), Bounded()
             stream = api.exec_start(handle, stream=True, demux=True)
             for piece, error in stream:

@@ -9,7 +9,7 @@ from harness.model.attestation import Executions
 from harness.system.canonical import digest_of
 
 #: Raised when the way environments are made changes, so that old ones are not taken for new ones.
-REVISION = 6
+REVISION = 7
 
 
 @dataclass(frozen=True, kw_only=True)

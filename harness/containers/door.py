@@ -1,0 +1,134 @@
+"""A way into the network of a container that has none: a listener on its loopback, held by this process.
+
+A container without a network cannot reach this machine, other containers or the internet. A second one shares its
+network for a moment, opens a listener there, and hands it to this process over a socket. It holds nothing but the
+programs of this machine, to be read. Nothing of the first container runs in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import socket
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import docker.types
+from docker.models.containers import Container
+
+from harness.containers.engine import Engine
+from harness.containers.engine_errors import engine_errors
+from harness.errors import InfrastructureError
+
+#: Where the listener is, in the container's own network.
+PORT = 3128
+SECONDS = 60
+WAY = "/door"
+PROGRAM = f"""
+import socket
+with socket.create_server(("127.0.0.1", {PORT}), backlog=64) as inside, socket.socket(socket.AF_UNIX) as way:
+    way.connect("{WAY}/way")
+    socket.send_fds(way, [b"x"], [inside.fileno()])
+    way.recv(1)
+"""
+_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+def listener_in(engine: Engine, container: str, name: str, labels: dict[str, str]) -> socket.socket:
+    """A listener on 127.0.0.1:PORT in the network of a container that runs. It is good as long as that one runs.
+
+    ``name`` and ``labels``: of the container that opens it, which is gone afterwards.
+
+    Raises:
+        InfrastructureError: the engine does not make that container, or it cannot open the listener.
+    """
+    # Its path is short whatever TMPDIR is: the name of such a socket has 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="door-", dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as way:
+        way.bind(f"{folder}/way")
+        way.listen()
+        way.settimeout(1)
+        try:
+            with engine_errors(f"creating {name}"):
+                door = engine.client.containers.create(
+                    _image(engine),
+                    [os.path.realpath(sys.executable), "-I", "-S", "-c", PROGRAM],
+                    name=name,
+                    labels=labels,
+                    network_mode=f"container:{container}",
+                    mounts=_mounts(folder),
+                    user="0:0" if engine.is_podman else f"{os.geteuid()}:{os.getegid()}",
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges", "label=disable"],
+                    read_only=True,
+                    mem_limit=128 * 2**20,
+                    pids_limit=16,
+                    ulimits=engine.ulimits(),
+                )
+                door.start()
+            return _received(way, door)
+        finally:
+            engine.remove_container(name)
+
+
+def _received(way: socket.socket, door: Container) -> socket.socket:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(TimeoutError):
+            peer, _ = way.accept()
+            with peer:
+                _, descriptors, _, _ = socket.recv_fds(peer, 1, 1)
+            if descriptors:
+                return socket.socket(fileno=descriptors[0])
+        with engine_errors("looking at a container"):
+            door.reload()
+            if door.status not in ("created", "running"):
+                words = door.logs(tail=3).decode(errors="replace").strip()
+                raise InfrastructureError(
+                    f"no listener could be opened in a build's network: {words[-300:]}", advice="see the engine's log"
+                )
+    raise InfrastructureError(
+        f"no listener was opened in a build's network within {SECONDS} s", advice="see the engine's log"
+    )
+
+
+def _mounts(folder: str) -> list[docker.types.Mount]:
+    """This machine's programs and this Python, to be read, and the folder of the socket."""
+    shown = [Path("/usr"), *(path for path in (Path("/", name) for name in _FOLDERS) if _is_folder(path))]
+    python = Path(sys.base_prefix)
+    if not python.is_relative_to("/usr"):
+        shown.append(python)
+    return [
+        docker.types.Mount(WAY, folder, type="bind"),
+        *(docker.types.Mount(str(path), str(path), type="bind", read_only=True) for path in shown),
+    ]
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _image(engine: Engine) -> str:
+    """An image without programs: the places of mounts, and this machine's links to /usr."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path in (Path("/", name) for name in _FOLDERS):
+            if path.is_symlink():
+                entry = tarfile.TarInfo(path.name)
+                entry.type, entry.linkname = tarfile.SYMTYPE, str(path.readlink())
+                tar.addfile(entry)
+        for name in ("usr", WAY[1:]):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+    data = archive.getvalue()
+    tag = f"harness-door:{hashlib.sha256(data).hexdigest()[:24]}"
+    if engine.image_id(tag) is None:
+        repository, _, version = tag.partition(":")
+        with engine_errors(f"making {tag}"):
+            engine.client.api.import_image_from_data(data, repository=repository, tag=version)
+    return tag

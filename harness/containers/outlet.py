@@ -1,0 +1,105 @@
+"""The one way out of a build: from a port of its own loopback to the mirror, through this process."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from harness.containers.cache import is_brought_image
+from harness.containers.door import PORT, listener_in
+from harness.containers.forwarding import Forwarding
+from harness.containers.images import BaseImages
+from harness.containers.machine import ContainerMachine
+from harness.containers.sources import Source, sources_of
+from harness.errors import ProvisionError
+from harness.model.definitions import Os
+from harness.model.ledger import Ledger
+from harness.provision.installing import InstallFailed
+
+ADDRESS = f"http://127.0.0.1:{PORT}"
+#: Of every command of a build: apt and dnf heed them.
+VARIABLES = {"http_proxy": ADDRESS, "https_proxy": ADDRESS, "no_proxy": "localhost,127.0.0.1"}
+#: A base image that was made behind a proxy names that one, which comes before the variables.
+SETTING = "/etc/apt/apt.conf.d/zz-harness-build"
+
+
+@dataclass
+class Outlet:
+    """Opens the way for builds of one campaign."""
+
+    images: BaseImages
+    campaign: str
+    _known: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+
+    def sources(self, system: Os, architecture: str, ledger: Ledger, *, vendor: bool = False) -> tuple[Source, ...]:
+        """What a build may reach: this machine's mirror, and what the system's base image names, which is not looked
+        at where the build is of a vendor's own image (``vendor``).
+
+        Raises:
+            InfrastructureError: the engine does not answer.
+        """
+        own = Source.of(self._mirror())
+        named = () if own is None else (own,)
+        if vendor:
+            return named
+        base = self.images.ensure(system, architecture, ledger)
+        if base.id not in self._known:
+            # Of an image that was made elsewhere, addresses within this network are not taken.
+            others = bool(system.image_of(architecture)) or is_brought_image(self.images.cache, base.name, base.id)
+            name = f"harness-look-{secrets.token_hex(6)}"
+            engine = self.images.engine
+            labels = engine.labels(self.campaign, name, "look")
+            self._known[base.id] = sources_of(engine, base.id, name, labels, public=others)
+        return (*named, *self._known[base.id])
+
+    @contextlib.contextmanager
+    def way(self, machine: ContainerMachine, sources: tuple[Source, ...], ledger: Ledger) -> Iterator[Forwarding]:
+        """A way from a build's container, which has no network, to ``sources``.
+
+        Raises:
+            InfrastructureError: the engine does not open it.
+        """
+        name = f"harness-door-{secrets.token_hex(6)}"
+        engine = self.images.engine
+        ledger.intent("container", name)
+        upstream = self._upstream()
+        try:
+            listener = listener_in(engine, machine.container, name, engine.labels(self.campaign, name, "door"))
+        finally:
+            ledger.removed("container", name)
+        with Forwarding(listener, sources, upstream) as forwarding:
+            if upstream:
+                machine.put(SETTING, f'Acquire::http::Proxy "{ADDRESS}";\n'.encode())
+            try:
+                yield forwarding
+            finally:
+                if forwarding.refused:
+                    ledger.event("build-refused", build=machine.name, requests=forwarding.refused)
+            if upstream:
+                machine.run(f"rm -f {SETTING}")
+
+    def _mirror(self) -> str:
+        with contextlib.suppress(ProvisionError):  # none is needed where images are pulled
+            return self.images.mirror().uri
+        return ""
+
+    def _upstream(self) -> str:
+        with contextlib.suppress(ProvisionError):
+            return self.images.mirror().proxy
+        return ""
+
+
+def explained(error: InstallFailed, refused: list[str]) -> InstallFailed:
+    """``error``, with what the build asked for in vain: that it did so is a matter of its definitions."""
+    if not refused:
+        return error
+    asked = ", ".join(refused[:5])
+    return InstallFailed(
+        f"{error.message}; a build reaches the mirror alone, and was refused: {asked}",
+        step=error.step,
+        log=error.log,
+        cause="config" if error.cause == "product" else error.cause,
+        advice="deliver what it fetches with the application (artifacts), or name a mirror that has it (--mirror URI)",
+    )
