@@ -52,6 +52,7 @@ EVENTS = {
     "quarantine": "a target carries not even what is known to be good (os, cpu, reason)",
     "deed": "a suite had the laboratory do something to a machine (what was done, to which machine, when)",
     "disturbed": "something that no suite asked for disturbed the cell's machines in a step (message)",
+    "kept": "the machines of an attempt stay for a look into them (objects: their names)",
     "teardown-trouble": "something could not be removed (message, next)",
 }
 

@@ -10,6 +10,7 @@ import pytest
 
 from harness.errors import InfrastructureError
 from harness.execution import suites
+from harness.execution.services import CaseChoice
 from harness.model.results import Observation, Result
 
 SEEN = Observation(case="C-1", suite="own", result=Result.PASS)
@@ -20,7 +21,7 @@ class Attempt:
 
     def __init__(self) -> None:
         self.suites = [SimpleNamespace(definition=SimpleNamespace(suite="own"))]
-        self.lab = SimpleNamespace(cancel=SimpleNamespace(is_set=lambda: False))
+        self.lab = SimpleNamespace(cancel=SimpleNamespace(is_set=lambda: False), choice=CaseChoice())
         self.observed: list[Observation] = []
 
     def state(self, *_: Any) -> None: ...
@@ -48,7 +49,7 @@ def test_what_a_suite_saw_is_recorded_where_its_deeds_cannot_be_undone(
             raise InfrastructureError("the suite could not run")
         return [SEEN]
 
-    monkeypatch.setattr(suites, "_chosen", lambda *_, **__: ("case",))
+    monkeypatch.setattr(suites, "_chosen", lambda *_, **__: (SimpleNamespace(id="C-1"),))
     monkeypatch.setattr(suites, "_run_suite", run)
     monkeypatch.setattr(suites, "undo_verbs", does_not_obey)
     attempt: Any = Attempt()
