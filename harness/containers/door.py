@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import socket
 import sys
@@ -70,7 +71,10 @@ def listener_in(engine: Engine, container: str, name: str, labels: dict[str, str
                     ulimits=engine.ulimits(),
                 )
                 door.start()
-            return _received(way, door)
+            listener = _received(way, door)
+            with engine_errors(f"waiting for {name}"):  # Podman removes none that is about to end
+                door.wait(timeout=SECONDS)
+            return listener
         finally:
             engine.remove_container(name)
 
@@ -126,9 +130,12 @@ def _image(engine: Engine) -> str:
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
     data = archive.getvalue()
-    tag = f"harness-door:{hashlib.sha256(data).hexdigest()[:24]}"
-    if engine.image_id(tag) is None:
-        repository, _, version = tag.partition(":")
-        with engine_errors(f"making {tag}"):
-            engine.client.api.import_image_from_data(data, repository=repository, tag=version)
-    return tag
+    name = (
+        f"harness-door-{hashlib.sha256(data).hexdigest()[:24]}:latest"  # Podman gives no other tag to what it imports
+    )
+    if (known := engine.image_id(name)) is not None:
+        return known
+    with engine_errors(f"making {name}"):
+        repository, _, tag = name.partition(":")
+        reply = engine.client.api.import_image_from_data(data, repository=repository, tag=tag)
+    return str(json.loads(reply.splitlines()[-1])["status"])
