@@ -3,7 +3,7 @@
     python setup/release.py [FOLDER]
 
 The vulnerabilities that are known of the locked packages are asked for last. Where no answer comes, that is said, and
-ends with 0. Exit 1: two builds differ, or a vulnerability is known.
+ends with 0. Exit 1: two builds differ, the list of parts is not whole, or a vulnerability is known.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,18 @@ def sbom(out: Path) -> None:
         stderr=subprocess.DEVNULL,
         check=True,
     )
+
+
+def lacking(parts: str, lock: str) -> list[str]:
+    """Packages of a lock file that a list of parts (CycloneDX JSON) lacks, or has in another version or without a
+    SHA-256."""
+    locked = re.findall(r"(?m)^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", lock)
+    known = {
+        (part["name"], part.get("version"))
+        for part in json.loads(parts).get("components", ())
+        if any(reference.get("hashes") for reference in part.get("externalReferences", ()))
+    }
+    return sorted(f"{name}=={version}" for name, version in set(locked) - known)
 
 
 def audit() -> int:
@@ -108,6 +121,9 @@ def main(out: Path) -> int:
         print(f"release: two builds of one tree differ: {sums} and {again}", file=sys.stderr)
         return 1
     sbom(out / "sbom.cdx.json")
+    if lost := lacking((out / "sbom.cdx.json").read_text(encoding="utf-8"), LOCK.read_text(encoding="utf-8")):
+        print(f"release: the list of parts lacks {', '.join(lost)}", file=sys.stderr)
+        return 1
     sums["sbom.cdx.json"] = hashlib.sha256((out / "sbom.cdx.json").read_bytes()).hexdigest()
     (out / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
     print("".join(f"written: {out / name} {digest}\n" for name, digest in sorted(sums.items())), end="")

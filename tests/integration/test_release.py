@@ -39,6 +39,19 @@ def test_every_locked_package_has_hashes_and_no_address(lock: Path) -> None:
         assert " @ " not in entry
 
 
+def test_a_list_of_parts_without_a_package_of_the_lock_is_not_whole() -> None:
+    lock = "a==1 \\\n    --hash=sha256:00\nb[c]==2.0 ; python_version < '4' \\\n    --hash=sha256:01\nd==3 \\\n"
+    reference = {"externalReferences": [{"type": "distribution", "hashes": [{"alg": "SHA-256", "content": "00"}]}]}
+    parts = [{"name": "a", "version": "1", **reference}, {"name": "b", "version": "2.0", **reference}]
+    whole = [*parts, {"name": "d", "version": "3", **reference}]
+    assert release.lacking(json.dumps({"components": whole}), lock) == []
+    for last in ([], [{"name": "d", "version": "4", **reference}], [{"name": "d", "version": "3"}]):
+        assert release.lacking(json.dumps({"components": [*parts, *last]}), lock) == ["d==3"]
+    assert len(re.findall(r"(?m)^\S+==", (ROOT / "setup/python.lock").read_text())) == len(
+        release.lacking("{}", (ROOT / "setup/python.lock").read_text())
+    )
+
+
 def test_the_locks_have_what_the_package_and_the_tests_ask_for() -> None:
     import tomllib
 
