@@ -59,6 +59,8 @@ CARRIED = {
     b"MSCF": "a cabinet archive",
     b"hsqs": "a squashfs image",
 }
+#: Suffixes of archives that are read: what begins like none of them is empty, cut off, damaged, or something else.
+ARCHIVES = frozenset(".zip .jar .war .ear .whl .deb .rpm .tar .gz .tgz .xz .txz .bz2 .tbz2 .zst .tzst .asar".split())
 #: Suffixes of files that are texts, whatever their bytes are.
 TEXTS = frozenset(
     ".sql .ddl .sh .bash .py .pl .rb .lua .java .js .ts .go .c .h .cc .cpp .hpp .xml .yml .yaml .json .conf .cfg .ini "
@@ -80,6 +82,14 @@ def container_of(head: bytes, name: str) -> str:
     if suffix in IMAGES and b"\0" in head:
         return "a disk image"
     return next((what for magic, what in MAGIC.items() if head.startswith(magic)), "")
+
+
+def no_archive(name: str) -> str:
+    """What is wrong with a file that begins like no container; empty where its name promises none."""
+    suffix = posixpath.splitext(posixpath.basename(name))[1].lower()
+    return (
+        f"its name ends with {suffix}, and it begins like no such archive: get it again" if suffix in ARCHIVES else ""
+    )
 
 
 def image_of(file: IO[bytes], size: int) -> str:

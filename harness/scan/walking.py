@@ -110,6 +110,8 @@ class Walk:
     def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where) -> Iterator[Entry]:
         if what := opaque.container_of(head, where.place) or opaque.image_of(file, size):
             raise Unreadable(f"{what} is not unpacked: unpack it, and scan what comes out")
+        if why := opaque.no_archive(where.place):
+            raise Unreadable(why)
         if head[:4] == b"\x7fELF" and head[8:10] == b"AI":
             self.unread.append((where.place, "the file system inside an AppImage is not unpacked: extract it first"))
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
@@ -149,7 +151,7 @@ class Walk:
                 if what := opaque.container_of(head, name):
                     self.unread.append((place, f"{what} is not unpacked: unpack it, and scan what comes out"))
                     return
-                if self._unread(head, place):
+                if not opaque.no_archive(name) and self._unread(head, place):
                     return
             with tempfile.SpooledTemporaryFile(max_size=limits.IN_MEMORY) as copy:
                 size = copy.write(head)
