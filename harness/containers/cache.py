@@ -22,6 +22,8 @@ USED = "used"
 OWN = "own"
 #: Ids of images that came with bundles, by their names.
 BROUGHT = "brought"
+#: Ids that are kept of a name, the latest: one an engine.
+MOST_IDS = 8
 IMAGES = (*OWN_IMAGES, VENDOR_IMAGE)
 
 
@@ -40,12 +42,13 @@ def mark_image_used(cache: Path, tag: str) -> None:
 
 
 def note_own_image(cache: Path, tag: str, identity: str) -> None:
-    """Note by what id this cache knows an image that was made here.
+    """Note by what id this cache knows an image that was made here. Engines that share the cache have one each.
 
     Raises:
         OSError: it cannot be written.
     """
-    _note(cache / OWN, tag, identity)
+    known = [line for line in _ids(cache / OWN / _plain(tag)) if line != identity]
+    _note(cache / OWN, tag, "\n".join([*known[1 - MOST_IDS :], identity]))
 
 
 def note_brought_image(cache: Path, tag: str, identity: str) -> None:
@@ -73,11 +76,15 @@ def is_own_image(cache: Path, tag: str, identity: str, *, brought: bool = False)
     a bundle. Where nothing was noted (an older harness made it), it is taken as it is and noted."""
     note = cache / OWN / _plain(tag)
     if note.is_file():
-        return note.read_text(encoding="utf-8").strip() == identity
+        return identity in _ids(note)
     if is_brought_image(cache, tag, identity):
         return brought
     note_own_image(cache, tag, identity)
     return True
+
+
+def _ids(note: Path) -> list[str]:
+    return note.read_text(encoding="utf-8").split() if note.is_file() else []
 
 
 def _plain(tag: str) -> str:

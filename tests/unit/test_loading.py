@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers.cache import is_own_image, note_own_image
+from harness.containers.cache import MOST_IDS, is_own_image, note_own_image
 from harness.containers.loading import names_in, without_names
 from harness.errors import UsageError
 from tests.images import saved
@@ -53,3 +53,18 @@ def test_an_image_is_known_by_the_id_under_which_it_was_made(tmp_path: Path) -> 
     assert is_own_image(tmp_path, "harness-env:1", "sha256:2")
     assert is_own_image(tmp_path, "harness-env:3", "sha256:3")  # of before ids were noted
     assert not is_own_image(tmp_path, "harness-env:3", "sha256:4")
+
+
+def test_engines_that_share_a_cache_know_their_own_images_each(tmp_path: Path) -> None:
+    """What the second made is no reason for the first to make its image again; a strange id stays strange."""
+    note_own_image(tmp_path, NAME, "sha256:docker")
+    note_own_image(tmp_path, NAME, "sha256:podman")
+    note_own_image(tmp_path, NAME, "sha256:docker")
+    assert is_own_image(tmp_path, NAME, "sha256:docker")
+    assert is_own_image(tmp_path, NAME, "sha256:podman")
+    assert not is_own_image(tmp_path, NAME, "sha256:pod")
+    assert not is_own_image(tmp_path, NAME, "")
+    for number in range(MOST_IDS):
+        note_own_image(tmp_path, NAME, f"sha256:{number}")
+    assert not is_own_image(tmp_path, NAME, "sha256:podman"), "the list does not grow for ever"
+    assert all(is_own_image(tmp_path, NAME, f"sha256:{number}") for number in range(MOST_IDS))
