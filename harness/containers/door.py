@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 import socket
 import sys
@@ -25,6 +24,7 @@ from docker.models.containers import Container
 from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError
+from harness.system.canonical import read_json
 
 #: Where the listener is, in the container's own network.
 PORT = 3128
@@ -138,4 +138,4 @@ def _image(engine: Engine) -> str:
     with engine_errors(f"making {name}"):
         repository, _, tag = name.partition(":")
         reply = engine.client.api.import_image_from_data(data, repository=repository, tag=tag)
-    return str(json.loads(reply.splitlines()[-1])["status"])
+    return str(read_json(reply.splitlines()[-1])["status"])
