@@ -5,6 +5,7 @@ Commands live in the modules beside this one and are imported when they are call
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -30,7 +31,13 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name][0]}")
+        # What is imported stays for good: the collector need not look through it, now or later.
+        gc.disable()
+        try:
+            module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name][0]}")
+        finally:
+            gc.freeze()
+            gc.enable()
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

@@ -39,6 +39,9 @@ VENDOR_IMAGE = "harness-vendor:"
 MOST = 16384
 #: The capabilities of root in a product's container: none of them reaches out of the container.
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
+#: Connections that are kept for each address of the engine's interface; its library makes a pool of so many places for
+#: every address. More at once are opened and not kept.
+POOL = 16
 #: While packages are installed, SETFCAP too: rpm unpacks files with capabilities, and scripts of packages call setcap.
 #: Such a file gives no more than its container has, and none under no-new-privileges.
 BUILD_CAPABILITIES = [*CAPABILITIES, "SETFCAP"]
@@ -65,10 +68,13 @@ class Engine:
         self.workspace = workspace
         with engine_errors("connecting to the Docker engine"):  # each asks for the version of its interface
             self.client = (
-                docker.DockerClient(base_url=address, timeout=900, max_pool_size=64, version="auto")
+                docker.DockerClient(base_url=address, timeout=900, max_pool_size=POOL, version="auto")
                 if address
-                else docker.from_env(timeout=900, max_pool_size=64)
+                else docker.from_env(timeout=900, max_pool_size=POOL)
             )
+        if self.client.api.base_url.startswith("http+docker:"):
+            # A socket of this machine has no proxy; looking for one takes a quarter of each call's time.
+            self.client.api.trust_env = False
 
     @functools.cached_property
     def version(self) -> dict[str, Any]:

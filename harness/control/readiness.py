@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 
 import httpx
@@ -9,6 +10,9 @@ import httpx
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
+
+#: The addresses are http://. Without this every question would read all authorities of the machine, 20 ms each.
+_NO_AUTHORITY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def ask(
@@ -29,7 +33,9 @@ def ask(
     seconds = 5 * context.factor
     try:
         # The product is on this machine: a proxy of the environment has nothing to do with it.
-        with httpx.stream("GET", url(ready.path), headers=headers(), trust_env=False, timeout=seconds) as answer:
+        with httpx.stream(
+            "GET", url(ready.path), headers=headers(), trust_env=False, timeout=seconds, verify=_NO_AUTHORITY
+        ) as answer:
             return answer.status_code in ready.status, f"GET {ready.path} gave status {answer.status_code}"
     except httpx.TimeoutException:
         return False, f"GET {ready.path}: no answer within {seconds:.0f} s"
