@@ -1,7 +1,7 @@
 """Campaigns: run a plan here, resume what was cut off, render, sweep what a killed run left."""
 
 from harness.campaigns.bundling import Replayed, bundle, replay
-from harness.campaigns.choosing import choice, chosen, expected_target, plan_of
+from harness.campaigns.choosing import check_choice, chosen, expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
 from harness.campaigns.history import flaky_cases
 from harness.campaigns.options import RunOptions, cache_folder, inventory_at
@@ -28,8 +28,8 @@ __all__ = [
     "cache_folder",
     "cancel",
     "certify",
+    "check_choice",
     "check_lock",
-    "choice",
     "chosen",
     "container_of",
     "evidence_of",

@@ -10,7 +10,6 @@ from harness.attest.architecture import host_architecture
 from harness.campaigns.options import RunOptions
 from harness.campaigns.snapshot import MachineSize
 from harness.errors import UsageError
-from harness.execution.services import CaseChoice
 from harness.hosts.inventory import Inventory
 from harness.machines.placing import Placement, place
 from harness.model.definitions import size_in_bytes
@@ -61,8 +60,8 @@ def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
     return cells
 
 
-def choice(definitions: Definitions, cells: Sequence[Cell], options: RunOptions) -> CaseChoice:
-    """What of their suites is run.
+def check_choice(definitions: Definitions, cells: Sequence[Cell], options: RunOptions) -> None:
+    """Look whether ``--suite`` and ``--case`` name what these cells have.
 
     Raises:
         UsageError: no cell has such a suite or case.
@@ -77,7 +76,6 @@ def choice(definitions: Definitions, cells: Sequence[Cell], options: RunOptions)
                     f"--{kind} {name}: no cell of this campaign has it; known: {', '.join(close[:20])}",
                     advice="see: harness plan, harness suites",
                 )
-    return CaseChoice(suites=frozenset(options.suites), cases=frozenset(options.cases))
 
 
 def needs_engine(definitions: Definitions, cells: Iterable[Cell], inventory: Inventory | None) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.errors import UsageError
+from harness.execution.services import CaseChoice
 from harness.hosts.inventory import Inventory
 from harness.model.definitions import Hosts, Retries
 from harness.model.definitions.base import listed
@@ -42,6 +43,11 @@ class RunOptions:
     hosts: str = ""  #: file of the inventory; none where it is empty
     brought_images: bool = False  #: whether images that a bundle brought may be used, where none was made here
     trust_code: bool = False  #: whether code that is not shipped runs here without a sandbox
+
+    @property
+    def choice(self) -> CaseChoice:
+        """The cases to run, for all cells of the campaign: those that are left when it is resumed may have none."""
+        return CaseChoice(suites=frozenset(self.suites), cases=frozenset(self.cases))
 
     def retries(self, declared: Retries) -> Retries:
         """How often a cell is tried again: as the matrix says, but for what is named here."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.campaigns import inputs
-from harness.campaigns.choosing import choice, chosen, needs_engine, plan_of
+from harness.campaigns.choosing import check_choice, chosen, needs_engine, plan_of
 from harness.campaigns.foreign import name_foreign_code
 from harness.campaigns.options import RunOptions, inventory_at
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
@@ -56,7 +56,7 @@ def run_campaign(
     catalogue = catalogue or Catalogue.standard()
     definitions, plan = plan_of(folder, catalogue)
     cells = chosen(plan, options.only)
-    choice(definitions, cells, options)
+    check_choice(definitions, cells, options)
     for entry in replaced(definitions.basis):
         progress.note(f"warning 警告: {entry.warning}")
     name_foreign_code(definitions, cells, options, progress)

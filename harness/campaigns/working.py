@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.attest.attestation import reference_seconds
 from harness.campaigns.attempts import Attempts
-from harness.campaigns.choosing import choice, in_order, jobs_at_once
+from harness.campaigns.choosing import in_order, jobs_at_once
 from harness.campaigns.estimating import expected_seconds
 from harness.campaigns.following import Follower, following
 from harness.campaigns.options import RunOptions, cache_folder
@@ -159,7 +159,7 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         drain=stop.drain,
         forks=forks,
         keeps_machines=job.options.keep,
-        choice=choice(job.definitions, job.cells, job.options),
+        choice=job.options.choice,
         trusts_code=job.options.trust_code,
         placed={cell.id: place(job.definitions, cell, job.inventory) for cell in job.cells},
         turns=Turns(cache_folder() / "locks" / "machine"),

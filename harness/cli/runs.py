@@ -108,7 +108,7 @@ def run_command(
     catalogue = dataclasses.replace(catalogue_here(), trusts_code=trust_code)
     # What is wrong must not leave an empty workspace behind.
     definitions, plan = campaigns.plan_of(folder, catalogue)
-    campaigns.choice(definitions, campaigns.chosen(plan, options.only), options)
+    campaigns.check_choice(definitions, campaigns.chosen(plan, options.only), options)
     with progress() as shown:
         finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue)
     end(ctx, finished, form)

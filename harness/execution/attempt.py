@@ -327,7 +327,9 @@ class Attempt:
         if left and judgement.verdict in (Verdict.CONFORMANT, Verdict.CONDITIONAL) and not self.lab.choice.everything:
             # Also where none of them decides: what was tried for itself is no test of the product.
             message = f"the operator left out {len(left)} of {len(self.cases)} cases: {', '.join(left[:10])}"
-            judgement = Judgement(verdict=Verdict.INCONCLUSIVE, cause=Cause.CANCELED, message=message)
+            judgement = dataclasses.replace(
+                judgement, verdict=Verdict.INCONCLUSIVE, cause=Cause.CANCELED, message=message
+            )
         self.learn(waived=tuple(AppliedWaiver.of(suite, case, waiver) for suite, case, waiver in judgement.waived))
         self.note(
             *(

@@ -10,7 +10,7 @@ from harness.execution.attempt import Attempt, Ended
 from harness.model.results import Cause, Observation, Result
 
 #: A cell that ended so is tried again, or was stopped: there is nothing to look at.
-_UNTOLD = (Cause.INFRA, Cause.CANCELED)
+_NOT_KEPT = (Cause.INFRA, Cause.CANCELED)
 
 
 @contextlib.contextmanager
@@ -19,7 +19,7 @@ def keeping(attempt: Attempt) -> Iterator[None]:
     try:
         yield
     except (Ended, HarnessError) as error:
-        if attempt.ended(error).cause not in _UNTOLD:
+        if attempt.ended(error).cause not in _NOT_KEPT:
             _keep(attempt)
         raise
     if any(_is_trouble(observation) for observation in attempt.observations.values()):
@@ -28,7 +28,7 @@ def keeping(attempt: Attempt) -> Iterator[None]:
 
 def _is_trouble(observation: Observation) -> bool:
     return observation.result is Result.FAIL or (
-        observation.result is Result.ERROR and observation.cause not in _UNTOLD
+        observation.result is Result.ERROR and observation.cause not in _NOT_KEPT
     )
 
 

@@ -44,6 +44,9 @@ def test_one_case_is_run_and_the_others_are_left_out(harness: Run, tmp_path: Pat
     assert harness("gate").code == 3
     again = harness("resume", "--format", "json")
     assert again.code == 3, "the choice is part of the campaign"
+    bad = next(case["id"] for test, case in cases(whole.json)[0].items() if "test_bad" in test)
+    assert harness("run", root, "--case", bad).code == 1
+    assert harness("resume").code == 1, "no cell is left, and none has the case"
     suite = harness("run", root, "--suite", "more/checks", "--format", "json")
     assert suite.code == 3, suite.err
     for results in cases(suite.json):
