@@ -15,8 +15,10 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-_NS_GET_PARENT = 0xB702  # ioctl_ns(2)
+_NS_GET_PARENT, _NS_GET_NSTYPE = 0xB702, 0xB703  # ioctl_ns(2)
 _KINDS = ("ipc", "uts", "net", "cgroup", "pid", "mnt")
+#: Of these, by the flags of clone(2), all but that of control groups: bubblewrap goes without where there is none.
+_NEEDED = {"ipc": 0x08000000, "uts": 0x04000000, "net": 0x40000000, "pid": 0x20000000, "mnt": 0x00020000}
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_SECCOMP, _DROP_BOUND, _SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38  # prctl(2)
 _FILTER, _CAPABILITIES_3 = 2, 0x20080522  # seccomp(2), capset(2)
 _LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
@@ -32,7 +34,7 @@ def open_namespaces(process: int) -> list[int]:
     """
     place, own = Path(f"/proc/{process}/ns"), Path("/proc/self/ns")
     kinds = [kind for kind in _KINDS if (place / kind).readlink() != (own / kind).readlink()]
-    if shared := set(_KINDS) - set(kinds) - {"cgroup"}:  # bubblewrap goes without that where the kernel has none
+    if shared := _NEEDED.keys() - set(kinds):
         raise OSError(f"process {process} is in this machine's own namespace: {', '.join(sorted(shared))}")
     users = _users(place / "user")
     opened: list[int] = []
@@ -75,8 +77,12 @@ def enter(namespaces: Sequence[int]) -> None:
     """Enter namespaces in their order; what this process forks from then on is in that of processes.
 
     Raises:
-        OSError: one cannot be entered.
+        OSError: one cannot be entered, or is not among them: the sandbox is closed, or a descriptor was lost on its way
+            to a process without room for it (unix(7), MSG_CTRUNC). Then this process must end.
     """
+    types = {fcntl.ioctl(each, _NS_GET_NSTYPE) for each in namespaces}
+    if lacking := [kind for kind, flag in _NEEDED.items() if flag not in types]:
+        raise OSError(f"the sandbox's own namespaces lack: {', '.join(lacking)}")
     for each in namespaces:
         _check(_libc.setns(each, 0), "entering a namespace")
     close_all(namespaces)

@@ -243,7 +243,7 @@ def _child(request: dict[str, Any], output: int, server: int, namespaces: Sequen
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
-        if namespaces:
+        if "rights" in request:
             _go_inside(namespaces, request["rights"])
         for stream in (sys.stdout, sys.stderr):  # a log in the order in which things were said
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]

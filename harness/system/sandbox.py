@@ -18,7 +18,7 @@ import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import harness
 from harness.errors import HarnessError, InfrastructureError
@@ -175,27 +175,27 @@ class WaitingSandbox:
         self.namespaces: list[int] = []
         answer, end = os.pipe()
         argv = sandbox.command(["sh", "-c", "echo; exec cat"], options=["--info-fd", str(end)])
-        try:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,  # and it ends where that does
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=[end],
-                start_new_session=True,
-                env=surroundings(),
-            )
-        finally:
-            os.close(end)
-        try:
-            with open(answer, "rb") as information:  # noqa: PTH123  # a descriptor
-                self._enterable(information.read(10_000))
-        except BaseException:
-            self.close()
-            raise
+        with os.fdopen(answer, "rb") as information:
+            try:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.PIPE,  # and it ends where that does
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[end],
+                    start_new_session=True,
+                    env=surroundings(),
+                )
+            finally:
+                os.close(end)
+            try:
+                self._enterable(information)
+            except BaseException:
+                self.close()
+                raise
 
-    def _enterable(self, information: bytes) -> None:
-        """Wait until all of it is there, and open the way into it; ``information`` is bubblewrap's JSON."""
+    def _enterable(self, information: IO[bytes]) -> None:
+        """Wait until all of it is there, and open the way into it; ``information`` is where bubblewrap's JSON comes."""
         stdout = self._process.stdout
         assert stdout is not None
         words = b""
@@ -203,7 +203,7 @@ class WaitingSandbox:
             if select.select([stdout], [], [], START_SECONDS)[0]:
                 words = os.read(stdout.fileno(), 4096)
             if words == b"\n":
-                self.namespaces = open_namespaces(int(read_json(information)["child-pid"]))
+                self.namespaces = open_namespaces(int(read_json(information.read(10_000))["child-pid"]))
                 return
         except (OSError, ValueError, KeyError, TypeError) as error:
             words += str(error).encode()

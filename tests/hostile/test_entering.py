@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ import pytest
 
 import harness
 from harness.system.entering import open_namespaces
+from harness.system.forking import ForkServer
+from harness.system.sandbox import Sandbox, WaitingSandbox, variables
 from tests.hostile.conftest import CANARY
 
 NOBODY = 65534
@@ -192,3 +195,23 @@ def test_a_step_that_the_kernel_refuses_ends_it(step: str, open_place: Path) -> 
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1 False"), done.stdout
     assert "OSError" in done.stdout
+
+
+@pytest.mark.parametrize(("lost", "lacking"), [("all", "ipc, uts, net, pid, mnt"), ("that of files", "mnt")])
+def test_without_every_namespace_nothing_runs(open_place: Path, lost: str, lacking: str) -> None:
+    """A closed sandbox, and descriptors that did not arrive: no code of a vendor runs outside, or half inside."""
+    with contextlib.closing(ForkServer([], environment=variables())) as forks:
+        for number in (1, 2):
+            with Sandbox(open_place / "suite") as box, contextlib.closing(WaitingSandbox(box)) as inside:
+                if lost == "all":
+                    inside.close()
+                else:
+                    os.close(inside.namespaces.pop())
+                log = open_place / f"log{number}"
+                arguments: list[object] = [[], "a", "b"]
+                done = forks.run(
+                    "probe:tell", arguments, log=log, timeout=60, cwd=open_place / "suite", env={}, inside=inside
+                )
+                assert done.rc == 1
+                assert f"own namespaces lack: {lacking}" in done.out
+                assert "descriptors" not in done.out
