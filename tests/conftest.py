@@ -27,6 +27,12 @@ class Ran:
     out: str
     err: str
 
+    @classmethod
+    def of(cls, done: subprocess.CompletedProcess[str]) -> Ran:
+        """None ends with a traceback, whatever it was given."""
+        assert "Traceback (most recent call last)" not in done.stderr, done.stderr
+        return cls(done.returncode, done.stdout, done.stderr)
+
     @property
     def json(self) -> Any:
         return json.loads(self.out)
@@ -58,7 +64,6 @@ def harness(tmp_path: Path) -> Run:
             check=False,
             env={**os.environ, **env},
         )
-        assert "Traceback (most recent call last)" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Ran.of(done)
 
     return run

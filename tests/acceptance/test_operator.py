@@ -79,8 +79,7 @@ def operator(place: Path) -> Operator:
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
         )
-        assert "Traceback (most recent call last)" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Ran.of(done)
 
     return run
 

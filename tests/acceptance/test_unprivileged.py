@@ -58,8 +58,7 @@ def anybody(place: Path) -> Anybody:
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
         )
-        assert "Traceback (most recent call last)" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return Ran.of(done)
 
     return run
 
