@@ -22,6 +22,7 @@ _NEEDED = {"ipc": 0x08000000, "uts": 0x04000000, "net": 0x40000000, "pid": 0x200
 _SET_PDEATHSIG, _SET_DUMPABLE, _SET_SECCOMP, _DROP_BOUND, _SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38  # prctl(2)
 _FILTER, _CAPABILITIES_3 = 2, 0x20080522  # seccomp(2), capset(2)
 _LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
+_FIRST_TO_END = Path("/proc/self/oom_score_adj")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -88,14 +89,18 @@ def enter(namespaces: Sequence[int]) -> None:
     close_all(namespaces)
 
 
-def give_up_rights(user: int, filter_program: bytes, *, programs: int, file_bytes: int) -> None:
+def give_up_rights(user: int, filter_program: bytes, *, programs: int, file_bytes: int, memory_bytes: int) -> None:
     """Become ``user`` for good, without capabilities, with limits and the filter of system calls (seccomp(2), BPF).
+
+    Where the machine runs out of memory, the kernel ends it before anything else (proc(5), oom_score_adj).
 
     Raises:
         OSError: the kernel refuses a step: then this process must end.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    _FIRST_TO_END.write_text("1000")
     for number in range(int(_LAST_CAPABILITY.read_text()) + 1):
         _check(_libc.prctl(_DROP_BOUND, number, 0, 0, 0), "dropping a capability")
     if os.geteuid() == 0:

@@ -33,6 +33,8 @@ from harness.system.surroundings import surroundings
 IDS = range(61184, 65520)
 #: Bytes of the sandbox's own /tmp; programs, and bytes of one file, that it may have.
 TEMPORARY, PROGRAMS, FILE = 2**30, 1024, 4 * 2**30
+#: Bytes of memory that each of its programs may write to for itself (getrlimit(2), RLIMIT_DATA).
+MEMORY = 4 * 2**30
 #: Of /etc, what libraries look into. Neither users, nor hosts, nor any key.
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "localtime", "mime.types", "fonts")
 #: Within these, a machine under load makes a sandbox.
@@ -89,7 +91,7 @@ class Sandbox:
         """
         words = ["bwrap", *options, "--die-with-parent", "--new-session", "--hostname", "suite"]
         words += [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts")] + ["--unshare-cgroup-try"]
-        within: list[str] = ["prlimit", "--core=0", f"--fsize={FILE}"]
+        within: list[str] = ["choom", "-n", "1000", "--", "prlimit", "--core=0", f"--fsize={FILE}", f"--data={MEMORY}"]
         if os.geteuid() == 0:
             words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
             own = str(self._id)
@@ -117,6 +119,7 @@ class Sandbox:
             "filter_program": seccomp.program().hex(),
             "programs": PROGRAMS,
             "file_bytes": FILE,
+            "memory_bytes": MEMORY,
         }
 
     def _mounts(self) -> list[str]:

@@ -88,12 +88,22 @@ def descriptors_of_others() -> str:
     raise Refused("none is of use")
 
 
-def a_memory_without_end() -> str:
+def a_temporary_folder_without_end() -> str:
     """Fill the temporary folder beyond its size."""
     with Path("/tmp/full").open("wb") as out:
         for _ in range(3 * 1024):
             out.write(bytes(2**20))
     return "3 GiB fit"
+
+
+def more_memory_than_a_suite_needs() -> str:
+    return f"{len(bytearray(6 * 2**30))} bytes"
+
+
+def to_outlive_the_harness_without_memory() -> str:
+    if (score := read("/proc/self/oom_score_adj").strip()) == "1000":
+        raise Refused("the kernel ends it first")
+    return score
 
 
 def a_device(name: str) -> str:
@@ -142,7 +152,9 @@ def attempts() -> dict[str, Callable[[], object]]:
         "change the home of the operator": lambda: write(f"{PREY['home']}/planted"),
         "read the users of the machine": lambda: read("/etc/shadow"),
         "read the host keys of the machine": lambda: read("/etc/ssh/ssh_host_ed25519_key"),
-        "take all of the disk": a_memory_without_end,
+        "take all of the disk": a_temporary_folder_without_end,
+        "take all of the memory": more_memory_than_a_suite_needs,
+        "outlive the harness where memory ends": to_outlive_the_harness_without_memory,
     }
     return found
 
@@ -153,6 +165,6 @@ def taken() -> dict[str, str]:
     for name, attempt in attempts().items():
         try:
             loot[name] = str(attempt())[:200]
-        except (Refused, OSError, KeyError, ArithmeticError, subprocess.SubprocessError, ValueError):
+        except (Refused, OSError, KeyError, ArithmeticError, MemoryError, subprocess.SubprocessError, ValueError):
             continue
     return loot
