@@ -31,13 +31,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        # What is imported stays for good: the collector need not look through it, now or later.
-        gc.disable()
-        try:
-            module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name][0]}")
-        finally:
-            gc.freeze()
-            gc.enable()
+        module = importlib.import_module(f"harness.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
@@ -64,10 +58,26 @@ def exit_code(error: HarnessError) -> int:
     return 130 if isinstance(error, Canceled) else 3
 
 
+def _import_for_good(name: str) -> None:
+    """Import a command ahead: what is imported stays, so the collector of garbage need not look through it, now or later.
+
+    Only the program itself may decide so. In a process with other code, such as tests that call commands, what that
+    code holds would be out of the collector's sight too.
+    """
+    gc.disable()
+    try:
+        if name in COMMANDS:
+            importlib.import_module(f"harness.cli.{COMMANDS[name][0]}")
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def run() -> None:
     """Run the command line. Bad input never gives a traceback; an unexpected error writes one to a file."""
     wants_json = "json" in sys.argv[1:] or "--format=json" in sys.argv[1:]
     try:
+        _import_for_good(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Abort:
