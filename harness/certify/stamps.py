@@ -17,6 +17,7 @@ from harness.certify.pades import TSA_SECONDS, authority_errors
 from harness.certify.steps import CheckStep, Status
 from harness.signing.lines import time_text
 from harness.signing.trust import Trust
+from harness.system.bounded import read_whole
 
 
 def stamped(data: bytes, address: str) -> bytes:
@@ -44,7 +45,7 @@ def check_stamp(file: Path, digest: str, trust: Trust) -> tuple[list[CheckStep],
         return CheckStep(name=f"time stamp ({STAMP})", status=status, detail=detail)
 
     try:
-        token = cms.ContentInfo.load(file.read_bytes(), strict=True)
+        token = cms.ContentInfo.load(read_whole(file), strict=True)
         signed = token["content"]
         roots = [choice.chosen for choice in signed["certificates"]]
         context = ValidationContext(trust_roots=roots, allow_fetching=False)

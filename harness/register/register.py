@@ -25,6 +25,7 @@ from harness.signing.dsse import Envelope, NoEnvelope
 from harness.signing.keys import PublicKey
 from harness.signing.lines import plain, time_text
 from harness.signing.tree import Checkpoint, InclusionProof, NoCheckpoint, inclusion, read_note, root
+from harness.system.bounded import read_whole
 from harness.system.canonical import canonical, read_json
 from harness.system.locks import lock
 
@@ -32,6 +33,8 @@ State = Literal["active", "suspended", "revoked", "superseded"]
 STATES: tuple[State, ...] = ("active", "suspended", "revoked", "superseded")
 KeyState = Literal["retired", "compromised"]
 PROOF = "adaptation.tlog-proof"
+#: Of entries that are read: some millions of certificates.
+MOST_BYTES = 2**30
 #: The published files of a register, in the order in which they are fetched: while it is written, what is fetched later
 #: may be newer, and a log with more entries than its checkpoint covers is in order, one with fewer is not.
 REGISTER_FILES = ("checkpoint", "status.dsse.json", "status-lines.dsse.json", "entries.jsonl")
@@ -72,7 +75,7 @@ class Register:
             UsageError: there is no register, or its last entry is cut off.
         """
         try:
-            data = self.entries_path.read_bytes()
+            data = read_whole(self.entries_path, MOST_BYTES)
         except OSError as error:
             raise UsageError(
                 f"no register in {self.folder}: {error.strerror}", advice="name the issuer's register"
@@ -170,7 +173,7 @@ class Register:
 
     def _status(self) -> StatusList:
         try:
-            return StatusList.read(Envelope.read(self.status_path.read_text(encoding="utf-8")).payload)
+            return StatusList.read(Envelope.read(read_whole(self.status_path).decode()).payload)
         except (OSError, NoEnvelope, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{self.status_path} is no status list: {error}", advice="restore the register from a backup"
@@ -216,7 +219,7 @@ class Register:
         if not self.checkpoint_path.exists():
             return origin_of(signing.log_key)
         try:
-            origin = read_note(self.checkpoint_path.read_bytes().decode())[0].origin
+            origin = read_note(read_whole(self.checkpoint_path).decode())[0].origin
         except (OSError, UnicodeDecodeError, NoCheckpoint) as error:
             raise UsageError(
                 f"{self.checkpoint_path} is no checkpoint: {error}", advice="restore the register from a backup"

@@ -12,6 +12,7 @@ from harness.errors import UsageError
 from harness.signing.dsse import Envelope, NoEnvelope, Signature
 from harness.signing.keys import KeyStore, PublicKey, read_public
 from harness.signing.lines import read_time, time_text
+from harness.system.bounded import read_whole
 from harness.system.canonical import canonical, read_json
 
 TYPE = "application/vnd.xinchuang.succession+json"
@@ -69,7 +70,7 @@ def read_succession(file: Path, known: Sequence[PublicKey]) -> Succession:
         UsageError: the file is no such statement, or a signature does not hold.
     """
     try:
-        envelope = Envelope.read(file.read_text(encoding="utf-8"))
+        envelope = Envelope.read(read_whole(file).decode())
         signatures = {signature.keyid: signature.signature for signature in envelope.signatures}
         said = read_json(envelope.payload)
         old = next((key for key in known if key.keyid in signatures and key.keyid == said["from"]), None)

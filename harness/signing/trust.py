@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.signing.dsse import decode
 from harness.signing.keys import PublicKey, public_of
 from harness.signing.lines import NOTHING, plain, read_time, time_text
+from harness.system.bounded import read_whole
 
 HEAD = "xinchuang-trust 1"
 ROLES = ("sign", "log", "time")
@@ -108,7 +109,7 @@ def read_trust(path: Path) -> Trust:
             raise UsageError(
                 f"{path} is a folder of keys, and does not say for which issuer each of them speaks", advice=ADVICE
             )
-        text = path.read_bytes().decode()
+        text = read_whole(path).decode()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", advice=ADVICE) from error
     except UnicodeDecodeError as error:

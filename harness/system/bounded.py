@@ -1,7 +1,11 @@
-"""Keeps a bounded part of what a program prints: its beginning and its end, with a note between them."""
+"""Bounds what comes from elsewhere into memory: what a program prints (its beginning and its end are kept, with a note
+between them), and a file that is read whole."""
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections import deque
 from pathlib import Path
 
@@ -64,6 +68,21 @@ def read_bounded(path: Path, limit: int = MAX_OUTPUT) -> str:
         head = file.read(limit // 2)
         file.seek(size - limit // 2)
         return (head + _note(size - 2 * (limit // 2)) + file.read(limit // 2)).decode(errors="replace")
+
+
+def read_whole(path: Path, limit: int = MAX_FILE) -> bytes:
+    """A file of somebody else: at most ``limit`` bytes of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file (EINVAL), or is larger (EFBIG).
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # a pipe is not waited for
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"more than {limit} bytes", str(path))
+    return data
 
 
 def _note(dropped: int) -> bytes:

@@ -12,7 +12,7 @@ import contextlib
 import datetime
 import hashlib
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from harness.register.register import PROOF
 from harness.signing.dsse import Envelope, NoEnvelope
 from harness.signing.keys import PublicKey
 from harness.signing.trust import Trust
+from harness.system.bounded import read_whole
 from harness.system.canonical import canonical, read_json
 from harness.verification.fetching import fetch
 from harness.verification.logs import check_log
@@ -33,6 +34,10 @@ from harness.verification.opening import Opened, open_certificate, speaking
 from harness.verification.windows import check_keys
 
 __all__ = ["CheckStep", "Status", "check", "check_published", "status_of"]
+
+RECORD = "campaign.json"
+#: Of a file that a certificate names.
+MOST_BYTES = 2**30
 
 
 def check_published(
@@ -82,7 +87,7 @@ def _address(address: str, number: str) -> CheckStep:
 def _unchecked(folder: Path) -> Lines | None:
     """The lines of a certificate, unchecked: ``check`` says whether they are signed."""
     with contextlib.suppress(OSError, NoEnvelope, ValueError, NoLines):
-        text = (folder / ENVELOPES["lines"]).read_text(encoding="utf-8")
+        text = read_whole(folder / ENVELOPES["lines"]).decode()
         return read_lines(Envelope.read(text).payload)
     return None
 
@@ -90,7 +95,7 @@ def _unchecked(folder: Path) -> Lines | None:
 def _predicate(folder: Path) -> bytes | None:
     """Canonical bytes of the adaptation's predicate, unchecked: ``check`` says whether it is signed."""
     try:
-        text = (folder / ENVELOPES["adaptation"]).read_text(encoding="utf-8")
+        text = read_whole(folder / ENVELOPES["adaptation"]).decode()
         return canonical(read_json(Envelope.read(text).payload)["predicate"])
     except (OSError, NoEnvelope, ValueError, KeyError, TypeError):
         return None
@@ -115,7 +120,7 @@ def check(
     if place.is_file() and place.suffix == ".pdf" and not any((folder / name).exists() for name in ENVELOPES.values()):
         alone = "a file alone says nothing of revocation: get the certificate's folder"
         rest = CheckStep(name="statement", status=Status.COULD_NOT_CHECK, detail=alone)
-        return [*check_pdf(place.name, place.read_bytes(), trust.keys(), now), rest]
+        return [*_pdf(place, trust.keys(), now), rest]
     steps, papers, lines = open_certificate(folder, trust)
     if lines is None:
         if register is not None:
@@ -129,7 +134,8 @@ def check(
     steps += more
     steps.append(check_keys(speaking(papers, lines), lines, history, has_register=register is not None))
     steps += _files(lines, place, trust.keys(lines.issuer), history.proved or now)
-    steps += _record(folder, papers["adaptation"])
+    if any(step.name == RECORD and step.status is Status.VALID for step in steps):  # what nobody signed is not parsed
+        steps += _record(folder, papers["adaptation"])
     steps += _validity(lines, now)
     return steps
 
@@ -165,8 +171,18 @@ def _files(lines: Lines, place: Path, keys: Sequence[PublicKey], existed: dateti
             steps.append(CheckStep(name=path.name, status=Status.COULD_NOT_CHECK, detail=detail))
     for name in sorted(names):
         if name.endswith(".pdf") and Path(name).name == name and (folder / name).is_file():
-            steps += check_pdf(name, (folder / name).read_bytes(), keys, existed, lines.signers)
+            steps += _pdf(folder / name, keys, existed, lines.signers)
     return steps
+
+
+def _pdf(
+    path: Path, keys: Sequence[PublicKey], existed: datetime.datetime, named: Collection[str] = ()
+) -> list[CheckStep]:
+    try:
+        return check_pdf(path.name, read_whole(path), keys, existed, named)
+    except OSError as error:
+        detail = f"it cannot be read: {error.strerror}"
+        return [CheckStep(name=f"signature in {path.name}", status=Status.COULD_NOT_CHECK, detail=detail)]
 
 
 def _record(folder: Path, adaptation: Opened) -> list[CheckStep]:
@@ -174,7 +190,7 @@ def _record(folder: Path, adaptation: Opened) -> list[CheckStep]:
     also whether the files of evidence are unchanged."""
     try:
         predicate: dict[str, Any] = read_json(adaptation.payload)["predicate"]
-        record = read_json((folder / "campaign.json").read_text(encoding="utf-8"))
+        record = read_json((folder / RECORD).read_text(encoding="utf-8"))
         same = (record["plan_digest"], record["journal_head"]) == (predicate["plan"], predicate["journal"])
         files = {str(f["sha256"]): str(f["name"]) for cell in record["cells"] for f in cell["files"]}
     except (OSError, ValueError, KeyError, TypeError):
@@ -192,7 +208,10 @@ def _record(folder: Path, adaptation: Opened) -> list[CheckStep]:
 
 
 def _is(path: Path, digest: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 
 def _validity(lines: Lines, now: datetime.datetime) -> list[CheckStep]:
@@ -222,6 +241,9 @@ def check_files(files: Sequence[tuple[str, str]], folder: Path) -> list[CheckSte
             steps.append(CheckStep(name=name, status=Status.INVALID, detail="a name that leads out of the folder"))
         elif not path.is_file():
             steps.append(CheckStep(name=name, status=Status.COULD_NOT_CHECK, detail="it is not in the folder"))
+        elif (size := path.stat().st_size) > MOST_BYTES:
+            detail = f"it has {size} bytes; files of up to {MOST_BYTES} are checked"
+            steps.append(CheckStep(name=name, status=Status.COULD_NOT_CHECK, detail=detail))
         else:
             good = _is(path, digest)
             detail = f"SHA-256 {digest[:16]}…" if good else "not the file that was signed"

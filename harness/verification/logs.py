@@ -20,6 +20,7 @@ from harness.register.status import STATUS_LINES_TYPE, STATUS_TYPE, StatusList
 from harness.signing.lines import read_time
 from harness.signing.tree import Checkpoint, InclusionProof, NoCheckpoint, includes, read_note, root, signed_by
 from harness.signing.trust import Binding, Trust
+from harness.system.bounded import read_whole
 from harness.system.canonical import canonical, read_json
 from harness.verification.memory import remember, remembered
 from harness.verification.opening import open_envelope
@@ -106,7 +107,7 @@ def _proof(
 ) -> _Noted:
     what = f"inclusion ({PROOF})"
     try:
-        proof = InclusionProof.read(file.read_bytes().decode())
+        proof = InclusionProof.read(read_whole(file).decode())
         entry = _entry(proof.entry)
     except (OSError, NoCheckpoint, ValueError) as error:
         raise _NotShown(what, Status.INVALID, f"no proof: {error}") from error
@@ -138,7 +139,7 @@ def _register(
 ) -> None:
     lines = register.lines()
     try:
-        note = register.checkpoint_path.read_bytes().decode()
+        note = read_whole(register.checkpoint_path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise _NotShown("log", Status.COULD_NOT_CHECK, "the register has no checkpoint that can be read") from error
     noted = _note(note, certificate.issuer, trust, "log")

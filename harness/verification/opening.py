@@ -12,6 +12,7 @@ from harness.certify.lines import LINES_TYPE, Lines, NoLines, lines_of, read_lin
 from harness.certify.steps import CheckStep, Status
 from harness.signing.dsse import PAYLOAD_TYPE, Envelope, NoEnvelope
 from harness.signing.trust import Binding, Trust
+from harness.system.bounded import read_whole
 
 #: Output -> type of its payload.
 TYPES = {"adaptation": PAYLOAD_TYPE, "test_result": PAYLOAD_TYPE, "lines": LINES_TYPE}
@@ -35,7 +36,7 @@ def open_envelope(file: Path, payload_type: str, trust: Trust) -> tuple[list[Che
         return CheckStep(name=f"{what} of {name}", status=status, detail=detail)
 
     try:
-        data = file.read_bytes()
+        data = read_whole(file)
         envelope = Envelope.read(data.decode())
     except OSError as error:
         return [step(Status.COULD_NOT_CHECK, f"{file}: {error.strerror}", "form")], None

@@ -540,6 +540,20 @@ def test_one_byte_of_any_file_counts_for_both(papers: Papers, tmp_path: Path, na
         assert harness == script or UNKNOWN in (harness, script), (place, said)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_without_an_end_is_not_waited_for(papers: Papers, name: str) -> None:
+    path = papers.place / name
+    for kind in ("pipe", "40 GiB"):
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.touch()
+            os.truncate(path, 40 * 2**30)
+        steps = check(papers.folder, papers.trust, register=papers.register)
+        assert status_of(steps).value != "valid", kind
+
+
 def hostile_names(p: Papers) -> None:
     """What a vendor may choose: names that read like lines, and axes that read like keys of the certificate."""
     lie = "\nnumber XC-LIE\nissuer Another Center\nuntil 2999-12-31\nend\n"
