@@ -59,7 +59,7 @@ def exit_code(error: HarnessError) -> int:
 
 
 def _import_for_good(name: str) -> None:
-    """Import a command ahead: what is imported stays, so the collector of garbage need not look through it, now or later.
+    """Import a command ahead: what is imported stays, so the collector of garbage need not look through it.
 
     Only the program itself may decide so. In a process with other code, such as tests that call commands, what that
     code holds would be out of the collector's sight too.

@@ -20,8 +20,15 @@ def test_a_file_up_to_the_limit_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "number"),
-    [("long", errno.EFBIG), ("endless", errno.EFBIG), ("pipe", errno.EINVAL), ("device", errno.EINVAL)]
-    + [("folder", errno.EISDIR), ("socket", errno.ENXIO), ("link to nothing", errno.ENOENT)],
+    [
+        ("long", errno.EFBIG),
+        ("endless", errno.EFBIG),
+        ("pipe", errno.EINVAL),
+        ("device", errno.EINVAL),
+        ("folder", errno.EISDIR),
+        ("socket", errno.ENXIO),
+        ("link to nothing", errno.ENOENT),
+    ],
 )
 def test_everything_else_is_refused(tmp_path: Path, kind: str, number: int) -> None:
     path = tmp_path / "f"
