@@ -83,6 +83,11 @@ class CellContext(BaseModel):
         """How the product reaches its database."""
         return self.servers["database"].access
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Where the product's ports are reached from this machine."""
+        return tuple(dict.fromkeys(host for host, _ in self.ports.values()))
+
     def values(self) -> dict[str, Any]:
         """What templates of the product see: ``db`` for the database, each further server by its role,
         ``ports``, ``secrets``, ``params``, ``cell``."""

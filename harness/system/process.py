@@ -224,8 +224,9 @@ def kill_session(leader: int) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def without_proxy() -> dict[str, str]:
-    """Environment with which a suite reaches the product on this machine, whatever proxy is set for the world."""
+def without_proxy(*hosts: str) -> dict[str, str]:
+    """Environment with which a suite reaches the product, on this machine or at ``hosts``, whatever proxy is set for
+    the world."""
     names = [name for key in ("no_proxy", "NO_PROXY") for name in os.environ.get(key, "").split(",") if name]
-    value = ",".join(dict.fromkeys([*names, "127.0.0.1", "localhost"]))
+    value = ",".join(dict.fromkeys([*names, "127.0.0.1", "localhost", *hosts]))
     return {"no_proxy": value, "NO_PROXY": value}

@@ -27,6 +27,7 @@ from harness.runners.locust.support import PreparedRead
 from harness.runners.pytest.outcomes import fold
 from harness.runners.pytest.run import _watched as watched
 from harness.runners.pytest.session import Report, TestRun
+from tests.suite_runs import context
 
 SUITES = Path(__file__).parents[2] / "suites"
 PROFILE = LoadProfile(rate=10, ramp=2, hold=4, p95_ms=100, error_rate=0.01)
@@ -309,4 +310,4 @@ def test_a_suite_that_cannot_be_watched_is_ended(tmp_path: Path) -> None:
 
     reader: Any = Broken()
     with pytest.raises(OSError, match="Input/output error"):
-        watched(reader, tmp_path / "spec", tmp_path / "log", tmp_path, 1.0, threading.Event(), waits)
+        watched(reader, tmp_path / "spec", tmp_path / "log", tmp_path, context(tmp_path), threading.Event(), waits)

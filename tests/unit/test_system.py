@@ -80,6 +80,8 @@ def test_a_proxy_of_the_environment_is_kept_away_from_the_product(monkeypatch: p
     monkeypatch.setenv("no_proxy", "intranet.example,10.0.0.1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert without_proxy()["NO_PROXY"] == "intranet.example,10.0.0.1,127.0.0.1,localhost"
+    both = ("172.18.0.2", "172.18.0.3")
+    assert without_proxy(*both)["no_proxy"].endswith(",localhost,172.18.0.2,172.18.0.3")
 
 
 @given(st.lists(st.binary(max_size=40), max_size=30), st.integers(min_value=2, max_value=200))

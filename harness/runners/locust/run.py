@@ -192,7 +192,8 @@ def _run_driver(
             path.write_text(json.dumps(content))
             if sandbox is not None:
                 sandbox.give(path)
-        argv, env = [sys.executable, "-P", str(DRIVER), str(spec)], {ENVIRONMENT: str(prepared), **without_proxy()}
+        argv = [sys.executable, "-P", str(DRIVER), str(spec)]
+        env = {ENVIRONMENT: str(prepared), **without_proxy(*deployment.context.hosts)}
         try:
             with Sampler(deployment.machine) as sampler, Sampler(deployment.database.machine) as database:
                 completed = run(

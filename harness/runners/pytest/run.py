@@ -93,7 +93,7 @@ def run_pytest(
             if sandboxes is not None:
                 held.sandbox.give(path)
         with Reader(records, key) as reader:
-            session = _watched(reader, spec, log, suite.folder, context.factor, cancel, fork)
+            session = _watched(reader, spec, log, suite.folder, context, cancel, fork)
         # What pytest prints may be the first thing for which there is no room: then its status says nothing of that.
         nothing_left = shutil.disk_usage(place).free < FULL_BYTES
         session.full = session.rc == NO_SPACE or (bool(session.trouble) and nothing_left)
@@ -109,7 +109,7 @@ def _watched(
     spec: Path,
     log: Path,
     folder: Path,
-    factor: float,
+    context: CellContext,
     cancel: threading.Event,
     fork: Callable[..., Completed],
 ) -> Session:
@@ -125,9 +125,9 @@ def _watched(
                 session.take(message)
             if (len(session.runs), session.running, session.collected) != before:
                 since = time.monotonic()
-            limit = COLLECTION_SECONDS * factor
+            limit = COLLECTION_SECONDS * context.factor
             if session.running is not None:
-                limit = session.runs[session.running].limit + GRACE_SECONDS * factor
+                limit = session.runs[session.running].limit + GRACE_SECONDS * context.factor
             if time.monotonic() - since > limit:
                 session.late = _late(session, limit)
             if session.late or cancel.is_set():
@@ -150,7 +150,7 @@ def _watched(
             log=log,
             timeout=10 * 86_400,  # the watcher knows the limits
             cwd=folder,
-            env={"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "", **without_proxy()},
+            env={"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": "", **without_proxy(*context.hosts)},
             cancel=stop,
         ).rc
     except (Canceled, StepTimeout):
