@@ -18,11 +18,12 @@ from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.images import BaseImages
 from harness.containers.machine import ContainerMachine
+from harness.containers.provisioner import Containers
 from harness.hosts.inventory import Inventory
 from harness.hosts.ssh import SshMachine
 from harness.model.definitions import Cpu, Hosts, Os
-from harness.model.recipe import Recipe
-from harness.provision.provisioner import Owner, Role
+from harness.model.recipe import Environment, Recipe
+from harness.provision.provisioner import Machines, Owner, Role
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import parse
 from harness.system.wait import wait_until
@@ -215,6 +216,26 @@ def virtual(os: str, model: str, folder: Path) -> Iterator[VirtualMachine]:
     with maker.machines((wanted,), {wanted.name: maker.environment(wanted, Notes())}, names, Notes()) as made:
         assert isinstance(made.application, VirtualMachine)
         yield made.application
+
+
+#: For a machine with Perl: says a word to whoever connects to a port.
+SAY = (
+    "setsid perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Listen => 9, LocalPort => {port}, ReuseAddr => 1);"
+    ' while ($c = $s->accept) {{ print $c "{word}\\n"; close $c }}\' >/dev/null 2>&1 &'
+)
+
+
+@contextlib.contextmanager
+def cell_of_containers(engine: Engine, *ports: int) -> Iterator[Machines]:
+    """The bare machines of a product, which has ``ports``, and of its database; gone afterwards."""
+    images = BaseImages(engine, cache_folder())
+    base = images.ensure(system("debian-12"), "x86_64", Notes())
+    bare = Environment(image=base.id, key="", cached=True, seconds=0)
+    roles = (role("debian-12", "hygon-c86", ports=ports), role("debian-12", "hygon-c86", name="database"))
+    owner = Owner(campaign="contract", cell=secrets.token_hex(4), attempt="1")
+    maker = Containers(engine, Environments(engine, images))
+    with maker.machines(roles, {each.name: bare for each in roles}, owner, Notes()) as machines:
+        yield machines
 
 
 @contextlib.contextmanager

@@ -53,6 +53,7 @@ class Engine:
     """Containers and networks as files of ``$SCRIPTED``."""
 
     memory, cpus, version, info, is_podman = 8 << 30, 2, {"Version": "scripted"}, {}, False
+    reached = False  #: by the addresses of containers
 
     def __init__(self, workspace: str = "none") -> None:
         self.workspace = workspace

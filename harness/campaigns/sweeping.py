@@ -1,4 +1,4 @@
-"""Removes containers, networks and machines that no running campaign and no running process owns."""
+"""Removes containers, networks, machines and rules of a firewall that no running campaign and no process owns."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from harness.containers import firewall
 from harness.containers.engine import LABEL_CAMPAIGN, LABEL_MAKER, Engine
 from harness.evidence import Workspace
 from harness.system.makers import runs
 from harness.virtual import qemu
 
 #: Kinds of resources that a sweep can look for.
-KINDS = ("container", "network", "vm")
+KINDS = ("container", "network", "vm", "rule")
 
 
 def sweep(
@@ -28,7 +29,8 @@ def sweep(
 
     With ``campaign``, which the caller holds, all that belongs to that campaign goes. Else what a running process made
     stays, whatever it is for: an image or a disk that is being built belongs to no campaign. ``everywhere`` takes those
-    of other workspaces too, whose campaigns cannot be seen from here. ``spared``: names of what stays.
+    of other workspaces too, whose campaigns cannot be seen from here. ``spared``: names of what stays. Rules of the
+    firewall go with their networks.
     """
     alive = functools.cache(workspace.alive)
 
@@ -51,6 +53,7 @@ def sweep(
             qemu.remove(folder)
             removed.append(f"vm {folder.name}")
             workspace.journal.resource(owner, "vm", folder.name, "removed")
+    removed += [f"rule {bridge}" for bridge in firewall.sweep()]
     _note_what_is_gone(engine, workspace, campaign, alive)
     return removed
 
@@ -61,8 +64,12 @@ def _note_what_is_gone(
     """Complete the notes of a killed run: things that it removed or never made, and did not note."""
     stands = {(kind, name) for kind, name, _ in engine.ours()}
     stands |= {("vm", folder.name) for folder, _ in qemu.standing(workspace.machines)}
+    rules = firewall.closed()
+    stands |= {("rule", bridge) for bridge in rules or ()}
     for row in workspace.journal.resources(campaign=campaign):
         if row.state == "removed" or row.kind not in KINDS or (row.kind, row.name) in stands:
+            continue
+        if row.kind == "rule" and rules is None:  # whoever may not look does not know
             continue
         if campaign is not None or not alive(row.campaign):
             workspace.journal.resource(row.campaign, row.kind, row.name, "removed")

@@ -29,6 +29,7 @@ LABEL_ROLE = "harness.role"
 #: Name of the process that made it (``harness.system.makers``).
 LABEL_MAKER = "harness.maker"
 LABEL_MEMORY = "harness.memory"  #: of a container: its limit in bytes, as it was made
+LABEL_PORTS = "harness.ports"  #: of a container: its ports, where they are reached at its own address
 
 #: Names of images that the harness makes; no archive of others gives them.
 OWN_IMAGES = ("harness-base:", "harness-env:")
@@ -42,6 +43,8 @@ CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_S
 #: Connections that are kept for each address of the engine's interface; its library makes a pool of so many places for
 #: every address. More at once are opened and not kept.
 POOL = 16
+#: The engine's name server asks this address for names that it does not know; it leads nowhere (RFC 5737).
+NOWHERE = "192.0.2.1"
 #: While packages are installed, SETFCAP too: rpm unpacks files with capabilities, and scripts of packages call setcap.
 #: Such a file gives no more than its container has, and none under no-new-privileges.
 BUILD_CAPABILITIES = [*CAPABILITIES, "SETFCAP"]
@@ -66,6 +69,7 @@ class Engine:
 
     def __init__(self, workspace: str = "none", address: str = "") -> None:
         self.workspace = workspace
+        self.reached: bool | None = None  #: whether this machine reaches containers by their own addresses, once known
         with engine_errors("connecting to the Docker engine"):  # each asks for the version of its interface
             self.client = (
                 docker.DockerClient(base_url=address, timeout=900, max_pool_size=POOL, version="auto")
@@ -75,6 +79,8 @@ class Engine:
         if self.client.api.base_url.startswith("http+docker:"):
             # A socket of this machine has no proxy; looking for one takes a quarter of each call's time.
             self.client.api.trust_env = False
+        else:
+            self.reached = False
 
     @functools.cached_property
     def version(self) -> dict[str, Any]:
@@ -244,14 +250,14 @@ class Engine:
             LABEL_MAKER: _maker(),
         }
 
-    def create_network(self, name: str, labels: dict[str, str]) -> str:
-        """A network of its own for a cell; gives its id.
+    def create_network(self, name: str, labels: dict[str, str], *, internal: bool = False) -> str:
+        """A network; gives its id.
 
         Raises:
             InfrastructureError: see ``engine_errors``.
         """
         with engine_errors(f"creating network {name}"):
-            return str(self.client.networks.create(name, driver="bridge", labels=labels).id)
+            return str(self.client.networks.create(name, driver="bridge", labels=labels, internal=internal).id)
 
     def create_container(
         self,
@@ -266,10 +272,11 @@ class Engine:
         alias: str,
         environment: dict[str, str],
         ports: tuple[int, ...] = (),
+        closed: bool = False,
     ) -> str:
         """A container that only waits, limited in memory, CPU and processes; gives its id.
 
-        Ports are published on 127.0.0.1 alone, at numbers the engine chooses.
+        Ports are published on 127.0.0.1 alone, at numbers the engine chooses; not at all in a ``closed`` network.
 
         Raises:
             ProvisionError: the image is missing.
@@ -283,7 +290,7 @@ class Engine:
                 name=name,
                 hostname=alias,
                 **self.waiting(image),
-                labels={**labels, LABEL_MEMORY: str(memory)},
+                labels={**labels, LABEL_MEMORY: str(memory), **_reached_ports(ports if closed else ())},
                 init=True,
                 detach=True,
                 network=network,
@@ -296,7 +303,8 @@ class Engine:
                 cap_add=CAPABILITIES,
                 security_opt=["no-new-privileges"],
                 log_config=docker.types.LogConfig(type="none"),
-                ports={f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
+                ports={} if closed else {f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
+                dns=[NOWHERE] if closed else None,
                 ulimits=self.ulimits(),
                 # The alias: other machines of the cell find it by its role.
                 networking_config={network: self.client.api.create_endpoint_config(aliases=[alias])},
@@ -315,22 +323,6 @@ class Engine:
         if not config.get("Entrypoint") and not config.get("User"):
             return {"command": ["sleep", "infinity"]}
         return {"command": ["infinity"], "entrypoint": ["sleep"], "user": "0:0"}
-
-    def address_of(self, container: str) -> str:
-        """Its address on the cell's network.
-
-        Raises:
-            InfrastructureError: the container has no address there.
-        """
-        with engine_errors("asking for the address of a container"):
-            networks = self.client.api.inspect_container(container)["NetworkSettings"]["Networks"]
-        address = next((str(network["IPAddress"]) for network in networks.values() if network.get("IPAddress")), "")
-        if not address:
-            raise InfrastructureError(
-                f"container {container[:12]} has no address: it is on no network",
-                advice="see who took it off its network: docker events",
-            )
-        return address
 
     def first_process(self, container: str) -> int:
         """Id of a container's first program, as the engine's machine numbers it; 0 where it does not run.
@@ -392,6 +384,10 @@ class Engine:
             networks = self.client.api.networks(filters={"label": label})
         objects = [("container", c["Names"][0].lstrip("/"), dict(c["Labels"])) for c in containers]
         return [*objects, *(("network", n["Name"], dict(n["Labels"])) for n in networks)]
+
+
+def _reached_ports(ports: tuple[int, ...]) -> dict[str, str]:
+    return {LABEL_PORTS: " ".join(map(str, ports))} if ports else {}
 
 
 @functools.cache

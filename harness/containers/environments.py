@@ -16,7 +16,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,15 @@ from harness.containers.engine_errors import engine_errors
 from harness.containers.executions import ExecutionWatch
 from harness.containers.images import BaseImage, BaseImages
 from harness.containers.machine import ContainerMachine
-from harness.containers.outlet import VARIABLES, Outlet, explained
+from harness.containers.outlet import VARIABLES, Outlet
 from harness.containers.sources import Source
 from harness.errors import Canceled, UsageError
 from harness.model.attestation import Executions, ForeignProgram
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, PackageFact, Recipe
-from harness.provision.installing import Installer, InstallFailed, manager_of
+from harness.provision.installing import Installer, InstallFailed, explained, manager_of
+from harness.provision.provisioner import Role
 from harness.system.abandoning import abandonable
 from harness.system.canonical import read_json
 from harness.system.makers import own_name
@@ -159,6 +160,14 @@ class Environments:
                 for chunk in stream:
                     file.write(chunk)
         return out
+
+    def way(
+        self, machine: ContainerMachine, role: Role, names: Collection[str], ledger: Ledger
+    ) -> contextlib.AbstractContextManager[Sequence[str]]:
+        """A way to the repositories for a machine of a closed network: ``Outlet.way_of_cell``."""
+        vendor = bool(role.recipe.images)
+        sources = self._outlet.sources(role.os, role.cpu.architecture, ledger, vendor=vendor)
+        return self._outlet.way_of_cell(machine, sources, names, ledger)
 
     def _of_vendor(self, recipe: Recipe, ledger: Ledger) -> BaseImage:
         """The one image of the vendor's archive.

@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
             if source is not None and (not source.public or self._is_public(source)):
                 return source
         owner.refuse(f"{self.command} {self.path}")
-        self.send_error(403, "A build of the harness reaches the mirror and nothing else")
+        self.send_error(403, "An installation of the harness reaches the mirror and nothing else")
         return None
 
     def _is_public(self, source: Source) -> bool:

@@ -16,8 +16,9 @@ from typing import IO, Any, cast
 import docker.errors
 import psutil
 
-from harness.containers.engine import Engine
+from harness.containers.engine import LABEL_PORTS, Engine
 from harness.containers.engine_errors import engine_errors
+from harness.containers.networks import address_of
 from harness.containers.verbs import ContainerVerbs
 from harness.errors import InfrastructureError
 from harness.model.machine import MachineReference, Resources
@@ -58,7 +59,7 @@ class ContainerMachine:
         self._name = name or container[:12]
         self._began = began  #: when the engine started it, and its networks
         self._deeds = deeds  #: where its verbs are noted
-        self._variables = dict(variables or {})  #: of every command, and not of the container
+        self.variables = dict(variables or {})  #: of every command, and not of the container
         self._listed = -math.inf
         self._processes: dict[int, psutil.Process] = {}
         self._spent: dict[int, float] = {}
@@ -72,7 +73,12 @@ class ContainerMachine:
         if not self._began:
             self._began = self._state()[0]
         return MachineReference(
-            kind="container", name=self.name, container=self.container, began=self._began, deeds=self._deeds
+            kind="container",
+            name=self.name,
+            container=self.container,
+            began=self._began,
+            deeds=self._deeds,
+            variables=self.variables,
         )
 
     def disturbance(self) -> str:
@@ -116,7 +122,7 @@ class ContainerMachine:
         argv = ["sh", "-c", _GUARD, str(KILL_AFTER), f"{timeout:.1f}", command]
         with engine_errors(f"running a command in {self.name}"):
             api = self.engine.client.api
-            handle = api.exec_create(self.container, argv, user=user, environment=self._variables)["Id"]
+            handle = api.exec_create(self.container, argv, user=user, environment=self.variables)["Id"]
             out, err = Bounded(), Bounded()
             stream = api.exec_start(handle, stream=True, demux=True)
             for piece, error in stream:
@@ -188,8 +194,10 @@ class ContainerMachine:
 
     def address(self, port: int) -> tuple[str, int]:
         with engine_errors(f"asking for the address of port {port} of {self.name}"):
-            settings = self.engine.client.api.inspect_container(self.container)["NetworkSettings"]
-        bound = (settings.get("Ports") or {}).get(f"{port}/tcp")
+            known = self.engine.client.api.inspect_container(self.container)
+        if str(port) in (known["Config"].get("Labels") or {}).get(LABEL_PORTS, "").split():
+            return address_of(self.engine, self.container), port
+        bound = (known["NetworkSettings"].get("Ports") or {}).get(f"{port}/tcp")
         if not bound:
             raise InfrastructureError(
                 f"{self.name} does not publish port {port}", advice="declare it under ports in application.yaml"

@@ -1,11 +1,14 @@
-"""What a cell makes at the engine: a network and containers, each journaled before it is made, all removed together."""
+"""What a cell makes: a network with a rule of the firewall, and containers; each is journaled before it is made, and
+all are removed together."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
 
+from harness.containers import firewall
 from harness.containers.engine import Engine
+from harness.containers.networks import CellNetwork, make_network
 from harness.errors import HarnessBug, HarnessError
 from harness.model.definitions import size_in_bytes
 from harness.model.ledger import Ledger
@@ -22,19 +25,49 @@ class CellObjects:
         self._owner = (names.campaign, f"{names.cell}-{names.attempt}")
         self._objects: list[tuple[str, str]] = []
         self._kept = False
+        self._network: CellNetwork | None = None
+        self._open = ""  #: why the way to this machine is open
 
-    def make_network(self) -> str:
-        """Make the network; gives its id.
+    def make_network(self) -> CellNetwork:
+        """Make the network, closed where that is possible.
 
         Raises:
             InfrastructureError: the engine does not make it.
         """
         self._intend("network", self._stem)
-        identity = self._engine.create_network(self._stem, self._engine.labels(*self._owner, ""))
-        self._ledger.created("network", self._stem, identity)
-        return identity
+        network = make_network(self._engine, self._stem, self._engine.labels(*self._owner, ""))
+        self._ledger.created("network", self._stem, network.identity)
+        self._network = network
+        if network.closed:
+            if firewall.can_close():
+                self._intend("rule", network.bridge)
+            self._open = firewall.close(network.bridge)
+            if not self._open:
+                self._ledger.created("rule", network.bridge, network.bridge)
+        return network
 
-    def make_container(self, role: Role, environment: Environment | None, variables: Mapping[str, str]) -> str:
+    def openings(self) -> list[str]:
+        """What the machines reach now beside each other, in words; empty where that is nothing."""
+        if self._network is None:
+            return []
+        if not self._network.closed:
+            return [
+                "its network is not closed: its machines reach what the engine's machine reaches, because the engine's "
+                "containers are not reached from here by their own addresses"
+            ]
+        if self._open:
+            return [f"its machines reach what listens on this machine's addresses: {self._open}"]
+        bridges = firewall.closed()
+        if bridges is not None and self._network.bridge not in bridges:
+            return [
+                "its machines reach what listens on this machine's addresses: something removed the rule from the "
+                "firewall that kept them from it"
+            ]
+        return []
+
+    def make_container(
+        self, role: Role, environment: Environment | None, variables: Mapping[str, str], network: CellNetwork
+    ) -> str:
         """Make and start the container of a role in the network, where the others know it by the role; gives its id.
 
         ``variables``: the container's environment variables.
@@ -50,13 +83,14 @@ class CellObjects:
             name,
             environment.image,
             labels=self._engine.labels(*self._owner, role.name),
-            network=self._stem,
+            network=network.name,
             alias=role.name,
             memory=size_in_bytes(role.limits.memory),
             cpus=min(role.limits.cpus, self._engine.cpus),
             processes=role.limits.processes,
             environment=dict(variables),
             ports=role.ports,
+            closed=network.closed,
         )
         self._ledger.created("container", name, identity)
         return identity
@@ -64,7 +98,7 @@ class CellObjects:
     def keep(self) -> list[str]:
         """Leave it all standing at the end; gives its names. `gc` removes it."""
         self._kept = True
-        return [name for _, name in self._objects]
+        return [name for kind, name in self._objects if kind != "rule"]
 
     def remove(self) -> None:
         """Remove everything that was made or begun; the ledger names what cannot be removed, for `gc`."""
@@ -73,14 +107,21 @@ class CellObjects:
         trouble: list[HarnessError] = []
         for kind, name in reversed(self._objects):  # what a verb did goes with the container that it was done to
             try:
-                remove = self._engine.remove_container if kind == "container" else self._engine.remove_network
-                remove(name)
+                self._remove(kind, name)
                 self._ledger.removed(kind, name)
             except HarnessError as error:  # one that cannot be removed must not leak the others
                 trouble.append(error)
         for problem in trouble:
             with contextlib.suppress(HarnessError):
                 self._ledger.event("teardown-trouble", message=problem.message, next="harness gc")
+
+    def _remove(self, kind: str, name: str) -> None:
+        if kind == "rule":
+            firewall.reopen(name)
+        elif kind == "container":
+            self._engine.remove_container(name)
+        else:
+            self._engine.remove_network(name)
 
     def _intend(self, kind: str, name: str) -> None:
         self._ledger.intent(kind, name)

@@ -1,10 +1,11 @@
-"""The one way out of a build: from a port of its own loopback to the mirror, through this process."""
+"""The one way out of a build, and of a cell while something is installed in it: from a port of its own loopback to the
+mirror, through this process."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.containers.cache import is_brought_image
@@ -13,10 +14,9 @@ from harness.containers.forwarding import Forwarding
 from harness.containers.images import BaseImages
 from harness.containers.machine import ContainerMachine
 from harness.containers.sources import Source, sources_of
-from harness.errors import ProvisionError
+from harness.errors import HarnessError, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
-from harness.provision.installing import InstallFailed
 
 ADDRESS = f"http://127.0.0.1:{PORT}"
 #: Of every command of a build: apt and dnf heed them.
@@ -77,8 +77,27 @@ class Outlet:
             finally:
                 if forwarding.refused:
                     ledger.event("build-refused", build=machine.name, requests=forwarding.refused)
-            if upstream:
-                machine.run(f"rm -f {SETTING}")
+                if upstream:
+                    with contextlib.suppress(HarnessError):  # of a machine that is lost, the next step says so
+                        machine.run(f"rm -f {SETTING}")
+
+    @contextlib.contextmanager
+    def way_of_cell(
+        self, machine: ContainerMachine, sources: tuple[Source, ...], names: Collection[str], ledger: Ledger
+    ) -> Iterator[Sequence[str]]:
+        """A way from a machine of a closed network, for its commands while the context lasts; gives what was refused.
+
+        ``names``: by which the machines of the cell know each other.
+
+        Raises:
+            InfrastructureError: the engine does not open it.
+        """
+        with self.way(machine, sources, ledger) as way:
+            machine.variables = {**VARIABLES, "no_proxy": ",".join(["localhost", "127.0.0.1", *names])}
+            try:
+                yield way.refused
+            finally:
+                machine.variables = {}
 
     def _mirror(self) -> str:
         with contextlib.suppress(ProvisionError):  # none is needed where images are pulled
@@ -89,17 +108,3 @@ class Outlet:
         with contextlib.suppress(ProvisionError):
             return self.images.mirror().proxy
         return ""
-
-
-def explained(error: InstallFailed, refused: list[str]) -> InstallFailed:
-    """``error``, with what the build asked for in vain: that it did so is a matter of its definitions."""
-    if not refused:
-        return error
-    asked = ", ".join(refused[:5])
-    return InstallFailed(
-        f"{error.message}; a build reaches the mirror alone, and was refused: {asked}",
-        step=error.step,
-        log=error.log,
-        cause="config" if error.cause == "product" else error.cause,
-        advice="deliver what it fetches with the application (artifacts), or name a mirror that has it (--mirror URI)",
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.executions import ExecutionWatch
 from harness.containers.machine import ContainerMachine
+from harness.containers.networks import introduce
 from harness.containers.objects import CellObjects
-from harness.errors import HarnessBug, HarnessError, InfrastructureError
+from harness.errors import HarnessBug, HarnessError
 from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Os
 from harness.model.ledger import Ledger
@@ -26,7 +27,7 @@ from harness.model.machine import Machine
 from harness.model.recipe import Environment
 from harness.model.results import Fidelity
 from harness.model.verbs import journal_deeds
-from harness.provision.provisioner import Held, Kind, Machines, Owner, Role
+from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Owner, Role
 from harness.system.scratch import temporary_folder
 from harness.system.waiting import Waiting
 
@@ -109,16 +110,28 @@ class Containers:
             machines: dict[str, Machine] = {}
             watches: dict[str, ExecutionWatch] = {}
             for role in roles:
-                identity = objects.make_container(role, environments[role.name], _model(role.cpu))
+                identity = objects.make_container(role, environments[role.name], _model(role.cpu), network)
                 machines[role.name] = ContainerMachine(self.engine, identity, role.name, deeds=noted)
                 watch = ExecutionWatch(identity, self.engine.first_process(identity), role.cpu.architecture)
                 watches[role.name] = stack.enter_context(contextlib.closing(watch))
-            if self.engine.is_podman and len(machines) > 1:
-                self._introduce(machines)
+            # Podman's networks resolve names only with a plugin of theirs.
+            if network.closed or (self.engine.is_podman and len(machines) > 1):
+                introduce(self.engine, machines, closed=network.closed)
             containers = {role: watch.container for role, watch in watches.items()}
-            standing = ContainerWatch(self.engine, containers, network, noted)
+            standing = ContainerWatch(self.engine, containers, network.identity, noted)
             watched = self._watched(machines, watches, environments, standing)
-            yield dataclasses.replace(watched, keep=objects.keep)
+            if network.closed:
+                watched = dataclasses.replace(watched, outlet=lambda: self._outlet(roles, machines, ledger))
+            yield dataclasses.replace(watched, keep=objects.keep, openings=objects.openings)
+
+    def _outlet(
+        self, roles: tuple[Role, ...], machines: Mapping[str, Machine], ledger: Ledger
+    ) -> contextlib.AbstractContextManager[Sequence[str]]:
+        """A way from the application's machine to the repositories of its system."""
+        machine = machines[APPLICATION]
+        assert isinstance(machine, ContainerMachine)
+        role = next(role for role in roles if role.name == APPLICATION)
+        return self.environments.way(machine, role, list(machines), ledger)
 
     def _watched(
         self,
@@ -143,17 +156,6 @@ class Containers:
             disturbances=standing.disturbances,
             written=lambda: {role: standing.written(role) for role in watches},
         )
-
-    def _introduce(self, machines: Mapping[str, Machine]) -> None:
-        """Tell each machine where the others are: Podman's networks resolve names only with a plugin of theirs."""
-        addresses = {name: self.engine.address_of(machine.reference.container) for name, machine in machines.items()}
-        lines = "".join(f"{address} {name}\n" for name, address in addresses.items())
-        for machine in machines.values():
-            answer = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
-            if not answer.ok:
-                raise InfrastructureError(
-                    f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}", advice="see the engine's log"
-                )
 
 
 @contextlib.contextmanager

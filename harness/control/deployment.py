@@ -26,6 +26,7 @@ from harness.model.context import Access, CellContext
 from harness.model.definitions import Database
 from harness.model.machine import Machine, MachineReference
 from harness.model.templating import render
+from harness.provision.provisioner import Outlet, no_outlet
 from harness.system import shell
 from harness.system.wait import Deadline, wait_until
 
@@ -51,6 +52,7 @@ class Deployment:
     servers: Mapping[str, CellServer]  #: by role
     cancel: threading.Event = field(default_factory=threading.Event, repr=False)  #: ends long work on the controller
     trusts_code: bool = False  #: whether playbooks run here without a sandbox
+    outlet: Outlet = no_outlet
     _control: Control | None = field(default=None, repr=False)
     _known_ends: list[End] = field(default_factory=list, repr=False)  #: that a diagnosis has named
     _answer: str = field(default="", repr=False)  #: what was seen when readiness was last asked
@@ -71,8 +73,7 @@ class Deployment:
 
     @classmethod
     def on(cls, context: CellContext, product: Machine, machines: Mapping[str, Machine]) -> Deployment:
-        """On machines that are reached already: the product's, and that of each server by role, which may be the
-        product's."""
+        """On machines that are reached already: the product's, and that of each server by role."""
         servers: dict[str, CellServer] = {}
         for role, server in context.servers.items():
             machine, definition, access = machines[role], server.definition, server.access
@@ -118,12 +119,7 @@ class Deployment:
         return self._control
 
     def install_control(self) -> None:
-        """Write what starts and watches the product.
-
-        Raises:
-            ProductFault: the installed product lacks what it is started by.
-            InfrastructureError: the machine does not answer.
-        """
+        """Write what starts and watches the product. Raises as ``Control.install``."""
         self.control.install()
 
     def start(self) -> bool:

@@ -20,7 +20,12 @@ class Control(Protocol):
     machine does not answer, and the first two ProductFault where the product cannot even be started."""
 
     def install(self) -> None:
-        """Write what starts and watches the product."""
+        """Write what starts and watches the product.
+
+        Raises:
+            ProductFault: the installed product lacks what it is started by.
+            InfrastructureError: the machine does not answer.
+        """
         ...
 
     def start(self) -> bool:

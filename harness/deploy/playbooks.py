@@ -17,6 +17,7 @@ from pathlib import Path
 import harness
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
+from harness.deploy.reaching import repositories
 from harness.errors import DefinitionError, Fault, InfrastructureError, StepTimeout
 from harness.machines.broker import Broker
 from harness.model.definitions import Playbook
@@ -41,14 +42,14 @@ def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = 
     Raises:
         ProductFault: a task of it fails.
         DefinitionError: ansible-core is not installed here.
+        UsageError: it fails, and asked for what a machine may not reach.
         InfrastructureError: the machine does not answer, or this one has no sandbox.
     """
-    context = deployment.context
-    file = context.template_folder / playbook.playbook
+    file = deployment.context.template_folder / playbook.playbook
     program = _program()
     if program is None:
         fault = Fault(
-            file=str(context.template_folder / "application.yaml"),
+            file=str(deployment.context.template_folder / "application.yaml"),
             line=1,
             column=1,
             message="it has playbooks, and ansible-playbook is not installed here",
@@ -56,10 +57,11 @@ def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = 
             found=playbook.playbook,
         )
         raise DefinitionError([fault])
-    values = context.values()
+    values = deployment.context.values()
     variables = {name: render(value, values, where="playbooks") for name, value in playbook.variables.items()}
-    with contextlib.ExitStack() as stack:
+    with repositories(deployment), contextlib.ExitStack() as stack:
         reference = deployment.machine.reference
+        context = deployment.context.model_copy(update={"application_machine": reference})
         if trusted:
             sandbox = broker = None
             folder = Path(stack.enter_context(temporary_folder("ansible")))
@@ -85,7 +87,7 @@ def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = 
             ) from error
         deployment.machine.run("rm -rf /tmp/.harness-ansible", timeout=60)
         lost = broker.lost if broker is not None else LOST in completed.text
-    _check(deployment, playbook, completed, lost=lost)
+        _check(deployment, playbook, completed, lost=lost)
 
 
 def _prepare(folder: Path, machine: MachineReference, variables: Mapping[str, str]) -> dict[str, str]:

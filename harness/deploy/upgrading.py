@@ -10,12 +10,13 @@ from harness.attest.versions import states
 from harness.clients.http import HttpClient, ResourceClient
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
+from harness.deploy.reaching import repositories
 from harness.deploy.steps import configure, start
 from harness.model.definitions import Former, Os
 from harness.model.ledger import Ledger
 from harness.model.recipe import PackageFact, Recipe
 from harness.model.templating import render
-from harness.provision.installing import InstallFailed, install_over
+from harness.provision.installing import InstallFailed, explained, install_over
 
 TEXT = "kept over an upgrade 升级后保留"
 STEP_SECONDS = 600.0
@@ -37,9 +38,13 @@ class Version:
             InstallFailed: something does not install.
         """
         machine, name = self.control.machine, self.control.context.application.version
-        packages = install_over(
-            machine, self.recipe, self.os, self.ledger, downgrade=downgrade, cancel=self.control.cancel
-        )
+        with self.control.outlet() as refused:
+            try:
+                packages = install_over(
+                    machine, self.recipe, self.os, self.ledger, downgrade=downgrade, cancel=self.control.cancel
+                )
+            except InstallFailed as error:
+                raise explained(error, refused) from error
         self.ledger.event("installed-over", version=name, packages=[vars(package) for package in packages])
         return packages
 
@@ -63,9 +68,25 @@ def switch(control: Deployment, commands: tuple[str, ...]) -> None:
 
     Raises:
         ProductFault: a command fails, or it says that it is another version.
+        UsageError: a command fails, and asked for what a machine may not reach.
     """
     application, context = control.context.application, control.context
     configure(control)
+    if commands:
+        with repositories(control):
+            _run_all(control, commands)
+    if application.version_command is None:
+        return
+    printed = control.machine.run(application.version_command, timeout=60 * context.factor).text.strip()
+    if not states(printed, application.version):
+        raise ProductFault(
+            f"version {application.version} was installed, and it says {printed[:120] or 'nothing'}",
+            f"已安装版本 {application.version}，但其报告为 {printed[:120] or '（无）'}",
+        )
+
+
+def _run_all(control: Deployment, commands: tuple[str, ...]) -> None:
+    application, context = control.context.application, control.context
     for command in commands:
         line = render(command, context.values(), where="former")
         completed = control.machine.run(line, timeout=STEP_SECONDS * context.factor)
@@ -75,14 +96,6 @@ def switch(control: Deployment, commands: tuple[str, ...]) -> None:
                 f"切换到版本 {application.version} 的步骤失败（状态码 {completed.rc}）：{line[:120]}",
                 completed.text[-1500:],
             )
-    if application.version_command is None:
-        return
-    printed = control.machine.run(application.version_command, timeout=60 * context.factor).text.strip()
-    if not states(printed, application.version):
-        raise ProductFault(
-            f"version {application.version} was installed, and it says {printed[:120] or 'nothing'}",
-            f"已安装版本 {application.version}，但其报告为 {printed[:120] or '（无）'}",
-        )
 
 
 def has_data(control: Deployment, keys: tuple[str, ...]) -> None:

@@ -32,6 +32,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         attempt.record.hidden[:] = context.hidden()
         deployment = Deployment.on(context, machines.application, {role: machines.on(role) for role in context.servers})
         deployment.cancel, deployment.trusts_code = attempt.lab.cancel, attempt.lab.trusts_code
+        deployment.outlet = machines.outlet
         stack.callback(_stop_all, attempt, target, deployment)
         stack.push(partial(_keep_logs_of_trouble, attempt, deployment))  # runs first
         start_servers(attempt, deployment)
@@ -128,6 +129,7 @@ def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:
     with attempt.step("programs"):
         observe_programs(target.machines, attempt.placed.cpu.architecture, attempt.observe_step)
         attempt.note(*notes_of_writing(target.machines))
+        attempt.note(*(words for words in target.machines.openings() if words not in attempt.facts.notes))
 
 
 def collect(attempt: Attempt, deployment: Deployment) -> None:

@@ -159,6 +159,7 @@ def provision(
     if machines.fidelity is not None:
         attempt.learn(fidelity=machines.fidelity)
     attempt.machines = machines
+    attempt.note(*machines.openings())
     return machines
 
 

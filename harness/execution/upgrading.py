@@ -80,6 +80,7 @@ def _versions(attempt: Attempt, former: Application, deployment: Deployment) -> 
                 Deployment.on(context, deployment.machine, machines),
                 cancel=deployment.cancel,
                 trusts_code=deployment.trusts_code,
+                outlet=deployment.outlet,
             ),
             recipe=dataclasses.replace(recipe_of(attempt, former), packages=()),
         ),

@@ -24,7 +24,14 @@ def open_machine(reference: MachineReference) -> Machine:
     if reference.broker != Path():
         return BrokeredMachine(reference)
     if reference.kind == "container":
-        return ContainerMachine(shared_engine(), reference.container, reference.name, reference.began, reference.deeds)
+        return ContainerMachine(
+            shared_engine(),
+            reference.container,
+            reference.name,
+            reference.began,
+            reference.deeds,
+            variables=reference.variables,
+        )
     if reference.kind == "local":
         local = LocalMachine(reference.name, reference.mark, deeds=reference.deeds)
         local.peers = dict(reference.peers)

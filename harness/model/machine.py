@@ -34,6 +34,7 @@ class MachineReference(BaseModel):
     peers: dict[str, str] = {}  #: of a lab host: role -> address of the other machines of the cell
     broker: Path = Path()  #: socket of what uses the machine for sandboxed code, which then knows nothing else of it
     number: int = 0  #: of the machine, at that broker
+    variables: dict[str, str] = {}  #: of a container: of every command, while it has a way to repositories
     mark: str = ""  #: put into the environment of every command on a lab host, to find what it started
 
 

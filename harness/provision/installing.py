@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,10 @@ SECONDS = 1800
 MAN_FOLDERS = " ".join(f"/usr/share/man/man{section}" for section in range(1, 9))
 #: No services are started while packages are installed: the harness starts what it tests.
 POLICY = "/usr/sbin/policy-rc.d"
+
+
+#: For what asks for other places than the mirror.
+ADVICE = "deliver what it fetches with the application (artifacts), or name a mirror that has it (--mirror URI)"
 
 
 class InstallFailed(DeploymentError):
@@ -261,6 +266,24 @@ def install_over(
     finally:
         way = "downgrade" if downgrade else "upgrade"
         ledger.keep(f"{way}-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
+
+
+def in_vain(refused: Sequence[str]) -> str:
+    """What is to be said of a failed step that asked for what it may not reach."""
+    return f"an installation reaches the mirror alone, and was refused: {', '.join(refused[:5])}"
+
+
+def explained(error: InstallFailed, refused: Sequence[str]) -> InstallFailed:
+    """``error``, with what was asked for in vain: that it was asked for is a matter of the definitions."""
+    if not refused:
+        return error
+    return InstallFailed(
+        f"{error.message}; {in_vain(refused)}",
+        step=error.step,
+        log=error.log,
+        cause="config" if error.cause == "product" else error.cause,
+        advice=ADVICE,
+    )
 
 
 def manager_of(system: Os) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -19,6 +19,14 @@ from harness.system.waiting import Waiting
 Kind = Literal["container", "vm", "host"]
 
 APPLICATION = "application"
+#: While its context lasts, commands on the application's machine reach the repositories of its system, though its
+#: network is closed; it gives what they asked for beside those.
+Outlet = Callable[[], AbstractContextManager[Sequence[str]]]
+
+
+def no_outlet() -> AbstractContextManager[Sequence[str]]:
+    """For machines that reach what they reach."""
+    return nullcontext(())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,9 @@ class Machines:
     restarts: Callable[[], Sequence[str]] = tuple
     #: Bytes that programs wrote to disks that are shared with other cells, by role; empty where each has its own.
     written: Callable[[], Mapping[str, int]] = dict
+    #: What the machines reach beside each other though the harness closes their network, in words, at this moment.
+    openings: Callable[[], Sequence[str]] = tuple
+    outlet: Outlet = no_outlet
     #: Executable files of another architecture on the machine of a role, with their architecture.
     carried: Callable[[str], Sequence[str]] = lambda _role: ()
 

@@ -166,7 +166,9 @@ def test_an_end_is_excused_by_a_disturbance_of_an_earlier_step(monkeypatch: pyte
     attempt.product_began, attempt.step_began = 500.0, 1000.0
     attempt.lab = attempt.placed = SimpleNamespace(deployment_suite=None, cpu=SimpleNamespace(architecture="x86_64"))  # type: ignore[assignment]
     attempt.observe = lambda *seen: attempt.observations.update({(o.suite, o.case): o for o in attempt.blamed(seen)})  # type: ignore[method-assign]
-    deploying.look_back(attempt, SimpleNamespace(machines=SimpleNamespace(restarts=lambda: {})), SimpleNamespace())  # type: ignore[arg-type]
+    deploying.look_back(
+        attempt, SimpleNamespace(machines=SimpleNamespace(restarts=lambda: {}, openings=tuple)), SimpleNamespace()
+    )  # type: ignore[arg-type]
     assert attempt.asked == [500.0]
     (observation,) = attempt.observations.values()
     assert (observation.result, observation.cause) == (Result.ERROR, Cause.INFRA)

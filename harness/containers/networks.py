@@ -1,0 +1,101 @@
+"""The network of a cell: closed where this machine reaches containers by their own addresses.
+
+A closed network is internal: it has no way out of it, and the engine publishes no ports there. An engine on another
+machine, in a virtual machine, without root, or Podman gives addresses that this machine does not reach: there ports
+are published on 127.0.0.1, on a network that leads out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from harness.containers.engine import Engine
+from harness.containers.engine_errors import engine_errors
+from harness.errors import InfrastructureError
+from harness.system import shell
+
+#: Nothing listens there, so a name that is not of the cell fails at once. The engine's own name server, which no
+#: machine of a closed network asks, would not answer at all.
+RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellNetwork:
+    """``bridge``: this machine's interface to it, where it is closed."""
+
+    identity: str
+    name: str
+    bridge: str = ""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it leads to nothing but its own containers and this machine."""
+        return self.bridge != ""
+
+
+def make_network(engine: Engine, name: str, labels: dict[str, str]) -> CellNetwork:
+    """A network for a cell, closed where the engine's containers are reached without published ports.
+
+    Raises:
+        InfrastructureError: the engine does not make it.
+    """
+    if engine.reached is not False:
+        identity = engine.create_network(name, labels, internal=True)
+        bridge = _bridge(engine, identity)
+        engine.reached = bridge != ""
+        if bridge:
+            return CellNetwork(identity=identity, name=name, bridge=bridge)
+        engine.remove_network(name)
+    return CellNetwork(identity=engine.create_network(name, labels), name=name)
+
+
+def _bridge(engine: Engine, network: str) -> str:
+    """This machine's interface that has the gateway's address of a network; empty where there is none."""
+    with engine_errors("looking at a network"):
+        known = engine.client.api.inspect_network(network)
+    configured = (known.get("Options") or {}).get("com.docker.network.bridge.name")
+    bridge = str(configured or f"br-{known['Id'][:12]}")
+    gateways = {entry.get("Gateway") for entry in (known.get("IPAM") or {}).get("Config") or ()}
+    own = {address.address for address in psutil.net_if_addrs().get(bridge, ())}
+    return bridge if own & gateways else ""
+
+
+def address_of(engine: Engine, container: str) -> str:
+    """The address of a container on the cell's network.
+
+    Raises:
+        InfrastructureError: the container has no address there.
+    """
+    with engine_errors("asking for the address of a container"):
+        networks = engine.client.api.inspect_container(container)["NetworkSettings"]["Networks"]
+    address = next((str(network["IPAddress"]) for network in networks.values() if network.get("IPAddress")), "")
+    if not address:
+        raise InfrastructureError(
+            f"container {container[:12]} has no address: it is on no network",
+            advice="see who took it off its network: docker events",
+        )
+    return address
+
+
+def introduce(engine: Engine, machines: Mapping[str, Any], *, closed: bool) -> None:
+    """Tell each machine (``Machine`` by role) where the others are; in a closed network also that no other name is
+    known.
+
+    Raises:
+        InfrastructureError: a machine does not take it.
+    """
+    addresses = {name: address_of(engine, machine.reference.container) for name, machine in machines.items()}
+    lines = "".join(f"{address} {name}\n" for name, address in addresses.items()) if len(machines) > 1 else ""
+    script = "cat >>/etc/hosts"
+    if closed:
+        script += f" && printf %s {shell.quote(RESOLVER)} >/etc/resolv.conf"
+    for machine in machines.values():
+        answer = machine.run(script, stdin=lines, timeout=60)
+        if not answer.ok:
+            raise InfrastructureError(
+                f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}", advice="see the engine's log"
+            )
