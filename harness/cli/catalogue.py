@@ -252,7 +252,7 @@ def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
     def add(key: str, plain: Any) -> None:
         if isinstance(plain, dict) and not {"zh", "en"} <= plain.keys():
             for part, inner in plain.items():
-                if part != "limits":
+                if part not in ("limits", "start", "environment"):
                     add(f"{key}.{part}", inner)
         elif plain not in (None, "", [], (), False):
             text = (

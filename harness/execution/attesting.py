@@ -36,11 +36,12 @@ def attest(attempt: Attempt, serving: Serving, machines: Machines) -> Factors:
 
 
 def _declared(attempt: Attempt, serving: Serving) -> float:
-    """What definitions declare for the machines that are emulated; the largest counts."""
+    """What definitions declare for the machines that are emulated, and for a runtime that interprets; the largest
+    counts."""
     servers = attempt.placed.servers
     emulated = [role for role in servers if serving.emulators[role] is not None]
     product = serving.emulators[APPLICATION] is not None or (attempt.emulated and not emulated)
-    declared = attempt.cell.timeout_factor if product else 1.0
+    declared = attempt.cell.timeout_factor if product else attempt.lab.definitions.interpreted(attempt.cell.axes)
     return max([declared, *(servers[role].cpu.timeout_factor for role in emulated)])
 
 

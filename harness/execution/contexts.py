@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import SecretStr
 
+from harness.attest.architecture import NAMES
 from harness.execution.attempt import Attempt
 from harness.execution.making import Target
 from harness.machines.placing import PlacedCell
 from harness.model.context import Access, CellContext, ServerContext
+from harness.model.definitions import Database, Middleware
 from harness.model.recipe import Environment
+from harness.model.templating import render
 from harness.provision.provisioner import APPLICATION
 from harness.system.redact import token
 
@@ -48,12 +52,32 @@ def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContex
         application=placed.application,
         servers=_servers(placed, target, secrets),
         secrets=dict(secrets.named),
+        beneath=_beneath(attempt),
         application_machine=machines.application.reference,
         ran_before=target.ran_before,
         ports={name: machines.application.address(port) for name, port in placed.application.ports.items()},
         template_folder=attempt.lab.definitions.application_folder,
         installed=own_packages(placed, target.product),
     )
+
+
+def _beneath(attempt: Attempt) -> dict[str, dict[str, Any]]:
+    """What templates see of the runtime and the servlet container; a Java that nothing names is the machine's own."""
+    placed = attempt.placed
+    runtime, servlet, application = placed.runtime, placed.servlet, placed.application
+    architecture = placed.cpu.architecture
+    debian = NAMES[architecture].debian if architecture in NAMES else architecture
+    home = runtime.java_home.replace("{debian}", debian) if runtime is not None else ""
+    options = runtime.emulated_options if runtime is not None and attempt.emulated else {}
+    port = application.ports[application.http.port] if application.http is not None else 0
+    return {
+        "runtime": {
+            "home": home,
+            "java": f"{home}/bin/java" if home else "java",
+            "options": options.get(architecture, ""),
+        },
+        "servlet": {"base": servlet.base if servlet is not None else "", "port": port},
+    }
 
 
 def own_packages(placed: PlacedCell, product: Environment) -> tuple[str, ...]:
@@ -77,17 +101,35 @@ def _servers(placed: PlacedCell, target: Target, secrets: Secrets) -> dict[str, 
     servers = {
         role: ServerContext(
             definition=server.definition,
-            access=Access(
-                kind=server.name,
-                host=machines.address(role),
-                port=server.definition.port or 0,
-                password=secrets.passwords[role],
+            access=_with_driver(
+                server.definition,
+                placed,
+                Access(
+                    kind=server.name,
+                    host=machines.address(role),
+                    port=server.definition.port or 0,
+                    password=secrets.passwords[role],
+                ),
             ),
             machine=machines.on(role).reference,
         )
         for role, server in placed.servers.items()
     }
     if "database" not in servers:
-        access = Access(kind=database.database, path=database.path or "")
+        access = _with_driver(database, placed, Access(kind=database.database, path=database.path or ""))
         servers["database"] = ServerContext(definition=database, access=access, machine=machines.application.reference)
     return servers
+
+
+def _with_driver(definition: Database | Middleware, placed: PlacedCell, access: Access) -> Access:
+    """How a Java product reaches its database; what the entry of the catalogue does not state stays empty."""
+    if not isinstance(definition, Database):
+        return access
+    url = render(definition.jdbc, {"db": access.values()}, where=f"targets/database/{definition.database}.yaml")
+    return access.model_copy(
+        update={
+            "jdbc": url,
+            "driver_class": definition.driver_class,
+            "driver_jar": definition.driver_jar if placed.drivers else "",
+        }
+    )

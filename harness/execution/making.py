@@ -13,7 +13,7 @@ from harness.attest.architecture import Emulator
 from harness.deploy import application_recipe, server_recipe
 from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
-from harness.model.definitions import Application
+from harness.model.definitions import Application, Middleware
 from harness.model.recipe import Environment, Recipe
 from harness.model.records import EmulatorFacts, EnvironmentFacts
 from harness.model.results import Result, State
@@ -97,6 +97,7 @@ def roles_of(attempt: Attempt) -> tuple[Role, ...]:
     beneath = [
         *(placed.database.packages if placed.database.placement == "embedded" else ()),
         *(name for foundation in placed.foundations for name in foundation.packages),
+        *placed.drivers,
         *(placed.former or placed.application).needed,
     ]
     extra = tuple(name for name in dict.fromkeys(beneath) if name not in recipe.packages)
@@ -104,7 +105,14 @@ def roles_of(attempt: Attempt) -> tuple[Role, ...]:
         name=APPLICATION,
         os=placed.os,
         cpu=placed.cpu,
-        recipe=dataclasses.replace(recipe, packages=(*recipe.packages, *extra), beneath=extra),
+        recipe=dataclasses.replace(
+            recipe,
+            packages=(*recipe.packages, *extra),
+            beneath=extra,
+            beneath_commands=tuple(
+                command for base in placed.foundations if isinstance(base, Middleware) for command in base.setup
+            ),
+        ),
         limits=placed.application.limits,
         ports=tuple(placed.application.ports.values()),
         systemd=placed.application.service is not None,
@@ -207,7 +215,8 @@ def record_environments(attempt: Attempt, environments: Mapping[str, Environment
     placed, every = attempt.placed, list(environments.values())
     packages = environments[APPLICATION].packages
     apart = placed.beneath - set(placed.application.packages)
-    needed = {name for base in placed.foundations for name in base.packages} | {*placed.application.needed}
+    needed = {name for base in placed.foundations for name in base.packages}
+    needed |= {*placed.drivers, *placed.application.needed}
     foundation = needed & apart
     attempt.learn(
         environment=EnvironmentFacts(

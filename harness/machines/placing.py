@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.attest.serving import Service, serving
 from harness.hosts.holding import fitting
 from harness.hosts.inventory import Inventory
-from harness.model.definitions import Application, Cpu, Database, Foundation, Middleware, Needs, Os
+from harness.model.definitions import Application, Cpu, Database, Foundation, Middleware, Needs, Os, Runtime, Servlet
 from harness.model.plan import FRESH, ROLES, UPGRADE, Cell, Definitions
 from harness.model.results import Fidelity
 from harness.provision.provisioner import Kind, weakest
@@ -70,7 +70,23 @@ class PlacedCell:
         """Packages that are in the product's environment for what it stands on."""
         former = self.former.needed if self.former is not None else ()
         foundations = (name for foundation in self.foundations for name in foundation.packages)
-        return frozenset([*self.database.packages, *foundations, *self.application.needed, *former])
+        return frozenset([*self.database.packages, *foundations, *self.drivers, *self.application.needed, *former])
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """The language runtime that its axis names."""
+        return next((base for base in self.foundations if isinstance(base, Runtime)), None)
+
+    @property
+    def servlet(self) -> Servlet | None:
+        """How WARs are deployed into the middleware of the cell, where that is a servlet container."""
+        return next((base.servlet for base in self.foundations if isinstance(base, Middleware)), None)
+
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """Packages of the database's JDBC driver, where something of the cell is Java."""
+        java = self.servlet is not None or (self.runtime is not None and self.runtime.java_home)
+        return self.database.driver_packages if java else ()
 
 
 def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> PlacedCell:
@@ -92,7 +108,7 @@ def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = No
     return PlacedCell(
         cell=cell,
         application=application,
-        former=None if version == FRESH else application.before(version),
+        former=None if version == FRESH else definitions.former_of(cell.axes, version),
         os=os,
         cpu=cpu,
         database=definitions.databases[cell.axes["database"]],

@@ -25,9 +25,12 @@ class Access(BaseModel):
     user: str = "app"
     password: Secret = SecretStr("")
     path: str = ""
+    jdbc: str = ""  #: URL, empty where no JDBC driver is known
+    driver_class: str = ""
+    driver_jar: str = ""  #: on the product's machine; empty where the product brings its own
 
     def values(self) -> dict[str, Any]:
-        """What templates see: ``kind``, ``host``, ``port``, ``name``, ``user``, ``password``, ``path``."""
+        """What templates see: each of these by its name, the password in clear."""
         return {**self.model_dump(), "password": self.password.get_secret_value()}
 
 
@@ -64,6 +67,7 @@ class CellContext(BaseModel):
     application: Application
     servers: dict[str, ServerContext]  #: by role; every cell has a ``database``
     secrets: dict[str, Secret]
+    beneath: dict[str, dict[str, Any]] = {}  #: what templates see of ``runtime`` and ``servlet``
     application_machine: MachineReference
     ran_before: tuple[int, ...] = ()  #: processes of the application's machine before the product came
     ports: dict[str, tuple[str, int]]  #: name -> address on this machine
@@ -90,9 +94,10 @@ class CellContext(BaseModel):
 
     def values(self) -> dict[str, Any]:
         """What templates of the product see: ``db`` for the database, each further server by its role,
-        ``ports``, ``secrets``, ``params``, ``cell``."""
+        ``runtime``, ``servlet``, ``ports``, ``secrets``, ``params``, ``cell``."""
         return {
             "middleware": {},
+            **self.beneath,
             **{role: server.access.values() for role, server in self.servers.items() if role != "database"},
             "db": self.access.values(),
             "ports": self.application.ports,

@@ -67,8 +67,28 @@ class Definitions:
 
     def application_of(self, axes: Mapping[str, str]) -> Application:
         """The product as it is on a cell with these axes."""
+        return self._in_its_container(self._varied(axes), axes)
+
+    def former_of(self, axes: Mapping[str, str], version: str) -> Application:
+        """A former version of the product as it was on such a cell."""
+        return self._in_its_container(self._varied(axes).before(version), axes)
+
+    def interpreted(self, axes: Mapping[str, str]) -> float:
+        """By how much limits of a cell are stretched because its runtime interprets programs there; 1 where it does
+        not."""
+        runtime = self.runtimes.get(axes.get("runtime", ""))
+        return runtime.interpreted.get(self.cpus[axes["cpu"]].architecture, 1.0) if runtime is not None else 1.0
+
+    def _varied(self, axes: Mapping[str, str]) -> Application:
         os, cpu = self.application_machine(axes)
         return self.application.for_axes(dict(axes), cpu.architecture, os.family)
+
+    def _in_its_container(self, application: Application, axes: Mapping[str, str]) -> Application:
+        """With WARs it is started by the servlet container of the cell."""
+        middleware = self.middlewares.get(axes.get("middleware", ""))
+        if not application.wars or middleware is None or middleware.servlet is None:
+            return application
+        return application.inside(middleware.servlet)
 
     def machines(self, axes: Mapping[str, str]) -> dict[str, tuple[Os, Cpu]]:
         """The different machines of a cell by role, the application's first."""

@@ -44,6 +44,7 @@ class Recipe:
     cpu: str | None = None
     #: Those of ``packages`` that the catalogue asks for (runtime, middleware, database), not the product.
     beneath: tuple[str, ...] = ()
+    beneath_commands: tuple[str, ...] = ()  #: of the catalogue too: after the packages, before the product's own files
 
     def key(self, base_digest: str) -> str:
         """SHA-256 (hex) over the base image and everything that goes in."""
@@ -65,6 +66,7 @@ class Recipe:
                 list(self.commands),
                 self.cpu,
                 *([files(self.images)] if self.images else []),
+                *([{"beneath": list(self.beneath_commands)}] if self.beneath_commands else []),
             ]
         )
 

@@ -121,7 +121,8 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], faults: Fau
     cells = []
     adjusted = set()
     for axes, reason in chosen:
-        suites, factor, notes = matrix.suites, definitions.cpus[axes["cpu"]].timeout_factor, []
+        suites, notes = matrix.suites, list[str]()
+        factor = definitions.cpus[axes["cpu"]].timeout_factor * definitions.interpreted(axes)
         prefer = matrix.prefer
         for index, adjust in enumerate(matrix.adjust):
             if all(axes.get(key) == value for key, value in adjust.when.items()):
@@ -144,13 +145,28 @@ def _applications(definitions: Definitions, cells: list[Cell], faults: Faults) -
         try:
             application = definitions.application_of(cell.axes)
             if (name := cell.axes.get(UPGRADE, FRESH)) != FRESH and name in application.former:
-                application.before(name)
+                definitions.former_of(cell.axes, name)
+            if application.wars:
+                _without_container(definitions, cell, faults)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             file = str(definitions.application_folder / Path(definitions.matrix.application).name)
             message = f"the variants make no valid application on {', '.join(cell.axes.values())}"
             faults.add_to(file, message, expected=first["msg"], actual=place)
+
+
+def _without_container(definitions: Definitions, cell: Cell, faults: Faults) -> None:
+    """A cell whose product is WARs, and that has nothing to run them in."""
+    known = [name for name, middleware in definitions.middlewares.items() if middleware.servlet is not None]
+    expected = f"an axis middleware that names a servlet container, such as {', '.join(known) or 'tomcat-10'}"
+    name = cell.axes.get("middleware")
+    if name is None:
+        faults.add(("axes",), "the application has WARs, and no axis names what runs them", expected=expected)
+        return
+    values = definitions.matrix.axes["middleware"]
+    place: tuple[str | int, ...] = ("axes", "middleware", *([values.index(name)] if name in values else []))
+    faults.add(place, f"the application has WARs, and middleware {name} is no servlet container", expected=expected)
 
 
 def _roles(definitions: Definitions, cells: list[Cell], faults: Faults) -> None:

@@ -76,6 +76,8 @@ class Installer:
         for names, cause in ((recipe.beneath, "config"), (own, "product")):
             if names:
                 facts += family.packages(names, cause)
+        for command in recipe.beneath_commands:
+            self.step(command, command, cause="config")
         for file in recipe.package_files:
             facts.append(family.file(file))
         for file in recipe.copies:

@@ -24,10 +24,13 @@ def is_below(folder: Path, name: str) -> bool:
         return False
 
 
-def file_fault(source: Source, loc: Loc, name: str, what: str, *, folders: bool = False) -> Fault | None:
+def file_fault(
+    source: Source, loc: Loc, name: str, what: str, *, folders: bool = False, missing: str = ""
+) -> Fault | None:
     """What is wrong with the file that ``source`` names at ``loc``; None where it is good.
 
-    ``what``: what it is, for the message; ``folders``: whether it may be a folder.
+    ``what``: what it is, for the message; ``folders``: whether it may be a folder; ``missing``: the hint where there is
+    none.
     """
     folder = source.path.parent
     shown = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
@@ -45,7 +48,7 @@ def file_fault(source: Source, loc: Loc, name: str, what: str, *, folders: bool 
         return source.fault(loc, f"{what} cannot be read: {error.strerror}", found=shown)
     if there:
         return source.fault(loc, f"{what} is no regular file", expected=f"a file in {folder}", found=shown)
-    return source.fault(loc, "no such file", expected=f"a file in {folder}", found=shown)
+    return source.fault(loc, "no such file", expected=f"a file in {folder}", found=shown, hint=missing)
 
 
 def links_out(folder: Path, what: str) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from harness.reading.source import Loc, Source, read_source
 from harness.system.files import digest_of_file
 
 #: Keys of an application whose values name files: of a list of mappings, which key has the name.
-_NAMING = {"templates": "template", "artifacts": "path", "playbooks": "playbook"}
+_NAMING = {"templates": "template", "artifacts": "path", "wars": "path", "playbooks": "playbook"}
 #: Keys below which values of an application stand again.
 _LAYERS = ("variants", "former")
 
@@ -63,12 +63,22 @@ def missing_files(application: Application, path: Path) -> list[Fault]:
     named = list(named_files(source.value))
     faults = list(_former_faults(source, application))
     for loc, name in named:
-        fault = file_fault(source, loc, name, "the file", folders="scan" in loc)
+        missing = _how_it_is_built(source, loc)
+        fault = file_fault(source, loc, name, "the file", folders="scan" in loc, missing=missing)
         faults += [fault] if fault is not None else []
     if not faults:
         for folder in _folders_of_playbooks(named, path.parent):
             faults += links_out(folder, "the playbook's folder")
     return faults
+
+
+def _how_it_is_built(source: Source, loc: Loc) -> str:
+    """What a definition says of the making of a file that it names at ``loc``: ``built_by`` beside the name."""
+    value = source.value
+    for part in loc[:-1]:
+        value = value[part]
+    command = value.get("built_by") if isinstance(value, dict) else None
+    return f"it is built and not shipped: run `{command}` in {source.path.parent}" if isinstance(command, str) else ""
 
 
 def _former_faults(source: Source, application: Application) -> Iterator[Fault]:

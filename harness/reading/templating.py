@@ -44,7 +44,9 @@ REQUESTS: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 #: Commands of a database or a middleware of the catalogue.
 SERVER_WORDS = {"database": "db", "middleware": "middleware"}
-SERVER_COMMANDS = ("start", "stop", "ready", "create", "query", "version", "observe_settings")
+SERVER_COMMANDS = ("start", "stop", "ready", "create", "query", "version", "observe_settings", "jdbc")
+#: What templates see of the runtime and of the servlet container of a cell.
+BENEATH = {"runtime": ("home", "java", "options"), "servlet": ("base", "port")}
 
 #: Name -> what may follow it after a dot; None: anything may.
 Names = Mapping[str, Collection[str] | None]
@@ -88,6 +90,9 @@ def server_faults(source: Source, word: str) -> Iterator[Fault]:
     for key in SERVER_COMMANDS:
         for loc, text in _matching(source, (), (key,)):
             yield from _faults(source, loc, text, {word: Access.model_fields.keys()})
+    for pattern in (("servlet", "start"), ("servlet", "environment", "*")):
+        for loc, text in _matching(source, (), pattern):
+            yield from _faults(source, loc, text, {"db": Access.model_fields.keys(), **BENEATH})
 
 
 def _names(source: Source, bases: list[Loc], axes: Collection[str] | None) -> Names:
@@ -100,6 +105,7 @@ def _names(source: Source, bases: list[Loc], axes: Collection[str] | None) -> Na
     return {
         "db": access,
         **{role: access for role in ROLES if role != "database"},
+        **BENEATH,
         "ports": keys("ports"),
         "secrets": keys("secrets"),
         "params": keys("parameters"),

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from harness.attest.versions import states
 from harness.campaigns import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
@@ -22,7 +21,7 @@ from harness.control.servers import CellDatabase, QueryFailed
 from harness.deploy import server_recipe
 from harness.evidence import Journal, Recorder, Workspace
 from harness.model.context import Access
-from harness.model.definitions import Database, Middleware, Os, Runtime
+from harness.model.definitions import Database, Os
 from harness.model.recipe import Recipe, RecipeFile
 from harness.provision.installing import InstallFailed
 from harness.reading.catalogue import Catalogue
@@ -217,27 +216,6 @@ def test_every_database_starts_keeps_and_tells(recorder: Recorder, name: str) ->
     finally:
         engine.remove_container(network)
         engine.remove_network(network)
-
-
-def test_what_the_catalogue_offers_as_runtime_and_middleware_installs(recorder: Recorder) -> None:
-    """A JDK's alternatives have manual pages, whose folders base images leave out with the pages."""
-    packages: list[str] = []
-    commands: list[tuple[str, str]] = []
-    for kind, name, model in (("runtime", "openjdk-17", Runtime), ("middleware", "tomcat-10", Middleware)):
-        entry = definition(kind, name, model)
-        packages += entry.packages
-        commands.append((entry.version, entry.declared))
-    recipe = Recipe(
-        name="foundation",
-        os="debian-12",
-        architecture="x86_64",
-        packages=tuple(packages),
-        beneath=tuple(packages),
-    )
-    made = environments().ensure(recipe, definition("os", "debian-12", Os), recorder)
-    for command, declared in commands:
-        printed = inside(made.image, command)
-        assert states(printed, declared), printed
 
 
 def test_what_the_catalogue_asks_for_and_does_not_install_is_its_own_fault(recorder: Recorder) -> None:

@@ -19,6 +19,7 @@ from harness.model.definitions.application import (
     SchemaStep,
     Template,
     Variant,
+    War,
 )
 from harness.model.definitions.base import (
     Architecture,
@@ -32,7 +33,7 @@ from harness.model.definitions.base import (
 )
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.issuer import Commission, IssuerProfile
-from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime
+from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime, Servlet
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.suite import Case, LoadProfile, Suite
@@ -84,6 +85,7 @@ __all__ = [
     "Rules",
     "Runtime",
     "SchemaStep",
+    "Servlet",
     "Severity",
     "SqlFamily",
     "Strategy",
@@ -94,6 +96,7 @@ __all__ = [
     "Variant",
     "Waiver",
     "Waivers",
+    "War",
     "WordingFile",
     "size_in_bytes",
 ]

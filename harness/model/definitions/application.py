@@ -17,6 +17,7 @@ from harness.model.definitions.base import (
     Strings,
     listed,
 )
+from harness.model.definitions.lab import Servlet
 from harness.model.definitions.target import Limits
 
 
@@ -31,6 +32,7 @@ class Artifact(Definition):
     to: str | None = Field(default=None, description="where a copied file goes, or the folder of an archive's files")
     strip: int = Field(default=0, ge=0, le=16, description="leading folders of an archive that are left out")
     mode: Mode = "0755"
+    built_by: str = Field(default="", description="command that makes it; only said where the file is missing")
 
     @model_validator(mode="after")
     def _target(self) -> Self:
@@ -41,6 +43,18 @@ class Artifact(Definition):
         if self.strip and self.install != "archive":
             raise ValueError("`strip` belongs to `install: archive`, and only there")
         return self
+
+
+class War(Definition):
+    """A web application beside application.yaml, for the servlet container that the axis ``middleware`` names."""
+
+    path: str
+    context: str = Field(default="/", pattern=r"^/[A-Za-z0-9_-]*$", description="context path; / is the root")
+    built_by: str = Field(default="", description="command that makes it; only said where the file is missing")
+
+    def name(self, servlet: Servlet) -> str:
+        """The name, without .war, by which the container knows it."""
+        return self.context.removeprefix("/") or servlet.root
 
 
 class Template(Definition):
@@ -173,6 +187,9 @@ class Application(Definition):
         description="packages from there that the product only needs: beneath it, and none of its files",
     )
     artifacts: Annotated[tuple[Artifact, ...], BeforeValidator(listed)] = ()
+    wars: Annotated[tuple[War, ...], BeforeValidator(listed)] = Field(
+        default=(), description="started by the servlet container that the axis middleware names, in place of `start`"
+    )
     scan: Strings = Field(
         default=(), description="further files and folders beside application.yaml that the static scan reads"
     )
@@ -216,10 +233,16 @@ class Application(Definition):
 
     @model_validator(mode="after")
     def _started(self) -> Self:
-        if self.compose is None and self.start is None and self.service is None:
-            raise ValueError("give `start`, `service` or `compose`: how is it started?")
-        if self.compose is not None and (self.start is not None or self.service is not None):
-            raise ValueError("with `compose` there is neither `start` nor `service`")
+        ways = [way for way in ("start", "service", "compose", "wars") if getattr(self, way)]
+        if not ways:
+            raise ValueError("give `start`, `service`, `compose` or `wars`: how is it started?")
+        if len(ways) > 1 and ways != ["start", "service"]:
+            raise ValueError(f"{' and '.join(f'`{way}`' for way in ways)} are given: how is it started?")
+        contexts = [war.context for war in self.wars]
+        if twice := sorted({context for context in contexts if contexts.count(context) > 1}):
+            raise PlacedError(f"two WARs have the context {', '.join(twice)}", "wars")
+        if self.wars and self.http is None:
+            raise PlacedError("WARs need an http section: its port is the container's", "wars")
         for name, former in self.former.items():
             if unknown := sorted(former.set.keys() - {f.alias or n for n, f in type(self).model_fields.items()}):
                 raise ValueError(f"former version {name}: the application has no key {', '.join(unknown)}")
@@ -255,6 +278,28 @@ class Application(Definition):
         for variant in self.variants:
             if all(facts.get(key) == value for key, value in variant.when.items()):
                 values |= variant.set
+        return Application.model_validate(values)
+
+    def inside(self, servlet: Servlet) -> Application:
+        """The application in a servlet container: its WARs are files there, and the container is what is started."""
+        names = [war.name(servlet) for war in self.wars]
+        files = [f"{servlet.wars}/{name}.war" for name in names]
+        traces = [place.replace("{name}", name) for name in names for place in servlet.traces]
+        values = self.model_dump(by_alias=True) | {
+            "wars": (),
+            "artifacts": (
+                *(artifact.model_dump() for artifact in self.artifacts),
+                *(
+                    {"path": war.path, "install": "copy", "to": file, "mode": "0644"}
+                    for war, file in zip(self.wars, files, strict=True)
+                ),
+            ),
+            "start": servlet.start,
+            "stop": servlet.stop,
+            "user": servlet.user,
+            "environment": {**servlet.environment, **self.environment},
+            "uninstall": (f"rm -rf {' '.join((*files, *traces))}", *self.uninstall),
+        }
         return Application.model_validate(values)
 
     def before(self, name: str) -> Application:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Architecture, Definition, Entry, Name, Strings, listed
+from harness.model.definitions.base import Architecture, Definition, Entry, Name, PlacedError, Strings, listed
 from harness.model.definitions.target import Limits
 
 
@@ -22,6 +22,7 @@ class Foundation(Entry):
     architectures: Annotated[tuple[Architecture, ...], BeforeValidator(listed)] = Field(
         default=(), description="for which its vendor releases it; none where no source tells"
     )
+    systems: Strings = Field(default=(), description="whose repositories have its packages; none: whichever has them")
 
     @property
     def obstacle(self) -> str:
@@ -36,9 +37,46 @@ class Foundation(Entry):
 
 
 class Runtime(Foundation):
-    """A language runtime that a product needs: its packages join the product's environment."""
+    """A language runtime that a product needs: its packages join the product's environment.
+
+    With ``java_home`` it is a Java one: templates see ``runtime`` (home, java, options), and the database's JDBC driver
+    is installed.
+    """
 
     runtime: Name
+    java_home: str = Field(
+        default="",
+        pattern=r"^(/.*)?$",
+        description="its folder; {debian} stands for Debian's name of the architecture",
+    )
+    emulated_options: dict[Architecture, str] = Field(
+        default={}, description="architecture -> options of the virtual machine where that is emulated"
+    )
+    interpreted: dict[Architecture, Annotated[float, Field(ge=1, le=20)]] = Field(
+        default={},
+        description="architecture -> by how much limits are stretched, beyond the CPU class's own factor, where "
+        "programs are interpreted and never compiled",
+    )
+
+
+class Servlet(Definition):
+    """How a servlet container takes WARs, and how it is started, stopped and rid of them.
+
+    Commands run on the product's machine. They are templates that see what the product's own see, and ``servlet``:
+    base, port (of the product's HTTP interface).
+    """
+
+    namespace: Literal["jakarta", "javax"] = Field(description="packages of the servlet API that it offers")
+    base: str = Field(pattern=r"^/", description="folder of the instance that the harness starts")
+    wars: str = Field(pattern=r"^/", description="folder that it deploys NAME.war from, at its start, as context /NAME")
+    root: str = Field(default="ROOT", description="NAME of the WAR that becomes the context /; empty: it has none")
+    traces: Strings = Field(
+        default=(), description="what it makes of a WAR, removed with it; {name} stands for NAME of the WAR"
+    )
+    user: str = "root"
+    start: str = Field(description="runs in the foreground under supervision")
+    stop: Literal["TERM", "INT", "QUIT"] = "TERM"
+    environment: dict[str, str] = Field(default={}, description="values are templates; the product's own come on top")
 
 
 class Middleware(Foundation):
@@ -52,6 +90,7 @@ class Middleware(Foundation):
     placement: Literal["beneath", "server"] = Field(default="beneath", description="server: a machine of its own")
     port: int | None = Field(default=None, ge=1, le=65535, description="of a server")
     setup: Strings = Field(default=(), description="once, after the packages; part of the cached environment")
+    servlet: Servlet | None = Field(default=None, description="of a servlet container, which runs WARs of the product")
     start: str | None = None
     stop: str | None = None
     ready: str | None = None
@@ -67,8 +106,12 @@ class Middleware(Foundation):
         lacking = [key for key in ("port", "start", "stop", "ready") if getattr(self, key) is None]
         if self.placement == "server" and self.packages and lacking:
             raise ValueError(f"middleware that is a server needs {', '.join(lacking)}")
-        if self.placement == "beneath" and (self.setup or len(lacking) < 4):
-            raise ValueError("port, setup, start, stop, ready belong to `placement: server`")
+        if self.placement == "beneath" and len(lacking) < 4:
+            raise ValueError("port, start, stop, ready belong to `placement: server`")
+        if self.placement == "beneath" and self.setup and not self.packages:
+            raise ValueError("setup follows packages, and there are none")
+        if self.placement == "server" and self.servlet is not None:
+            raise PlacedError("a servlet container is `placement: beneath`: it is on the product's machine", "servlet")
         return self
 
 

@@ -151,7 +151,14 @@ class Database(Entry):
     sql: SqlFamily | None = Field(default=None, description="whose SQL it takes unless a setting says otherwise")
     driver: str = Field(default="", description="Python driver")
     dialect: str = Field(default="", description="dialect or URL scheme of SQLAlchemy")
-    jdbc: str = Field(default="", description="beginning of a JDBC URL")
+    jdbc: str = Field(default="", description="JDBC URL of a cell's database: a template that sees `db`")
+    driver_class: str = Field(default="", description="of its JDBC driver")
+    driver_jar: str = Field(
+        default="", description="its JDBC driver where `driver_packages` put it; none: the product brings its own"
+    )
+    driver_packages: Strings = Field(
+        default=(), description="that hold the driver; installed on cells with a Java runtime"
+    )
     fixed_at_initialisation: Strings = Field(default=(), description="settings that no later command changes")
     image: str = Field(default="", description="image that somebody publishes; never pulled unasked")
     path: str | None = Field(default=None, description="file of an embedded database")
@@ -186,6 +193,8 @@ class Database(Entry):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        if bool(self.driver_jar) != bool(self.driver_packages):
+            raise ValueError("driver_jar and driver_packages belong together")
         recipe = ("query", "version", "packages", "setup", "start", "stop", "ready", "create")
         if self.absent:
             if given := [key for key in (*recipe, "port", "path", "settings", "declared") if getattr(self, key)]:
