@@ -1,5 +1,6 @@
 # Each target prepares what it needs and may be repeated.
 #   make demo   from nothing to a certificate: sets this machine up, then runs matrices/powerdns
+#   make java-web   builds the WAR of matrices/java-web, an example; harness run matrices/java-web then tests it
 #   make test   everything that .ci/run runs
 #   make lock   writes the locks of setup/ anew (needs uv); UPGRADE=--upgrade takes the newest versions
 #   make release  wheel, sdist (built twice, compared), SBOM and checksums in dist/; asks for known vulnerabilities
@@ -11,13 +12,17 @@ export PYTHON
 SUDO := $(shell docker version >/dev/null 2>&1 || [ "$$(id -u)" = 0 ] || echo sudo)
 MIRRORED := $(if $(MIRROR),--mirror '$(MIRROR)')
 
-.PHONY: setup demo test lint bench docs lock release
+.PHONY: setup demo java-web test lint bench docs lock release
 setup:
 	@sh setup/host.sh $(MIRRORED)
 	@sh setup/python.sh $(VENV)
 
 demo: setup
 	@$(SUDO) $(VENV)/bin/harness run matrices/powerdns $(MIRRORED)
+
+java-web: setup
+	@sh setup/host.sh --java $(MIRRORED)
+	@sh matrices/java-web/build.sh
 
 test:
 	@sh setup/host.sh --tests $(MIRRORED)

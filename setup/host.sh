@@ -1,20 +1,22 @@
 #!/bin/sh
 # Installs what the harness needs from this Debian-like machine, and starts the Docker engine where none runs.
-# Usage: setup/host.sh [--mirror URI] [--tests] [--check]     (root, or a user with sudo; may be repeated)
+# Usage: setup/host.sh [--mirror URI] [--java] [--tests] [--check]     (root, or a user with sudo; may be repeated)
 #   --mirror URI  take Debian packages from there instead of the host's own apt configuration
-#   --tests       also what only the tests need (a browser, compilers, rpm)
+#   --java        also what builds the example matrices/java-web: a JDK and the servlet API
+#   --tests       also what only the tests need (a browser, compilers, rpm, a JDK)
 #   --check       only say what is missing; exit 3 if anything is
 set -eu
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$1" >&2; printf '  next: %s\n' "$2" >&2; exit 3; }
 
-mirror=${HARNESS_MIRROR:-} check='' tests=''
+mirror=${HARNESS_MIRROR:-} check='' tests='' java=''
 while [ $# -gt 0 ]; do
     case $1 in
         --mirror) mirror=${2:?--mirror needs a URI}; shift 2 ;;
         --check) check=1; shift ;;
-        --tests) tests=1; shift ;;
-        *) printf 'setup: unknown argument %s; known: --mirror URI, --tests, --check\n' "$1" >&2; exit 2 ;;
+        --java) java=1; shift ;;
+        --tests) tests=1 java=1; shift ;;
+        *) printf 'setup: unknown argument %s; known: --mirror URI, --java, --tests, --check\n' "$1" >&2; exit 2 ;;
     esac
 done
 
@@ -42,6 +44,10 @@ command -v mke2fs >/dev/null || want e2fsprogs "disks of virtual machines"
 command -v depmod >/dev/null || want kmod "kernels of virtual machines"
 command -v bwrap >/dev/null || want bubblewrap "code of suites that are not shipped runs in a sandbox"
 want procps "processes of containers are listed with ps"
+if [ -n "$java" ]; then
+    command -v javac >/dev/null || want default-jdk-headless "matrices/java-web is built with it"
+    [ -f /usr/share/java/tomcat10-servlet-api.jar ] || want libtomcat10-java "the servlet API of matrices/java-web"
+fi
 if [ -n "$tests" ]; then
     command -v chromium >/dev/null || want chromium "the tests open the report in a browser"
     command -v chromedriver >/dev/null || want chromium-driver "the tests use the report in a browser"
