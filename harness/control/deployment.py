@@ -158,7 +158,7 @@ class Deployment:
             ProductFault: it ended, or did not serve within its declared limit (scaled by the target's factor).
             InfrastructureError: the machine does not answer.
         """
-        limit = self.context.application.ready.seconds * self.context.factor
+        limit = self.context.application.readiness.seconds * self.context.factor
         deadline = Deadline(limit)
         try:
             self._until_ready(limit)
@@ -338,8 +338,8 @@ class Deployment:
             return harness_limit(said, self.machine, has_ipv6="has-ipv6" in self.control.listening())
         return None
 
-    def ended(self, code: int) -> ProductFault:
-        """What an exit status of the present start means, in both languages.
+    def ended(self, code: int, log: str | None = None) -> ProductFault:
+        """What an exit status of the present start means, in both languages; ``log``: of a program beside it.
 
         Raises:
             InfrastructureError: the emulator says that it failed itself.
@@ -349,7 +349,7 @@ class Deployment:
         memory = code == 137 and (any(end.memory for end in self.unasked_ends()[-1:]) or self.out_of_memory())
         left = self.control.left() if code == 0 else []
         limit = context.application.limits.memory
-        log = self.log()
+        log = self.log() if log is None else log
         trouble = emulator_trouble(log) if context.emulated else None
         if trouble is not None and trouble.sign is Sign.EMULATOR:
             raise InfrastructureError(
@@ -365,7 +365,7 @@ class Deployment:
     def terms_of_ready(self) -> str:
         """The limit of readiness in words: which factor was used, and where it comes from."""
         seconds, factor, declared = (
-            self.context.application.ready.seconds,
+            self.context.application.readiness.seconds,
             self.context.factor,
             self.context.declared_factor,
         )

@@ -8,6 +8,7 @@ from harness.control.compose import Compose
 from harness.control.ends import End
 from harness.control.supervised import LOG, RUN, Supervised
 from harness.control.systemd import Systemd
+from harness.control.unserved import Unserved
 from harness.errors import AttestationMismatch
 from harness.model.context import CellContext
 from harness.model.machine import Machine
@@ -91,6 +92,8 @@ def control_of(context: CellContext, machine: Machine) -> Control:
         InfrastructureError: it does not answer.
     """
     application = context.application
+    if not application.serves:
+        return Unserved(context, machine)
     if application.compose is not None:
         return Compose(context, machine, application.compose)
     if application.service is None:

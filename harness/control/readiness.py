@@ -25,7 +25,9 @@ def ask(
     Raises:
         InfrastructureError: the machine does not answer.
     """
-    ready = context.application.ready
+    if not context.application.serves:
+        return True, ""  # nothing is waited for
+    ready = context.application.readiness
     if ready.path is None:
         command = render(ready.command or "false", context.values(), where="ready.command")
         output = machine.run(command, timeout=30 * context.factor)

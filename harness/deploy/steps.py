@@ -13,7 +13,7 @@ from harness.control.servers import QueryFailed
 from harness.deploy.playbooks import run_playbook
 from harness.errors import StepTimeout
 from harness.model.definitions import Suite
-from harness.model.results import WITHOUT_DATABASE, Cause, Measurement, Observation, Result, SkipReason
+from harness.model.results import WITHOUT_DATABASE, WITHOUT_SERVER, Cause, Measurement, Observation, Result, SkipReason
 from harness.model.templating import render
 from harness.system import shell
 from harness.system.process import Completed
@@ -49,9 +49,8 @@ def deploy(
         work = known[name]
         started = time.monotonic()
         base: dict[str, Any] = {"case": cases[name].id, "suite": suite.suite}
-        if name == "schema" and deployment.context.database.absent:
-            reason = SkipReason.NOT_APPLICABLE
-            yield Observation(**base, result=Result.SKIP, skip_reason=reason, detail=WITHOUT_DATABASE)
+        if reason := _inapplicable(name, deployment):
+            yield Observation(**base, result=Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE, detail=reason)
             continue
         try:
             value = work(deployment)
@@ -71,10 +70,17 @@ def deploy(
         yield Observation(**base, result=Result.PASS, seconds=spent, measurements=measured, detail=slow)
 
 
+def _inapplicable(step: str, deployment: Deployment) -> str:
+    """Why a step has no meaning for the cell; empty where it has."""
+    if step == "schema" and deployment.context.database.absent:
+        return WITHOUT_DATABASE
+    return WITHOUT_SERVER if step in ("start", "ready", "stays") and not deployment.context.application.serves else ""
+
+
 def _beyond_declared(deployment: Deployment, seconds: float) -> str:
     """Why a product that was ready in time by the measured factor was late by the declared; empty where it was not."""
     context = deployment.context
-    declared = context.application.ready.seconds * context.declared_factor
+    declared = context.application.readiness.seconds * context.declared_factor
     if seconds <= declared:
         return ""
     return (

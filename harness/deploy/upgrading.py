@@ -142,7 +142,8 @@ def _serve(version: Version, commands: tuple[str, ...], keys: tuple[str, ...]) -
     """Switch to a version, start it, and look for the data."""
     switch(version.control, commands)
     start(version.control)
-    version.control.wait_ready()
+    if version.control.context.application.serves:
+        version.control.wait_ready()
     has_data(version.control, keys)
 
 

@@ -43,6 +43,9 @@ def named_files(values: Mapping[str, Any], at: Loc = ()) -> Iterator[tuple[Loc, 
         for index, value in enumerate(_listed(values.get(key))):
             if isinstance(value, Mapping) and isinstance(name := value.get(inner), str):
                 yield (*at, key, index, inner), name
+    for index, task in enumerate(_listed(values.get("tasks"))):
+        if isinstance(task, Mapping):
+            yield from _of_task(task, (*at, "tasks", index))
     for index, name in enumerate(_listed(values.get("scan"))):
         if isinstance(name, str):
             yield (*at, "scan", index), name
@@ -53,6 +56,15 @@ def named_files(values: Mapping[str, Any], at: Loc = ()) -> Iterator[tuple[Loc, 
         for label, value in pairs:
             if isinstance(value, Mapping) and isinstance(inner_values := value.get("set"), Mapping):
                 yield from named_files(inner_values, (*at, layer, label, "set"))
+
+
+def _of_task(task: Mapping[str, Any], at: Loc) -> Iterator[tuple[Loc, str]]:
+    for number, name in enumerate(_listed(task.get("files"))):
+        if isinstance(name, str):
+            yield (*at, "files", number), name
+    for number, output in enumerate(_listed(task.get("outputs"))):
+        if isinstance(output, Mapping) and isinstance(name := output.get("expected"), str):
+            yield (*at, "outputs", number, "expected"), name
 
 
 def missing_files(application: Application, path: Path) -> list[Fault]:

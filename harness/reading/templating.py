@@ -30,6 +30,7 @@ TEXTS: tuple[tuple[str, ...], ...] = (
     ("schema", "*", "*", "sql"),
     ("schema", "*", "*", "command"),
     ("playbooks", "*", "variables", "*"),
+    ("tasks", "*", "command"),
     ("former", "*", "upgrade", "*"),
     ("former", "*", "rollback", "*"),
 )

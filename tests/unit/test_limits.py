@@ -39,7 +39,7 @@ class Product:
         self.seconds = seconds
         ready = SimpleNamespace(seconds=10)
         values = {"factor": 1.5, "declared_factor": 1.0, "emulated": False, **context}
-        self.context = SimpleNamespace(application=SimpleNamespace(ready=ready), **values)
+        self.context = SimpleNamespace(application=SimpleNamespace(readiness=ready, serves=True), **values)
 
     def wait_ready(self) -> float:
         if self.seconds is None:

@@ -179,7 +179,9 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
             if not (ROOT / "suites" / name).is_dir():
                 (folder.root / name).mkdir(exist_ok=True)
                 (folder.root / name / "test_it.py").write_text("def test_it():\n    pass\n")
-        for name in re.findall(r"path: ([\w.-]+\.deb)", text):  # artifacts lie beside the definition
+        # What it names lies beside the definition.
+        for name in re.findall(r"(?:path: |files: \[|expected: )([\w./-]+\.\w+)", text):
+            (folder.root / name).parent.mkdir(exist_ok=True)
             (folder.root / name).touch()
         read(folder.root)
     else:

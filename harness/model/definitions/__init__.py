@@ -38,6 +38,7 @@ from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
+from harness.model.definitions.task import Output, Task
 from harness.model.definitions.wording import WordingFile
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "Middleware",
     "Needs",
     "Os",
+    "Output",
     "Playbook",
     "Plugins",
     "Policy",
@@ -91,6 +93,7 @@ __all__ = [
     "Strategy",
     "Strings",
     "Suite",
+    "Task",
     "Template",
     "Text",
     "Variant",

@@ -19,6 +19,7 @@ from harness.model.definitions.base import (
 )
 from harness.model.definitions.lab import Servlet
 from harness.model.definitions.target import Limits
+from harness.model.definitions.task import Task
 
 
 class Artifact(Definition):
@@ -211,7 +212,10 @@ class Application(Definition):
     )
     compose: ComposeFile | None = None
     user: str = "root"
-    ready: Readiness
+    ready: Readiness | None = Field(default=None, description="of a product that serves")
+    tasks: Annotated[tuple[Task, ...], BeforeValidator(listed)] = Field(
+        default=(), description="of a program that is run and ends; without `start`, `service` and `compose` it is all"
+    )
     stop: Literal["TERM", "INT", "QUIT"] = "TERM"
     stop_seconds: float = Field(default=30, gt=0)
     uninstall: Strings = ()
@@ -233,11 +237,17 @@ class Application(Definition):
 
     @model_validator(mode="after")
     def _started(self) -> Self:
-        ways = [way for way in ("start", "service", "compose", "wars") if getattr(self, way)]
-        if not ways:
-            raise ValueError("give `start`, `service`, `compose` or `wars`: how is it started?")
+        ways = self._ways
+        if not ways and not self.tasks:
+            raise ValueError("give `start`, `service`, `compose` or `wars`: how is it started? Or `tasks`: it is no server")
         if len(ways) > 1 and ways != ["start", "service"]:
             raise ValueError(f"{' and '.join(f'`{way}`' for way in ways)} are given: how is it started?")
+        if ways and self.ready is None:
+            raise ValueError("give `ready`: how is it seen that it serves?")
+        if not ways and (key := next((key for key in ("ready", "http") if getattr(self, key)), None)):
+            raise PlacedError(f"a product that nothing starts has no `{key}`", key)
+        if len({task.task for task in self.tasks}) < len(self.tasks):
+            raise PlacedError("two tasks have the same name", "tasks")
         contexts = [war.context for war in self.wars]
         if twice := sorted({context for context in contexts if contexts.count(context) > 1}):
             raise PlacedError(f"two WARs have the context {', '.join(twice)}", "wars")
@@ -247,6 +257,22 @@ class Application(Definition):
             if unknown := sorted(former.set.keys() - {f.alias or n for n, f in type(self).model_fields.items()}):
                 raise ValueError(f"former version {name}: the application has no key {', '.join(unknown)}")
         return self
+
+    @property
+    def _ways(self) -> list[str]:
+        return [way for way in ("start", "service", "compose", "wars") if getattr(self, way)]
+
+    @property
+    def serves(self) -> bool:
+        """Whether something of it is started and stays; else it is a program that is run and ends."""
+        return bool(self._ways)
+
+    @property
+    def readiness(self) -> Readiness:
+        """How a product that serves shows it. Raises LookupError for another."""
+        if self.ready is None:
+            raise LookupError("the product is no server")
+        return self.ready
 
     @property
     def needs(self) -> Needs:
@@ -264,7 +290,7 @@ class Application(Definition):
             raise PlacedError(
                 f"http.port {self.http.port!r} is not one of ports: {', '.join(self.ports)}", "http", "port"
             )
-        if self.ready.path is not None and self.http is None:
+        if self.ready is not None and self.ready.path is not None and self.http is None:
             raise PlacedError("ready.path needs an http section", "ready", "path")
         return self
 

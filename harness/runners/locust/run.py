@@ -147,7 +147,7 @@ def _resource(client: HttpClient) -> tuple[str, dict[str, Any]]:
 
 def _page(deployment: Deployment) -> dict[str, Any]:
     """The readiness page, for a product without a resource; the answer must be of the media type it has now."""
-    ready = deployment.context.application.ready
+    ready = deployment.context.application.readiness
     client = HttpClient(deployment)
     try:
         answer = client.send("GET", ready.path or "")

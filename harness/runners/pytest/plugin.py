@@ -8,6 +8,7 @@
 ``database``       the target's database: query, restart, ready, version
 ``http``           requests to the product
 ``resource``       its declared resource: create, read, update, delete by key and text
+``tasks``          its declared tasks: tasks, first_run, run, written, compared
 ``measure``        ``measure(name, value, unit)`` records a number
 ``keep``           ``keep(name, data, media="text/plain")`` stores evidence: text, or bytes of a picture, PDF, video
 ``settle``         ``settle(check, what=…)`` waits for a product that needs a moment
@@ -28,13 +29,14 @@ from typing import Protocol
 import pytest
 
 from harness.clients.http import HttpClient, ResourceClient
+from harness.clients.tasks import TaskRunner
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.installation import Installation
 from harness.control.servers import CellDatabase
 from harness.errors import StepTimeout, SuiteError
 from harness.model.context import CellContext
-from harness.model.results import WITHOUT_DATABASE
+from harness.model.results import WITHOUT_DATABASE, WITHOUT_SERVER
 from harness.runners.pytest.suite_process import recorder_of
 from harness.runners.pytest.testinfra import Host, MachineBackend
 from harness.system.wait import wait_until
@@ -93,8 +95,10 @@ def host(pytestconfig: pytest.Config) -> Host:
 
 @pytest.fixture
 def application(pytestconfig: pytest.Config) -> Deployment:
-    """The product, running and ready when the test begins."""
+    """The product, running and ready when the test begins; skipped as not applicable where it is no server."""
     deployment = recorder_of(pytestconfig).deployment
+    if not deployment.context.application.serves:
+        pytest.skip(f"not-applicable: {WITHOUT_SERVER}")
     deployment.ensure_running()
     return deployment
 
@@ -131,6 +135,16 @@ def resource(http: HttpClient) -> ResourceClient:
     if http.resource is None:
         pytest.skip("not-applicable: the application declares no http.resource")
     return http.resource
+
+
+@pytest.fixture(scope="module")
+def tasks(pytestconfig: pytest.Config) -> Iterator[TaskRunner]:
+    """The product's declared tasks; skipped as not applicable where it declares none."""
+    runner = TaskRunner(recorder_of(pytestconfig).deployment)
+    if not runner.tasks:
+        pytest.skip("not-applicable: the application declares no tasks")
+    yield runner
+    runner.remove()
 
 
 @pytest.fixture

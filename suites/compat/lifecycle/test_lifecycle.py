@@ -59,6 +59,12 @@ def texts(application):
         written.remove()
 
 
+@pytest.fixture
+def stop(request, target):
+    """Ends the product, where something of it runs at all."""
+    return request.getfixturevalue("application").stop if target.application.serves else lambda: None
+
+
 def test_installed_files(target, installation, host, keep):
     """Every package is installed, and no file differs from what its package says."""
     if not target.installed:
@@ -168,7 +174,7 @@ def test_recovers_from_kill(target, application, texts, measure):
     measure("texts kept", len(texts.kept), "1")
 
 
-def test_uninstall(target, application, installation, keep, measure):
+def test_uninstall(target, stop, installation, keep, measure):
     """Nothing runs, nothing listens, no program file stays; data that stays is listed.
 
     Containers have no service manager that a maintainer script could ask, so the product is stopped first. Packages
@@ -179,7 +185,7 @@ def test_uninstall(target, application, installation, keep, measure):
     before = installation.files()
     own = installation.own_files()
     made = installation.made_files()
-    application.stop()
+    stop()
     report = installation.uninstall()
     keep("uninstall.txt", report)
     if not installation.usable():
