@@ -239,7 +239,7 @@ class Application(Definition):
     def _started(self) -> Self:
         ways = self._ways
         if not ways and not self.tasks:
-            raise ValueError("give `start`, `service`, `compose` or `wars`: how is it started? Or `tasks`: it is no server")
+            raise ValueError("give `start`, `service`, `compose` or `wars`: how is it started? Or `tasks`")
         if len(ways) > 1 and ways != ["start", "service"]:
             raise ValueError(f"{' and '.join(f'`{way}`' for way in ways)} are given: how is it started?")
         if ways and self.ready is None:
