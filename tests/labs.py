@@ -6,6 +6,7 @@ import contextlib
 import io
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from harness.containers.machine import ContainerMachine
 from harness.containers.provisioner import Containers
 from harness.hosts.inventory import Inventory
 from harness.hosts.ssh import SshMachine
-from harness.model.definitions import Cpu, Hosts, Os
+from harness.model.definitions import Cpu, Hosts, Os, Reached
+from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, Recipe
 from harness.provision.provisioner import Machines, Owner, Role
 from harness.reading.catalogue import Catalogue
@@ -226,16 +228,59 @@ SAY = (
 
 
 @contextlib.contextmanager
-def cell_of_containers(engine: Engine, *ports: int) -> Iterator[Machines]:
+def cell_of_containers(
+    engine: Engine, *ports: int, reach: tuple[Reached, ...] = (), ledger: Ledger | None = None
+) -> Iterator[Machines]:
     """The bare machines of a product, which has ``ports``, and of its database; gone afterwards."""
     images = BaseImages(engine, cache_folder())
     base = images.ensure(system("debian-12"), "x86_64", Notes())
     bare = Environment(image=base.id, key="", cached=True, seconds=0)
-    roles = (role("debian-12", "hygon-c86", ports=ports), role("debian-12", "hygon-c86", name="database"))
+    roles = (role("debian-12", "hygon-c86", ports=ports, reach=reach), role("debian-12", "hygon-c86", name="database"))
     owner = Owner(campaign="contract", cell=secrets.token_hex(4), attempt="1")
     maker = Containers(engine, Environments(engine, images))
-    with maker.machines(roles, {each.name: bare for each in roles}, owner, Notes()) as machines:
+    with maker.machines(roles, {each.name: bare for each in roles}, owner, ledger or Notes()) as machines:
         yield machines
+
+
+_ELSEWHERE = """
+import contextlib, socket, sys, threading
+def serve(end):
+    while True:
+        near, _ = end.accept()
+        with near, contextlib.suppress(OSError):
+            near.sendall(b"elsewhere " + str(end.getsockname()[1]).encode() + b"\\n")
+            near.sendall(near.recv(100))
+for port in sys.argv[1:]:
+    threading.Thread(target=serve, args=(socket.create_server(("0.0.0.0", int(port))),)).start()
+print(flush=True)
+"""
+
+
+@contextlib.contextmanager
+def elsewhere(*ports: int) -> Iterator[str]:
+    """The address of another machine of this network, which says on each port where it is, and then what it was sent:
+    a namespace behind a cable."""
+    number = secrets.randbelow(2**14) * 4
+    here, there = (f"198.18.{(number + each) >> 8}.{(number + each) & 255}" for each in (1, 2))
+    cable = f"hv{secrets.token_hex(4)}"
+    argv = ["unshare", "-n", sys.executable, "-c", _ELSEWHERE, *map(str, ports)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            inside = f"nsenter -t {process.pid} -n ip"
+            for line in (
+                f"ip link add {cable} type veth peer name eth0 netns {process.pid}",
+                f"ip address add {here}/30 dev {cable}",
+                f"ip link set {cable} up",
+                f"{inside} address add {there}/30 dev eth0",
+                f"{inside} link set eth0 up",
+                f"{inside} route add default via {here}",
+            ):
+                subprocess.run(line.split(), check=True, capture_output=True)
+            yield there
+        finally:
+            process.kill()
 
 
 @contextlib.contextmanager

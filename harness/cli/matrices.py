@@ -30,6 +30,7 @@ from harness.cli.starting import begin_product
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Plan
+from harness.planning.expansion import REACHES
 from harness.reading.kinds import KINDS, schema_of, write_schemas
 from harness.reading.origins import replaced
 from harness.report import record_schema, render_sarif
@@ -130,6 +131,8 @@ def _plan(plan: Plan, shown: list[dict[str, Any]], total: float | None, console:
             f"{none} 个单元在此无法提供目标，运行时记为阻塞",
             style="magenta",
         )
+    for note in dict.fromkeys(note for cell in plan.cells for note in cell.notes if note.startswith(REACHES)):
+        console.print(escape(note), style="magenta")
     for rule in plan.excluded:
         console.print(escape(f"{rule.count} excluded: {rule.text}: {rule.because}"), style="dim")
     cover = plan.coverage

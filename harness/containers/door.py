@@ -1,7 +1,7 @@
-"""A way into the network of a container that has none: a listener on its loopback, held by this process.
+"""A way into the network of a container that has none, or a closed one: listeners on its loopback, held here.
 
 A container without a network cannot reach this machine, other containers or the internet. A second one shares its
-network for a moment, opens a listener there, and hands it to this process over a socket. It holds nothing but the
+network for a moment, opens listeners there, and hands them to this process over a socket. It holds nothing but the
 programs of this machine, to be read. Nothing of the first container runs in it.
 """
 
@@ -16,6 +16,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import docker.types
@@ -31,23 +32,35 @@ PORT = 3128
 SECONDS = 60
 WAY = "/door"
 PROGRAM = f"""
-import socket
-with socket.create_server(("127.0.0.1", {PORT}), backlog=64) as inside, socket.socket(socket.AF_UNIX) as way:
+import socket, sys
+ends = [socket.create_server((a, int(p)), backlog=64) for a, _, p in (w.partition(":") for w in sys.argv[1:])]
+with socket.socket(socket.AF_UNIX) as way:
     way.connect("{WAY}/way")
-    socket.send_fds(way, [b"x"], [inside.fileno()])
+    socket.send_fds(way, [b"x"], [end.fileno() for end in ends])
     way.recv(1)
 """
+#: So many descriptors go over a socket at once (SCM_MAX_FD of Linux is 253).
+MOST = 250
 _FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
 def listener_in(engine: Engine, container: str, name: str, labels: dict[str, str]) -> socket.socket:
-    """A listener on 127.0.0.1:PORT in the network of a container that runs. It is good as long as that one runs.
+    """A listener on 127.0.0.1:PORT in the network of a container that runs. Otherwise as ``listeners_in``."""
+    return listeners_in(engine, container, name, labels, [("127.0.0.1", PORT)])[0]
 
-    ``name`` and ``labels``: of the container that opens it, which is gone afterwards.
+
+def listeners_in(
+    engine: Engine, container: str, name: str, labels: dict[str, str], places: Sequence[tuple[str, int]]
+) -> list[socket.socket]:
+    """Listeners at ``places`` (address, port; at most MOST) in the network of a container that runs, in that order.
+    They are good as long as that one runs.
+
+    ``name`` and ``labels``: of the container that opens them, which is gone afterwards.
 
     Raises:
-        InfrastructureError: the engine does not make that container, or it cannot open the listener.
+        InfrastructureError: the engine does not make that container, or it cannot open the listeners.
     """
+    words = [f"{address}:{port}" for address, port in places]
     # Its path is short whatever TMPDIR is: the name of such a socket has 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="door-", dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as way:
         way.bind(f"{folder}/way")
@@ -57,13 +70,14 @@ def listener_in(engine: Engine, container: str, name: str, labels: dict[str, str
             with engine_errors(f"creating {name}"):
                 door = engine.client.containers.create(
                     _image(engine),
-                    [os.path.realpath(sys.executable), "-I", "-S", "-c", PROGRAM],
+                    [os.path.realpath(sys.executable), "-I", "-S", "-c", PROGRAM, *words],
                     name=name,
                     labels=labels,
                     network_mode=f"container:{container}",
                     mounts=_mounts(folder),
                     user="0:0" if engine.is_podman else f"{os.geteuid()}:{os.getegid()}",
                     cap_drop=["ALL"],
+                    cap_add=["NET_BIND_SERVICE"],
                     security_opt=["no-new-privileges", "label=disable"],
                     read_only=True,
                     mem_limit=128 * 2**20,
@@ -71,32 +85,33 @@ def listener_in(engine: Engine, container: str, name: str, labels: dict[str, str
                     ulimits=engine.ulimits(),
                 )
                 door.start()
-            listener = _received(way, door)
+            listeners = _received(way, door)
             with engine_errors(f"waiting for {name}"):  # Podman removes none that is about to end
                 door.wait(timeout=SECONDS)
-            return listener
+            return listeners
         finally:
             engine.remove_container(name)
 
 
-def _received(way: socket.socket, door: Container) -> socket.socket:
+def _received(way: socket.socket, door: Container) -> list[socket.socket]:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(TimeoutError):
             peer, _ = way.accept()
             with peer:
-                _, descriptors, _, _ = socket.recv_fds(peer, 1, 1)
+                _, descriptors, _, _ = socket.recv_fds(peer, 1, MOST)
             if descriptors:
-                return socket.socket(fileno=descriptors[0])
+                return [socket.socket(fileno=descriptor) for descriptor in descriptors]
         with engine_errors("looking at a container"):
             door.reload()
             if door.status not in ("created", "running"):
                 words = door.logs(tail=3).decode(errors="replace").strip()
                 raise InfrastructureError(
-                    f"no listener could be opened in a build's network: {words[-300:]}", advice="see the engine's log"
+                    f"no listener could be opened in a container's network: {words[-300:]}",
+                    advice="see the engine's log",
                 )
     raise InfrastructureError(
-        f"no listener was opened in a build's network within {SECONDS} s", advice="see the engine's log"
+        f"no listener was opened in a container's network within {SECONDS} s", advice="see the engine's log"
     )
 
 

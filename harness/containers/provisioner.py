@@ -19,9 +19,10 @@ from harness.containers.executions import ExecutionWatch
 from harness.containers.machine import ContainerMachine
 from harness.containers.networks import introduce
 from harness.containers.objects import CellObjects
+from harness.containers.reaching import name_places, reaching
 from harness.errors import HarnessBug, HarnessError
 from harness.model.attestation import Attestation, Executions
-from harness.model.definitions import Cpu, Os
+from harness.model.definitions import Cpu, Os, Reached
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment
@@ -122,6 +123,8 @@ class Containers:
             watched = self._watched(machines, watches, environments, standing)
             if network.closed:
                 watched = dataclasses.replace(watched, outlet=lambda: self._outlet(roles, machines, ledger))
+            if places := roles[0].reach:
+                watched = stack.enter_context(self._reaching(watched, places, names, ledger, closed=network.closed))
             yield dataclasses.replace(watched, keep=objects.keep, openings=objects.openings)
 
     def _outlet(
@@ -131,7 +134,26 @@ class Containers:
         machine = machines[APPLICATION]
         assert isinstance(machine, ContainerMachine)
         role = next(role for role in roles if role.name == APPLICATION)
-        return self.environments.way(machine, role, list(machines), ledger)
+        known = [*machines, *(place.host for place in role.reach)]
+        return self.environments.way(machine, role, known, ledger)
+
+    @contextlib.contextmanager
+    def _reaching(
+        self, machines: Machines, places: tuple[Reached, ...], names: Owner, ledger: Ledger, *, closed: bool
+    ) -> Iterator[Machines]:
+        """Machines whose product reaches what it declares; where they reach more, its names alone are made known."""
+        machine = machines.application
+        assert isinstance(machine, ContainerMachine)
+        if not closed:
+            named = [(str(place.address), place.host) for place in places if place.address is not None]
+            name_places(machine, list(dict.fromkeys(named)))
+            yield machines
+            return
+        labels = self.engine.labels(names.campaign, f"{names.cell}-{names.attempt}", "door")
+        with reaching(machine, places, labels, ledger) as way:
+            yield dataclasses.replace(
+                machines, disturbances=lambda since: [*machines.disturbances(since), *way.troubles(since)]
+            )
 
     def _watched(
         self,

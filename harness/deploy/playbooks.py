@@ -60,15 +60,15 @@ def run_playbook(deployment: Deployment, playbook: Playbook, *, trusted: bool = 
     values = deployment.context.values()
     variables = {name: render(value, values, where="playbooks") for name, value in playbook.variables.items()}
     with repositories(deployment), contextlib.ExitStack() as stack:
-        reference = deployment.machine.reference
-        context = deployment.context.model_copy(update={"application_machine": reference})
+        context, reference = deployment.context, deployment.machine.reference
         if trusted:
             sandbox = broker = None
             folder = Path(stack.enter_context(temporary_folder("ansible")))
         else:
             sandbox = stack.enter_context(demanded(context.template_folder))
             folder = sandbox.place
-            broker = stack.enter_context(Broker(context, folder / "broker"))
+            shown = context.model_copy(update={"application_machine": reference})
+            broker = stack.enter_context(Broker(shown, folder / "broker"))
             reference = broker.context.application_machine
         environment = _prepare(folder, reference, variables)
         argv = [program, "-i", str(folder / "inventory.json"), "-e", f"@{folder / 'variables.json'}", str(file)]

@@ -13,7 +13,8 @@ from harness.attest.architecture import Emulator
 from harness.deploy import application_recipe, server_recipe
 from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
-from harness.model.definitions import Application, Middleware
+from harness.machines.placing import PlacedCell
+from harness.model.definitions import Application, Middleware, Reached
 from harness.model.recipe import Environment, Recipe
 from harness.model.records import EmulatorFacts, EnvironmentFacts
 from harness.model.results import Result, State
@@ -115,6 +116,7 @@ def roles_of(attempt: Attempt) -> tuple[Role, ...]:
         ),
         limits=placed.application.limits,
         ports=tuple(placed.application.ports.values()),
+        reach=_reach(placed),
         systemd=placed.application.service is not None,
     )
     servers = (
@@ -128,6 +130,12 @@ def roles_of(attempt: Attempt) -> tuple[Role, ...]:
         for name, server in placed.servers.items()
     )
     return (product, *servers)
+
+
+def _reach(placed: PlacedCell) -> tuple[Reached, ...]:
+    """What both versions must reach; the version under test knows where."""
+    former = placed.former.reach if placed.former is not None else ()
+    return tuple({(place.host, place.port): place for place in (*former, *placed.application.reach)}.values())
 
 
 def recipe_of(attempt: Attempt, application: Application) -> Recipe:

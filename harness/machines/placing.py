@@ -144,6 +144,9 @@ def by_container(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
 
 def by_vm(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
     """Whether a virtual machine does."""
+    if needs.reach:
+        by = "nothing outside of its cell is reached from a virtual machine (reach): take a container or a lab host"
+        return Service(fidelity=None, by=by)
     if needs.engine:
         return Service(fidelity=None, by="a compose file needs a machine with an engine of its own: a lab host")
     if os.obstacle:

@@ -35,6 +35,7 @@ EVENTS = {
     "expired-release-accepted": "a release of packages is used after its last day (os, reason, apt)",
     "vendor-image": "an image of the product's vendor is used (name, sha256, image)",
     "build-refused": "what a build asked for that it may not reach (build, requests)",
+    "reached": "what a product reached outside of its cell (places: place, connections, failures, error)",
     "native-tools-given-up": "an environment was made with the target's own tools alone (environment, image)",
     "kernel": "a kernel for virtual machines is taken from a package (os, architecture, package)",
     "snapshot": "a booted virtual machine was kept (key, model, booted in seconds, moments, emulator)",

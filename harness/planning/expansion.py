@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from harness.planning.covering import covering_array
 from harness.planning.faults import Faults
 from harness.planning.proof import faults_of
 from harness.system.canonical import digest_of
+
+#: What a note on a cell begins with, whose product reaches places outside of it.
+REACHES = "reaches outside of its cell, as the application declares: "
 
 
 def expand(definitions: Definitions, locked: Sequence[Axes] | None = None) -> Plan:
@@ -121,7 +125,7 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], faults: Fau
     cells = []
     adjusted = set()
     for axes, reason in chosen:
-        suites, notes = matrix.suites, list[str]()
+        suites, notes = matrix.suites, _reached(definitions, axes)
         factor = definitions.cpus[axes["cpu"]].timeout_factor * definitions.interpreted(axes)
         prefer = matrix.prefer
         for index, adjust in enumerate(matrix.adjust):
@@ -139,6 +143,14 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], faults: Fau
     return cells
 
 
+def _reached(definitions: Definitions, axes: Axes) -> list[str]:
+    """What is to be said of places outside of the cell, which the product declares."""
+    with contextlib.suppress(ValidationError):  # a fault that is named later
+        places = definitions.application_of(axes).reach
+        return [f"{REACHES}{', '.join(map(str, places))}"] if places else []
+    return []
+
+
 def _applications(definitions: Definitions, cells: list[Cell], faults: Faults) -> None:
     """Check that the variants give a valid application on every cell, and so does the version before an upgrade."""
     for cell in cells:
@@ -148,6 +160,10 @@ def _applications(definitions: Definitions, cells: list[Cell], faults: Faults) -
                 definitions.former_of(cell.axes, name)
             if application.wars:
                 _without_container(definitions, cell, faults)
+            if own := sorted({place.host for place in application.reach} & {"application", *ROLES}):
+                file = str(definitions.application_folder / Path(definitions.matrix.application).name)
+                message = f"reach names a machine of the cell: {', '.join(own)}"
+                faults.add_to(file, message, expected="a place outside of the cell", actual=own[0])
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from harness.attest.architecture import Emulator
 from harness.model.attestation import Attestation, Executions
-from harness.model.definitions import Cpu, Limits, Os
+from harness.model.definitions import Cpu, Limits, Os, Reached
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
@@ -39,6 +39,7 @@ class Role:
     recipe: Recipe
     limits: Limits = field(default_factory=Limits)
     ports: tuple[int, ...] = ()
+    reach: tuple[Reached, ...] = ()  #: places outside of the cell, which it must reach
     systemd: bool = False  #: a virtual machine of it is started by systemd
 
 

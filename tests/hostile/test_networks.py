@@ -26,7 +26,7 @@ from harness.containers.machine import ContainerMachine
 from harness.containers.networks import address_of
 from harness.evidence import Workspace
 from tests.hostile.test_packages import own_address
-from tests.labs import SAY, Notes, cell_of_containers, system
+from tests.labs import SAY, Notes, cell_of_containers, elsewhere, system
 
 PORT = 8080
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,7 @@ class Prey:
     own: str
     bridge: str
     outside: str
+    elsewhere: str
 
 
 def listen(stack: contextlib.ExitStack) -> int:
@@ -96,6 +97,7 @@ def attempts(prey: Prey, machine: ContainerMachine) -> dict[str, str]:
         "this machine by another address": f"exec 3<>/dev/tcp/{prey.own}/{prey.port}",
         "this machine by the bridge of others": f"exec 3<>/dev/tcp/{prey.bridge}/{prey.port}",
         "a container of another network": f"exec 3<>/dev/tcp/{prey.outside}/{PORT}",
+        "another machine": f"exec 3<>/dev/tcp/{prey.elsewhere}/{PORT}",
     }
 
 
@@ -111,7 +113,8 @@ def prey() -> Iterator[Prey]:
         outside = stack.enter_context(on_a_bridge())
         networks = outside.engine.client.api.inspect_container(outside.container)["NetworkSettings"]["Networks"]
         bridge = networks["bridge"]
-        yield Prey(listen(stack), own_address(), bridge["Gateway"], bridge["IPAddress"])
+        other = stack.enter_context(elsewhere(PORT))
+        yield Prey(listen(stack), own_address(), bridge["Gateway"], bridge["IPAddress"], other)
 
 
 def test_a_product_reaches_its_cell_and_nothing_else(prey: Prey) -> None:

@@ -105,6 +105,7 @@ WHOLE = {
         "application": "notes",
         "name": {"zh": "笔记", "en": "Notes"},
         "vendor": "Example",
+        "version": "1.0",
         "start": "/opt/notes/run",
         "ready": {"path": "/", "seconds": 5},
         "ports": {"web": 8080},

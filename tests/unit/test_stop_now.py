@@ -32,7 +32,7 @@ from harness.model.definitions import Os, Playbook, Retries
 from harness.model.recipe import Recipe
 from harness.model.results import Cause, Verdict
 from harness.provision.installing import Installer
-from harness.provision.provisioner import Owner
+from harness.provision.provisioner import Owner, no_outlet
 from harness.reading.parsing import parse
 from harness.system.abandoning import abandonable
 from harness.system.makers import own_name
@@ -190,7 +190,10 @@ def test_a_playbook(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     context = SimpleNamespace(template_folder=lab.folder, values=dict, factor=1.0)
     reference = SimpleNamespace(model_dump_json=lambda: "{}")
     deployment: Any = SimpleNamespace(
-        context=context, machine=SimpleNamespace(reference=reference, name="application"), cancel=lab.cancel
+        context=context,
+        machine=SimpleNamespace(reference=reference, name="application"),
+        cancel=lab.cancel,
+        outlet=no_outlet,
     )
     lab.stops(lambda: playbooks.run_playbook(deployment, Playbook(playbook="site.yaml"), trusted=True))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, IPvAnyAddress, model_validator
 
 from harness.model.definitions.base import (
     Architecture,
@@ -172,6 +172,33 @@ class SchemaStep(Definition):
         return self
 
 
+class Reached(Definition):
+    """A place outside of the cell that the product must reach over TCP: a licence server, an identity provider."""
+
+    host: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+        max_length=253,
+        description="the name by which the product knows it",
+    )
+    port: int = Field(ge=1, le=65535)
+    address: IPvAnyAddress | None = Field(
+        default=None, description="where the name leads in the laboratory; none: as this machine resolves it"
+    )
+
+    @model_validator(mode="after")
+    def _elsewhere(self) -> Self:
+        if self.host == "localhost" or self.host.replace(".", "").isdigit():
+            raise PlacedError(f"host {self.host!r} is no name of another machine", "host")
+        if (address := self.address) is not None and (
+            address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local
+        ):
+            raise PlacedError(f"address {address} is of no machine of a laboratory", "address")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" + (f" ({self.address})" if self.address is not None else "")
+
+
 class Application(Definition):
     """The product under test."""
 
@@ -220,6 +247,11 @@ class Application(Definition):
     stop_seconds: float = Field(default=30, gt=0)
     uninstall: Strings = ()
     ports: dict[str, int] = Field(default={})
+    reach: Annotated[tuple[Reached, ...], BeforeValidator(listed)] = Field(
+        default=(),
+        max_length=32,
+        description="what the product must reach outside of its cell; nothing else is reached",
+    )
     http: Http | None = None
     plugins: Annotated[tuple[Plugins, ...], BeforeValidator(listed)] = ()
     limits: Limits = Limits()
@@ -233,6 +265,13 @@ class Application(Definition):
     def _own_or_needed(self) -> Self:
         if both := sorted({*self.packages} & {*self.needed}):
             raise PlacedError(f"both in packages and in needs: {', '.join(both)}", "needs")
+        return self
+
+    @model_validator(mode="after")
+    def _reached_once(self) -> Self:
+        places = [(place.host, place.port) for place in self.reach]
+        if twice := sorted({f"{host}:{port}" for host, port in places if places.count((host, port)) > 1}):
+            raise PlacedError(f"twice in reach: {', '.join(twice)}", "reach")
         return self
 
     @model_validator(mode="after")
@@ -282,6 +321,7 @@ class Application(Definition):
             systemd=self.start is None and self.service is not None,
             engine=self.compose is not None,
             container=image and self.compose is None,
+            reach=bool(self.reach),
         )
 
     @model_validator(mode="after")
@@ -336,11 +376,13 @@ class Application(Definition):
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What of a machine a product cannot do without: systemd, a container engine, or to be made of an image."""
+    """What of a machine a product cannot do without: systemd, a container engine, to be made of an image, or to reach
+    a place outside of its cell."""
 
     systemd: bool = False
     engine: bool = False
     container: bool = False
+    reach: bool = False
 
 
 class Variant(Definition):
