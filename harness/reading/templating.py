@@ -19,6 +19,15 @@ from harness.reading.parsing import nearest
 from harness.reading.source import MAX_BYTES, Loc, Source
 from harness.system.files import read_plain
 
+#: Where a request has templates.
+_REQUEST: tuple[tuple[str, ...], ...] = (
+    ("path",),
+    ("headers", "*"),
+    ("body", "**"),
+    ("form", "*"),
+    ("content",),
+    ("parts", "*", "text"),
+)
 #: Keys of an application that are templates; ``*`` stands for every key or index. All see the same names.
 TEXTS: tuple[tuple[str, ...], ...] = (
     ("start",),
@@ -34,14 +43,22 @@ TEXTS: tuple[tuple[str, ...], ...] = (
     ("former", "*", "upgrade", "*"),
     ("former", "*", "rollback", "*"),
 )
+#: Those of a session, which also see what was captured.
+SESSION: tuple[tuple[str, ...], ...] = (
+    ("http", "session", "headers", "*"),
+    *(("http", "session", "requests", "*", *place) for place in _REQUEST),
+)
 #: Files beside the application that are templates.
 FILES: tuple[tuple[str, ...], ...] = (("templates", "*", "template"),)
 #: Keys with names of their own.
 REQUESTS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("http", "resource", "key"): ("n",),
     ("http", "resource", "stored"): ("key",),
-    ("http", "resource", "*", "path"): ("key", "text"),
-    ("http", "resource", "*", "body", "**"): ("key", "text"),
+    **{
+        ("http", "resource", "*", *before, *place): ("key", "text", "session", "got")
+        for before in ((), ("before", "*"))
+        for place in _REQUEST
+    },
 }
 #: Commands of a database or a middleware of the catalogue.
 SERVER_WORDS = {"database": "db", "middleware": "middleware"}
@@ -78,6 +95,9 @@ def application_faults(source: Source, axes: Collection[str] | None) -> Iterator
         for pattern in TEXTS:
             for loc, text in _matching(source, base, pattern):
                 yield from _faults(source, loc, text, names)
+        for pattern in SESSION:
+            for loc, text in _matching(source, base, pattern):
+                yield from _faults(source, loc, text, {**names, "session": None})
         for request, known in REQUESTS.items():
             for loc, text in _matching(source, base, request):
                 yield from _faults(source, loc, text, dict.fromkeys(known))

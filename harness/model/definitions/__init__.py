@@ -9,14 +9,11 @@ from harness.model.definitions.application import (
     Artifact,
     ComposeFile,
     Former,
-    Http,
     Needs,
     Playbook,
     Plugins,
     Reached,
     Readiness,
-    Request,
-    Resource,
     SchemaStep,
     Template,
     Variant,
@@ -33,6 +30,7 @@ from harness.model.definitions.base import (
     size_in_bytes,
 )
 from harness.model.definitions.gate import Policy, Waiver, Waivers
+from harness.model.definitions.http import Capture, Http, Request, Resource, Session
 from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime, Servlet
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
@@ -51,6 +49,7 @@ __all__ = [
     "Architecture",
     "Artifact",
     "Bilingual",
+    "Capture",
     "Case",
     "Commission",
     "ComposeFile",
@@ -90,6 +89,7 @@ __all__ = [
     "Runtime",
     "SchemaStep",
     "Servlet",
+    "Session",
     "Severity",
     "SqlFamily",
     "Strategy",

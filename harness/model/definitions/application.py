@@ -17,6 +17,7 @@ from harness.model.definitions.base import (
     Strings,
     listed,
 )
+from harness.model.definitions.http import Http
 from harness.model.definitions.lab import Servlet
 from harness.model.definitions.target import Limits
 from harness.model.definitions.task import Task
@@ -99,40 +100,6 @@ class Former(Definition):
         if wrong := sorted({"former", "variants", "application"} & self.set.keys()):
             raise ValueError(f"a former version cannot set {', '.join(wrong)}")
         return self
-
-
-class Request(Definition):
-    """One HTTP request and what must come back; all strings are templates with ``key`` and ``text``."""
-
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    path: str
-    body: dict[str, Any] | None = Field(default=None, description="sent as JSON")
-    status: Annotated[tuple[int, ...], BeforeValidator(listed)] = (200,)
-
-
-class Resource(Definition):
-    """A resource of the product's API that is created, read, changed and removed by the suites."""
-
-    key: str = Field(description="template that makes a fresh key from `n`, a number")
-    create: Request
-    read: Request
-    update: Request
-    delete: Request
-    gone: Annotated[tuple[int, ...], BeforeValidator(listed)] = Field(
-        default=(404,), description="status of a read after the delete"
-    )
-    stored: str = Field(description="SQL that gives the stored text of `key`, one row")
-
-
-class Http(Definition):
-    """The product's HTTP interface."""
-
-    port: str = Field(description="name of one of the application's ports")
-    base: str = ""
-    headers: dict[str, str] = Field(default={})
-    wrong_credentials: dict[str, str] | None = None
-    refused: Annotated[tuple[int, ...], BeforeValidator(listed)] = (401, 403)
-    resource: Resource | None = None
 
 
 class Readiness(Definition):

@@ -7,11 +7,12 @@ import json
 import secrets
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.clients.http import HttpClient
+from harness.clients.requesting import arguments, path_of
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.errors import StepTimeout
@@ -20,7 +21,6 @@ from harness.model.definitions import Case, LoadProfile
 from harness.model.ledger import MEDIA_LOAD, Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Observation, Result
-from harness.model.templating import render
 from harness.runners.locust.criteria import Trouble, criterion, trouble_of
 from harness.runners.locust.figures import summarise
 from harness.runners.locust.sampling import Sampler
@@ -113,7 +113,7 @@ def _drive(
         if client.resource is not None:
             key, read = _resource(client)
         else:
-            read = _page(deployment)
+            read = _page(client)
         return _run_driver(suite, profile, deployment, ledger, cancel, read, sandboxed=sandboxed)
     finally:
         if key and client.resource is not None:
@@ -141,30 +141,34 @@ def _resource(client: HttpClient) -> tuple[str, dict[str, Any]]:
             client.deployment.log(15),
         )
     request = resource.definition.read
-    path = render(request.path, {"key": key, "text": ""}, where="http.resource.read.path")
-    return key, _read(client.deployment, path, request.status, text=text)
+    values = {"key": key, "text": "", **client.values()}  # the load repeats this request alone
+    path = path_of(request, values, "http.resource.read")
+    own = arguments(request, values, "http.resource.read")["headers"]
+    return key, _read(client, path, request.status, text=text, headers=own)
 
 
-def _page(deployment: Deployment) -> dict[str, Any]:
+def _page(client: HttpClient) -> dict[str, Any]:
     """The readiness page, for a product without a resource; the answer must be of the media type it has now."""
-    ready = deployment.context.application.readiness
-    client = HttpClient(deployment)
-    try:
-        answer = client.send("GET", ready.path or "")
-    finally:
-        client.close()
+    ready = client.deployment.context.application.readiness
+    answer = client.send("GET", ready.path or "")
     media = answer.headers.get("content-type", "").partition(";")[0].strip()
-    return _read(deployment, ready.path or "", ready.status, media=media)
+    return _read(client, ready.path or "", ready.status, media=media)
 
 
 def _read(
-    deployment: Deployment, path: str, status: tuple[int, ...], *, text: str = "", media: str = ""
+    client: HttpClient,
+    path: str,
+    status: tuple[int, ...],
+    *,
+    text: str = "",
+    media: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    host, slash, rest = deployment.url(path).partition("://")[2].partition("/")
+    host, slash, rest = client.deployment.url(path).partition("://")[2].partition("/")
     return {
         "host": f"http://{host}",
         "path": slash + rest,
-        "headers": deployment.headers(),
+        "headers": {**client.good_headers(), **(headers or {})},
         "status": status,
         "text": text,
         "media": media,
