@@ -11,6 +11,7 @@ from harness.errors import UsageError
 from harness.issuing.outcome import Progress
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.plan import Cell, Definitions
+from harness.planning.expansion import REACHES
 from harness.system.sandbox import obstacle, remedy
 
 
@@ -36,11 +37,13 @@ def foreign_code(definitions: Definitions, cells: Sequence[Cell]) -> Iterator[Fo
 
 
 def name_foreign_code(definitions: Definitions, cells: Sequence[Cell], options: RunOptions, progress: Progress) -> None:
-    """Tell what is not the harness's own, and how it runs.
+    """Tell what is not the harness's own, and how it runs; and what the product asks for outside of its cells.
 
     Raises:
         UsageError: there is such code, this machine has no sandbox for it, and it is not trusted.
     """
+    for note in dict.fromkeys(note for cell in cells for note in cell.notes if note.startswith(REACHES)):
+        progress.note(f"the product {note} / 产品声明需访问单元之外的上述地址")
     foreign = list(foreign_code(definitions, cells))
     if not foreign:
         return

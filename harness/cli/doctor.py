@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from dataclasses import dataclass
 
 from harness import campaigns
 from harness.attest.architecture import NAMES, emulator
 from harness.containers.engine import Engine
+from harness.containers.firewall import can_close
 from harness.containers.mirror import Mirror
+from harness.containers.networks import make_network
 from harness.errors import HarnessError
 from harness.presentation.typesetting import FONTS, fonts
 from harness.system.sandbox import obstacle, remedy
@@ -32,6 +35,7 @@ def check() -> list[Check]:
     """Look at everything; never raises for what is missing."""
     return [
         _engine(),
+        _networks(),
         *(_emulation(name) for name in NAMES),
         *map(_machines, BOARDS),
         _mmdebstrap(),
@@ -49,6 +53,26 @@ def _engine() -> Check:
         return Check(name="Docker engine", ok=False, found=error.message, advice=error.advice)
     description = f"{engine.version.get('Version')}, {engine.cpus} CPUs, {engine.memory / 2**30:.0f} GiB"
     return Check(name="Docker engine", ok=True, found=description)
+
+
+def _networks() -> Check:
+    """Whether cells of containers are closed here, seen on a network that is made for it."""
+    title, name = "networks of containers", f"harness-look-{secrets.token_hex(6)}"
+    try:
+        engine = Engine()
+        try:
+            network = make_network(engine, name, engine.labels("doctor", name, ""))
+        finally:
+            engine.remove_network(name)
+    except HarnessError as error:
+        return Check(name=title, ok=False, found=error.message, advice=error.advice)
+    if not network.closed:
+        found = "open: this machine does not reach the engine's containers by their own addresses"
+    elif not can_close():
+        found = "closed, but for what listens on this machine: root and iptables are needed for that"
+    else:
+        found = "closed"
+    return Check(name=title, ok=True, found=found)
 
 
 def _emulation(architecture: str) -> Check:

@@ -27,6 +27,7 @@ def test_a_declared_place_is_reached_and_named(harness: Run, tmp_path: Path) -> 
         assert named in plain
         ran = harness("run", folder, "--format", "json")
         assert ran.code == 0, ran.err
+        assert f"the product {named}" in " ".join(ran.err.split())
         (report,) = tmp_path.glob(".harness/campaigns/*/report.html")
         assert named in report.read_text()
         assert "its machines reach" not in report.read_text()  # nothing is open that could be closed
