@@ -72,7 +72,7 @@ class Installation:
         Raises:
             InfrastructureError: they could not all be listed.
         """
-        artifacts = self.context.application.artifacts
+        artifacts = [artifact for artifact in self.context.application.artifacts if not artifact.beneath]
         own = [a.to for a in artifacts if a.to and a.install == "copy"]
         folders = " ".join(shell.quote(a.to) for a in artifacts if a.to and a.install == "archive")
         if folders:
@@ -185,11 +185,13 @@ class Installation:
         return Installation(self.context.model_copy(update={"installed": tuple(shipped)}), self.machine).files()
 
     def made_files(self) -> list[str] | None:
-        """Files that came into being since the product was first started and belong to no package; None where that
-        cannot be asked (a lab host has run for long, and is watched otherwise)."""
+        """Files that came into being since the product was first started and belong to no package, nor lie in what
+        the product stands on; None where that cannot be asked (a lab host has run for long, and is watched
+        otherwise)."""
         if self.machine.reference.kind not in ("container", "vm"):
             return None
-        skipped = " -o ".join(f"-path {path}" for path in _NOT_LOOKED_AT)
+        beneath = [shell.quote(a.to) for a in self.context.application.artifacts if a.beneath and a.to]
+        skipped = " -o ".join(f"-path {path}" for path in (*_NOT_LOOKED_AT, *beneath))
         answer = self.machine.run(
             f"r={BEGAN}; [ -e $r ] || touch -d @$(stat -c %Z /proc/1) $r && "
             f"find / -xdev \\( {skipped} \\) -prune -o \\( -type f -o -type l \\) -cnewer $r "

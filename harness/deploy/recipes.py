@@ -46,5 +46,6 @@ def _file(artifact: Artifact, folder: Path) -> RecipeFile:
         mode=artifact.mode,
         source=source,
         strip=artifact.strip,
+        beneath=artifact.beneath,
         sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
     )

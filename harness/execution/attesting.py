@@ -28,11 +28,20 @@ def attest(attempt: Attempt, serving: Serving, machines: Machines) -> Factors:
             for role, attestation in zip(roles, attestations, strict=True):
                 attempt.keep_attestation(role.name, attestation)
                 factors = _measured(attempt, factors, attestation.loop_seconds)
+    return factors
+
+
+def attest_foundations(attempt: Attempt, machines: Machines, factors: Factors) -> None:
+    """Compare declared with observed of what was installed beneath the product, or is brought with it.
+
+    Raises:
+        AttestationMismatch: it is not there, or of another version; the cell is blocked.
+    """
+    with attempt.step("attest-beneath"):
         for foundation in attempt.placed.foundations:
             kind = type(foundation).__name__.lower()
             printed = machines.application.run(foundation.version, timeout=60 * factors.used).text
             attempt.keep_attestation(APPLICATION, attest_version(kind, printed, foundation.declared))
-    return factors
 
 
 def _declared(attempt: Attempt, serving: Serving) -> float:

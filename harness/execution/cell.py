@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from harness.execution.attempt import Attempt, Ended
-from harness.execution.attesting import attest
+from harness.execution.attesting import attest, attest_foundations
 from harness.execution.contexts import draw_secrets
 from harness.execution.deploying import collect, deploy_product, look_back
 from harness.execution.keeping import keeping
@@ -37,6 +37,7 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
                 machines = provision(attempt, held, environments, stack)
                 factors = attest(attempt, serving, machines)
                 target = install(attempt, serving, machines, factors, environments)
+                attest_foundations(attempt, machines, factors)
                 scan_installed(attempt, target, secrets)
                 deployment = deploy_product(attempt, target, secrets, stack)
                 run_suites(attempt, deployment, when="main", alone=False)

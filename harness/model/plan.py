@@ -86,9 +86,10 @@ class Definitions:
     def _in_its_container(self, application: Application, axes: Mapping[str, str]) -> Application:
         """With WARs it is started by the servlet container of the cell."""
         middleware = self.middlewares.get(axes.get("middleware", ""))
-        if not application.wars or middleware is None or middleware.servlet is None:
-            return application
-        return application.inside(middleware.servlet)
+        servlet = middleware.servlet if middleware is not None else None
+        if servlet is None or not application.wars or not all(war.name(servlet) for war in application.wars):
+            return application  # a fault of the plan
+        return application.inside(servlet)
 
     def machines(self, axes: Mapping[str, str]) -> dict[str, tuple[Os, Cpu]]:
         """The different machines of a cell by role, the application's first."""

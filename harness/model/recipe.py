@@ -22,6 +22,7 @@ class RecipeFile:
     source: Path | None = None
     sha256: str = ""  #: of ``source``
     strip: int = 0  #: leading folders of an archive that are left out
+    beneath: bool = False  #: whether it is what the product stands on, and not the product's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,7 +182,11 @@ def _without_container(definitions: Definitions, cell: Cell, faults: Faults) -> 
         return
     values = definitions.matrix.axes["middleware"]
     place: tuple[str | int, ...] = ("axes", "middleware", *([values.index(name)] if name in values else []))
-    faults.add(place, f"the application has WARs, and middleware {name} is no servlet container", expected=expected)
+    if definitions.middlewares[name].servlet is None:
+        message = f"the application has WARs, and middleware {name} is no servlet container"
+    else:
+        message, expected = f"{name} deploys no WAR as the context /", "another context, such as /app, by a variant"
+    faults.add(place, message, expected=expected)
 
 
 def _roles(definitions: Definitions, cells: list[Cell], faults: Faults) -> None:

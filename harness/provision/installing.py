@@ -120,15 +120,16 @@ class Installer:
         if file.source is None:
             raise ProvisionError(f"artifact {file.path} has no source")
         title, there = f"unpack {file.source.name}", f"{PACKAGES_DIR}/archive.tar"
+        cause = "config" if file.beneath else "product"
         try:
             data = plain_tar(file.source, file.strip)
         except UnfitArchive as error:
             raise InstallFailed(
-                error.message, step=title, log="\n".join(self.log), cause="product", advice=error.advice
+                error.message, step=title, log="\n".join(self.log), cause=cause, advice=error.advice
             ) from error
         self.machine.put(there, data)
         folder = shell.quote(file.path)
-        self.step(title, f"mkdir -p {folder} && tar -xf {there} -C {folder} --no-same-owner && rm {there}")
+        self.step(title, f"mkdir -p {folder} && tar -xf {there} -C {folder} --no-same-owner && rm {there}", cause=cause)
 
     def _load(self, file: RecipeFile) -> PackageFact:
         """Load container images of the vendor into the machine's own engine."""

@@ -7,10 +7,13 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import Ran, Run, command
 from tests.products import product
@@ -33,6 +36,63 @@ public class Server {
     }
 }
 """
+
+
+#: A stand-in for a container of a vendor, and no servlet container: it gives the files of each WAR in a folder.
+CONTAINER = """\
+import com.sun.net.httpserver.HttpServer;
+import java.io.File;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.zip.ZipFile;
+
+public class Container {
+    public static void main(String[] words) throws Exception {
+        HttpServer server = HttpServer.create(new InetSocketAddress(Integer.parseInt(words[1])), 0);
+        Files.writeString(Path.of(words[0], "container.log"), "made at run time");
+        for (File war : new File(words[0], "autodeploy").listFiles()) {
+            String name = war.getName().replace(".war", "");
+            server.createContext("/" + name, exchange -> {
+                try (ZipFile zip = new ZipFile(war)) {
+                    byte[] text = zip.getInputStream(zip.getEntry("index.html")).readAllBytes();
+                    exchange.sendResponseHeaders(200, text.length);
+                    exchange.getResponseBody().write(text);
+                }
+                exchange.close();
+            });
+        }
+        server.start();
+    }
+}
+"""
+#: What a user writes of a container that the catalogue does not have.
+BOXED = {
+    "middleware": "boxed",
+    "name": "A stand-in",
+    "vendor": "V",
+    "brought": True,
+    "version": "cat /opt/boxed/version",
+    "declared": "Boxed 9.",
+    "certainty": "measured",
+    "source": "this test",
+    "servlet": {
+        "namespace": "jakarta",
+        "base": "/opt/boxed",
+        "wars": "/opt/boxed/autodeploy",
+        "root": "",
+        "start": "exec {{ runtime.java }} -cp /opt/boxed/lib Container {{ servlet.base }} {{ servlet.port }}",
+    },
+}
+
+
+def compiled(folder: Path, name: str, source: str) -> Path:
+    """The folder of the classes of one source."""
+    (folder / f"{name}.java").write_text(source)
+    classes = folder / "classes"
+    javac = ["javac", "--release", "17", "-encoding", "UTF-8", "-d", str(classes), str(folder / f"{name}.java")]
+    subprocess.run(javac, check=True, capture_output=True)
+    return classes
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +121,7 @@ def run_on(example: Path, cpu: str) -> tuple[Ran, list[Any]]:
         check=False,
     )
     print(done.stderr)
-    ran = Ran(done.returncode, done.stdout, done.stderr)
+    ran = Ran.of(done)
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
     return ran, [cell for cell in record["cells"] if cell["axes"]["cpu"] == cpu]
 
@@ -135,13 +195,55 @@ def test_a_jar_is_started_by_the_runtime_that_its_axis_names(harness: Run, tmp_p
     folder = product(
         tmp_path / "p", application, database=["none"], axes={"runtime": ["openjdk-17"]}, suites=["compat/lifecycle"]
     )
-    classes = tmp_path / "classes"
-    (tmp_path / "Server.java").write_text(SERVER)
-    javac = ["javac", "--release", "17", "-encoding", "UTF-8", "-d", str(classes), str(tmp_path / "Server.java")]
-    subprocess.run(javac, check=True, capture_output=True)
+    classes = compiled(tmp_path, "Server", SERVER)
     jar = ["jar", "--create", "--file", str(folder / "server.jar"), "--main-class", "Server", "-C", str(classes), "."]
     subprocess.run(jar, check=True, capture_output=True, env={**os.environ, "TZ": "UTC"})
     ran = harness("run", folder, "--format", "json")
     (cell,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
     assert cell["verdict"] == "conformant", cell["message"]
     assert [package["name"] for package in cell["packages"]] == ["server.jar"]
+
+
+def test_wars_run_in_a_container_that_the_product_brings(harness: Run, tmp_path: Path) -> None:
+    """As 东方通 and its like are brought: an archive, an entry in the user's own targets, WARs with contexts."""
+    application = {
+        "application": "boxed-shop",
+        "name": "Shop",
+        "vendor": "V",
+        "version": "1.0",
+        "artifacts": [{"path": "boxed.tar", "install": "archive", "to": "/opt/boxed", "beneath": True}],
+        "wars": [{"path": "shop.war", "context": "/shop"}, {"path": "admin.war", "context": "/admin"}],
+        "ready": {"path": "/shop", "seconds": 20},
+        "ports": {"web": 8080},
+        "http": {"port": "web"},
+    }
+    check = (
+        "import pytest\n\n\n@pytest.mark.parametrize('name', ['shop', 'admin'])\n"
+        "def test_each_war_has_its_context(http, name):\n    assert http.send('GET', f'/{name}').text == name\n"
+    )
+    folder = product(
+        tmp_path / "p",
+        application,
+        database=["none"],
+        axes={"runtime": ["openjdk-17"], "middleware": ["boxed"]},
+        suites=["compat/lifecycle", "checks"],
+        check=check,
+    )
+    for name in ("shop", "admin"):
+        with zipfile.ZipFile(folder / f"{name}.war", "w") as war:
+            war.writestr("index.html", name)
+    classes = compiled(tmp_path, "Container", CONTAINER)
+    (tmp_path / "version").write_text("Boxed 9.1\n")
+    with tarfile.open(folder / "boxed.tar", "w") as archive:
+        archive.add(classes, "lib")
+        archive.add(tmp_path / "version", "version")
+    targets = tmp_path / "targets" / "middleware"
+    targets.mkdir(parents=True)
+    (targets / "boxed.yaml").write_text(yaml.safe_dump(BOXED))
+    ran = harness("run", folder, "--format", "json")
+    (cell,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
+    assert cell["verdict"] == "conformant", cell["message"]
+    facts = {fact["name"]: fact["observed"] for fact in cell["attestation"]}
+    assert facts["middleware version"] == "Boxed 9.1"
+    results = {case["id"]: case["result"] for case in cell["cases"]}
+    assert results["LC-06"] == results["LC-07"] == "pass"

@@ -240,6 +240,25 @@ def test_what_the_catalogue_asks_for_and_does_not_install_is_its_own_fault(recor
         assert failed.value.cause == cause
 
 
+@pytest.mark.parametrize("beneath", [False, True])
+def test_a_broken_archive_is_the_fault_of_who_asks_for_it(recorder: Recorder, tmp_path: Path, beneath: bool) -> None:
+    """A container of its vendor that a product brings to stand on is not the product."""
+    (tmp_path / "container.tar.gz").write_bytes(b"no archive")
+    archive = RecipeFile(path="/opt/c", source=tmp_path / "container.tar.gz", sha256="0", beneath=beneath)
+    recipe = Recipe(name="broken", os="debian-12", architecture="x86_64", archives=(archive,))
+    with pytest.raises(InstallFailed) as failed:
+        environments().ensure(recipe, definition("os", "debian-12", Os), recorder)
+    assert failed.value.cause == ("config" if beneath else "product")
+
+
+def test_a_command_of_the_catalogue_that_fails_is_its_own_fault(recorder: Recorder) -> None:
+    for commands, cause in (({"commands": ("exit 7",)}, "product"), ({"beneath_commands": ("exit 7",)}, "config")):
+        recipe = Recipe(name="broken", os="debian-12", architecture="x86_64", **commands)
+        with pytest.raises(InstallFailed) as failed:
+            environments().ensure(recipe, definition("os", "debian-12", Os), recorder)
+        assert failed.value.cause == cause
+
+
 #: The lent shell starts the emulated dpkg over and over: its process is the one program and then the other.
 LENT_AND_EMULATED = "i=0; while [ $i -lt 300 ]; do dpkg --validate-version 1.0-1; i=$((i + 1)); done; sleep 1"
 

@@ -246,3 +246,43 @@ def test_every_servlet_container_of_the_catalogue_is_whole() -> None:
         assert value.servlet.wars.startswith(value.servlet.base), name
     javas = [value for _, value in entries("runtime").values() if isinstance(value, Runtime) and value.java_home]
     assert len(javas) >= 3
+
+
+@pytest.mark.parametrize("context", ["/", "/shop"])
+def test_a_container_that_the_product_brings_is_no_part_of_the_product(product: MatrixFolder, context: str) -> None:
+    """TongWeb as an archive of its vendor: installed as what the product stands on, and / is none of its contexts."""
+    (product.root / "tongweb.tar").write_bytes(b"")
+    product.change(
+        "application",
+        wars=[{"path": "shop.war", "context": context}],
+        artifacts=[{"path": "tongweb.tar", "install": "archive", "to": "/opt/tongweb", "beneath": True}],
+    )
+    axes = {axis: [value] for axis, value in {**NATIVE, "middleware": "tongweb", "database": "postgresql"}.items()}
+    product.change("matrix", axes=axes, include=[])
+    if context == "/":
+        with pytest.raises(DefinitionError) as caught:
+            expand(read(product.root))
+        (fault,) = caught.value.faults
+        assert fault.message == "tongweb deploys no WAR as the context /"
+        return
+    definitions, cell = cell_of(product)
+    recipe = application_recipe(cell.application, os="debian-12", cpu=cell.cpu, folder=definitions.application_folder)
+    assert [(file.path, file.beneath) for file in (*recipe.archives, *recipe.copies)] == [
+        ("/opt/tongweb", True),
+        ("/opt/tongweb/autodeploy/shop.war", False),
+    ]
+    assert cell.servlet is not None
+    assert cell.drivers == ("libpostgresql-jdbc-java",)
+
+
+@pytest.mark.parametrize(
+    ("artifact", "message"),
+    [
+        ({"path": "shop.war", "beneath": True}, "`beneath` belongs to"),
+        ({"path": "shop.war", "beneath": True, "install": "image"}, "`beneath` belongs to"),
+    ],
+)
+def test_only_files_can_be_beneath(product: MatrixFolder, artifact: dict[str, Any], message: str) -> None:
+    product.change("application", artifacts=[artifact])
+    with pytest.raises(DefinitionError, match=message):
+        read(product.root)

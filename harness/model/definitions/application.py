@@ -34,6 +34,11 @@ class Artifact(Definition):
     to: str | None = Field(default=None, description="where a copied file goes, or the folder of an archive's files")
     strip: int = Field(default=0, ge=0, le=16, description="leading folders of an archive that are left out")
     mode: Mode = "0755"
+    beneath: bool = Field(
+        default=False,
+        description="what the product only needs, such as a servlet container or a JDK of its vendor: no file of the "
+        "product, cause config where it cannot be installed",
+    )
     built_by: str = Field(default="", description="command that makes it; only said where the file is missing")
 
     @model_validator(mode="after")
@@ -42,6 +47,8 @@ class Artifact(Definition):
             raise ValueError("`to` belongs to `install: copy` and `install: archive`, and only there")
         if self.to is not None and not self.to.startswith("/"):
             raise ValueError("`to` begins with /")
+        if self.beneath and self.install not in ("copy", "archive"):
+            raise ValueError("`beneath` belongs to `install: copy` and `install: archive`")
         if self.strip and self.install != "archive":
             raise ValueError("`strip` belongs to `install: archive`, and only there")
         return self

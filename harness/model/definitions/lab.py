@@ -14,6 +14,10 @@ class Foundation(Entry):
     """What is installed beneath a product: its packages join the product's environment."""
 
     packages: Strings = Field(default=(), description="none: it is known, but how to install it is not")
+    brought: bool = Field(
+        default=False,
+        description="no repository has it: the product brings it (artifacts with `beneath`), or a lab host has it",
+    )
     version: str = Field(default="", description="command that prints the version; recorded in the attestation")
     declared: str = Field(
         default="",
@@ -27,12 +31,16 @@ class Foundation(Entry):
     @property
     def obstacle(self) -> str:
         """Why no target can be made of it here; empty where one can."""
-        return "" if self.packages else "it is known, but how to install it is not"
+        return "" if self.packages or self.brought else "it is known, but how to install it is not"
 
     @model_validator(mode="after")
     def _attestable(self) -> Self:
-        if bool(self.packages) != bool(self.version):
-            raise ValueError("packages and version belong together: what is installed must be attested")
+        if self.packages and self.brought:
+            raise ValueError("give packages, or say that it is brought")
+        if bool(self.packages or self.brought) != bool(self.version):
+            raise ValueError(
+                "packages and version belong together, or brought and version: what is there must be attested"
+            )
         return self
 
 
