@@ -67,12 +67,12 @@ def _networks() -> Check:
     except HarnessError as error:
         return Check(name=title, ok=False, found=error.message, advice=error.advice)
     if not network.closed:
-        found = "open: this machine does not reach the engine's containers by their own addresses"
+        state = "open: this machine does not reach the engine's containers by their own addresses"
     elif not can_close():
-        found = "closed, but for what listens on this machine: root and iptables are needed for that"
+        state = "closed, but for what listens on this machine: root and iptables are needed for that"
     else:
-        found = "closed"
-    return Check(name=title, ok=True, found=found)
+        state = "closed"
+    return Check(name=title, ok=True, found=state)
 
 
 def _emulation(architecture: str) -> Check:

@@ -32,7 +32,6 @@ def close(bridge: str) -> str:
     for program in _programs():
         answer = _run(program, "-I", *_rule(bridge))
         if not answer.ok:
-            reopen(bridge)
             return f"{program} does not take the rule: {answer.text.strip()[-200:]}"
     return ""
 

@@ -7,6 +7,7 @@ are published on 127.0.0.1, on a network that leads out.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ from harness.system import shell
 #: Nothing listens there, so a name that is not of the cell fails at once. The engine's own name server, which no
 #: machine of a closed network asks, would not answer at all.
 RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
+#: Where a container that only waits has no listener (RFC 863), and how long it may take to say so.
+PORT_OF_NONE = 9
+PATH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,24 @@ def address_of(engine: Engine, container: str) -> str:
     return address
 
 
+def demand_path(address: str) -> None:
+    """See that packets go to a container and back: a product that is not reached must not be called one that does not
+    answer.
+
+    Raises:
+        InfrastructureError: this machine's firewall or routes keep them away.
+    """
+    try:
+        socket.create_connection((address, PORT_OF_NONE), PATH_SECONDS).close()
+    except ConnectionRefusedError:  # it answers, and nothing listens there
+        return
+    except OSError as error:
+        raise InfrastructureError(
+            f"a container at {address} is not reached from this machine: {error or type(error).__name__}",
+            advice="look for what keeps them apart: ip route get ADDRESS; iptables -S OUTPUT; a VPN's routes",
+        ) from error
+
+
 def introduce(engine: Engine, machines: Mapping[str, Any], *, closed: bool) -> None:
     """Tell each machine (``Machine`` by role) where the others are; in a closed network also that no other name is
     known.
@@ -92,6 +114,8 @@ def introduce(engine: Engine, machines: Mapping[str, Any], *, closed: bool) -> N
     lines = "".join(f"{address} {name}\n" for name, address in addresses.items()) if len(machines) > 1 else ""
     script = "cat >>/etc/hosts"
     if closed:
+        for address in addresses.values():
+            demand_path(address)
         script += f" && printf %s {shell.quote(RESOLVER)} >/etc/resolv.conf"
     for machine in machines.values():
         answer = machine.run(script, stdin=lines, timeout=60)
