@@ -10,6 +10,7 @@ from harness.attest.attestation import attest_database, attest_version
 from harness.attest.versions import line_of, states
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
+from harness.control.packages import state_of
 from harness.control.servers import CellDatabase, CellServer
 from harness.deploy import deploy
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
@@ -85,8 +86,9 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
     Raises:
         Ended: it is another version, or it does not say.
     """
-    application = attempt.placed.application
+    application, began = attempt.placed.application, time.monotonic()
     if not application.version_command:
+        _check_packages(attempt, deployment)
         return
     completed = deployment.machine.run(application.version_command, timeout=60 * deployment.context.factor)
     if not completed.ok:
@@ -111,6 +113,40 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
             "nothing can be said of the version that is declared\n"
             "  next: correct version in application.yaml, or submit what it names",
         )
+    attempt.observe_step(
+        "version",
+        Result.PASS,
+        seconds=time.monotonic() - began,
+        detail=f"declared {application.version}; version_command prints: {shown}",
+        evidence=(attempt.record.keep("version.txt", completed.text.encode()),),
+    )
+
+
+def _check_packages(attempt: Attempt, deployment: Deployment) -> None:
+    """Whether a package of the product is of the declared version, where no command says it. A package of another
+    version says nothing against it: a product may be made of parts."""
+    application, began = attempt.placed.application, time.monotonic()
+    names = deployment.context.installed
+    seconds = 60 * deployment.context.factor
+    listed = state_of(deployment.machine, names, seconds=seconds).listed.strip() if names else ""
+    lines = [line.removeprefix("ii").strip() for line in listed.splitlines()]
+    shown = next((line for line in lines if states(line.partition(" ")[2], application.version)), "")
+    base = {"seconds": time.monotonic() - began}
+    if shown:
+        attempt.learn(version=shown)
+        evidence = (attempt.record.keep("version.txt", listed.encode()),)
+        detail = f"declared {application.version}; installed is package {shown}"
+        attempt.observe_step("version", Result.PASS, detail=detail, evidence=evidence, **base)
+        return
+    packages = f"; installed are {', '.join(lines)[:300]}" if lines else ""
+    attempt.observe_step(
+        "version",
+        Result.SKIP,
+        skip_reason=SkipReason.NOT_APPLICABLE,
+        detail=f"version {application.version} is declared and was not observed: the application has no "
+        f"version_command{packages} / 版本为声明值，未经观测：未声明 version_command",
+        **base,
+    )
 
 
 def look_back(attempt: Attempt, target: Target, deployment: Deployment) -> None:

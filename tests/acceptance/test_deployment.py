@@ -51,6 +51,7 @@ def test_an_upgrade_keeps_data_and_the_way_back_too(harness: Run, tmp_path: Path
     assert {(one["name"], one["version"]) for one in found["packages"] if one["name"] == "notes"} == {("notes", "2.0")}
     assert {one["name"] for one in found["packages"]} == {"busybox", "notes"}
     assert results(found) == {
+        "DEP-0": "pass",
         "DEP-1": "pass",
         "DEP-2": "pass",
         "DEP-3": "skip",
