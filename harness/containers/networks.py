@@ -7,6 +7,7 @@ are published on 127.0.0.1, on a network that leads out.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,14 +59,18 @@ def make_network(engine: Engine, name: str, labels: dict[str, str]) -> CellNetwo
 
 
 def _bridge(engine: Engine, network: str) -> str:
-    """This machine's interface that has the gateway's address of a network; empty where there is none."""
+    """This machine's interface that has an address in a network; empty where there is none."""
     with engine_errors("looking at a network"):
         known = engine.client.api.inspect_network(network)
     configured = (known.get("Options") or {}).get("com.docker.network.bridge.name")
     bridge = str(configured or f"br-{known['Id'][:12]}")
-    gateways = {entry.get("Gateway") for entry in (known.get("IPAM") or {}).get("Config") or ()}
-    own = {address.address for address in psutil.net_if_addrs().get(bridge, ())}
-    return bridge if own & gateways else ""
+    subnets = [ipaddress.ip_network(entry["Subnet"]) for entry in (known.get("IPAM") or {}).get("Config") or ()]
+    own = [
+        ipaddress.ip_address(address.address)
+        for address in psutil.net_if_addrs().get(bridge, ())
+        if address.family == socket.AF_INET
+    ]
+    return bridge if any(address in subnet for address in own for subnet in subnets) else ""
 
 
 def address_of(engine: Engine, container: str) -> str:

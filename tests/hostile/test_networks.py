@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.campaigns import cache_folder, sweep
@@ -91,7 +92,10 @@ def on_a_bridge(network: str = "", name_server: str = "") -> Iterator[ContainerM
 def attempts(prey: Prey, machine: ContainerMachine) -> dict[str, str]:
     """Commands that succeed where they reach something."""
     networks = machine.engine.client.api.inspect_container(machine.container)["NetworkSettings"]["Networks"]
-    gateway = next(iter(networks.values()))["Gateway"]
+    (network,) = networks.values()
+    bridges = psutil.net_if_addrs()
+    (address, *_) = bridges.get(f"br-{network['NetworkID'][:12]}") or bridges["docker0"]
+    gateway = address.address
     return {
         "this machine by the gateway": f"exec 3<>/dev/tcp/{gateway}/{prey.port}",
         "this machine by another address": f"exec 3<>/dev/tcp/{prey.own}/{prey.port}",

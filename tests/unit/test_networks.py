@@ -18,11 +18,11 @@ IDENTITY = "0123456789abcdef" * 4
 
 
 class Engine:
-    """Makes networks with a gateway of 10.1.0.1, and counts them."""
+    """Makes networks of 10.1.0.0/30, and counts them."""
 
     def __init__(self, reached: bool | None = None, options: dict[str, str] | None = None) -> None:
         self.reached, self.stands = reached, dict[str, bool]()
-        known = {"Id": IDENTITY, "Options": options, "IPAM": {"Config": [{"Gateway": "10.1.0.1"}]}}
+        known = {"Id": IDENTITY, "Options": options, "IPAM": {"Config": [{"Subnet": "10.1.0.0/30"}]}}
         self.client = SimpleNamespace(api=SimpleNamespace(inspect_network=lambda _: known))
         self.made: list[bool] = []
 
@@ -38,7 +38,13 @@ class Engine:
 
 
 def interfaces(monkeypatch: pytest.MonkeyPatch, **addresses: str) -> None:
-    known = {name: [SimpleNamespace(address=address)] for name, address in addresses.items()}
+    known = {
+        name: [
+            SimpleNamespace(address="02:42:00:00:00:01", family=socket.AF_PACKET),
+            SimpleNamespace(address=address, family=socket.AF_INET),
+        ]
+        for name, address in addresses.items()
+    }
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: known)
 
 
@@ -46,7 +52,7 @@ def interfaces(monkeypatch: pytest.MonkeyPatch, **addresses: str) -> None:
     ("here", "closed"),
     [
         ({"br-0123456789ab": "10.1.0.1"}, True),
-        ({"br-0123456789ab": "10.1.0.2"}, False),
+        ({"br-0123456789ab": "10.2.0.1"}, False),
         ({"br-ffffffffffff": "10.1.0.1"}, False),  # the same address, on a bridge of another engine
         ({}, False),
     ],
