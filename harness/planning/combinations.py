@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.model.definitions import Cpu, Matrix, Os
+from harness.model.definitions import Cpu, Foundation, Matrix, Os
 from harness.model.plan import Definitions
 from harness.planning.bounding import within_limits
 from harness.planning.faults import Faults
@@ -56,6 +56,7 @@ def combine(definitions: Definitions, faults: Faults) -> Combinations:
     includes = _includes(matrix, space, faults)
     _check_musts(matrix, space, faults)
     _check_served(definitions, space, includes, faults)
+    _check_foundations(definitions, space, faults)
     if not space.count and not includes and not faults:
         faults.add(("exclude",), "no cell is left: everything is excluded")
     return Combinations(space=space, owners=owners, counts=counts, includes=includes)
@@ -186,6 +187,28 @@ def _check_served(definitions: Definitions, space: Space, includes: list[Axes], 
                 faults.add(
                     ("include", list(matrix.include).index(cell)),
                     f"{system.os} has no {cpu.architecture} release, which {cpu.cpu} needs",
+                )
+
+
+def _check_foundations(definitions: Definitions, space: Space, faults: Faults) -> None:
+    """Every pair of a system that is built here and a runtime or middleware that a cell can have must exist: an entry
+    names the systems that have its packages. A server may be on another system than the product."""
+    matrix = definitions.matrix
+    foundations: dict[str, Mapping[str, Foundation]] = {
+        "runtime": definitions.runtimes,
+        "middleware": {n: m for n, m in definitions.middlewares.items() if m.placement == "beneath"},
+    }
+    for axis, named in foundations.items():
+        for name, os in itertools.product(matrix.axes.get(axis, ()), matrix.axes["os"]):
+            had = named[name].systems if name in named else ()
+            if not had or os in had or not definitions.systems[os].suite:
+                continue
+            pair = indices(matrix, {"os": os, axis: name})
+            if space.possible({number: (value,) for number, value in pair.items()}):
+                faults.add(
+                    ("axes", axis, list(matrix.axes[axis]).index(name)),
+                    f"{os} has no {name}, which {', '.join(had)} has",
+                    expected=f"an exclude for os: {os}, {axis}: {name}",
                 )
 
 

@@ -286,3 +286,31 @@ def test_only_files_can_be_beneath(product: MatrixFolder, artifact: dict[str, An
     product.change("application", artifacts=[artifact])
     with pytest.raises(DefinitionError, match=message):
         read(product.root)
+
+
+def test_a_system_that_lacks_a_runtime_or_container_has_to_be_excluded(product: MatrixFolder) -> None:
+    axes = {axis: [value] for axis, value in {**NATIVE, "database": "postgresql"}.items()}
+    axes |= {"os": ["debian-12", "debian-forky"], "runtime": ["openjdk-17", "openjdk-25"]}
+    lacking = [
+        {"os": "debian-forky", "runtime": "openjdk-17"},
+        {"os": "debian-12", "runtime": "openjdk-25"},
+        {"os": "debian-forky", "middleware": "tomcat-10"},
+    ]
+    product.change("matrix", axes=axes, include=[])
+    with pytest.raises(DefinitionError) as caught:
+        expand(read(product.root))
+    wanted = {
+        f"an exclude for os: {pair['os']}, " + f"{axis}: {pair[axis]}"
+        for pair in lacking
+        for axis in pair
+        if axis != "os"
+    }
+    assert {fault.expected for fault in caught.value.faults} == wanted
+    axes |= {"middleware": ["tomcat-10", "tomcat-11"]}
+    lacking.append({"os": "debian-12", "middleware": "tomcat-11"})
+    product.change("matrix", axes=axes, exclude=[{**pair, "because": "it has none"} for pair in lacking])
+    cells = expand(read(product.root)).cells
+    assert {(cell.axes["runtime"], cell.axes["middleware"]) for cell in cells} == {
+        ("openjdk-17", "tomcat-10"),
+        ("openjdk-25", "tomcat-11"),
+    }
