@@ -170,7 +170,10 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
     assert told, "its first line must name its kind, such as: # matrix.yaml, part"
     kind, part = told[1], told[2]
     value = yaml.safe_load(text)
-    if part:
+    if part and "wars" in value:  # in place of a start
+        whole = yaml.safe_load((folder.root / f"{kind}.yaml").read_text())
+        folder.write(kind, {key: given for key, given in {**whole, **value}.items() if key != "start"})
+    elif part:
         folder.change(kind, **value)
     else:
         folder.write(kind, value)
@@ -180,7 +183,7 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
                 (folder.root / name).mkdir(exist_ok=True)
                 (folder.root / name / "test_it.py").write_text("def test_it():\n    pass\n")
         # What it names lies beside the definition.
-        for name in re.findall(r"(?:path: |files: \[|expected: )([\w./-]+\.\w+)", text):
+        for name in re.findall(r"(?:path: |template: |files: \[|expected: )([\w.-][\w./-]*\.\w+)", text):
             (folder.root / name).parent.mkdir(exist_ok=True)
             (folder.root / name).touch()
         read(folder.root)
