@@ -216,6 +216,7 @@ def test_no_sandbox_no_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     deployment: Any = SimpleNamespace(
         context=SimpleNamespace(template_folder=tmp_path, values=dict, factor=1.0),
         machine=SimpleNamespace(reference=MachineReference(kind="local", name="x")),
+        outlet=lambda: contextlib.nullcontext([]),
     )
     with pytest.raises(InfrastructureError, match="no namespaces"):
         run_playbook(deployment, Playbook(playbook="site.yml"))
