@@ -23,6 +23,7 @@ from typing import IO, Any
 import harness
 from harness.errors import HarnessError, InfrastructureError
 from harness.system import filter as seccomp
+from harness.system import shell
 from harness.system.canonical import read_json
 from harness.system.entering import close_all, open_namespaces
 from harness.system.process import run
@@ -37,6 +38,13 @@ TEMPORARY, PROGRAMS, FILE = 2**30, 1024, 4 * 2**30
 MEMORY = 4 * 2**30
 #: Of /etc, what libraries look into. Neither users, nor hosts, nor any key.
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "localtime", "mime.types", "fonts")
+#: Opens the filter of system calls, which is ``$0``, as a descriptor that the program was not given: one of those that
+#: every shell can open by number.
+_WITH_FILTER = (
+    "n=9; while [ -e /proc/self/fd/$n ]; do n=$((n - 1)); done; "
+    '[ $n -gt 2 ] || {{ echo "no descriptor below 10 is free" >&2; exit 125; }}; '
+    'eval "exec $n<\\"\\$0\\"" && exec {} --seccomp $n "$@"'
+)
 #: Within these, a machine under load makes a sandbox.
 START_SECONDS = 60.0
 _PASSED = ("LANG", "LANGUAGE", "TZ", "LC_ALL", "LC_CTYPE", "NO_COLOR")
@@ -101,16 +109,15 @@ class Sandbox:
             words += ["--unshare-user", "--disable-userns"]
         words += self._mounts()
         start = [
-            *_without_powers(),
-            "bwrap",
-            *(["--seccomp", "9"] if seccomp.program() else []),
             *words[1:],
             "--clearenv",
             *(word for name, value in variables(env).items() for word in ("--setenv", name, value)),
             "--chdir",
             str(cwd or self._folder),
         ]
-        return ["sh", "-c", 'exec 9<"$0" && exec "$@"', str(self._root / "filter"), *start, "--", *within, *argv]
+        program = shell.join([*_without_powers(), "bwrap"])
+        with_filter = _WITH_FILTER.format(program) if seccomp.program() else f'exec {program} "$@"'
+        return ["sh", "-c", with_filter, str(self._root / "filter"), *start, "--", *within, *argv]
 
     def rights(self) -> dict[str, Any]:
         """Arguments of ``entering.give_up_rights`` for a process that enters; the filter in hexadecimal, for JSON."""

@@ -215,3 +215,41 @@ def test_without_every_namespace_nothing_runs(open_place: Path, lost: str, lacki
                 assert done.rc == 1
                 assert f"own namespaces lack: {lacking}" in done.out
                 assert "descriptors" not in done.out
+
+
+NUMBERED = """
+import contextlib, os, subprocess, sys
+from pathlib import Path
+from harness.system.sandbox import Sandbox, WaitingSandbox
+place, wanted = Path(sys.argv[1]), int(sys.argv[2])
+with Sandbox(place / "suite") as box:
+    while (number := os.open("/dev/null", os.O_RDONLY)) < wanted - 1:
+        pass
+    os.close(number)
+    with contextlib.closing(WaitingSandbox(box)) as inside:  # the pipe that it makes ends at the wanted number
+        entered = len(inside.namespaces)
+    answer, end = os.pipe()
+    os.write(end, b"passed")
+    os.close(end)
+    os.dup2(answer, wanted)
+    done = subprocess.run(box.command(["/usr/bin/python3", "-c", f"import os; print(os.read({wanted}, 9))"]), pass_fds=[wanted], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60)
+    print(number, entered >= 5, done.stdout, done.stderr)
+"""
+
+
+@pytest.mark.parametrize("wanted", [8, 9, 10, 11])
+def test_no_descriptor_that_is_passed_is_lost(open_place: Path, wanted: int) -> None:
+    """The filter of system calls takes no descriptor's place, whatever number that has."""
+    maker = open_place / "numbered.py"
+    maker.write_text(NUMBERED)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(open_place / "code"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, str(maker), str(open_place), str(wanted)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+    assert done.stdout == f"{wanted - 1} True b'passed'\n \n", done.stderr
