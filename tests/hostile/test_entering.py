@@ -232,7 +232,8 @@ with Sandbox(place / "suite") as box:
     os.write(end, b"passed")
     os.close(end)
     os.dup2(answer, wanted)
-    done = subprocess.run(box.command(["/usr/bin/python3", "-c", f"import os; print(os.read({wanted}, 9))"]), pass_fds=[wanted], stdin=subprocess.DEVNULL,
+    code = f"import os; print(os.read({wanted}, 9))"
+    done = subprocess.run(box.command(["/usr/bin/python3", "-c", code]), pass_fds=[wanted], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=60)
     print(number, entered >= 5, done.stdout, done.stderr)
 """
