@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
 
 from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError
+from harness.model.machine import Machine
 from harness.system import shell
 
 #: Nothing listens there, so a name that is not of the cell fails at once. The engine's own name server, which no
@@ -108,23 +108,31 @@ def demand_path(address: str) -> None:
         ) from error
 
 
-def introduce(engine: Engine, machines: Mapping[str, Any], *, closed: bool) -> None:
-    """Tell each machine (``Machine`` by role) where the others are; in a closed network also that no other name is
+def name_places(machine: Machine, names: Iterable[tuple[str, str]], *, then: str = "") -> None:
+    """Let names lead to addresses on a machine; pairs of address and name. ``then``: a further command.
+
+    Raises:
+        InfrastructureError: the machine does not take it.
+    """
+    lines = "".join(f"{address} {name}\n" for address, name in names)
+    answer = machine.run(f"cat >>/etc/hosts{then and f' && {then}'}", stdin=lines, timeout=60)
+    if not answer.ok:
+        raise InfrastructureError(
+            f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}", advice="see the engine's log"
+        )
+
+
+def introduce(engine: Engine, machines: Mapping[str, Machine], *, closed: bool) -> None:
+    """Tell each machine, by role, where the others are; in a closed network also that no other name is
     known.
 
     Raises:
         InfrastructureError: a machine does not take it.
     """
     addresses = {name: address_of(engine, machine.reference.container) for name, machine in machines.items()}
-    lines = "".join(f"{address} {name}\n" for name, address in addresses.items()) if len(machines) > 1 else ""
-    script = "cat >>/etc/hosts"
+    others = [(address, name) for name, address in addresses.items()] if len(machines) > 1 else []
     if closed:
         for address in addresses.values():
             demand_path(address)
-        script += f" && printf %s {shell.quote(RESOLVER)} >/etc/resolv.conf"
     for machine in machines.values():
-        answer = machine.run(script, stdin=lines, timeout=60)
-        if not answer.ok:
-            raise InfrastructureError(
-                f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}", advice="see the engine's log"
-            )
+        name_places(machine, others, then=f"printf %s {shell.quote(RESOLVER)} >/etc/resolv.conf" if closed else "")

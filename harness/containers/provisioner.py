@@ -17,9 +17,9 @@ from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.executions import ExecutionWatch
 from harness.containers.machine import ContainerMachine
-from harness.containers.networks import introduce
+from harness.containers.networks import introduce, name_places
 from harness.containers.objects import CellObjects
-from harness.containers.reaching import name_places, reaching
+from harness.containers.reaching import reaching
 from harness.errors import HarnessBug, HarnessError
 from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Os, Reached

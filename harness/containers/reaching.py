@@ -22,6 +22,7 @@ import psutil
 
 from harness.containers.door import listeners_in
 from harness.containers.machine import ContainerMachine
+from harness.containers.networks import name_places
 from harness.errors import InfrastructureError, UsageError
 from harness.model.definitions import Reached
 from harness.model.ledger import Ledger
@@ -29,6 +30,8 @@ from harness.model.ledger import Ledger
 #: In which a place must take a connection.
 SECONDS = 10.0
 PIECE = 1 << 16
+#: Connections of a cell at once; further ones wait. Each takes two of this process's descriptors.
+MOST = 256
 _INTERFACES = Path("/sys/class/net")
 
 
@@ -77,13 +80,20 @@ class Reaching:
 
     async def _serve(self) -> None:
         tasks: set[asyncio.Task[None]] = set()
-        loop = asyncio.get_running_loop()
+        loop, room = asyncio.get_running_loop(), asyncio.Semaphore(MOST)
+
+        async def carry(place: Reached, near: socket.socket) -> None:
+            try:
+                await self._hand_on(place, near)
+            finally:
+                room.release()
 
         async def accept(place: Reached, listener: socket.socket) -> None:
             listener.settimeout(0)
             while True:
+                await room.acquire()
                 near, _ = await loop.sock_accept(listener)
-                task = asyncio.create_task(self._hand_on(place, near))
+                task = asyncio.create_task(carry(place, near))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
 
@@ -213,18 +223,6 @@ def demand(place: Reached) -> None:
             f"{place}, which the product must reach, does not take a connection: {_words(error)}",
             advice="start it, or correct `reach` in application.yaml, then: harness resume",
         ) from error
-
-
-def name_places(machine: ContainerMachine, names: Sequence[tuple[str, str]]) -> None:
-    """Let names lead to addresses on a machine; pairs of address and name.
-
-    Raises:
-        InfrastructureError: the machine does not take it.
-    """
-    lines = "".join(f"{address} {name}\n" for address, name in names)
-    answer = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
-    if not answer.ok:
-        raise InfrastructureError(f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}")
 
 
 def _words(error: Exception) -> str:

@@ -138,6 +138,29 @@ def test_connections_are_led_to_their_own_place_and_counted(monkeypatch: pytest.
             way.close = lambda: None
 
 
+def test_a_product_cannot_use_up_the_descriptors_of_the_harness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections beyond the limit wait until another ends."""
+    monkeypatch.setattr(reaching, "MOST", 2)
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+        place = at("one", server.getsockname()[1])
+        way, (end,) = stack.enter_context(led([place], {"one": server}, monkeypatch))
+        nears, fars = [], []
+        for _ in range(2):
+            nears.append(stack.enter_context(socket.create_connection(end, 10)))
+            fars.append(stack.enter_context(server.accept()[0]))
+        nears.append(stack.enter_context(socket.create_connection(end, 10)))
+        for near, far in zip(nears[:2], fars, strict=True):
+            near.sendall(b"there")
+            assert far.recv(10) == b"there"
+        assert way.facts()[0]["connections"] == 2
+        nears[0].close()
+        fars[0].close()
+        third = stack.enter_context(server.accept()[0])
+        nears[2].sendall(b"third")
+        assert third.recv(10) == b"third"
+        assert way.facts()[0]["connections"] == 3
+
+
 @pytest.mark.parametrize("address", ["127.0.0.5", "::1", "224.0.0.1", "fe80::1"])
 def test_no_name_leads_to_this_machine(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that the laboratory's name server gives, among others."""
