@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Collection
 from functools import partial
 
 from harness.attest.attestation import attest_database, attest_version
 from harness.attest.versions import line_of, states
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
-from harness.control.packages import state_of
 from harness.control.servers import CellDatabase, CellServer
 from harness.deploy import deploy
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
@@ -88,7 +88,7 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
     """
     application, began = attempt.placed.application, time.monotonic()
     if not application.version_command:
-        _check_packages(attempt, deployment)
+        _check_packages(attempt, deployment.context.installed)
         return
     completed = deployment.machine.run(application.version_command, timeout=60 * deployment.context.factor)
     if not completed.ok:
@@ -122,30 +122,31 @@ def check_version(attempt: Attempt, deployment: Deployment) -> None:
     )
 
 
-def _check_packages(attempt: Attempt, deployment: Deployment) -> None:
-    """Whether a package of the product is of the declared version, where no command says it. A package of another
-    version says nothing against it: a product may be made of parts."""
-    application, began = attempt.placed.application, time.monotonic()
-    names = deployment.context.installed
-    seconds = 60 * deployment.context.factor
-    listed = state_of(deployment.machine, names, seconds=seconds).listed.strip() if names else ""
-    lines = [line.removeprefix("ii").strip() for line in listed.splitlines()]
-    shown = next((line for line in lines if states(line.partition(" ")[2], application.version)), "")
-    base = {"seconds": time.monotonic() - began}
-    if shown:
+def _check_packages(attempt: Attempt, own: Collection[str]) -> None:
+    """Whether one of the product's ``own`` packages is of the declared version, where no command says it. A package of
+    another version says nothing against it: a product may be made of parts. The package manager named the versions
+    when they were installed."""
+    version = attempt.placed.application.version
+    environment = attempt.facts.environment
+    packages = [package for package in (environment.packages if environment is not None else ()) if package.name in own]
+    lines = [f"{package.name} {package.version}" for package in packages]
+    if stating := [package for package in packages if states(package.version, version)]:
+        shown = f"{stating[0].name} {stating[0].version}"
         attempt.learn(version=shown)
-        evidence = (attempt.record.keep("version.txt", listed.encode()),)
-        detail = f"declared {application.version}; installed is package {shown}"
-        attempt.observe_step("version", Result.PASS, detail=detail, evidence=evidence, **base)
+        attempt.observe_step(
+            "version",
+            Result.PASS,
+            detail=f"declared {version}; installed is package {shown}",
+            evidence=(attempt.record.keep("version.txt", "\n".join(lines).encode()),),
+        )
         return
-    packages = f"; installed are {', '.join(lines)[:300]}" if lines else ""
+    installed = f"; installed are {', '.join(lines)[:300]}" if lines else ""
     attempt.observe_step(
         "version",
         Result.SKIP,
         skip_reason=SkipReason.NOT_APPLICABLE,
-        detail=f"version {application.version} is declared and was not observed: the application has no "
-        f"version_command{packages} / 版本为声明值，未经观测：未声明 version_command",
-        **base,
+        detail=f"version {version} is declared and was not observed: the application has no version_command{installed}"
+        " / 版本为声明值，未经观测：未声明 version_command",
     )
 
 

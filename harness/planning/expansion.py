@@ -145,6 +145,9 @@ def _cells(definitions: Definitions, chosen: list[tuple[Axes, str]], faults: Fau
 
 def _reached(definitions: Definitions, axes: Axes) -> list[str]:
     """What is to be said of places outside of the cell, which the product declares."""
+    application = definitions.application
+    if not application.reach and not any("reach" in variant.set for variant in application.variants):
+        return []
     with contextlib.suppress(ValidationError):  # a fault that is named later
         places = definitions.application_of(axes).reach
         return [f"{REACHES}{', '.join(map(str, places))}"] if places else []

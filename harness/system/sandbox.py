@@ -97,7 +97,7 @@ class Sandbox:
 
         Descriptors pass into it. ``options`` are bubblewrap's own.
         """
-        words = ["bwrap", *options, "--die-with-parent", "--new-session", "--hostname", "suite"]
+        words = [*options, "--die-with-parent", "--new-session", "--hostname", "suite"]
         words += [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts")] + ["--unshare-cgroup-try"]
         within: list[str] = ["choom", "-n", "1000", "--", "prlimit", "--core=0", f"--fsize={FILE}", f"--data={MEMORY}"]
         if os.geteuid() == 0:
@@ -109,7 +109,7 @@ class Sandbox:
             words += ["--unshare-user", "--disable-userns"]
         words += self._mounts()
         start = [
-            *words[1:],
+            *words,
             "--clearenv",
             *(word for name, value in variables(env).items() for word in ("--setenv", name, value)),
             "--chdir",
