@@ -10,14 +10,15 @@ from harness.campaigns.options import RunOptions
 from harness.errors import UsageError
 from harness.issuing.outcome import Progress
 from harness.model.definitions.runners import RUNNER_KINDS
-from harness.model.plan import Cell, Definitions
+from harness.model.plan import FRESH, UPGRADE, Cell, Definitions
 from harness.planning.expansion import REACHES
+from harness.system.canonical import digest_of
 from harness.system.sandbox import obstacle, remedy
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignCode:
-    """A suite or playbook of somebody else: where it lies, and its SHA-256."""
+    """A suite, playbook or class of somebody else: where it lies, and its SHA-256."""
 
     kind: str
     path: Path
@@ -25,12 +26,22 @@ class ForeignCode:
 
 
 def foreign_code(definitions: Definitions, cells: Sequence[Cell]) -> Iterator[ForeignCode]:
-    """All of it that these cells use: suites with code, and playbooks of the product."""
+    """All of it that these cells use: suites with code, playbooks of the product, classes that are its resource."""
     used = {name for cell in cells for name in cell.suites}
     for name, suite in definitions.suites.items():
         if name in used and not suite.shipped and RUNNER_KINDS[suite.definition.runner].stage == "product":
             yield ForeignCode(kind="suite", path=suite.folder, digest=suite.digest)
-    playbooks = {book.playbook for cell in cells for book in definitions.application_of(cell.axes).playbooks}
+    applications = [definitions.application_of(cell.axes) for cell in cells]
+    formers = ((cell.axes, cell.axes.get(UPGRADE, FRESH)) for cell in cells)
+    applications += [definitions.former_of(axes, former) for axes, former in formers if former != FRESH]
+    resources = {each.resource.readable for each in applications if each.resource is not None}
+    for name in sorted(resources):
+        inside = {
+            file: digest for file, digest in definitions.files.items() if file == name or file.startswith(f"{name}/")
+        }
+        digest = inside[name] if name in inside else digest_of(inside)
+        yield ForeignCode(kind="resource", path=definitions.application_folder / name, digest=digest)
+    playbooks = {book.playbook for each in applications for book in each.playbooks}
     for name in sorted(playbooks):
         path = definitions.application_folder / name
         yield ForeignCode(kind="playbook", path=path, digest=definitions.files.get(name, ""))
@@ -52,6 +63,6 @@ def name_foreign_code(definitions: Definitions, cells: Sequence[Cell], options: 
         progress.note(f"not the harness's own, runs {way} / 非本工具自带: {code.kind} {code.path} sha256 {code.digest}")
     if not options.trust_code and (why := obstacle()):
         raise UsageError(
-            f"this machine has no sandbox for suites and playbooks that are not the harness's own: {why}",
+            f"this machine has no sandbox for suites, playbooks and classes that are not the harness's own: {why}",
             advice=f"{remedy(why)}, or trust this code as you trust yourself: --trust-code",
         )

@@ -82,16 +82,15 @@ def _replaced(source: Source, definitions: Definitions) -> Iterator[Fault]:
 
 def _without_a_case(source: Source, definitions: Definitions) -> Iterator[Fault]:
     """Suites of which no case can apply to the product: their cells stay inconclusive."""
-    http = definitions.application.http
-    if http is not None and http.resource is not None:
+    if definitions.application.has_resource:
         return
-    if any("http" in variant.set for variant in definitions.application.variants):
+    if any({"http", "resource"} & variant.set.keys() for variant in definitions.application.variants):
         return
     for index, name in enumerate(definitions.matrix.suites):
         if name in NEED_RESOURCE:
-            message = f"no case of {name} can apply: the application declares no http.resource"
+            message = f"no case of {name} can apply: the application declares no resource"
             yield source.fault(
-                ("suites", index), message, expected="http.resource in application.yaml, or no such suite"
+                ("suites", index), message, expected="http.resource or resource in application.yaml, or no such suite"
             )
 
 

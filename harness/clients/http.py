@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 from harness.clients.requesting import arguments, captured, path_of
+from harness.clients.resource import Action, fresh_key, temporary
+from harness.clients.texts import texts_of
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.model.definitions import Request, Resource, Session
 from harness.model.templating import render
+from harness.system.tls import trouble_of
 
-_numbers = itertools.count(1)
+
+class TurnedAway(ProductFault):
+    """A product that asks for certificates has ended the connection of a client that shows none."""
 
 
 class HttpClient:
     """Requests to the product; a connection that fails is the product's fault until the lab is found guilty.
 
     Where the application declares a session, it is made before the first request, and again where an answer says that
-    it is no longer good (the product was restarted, or ended it).
+    it is no longer good (the product was restarted, or ended it). Over HTTPS the product is verified always.
     """
 
     def __init__(self, deployment: Deployment) -> None:
@@ -34,8 +37,10 @@ class HttpClient:
             raise LookupError("the application declares no http section")
         self.definition = http
         self.refused = http.refused
-        self.wrong_headers = {} if http.wrong_credentials is None and http.session else http.wrong_credentials
-        self.client = httpx.Client(timeout=10 * deployment.context.factor, trust_env=False)
+        self.wrong_headers = http.wrong_credentials
+        if http.wrong_credentials is None and (http.session is not None or self._shows_certificate):
+            self.wrong_headers = {}
+        self.client = self._connected(known=True)
         self.resource = ResourceClient(self, http.resource) if http.resource is not None else None
         self._session: dict[str, str] | None = None
         self._made = 0  #: sessions so far
@@ -44,10 +49,12 @@ class HttpClient:
     def send(
         self, method: str, path: str, *, json: Any = None, headers: dict[str, str] | None = None
     ) -> httpx.Response:
-        """Send one request; ``headers`` replace the good ones, and the session.
+        """Send one request; ``headers`` replace the good ones and the session, empty ones the client's certificate too.
 
         Raises:
             ProductFault: no answer, or no session can be made.
+            TurnedAway: no answer to a stranger without the client's certificate.
+            UsageError: HTTPS cannot be spoken by what the application declares.
         """
         given = {"json": json} if json is not None else {}
         if headers is not None:
@@ -108,8 +115,20 @@ class HttpClient:
     def _sent(self, method: str, path: str, given: dict[str, Any], stranger: dict[str, str] | None) -> httpx.Response:
         if stranger is None:
             return self._exchange(self.client, method, path, given, self._carried())
-        with httpx.Client(timeout=self.client.timeout, trust_env=False) as client:  # without cookies
+        with self._connected(known=bool(stranger)) as client:  # without cookies
             return self._exchange(client, method, path, given, stranger)
+
+    @property
+    def _shows_certificate(self) -> bool:
+        return self.definition.tls is not None and self.definition.tls.client is not None
+
+    def _connected(self, *, known: bool) -> httpx.Client:
+        """A client of httpx without cookies; ``known``: it shows the certificate that is declared for it."""
+        seconds, tls = 10 * self.deployment.context.factor, self.deployment.tls
+        if tls is None:
+            return httpx.Client(timeout=seconds, trust_env=False)
+        verify = tls.context() if known else tls.for_strangers()
+        return httpx.Client(timeout=seconds, trust_env=False, verify=verify, headers=tls.headers())
 
     def _open(self, *, over: int = -1) -> int:
         """Make the session where there is none, or where it still is number ``over``; gives its number."""
@@ -157,16 +176,23 @@ class HttpClient:
             code = self.deployment.exit_code()
             if code is not None:
                 raise self.deployment.ended(code) from error
-            kind = type(error).__name__
-            raise ProductFault(
-                f"{method} {path}: no answer ({kind}: {error})",
-                f"{method} {path}：无响应（{kind}）",
-                self.deployment.log(),
-            ) from error
+            if client is not self.client and not headers and self._shows_certificate and _ended_by_product(error):
+                raise TurnedAway(f"{method} {path}: refused without a certificate", "未出示证书，被拒绝") from error
+            raise self._unanswered(f"{method} {path}", error) from error
+
+    def _unanswered(self, what: str, error: httpx.HTTPError) -> ProductFault:
+        """The failure that no answer is. Raises UsageError where the application's declarations are to blame."""
+        http, tls = self.definition, self.deployment.tls
+        trouble = tls.trouble(error, at=self.deployment.context.ports[http.port]) if tls is not None else None
+        if trouble is not None:
+            return ProductFault(f"{what}: {trouble.en}", f"{what}：{trouble.zh}", self.deployment.log())
+        kind = type(error).__name__
+        words = f"{what}: no answer ({kind}: {error})", f"{what}：无响应（{kind}）"
+        return ProductFault(*words, self.deployment.log())
 
 
 class ResourceClient:
-    """The declared resource: create, read, update, delete by key and text."""
+    """``http.resource``; keeps ``harness.clients.resource.ProductResource``, its answers are those of httpx."""
 
     def __init__(self, http: HttpClient, resource: Resource) -> None:
         self.http = http
@@ -175,10 +201,15 @@ class ResourceClient:
 
     def fresh_key(self) -> str:
         """A key that no earlier call has returned."""
-        return render(self.definition.key, {"n": f"{next(_numbers)}{secrets.token_hex(3)}"}, where="http.resource.key")
+        return fresh_key(self.definition.key, "http.resource.key")
+
+    @property
+    def knows_strangers(self) -> bool:
+        """Whether the application says how a stranger asks."""
+        return self.http.wrong_headers is not None
 
     def attempt(
-        self, action: str, key: str, text: str = "", *, headers: dict[str, str] | None = None
+        self, action: Action, key: str, text: str = "", *, headers: dict[str, str] | None = None
     ) -> httpx.Response:
         """Send one of create, read, update, delete and give the answer whatever it is.
 
@@ -188,7 +219,7 @@ class ResourceClient:
         request: Request = getattr(self.definition, action)
         return self.http.ask(request, {"key": key, "text": text}, where=f"http.resource.{action}", headers=headers)
 
-    def demand(self, action: str, key: str, text: str = "") -> httpx.Response:
+    def demand(self, action: Action, key: str, text: str = "") -> httpx.Response:
         """As ``attempt``; any status but the declared ones is a failure of the product.
 
         Raises:
@@ -225,43 +256,59 @@ class ResourceClient:
         return self.attempt("read", key)
 
     def texts(self, key: str) -> list[str]:
-        """Every text in the JSON that a read gives (the plain body where it is no JSON)."""
-        return _texts(self.read(key))
+        """Every text that a read gives, of JSON, XML, HTML, or the plain body."""
+        return texts_of(self.read(key))
 
     def try_texts(self, key: str) -> list[str]:
         """As ``texts``; empty where the product does not answer well."""
         with contextlib.suppress(ProductFault):
             answer = self.try_read(key)
             if answer.status_code in self.definition.read.status:
-                return _texts(answer)
+                return texts_of(answer)
         return []
 
-    @contextlib.contextmanager
-    def made(self, text: str) -> Iterator[str]:
+    def try_create(self, key: str, text: str) -> str:
+        """Create it; gives how the product refused, in words; empty where it has created it."""
+        answer = self.attempt("create", key, text)
+        good = answer.status_code in self.definition.create.status
+        return "" if good else f"status {answer.status_code}: {answer.text[:300]}"
+
+    def remains(self, key: str) -> str:
+        """What a read shows of a resource that must not be there, in words; empty where it is not there."""
+        status = self.try_read(key).status_code
+        return "" if status in self.gone else f"gave {status}, expected {self.gone}"
+
+    def let_in(self, action: Action, key: str, text: str) -> str:
+        """Try an action as a stranger; gives what the product did in place of a refusal; empty where it refused."""
+        try:
+            answer = self.attempt(action, key, text, headers=self.http.wrong_headers)
+        except TurnedAway:
+            return ""
+        if answer.status_code in self.http.refused:
+            return ""
+        return f"gave {answer.status_code}, expected one of {self.http.refused}"
+
+    def discard(self, key: str) -> None:
+        """Delete it if it can be. Raises ProductFault where the product does not answer."""
+        self.attempt("delete", key)
+
+    def made(self, text: str) -> contextlib.AbstractContextManager[str]:
         """A resource with ``text`` for the time of a test; gives its key."""
-        key = self.fresh_key()
-        self.create(key, text)
-        yield key
-        self.delete(key)
+        return temporary(self, text)
 
     def stored(self, key: str) -> str:
         """SQL that reads the stored text."""
         return render(self.definition.stored, {"key": key}, where="http.resource.stored")
 
+    def close(self) -> None:
+        """Close the connections."""
+        self.http.close()
 
-def _texts(answer: httpx.Response) -> list[str]:
-    try:
-        value = answer.json()
-    except (ValueError, RecursionError):
-        return [answer.text]
-    strings: list[str] = []
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, str):
-            strings.append(item)
-        elif isinstance(item, dict):
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-    return strings
+
+def _ended_by_product(error: httpx.HTTPError) -> bool:
+    """Whether the product ended a connection that it had taken: with an alert, a reset, or at once. A client of TLS 1.3
+    may have sent its request by then, and sees a reset where the alert is lost (RFC 8446, 4.4.2.4)."""
+    trouble = trouble_of(error, "")
+    if trouble is not None:
+        return trouble.kind != "certificate"
+    return isinstance(error, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)

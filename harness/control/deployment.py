@@ -17,17 +17,17 @@ from harness.control.fault import ProductFault
 from harness.control.limits import HarnessLimit, full_of_processes, harness_limit
 from harness.control.listening import explained, listeners
 from harness.control.protocol import Control, control_of
-from harness.control.readiness import ask
-from harness.control.servers import CellDatabase, CellServer
+from harness.control.readiness import Answer, ask
+from harness.control.servers import CellDatabase, CellServer, no_way_to
+from harness.control.tls import ProductTls
 from harness.errors import HarnessError, InfrastructureError, StepTimeout
 from harness.machines.brokered import BrokeredMachine
 from harness.machines.opening import open_machine
-from harness.model.context import Access, CellContext
+from harness.model.context import CellContext
 from harness.model.definitions import Database
 from harness.model.machine import Machine, MachineReference
 from harness.model.templating import render
 from harness.provision.provisioner import Outlet, no_outlet
-from harness.system import shell
 from harness.system.wait import Deadline, wait_until
 
 #: A disk with less free space, in KiB, is full.
@@ -53,9 +53,11 @@ class Deployment:
     cancel: threading.Event = field(default_factory=threading.Event, repr=False)  #: ends long work on the controller
     trusts_code: bool = False  #: whether playbooks run here without a sandbox
     outlet: Outlet = no_outlet
+    starts: int = 0  #: of the product, by this object
     _control: Control | None = field(default=None, repr=False)
     _known_ends: list[End] = field(default_factory=list, repr=False)  #: that a diagnosis has named
-    _answer: str = field(default="", repr=False)  #: what was seen when readiness was last asked
+    _answer: Answer = field(default=Answer(ready=False), repr=False)  #: what was seen when readiness was last asked
+    _tls: ProductTls | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, context: CellContext) -> Deployment:
@@ -103,7 +105,14 @@ class Deployment:
         if http is None:
             raise LookupError("the application declares no http section")
         host, port = self.context.ports[http.port]
-        return f"http://{host}:{port}{http.base}{path}"
+        return f"{'https' if http.tls is not None else 'http'}://{host}:{port}{http.base}{path}"
+
+    @property
+    def tls(self) -> ProductTls | None:
+        """How HTTPS is spoken with the product; None where it is plain HTTP."""
+        if self._tls is None:
+            self._tls = ProductTls.of(self.context, self.machine)
+        return self._tls
 
     def headers(self) -> dict[str, str]:
         """Headers that every good request carries."""
@@ -124,6 +133,7 @@ class Deployment:
 
     def start(self) -> bool:
         """Start the product; whether its process is there within the first second. Raises as ``install_control``."""
+        self.starts += 1
         return self.control.start()
 
     def exit_code(self) -> int | None:
@@ -148,14 +158,15 @@ class Deployment:
 
     def is_ready(self) -> bool:
         """Whether it serves now, by the declared readiness."""
-        ready, self._answer = ask(self.context, self.machine, self.url, self.headers)
-        return ready
+        self._answer = ask(self.context, self.machine, self.tls, self.url, self.headers)
+        return self._answer.ready
 
     def wait_ready(self) -> float:
         """Wait until it serves; gives the seconds it took.
 
         Raises:
             ProductFault: it ended, or did not serve within its declared limit (scaled by the target's factor).
+            UsageError: it cannot be asked by what the application declares for HTTPS.
             InfrastructureError: the machine does not answer.
         """
         limit = self.context.application.readiness.seconds * self.context.factor
@@ -277,32 +288,11 @@ class Deployment:
             for role, server in self.servers.items():
                 if not server.ready():
                     return f"the {role} {server.name} does not answer"
-                if trouble := self._no_way_to(role, server.access, server.definition.placement):
+                if trouble := no_way_to(self.machine, role, server, self.context.factor):
                     return trouble
         except HarnessError as error:
             return error.message if self.limit_reached() is None else None
         return None
-
-    def _no_way_to(self, role: str, access: Access, placement: str) -> str:
-        """Trouble between the product's machine and a server: its name, and TCP to its port; empty for none.
-
-        Asked with what is there: a machine without getent and without bash cannot be asked, and gives no trouble.
-        """
-        if placement != "server" or not access.host or not access.port:
-            return ""
-        host, port = shell.quote(access.host), access.port
-        answer = self.machine.run(
-            f"if command -v getent >/dev/null; then getent hosts {host} >/dev/null || exit 41; fi; "
-            "command -v bash >/dev/null || exit 0; command -v timeout >/dev/null || exit 0; "
-            f"timeout {10 * self.context.factor:.0f} bash -c {shell.quote(f'exec 3<>/dev/tcp/{access.host}/{port}')} "
-            "2>/dev/null || exit 42",
-            timeout=60 * self.context.factor,
-        )
-        if answer.rc == 41:
-            return f"the product's machine does not find the {role} by its name {access.host}"
-        if answer.rc == 42:
-            return f"the product's machine does not reach the {role} at {access.host}, port {port}"
-        return ""
 
     def limit_reached(self) -> str | None:
         """A limit of its own machine that the product has used up, so that nothing works there any more."""
@@ -374,7 +364,7 @@ class Deployment:
 
     def _never_ready(self, limit: float, deadline: Deadline) -> ProductFault:
         """What was seen instead of readiness; it is asked for a little longer, to know whether it only comes late."""
-        last_answer = self._answer
+        last = self._answer
         late = min(20.0, max(3.0, limit / 2))
         try:
             self._until_ready(late)
@@ -387,10 +377,13 @@ class Deployment:
                 f"已就绪，但晚了 {over:.1f} 秒：限时 {limit:.1f} 秒",
                 self.log(),
             )
+        if last.wrong is not None:
+            raise last.wrong
+        words, words_zh = last.explained(self.context, self.tls)
         where, where_zh = explained(listeners(self.control.listening()), self.context.application.ports.values())
         more, more_zh = (f"; {where}", f"；{where_zh}") if where else ("", "")
         return ProductFault(
-            f"it runs but never got ready within {limit:.0f} s: {last_answer}{more}",
-            f"进程在运行，但 {limit:.0f} 秒内未就绪：{last_answer}{more_zh}",
+            f"it runs but never got ready within {limit:.0f} s: {words}{more}",
+            f"进程在运行，但 {limit:.0f} 秒内未就绪：{words_zh}{more_zh}",
             self.log(),
         )

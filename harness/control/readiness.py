@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx
 
+from harness.control.tls import ProductTls
+from harness.errors import UsageError
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
 
-#: The addresses are http://. Without this every question would read all authorities of the machine, 20 ms each.
+#: For addresses that are http://. Without this every question would read all authorities of the machine, 20 ms each.
 _NO_AUTHORITY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """Whether a product serves now, and the answer in words: a status, a refused connection, no answer in time.
+
+    ``wrong``: it cannot be asked by what the application declares; what it answers says nothing of it then.
+    ``error``: why there is no TLS with it.
+    """
+
+    ready: bool
+    words: str = ""
+    wrong: UsageError | None = None
+    error: httpx.HTTPError | None = None
+
+    def explained(self, context: CellContext, tls: ProductTls | None) -> tuple[str, str]:
+        """The words in both languages, with what its certificate says where that is wrong."""
+        http = context.application.http
+        if http is None or tls is None or self.error is None:
+            return self.words, self.words
+        trouble, path = tls.trouble(self.error, at=context.ports[http.port]), context.application.readiness.path
+        assert trouble is not None
+        return f"GET {path}: {trouble.en}", f"GET {path}：{trouble.zh}"
+
+
 def ask(
-    context: CellContext, machine: Machine, url: Callable[[str], str], headers: Callable[[], dict[str, str]]
-) -> tuple[bool, str]:
-    """Whether it serves now, and the answer in words: a status, a refused connection, no answer in time.
+    context: CellContext,
+    machine: Machine,
+    tls: ProductTls | None,
+    url: Callable[[str], str],
+    headers: Callable[[], dict[str, str]],
+) -> Answer:
+    """Whether it serves now.
 
     ``url`` gives the address of a path on this machine, ``headers`` the headers of a good request.
 
@@ -26,23 +57,47 @@ def ask(
         InfrastructureError: the machine does not answer.
     """
     if not context.application.serves:
-        return True, ""  # nothing is waited for
+        return Answer(ready=True)  # nothing is waited for
     ready = context.application.readiness
     if ready.path is None:
         command = render(ready.command or "false", context.values(), where="ready.command")
         output = machine.run(command, timeout=30 * context.factor)
-        return output.ok, f"its readiness command ended with {output.rc}: {output.text.strip()[-200:]}"
-    seconds = 5 * context.factor
+        return Answer(output.ok, f"its readiness command ended with {output.rc}: {output.text.strip()[-200:]}")
+    address = url(ready.path)
+    try:
+        return _get(context, tls, address, headers())
+    except UsageError as error:
+        # What does not listen has not come so far that the declarations could be held against it.
+        if not _listens(httpx.URL(address)):
+            return Answer(ready=False, words=f"GET {ready.path}: connection refused")
+        return Answer(ready=False, words=error.message, wrong=error)
+
+
+def _listens(address: httpx.URL) -> bool:
+    try:
+        socket.create_connection((address.host, address.port or 443), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _get(context: CellContext, tls: ProductTls | None, address: str, headers: dict[str, str]) -> Answer:
+    ready, seconds = context.application.readiness, 5 * context.factor
+    verify = tls.context() if tls is not None else _NO_AUTHORITY
+    sent = httpx.Headers(tls.headers() if tls is not None else None)
+    sent.update(headers)
     try:
         # The product is on this machine: a proxy of the environment has nothing to do with it.
-        with httpx.stream(
-            "GET", url(ready.path), headers=headers(), trust_env=False, timeout=seconds, verify=_NO_AUTHORITY
-        ) as answer:
-            return answer.status_code in ready.status, f"GET {ready.path} gave status {answer.status_code}"
+        with httpx.stream("GET", address, headers=sent, trust_env=False, timeout=seconds, verify=verify) as answer:
+            good = answer.status_code in ready.status
+            return Answer(good, f"GET {ready.path} gave status {answer.status_code}")
     except httpx.TimeoutException:
-        return False, f"GET {ready.path}: no answer within {seconds:.0f} s"
+        return Answer(ready=False, words=f"GET {ready.path}: no answer within {seconds:.0f} s")
     except httpx.HTTPError as error:
-        return False, f"GET {ready.path}: {_plain(error)}"
+        if tls is not None and (trouble := tls.trouble(error)) is not None:
+            tls.renewed()  # the next question knows an authority that the product has made meanwhile
+            return Answer(ready=False, words=f"GET {ready.path}: {trouble.en}", error=error)
+        return Answer(ready=False, words=f"GET {ready.path}: {_plain(error)}")
 
 
 def _plain(error: httpx.HTTPError) -> str:

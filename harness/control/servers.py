@@ -11,6 +11,7 @@ from harness.model.context import Access
 from harness.model.definitions import Database, Middleware
 from harness.model.machine import Machine
 from harness.model.templating import render
+from harness.system import shell
 from harness.system.process import Completed
 from harness.system.wait import wait_until
 
@@ -156,3 +157,26 @@ class CellDatabase(CellServer):
         answer = self._command(self.definition.observe_settings, 30)
         pairs = (line.partition("=") for line in answer.out.splitlines() if "=" in line)
         return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def no_way_to(machine: Machine, role: str, server: CellServer, factor: float) -> str:
+    """Trouble between the product's machine and a server: its name, and TCP to its port; empty for none.
+
+    Asked with what is there: a machine without getent and without bash cannot be asked, and gives no trouble.
+    """
+    access = server.access
+    if server.definition.placement != "server" or not access.host or not access.port:
+        return ""
+    host, port = shell.quote(access.host), access.port
+    answer = machine.run(
+        f"if command -v getent >/dev/null; then getent hosts {host} >/dev/null || exit 41; fi; "
+        "command -v bash >/dev/null || exit 0; command -v timeout >/dev/null || exit 0; "
+        f"timeout {10 * factor:.0f} bash -c {shell.quote(f'exec 3<>/dev/tcp/{access.host}/{port}')} "
+        "2>/dev/null || exit 42",
+        timeout=60 * factor,
+    )
+    if answer.rc == 41:
+        return f"the product's machine does not find the {role} by its name {access.host}"
+    if answer.rc == 42:
+        return f"the product's machine does not reach the {role} at {access.host}, port {port}"
+    return ""

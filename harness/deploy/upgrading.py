@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.attest.versions import states
-from harness.clients.http import HttpClient, ResourceClient
+from harness.clients.opening import open_resource
+from harness.clients.resource import ProductResource
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.deploy.reaching import repositories
@@ -148,13 +149,10 @@ def _serve(version: Version, commands: tuple[str, ...], keys: tuple[str, ...]) -
 
 
 @contextlib.contextmanager
-def _resource(control: Deployment) -> Iterator[ResourceClient | None]:
-    http = control.context.application.http
-    if http is None or http.resource is None:
-        yield None
-        return
-    client = HttpClient(control)
+def _resource(control: Deployment) -> Iterator[ProductResource | None]:
+    resource = open_resource(control)
     try:
-        yield client.resource
+        yield resource
     finally:
-        client.close()
+        if resource is not None:
+            resource.close()

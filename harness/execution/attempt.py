@@ -77,6 +77,8 @@ class Attempt:
             for suite in self.suites
             if lab.trusts_code and not suite.shipped and RUNNER_KINDS[suite.definition.runner].stage == "product"
         )
+        if lab.trusts_code and (resource := placed.application.resource) is not None:
+            trusted += (f"the resource {resource.python} ran without a sandbox (--trust-code)",)
         self.facts = AttemptFacts(seconds={}, notes=(*self.cell.notes, *trusted))
         self.machines: Machines | None = None  #: once the cell has them
         self.step_began = time.time()

@@ -29,7 +29,7 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
     with contextlib.suppress(Ended), attempt.ending():
         with turn(attempt):
             scan_submitted(attempt)
-        serving, secrets = serve(attempt), draw_secrets(placed)
+        serving, secrets = serve(attempt), draw_secrets(attempt)
         # Machines are leased before a turn is taken: who waits for a host must not keep a load waiting.
         with hold(attempt, serving) as held, teardown_turn(attempt) as stack, keeping(attempt):
             with turn(attempt):

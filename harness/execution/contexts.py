@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
 
 from harness.attest.architecture import NAMES
 from harness.execution.attempt import Attempt
+from harness.execution.certificates import certificates_of
 from harness.execution.making import Target
 from harness.machines.placing import PlacedCell
-from harness.model.context import Access, CellContext, ServerContext
+from harness.model.context import Access, CellContext, Certificates, ServerContext
 from harness.model.definitions import Database, Middleware
 from harness.model.recipe import Environment
 from harness.model.templating import render
@@ -22,17 +23,21 @@ from harness.system.redact import token
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Drawn once for an attempt: ``passwords`` of servers by role, ``named`` by the names that the product declares."""
+    """Drawn once for an attempt: ``passwords`` of servers by role, ``named`` by the names that the product declares,
+    ``certificates`` of its HTTPS."""
 
     passwords: Mapping[str, SecretStr]
     named: Mapping[str, SecretStr]
+    certificates: Certificates = field(default_factory=Certificates)
 
 
-def draw_secrets(placed: PlacedCell) -> Secrets:
+def draw_secrets(attempt: Attempt) -> Secrets:
     """Fresh secrets for one attempt; nothing else draws any."""
+    placed = attempt.placed
     return Secrets(
         passwords={role: SecretStr(token()) for role in placed.servers},
         named={name: SecretStr(token()) for name in placed.application.secrets},
+        certificates=certificates_of((placed.application, placed.former), attempt.lab.definitions.application_folder),
     )
 
 
@@ -52,12 +57,14 @@ def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContex
         application=placed.application,
         servers=_servers(placed, target, secrets),
         secrets=dict(secrets.named),
+        certificates=secrets.certificates,
         beneath=_beneath(attempt),
         application_machine=machines.application.reference,
         ran_before=target.ran_before,
         ports={name: machines.application.address(port) for name, port in placed.application.ports.items()},
         template_folder=attempt.lab.definitions.application_folder,
         installed=own_packages(placed, target.product),
+        trusts_code=attempt.lab.trusts_code,
     )
 
 

@@ -12,6 +12,8 @@ from harness.model.machine import MachineReference
 
 #: Masked wherever it is printed; its value goes into JSON alone, for files that only their owner reads.
 Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
+#: Characters of a full line of base64 in PEM (RFC 7468, 2).
+WHOLE_LINE = 64
 
 
 class Access(BaseModel):
@@ -51,6 +53,39 @@ class ServerContext(BaseModel):
         return self.definition.placement != "server"
 
 
+class MadeCertificates(BaseModel):
+    """PEM texts that were made for one cell: an authority, what it says of the product, and of one client."""
+
+    model_config = ConfigDict(frozen=True)
+    authority: str
+    certificate: str
+    key: Secret
+    client: str
+    client_key: Secret
+
+
+class Certificates(BaseModel):
+    """PEM texts for TLS with the product: those beside application.yaml by their path, and those made for the cell."""
+
+    model_config = ConfigDict(frozen=True)
+    files: dict[str, Secret] = {}
+    own: MadeCertificates | None = None
+
+    def values(self) -> dict[str, Any]:
+        """What templates see as ``tls``: texts that are made for the cell; empty where nothing is."""
+        if self.own is None:
+            return {}
+        return {**self.own.model_dump(exclude={"client_key"}), "key": self.own.key.get_secret_value()}
+
+    def hidden(self) -> list[str]:
+        """The keys, whole and line by line: a log may show a line alone."""
+        texts = [text.get_secret_value() for text in self.files.values()]
+        if self.own is not None:
+            texts += [self.own.key.get_secret_value(), self.own.client_key.get_secret_value()]
+        keys = [text for text in texts if "PRIVATE KEY-----" in text]
+        return [*keys, *(line for text in keys for line in text.splitlines() if len(line) >= WHOLE_LINE)]
+
+
 class CellContext(BaseModel):
     """Everything of one deployed cell that suites and load drivers may use."""
 
@@ -67,6 +102,7 @@ class CellContext(BaseModel):
     application: Application
     servers: dict[str, ServerContext]  #: by role; every cell has a ``database``
     secrets: dict[str, Secret]
+    certificates: Certificates = Certificates()
     beneath: dict[str, dict[str, Any]] = {}  #: what templates see of ``runtime`` and ``servlet``
     application_machine: MachineReference
     ran_before: tuple[int, ...] = ()  #: processes of the application's machine before the product came
@@ -74,6 +110,7 @@ class CellContext(BaseModel):
     template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product
     profile: LoadProfile | None = None
+    trusts_code: bool = False  #: whether the vendor's code runs without a sandbox
 
     @property
     def database(self) -> Database:
@@ -94,12 +131,13 @@ class CellContext(BaseModel):
 
     def values(self) -> dict[str, Any]:
         """What templates of the product see: ``db`` for the database, each further server by its role,
-        ``runtime``, ``servlet``, ``ports``, ``secrets``, ``params``, ``cell``."""
+        ``runtime``, ``servlet``, ``tls``, ``ports``, ``secrets``, ``params``, ``cell``."""
         return {
             "middleware": {},
             **self.beneath,
             **{role: server.access.values() for role, server in self.servers.items() if role != "database"},
             "db": self.access.values(),
+            "tls": self.certificates.values(),
             "ports": self.application.ports,
             "secrets": {name: secret.get_secret_value() for name, secret in self.secrets.items()},
             "params": self.application.parameters,
@@ -109,4 +147,5 @@ class CellContext(BaseModel):
     def hidden(self) -> list[str]:
         """Secrets that no log may show."""
         passwords = [server.access.password for server in self.servers.values()]
-        return [secret.get_secret_value() for secret in (*passwords, *self.secrets.values())]
+        given = [secret.get_secret_value() for secret in (*passwords, *self.secrets.values())]
+        return [*given, *self.certificates.hidden()]

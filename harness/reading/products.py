@@ -10,12 +10,16 @@ from pydantic import ValidationError
 
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Application
+from harness.reading.certificates import certificate_faults
+from harness.reading.classes import class_faults
 from harness.reading.confining import file_fault, links_out
 from harness.reading.source import Loc, Source, read_source
 from harness.system.files import digest_of_file
 
 #: Keys of an application whose values name files: of a list of mappings, which key has the name.
 _NAMING = {"templates": "template", "artifacts": "path", "wars": "path", "playbooks": "playbook"}
+#: Where HTTPS names files.
+_OF_TLS = (("authority", "file"), ("client", "certificate"), ("client", "key"))
 #: Keys below which values of an application stand again.
 _LAYERS = ("variants", "former")
 
@@ -28,7 +32,7 @@ def file_digests(application: Application, folder: Path) -> dict[str, str]:
     """
     named = list(named_files(application.model_dump(by_alias=True)))
     names = [name for loc, name in named if "scan" not in loc]
-    for beside in _folders_of_playbooks(named, folder):  # a playbook there may use whatever lies beside it
+    for beside in _folders_of_code(named, folder):  # what is there may use whatever lies beside it
         names += [str(path.relative_to(folder)) for path in sorted(beside.rglob("*")) if path.is_file()]
     for name in [name for loc, name in named if "scan" in loc]:
         below = [folder / name] if (folder / name).is_file() else sorted((folder / name).rglob("*"))
@@ -46,6 +50,14 @@ def named_files(values: Mapping[str, Any], at: Loc = ()) -> Iterator[tuple[Loc, 
     for index, task in enumerate(_listed(values.get("tasks"))):
         if isinstance(task, Mapping):
             yield from _of_task(task, (*at, "tasks", index))
+    resource = values.get("resource")
+    if isinstance(resource, Mapping) and isinstance(code := resource.get("python"), str):
+        yield (*at, "resource", "python"), code.rpartition(":")[0]
+    http = values.get("http")
+    if isinstance(http, Mapping) and isinstance(tls := http.get("tls"), Mapping):
+        for keys in _OF_TLS:
+            if isinstance(part := tls.get(keys[0]), Mapping) and isinstance(name := part.get(keys[1]), str):
+                yield (*at, "http", "tls", *keys), name
     for index, name in enumerate(_listed(values.get("scan"))):
         if isinstance(name, str):
             yield (*at, "scan", index), name
@@ -79,8 +91,10 @@ def missing_files(application: Application, path: Path) -> list[Fault]:
         fault = file_fault(source, loc, name, "the file", folders="scan" in loc, missing=missing)
         faults += [fault] if fault is not None else []
     if not faults:
-        for folder in _folders_of_playbooks(named, path.parent):
-            faults += links_out(folder, "the playbook's folder")
+        faults += certificate_faults(source, named)
+        faults += class_faults(source, named)
+        for folder in _folders_of_code(named, path.parent):
+            faults += links_out(folder, "the folder of code")
     return faults
 
 
@@ -104,9 +118,9 @@ def _former_faults(source: Source, application: Application) -> Iterator[Fault]:
             yield source.fault(("former", name), message, found=place)
 
 
-def _folders_of_playbooks(named: list[tuple[Loc, str]], folder: Path) -> list[Path]:
-    """The folders of the playbooks that lie in one of their own, each once."""
-    besides = [(folder / name).parent for loc, name in named if loc[-1] == "playbook"]
+def _folders_of_code(named: list[tuple[Loc, str]], folder: Path) -> list[Path]:
+    """The folders of the playbooks and classes that lie in one of their own, each once."""
+    besides = [(folder / name).parent for loc, name in named if loc[-1] in ("playbook", "python")]
     return [beside for beside in dict.fromkeys(besides) if beside.resolve() != folder.resolve()]
 
 

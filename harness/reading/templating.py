@@ -54,6 +54,8 @@ FILES: tuple[tuple[str, ...], ...] = (("templates", "*", "template"),)
 REQUESTS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("http", "resource", "key"): ("n",),
     ("http", "resource", "stored"): ("key",),
+    ("resource", "key"): ("n",),
+    ("resource", "stored"): ("key",),
     **{
         ("http", "resource", "*", *before, *place): ("key", "text", "session", "got")
         for before in ((), ("before", "*"))
@@ -65,6 +67,8 @@ SERVER_WORDS = {"database": "db", "middleware": "middleware"}
 SERVER_COMMANDS = ("start", "stop", "ready", "create", "query", "version", "observe_settings", "jdbc")
 #: What templates see of the runtime and of the servlet container of a cell.
 BENEATH = {"runtime": ("home", "java", "options"), "servlet": ("base", "port")}
+#: What templates see of the certificates that are made for a cell.
+MADE_CERTIFICATES = ("authority", "certificate", "key", "client")
 
 #: Name -> what may follow it after a dot; None: anything may.
 Names = Mapping[str, Collection[str] | None]
@@ -127,11 +131,19 @@ def _names(source: Source, bases: list[Loc], axes: Collection[str] | None) -> Na
         "db": access,
         **{role: access for role in ROLES if role != "database"},
         **BENEATH,
+        "tls": _certificates(source, bases),
         "ports": keys("ports"),
         "secrets": keys("secrets"),
         "params": keys("parameters"),
         "cell": {*axes, "architecture"} if axes is not None else None,
     }
+
+
+def _certificates(source: Source, bases: list[Loc]) -> Collection[str]:
+    """What templates see of certificates that are made for a cell; nothing where none are."""
+    wanted = (("authority", "cell"), ("client", "cell"))
+    per_cell = any(_at(source.value, (*base, "http", "tls", *keys)) for base in bases for keys in wanted)
+    return MADE_CERTIFICATES if per_cell else ()
 
 
 def _at(value: Any, loc: Loc) -> Any:

@@ -39,15 +39,15 @@ class Sandboxes:
                 self._forks = ForkServer([PRELOAD], environment=variables())
 
     @contextlib.contextmanager
-    def taken(self, folder: Path) -> Iterator[SuiteSandbox]:
-        """A sandbox for a single run of a suite of ``folder``, which belongs to the thread that asks.
+    def taken(self, folder: Path, *more: Path) -> Iterator[SuiteSandbox]:
+        """A sandbox for a single run of a suite of ``folder``, which also reads ``more``; the thread that asks has it.
 
         Raises:
             InfrastructureError: this machine has none.
         """
         self.prepare()
         assert self._forks is not None
-        with demanded(folder) as sandbox, contextlib.closing(WaitingSandbox(sandbox)) as inside:
+        with demanded(folder, *more) as sandbox, contextlib.closing(WaitingSandbox(sandbox)) as inside:
             yield SuiteSandbox(sandbox=sandbox, run=functools.partial(self._forks.run, inside=inside))
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from harness.campaigns.unpacking import unpack
 from harness.certify.code import check_code
-from harness.clients.http import _texts
+from harness.clients.texts import texts_of
 from harness.errors import DefinitionError, InfrastructureError, UsageError
 from harness.evidence.reading import _attempt, _observation, _readable
 from harness.evidence.tables import JsonText
@@ -121,7 +121,7 @@ def _answer(data: bytes) -> None:
     head, _, content = data.partition(b"\n\n")
     lines = [line.partition(b":")[::2] for line in head.splitlines()]
     answer = httpx.Response(200, headers=[(a, b) for a, b in lines if a], content=content)
-    _texts(answer)
+    texts_of(answer)
     _keep(httpx.Response(200, content=content, request=httpx.Request("GET", "http://x/")), SCRATCH / "kept")
 
 

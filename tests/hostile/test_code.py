@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from harness.clients.vendor import open_vendor
 from harness.control.deployment import Deployment
 from harness.deploy.playbooks import run_playbook
 from harness.errors import DefinitionError, InfrastructureError
-from harness.model.definitions import Playbook
+from harness.model.definitions import Playbook, VendorResource
 from harness.model.machine import MachineReference
 from harness.model.results import Cause, Result
 from harness.reading.collection import collected
@@ -118,6 +119,33 @@ def test_a_load_generator_takes_nothing(prey: Prey, tmp_path: Path) -> None:
         run(box.command([sys.executable, "-P", str(driver), str(spec)]), timeout=120)
         assert "LOOT {}" in json.loads(read_untrusted(out, 2**20) or b"{}")["broken"]
     assert prey.untouched()
+
+
+CLASS = """
+EARLY = attempts.taken()
+class Notes:
+    def __init__(self, application): ...
+    create = update = delete = read = lambda self, *_: None
+    def texts(self, key):
+        return [json.dumps([EARLY, attempts.taken()]), *attempts.attempts()]
+"""
+
+
+def test_a_resource_takes_nothing(prey: Prey, tmp_path: Path) -> None:
+    """A class of the vendor, which shipped suites ask, on import and when it is called."""
+    folder = tmp_path / "vendor"
+    prey.into(folder / "own")
+    (folder / "own" / "notes.py").write_text(TELL + CLASS)
+    declared = VendorResource(python="own/notes.py:Notes")
+    plain = context(folder)
+    application = plain.application.model_copy(update={"resource": declared})
+    deployment = Deployment.of(plain.model_copy(update={"application": application}))
+    with contextlib.closing(open_vendor(deployment, declared)) as resource:
+        loot, *tried = resource.texts("key")
+    assert len(tried) >= 40
+    assert json.loads(loot) == [{}, {}]
+    assert prey.untouched()
+    assert not list(tmp_path.rglob("planted*"))
 
 
 PLAYBOOK = """

@@ -108,7 +108,7 @@ def test_a_playbook_brings_no_link_out_of_its_folder(folder: Any, secret: Path) 
     (folder.root / "plays" / "files").symlink_to(secret.parent)
     folder.change("application", playbooks=[{"playbook": "plays/site.yml"}])
     (fault,) = faults_of(folder)
-    assert fault.message == "a symbolic link that leads out of the playbook's folder"
+    assert fault.message == "a symbolic link that leads out of the folder of code"
 
 
 @pytest.mark.parametrize("key", ["application", "waivers", "axes_from", "include_from"])

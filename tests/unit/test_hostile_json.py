@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import harness
-from harness.clients.http import _texts
+from harness.clients.texts import texts_of
 from harness.containers.loading import names_in, without_names
 from harness.errors import UsageError
 from harness.evidence.checking import _value
@@ -115,7 +115,7 @@ def test_a_reader_that_looks_for_something_finds_nothing(name: str) -> None:
     assert _outcome(text.encode()) is None
     assert str(_value(text)).startswith("no JSON")
     answer = httpx.Response(200, content=text.encode())
-    assert _texts(answer) == [text]
+    assert texts_of(answer) == [text]
 
 
 def test_json_of_others_has_one_reader() -> None:

@@ -145,6 +145,7 @@ def client(port: int, http: dict[str, Any] = HTTP, password: str = PASSWORD) -> 
     context = SimpleNamespace(application=SimpleNamespace(http=definition), factor=1.0, values=lambda: values)
     deployment = SimpleNamespace(
         context=context,
+        tls=None,
         headers=dict,
         url=lambda path: f"http://127.0.0.1:{port}{path}",
         log=lambda lines=40: "",

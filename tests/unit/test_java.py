@@ -69,7 +69,7 @@ def context(product: MatrixFolder, *, emulated: bool, **axes: str) -> Any:
         placed=cell,
         cell=cell.cell,
         emulated=emulated,
-        lab=SimpleNamespace(campaign="c", definitions=definitions),
+        lab=SimpleNamespace(campaign="c", definitions=definitions, trusts_code=False),
         record=SimpleNamespace(number=1),
     )
     machines = SimpleNamespace(application=machine, on=lambda role: machine, address=lambda role: "db.host")

@@ -110,7 +110,7 @@ def target_of(attempt: Attempt) -> Target:
 
 def test_each_role_gets_a_machine_an_access_and_a_password_of_its_own(attempt: Attempt) -> None:
     assert [role.name for role in roles_of(attempt)] == ["application", "middleware", "broker"]
-    secrets = draw_secrets(attempt.placed)
+    secrets = draw_secrets(attempt)
     context = context_of(attempt, target_of(attempt), secrets)
     assert context.servers.keys() == {"database", "middleware", "broker"}
     assert context.servers["broker"].access.host == "broker"
@@ -122,13 +122,13 @@ def test_each_role_gets_a_machine_an_access_and_a_password_of_its_own(attempt: A
 
 
 def test_a_context_is_the_same_each_time_it_is_asked_for(attempt: Attempt) -> None:
-    target, secrets = target_of(attempt), draw_secrets(attempt.placed)
+    target, secrets = target_of(attempt), draw_secrets(attempt)
     assert context_of(attempt, target, secrets) == context_of(attempt, target, secrets)
 
 
 def test_each_server_is_started_attested_and_asked_whether_it_answers(attempt: Attempt) -> None:
     target = target_of(attempt)
-    context = context_of(attempt, target, draw_secrets(attempt.placed))
+    context = context_of(attempt, target, draw_secrets(attempt))
     machines = {role: target.machines.on(role) for role in context.servers}
     deployment = Deployment.on(context, target.machines.application, machines)
     with contextlib.suppress(NotImplementedError):
@@ -143,7 +143,7 @@ def test_each_server_is_started_attested_and_asked_whether_it_answers(attempt: A
 def test_no_command_line_on_a_servers_machine_has_its_password(attempt: Attempt) -> None:
     """Whoever lists processes sees the commands that a shell is given."""
     target = target_of(attempt)
-    context = context_of(attempt, target, draw_secrets(attempt.placed))
+    context = context_of(attempt, target, draw_secrets(attempt))
     machines: Any = {role: target.machines.on(role) for role in context.servers}
     deployment = Deployment.on(context, target.machines.application, machines)
     servers = {role: deployment.servers[role] for role in ("middleware", "broker")}

@@ -268,7 +268,7 @@ class Lab:
 
     def __init__(self, trouble: str) -> None:
         self.trouble = trouble
-        self.context = SimpleNamespace(emulated=False)
+        self.context = SimpleNamespace(emulated=False, application=SimpleNamespace(http=True))
 
     def ensure_running(self) -> None: ...
     def exit_code(self) -> None: ...

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from harness.cli.entry import cli
 from harness.errors import DefinitionError
 from harness.model.results import Result
+from harness.reading.classes import METHODS
 from harness.reading.kinds import KINDS, MODELINE, kind_of, schema_of, schema_text, with_modeline
 from harness.reading.parsing import parse
 from harness.reading.read import read
@@ -186,6 +187,10 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
         for name in re.findall(r"(?:path: |template: |files: \[|expected: )([\w.-][\w./-]*\.\w+)", text):
             (folder.root / name).parent.mkdir(exist_ok=True)
             (folder.root / name).touch()
+        for name, own in re.findall(r"python: ([\w./-]+\.py):(\w+)", text):
+            (folder.root / name).parent.mkdir(exist_ok=True)
+            methods = "\n".join(f"    def {method}(self, *_): ..." for method in METHODS)
+            (folder.root / name).write_text(f"class {own}:\n{methods}\n")
         read(folder.root)
     else:
         parse(folder.root / f"{kind}.yaml", KINDS[kind])

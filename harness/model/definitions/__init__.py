@@ -30,10 +30,11 @@ from harness.model.definitions.base import (
     size_in_bytes,
 )
 from harness.model.definitions.gate import Policy, Waiver, Waivers
-from harness.model.definitions.http import Capture, Http, Request, Resource, Session
+from harness.model.definitions.http import Capture, Http, Request, Resource, Session, Tls
 from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime, Servlet
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
+from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
@@ -98,7 +99,9 @@ __all__ = [
     "Task",
     "Template",
     "Text",
+    "Tls",
     "Variant",
+    "VendorResource",
     "Waiver",
     "Waivers",
     "War",

@@ -19,6 +19,7 @@ from harness.model.definitions.base import (
 )
 from harness.model.definitions.http import Http
 from harness.model.definitions.lab import Servlet
+from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.target import Limits
 from harness.model.definitions.task import Task
 
@@ -227,6 +228,9 @@ class Application(Definition):
         description="what the product must reach outside of its cell; nothing else is reached",
     )
     http: Http | None = None
+    resource: VendorResource | None = Field(
+        default=None, description="in place of http.resource, a class of the vendor"
+    )
     plugins: Annotated[tuple[Plugins, ...], BeforeValidator(listed)] = ()
     limits: Limits = Limits()
     parameters: dict[str, str] = Field(default={}, description="free values for the templates")
@@ -257,7 +261,7 @@ class Application(Definition):
             raise ValueError(f"{' and '.join(f'`{way}`' for way in ways)} are given: how is it started?")
         if ways and self.ready is None:
             raise ValueError("give `ready`: how is it seen that it serves?")
-        if not ways and (key := next((key for key in ("ready", "http") if getattr(self, key)), None)):
+        if not ways and (key := next((key for key in ("ready", "http", "resource") if getattr(self, key)), None)):
             raise PlacedError(f"a product that nothing starts has no `{key}`", key)
         if len({task.task for task in self.tasks}) < len(self.tasks):
             raise PlacedError("two tasks have the same name", "tasks")
@@ -306,7 +310,14 @@ class Application(Definition):
             )
         if self.ready is not None and self.ready.path is not None and self.http is None:
             raise PlacedError("ready.path needs an http section", "ready", "path")
+        if self.resource is not None and self.http is not None and self.http.resource is not None:
+            raise PlacedError("the application has a resource and http.resource: which one is meant?", "resource")
         return self
+
+    @property
+    def has_resource(self) -> bool:
+        """Whether suites can create, read, change and remove something of it."""
+        return self.resource is not None or (self.http is not None and self.http.resource is not None)
 
     def for_axes(self, axes: dict[str, str], architecture: str, family: str = "") -> Application:
         """The application as it is on one cell: every variant whose ``when`` holds is laid over it, in order.

@@ -97,15 +97,82 @@ class Resource(Definition):
     stored: str = Field(description="SQL that gives the stored text of `key`, one row")
 
 
+class Authority(Definition):
+    """Who vouches for the product's certificate; exactly one key."""
+
+    file: str | None = Field(
+        default=None, description="beside application.yaml: authorities, or the product's own certificate, in PEM"
+    )
+    machine: str | None = Field(
+        default=None, pattern=r"^/", description="the same on the product's machine, where the product makes it itself"
+    )
+    cell: Literal[True] | None = Field(
+        default=None, description="made for each cell; templates see tls.certificate, tls.key and tls.authority"
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.file, self.machine, self.cell)) != 1:
+            raise ValueError("give exactly one of file, machine and cell")
+        return self
+
+
+class ClientCertificate(Definition):
+    """What is shown to a product that asks who its client is (mutual TLS)."""
+
+    certificate: str | None = Field(default=None, description="beside application.yaml, in PEM, with its chain")
+    key: str | None = Field(default=None, description="beside application.yaml, in PEM, without a passphrase")
+    cell: Literal[True] | None = Field(
+        default=None,
+        description="made for each cell; templates see its authority (tls.authority) and itself (tls.client)",
+    )
+
+    @model_validator(mode="after")
+    def _files_or_cell(self) -> Self:
+        given = [value is not None for value in (self.certificate, self.key)]
+        if any(given) != all(given) or any(given) == (self.cell is not None):
+            raise ValueError("give certificate and key, or cell")
+        return self
+
+
+class Tls(Definition):
+    """HTTPS. The product's certificate is always verified: by this authority, for this name."""
+
+    authority: Authority
+    name: str = Field(
+        default="application",
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$",
+        max_length=253,
+        description="host name (or address) that the certificate is for, whatever address the cell has; the other "
+        "machines of a cell know the product's as application",
+    )
+    client: ClientCertificate | None = None
+
+    @property
+    def for_each_cell(self) -> bool:
+        """Whether certificates are made for each cell."""
+        return self.authority.cell is not None or (self.client is not None and self.client.cell is not None)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files beside application.yaml."""
+        client = self.client
+        named = (self.authority.file, *((client.certificate, client.key) if client is not None else ()))
+        return tuple(name for name in named if name is not None)
+
+
 class Http(Definition):
     """The product's HTTP interface."""
 
     port: str = Field(description="name of one of the application's ports")
     base: str = ""
+    tls: Tls | None = Field(default=None, description="HTTPS; without it requests are plain HTTP")
     headers: dict[str, str] = Field(default={})
     session: Session | None = None
     wrong_credentials: dict[str, str] | None = Field(
-        default=None, description="headers of a stranger; with a `session` a stranger has none, if nothing is given"
+        default=None,
+        description="headers of a stranger; where none are given, a stranger has neither a `session` nor the client's "
+        "certificate",
     )
     refused: Annotated[tuple[int, ...], BeforeValidator(listed)] = (401, 403)
     resource: Resource | None = None

@@ -30,6 +30,7 @@ import psutil
 from locust import events
 from locust.env import Environment
 
+from harness.runners.locust.verifying import verify
 from harness.system.frames import listen
 
 #: Seconds that requests under way may take after the schedule's end.
@@ -106,6 +107,8 @@ class Driver:
             raise ImportError(f"{path} defines no locust user")
         for user in users:
             self._pace(user)
+            if self.spec.get("tls"):
+                verify(user, **self.spec["tls"])
         return users
 
     def _pace(self, user: Any) -> None:

@@ -20,7 +20,7 @@ from harness.machines.broker import Broker
 from harness.model.definitions import Case, LoadProfile
 from harness.model.ledger import MEDIA_LOAD, Ledger
 from harness.model.plan import LocatedSuite
-from harness.model.results import Cause, Observation, Result
+from harness.model.results import Cause, Observation, Result, SkipReason
 from harness.runners.locust.criteria import Trouble, criterion, trouble_of
 from harness.runners.locust.figures import summarise
 from harness.runners.locust.sampling import Sampler
@@ -60,6 +60,8 @@ def run_locust(
     profile = definition.profile
     if profile is None:
         raise ValueError(f"{definition.suite} has no profile")
+    if deployment.context.application.http is None:
+        return [_without_http(definition.suite, case) for case in cases]
     emulated = deployment.context.emulated
     name = definition.suite.replace("/", "-")
     outcome: dict[str, Any] = {}
@@ -164,11 +166,13 @@ def _read(
     media: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    host, slash, rest = client.deployment.url(path).partition("://")[2].partition("/")
+    scheme, _, address = client.deployment.url(path).partition("://")
+    host, slash, rest = address.partition("/")
+    tls = client.deployment.tls
     return {
-        "host": f"http://{host}",
+        "host": f"{scheme}://{host}",
         "path": slash + rest,
-        "headers": {**client.good_headers(), **(headers or {})},
+        "headers": {**(tls.headers() if tls is not None else {}), **client.good_headers(), **(headers or {})},
         "status": status,
         "text": text,
         "media": media,
@@ -221,7 +225,9 @@ def _run_driver(
 
 def _specification(suite: LocatedSuite, profile: LoadProfile, deployment: Deployment) -> dict[str, Any]:
     slow = deployment.context.emulated and profile.emulated_rate is not None
+    tls = deployment.tls
     return {
+        "tls": tls.material() if tls is not None else None,
         "locustfile": str(suite.folder / suite.definition.locustfile),
         "rate": profile.emulated_rate if slow else profile.rate,
         "ramp": profile.ramp,
@@ -244,7 +250,7 @@ def _placed(
         http = deployment.context.application.http
         if http is not None:
             host, port = broker.context.ports[http.port]
-            way["host"] = f"http://{host}:{port}"
+            way["host"] = f"{'https' if http.tls is not None else 'http'}://{host}:{port}"
         yield sandbox.place, sandbox, way
 
 
@@ -255,6 +261,13 @@ def _outcome(text: bytes | None) -> dict[str, Any] | None:
         if isinstance(outcome, dict) and (isinstance(outcome.get("broken"), str) or outcome.keys() >= REPORTED):
             return outcome
     return None
+
+
+def _without_http(suite: str, case: Case) -> Observation:
+    reason = "the application declares no http section: there is nothing that a load reads"
+    return Observation(
+        case=case.id, suite=suite, result=Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE, detail=reason
+    )
 
 
 def _all(suite: str, cases: tuple[Case, ...], trouble: Trouble) -> list[Observation]:

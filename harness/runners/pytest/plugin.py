@@ -28,7 +28,9 @@ from typing import Protocol
 
 import pytest
 
-from harness.clients.http import HttpClient, ResourceClient
+from harness.clients.http import HttpClient
+from harness.clients.opening import open_resource
+from harness.clients.resource import ProductResource
 from harness.clients.tasks import TaskRunner
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
@@ -129,12 +131,27 @@ def http(application: Deployment) -> Iterator[HttpClient]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def _vendors_resource(pytestconfig: pytest.Config) -> Iterator[ProductResource | None]:
+    """The resource that is a class of the vendor, in a process that lasts as long as this one."""
+    deployment = recorder_of(pytestconfig).deployment
+    resource = open_resource(deployment) if deployment.context.application.resource is not None else None
+    yield resource
+    if resource is not None:
+        resource.close()
+
+
 @pytest.fixture
-def resource(http: HttpClient) -> ResourceClient:
+def resource(application: Deployment, request: pytest.FixtureRequest) -> ProductResource:
     """The product's declared resource; skipped as not applicable where it declares none."""
-    if http.resource is None:
-        pytest.skip("not-applicable: the application declares no http.resource")
-    return http.resource
+    declared = application.context.application
+    if not declared.has_resource:
+        pytest.skip("not-applicable: the application declares no resource")
+    name = "_vendors_resource" if declared.resource is not None else "http"
+    opened = request.getfixturevalue(name)
+    resource: ProductResource | None = opened.resource if isinstance(opened, HttpClient) else opened
+    assert resource is not None
+    return resource
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from harness.clients.vendor import code_of
 from harness.errors import Canceled, StepTimeout
 from harness.machines.broker import Broker
 from harness.model.context import CellContext
@@ -71,7 +72,7 @@ def run_pytest(
         if sandboxes is None:
             place, shown, fork = log.parent, context, forks.run
         else:
-            held = stack.enter_context(sandboxes.taken(suite.folder))
+            held = stack.enter_context(sandboxes.taken(suite.folder, *code_of(context)))
             broker = stack.enter_context(Broker(context, held.sandbox.place / "broker"))
             place, shown, fork = held.sandbox.place, broker.context, held.run
         spec, records = place / "spec.json", place / "records"

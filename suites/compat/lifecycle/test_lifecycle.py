@@ -10,7 +10,6 @@ import contextlib
 
 import pytest
 
-from harness.clients.http import HttpClient
 from harness.control.fault import ProductFault
 from harness.control.installation import is_program
 from harness.scan.elf import MACHINES
@@ -24,35 +23,31 @@ KILLS, EMULATED_KILLS = 10, 3
 class Texts:
     """Texts that the product acknowledged; nothing is written where it declares no resource."""
 
-    def __init__(self, application):
-        http = application.context.application.http
-        self.client = HttpClient(application) if http is not None and http.resource is not None else None
+    def __init__(self, resource):
+        self.resource = resource
         self.kept = {}
 
     def write(self):
         """Have the product take a new text."""
-        if self.client is not None:
-            resource = self.client.resource
-            key = resource.fresh_key()
+        if self.resource is not None:
+            key = self.resource.fresh_key()
             text = f"acknowledged {len(self.kept)} {key}"
-            resource.create(key, text)
+            self.resource.create(key, text)
             self.kept[key] = text
 
     def lost(self):
         """Keys whose text does not come back."""
-        return [key for key, text in self.kept.items() if text not in self.client.resource.try_texts(key)]
+        return [key for key, text in self.kept.items() if text not in self.resource.try_texts(key)]
 
     def remove(self):
         """Delete what was written, as far as the product can."""
-        if self.client is not None:
-            for key in self.kept:
-                self.client.resource.attempt("delete", key)
-            self.client.close()
+        for key in self.kept:
+            self.resource.discard(key)
 
 
 @pytest.fixture
-def texts(application):
-    written = Texts(application)
+def texts(request, target):
+    written = Texts(request.getfixturevalue("resource") if target.application.has_resource else None)
     yield written
     # What matters was checked by then; a product that failed its test may not answer any more.
     with contextlib.suppress(ProductFault):

@@ -1,0 +1,24 @@
+"""The resource that an application declares, by whatever it is spoken to."""
+
+from __future__ import annotations
+
+from harness.clients.http import HttpClient
+from harness.clients.resource import ProductResource
+from harness.clients.vendor import open_vendor
+from harness.control.deployment import Deployment
+
+
+def open_resource(deployment: Deployment) -> ProductResource | None:
+    """The resource, to be closed by who asks for it; None where the application declares none.
+
+    Raises:
+        SuiteError: it is a class of the vendor that cannot be used.
+        UsageError: HTTPS cannot be spoken by what the application declares.
+        InfrastructureError: this machine has no sandbox for the vendor's class.
+    """
+    application = deployment.context.application
+    if application.resource is not None:
+        return open_vendor(deployment, application.resource)
+    if application.http is not None and application.http.resource is not None:
+        return HttpClient(deployment).resource
+    return None
