@@ -45,6 +45,8 @@ CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_S
 POOL = 16
 #: The engine's name server asks this address for names that it does not know; it leads nowhere (RFC 5737).
 NOWHERE = "192.0.2.1"
+#: First command in a closed network: nothing listens there, so a foreign name fails at once; the engine's is silent.
+ASKS_NOBODY = "printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
 #: While packages are installed, SETFCAP too: rpm unpacks files with capabilities, and scripts of packages call setcap.
 #: Such a file gives no more than its container has, and none under no-new-privileges.
 BUILD_CAPABILITIES = [*CAPABILITIES, "SETFCAP"]
@@ -289,7 +291,7 @@ class Engine:
                 image,
                 name=name,
                 hostname=alias,
-                **self.waiting(image),
+                **self.waiting(image, first=ASKS_NOBODY if closed else ""),
                 labels={**labels, LABEL_MEMORY: str(memory), **_reached_ports(ports if closed else ())},
                 init=True,
                 detach=True,
@@ -312,17 +314,19 @@ class Engine:
             container.start()
             return str(container.id)
 
-    def waiting(self, image: str) -> dict[str, Any]:
-        """Options of a container that only waits; the entry point and the user of a vendor's image are left out.
+    def waiting(self, image: str, *, first: str = "") -> dict[str, Any]:
+        """Options of a container that only waits, and before that runs the shell's command ``first``; the entry point
+        and the user of a vendor's image are left out.
 
         Raises:
             InfrastructureError: there is no such image.
         """
         with engine_errors(f"looking at image {image}"):
             config = self.client.images.get(image).attrs.get("Config") or {}
+        words = ["sh", "-c", f"{first} && exec sleep infinity"] if first else ["sleep", "infinity"]
         if not config.get("Entrypoint") and not config.get("User"):
-            return {"command": ["sleep", "infinity"]}
-        return {"command": ["infinity"], "entrypoint": ["sleep"], "user": "0:0"}
+            return {"command": words}
+        return {"command": words[1:], "entrypoint": words[:1], "user": "0:0"}
 
     def first_process(self, container: str) -> int:
         """Id of a container's first program, as the engine's machine numbers it; 0 where it does not run.

@@ -18,11 +18,7 @@ from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError
 from harness.model.machine import Machine
-from harness.system import shell
 
-#: Nothing listens there, so a name that is not of the cell fails at once. The engine's own name server, which no
-#: machine of a closed network asks, would not answer at all.
-RESOLVER = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
 #: Where a container that only waits has no listener (RFC 863), and how long it may take to say so.
 PORT_OF_NONE = 9
 PATH_SECONDS = 10.0
@@ -108,14 +104,14 @@ def demand_path(address: str) -> None:
         ) from error
 
 
-def name_places(machine: Machine, names: Iterable[tuple[str, str]], *, then: str = "") -> None:
-    """Let names lead to addresses on a machine; pairs of address and name. ``then``: a further command.
+def name_places(machine: Machine, names: Iterable[tuple[str, str]]) -> None:
+    """Let names lead to addresses on a machine; pairs of address and name.
 
     Raises:
         InfrastructureError: the machine does not take it.
     """
     lines = "".join(f"{address} {name}\n" for address, name in names)
-    answer = machine.run(f"cat >>/etc/hosts{then and f' && {then}'}", stdin=lines, timeout=60)
+    answer = machine.run("cat >>/etc/hosts", stdin=lines, timeout=60)
     if not answer.ok:
         raise InfrastructureError(
             f"{machine.name}: /etc/hosts cannot be written: {answer.text[-200:]}", advice="see the engine's log"
@@ -123,16 +119,15 @@ def name_places(machine: Machine, names: Iterable[tuple[str, str]], *, then: str
 
 
 def introduce(engine: Engine, machines: Mapping[str, Machine], *, closed: bool) -> None:
-    """Tell each machine, by role, where the others are; in a closed network also that no other name is
-    known.
+    """Tell each machine, by role, where the others are; in a closed network demand a way to each first.
 
     Raises:
-        InfrastructureError: a machine does not take it.
+        InfrastructureError: a machine does not take it, or is not reached.
     """
     addresses = {name: address_of(engine, machine.reference.container) for name, machine in machines.items()}
-    others = [(address, name) for name, address in addresses.items()] if len(machines) > 1 else []
     if closed:
         for address in addresses.values():
             demand_path(address)
-    for machine in machines.values():
-        name_places(machine, others, then=f"printf %s {shell.quote(RESOLVER)} >/etc/resolv.conf" if closed else "")
+    if len(machines) > 1:
+        for machine in machines.values():
+            name_places(machine, [(address, name) for name, address in addresses.items()])
