@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.attest.architecture import Emulator, host_architecture
+from harness.attest.architecture import Emulator
 from harness.attest.attestation import attest, demand
+from harness.attest.serving import serving
 from harness.containers.cache import mark_used
 from harness.errors import Canceled, HarnessBug, HarnessError, InfrastructureError, ProvisionError, StepTimeout
 from harness.hosts.inventory import Inventory
@@ -169,12 +170,9 @@ class VirtualMachines:
         return disk, shape, self.snapshot(disk, shape, ledger)
 
     def accelerator(self, cpu: Cpu, disk: Disk) -> str:
-        """KVM only where a trial boot with it comes to its end: a device node proves nothing."""
-        if (
-            cpu.architecture != host_architecture()
-            or cpu.emulation.system
-            or not os.access("/dev/kvm", os.R_OK | os.W_OK)
-        ):
+        """KVM only for a class that this machine is of itself, and where a trial boot with it comes to its end: a
+        device node proves nothing."""
+        if serving(cpu).fidelity is not Fidelity.CONTAINER or not os.access("/dev/kvm", os.R_OK | os.W_OK):
             return "tcg"
         if disk.key not in self._kvm:
             try:
