@@ -6,9 +6,7 @@
 #   R.supervisor  process id of the shell that waits for it
 #   R.asked       there if the harness asked for its end
 #   R.end         status, processes ended for lack of memory, time (seconds since 1970)
-H=/run/harness
-D=/var/log/harness/starts
-LOG=/var/log/harness/app.log
+# Who writes this script sets before it: H, a folder of the running machine; D, that of the starts; LOG, a file.
 umask 022
 
 # The first line of a file, empty where there is none: into $line. Each program that is started here takes a tenth of a

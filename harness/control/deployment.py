@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.attest.emulation import Sign, emulator_trouble
 from harness.containers.machine import ContainerMachine
 from harness.control import ending
 from harness.control.ends import End, words
@@ -18,9 +17,10 @@ from harness.control.limits import HarnessLimit, full_of_processes, harness_limi
 from harness.control.listening import explained, listeners
 from harness.control.protocol import Control, control_of
 from harness.control.readiness import Answer, ask
-from harness.control.servers import CellDatabase, CellServer, no_way_to
+from harness.control.servers import CellDatabase, CellServer
+from harness.control.several import ServiceControl, Several
 from harness.control.tls import ProductTls
-from harness.errors import HarnessError, InfrastructureError, StepTimeout
+from harness.errors import HarnessError, StepTimeout
 from harness.machines.brokered import BrokeredMachine
 from harness.machines.opening import open_machine
 from harness.model.context import CellContext
@@ -32,7 +32,6 @@ from harness.system.wait import Deadline, wait_until
 
 #: A disk with less free space, in KiB, is full.
 FULL_KIB = 16 * 1024
-_MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,11 @@ class Deployment:
             self._control = control_of(self.context, self.machine)
         return self._control
 
+    @property
+    def services(self) -> tuple[ServiceControl, ...]:
+        """The services of a product that consists of several processes, in the order of their start; else empty."""
+        return self.control.services if isinstance(self.control, Several) else ()
+
     def install_control(self) -> None:
         """Write what starts and watches the product. Raises as ``Control.install``."""
         self.control.install()
@@ -141,8 +145,12 @@ class Deployment:
         return self.control.exit_code()
 
     def pid(self) -> int:
-        """Its process id inside the machine; 0 where there is none."""
+        """Its process id inside the machine (of its first service), 0 where there is none."""
         return self.control.pid()
+
+    def pids(self) -> tuple[int, ...]:
+        """The process id of each of its services; of the only process where it has none."""
+        return tuple(service.pid() for service in self.services) or (self.pid(),)
 
     def running(self) -> bool:
         """Whether its process is there."""
@@ -151,6 +159,12 @@ class Deployment:
     def log(self, lines: int = 40) -> str:
         """Tail of the product's output."""
         return self.control.log(lines)
+
+    def logs(self, lines: int) -> dict[str, str]:
+        """Tail of the output of each service by its name; under ``application`` that of the only process."""
+        return {f"service-{service.name}": service.log(lines) for service in self.services} or {
+            "application": self.log(lines)
+        }
 
     def remove_control(self) -> None:
         """Take away what the harness put beside the product to start it."""
@@ -179,6 +193,8 @@ class Deployment:
         # An answer counts for the process that was started: an earlier one's children may hold the port.
         if (code := self.exit_code()) is not None:
             fault = self.ended(code)
+            if self.services:  # the others may well answer
+                raise fault
             raise ProductFault(
                 f"something answers, but not what was started: {fault.en}",
                 f"有进程应答，但不是本次启动的进程：{fault.zh}",
@@ -204,7 +220,7 @@ class Deployment:
 
     def ensure_running(self) -> None:
         """Start it where it does not run. Raises as ``wait_ready``."""
-        if self.is_ready():
+        if self.is_ready() and (not self.services or self.running()):
             return
         if not self.running():
             self.start()
@@ -217,7 +233,7 @@ class Deployment:
             ProductFault: it does not end within its declared limit.
         """
         application = self.context.application
-        limit = application.stop_seconds * self.context.factor
+        limit = application.stop_seconds * self.context.factor  # a service has a limit of its own
         seconds, code = self.control.stop(limit)
         if code is None:
             raise ProductFault(
@@ -288,7 +304,7 @@ class Deployment:
             for role, server in self.servers.items():
                 if not server.ready():
                     return f"the {role} {server.name} does not answer"
-                if trouble := no_way_to(self.machine, role, server, self.context.factor):
+                if trouble := server.no_way_from(self.machine, role):
                     return trouble
         except HarnessError as error:
             return error.message if self.limit_reached() is None else None
@@ -334,23 +350,12 @@ class Deployment:
         Raises:
             InfrastructureError: the emulator says that it failed itself.
         """
-        context = self.context
-        label = f"{context.axes.get('cpu', '')} ({context.qemu_cpu or context.architecture})"
-        memory = code == 137 and (any(end.memory for end in self.unasked_ends()[-1:]) or self.out_of_memory())
+        if log is None and isinstance(self.control, Several) and (service := self.control.ended()) is not None:
+            return service.ended(code)
+        memory = code == 137 and any(end.memory for end in self.unasked_ends()[-1:])
         left = self.control.left() if code == 0 else []
-        limit = context.application.limits.memory
         log = self.log() if log is None else log
-        trouble = emulator_trouble(log) if context.emulated else None
-        if trouble is not None and trouble.sign is Sign.EMULATOR:
-            raise InfrastructureError(
-                str(trouble), advice="try it in a virtual machine (prefer: [vm]) or on a host of that kind"
-            )
-        return ending.explained(code, log, cpu=label, memory_limit=limit, memory=memory, left=left)
-
-    def out_of_memory(self) -> bool:
-        """Whether the kernel killed something in the product's container for memory."""
-        text = self.machine.run(_MEMORY, timeout=30).out
-        return any(int(count) > 0 for count in re.findall(r"^oom_kill (\d+)", text, re.MULTILINE))
+        return ending.ended(self.context, self.machine, code, log, memory=memory, left=left)
 
     def terms_of_ready(self) -> str:
         """The limit of readiness in words: which factor was used, and where it comes from."""

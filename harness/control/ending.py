@@ -5,9 +5,39 @@ from __future__ import annotations
 import datetime
 import re
 
-from harness.attest.emulation import emulator_trouble
+from harness.attest.emulation import Sign, emulator_trouble
 from harness.control.ends import End, signal_name
 from harness.control.fault import ProductFault
+from harness.errors import InfrastructureError
+from harness.model.context import CellContext
+from harness.model.machine import Machine
+
+_MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
+
+
+def ended(
+    context: CellContext, machine: Machine, code: int, log: str, *, memory: bool = False, left: list[str] | None = None
+) -> ProductFault:
+    """What the exit status of a process of the product on ``machine`` means; the rest as for ``explained``.
+
+    Raises:
+        InfrastructureError: the emulator says that it failed itself, or the machine does not answer.
+    """
+    label = f"{context.axes.get('cpu', '')} ({context.qemu_cpu or context.architecture})"
+    memory = code == 137 and (memory or out_of_memory(machine))
+    limit = context.application.limits.memory
+    trouble = emulator_trouble(log) if context.emulated else None
+    if trouble is not None and trouble.sign is Sign.EMULATOR:
+        raise InfrastructureError(
+            str(trouble), advice="try it in a virtual machine (prefer: [vm]) or on a host of that kind"
+        )
+    return explained(code, log, cpu=label, memory_limit=limit, memory=memory, left=left or [])
+
+
+def out_of_memory(machine: Machine) -> bool:
+    """Whether the kernel killed something in the product's container for memory."""
+    text = machine.run(_MEMORY, timeout=30).out
+    return any(int(count) > 0 for count in re.findall(r"^oom_kill (\d+)", text, re.MULTILINE))
 
 
 def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool, left: list[str]) -> ProductFault:

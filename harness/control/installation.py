@@ -21,6 +21,8 @@ from harness.system import shell
 MAX_MADE = 2000
 #: Where programs and libraries lie: what stays there would still be run or loaded.
 _PROGRAM = re.compile(r"/(usr/)?(local/)?(s?bin|lib\w*|libexec)/.|/opt/.")
+#: A shell of the harness that waits for a process of the product.
+_SUPERVISOR = re.compile(rf"{RUN}/(services/[^/ ]+/)?control\.sh")
 #: Of the kernel, of the machine itself, of the harness, or temporary by its place.
 _NOT_LOOKED_AT = (
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/cache", "/var/lib/dpkg", "/var/lib/apt"),  # noqa: S108
@@ -137,6 +139,43 @@ class Installation:
         libraries = re.findall(r"(?:=>|^)\s*(/\S+) \(0x", answer.out, re.MULTILINE)
         return list(dict.fromkeys([program, *libraries]))
 
+    def mapped(self, paths: Sequence[str]) -> dict[str, set[str]]:
+        """Of those of ``paths`` that running processes have mapped: every ELF file that these processes have mapped
+        too, by path without links (proc(5), /proc/PID/maps). What may not be looked into is left out.
+
+        Raises:
+            InfrastructureError: they could not all be looked at.
+        """
+        real = self._each('for f; do printf "%s\\0" "$(readlink -f "$f")"; done', paths)
+        wanted = {there: path for path, there in zip(paths, real, strict=True) if "\n" not in there}
+        names = "".join(f"{there}\n" for there in wanted)
+        application = self.context.application
+        # A process is looked into by its own user: root of a container may not look into those of others.
+        users = dict.fromkeys(
+            ["root", application.user, *(service.user or application.user for service in application.services)]
+        )
+        mapped: dict[str, set[str]] = {}
+        for user in users if names else ():
+            answer = self.machine.run(
+                "grep -lsFf - /proc/[0-9]*/maps | while read -r m; do echo process; cat $m 2>/dev/null; done\n"
+                "echo proof",
+                stdin=names,
+                timeout=60 * self.context.factor,
+                user=user,
+            )
+            if not answer.out.rstrip().endswith("proof"):
+                raise InfrastructureError(
+                    f"{self.machine.name}: what the running product has loaded could not be read: {answer.text[-300:]}",
+                    advice="the machine needs sh, grep, cat and /proc",
+                )
+            for process in answer.out.split("process\n"):
+                files = set(re.findall(r"^\S+ r\S+ \S+ \S+ [1-9]\d*\s+(/.*)$", process, re.MULTILINE))
+                for there in files & wanted.keys():
+                    mapped.setdefault(wanted[there], set()).update(files)
+        script = 'for f; do [ "$(head -c 4 "$f" 2>/dev/null | tail -c 3)" != ELF ] || printf "%s\\0" "$f"; done'
+        elves = set(self._each(script, sorted(set().union(*mapped.values()))))
+        return {path: files & elves for path, files in mapped.items()}
+
     def _library_path(self) -> str:
         """Shell text that sets where the product's own environment looks for libraries."""
         value = self.context.application.environment.get("LD_LIBRARY_PATH")
@@ -225,7 +264,7 @@ class Installation:
         new = {
             pid: args
             for pid, args in self.machine.processes().items()
-            if pid not in self.context.ran_before and f"{RUN}/control.sh" not in args
+            if pid not in self.context.ran_before and not _SUPERVISOR.search(args)
         }
         context = self.context
         own = context.application_machine

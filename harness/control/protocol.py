@@ -1,4 +1,5 @@
-"""Ways to start, watch and end a product: under our own supervision, by systemd, by compose."""
+"""Ways to start, watch and end a product: under our own supervision, alone or as several services, by systemd, by
+compose."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from typing import Protocol
 
 from harness.control.compose import Compose
 from harness.control.ends import End
-from harness.control.supervised import LOG, RUN, Supervised
+from harness.control.several import Several
+from harness.control.supervised import LOG, RUN, Process, Supervised
 from harness.control.systemd import Systemd
 from harness.control.unserved import Unserved
 from harness.errors import AttestationMismatch
@@ -96,8 +98,10 @@ def control_of(context: CellContext, machine: Machine) -> Control:
         return Unserved(context, machine)
     if application.compose is not None:
         return Compose(context, machine, application.compose)
+    if application.services:
+        return Several(context, machine)
     if application.service is None:
-        return Supervised(context, machine)
+        return Supervised(context, machine, Process.of(application))
     if machine.run("test -d /run/systemd/system", timeout=30).ok:
         return Systemd(context, machine, application.service)
     if application.start is None:
@@ -105,4 +109,4 @@ def control_of(context: CellContext, machine: Machine) -> Control:
             f"{machine.name} runs no systemd, which starts the product's service {application.service}",
             advice="take a machine with systemd (prefer: [vm], or such a host), or give `start` as well",
         )
-    return Supervised(context, machine)
+    return Supervised(context, machine, Process.of(application))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import InfrastructureError, StepTimeout, SuiteError
+from harness.errors import AttestationMismatch, InfrastructureError, StepTimeout, SuiteError
 from harness.model.context import Access
 from harness.model.definitions import Database, Middleware
 from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.system import shell
 from harness.system.process import Completed
-from harness.system.wait import wait_until
+from harness.system.wait import Deadline, wait_until
 
+#: How often the log of a server that does not answer yet is looked at.
+LOOK_SECONDS = 5.0
+#: What QEMU and shells print of a program that ended so.
+_SIGILL = re.compile(r"uncaught target signal 4|^Illegal instruction", re.MULTILINE)
 #: Where a server's machine keeps commands that hold its password, for root alone.
 COMMANDS = "/var/lib/harness-server"
 
@@ -43,6 +48,28 @@ class CellServer:
     def embedded(self) -> bool:
         """Whether it is a part of the product's machine, with nothing to start."""
         return self.definition.placement != "server"
+
+    def no_way_from(self, machine: Machine, role: str) -> str:
+        """Trouble between the product's machine and this server: its name, and TCP to its port; empty for none.
+
+        Asked with what is there: a machine without getent and without bash cannot be asked, and gives no trouble.
+        """
+        access = self.access
+        if self.embedded or not access.host or not access.port:
+            return ""
+        host, port = shell.quote(access.host), access.port
+        answer = machine.run(
+            f"if command -v getent >/dev/null; then getent hosts {host} >/dev/null || exit 41; fi; "
+            "command -v bash >/dev/null || exit 0; command -v timeout >/dev/null || exit 0; "
+            f"timeout {10 * self.factor:.0f} bash -c {shell.quote(f'exec 3<>/dev/tcp/{access.host}/{port}')} "
+            "2>/dev/null || exit 42",
+            timeout=60 * self.factor,
+        )
+        if answer.rc == 41:
+            return f"the product's machine does not find the {role} by its name {access.host}"
+        if answer.rc == 42:
+            return f"the product's machine does not reach the {role} at {access.host}, port {port}"
+        return ""
 
     def _render(self, command: str) -> str:
         kind, word = ("database", "db") if isinstance(self.definition, Database) else ("middleware", "middleware")
@@ -84,13 +111,38 @@ class CellServer:
                 f"{self.name} did not start (exit {answer.rc}): {answer.text[-600:]}",
                 advice="it is part of the lab: see its log, then: harness resume",
             )
+        looked = Deadline(0)
+
+        def answers() -> bool:
+            nonlocal looked
+            if self.ready():
+                return True
+            if looked.left <= 0:
+                self._demand_life()
+                looked = Deadline(LOOK_SECONDS)
+            return False
+
         try:
-            wait_until(self.ready, seconds=self.definition.start_seconds * self.factor, what=f"{self.name} answers")
+            wait_until(answers, seconds=self.definition.start_seconds * self.factor, what=f"{self.name} answers")
         except StepTimeout as error:
             raise InfrastructureError(
                 f"{self.name} does not answer: {error.message}",
                 advice="it is part of the lab: see its log, then: harness resume",
             ) from error
+
+    def _demand_life(self) -> None:
+        """Raises:
+        AttestationMismatch: its log says that it died because the CPU lacks an instruction.
+        """
+        if self.definition.log is None:
+            return
+        tail = self.machine.run(f"tail -n 20 {shell.quote(self.definition.log)} 2>/dev/null", timeout=60).out
+        if _SIGILL.search(tail):
+            raise AttestationMismatch(
+                f"{self.name} died with SIGILL (illegal instruction): it uses an instruction that the CPU of its "
+                f"machine does not have / {self.name} 因非法指令退出：其使用了该处理器不具备的指令",
+                advice="take another class of CPU, or a build of the database for this class",
+            )
 
     def stop(self) -> None:
         """Stop it cleanly.
@@ -157,26 +209,3 @@ class CellDatabase(CellServer):
         answer = self._command(self.definition.observe_settings, 30)
         pairs = (line.partition("=") for line in answer.out.splitlines() if "=" in line)
         return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def no_way_to(machine: Machine, role: str, server: CellServer, factor: float) -> str:
-    """Trouble between the product's machine and a server: its name, and TCP to its port; empty for none.
-
-    Asked with what is there: a machine without getent and without bash cannot be asked, and gives no trouble.
-    """
-    access = server.access
-    if server.definition.placement != "server" or not access.host or not access.port:
-        return ""
-    host, port = shell.quote(access.host), access.port
-    answer = machine.run(
-        f"if command -v getent >/dev/null; then getent hosts {host} >/dev/null || exit 41; fi; "
-        "command -v bash >/dev/null || exit 0; command -v timeout >/dev/null || exit 0; "
-        f"timeout {10 * factor:.0f} bash -c {shell.quote(f'exec 3<>/dev/tcp/{access.host}/{port}')} "
-        "2>/dev/null || exit 42",
-        timeout=60 * factor,
-    )
-    if answer.rc == 41:
-        return f"the product's machine does not find the {role} by its name {access.host}"
-    if answer.rc == 42:
-        return f"the product's machine does not reach the {role} at {access.host}, port {port}"
-    return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from harness.control.ends import End
 from harness.control.fault import ProductFault
 from harness.errors import InfrastructureError
 from harness.model.context import CellContext
+from harness.model.definitions import Application, Service
 from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.system import shell
@@ -24,26 +26,80 @@ from harness.system.process import Completed
 RUN = "/run/harness"
 #: Made when the product is about to be started for the first time: what is newer came of its running.
 BEGAN = f"{RUN}/began"
-LOG = "/var/log/harness/app.log"
-STARTS = "/var/log/harness/starts"
+LOGS = "/var/log/harness"
+LOG = f"{LOGS}/app.log"
+STARTS = f"{LOGS}/starts"
 SCRIPT = Path(__file__).with_name("control.sh")
 _HELD = 97  #: status of ``start``: a declared port is held by what an earlier start left behind
 
 
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """What is started and watched: the product, or with a ``name`` a service of it. ``ports`` are numbers."""
+
+    name: str = ""
+    start: str
+    user: str
+    environment: Mapping[str, str]
+    stop: str
+    ports: tuple[int, ...]
+
+    @classmethod
+    def of(cls, application: Application) -> Process:
+        """The product's only process."""
+        return cls(
+            start=application.start or "false",
+            user=application.user,
+            environment=application.environment,
+            stop=application.stop,
+            ports=tuple(application.ports.values()),
+        )
+
+    @classmethod
+    def of_service(cls, application: Application, service: Service) -> Process:
+        """One of the product's processes."""
+        return cls(
+            name=service.service,
+            start=service.start,
+            user=service.user or application.user,
+            environment={**application.environment, **service.environment},
+            stop=service.stop,
+            ports=tuple(application.ports[name] for name in service.ports),
+        )
+
+    @property
+    def run(self) -> str:
+        """Folder of the scripts that start it; of its user alone."""
+        return f"{RUN}/services/{self.name}" if self.name else RUN
+
+    @property
+    def starts(self) -> str:
+        """Folder of what is noted of its starts and ends."""
+        return f"{STARTS}/{self.name}" if self.name else STARTS
+
+    @property
+    def log(self) -> str:
+        """File of what it prints."""
+        return f"{LOGS}/service-{self.name}.log" if self.name else LOG
+
+
 @dataclass
 class Supervised:
-    """Implements ``Control`` with ``application.start``."""
+    """Implements ``Control`` with one ``Process``."""
 
     context: CellContext
     machine: Machine
+    process: Process
 
     def install(self) -> None:
-        user = shell.quote(self.context.application.user)
+        process = self.process
+        user, run = shell.quote(process.user), process.run
+        script = f"H={run}\nD={process.starts}\nLOG={process.log}\n{SCRIPT.read_text(encoding='utf-8')}"
         answer = self.machine.run(
-            f"mkdir -p {RUN} {STARTS} && touch {LOG}\n[ -e {BEGAN} ] || : >{BEGAN}\n"
-            f"cat >{RUN}/control.sh {shell.here(SCRIPT.read_text(encoding='utf-8'), 'HARNESS_CONTROL')}"
-            f"cat >{RUN}/start.sh {shell.here(self._start_script(), 'HARNESS_START')}"
-            f"chmod 0700 {RUN}/start.sh && chown -R {user} {RUN} {STARTS} {LOG}",
+            f"mkdir -p {run} {process.starts} && touch {process.log}\n[ -e {BEGAN} ] || : >{BEGAN}\n"
+            f"cat >{run}/control.sh {shell.here(script, 'HARNESS_CONTROL')}"
+            f"cat >{run}/start.sh {shell.here(self._start_script(), 'HARNESS_START')}"
+            f"chmod 0700 {run}/start.sh && chown -R {user} {run} {process.starts} {process.log}",
             timeout=60 * self.context.factor,
         )
         if not answer.ok:
@@ -55,28 +111,26 @@ class Supervised:
     @property
     def command(self) -> str:
         """The command as the definition gives it, with its templates filled."""
-        application = self.context.application
-        return render(application.start or "false", self.context.values(), where="start").strip()
+        return render(self.process.start, self.context.values(), where="start").strip()
 
     def _start_script(self) -> str:
         """The product's first process: a shell, which the last program takes the place of where that is safe."""
         values = self.context.values()
         variables = {
-            name: render(value, values, where="environment")
-            for name, value in self.context.application.environment.items()
+            name: render(value, values, where="environment") for name, value in self.process.environment.items()
         }
         command = self.command
         return (
-            f"echo $$ >{STARTS}/$1.pid\necho $$ >{RUN}/app.pid\nset --\n"
+            f"echo $$ >{self.process.starts}/$1.pid\necho $$ >{self.process.run}/app.pid\nset --\n"
             f"{shell.exports(variables)}{shell.replacing(command) or command}\n"
         )
 
     def start(self) -> bool:
-        ports = " ".join(f"{port:04X}" for port in self.context.application.ports.values())
+        ports = " ".join(f"{port:04X}" for port in self.process.ports)
         name = f"{self._key}-{secrets.token_hex(4)}"
         verb = shell.join(("start", name, ports))
         answer = self._run(verb, seconds=60)
-        if not answer.ok and not self.machine.run(f"test -f {RUN}/control.sh", timeout=60).ok:
+        if not answer.ok and not self.machine.run(f"test -f {self.process.run}/control.sh", timeout=60).ok:
             self.install()  # the machine was restarted, or the product's removal took the folder
             answer = self._run(verb, seconds=60)
         if answer.rc == _HELD:
@@ -90,21 +144,21 @@ class Supervised:
         return answer.ok
 
     def exit_code(self) -> int | None:
-        _, _, status = self._state()
+        _, _, status = self.state()
         return int(status) if status.isdigit() else None
 
     def pid(self) -> int:
-        return self._state()[0]
+        return self.state()[0]
 
     def running(self) -> bool:
-        return self._state()[1]
+        return self.state()[1]
 
     def log(self, lines: int) -> str:
-        return self.machine.run(f"tail -c 4000000 {LOG} 2>/dev/null | tail -n {lines}", timeout=60).out
+        return self.machine.run(f"tail -c 4000000 {self.process.log} 2>/dev/null | tail -n {lines}", timeout=60).out
 
     def stop(self, seconds: float) -> tuple[float, int | None]:
         whom = "process" if shell.replacing(self.command) else "group"
-        verb = f"stop {self.context.application.stop} {int(seconds * 10)} {whom}"
+        verb = f"stop {self.process.stop} {int(seconds * 10)} {whom}"
         answer = self._run(verb, seconds=seconds * 3 + 60)
         text = answer.out.strip()
         return answer.seconds, int(text) if text.isdigit() else None
@@ -122,8 +176,8 @@ class Supervised:
             answer = self._run(f"ends {self._key}")
         if not re.search(r"^starts [1-9]", answer.out, re.MULTILINE):
             raise InfrastructureError(
-                f"{self.machine.name}: what the harness noted of the product's starts and ends is gone from {STARTS}: "
-                f"{answer.text.strip()[-200:]}",
+                f"{self.machine.name}: what the harness noted of the product's starts and ends is gone from "
+                f"{self.process.starts}: {answer.text.strip()[-200:]}",
                 advice="see what removed it: the product's removal, or something else on the machine",
             )
         ends = []
@@ -133,7 +187,13 @@ class Supervised:
                 number = None if status == "lost" else int(status)
                 # A killed process that was counted with the kernel's is one of its own killing.
                 ends.append(
-                    End(start=name, status=number, memory=int(memory) > 0 and number in (None, 137), at=float(at))
+                    End(
+                        start=name,
+                        service=self.process.name,
+                        status=number,
+                        memory=int(memory) > 0 and number in (None, 137),
+                        at=float(at),
+                    )
                 )
         return sorted(ends, key=lambda end: end.at or float("inf"))
 
@@ -155,17 +215,18 @@ class Supervised:
         whose = f"{self.context.campaign}/{self.context.cell}/{self.context.attempt}"
         return hashlib.sha256(whose.encode()).hexdigest()[:12]
 
-    def _state(self) -> tuple[int, bool, str]:
-        """Process id, whether it lives, and status of the present start."""
+    def state(self) -> tuple[int, bool, str]:
+        """Process id, whether it lives, and exit status of the present start: ``-`` while it runs, ``lost`` where
+        nobody saw its end."""
         words = self._run("state").out.split()
         if len(words) != 4:
             return 0, False, "-"
         return int(words[1]), words[2] == "1", words[3]
 
     def _run(self, verb: str, *, seconds: float = 30) -> Completed:
-        """One verb of the script, as the product's user: only that may look into its processes."""
+        """One verb of the script, as the process's user: only that may look into its processes."""
         return self.machine.run(
-            f"sh {RUN}/control.sh {verb}",
+            f"sh {self.process.run}/control.sh {verb}",
             timeout=seconds * max(1.0, self.context.factor),
-            user=self.context.application.user,
+            user=self.process.user,
         )

@@ -177,7 +177,8 @@ def collect(attempt: Attempt, deployment: Deployment) -> None:
 
 
 def _keep_logs(attempt: Attempt, deployment: Deployment) -> None:
-    attempt.record.keep("application.log", deployment.log(5000).encode())
+    for name, text in deployment.logs(5000).items():
+        attempt.record.keep(f"{name}.log", text.encode())
     for role, server in deployment.servers.items():
         if server.definition.log is not None:
             completed = server.machine.run(f"tail -n 5000 {shell.quote(server.definition.log)}", timeout=60)

@@ -20,7 +20,8 @@ class RecipeFile:
     mode: str = "0644"
     content: str = ""
     source: Path | None = None
-    sha256: str = ""  #: of ``source``
+    wheel: str = ""  #: in place of ``source``: NAME==VERSION at the Python package index
+    sha256: str = ""  #: of ``source``, or of the wheel
     strip: int = 0  #: leading folders of an archive that are left out
     beneath: bool = False  #: whether it is what the product stands on, and not the product's
 

@@ -61,6 +61,8 @@ class SkipReason(_Word):
 
 #: Why what needs a database does not apply to a cell; suites and steps skip with these words.
 WITHOUT_DATABASE = "the cell has no database (database: none) / 本单元无数据库"
+#: Why no step makes the product's tables.
+WITHOUT_SCHEMA = "the application declares no schema for this database / 产品未声明该数据库的建表步骤"
 #: Why what needs a running product does not apply.
 WITHOUT_SERVER = "the product is no server: it declares tasks, and nothing that is started / 产品不是服务：仅声明了任务"
 

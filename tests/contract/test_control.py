@@ -66,7 +66,7 @@ def deploy(machine: Machine, request: pytest.FixtureRequest) -> Iterator[Deploy]
             deployment.kill()
 
 
-def deployed(machine: Machine, cell: str, attempt: int, start: str, **keys: Any) -> Deployment:
+def deployed(machine: Machine, cell: str, attempt: int, start: str | None, **keys: Any) -> Deployment:
     """A product on ``machine`` that is not started yet."""
     value: dict[str, Any] = {
         "application": "app",

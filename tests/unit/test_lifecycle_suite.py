@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -23,22 +24,62 @@ def suite() -> ModuleType:
 
 
 @dataclass
+class Service:
+    """A process of a product. ``drags`` is another that ends and starts with it; ``status`` that of its stop."""
+
+    name: str
+    process: int
+    drags: Service | None = None
+    stays: bool = False
+    status: int = 0
+    leaves: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    kills: int = 0
+
+    def kill(self) -> None:
+        self.kills += 1
+        self.process += 0 if self.stays else 10
+        if self.drags is not None:
+            self.drags.process += 10
+
+    def stop(self) -> tuple[float, int]:
+        self.kill()
+        return 0.1, self.status
+
+    def start(self) -> float:
+        return 0.1
+
+    def left(self) -> list[str]:
+        return list(self.leaves)
+
+
+@dataclass
 class Product:
     """Starts again after each kill, or from ``stays`` kills on is still the process that was killed."""
 
     stays: int = 100
     kills: int = 0
+    services: tuple[Service, ...] = ()
 
-    def pid(self) -> int:
-        return 100 + min(self.kills, self.stays)
+    def pids(self) -> tuple[int, ...]:
+        return tuple(service.process for service in self.services) or (100 + min(self.kills, self.stays),)
 
     def kill(self) -> None:
         self.kills += 1
+        for service in self.services:
+            service.kill()
 
     def start(self) -> None: ...
 
+    def stop(self) -> tuple[float, int]:
+        return 0.1, 0
+
+    def restart(self) -> float:
+        self.kill()
+        return 1.0
+
     def wait_ready(self) -> float:
-        return 60.0 / self.kills
+        return 60.0 / max(1, self.kills)
 
 
 @dataclass
@@ -72,3 +113,69 @@ def test_the_last_kill_counts_as_the_first(suite: ModuleType, emulated: bool) ->
         suite.test_recovers_from_kill(target, Product(stays=last - 1), Texts(), print)
     with pytest.raises(AssertionError, match=f"after kill {last} of {last}: texts .* are lost: \\['{last}'\\]"):
         suite.test_recovers_from_kill(target, Product(), Texts(loses=last), print)
+
+
+class Installation:
+    """Nothing remains, and port 80 still listens where ``port`` says so."""
+
+    def __init__(self, *ports: int) -> None:
+        self.ports = list(ports)
+
+    def remains(self) -> tuple[list[str], list[int]]:
+        return [], self.ports
+
+
+def measures() -> tuple[dict[str, float], Callable[[str, float, str], None]]:
+    kept: dict[str, float] = {}
+    return kept, lambda name, value, unit: kept.update({name: value})
+
+
+@pytest.mark.parametrize(("emulated", "kills"), [(False, 3), (True, 1)])
+def test_each_service_is_killed_after_all(suite: ModuleType, emulated: bool, kills: int) -> None:
+    services, texts = (Service("app", 1), Service("worker", 2)), Texts()
+    product = Product(services=services)
+    suite.test_recovers_from_kill(SimpleNamespace(emulated=emulated), product, texts, measures()[1])
+    assert [service.kills for service in services] == [product.kills + kills] * 2
+    assert len(texts.kept) == product.kills + 2 * kills
+
+
+def test_a_service_that_takes_another_with_it_fails_each_case(suite: ModuleType) -> None:
+    def product() -> Product:
+        worker = Service("worker", 2)
+        return Product(services=(Service("app", 1, drags=worker), worker))
+
+    for case in (
+        lambda: suite.test_restart(product(), print),
+        lambda: suite.test_stop(product(), Installation(), print),
+        lambda: suite.test_recovers_from_kill(SimpleNamespace(emulated=True), product(), Texts(), print),
+    ):
+        with pytest.raises(AssertionError, match="service worker did not run on while service app ended: process"):
+            case()
+
+
+def test_a_service_that_is_not_started_anew_fails(suite: ModuleType) -> None:
+    product = Product(services=(Service("app", 1), Service("worker", 2, stays=True)))
+    with pytest.raises(AssertionError, match="a process is still the one from before the restart"):
+        suite.test_restart(product, print)
+
+
+@pytest.mark.parametrize(
+    ("service", "ports", "words"),
+    [
+        (Service("worker", 2, status=1), (), "service worker stopped with status 1"),
+        (Service("worker", 2, leaves=("helper --loop",)), (), "processes of service worker left after its stop"),
+        (Service("worker", 2, ports=(80,)), (80, 81), "ports of service worker still listening .*\\[80\\]"),
+    ],
+)
+def test_what_is_wrong_with_the_stop_of_a_service_is_named(
+    suite: ModuleType, service: Service, ports: tuple[int, ...], words: str
+) -> None:
+    product = Product(services=(Service("app", 1), service))
+    with pytest.raises(AssertionError, match=words):
+        suite.test_stop(product, Installation(*ports), print)
+
+
+def test_each_service_has_measures_of_its_own(suite: ModuleType) -> None:
+    kept, measure = measures()
+    suite.test_restart(Product(services=(Service("app", 1), Service("worker", 2))), measure)
+    assert {name.rpartition(" ")[2] for name in kept} == {"restart", "app", "worker"}

@@ -13,7 +13,6 @@ from harness.model.definitions.application import (
     Playbook,
     Plugins,
     Reached,
-    Readiness,
     SchemaStep,
     Template,
     Variant,
@@ -36,8 +35,9 @@ from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, 
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
 from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
+from harness.model.definitions.service import Readiness, Service
 from harness.model.definitions.suite import Case, LoadProfile, Suite
-from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os
+from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os, Wheel
 from harness.model.definitions.task import Output, Task
 from harness.model.definitions.wording import WordingFile
 
@@ -89,6 +89,7 @@ __all__ = [
     "Rules",
     "Runtime",
     "SchemaStep",
+    "Service",
     "Servlet",
     "Session",
     "Severity",
@@ -105,6 +106,7 @@ __all__ = [
     "Waiver",
     "Waivers",
     "War",
+    "Wheel",
     "WordingFile",
     "size_in_bytes",
 ]

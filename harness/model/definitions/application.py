@@ -20,6 +20,7 @@ from harness.model.definitions.base import (
 from harness.model.definitions.http import Http
 from harness.model.definitions.lab import Servlet
 from harness.model.definitions.resource import VendorResource
+from harness.model.definitions.service import Readiness, Service, Signal, unclear
 from harness.model.definitions.target import Limits
 from harness.model.definitions.task import Task
 
@@ -107,21 +108,6 @@ class Former(Definition):
             raise ValueError("a former version names its version")
         if wrong := sorted({"former", "variants", "application"} & self.set.keys()):
             raise ValueError(f"a former version cannot set {', '.join(wrong)}")
-        return self
-
-
-class Readiness(Definition):
-    """How to see that the product serves."""
-
-    path: str | None = Field(default=None, description="GET on the HTTP interface, any status in `status`")
-    status: Annotated[tuple[int, ...], BeforeValidator(listed)] = (200,)
-    command: str | None = Field(default=None, description="exits with 0 when ready")
-    seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.path is None) == (self.command is None):
-            raise ValueError("give exactly one of path and command")
         return self
 
 
@@ -218,7 +204,10 @@ class Application(Definition):
     tasks: Annotated[tuple[Task, ...], BeforeValidator(listed)] = Field(
         default=(), description="of a program that is run and ends; without `start`, `service` and `compose` it is all"
     )
-    stop: Literal["TERM", "INT", "QUIT"] = "TERM"
+    services: Annotated[tuple[Service, ...], BeforeValidator(listed)] = Field(
+        default=(), max_length=32, description="a product of several processes, in the order of their start"
+    )
+    stop: Signal = "TERM"
     stop_seconds: float = Field(default=30, gt=0)
     uninstall: Strings = ()
     ports: dict[str, int] = Field(default={})
@@ -256,7 +245,7 @@ class Application(Definition):
     def _started(self) -> Self:
         ways = self._ways
         if not ways and not self.tasks:
-            raise ValueError("give `start`, `service`, `compose` or `wars`: how is it started? Or `tasks`")
+            raise ValueError("give `start`, `services`, `service`, `compose` or `wars`: how is it started? Or `tasks`")
         if len(ways) > 1 and ways != ["start", "service"]:
             raise ValueError(f"{' and '.join(f'`{way}`' for way in ways)} are given: how is it started?")
         if ways and self.ready is None:
@@ -270,6 +259,8 @@ class Application(Definition):
             raise PlacedError(f"two WARs have the context {', '.join(twice)}", "wars")
         if self.wars and self.http is None:
             raise PlacedError("WARs need an http section: its port is the container's", "wars")
+        if words := unclear(self.services, self.ports) if self.services else "":
+            raise PlacedError(words, "services")
         for name, former in self.former.items():
             if unknown := sorted(former.set.keys() - {f.alias or n for n, f in type(self).model_fields.items()}):
                 raise ValueError(f"former version {name}: the application has no key {', '.join(unknown)}")
@@ -277,7 +268,7 @@ class Application(Definition):
 
     @property
     def _ways(self) -> list[str]:
-        return [way for way in ("start", "service", "compose", "wars") if getattr(self, way)]
+        return [way for way in ("start", "services", "service", "compose", "wars") if getattr(self, way)]
 
     @property
     def serves(self) -> bool:

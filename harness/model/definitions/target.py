@@ -126,6 +126,16 @@ class FileContent(Definition):
     mode: Mode = "0644"
 
 
+class Wheel(Definition):
+    """A wheel of the Python package index that holds a program of the target; it is unpacked, not installed."""
+
+    wheel: str = Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+$", description="NAME==VERSION")
+    to: str = Field(pattern=r"^/", description="folder of its files")
+    sha256: dict[Architecture, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        min_length=1, description="architecture -> digest of the file for it; no other architecture is served"
+    )
+
+
 class Limits(Definition):
     """What one container may use."""
 
@@ -163,6 +173,9 @@ class Database(Entry):
     image: str = Field(default="", description="image that somebody publishes; never pulled unasked")
     path: str | None = Field(default=None, description="file of an embedded database")
     packages: Strings = ()
+    wheels: Annotated[tuple[Wheel, ...], BeforeValidator(listed)] = Field(
+        default=(), description="unpacked after the packages"
+    )
     before_install: Annotated[tuple[FileContent, ...], BeforeValidator(listed)] = ()
     setup: Strings = Field(default=(), description="once, after the packages; part of the cached environment")
     start: str | None = None
@@ -186,6 +199,10 @@ class Database(Entry):
         """Why no target can be made of it here; empty where one can."""
         return "" if self.query or self.absent else "it is known, but how to install and start it is not"
 
+    def serves(self, architecture: str) -> bool:
+        """Whether what it is installed from exists for an architecture, as far as this entry knows."""
+        return all(architecture in wheel.sha256 for wheel in self.wheels)
+
     @property
     def absent(self) -> bool:
         """Whether it stands for a product without a database."""
@@ -195,6 +212,10 @@ class Database(Entry):
     def _complete(self) -> Self:
         if bool(self.driver_jar) != bool(self.driver_packages):
             raise ValueError("driver_jar and driver_packages belong together")
+        if self.wheels and self.placement != "server":
+            raise ValueError(
+                "wheels belong to a database server: an embedded database is a part of the product's machine"
+            )
         recipe = ("query", "version", "packages", "setup", "start", "stop", "ready", "create")
         if self.absent:
             if given := [key for key in (*recipe, "port", "path", "settings", "declared") if getattr(self, key)]:

@@ -12,12 +12,16 @@ import pytest
 
 from harness.control.fault import ProductFault
 from harness.control.installation import is_program
-from harness.scan.elf import MACHINES
+from harness.control.several import CLEAN
+from harness.scan.elf import MACHINES, NoElf, read
 from harness.scan.exports import exported_symbols
+from harness.scan.limits import Unreadable
 
 #: Ends by SIGKILL. On an emulated target a start may take a minute, and its number must not depend on how fast the
 #: machine of the lab is: a certificate says the same wherever it was made.
 KILLS, EMULATED_KILLS = 10, 3
+#: Of each service of a product that has several, after the product as a whole.
+SERVICE_KILLS, EMULATED_SERVICE_KILLS = 3, 1
 
 
 class Texts:
@@ -80,7 +84,8 @@ def test_installed_files(target, installation, host, keep):
 
 
 def test_dependencies_resolve(target, installation, keep, measure):
-    """``ldd -r`` finds every library and symbol of every ELF file of the product, all built for the target."""
+    """``ldd -r`` finds every library and symbol of every ELF file of the product, all built for the target; or the
+    running product has loaded them: it has search paths of its own, or is loaded by a program that has them."""
     linked = installation.linked()
     if not linked:
         pytest.skip("not-applicable: no file of the product is an ELF file (scripts, archives of a run-time, data)")
@@ -97,10 +102,21 @@ def test_dependencies_resolve(target, installation, keep, measure):
     )
     missing = {file.path: set(file.missing) for file in own if file.missing}
     undefined = {file.path: file.undefined for file in own if file.undefined}
+    given_by_hosts(installation, missing, undefined)
+    given_by_processes(installation, missing, undefined)
+    missing = {path: names for path, names in missing.items() if names}
+    undefined = {path: symbols for path, symbols in undefined.items() if symbols}
+    hint = "\n(what the program that loads a library offers is counted if `plugins` of the application names both)"
+    lines = [f"{path}: {', '.join(sorted(names))}" for path, names in missing.items()]
+    assert not missing, f"libraries not found: {'; '.join(lines)}{hint}"
+    assert not undefined, f"undefined symbols: { {path: sorted(s)[:10] for path, s in undefined.items()} }{hint}"
+
+
+def given_by_hosts(installation, missing, undefined):
+    """Leave out what a plugin takes from the program that loads it, or from that program's own libraries: no fault."""
     for paths, program in installation.plugins():
         if not (missing.keys() | undefined.keys()) & set(paths):
             continue
-        # What a plugin takes from the program that loads it, or from that program's own libraries, is no fault.
         loaded = installation.libraries_of(program)
         names = {path.rpartition("/")[2] for path in loaded}
         wanted = set().union(*(undefined.get(path, set()) for path in paths))
@@ -112,12 +128,26 @@ def test_dependencies_resolve(target, installation, keep, measure):
         for path in paths:
             missing[path] = missing.get(path, set()) - names
             undefined[path] = undefined.get(path, set()) - offered
-    missing = {path: names for path, names in missing.items() if names}
-    undefined = {path: symbols for path, symbols in undefined.items() if symbols}
-    hint = "\n(what the program that loads a library offers is counted if `plugins` of the application names both)"
-    lines = [f"{path}: {', '.join(sorted(names))}" for path, names in missing.items()]
-    assert not missing, f"libraries not found: {'; '.join(lines)}{hint}"
-    assert not undefined, f"undefined symbols: { {path: sorted(s)[:10] for path, s in undefined.items()} }{hint}"
+
+
+def given_by_processes(installation, missing, undefined):
+    """Leave out what a running process that has loaded the file has loaded too: it was found there."""
+    asked = sorted(path for path in missing.keys() | undefined.keys() if missing.get(path) or undefined.get(path))
+    for path, files in installation.mapped(asked).items() if asked else ():
+        lacking, unknown = set(missing.get(path, ())), set(undefined.get(path, ()))
+        # Its name first: mostly a file is named as it is asked for, and each file is copied from the machine.
+        names = {file.rpartition("/")[2] for file in files}
+        lacking = {name for name in lacking if not any(n == name or n.startswith(f"{name}.") for n in names)}
+        for file in sorted(files - {path}) if lacking or unknown else ():
+            try:
+                data = installation.machine.get(file)
+            except FileNotFoundError:  # it was replaced since
+                continue
+            unknown -= exported_symbols(data)
+            if lacking:
+                with contextlib.suppress(NoElf, Unreadable):
+                    lacking.discard(read(data).soname)
+        missing[path], undefined[path] = lacking, unknown
 
 
 def test_start_and_ready(application, measure):
@@ -129,44 +159,90 @@ def test_start_and_ready(application, measure):
 
 
 def test_restart(application, measure):
-    """A restart leads to a new process that serves."""
-    before = application.pid()
-    assert before, "the product answers, and no process of it is known before the restart"
+    """A restart leads to new processes that serve; so does that of each service, and the others run on."""
+    before = application.pids()
+    assert all(before), "the product answers, and no process of it is known before the restart"
     measure("time to ready after restart", application.restart(), "s")
-    after = application.pid()
-    assert after, "no process of the product is known after the restart"
-    assert after != before, f"the process is still the one from before the restart ({before})"
+    after = application.pids()
+    assert all(after), "no process of the product is known after the restart"
+    same = set(before) & set(after)
+    assert not same, f"a process is still the one from before the restart: {sorted(same)}"
+    for service in application.services:
+        with alone(application, service):
+            service.stop()
+            service.start()
+        measure(f"time to ready after restart of {service.name}", application.wait_ready(), "s")
 
 
 def test_stop(application, installation, measure):
-    """After the stop no process is left and no port of the product listens."""
+    """After the stop no process is left and no port of the product listens; so it is with each service."""
+    for service in application.services:
+        with alone(application, service):
+            seconds, code = service.stop()
+            measure(f"time to stop {service.name}", seconds, "s")
+            left = service.left()
+            assert not left, f"processes of service {service.name} left after its stop: {left}"
+            ports = sorted(set(installation.remains()[1]) & set(service.ports))
+            assert not ports, f"ports of service {service.name} still listening after its stop: {ports}"
+            assert code in CLEAN, f"service {service.name} stopped with status {code}, which is not a clean end"
+            service.start()
+        application.wait_ready()
     seconds, code = application.stop()
     measure("time to stop", seconds, "s")
     left, ports = installation.remains()
     assert not left, f"processes left after the stop: {left}"
     assert not ports, f"ports still listening after the stop: {ports}"
-    assert code in (0, 143, 130, 131), f"stopped with status {code}, which is not a clean end"
+    assert code in CLEAN, f"stopped with status {code}, which is not a clean end"
 
 
 def test_recovers_from_kill(target, application, texts, measure):
-    """SIGKILL again and again: each time a new process gets ready, and what was acknowledged is still there."""
-    slowest, before, wanted = 0.0, application.pid(), EMULATED_KILLS if target.emulated else KILLS
+    """SIGKILL again and again: each time new processes get ready, and what was acknowledged is still there. Then the
+    same of each service, while the others run on."""
+    slowest, before, wanted = 0.0, application.pids(), EMULATED_KILLS if target.emulated else KILLS
     for kills in range(1, wanted + 1):
         texts.write()
         application.kill()
         application.start()
         slowest = max(slowest, application.wait_ready())  # it raises where what was started has ended meanwhile
-        after = application.pid()
-        assert after not in (0, before), (
+        after = application.pids()
+        anew = 0 not in after and not set(before) & set(after)
+        assert anew, (
             f"after kill {kills} something answers, and no new process of the product runs: one that was left behind "
             "answered"
         )
         before = after
         lost = texts.lost()
         assert not lost, f"after kill {kills} of {wanted}: texts that the product had acknowledged are lost: {lost}"
+    for service in application.services:
+        for kills in range(1, (EMULATED_SERVICE_KILLS if target.emulated else SERVICE_KILLS) + 1):
+            texts.write()
+            with alone(application, service):
+                service.kill()
+                service.start()
+            slowest = max(slowest, application.wait_ready())
+            lost = texts.lost()
+            assert not lost, (
+                f"after kill {kills} of service {service.name}: texts that the product had acknowledged are lost: "
+                f"{lost}"
+            )
     measure("recoveries", wanted, "1")
     measure("slowest recovery", slowest, "s")
     measure("texts kept", len(texts.kept), "1")
+
+
+@contextlib.contextmanager
+def alone(application, service):
+    """Within it ``service`` ends and starts again: then it is a new process, and the others are what they were."""
+    before = application.pids()
+    yield
+    names = [other.name for other in application.services]
+    for name, old, new in zip(names, before, application.pids(), strict=True):
+        if name == service.name:
+            assert new not in (0, old), f"no new process of service {name} runs: {new or 'none'}, before it {old}"
+        else:
+            assert new == old, (
+                f"service {name} did not run on while service {service.name} ended: process {old}, then {new}"
+            )
 
 
 def test_uninstall(target, stop, installation, keep, measure):
