@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.model.definitions import Application, Artifact, Cpu, Database, Middleware
+from harness.model.definitions import Application, Artifact, Cpu, Database, Middleware, Wheel
 from harness.model.recipe import Recipe, RecipeFile
 
 
@@ -33,10 +33,24 @@ def application_recipe(application: Application, *, os: str, cpu: Cpu, folder: P
 def server_recipe(server: Database | Middleware, *, os: str, architecture: str) -> Recipe:
     """The environment of a server of the lab."""
     named, files = (server.database, server.before_install) if isinstance(server, Database) else (server.middleware, ())
+    wheels = server.wheels if isinstance(server, Database) else ()
     before = tuple(RecipeFile(path=f.path, content=f.content, mode=f.mode) for f in files)
     return Recipe(
-        name=named, os=os, architecture=architecture, before=before, packages=server.packages, commands=server.setup
+        name=named,
+        os=os,
+        architecture=architecture,
+        before=before,
+        packages=server.packages,
+        archives=tuple(
+            RecipeFile(path=file.to, wheel=file.wheel, sha256=_digest(file, architecture), beneath=True)
+            for file in wheels
+        ),
+        commands=server.setup,
     )
+
+
+def _digest(wheel: Wheel, architecture: str) -> str:
+    return next((digest for name, digest in wheel.sha256.items() if name == architecture), "")
 
 
 def _file(artifact: Artifact, folder: Path) -> RecipeFile:

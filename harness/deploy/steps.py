@@ -13,7 +13,16 @@ from harness.control.servers import QueryFailed
 from harness.deploy.playbooks import run_playbook
 from harness.errors import StepTimeout
 from harness.model.definitions import Suite
-from harness.model.results import WITHOUT_DATABASE, WITHOUT_SERVER, Cause, Measurement, Observation, Result, SkipReason
+from harness.model.results import (
+    WITHOUT_DATABASE,
+    WITHOUT_SCHEMA,
+    WITHOUT_SERVER,
+    Cause,
+    Measurement,
+    Observation,
+    Result,
+    SkipReason,
+)
 from harness.model.templating import render
 from harness.system import shell
 from harness.system.process import Completed
@@ -72,8 +81,11 @@ def deploy(
 
 def _inapplicable(step: str, deployment: Deployment) -> str:
     """Why a step has no meaning for the cell; empty where it has."""
-    if step == "schema" and deployment.context.database.absent:
+    context = deployment.context
+    if step == "schema" and context.database.absent:
         return WITHOUT_DATABASE
+    if step == "schema" and not context.application.schema_steps.get(context.database.database):
+        return WITHOUT_SCHEMA
     return WITHOUT_SERVER if step in ("start", "ready", "stays") and not deployment.context.application.serves else ""
 
 

@@ -114,7 +114,8 @@ def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = No
         database=definitions.databases[cell.axes["database"]],
         servers=servers,
         foundations=tuple(foundation for foundation in beside if foundation is not None),
-        placement=resolve(
+        placement=_without_wheel(servers)
+        or resolve(
             definitions.machines(cell.axes),
             cell.prefer,
             definitions.matrix.require.fidelity,
@@ -122,6 +123,15 @@ def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = No
             application.needs,
         ),
     )
+
+
+def _without_wheel(servers: Mapping[str, PlacedServer]) -> Placement | None:
+    """That nothing serves a cell whose database is made for other architectures alone."""
+    for server in servers.values():
+        database, architecture = server.definition, server.cpu.architecture
+        if isinstance(database, Database) and not database.serves(architecture):
+            return Placement(kind=None, fidelity=None, by=f"{database.database} has no wheel for {architecture}")
+    return None
 
 
 def by_container(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:

@@ -16,6 +16,7 @@ from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.trouble import trouble_of
 from harness.provision.unpacking import UnfitArchive, plain_tar
+from harness.provision.wheels import fetched
 from harness.system import shell
 from harness.system.process import Completed
 
@@ -90,8 +91,8 @@ class Installer:
             self._unpack(file)
             facts.append(
                 PackageFact(
-                    name=file.source.name if file.source else file.path,
-                    version="",
+                    name=file.wheel.partition("==")[0] or (file.source.name if file.source else file.path),
+                    version=file.wheel.partition("==")[2],
                     architecture=recipe.architecture,
                     sha256=file.sha256,
                 )
@@ -117,12 +118,26 @@ class Installer:
         return answer
 
     def _unpack(self, file: RecipeFile) -> None:
-        if file.source is None:
+        if file.wheel:
+            title = f"fetch {file.wheel}"
+            try:
+                with fetched(file.wheel, file.sha256, self.recipe.architecture, cancel=self.cancel) as wheel:
+                    self._unpack_from(wheel, file)
+            except ProvisionError as error:
+                self.log.append(f"$ {title}\n{error.message}")
+                raise InstallFailed(
+                    error.message, step=title, log="\n".join(self.log), cause="infra", advice=error.advice
+                ) from error
+        elif file.source is None:
             raise ProvisionError(f"artifact {file.path} has no source")
-        title, there = f"unpack {file.source.name}", f"{PACKAGES_DIR}/archive.tar"
+        else:
+            self._unpack_from(file.source, file)
+
+    def _unpack_from(self, source: Path, file: RecipeFile) -> None:
+        title, there = f"unpack {source.name}", f"{PACKAGES_DIR}/archive.tar"
         cause = "config" if file.beneath else "product"
         try:
-            data = plain_tar(file.source, file.strip)
+            data = plain_tar(source, file.strip)
         except UnfitArchive as error:
             raise InstallFailed(
                 error.message, step=title, log="\n".join(self.log), cause=cause, advice=error.advice
