@@ -52,7 +52,7 @@ class Deployment:
     cancel: threading.Event = field(default_factory=threading.Event, repr=False)  #: ends long work on the controller
     trusts_code: bool = False  #: whether playbooks run here without a sandbox
     outlet: Outlet = no_outlet
-    starts: int = 0  #: of the product, by this object
+    starts: int = 0  #: how often it was started, or waited for since a part of it was: connections of before are old
     _control: Control | None = field(default=None, repr=False)
     _known_ends: list[End] = field(default_factory=list, repr=False)  #: that a diagnosis has named
     _answer: Answer = field(default=Answer(ready=False), repr=False)  #: what was seen when readiness was last asked
@@ -183,6 +183,7 @@ class Deployment:
             UsageError: it cannot be asked by what the application declares for HTTPS.
             InfrastructureError: the machine does not answer.
         """
+        self.starts += 1
         limit = self.context.application.readiness.seconds * self.context.factor
         deadline = Deadline(limit)
         try:

@@ -79,11 +79,18 @@ LINE: dict[str, Any] = {
     "former": {"1.0": {"set": {"version": "1.0"}}},
 }
 
+CHECK = """
+def test_a_suite_of_the_vendor_asks_it_too(resource, application):
+    with resource.made("text") as key:
+        application.restart()
+        assert resource.texts(key) == ["text"]
+"""
+
 
 def test_a_product_without_http_is_tested_by_a_class_of_its_vendor(harness: Run, tmp_path: Path) -> None:
     """Kills, concurrent writers, strangers, and what a former version stored, over one connection of its own kind."""
-    suites, axes = ["compat/http", "compat/lifecycle"], {"upgrade_from": ["none", "1.0"]}
-    root = product(tmp_path / "p", LINE, suites=suites, database=["none"], axes=axes)
+    suites, axes = ["compat/http", "compat/lifecycle", "checks"], {"upgrade_from": ["none", "1.0"]}
+    root = product(tmp_path / "p", LINE, suites=suites, database=["none"], axes=axes, check=CHECK)
     shutil.copy(Path(__file__).with_name("line_notes.py"), root)
     (root / "resources").mkdir()
     (root / "resources" / "notes.py").write_text(CLASS)

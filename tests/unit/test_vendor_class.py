@@ -123,6 +123,18 @@ def test_a_connection_that_is_lost_is_no_answer_and_the_next_call_has_a_new_inst
         asked.create("gone", "text")
 
 
+def test_a_service_that_was_started_alone_makes_connections_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Suites start a service by itself and then wait for the product."""
+    readiness = SimpleNamespace(seconds=1.0)
+    context: Any = SimpleNamespace(application=SimpleNamespace(readiness=readiness), factor=1.0)
+    deployment = Deployment(context, cast(Any, None), {})
+    monkeypatch.setattr(Deployment, "is_ready", lambda _: True)
+    monkeypatch.setattr(Deployment, "exit_code", lambda _: None)
+    before = deployment.starts
+    deployment.wait_ready()
+    assert deployment.starts > before
+
+
 @pytest.mark.parametrize("key", ["broken", "exit"])
 def test_a_class_that_is_broken_says_nothing_of_the_product(tmp_path: Path, key: str) -> None:
     asked, _ = resource(tmp_path, Product())
