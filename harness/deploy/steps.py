@@ -11,7 +11,7 @@ from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.servers import QueryFailed
 from harness.deploy.playbooks import run_playbook
-from harness.errors import StepTimeout
+from harness.errors import InfrastructureError, StepTimeout
 from harness.model.definitions import Suite
 from harness.model.results import (
     WITHOUT_DATABASE,
@@ -125,6 +125,7 @@ def configure(deployment: Deployment) -> None:
     """
     context = deployment.context
     values = context.values()
+    _make_data_folder(deployment)
     folder = context.template_folder
     for template in context.application.templates:
         source = (folder / template.template).read_text(encoding="utf-8")
@@ -135,13 +136,23 @@ def configure(deployment: Deployment) -> None:
     deployment.install_control()
 
 
+def _make_data_folder(deployment: Deployment) -> None:
+    """The folder of an embedded database, which is the product's: it may make its tables itself, without a schema."""
+    folder = deployment.context.access.path.rpartition("/")[0]
+    if not deployment.database.embedded or not folder:
+        return
+    user, place = shell.quote(deployment.context.application.user), shell.quote(folder)
+    answer = deployment.machine.run(f"mkdir -p {place} && chown {user} {place}", timeout=60 * deployment.context.factor)
+    if not answer.ok:
+        raise InfrastructureError(
+            f"{deployment.machine.name}: the folder of the database cannot be made: {answer.text[-300:]}",
+            advice="check the machine's disk, and that the product's user exists",
+        )
+
+
 def _schema(deployment: Deployment) -> None:
     context = deployment.context
     steps = context.application.schema_steps.get(context.database.database, ())
-    user = context.application.user
-    if deployment.database.embedded and steps:
-        folder = context.access.path.rpartition("/")[0] or "/"
-        deployment.machine.run(f"mkdir -p {shell.quote(folder)} && chown {shell.quote(user)} {shell.quote(folder)}")
     for step in steps:
         if step.command is not None:
             completed = deployment.machine.run(
