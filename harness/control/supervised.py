@@ -170,10 +170,10 @@ class Supervised:
         self._run("asked")
 
     def ends(self) -> list[End]:
-        answer = self._run(f"ends {self._key}")
+        answer = self._noted()
         if answer.rc == 127 or "control.sh" in answer.err:
             self.install()
-            answer = self._run(f"ends {self._key}")
+            answer = self._noted()
         if not re.search(r"^starts [1-9]", answer.out, re.MULTILINE):
             raise InfrastructureError(
                 f"{self.machine.name}: what the harness noted of the product's starts and ends is gone from "
@@ -196,6 +196,13 @@ class Supervised:
                     )
                 )
         return sorted(ends, key=lambda end: end.at or float("inf"))
+
+    def _noted(self) -> Completed:
+        """What was noted of starts and ends. Where the product's removal took its account, root reads the notes."""
+        user = self.process.user
+        if user != "root" and not self.machine.run(f"id {shell.quote(user)} >/dev/null 2>&1", timeout=60).ok:
+            user = "root"
+        return self._run(f"ends {self._key}", user=user)
 
     def said(self, start: str, lines: int) -> str:
         return self._run(f"said {shell.quote(start)} {lines}").out
@@ -223,10 +230,10 @@ class Supervised:
             return 0, False, "-"
         return int(words[1]), words[2] == "1", words[3]
 
-    def _run(self, verb: str, *, seconds: float = 30) -> Completed:
+    def _run(self, verb: str, *, seconds: float = 30, user: str = "") -> Completed:
         """One verb of the script, as the process's user: only that may look into its processes."""
         return self.machine.run(
             f"sh {self.process.run}/control.sh {verb}",
             timeout=seconds * max(1.0, self.context.factor),
-            user=self.process.user,
+            user=user or self.process.user,
         )
