@@ -55,6 +55,11 @@ if [ -n "$tests" ]; then
     want libc6-dev "the tests scan what compilers make"
     command -v aarch64-linux-gnu-gcc >/dev/null || want gcc-aarch64-linux-gnu "the tests scan what compilers make"
     [ "$(uname -m)" = aarch64 ] || want libc6-dev-arm64-cross "the tests scan what compilers make"
+    command -v go >/dev/null || want golang-go "the tests build the examples of each kind"
+    command -v cargo >/dev/null || want cargo "the tests build the examples of each kind"
+    for package in python3-pip python3-setuptools python3-wheel; do
+        python3 -c 'import setuptools, wheel, pip' 2>/dev/null || want $package "the tests build the examples of each kind"
+    done
     command -v rpmbuild >/dev/null || want rpm "the tests scan packages"
     command -v readelf >/dev/null || want binutils "the scan is compared with readelf"
     command -v file >/dev/null || want file "the scan is measured beside file"

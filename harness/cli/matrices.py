@@ -26,7 +26,7 @@ from harness.cli.shared import (
     print_whole,
     workspace_option,
 )
-from harness.cli.starting import begin_product
+from harness.cli.starting import USUAL, begin_product, kinds
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.evidence import Workspace
 from harness.model.plan import Plan
@@ -180,13 +180,25 @@ def lint_command(ctx: click.Context, place: Path, form: str) -> None:
 
 
 @click.command("init")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--name", default="", help="name of the product; the folder's where none is given")
-def init_command(folder: Path, name: str) -> None:
-    """Make FOLDER for a new product: application, matrix, a suite, schemas for editors. It runs as it is."""
-    for path in begin_product(folder, name or folder.resolve().name):
+@click.option("--kind", default=USUAL, show_default=True, metavar="KIND", help="kind of the product; list shows all")
+def init_command(folder: Path | None, name: str, kind: str) -> None:
+    """Make FOLDER for a new product: application, matrix, schemas for editors. It runs as it is.
+
+    With --kind the example of that kind is copied: c, go, java-war, deb … README.md says how it is built.
+    """
+    if kind == "list":
+        width = max(map(len, kinds()))
+        for known, title in kinds().items():
+            say(f"{known:{width}}  {title}")
+        return
+    if folder is None:
+        raise UsageError("no folder is named", advice="harness init FOLDER --kind KIND, or harness init --kind list")
+    for path in begin_product(folder, name or folder.resolve().name, kind):
         say(f"written: {path}", err=True)
-    say(f"next: harness run {folder}   (then put your product into {folder / 'application.yaml'})", err=True)
+    build = f"sh {folder / 'build.sh'} && " if (folder / "build.sh").exists() else ""
+    say(f"next: {build}harness run {folder}   (then put your product into {folder / 'application.yaml'})", err=True)
 
 
 @click.command("schema")

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ def test_two_builds_of_a_tree_are_the_same(tmp_path: Path) -> None:
     first, second = (release.built(ROOT, tmp_path / name, umask=umask) for name, umask in (("a", 0o022), ("b", 0o077)))
     assert first == second
     assert sorted(name.rpartition(".")[2] for name in first) == ["gz", "whl"]
+    (wheel,) = (tmp_path / "a").glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    examples = {path.name for path in (ROOT / "examples").iterdir()}
+    assert {name for name in examples if f"harness/_builtin/examples/{name}/README.md" not in names} == set()
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)

@@ -17,7 +17,7 @@ from harness.reading.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 GUIDES = [ROOT / "docs/guide/guide.md", ROOT / "docs/guide/guide.zh.md"]
-PAGES = sorted((ROOT / "docs/guide").glob("*.md"))
+PAGES = sorted((ROOT / "docs/guide").rglob("*.md"))
 DEVELOPERS = [ROOT / "docs/architecture.md", ROOT / "CONTRIBUTING.md"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 QUOTED = re.compile(r"`([^`\n]+)`")
@@ -97,15 +97,8 @@ def test_examples_of_the_guide_are_valid_definitions(guide: Path) -> None:
     for kind, part, block in blocks:
         model: type[BaseModel] = KINDS[kind]
         given = yaml.safe_load(block)
-        whole = (
-            {
-                key: value
-                for key, value in WHOLE[kind].items()
-                if not {"wars", "services"} & given.keys() or key != "start"
-            }
-            if part
-            else {}
-        )
+        started = {"wars", "compose", "services"} & given.keys()  # by something else than a command
+        whole = {key: value for key, value in WHOLE[kind].items() if not started or key != "start"} if part else {}
         model.model_validate_json(json.dumps({**whole, **given}, default=str))
 
 

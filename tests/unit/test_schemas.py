@@ -26,7 +26,10 @@ from tests.unit.test_report import view
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(
-    path for folder in ("targets", "suites", "matrices", "reports") for path in (ROOT / folder).rglob("*.yaml")
+    path
+    for folder in ("targets", "suites", "matrices", "examples", "reports")
+    for path in (ROOT / folder).rglob("*.yaml")
+    if path.parent.name != "templates"  # of a product: a compose file
 )
 
 
@@ -171,7 +174,7 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
     assert told, "its first line must name its kind, such as: # matrix.yaml, part"
     kind, part = told[1], told[2]
     value = yaml.safe_load(text)
-    if part and {"wars", "services"} & value.keys():  # in place of a start
+    if part and {"wars", "compose", "services"} & value.keys():  # in place of a start
         whole = yaml.safe_load((folder.root / f"{kind}.yaml").read_text())
         folder.write(kind, {key: given for key, given in {**whole, **value}.items() if key != "start"})
     elif part:
@@ -184,7 +187,9 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
                 (folder.root / name).mkdir(exist_ok=True)
                 (folder.root / name / "test_it.py").write_text("def test_it():\n    pass\n")
         # What it names lies beside the definition.
-        for name in re.findall(r"(?:path: |template: |files: \[|expected: )([\w.-][\w./-]*\.\w+)", text):
+        for name in re.findall(r"(?:path: |template: |files: \[|expected: )([\w.-][\w./-]*)", text):
+            if "." not in name and not name.startswith("build/"):
+                continue
             (folder.root / name).parent.mkdir(exist_ok=True)
             (folder.root / name).touch()
         for name, own in re.findall(r"python: ([\w./-]+\.py):(\w+)", text):

@@ -1,0 +1,3 @@
+module example/notes
+
+go 1.19

@@ -1,0 +1,1 @@
+"""Keeps notes in PostgreSQL: an example, in place of which your product goes."""
