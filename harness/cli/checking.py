@@ -24,6 +24,8 @@ from harness.reading.templating import SERVER_WORDS, application_faults, server_
 
 #: Suites that create, read, change and remove a resource of the product.
 NEED_RESOURCE = ("compat/http", "compat/database")
+#: The suite that looks at the rows that a resource stores.
+NEEDS_ROWS = "compat/database"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,16 +84,19 @@ def _replaced(source: Source, definitions: Definitions) -> Iterator[Fault]:
 
 def _without_a_case(source: Source, definitions: Definitions) -> Iterator[Fault]:
     """Suites of which no case can apply to the product: their cells stay inconclusive."""
-    if definitions.application.has_resource:
-        return
+    http = definitions.application.http
+    rows = http is None or http.resource is None or bool(http.resource.stored)
     if any({"http", "resource"} & variant.set.keys() for variant in definitions.application.variants):
         return
     for index, name in enumerate(definitions.matrix.suites):
-        if name in NEED_RESOURCE:
+        if name in NEED_RESOURCE and not definitions.application.has_resource:
             message = f"no case of {name} can apply: the application declares no resource"
             yield source.fault(
                 ("suites", index), message, expected="http.resource or resource in application.yaml, or no such suite"
             )
+        elif name == NEEDS_ROWS and not rows:
+            message = f"no case of {name} can apply: no SQL reads what the resource stored"
+            yield source.fault(("suites", index), message, expected="`stored` in http.resource, or no such suite")
 
 
 def _definition(source: Source, kind: str, today: datetime.date) -> Checked:

@@ -140,3 +140,20 @@ def test_nothing_of_the_users_is_replaced(tmp_path: Path, there: str) -> None:
     refused = CliRunner().invoke(cli, ["init", str(tmp_path), "--kind", "c"])
     assert f"holds {there} already" in str(refused.exception)
     assert [path.name for path in tmp_path.iterdir()] == [there]
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("c", True), ("python", False)])
+def test_a_suite_of_rows_that_nothing_reads_is_a_warning(tmp_path: Path, kind: str, warned: bool) -> None:
+    """A product without a database needs no SQL that reads what it stored, and no suite that runs it."""
+    folder = tmp_path / "p"
+    CliRunner().invoke(cli, ["init", str(folder), "--kind", kind])
+    application = yaml.safe_load((folder / "application.yaml").read_text())
+    (folder / "build").mkdir()
+    for name in [name for _, name in named_files(application) if name.startswith("build/")]:
+        (folder / name).touch()
+    matrix = folder / "matrix.yaml"
+    matrix.write_text(matrix.read_text().replace("compat/http]", "compat/http, compat/database]"))
+    assert "compat/database" in matrix.read_text()
+    checked = CliRunner().invoke(cli, ["lint", str(folder)])
+    assert checked.exit_code == 0, checked.output
+    assert ("no case of compat/database can apply: no SQL" in checked.output) is warned

@@ -94,7 +94,10 @@ class Resource(Definition):
     gone: Annotated[tuple[int, ...], BeforeValidator(listed)] = Field(
         default=(404,), description="status of a read after the delete"
     )
-    stored: str = Field(description="SQL that gives the stored text of `key`, one row")
+    stored: str = Field(
+        default="",
+        description="SQL that gives the stored text of `key`, one row; without it compat/database does not apply",
+    )
 
 
 class Authority(Definition):
