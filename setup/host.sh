@@ -70,6 +70,7 @@ if [ -n "$tests" ]; then
     command -v softhsm2-util >/dev/null || want softhsm2 "the tests sign with a key on a token"
     command -v pkcs11-tool >/dev/null || want opensc "the tests make a key on a token"
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql "the tests keep records in a server of their own"
+    command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || want mariadb-server-core "the tests have cells use a MariaDB server"
     command -v pdfsig >/dev/null || want poppler-utils "the tests have signatures in PDF files checked by it"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
 fi

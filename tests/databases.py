@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The newest of Debian's; their folder is on no user's path."""
     versions = sorted(Path("/usr/lib/postgresql").iterdir(), key=lambda path: int(path.name))
     return versions[-1] / "bin"
@@ -46,11 +46,11 @@ def cluster() -> Iterator[Cluster]:
     owner = "postgres" if os.getuid() == 0 else None  # the server refuses to run as root
     if owner:
         os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
-    data, programs = folder / "data", _programs()
+    data, binaries = folder / "data", programs()
     server = None
     try:
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            [binaries / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
             check=True,
             user=owner,
             stdout=subprocess.DEVNULL,
@@ -59,7 +59,7 @@ def cluster() -> Iterator[Cluster]:
         options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "60"}
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [programs / "postgres", "-D", data, *(f"--{key}={value}" for key, value in options.items())],
+                [binaries / "postgres", "-D", data, *(f"--{key}={value}" for key, value in options.items())],
                 user=owner,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

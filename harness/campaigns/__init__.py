@@ -4,7 +4,7 @@ from harness.campaigns.bundling import Replayed, bundle, replay
 from harness.campaigns.choosing import check_choice, chosen, expected_target, plan_of
 from harness.campaigns.estimating import expected_seconds, makespan
 from harness.campaigns.history import flaky_cases
-from harness.campaigns.options import RunOptions, cache_folder, inventory_at
+from harness.campaigns.options import RunOptions, cache_folder, databases_at, inventory_at
 from harness.campaigns.preparing import build_base_images
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
@@ -32,6 +32,7 @@ __all__ = [
     "check_lock",
     "chosen",
     "container_of",
+    "databases_at",
     "evidence_of",
     "expected_seconds",
     "expected_target",

@@ -153,13 +153,16 @@ def _images(row: CampaignRow, definitions: Definitions, workspace: Workspace, ou
 def options_of(manifest: Manifest, named: RunOptions, progress: Progress) -> RunOptions:
     """How the campaign of a bundle is run here: as it was, but for what is named.
 
-    The inventory of lab hosts is this laboratory's own, never a path of the machine that made the bundle.
+    The inventories of hosts and databases are this laboratory's own, never paths of the machine that made the bundle.
     """
     kept = RunOptions.kept(manifest.options)
     if kept.hosts and not named.hosts:
         progress.note("the bundle was made with lab hosts: name this laboratory's inventory with --hosts")
     # Whose code is trusted is for who replays it to say, never for the bundle.
-    options = replace(replace(kept, hosts="").with_named(named), trust_code=named.trust_code)
+    if kept.databases and not named.databases:
+        progress.note("the bundle was made with database servers of a laboratory: name this one's with --databases")
+    own = replace(kept, hosts="", databases="")
+    options = replace(own.with_named(named), trust_code=named.trust_code)
     chosen = {"mirror": options.mirror, "allow-expired-release": ", ".join(options.allow_expired)}
     for name, value in chosen.items():
         if value and value != getattr(named, name, ""):

@@ -12,7 +12,7 @@ from harness.campaigns.snapshot import MachineSize
 from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
 from harness.machines.placing import Placement, place
-from harness.model.definitions import size_in_bytes
+from harness.model.definitions import Databases, size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
 from harness.planning import expand
 from harness.planning.lockfile import locked_plan
@@ -36,9 +36,11 @@ def plan_of(folder: Path, catalogue: Catalogue | None = None, *, locked: bool = 
     return definitions, plan or expand(definitions)
 
 
-def expected_target(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> Placement:
+def expected_target(
+    definitions: Definitions, cell: Cell, inventory: Inventory | None = None, databases: Databases | None = None
+) -> Placement:
     """What will serve the cell here: of several machines the fidelity that shows least."""
-    return place(definitions, cell, inventory).placement
+    return place(definitions, cell, inventory, databases).placement
 
 
 def chosen(plan: Plan, only: dict[str, str]) -> list[Cell]:
@@ -78,9 +80,11 @@ def check_choice(definitions: Definitions, cells: Sequence[Cell], options: RunOp
                 )
 
 
-def needs_engine(definitions: Definitions, cells: Iterable[Cell], inventory: Inventory | None) -> bool:
+def needs_engine(
+    definitions: Definitions, cells: Iterable[Cell], inventory: Inventory | None, databases: Databases | None = None
+) -> bool:
     """Whether anything of these cells is a container or made from one; on lab hosts nothing is."""
-    return any(expected_target(definitions, cell, inventory).kind in ("container", "vm") for cell in cells)
+    return any(expected_target(definitions, cell, inventory, databases).kind in ("container", "vm") for cell in cells)
 
 
 def jobs_at_once(definitions: Definitions, options: RunOptions, size: MachineSize, cells: int) -> int:

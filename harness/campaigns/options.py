@@ -13,12 +13,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from harness.errors import UsageError
 from harness.execution.services import CaseChoice
 from harness.hosts.inventory import Inventory
-from harness.model.definitions import Hosts, Retries
+from harness.model.definitions import Databases, Hosts, Retries
 from harness.model.definitions.base import listed
 from harness.reading.parsing import parse
 from harness.system.makers import cache_folder
 
-__all__ = ["RunOptions", "cache_folder", "inventory_at"]
+__all__ = ["RunOptions", "cache_folder", "databases_at", "inventory_at"]
 
 
 def _line(text: str) -> str:
@@ -41,6 +41,7 @@ class RunOptions:
     cases: tuple[str, ...] = ()  #: cases to run beside those, by id
     keep: bool = False  #: whether machines of cells that failed stay, for a look at them
     hosts: str = ""  #: file of the inventory; none where it is empty
+    databases: str = ""  #: file of the laboratory's database servers, likewise
     brought_images: bool = False  #: whether images that a bundle brought may be used, where none was made here
     trust_code: bool = False  #: whether code that is not shipped runs here without a sandbox
 
@@ -58,7 +59,8 @@ class RunOptions:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         values |= {name: list(getattr(self, name)) for name in ("allow_expired", "suites", "cases")}
         values["mirror"] = _without_password(self.mirror)
-        values["hosts"] = str(Path(self.hosts).absolute()) if self.hosts else ""
+        for name in ("hosts", "databases"):
+            values[name] = str(Path(getattr(self, name)).absolute()) if getattr(self, name) else ""
         return values
 
     @classmethod
@@ -103,6 +105,7 @@ class _Kept(BaseModel):
     cases: Annotated[tuple[_Line, ...], BeforeValidator(listed)] = ()
     keep: bool = False
     hosts: _Line = ""
+    databases: _Line = ""
     brought_images: bool = False
     trust_code: bool = False
 
@@ -127,3 +130,20 @@ def inventory_at(path: str) -> Inventory | None:
     if not file.is_file():
         raise UsageError(f"no inventory at {path}", advice="name one with --hosts; its keys: docs/reference")
     return Inventory(parse(file, Hosts), file.with_name("known_hosts"))
+
+
+def databases_at(path: str) -> Databases | None:
+    """The laboratory's database servers in a file; None where none is named.
+
+    Raises:
+        UsageError: there is no such file.
+        DefinitionError: it is wrong.
+    """
+    if not path:
+        return None
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(
+            f"no inventory of database servers at {path}", advice="name one with --databases; its keys: docs/reference"
+        )
+    return parse(file, Databases)

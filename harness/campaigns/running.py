@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.campaigns import inputs
 from harness.campaigns.choosing import check_choice, chosen, needs_engine, plan_of
 from harness.campaigns.foreign import name_foreign_code
-from harness.campaigns.options import RunOptions, inventory_at
+from harness.campaigns.options import RunOptions, databases_at, inventory_at
 from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
 from harness.campaigns.working import Job, work
@@ -169,7 +169,8 @@ def _engine(
     definitions: Definitions, cells: Sequence[Cell], workspace: Workspace, options: RunOptions
 ) -> Engine | None:
     """The container engine, where any cell needs one."""
-    return Engine(workspace.id) if needs_engine(definitions, cells, inventory_at(options.hosts)) else None
+    inventory, databases = inventory_at(options.hosts), databases_at(options.databases)
+    return Engine(workspace.id) if needs_engine(definitions, cells, inventory, databases) else None
 
 
 def _close_cut_off(submitted: Submitted, attempt: AttemptRow, workspace: Workspace, held: Hold) -> None:
@@ -214,6 +215,7 @@ def _work(
         cells=[cell for cell in submitted.plan.cells if cell.id in set(wanted)],
         options=options,
         inventory=inventory_at(options.hosts),
+        databases=databases_at(options.databases),
         submitted_from=Path(submitted.row.folder),
         failed_before=failures(workspace.journal.attempts(identity)),
     )

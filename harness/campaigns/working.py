@@ -29,7 +29,7 @@ from harness.hosts.inventory import Inventory
 from harness.hosts.provisioner import LabHosts
 from harness.issuing.outcome import Progress
 from harness.machines.placing import place
-from harness.model.definitions import Suite
+from harness.model.definitions import Databases, Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
 from harness.presentation.typesetting import fonts
@@ -52,6 +52,7 @@ class Job:
     cells: Sequence[Cell]
     options: RunOptions
     inventory: Inventory | None
+    databases: Databases | None  #: database servers of the laboratory
     submitted_from: Path  #: is not read; on a lab host that is this machine, nothing in it is undone
     #: Attempts at a cell at which the product failed already, by the cell's id: they count as retries.
     failed_before: Mapping[str, int] = field(default_factory=dict)
@@ -161,7 +162,7 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         keeps_machines=job.options.keep,
         choice=job.options.choice,
         trusts_code=job.options.trust_code,
-        placed={cell.id: place(job.definitions, cell, job.inventory) for cell in job.cells},
+        placed={cell.id: place(job.definitions, cell, job.inventory, job.databases) for cell in job.cells},
         turns=Turns(cache_folder() / "locks" / "machine"),
     )
 

@@ -15,6 +15,8 @@ from harness.cli.output import output_console, print_json, say
 from harness.cli.progress import progress
 from harness.cli.shared import (
     campaign_in,
+    databases_option,
+    databases_path,
     format_option,
     hosts_option,
     inventory_path,
@@ -59,6 +61,7 @@ def bundle_command(
 @workspace_option
 @format_option
 @hosts_option
+@databases_option
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the bundle says")
 @click.option(
@@ -77,6 +80,7 @@ def replay_command(
     workspace: Path,
     form: str,
     hosts: Path | None,
+    databases: Path | None,
     mirror: str,
     jobs: int,
     signers: tuple[Path, ...],
@@ -90,7 +94,13 @@ def replay_command(
     keys = tuple(trusted(list(signers)))
     place = Workspace(workspace)
     with progress() as shown:
-        options = RunOptions(mirror=mirror, jobs=jobs, hosts=inventory_path(hosts), trust_code=trust_code)
+        options = RunOptions(
+            mirror=mirror,
+            jobs=jobs,
+            hosts=inventory_path(hosts),
+            databases=databases_path(databases),
+            trust_code=trust_code,
+        )
         outcome = campaigns.replay(bundle.resolve(), place, options, shown, trust=keys, signed=signed)
     same = outcome.difference.same_verdicts
     if form == "json":

@@ -13,11 +13,11 @@ from rich.table import Table
 from harness import campaigns
 from harness.attest.serving import serving
 from harness.cli.output import output_console, print_json, say
-from harness.cli.shared import catalogue_here, format_option, print_whole
+from harness.cli.shared import catalogue_here, databases_of, format_option, print_whole
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.machines.placing import by_container, by_vm
-from harness.model.definitions import Cpu, Entry, Os
+from harness.model.definitions import Cpu, Database, Entry, Os
 from harness.model.results import Fidelity
 from harness.reading.entries import TARGET_KINDS, entries, entry
 from harness.virtual.qemu import BOARDS
@@ -294,7 +294,15 @@ def _served(value: Entry) -> dict[str, Any]:
             }
         return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by}
     obstacle = obstacle_of(value)
-    how = "packages of the system"
+    how = "a server of databases.yaml" if isinstance(value, Database) and value.external else "packages of the system"
     if isinstance(value, Os):
         how = f"images built here for {', '.join(value.architectures)}"
+    if isinstance(value, Database) and value.external and not _is_endpoint(value.database):
+        obstacle = "it needs a server of the laboratory, and databases.yaml here names none (harness databases)"
     return {"served": not obstacle, "fidelity": None, "by": obstacle or how}
+
+
+def _is_endpoint(name: str) -> bool:
+    """Whether a server of databases.yaml, in the current folder, is such a database."""
+    databases = databases_of(None)
+    return databases is not None and any(endpoint.database == name for endpoint in databases.databases)

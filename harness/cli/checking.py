@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import campaigns
-from harness.cli.shared import catalogue_here
+from harness.cli.shared import catalogue_here, databases_of
 from harness.errors import DefinitionError, Fault, UsageError
-from harness.model.definitions import Application, Database, Middleware, Policy, Waivers
+from harness.model.definitions import Application, Database, Databases, Middleware, Policy, Waivers
 from harness.model.plan import Definitions
+from harness.reading.endpoints import databases_faults
 from harness.reading.kinds import KINDS, kind_of_file
 from harness.reading.naming import Names, expired, matrix_axes, names_beside, policy_faults, waiver_faults
 from harness.reading.origins import replaced
@@ -60,6 +61,7 @@ def check(place: Path, today: datetime.date) -> Checked:
 
 def _matrix(place: Path, today: datetime.date) -> Checked:
     definitions, plan = campaigns.plan_of(place, catalogue_here())
+    databases_of(None)
     source, matrix = read_matrix(place)
     warnings = list(source.warnings)
     if matrix.waivers:
@@ -111,6 +113,8 @@ def _definition(source: Source, kind: str, today: datetime.date) -> Checked:
     elif isinstance(value, Application):
         faults += missing_files(value, source.path)
         faults += application_faults(source, _axes_beside(source.path))
+    elif isinstance(value, Databases):
+        faults += databases_faults(source, value, catalogue_here())
     elif isinstance(value, Database | Middleware):
         faults += server_faults(source, SERVER_WORDS[kind])
     if faults:

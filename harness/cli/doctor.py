@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness import campaigns
 from harness.attest.architecture import NAMES, emulator
@@ -12,13 +13,19 @@ from harness.containers.engine import Engine
 from harness.containers.firewall import can_close
 from harness.containers.mirror import Mirror
 from harness.containers.networks import make_network
-from harness.errors import HarnessError
+from harness.endpoints.drivers import DRIVERS
+from harness.errors import DefinitionError, HarnessError
+from harness.model.definitions import Database
 from harness.presentation.typesetting import FONTS, fonts
+from harness.reading.catalogue import Catalogue
+from harness.reading.endpoints import read_databases
+from harness.reading.parsing import parse
 from harness.system.sandbox import obstacle, remedy
 from harness.virtual.emulators import system_emulator
 from harness.virtual.qemu import BOARDS
 
 ENOUGH = 6 * 2**30
+DATABASES = Path("databases.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,7 @@ def check() -> list[Check]:
         _mirror(),
         _fonts(),
         _disk(),
+        *_databases(),
     ]
 
 
@@ -135,3 +143,32 @@ def _disk() -> Check:
         found=f"{free / 2**30:.1f} GiB at {folder}",
         advice=f"free space: {ENOUGH / 2**30:.0f} GiB are needed for the first run",
     )
+
+
+def _databases() -> list[Check]:
+    """The inventory of database servers here, and the drivers that they need; nothing where there is none."""
+    name = "database servers of the laboratory"
+    catalogue = Catalogue.standard(Path.cwd())
+    if not DATABASES.is_file():
+        return []
+    try:
+        endpoints = read_databases(DATABASES, catalogue).databases
+    except DefinitionError as error:
+        fault = error.faults[0]
+        return [Check(name=name, ok=False, found=str(fault), advice=f"harness lint {DATABASES}")]
+    drivers = set()
+    for endpoint in endpoints:
+        path = catalogue.find("targets", "database", f"{endpoint.database}.yaml")
+        recipe = parse(path, Database).endpoint if path is not None else None
+        if recipe is not None:
+            drivers.add(endpoint.driver or recipe.driver)
+    missing = [DRIVERS[driver].missing for driver in sorted(drivers) if DRIVERS[driver].missing]
+    shown = f"{len(endpoints)} in {DATABASES}, drivers: {', '.join(sorted(drivers))}"
+    return [
+        Check(
+            name=name,
+            ok=not missing,
+            found="; ".join(missing) or shown,
+            advice="install them, or leave those servers out" if missing else "",
+        )
+    ]

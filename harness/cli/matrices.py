@@ -18,6 +18,8 @@ from harness.cli.checking import Checked, check
 from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import (
     catalogue_here,
+    databases_of,
+    databases_option,
     existing,
     folder_argument,
     format_option,
@@ -43,7 +45,10 @@ from harness.report import record_schema, render_sarif
 @click.option("--lock", "write", is_flag=True, help="write matrix.lock beside the matrix: campaigns then run its cells")
 @click.option("--check", is_flag=True, help="fail if matrix.lock is missing or stale")
 @hosts_option
-def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: bool, hosts: Path | None) -> None:
+@databases_option
+def plan_command(
+    folder: Path, workspace: Path, form: str, write: bool, check: bool, hosts: Path | None, databases: Path | None
+) -> None:
     """Show every cell of the matrix in FOLDER with its reason, what is covered, and what cannot be."""
     definitions, plan = campaigns.plan_of(folder, catalogue_here(), locked=False)
     if write and check:
@@ -59,7 +64,8 @@ def plan_command(folder: Path, workspace: Path, form: str, write: bool, check: b
         except InfrastructureError as error:  # a plan can be shown without
             say(f"no times from earlier runs: {error}", err=True)
     inventory = campaigns.inventory_at(inventory_path(hosts))
-    served = {c.id: campaigns.expected_target(definitions, c, inventory) for c in plan.cells}
+    servers = databases_of(databases)
+    served = {c.id: campaigns.expected_target(definitions, c, inventory, servers) for c in plan.cells}
     shown: list[dict[str, Any]] = [
         {
             "id": c.id,

@@ -14,6 +14,9 @@ from harness.cli.progress import progress
 from harness.cli.shared import (
     campaign_in,
     catalogue_here,
+    databases_of,
+    databases_option,
+    databases_path,
     end,
     folder_argument,
     format_option,
@@ -71,6 +74,7 @@ from harness.system.scratch import remove_abandoned
     "--keep", is_flag=True, help="leave containers of failed cells standing: harness shell; harness gc removes them"
 )
 @hosts_option
+@databases_option
 @trust_code_option
 @click.pass_context
 def run_command(
@@ -88,6 +92,7 @@ def run_command(
     retry_failed: int | None,
     keep: bool,
     hosts: Path | None,
+    databases: Path | None,
     trust_code: bool,
 ) -> None:
     """Run the matrix in FOLDER."""
@@ -102,9 +107,11 @@ def run_command(
         keep=keep,
         retry_failed=retry_failed,
         hosts=inventory_path(hosts),
+        databases=databases_path(databases),
         trust_code=trust_code,
     )
     campaigns.inventory_at(options.hosts)
+    databases_of(databases)
     catalogue = dataclasses.replace(catalogue_here(), trusts_code=trust_code)
     # What is wrong must not leave an empty workspace behind.
     definitions, plan = campaigns.plan_of(folder, catalogue)
@@ -121,14 +128,22 @@ def run_command(
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
 @click.option("--jobs", type=click.IntRange(0, 256), default=0, help="cells at once; 0: as the campaign began")
 @hosts_option
+@databases_option
 @click.pass_context
 def resume_command(
-    ctx: click.Context, campaign: str | None, workspace: Path, form: str, mirror: str, jobs: int, hosts: Path | None
+    ctx: click.Context,
+    campaign: str | None,
+    workspace: Path,
+    form: str,
+    mirror: str,
+    jobs: int,
+    hosts: Path | None,
+    databases: Path | None,
 ) -> None:
     """Go on with CAMPAIGN (the newest where none is named): cells that were not finished are run."""
     place, identity = campaign_in(workspace, campaign)
     with progress() as shown:
-        options = RunOptions(mirror=mirror, jobs=jobs, hosts=str(hosts or ""))
+        options = RunOptions(mirror=mirror, jobs=jobs, hosts=str(hosts or ""), databases=str(databases or ""))
         finished = campaigns.resume_campaign(identity, place, options, shown)
     end(ctx, finished, form)
 

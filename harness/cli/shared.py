@@ -18,9 +18,11 @@ from harness.campaigns import Finished, latest
 from harness.cli.output import error_console, output_console, print_json
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
+from harness.model.definitions import Databases
 from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Result, Verdict
 from harness.reading.catalogue import Catalogue
+from harness.reading.endpoints import read_databases
 
 _COLOURS = {
     Verdict.CONFORMANT: "green",
@@ -51,6 +53,13 @@ hosts_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     default=None,
     help="inventory of lab hosts; hosts.yaml here, where there is one",
+)
+databases_option = click.option(
+    "--databases",
+    "databases",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="database servers of the laboratory; databases.yaml here, where there is one",
 )
 issuer_option = click.option(
     "--issuer",
@@ -87,6 +96,31 @@ def inventory_path(given: Path | None) -> str:
     if given is not None:
         return str(given)
     return "hosts.yaml" if Path("hosts.yaml").is_file() else ""
+
+
+def databases_path(given: Path | None) -> str:
+    """The path of the laboratory's database servers: the one given, else ``databases.yaml`` here; empty where neither
+    exists."""
+    if given is not None:
+        return str(given)
+    return "databases.yaml" if Path("databases.yaml").is_file() else ""
+
+
+def databases_of(given: Path | None) -> Databases | None:
+    """The laboratory's database servers, held against the catalogue; None where there are none.
+
+    Raises:
+        UsageError: the file that was given does not exist.
+        DefinitionError: it is wrong.
+    """
+    path = databases_path(given)
+    if not path:
+        return None
+    if not Path(path).is_file():
+        raise UsageError(
+            f"no inventory of database servers at {path}", advice="name one with --databases; its keys: docs/reference"
+        )
+    return read_databases(Path(path), catalogue_here())
 
 
 def existing(folder: Path) -> Workspace:

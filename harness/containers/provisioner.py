@@ -20,7 +20,7 @@ from harness.containers.machine import ContainerMachine
 from harness.containers.networks import introduce, name_places
 from harness.containers.objects import CellObjects
 from harness.containers.reaching import reaching
-from harness.errors import HarnessBug, HarnessError
+from harness.errors import HarnessBug, HarnessError, InfrastructureError
 from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Os, Reached
 from harness.model.ledger import Ledger
@@ -123,8 +123,8 @@ class Containers:
             watched = self._watched(machines, watches, environments, standing)
             if network.closed:
                 watched = dataclasses.replace(watched, outlet=lambda: self._outlet(roles, machines, ledger))
-            if places := roles[0].reach:
-                watched = stack.enter_context(self._reaching(watched, places, names, ledger, closed=network.closed))
+            if roles[0].reach or roles[0].served:
+                watched = stack.enter_context(self._reaching(watched, roles[0], names, ledger, closed=network.closed))
             yield dataclasses.replace(watched, keep=objects.keep, openings=objects.openings)
 
     def _outlet(
@@ -134,23 +134,27 @@ class Containers:
         machine = machines[APPLICATION]
         assert isinstance(machine, ContainerMachine)
         role = next(role for role in roles if role.name == APPLICATION)
-        known = [*machines, *(place.host for place in role.reach)]
+        known = [*machines, *(place.host for place in (*role.reach, *role.served))]
         return self.environments.way(machine, role, known, ledger)
 
     @contextlib.contextmanager
     def _reaching(
-        self, machines: Machines, places: tuple[Reached, ...], names: Owner, ledger: Ledger, *, closed: bool
+        self, machines: Machines, role: Role, names: Owner, ledger: Ledger, *, closed: bool
     ) -> Iterator[Machines]:
-        """Machines whose product reaches what it declares; where they reach more, its names alone are made known."""
+        """Machines whose product reaches what it declares and what serves it; where they reach more, names alone are
+        made known."""
         machine = machines.application
         assert isinstance(machine, ContainerMachine)
+        served = {(place.host, place.port) for place in role.served}
+        places = (*role.served, *(place for place in role.reach if (place.host, place.port) not in served))
         if not closed:
+            _demand_reached(role.served)
             named = [(str(place.address), place.host) for place in places if place.address is not None]
             name_places(machine, list(dict.fromkeys(named)))
             yield machines
             return
         labels = self.engine.labels(names.campaign, f"{names.cell}-{names.attempt}", "door")
-        with reaching(machine, places, labels, ledger) as way:
+        with reaching(machine, places, labels, ledger, role.served) as way:
             yield dataclasses.replace(
                 machines, disturbances=lambda since: [*machines.disturbances(since), *way.troubles(since)]
             )
@@ -178,6 +182,20 @@ class Containers:
             disturbances=standing.disturbances,
             written=lambda: {role: standing.written(role) for role in watches},
         )
+
+
+def _demand_reached(places: tuple[Reached, ...]) -> None:
+    """In a network that is not closed containers go to a place themselves: this machine's loopback is not theirs.
+
+    Raises:
+        InfrastructureError: that is where a place is.
+    """
+    for place in places:
+        if place.address is not None and place.address.is_loopback:
+            raise InfrastructureError(
+                f"{place} is an address of this machine alone, and its containers are on a network that is not closed",
+                advice="give an address that containers reach in databases.yaml (address)",
+            )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +44,13 @@ class _Count:
 
 
 class Reaching:
-    """Hands connections of ``listeners`` on to ``places``, in that order, from ``start`` to ``close``."""
+    """Hands connections of ``listeners`` on to ``places``, in that order, from ``start`` to ``close``. Those of ``own``
+    are the laboratory's: they may be this machine, and it knows of their troubles itself."""
 
-    def __init__(self, places: Sequence[Reached], listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, places: Sequence[Reached], listeners: Sequence[socket.socket], own: Collection[Reached] = ()
+    ) -> None:
+        self._own = frozenset(own)
         self._places = dict(zip(places, listeners, strict=True))
         self._counts = {place: _Count() for place in places}
         self._loop = asyncio.new_event_loop()
@@ -75,7 +79,7 @@ class Reaching:
         return [
             f"{place}, which the product must reach, did not take a connection: {count.error}"
             for place, count in self._counts.items()
-            if count.failed >= since
+            if count.failed >= since and place not in self._own
         ]
 
     async def _serve(self) -> None:
@@ -110,7 +114,7 @@ class Reaching:
         count.connections += 1
         near.settimeout(0)
         try:
-            address = await asyncio.to_thread(address_of_place, place)
+            address = await asyncio.to_thread(address_of_place, place, own=place in self._own)
             far_reader, far = await asyncio.wait_for(asyncio.open_connection(address, place.port), SECONDS)
         except (OSError, TimeoutError, InfrastructureError, UsageError) as error:
             count.failures, count.failed, count.error = count.failures + 1, time.time(), _words(error)
@@ -136,8 +140,8 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
         target.write_eof()
 
 
-def address_of_place(place: Reached) -> str:
-    """Where a declared place is, as this machine resolves it now.
+def address_of_place(place: Reached, *, own: bool = False) -> str:
+    """Where a declared place is, as this machine resolves it now. ``own``: the laboratory itself declared it.
 
     Raises:
         UsageError: it is this machine, or a machine of a cell: what a vendor declares never leads there.
@@ -155,7 +159,7 @@ def address_of_place(place: Reached) -> str:
             ) from error
         addresses = [str(entry[4][0]).partition("%")[0] for entry in entries]
     for address in addresses:
-        if _is_near(address):
+        if not own and _is_near(address):
             raise UsageError(
                 f"{place} leads to {address}, which is this machine or one of its containers",
                 advice="run what the product must reach on a machine of its own",
@@ -184,44 +188,51 @@ def _is_near(text: str) -> bool:
 
 @contextlib.contextmanager
 def reaching(
-    machine: ContainerMachine, places: Sequence[Reached], labels: dict[str, str], ledger: Ledger
+    machine: ContainerMachine,
+    places: Sequence[Reached],
+    labels: dict[str, str],
+    ledger: Ledger,
+    own: Collection[Reached] = (),
 ) -> Iterator[Reaching]:
-    """The way from a machine of a closed network to ``places``, while the context lasts. What was reached goes to the
-    ledger at its end.
+    """The way from a machine of a closed network to ``places``, while the context lasts; ``own`` are those that the
+    laboratory declared. What was reached goes to the ledger at its end.
 
     Raises:
         InfrastructureError: a place does not take a connection, or the engine does not open the way.
         UsageError: a place is this machine.
     """
     for place in places:
-        demand(place)
-    own = {host: f"127.77.0.{number}" for number, host in enumerate(dict.fromkeys(p.host for p in places), start=1)}
+        demand(place, own=place in own)
+    addresses = {
+        host: f"127.77.0.{number}" for number, host in enumerate(dict.fromkeys(p.host for p in places), start=1)
+    }
     name = f"harness-door-{secrets.token_hex(6)}"
     ledger.intent("container", name)
     try:
-        ends = [(own[place.host], place.port) for place in places]
+        ends = [(addresses[place.host], place.port) for place in places]
         listeners = listeners_in(machine.engine, machine.container, name, labels, ends)
     finally:
         ledger.removed("container", name)
-    way = Reaching(places, listeners)
+    way = Reaching(places, listeners, own)
     way.start()
     try:
-        name_places(machine, [(address, host) for host, address in own.items()])
+        name_places(machine, [(address, host) for host, address in addresses.items()])
         yield way
     finally:
         way.close()
         ledger.event("reached", places=way.facts())
 
 
-def demand(place: Reached) -> None:
+def demand(place: Reached, *, own: bool = False) -> None:
     """Raises as ``reaching``: whatever the product does there would say nothing of the product."""
-    address = address_of_place(place)
+    address = address_of_place(place, own=own)
+    where = "databases.yaml" if own else "`reach` in application.yaml"
     try:
         socket.create_connection((address, place.port), SECONDS).close()
     except OSError as error:
         raise InfrastructureError(
             f"{place}, which the product must reach, does not take a connection: {_words(error)}",
-            advice="start it, or correct `reach` in application.yaml, then: harness resume",
+            advice=f"start it, or correct {where}, then: harness resume",
         ) from error
 
 

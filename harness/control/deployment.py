@@ -80,9 +80,9 @@ class Deployment:
             machine, definition, access = machines[role], server.definition, server.access
             user = context.application.user if server.embedded else "root"
             servers[role] = (
-                CellDatabase(machine, definition, access, context.factor, user)
+                CellDatabase(machine, definition, access, context.factor, user, server.restart_seconds)
                 if isinstance(definition, Database)
-                else CellServer(machine, definition, access, context.factor, user)
+                else CellServer(machine, definition, access, context.factor, user, server.restart_seconds)
             )
         return cls(context, product, servers)
 

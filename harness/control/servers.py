@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,21 +23,28 @@ LOOK_SECONDS = 5.0
 _SIGILL = re.compile(r"uncaught target signal 4|^Illegal instruction", re.MULTILINE)
 #: Where a server's machine keeps commands that hold its password, for root alone.
 COMMANDS = "/var/lib/harness-server"
+ENDPOINT_STAYS = "the database is on a server of the laboratory"
 
 
 class QueryFailed(Exception):
     """The database answered with an error; what that means is for the caller to say."""
 
 
+class NotOffered(Exception):
+    """The laboratory's server cannot be used so: what a suite would see by that does not apply."""
+
+
 @dataclass
 class CellServer:
-    """A server on ``machine``; ``access`` is how the product reaches it."""
+    """A server on ``machine``; ``access`` is how the product reaches it. ``restart_seconds``: in which an
+    endpoint is up again; 0 where nobody may restart it."""
 
     machine: Machine
     definition: Database | Middleware
     access: Access
     factor: float = 1.0
     user: str = field(default="root")
+    restart_seconds: float = 0.0
     _kept: set[str] = field(default_factory=set, repr=False)  #: files of commands that were written
 
     @property
@@ -47,7 +55,12 @@ class CellServer:
     @property
     def embedded(self) -> bool:
         """Whether it is a part of the product's machine, with nothing to start."""
-        return self.definition.placement != "server"
+        return self.definition.placement not in ("server", "external")
+
+    @property
+    def external(self) -> bool:
+        """Whether it is a server of the laboratory, which the harness neither installs nor starts."""
+        return self.definition.placement == "external"
 
     def no_way_from(self, machine: Machine, role: str) -> str:
         """Trouble between the product's machine and this server: its name, and TCP to its port; empty for none.
@@ -81,6 +94,11 @@ class CellServer:
             return Completed(rc=0)
         return self.machine.run(self._hidden(self._render(command)), timeout=seconds * self.factor)
 
+    def _asked(self, command: str, seconds: float, sql: str = "") -> Completed:
+        """Have an endpoint do something, as the cell's own user. Raises as ``Machine.run``."""
+        who = {"user": self.access.user, "password": self.access.password.get_secret_value(), "name": self.access.name}
+        return self.machine.run(command, timeout=seconds * self.factor, stdin=json.dumps({**who, "sql": sql}))
+
     def _hidden(self, command: str) -> str:
         """``command``, or where it holds the password, the call of a file with it: a list of processes shows no
         secret.
@@ -111,19 +129,22 @@ class CellServer:
                 f"{self.name} did not start (exit {answer.rc}): {answer.text[-600:]}",
                 advice="it is part of the lab: see its log, then: harness resume",
             )
+        self._wait_ready(self.definition.start_seconds)
+
+    def _wait_ready(self, seconds: float) -> None:
         looked = Deadline(0)
 
         def answers() -> bool:
             nonlocal looked
-            if self.ready():
+            if self._is_ready():
                 return True
-            if looked.left <= 0:
+            if looked.left <= 0 and not self.external:
                 self._demand_life()
                 looked = Deadline(LOOK_SECONDS)
             return False
 
         try:
-            wait_until(answers, seconds=self.definition.start_seconds * self.factor, what=f"{self.name} answers")
+            wait_until(answers, seconds=seconds * self.factor, what=f"{self.name} answers")
         except StepTimeout as error:
             raise InfrastructureError(
                 f"{self.name} does not answer: {error.message}",
@@ -149,19 +170,47 @@ class CellServer:
 
         Raises:
             InfrastructureError: it does not stop.
+            NotOffered: it is the laboratory's.
         """
+        if self.external:
+            raise NotOffered(f"{ENDPOINT_STAYS}: nobody stops it / 数据库由实验室提供，不可停止")
         answer = self._command(self.definition.stop, 60)
         if not answer.ok:
             raise InfrastructureError(f"{self.name} did not stop: {answer.text[-600:]}")
 
     def restart(self) -> None:
-        """Stop, start, wait. Raises as those two."""
-        self.stop()
-        self.start()
+        """Stop, start, wait. Raises as those two; an endpoint is restarted as its inventory says."""
+        if not self.external:
+            self.stop()
+            self.start()
+            return
+        if not self.restart_seconds:
+            raise NotOffered(
+                f"{ENDPOINT_STAYS}: databases.yaml does not say how it is restarted / "
+                "数据库由实验室提供，databases.yaml 未说明如何重启"
+            )
+        answer = self._asked("restart", self.restart_seconds)
+        if not answer.ok:
+            raise InfrastructureError(
+                f"{self.name} was not restarted (exit {answer.rc}): {answer.text[-600:]}",
+                advice="see the key `restart` in databases.yaml",
+            )
+        self._wait_ready(self.restart_seconds)
 
     def ready(self) -> bool:
         """Whether it answers now."""
+        if self.external:
+            return self._asked("ready", 20).ok
         return self.embedded or self._command(self.definition.ready, 20).ok
+
+    def _is_ready(self) -> bool:
+        """As ``ready``; an endpoint that takes no connection yet is not ready."""
+        try:
+            return self.ready()
+        except InfrastructureError:
+            if not self.external:
+                raise
+            return False
 
     def version(self) -> str:
         """What it says of its own version; empty where it does not answer."""
@@ -198,14 +247,32 @@ class CellDatabase(CellServer):
         """
         if self.definition.absent:
             raise SuiteError("the cell has no database (database: none), so nothing can be asked of it")
-        command = self._hidden(self._render(self.definition.query))
-        answer = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
+        if self.external:
+            answer = self._asked("query", 60, sql)
+        else:
+            command = self._hidden(self._render(self.definition.query))
+            answer = self.machine.run(command, timeout=60 * self.factor, stdin=sql, user=self.user)
         if not answer.ok:
             raise QueryFailed(f"{self.name}: {answer.text[-800:]}")
         return [line.split("\t") for line in answer.out.splitlines()]
 
+    def version(self) -> str:
+        """As that of a server; an endpoint is asked with SQL."""
+        if not self.external or self.definition.endpoint is None:
+            return super().version()
+        return self._shown(self.definition.endpoint.version)
+
+    def _shown(self, sql: str) -> str:
+        """What SQL prints; empty where the database refuses it."""
+        try:
+            return "\n".join("\t".join(row) for row in self.query(sql)).strip()
+        except QueryFailed:
+            return ""
+
     def settings(self) -> dict[str, str]:
         """Observed settings by name."""
+        if self.external and self.definition.endpoint is not None:
+            return {name: self._shown(sql) for name, sql in self.definition.endpoint.observe.items()}
         answer = self._command(self.definition.observe_settings, 30)
         pairs = (line.partition("=") for line in answer.out.splitlines() if "=" in line)
         return {name.strip(): value.strip() for name, _, value in pairs}

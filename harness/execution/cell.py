@@ -8,6 +8,7 @@ from harness.execution.attempt import Attempt, Ended
 from harness.execution.attesting import attest, attest_foundations
 from harness.execution.contexts import draw_secrets
 from harness.execution.deploying import collect, deploy_product, look_back
+from harness.execution.endpoints import DATABASE
 from harness.execution.keeping import keeping
 from harness.execution.making import hold, install, prepare, provision, serve
 from harness.execution.scanning import scan_installed, scan_submitted
@@ -31,12 +32,12 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
             scan_submitted(attempt)
         serving, secrets = serve(attempt), draw_secrets(attempt)
         # Machines are leased before a turn is taken: who waits for a host must not keep a load waiting.
-        with hold(attempt, serving) as held, teardown_turn(attempt) as stack, keeping(attempt):
+        with hold(attempt, serving) as holding, teardown_turn(attempt) as stack, keeping(attempt):
             with turn(attempt):
                 environments = prepare(attempt, serving)
-                machines = provision(attempt, held, environments, stack)
+                machines = provision(attempt, holding, environments, secrets.passwords.get(DATABASE), stack)
                 factors = attest(attempt, serving, machines)
-                target = install(attempt, serving, machines, factors, environments)
+                target = install(attempt, serving, holding, machines, factors, environments)
                 attest_foundations(attempt, machines, factors)
                 scan_installed(attempt, target, secrets)
                 deployment = deploy_product(attempt, target, secrets, stack)

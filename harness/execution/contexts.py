@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from harness.attest.architecture import NAMES
 from harness.execution.attempt import Attempt
 from harness.execution.certificates import certificates_of
+from harness.execution.endpoints import DATABASE, context_of_server, endpoint_password
 from harness.execution.making import Target
 from harness.machines.placing import PlacedCell
 from harness.model.context import Access, CellContext, Certificates, ServerContext
@@ -35,7 +36,10 @@ def draw_secrets(attempt: Attempt) -> Secrets:
     """Fresh secrets for one attempt; nothing else draws any."""
     placed = attempt.placed
     return Secrets(
-        passwords={role: SecretStr(token()) for role in placed.servers},
+        passwords={
+            **{role: SecretStr(token()) for role in placed.servers},
+            **({DATABASE: SecretStr(endpoint_password())} if placed.endpoints else {}),
+        },
         named={name: SecretStr(token()) for name in placed.application.secrets},
         certificates=certificates_of((placed.application, placed.former), attempt.lab.definitions.application_folder),
     )
@@ -122,9 +126,12 @@ def _servers(placed: PlacedCell, target: Target, secrets: Secrets) -> dict[str, 
         )
         for role, server in placed.servers.items()
     }
-    if "database" not in servers:
+    if target.place is not None and target.place.account is not None:
+        served = context_of_server(database, target.place, target.place.account, machines)
+        servers[DATABASE] = served.model_copy(update={"access": _with_driver(database, placed, served.access)})
+    if DATABASE not in servers:
         access = _with_driver(database, placed, Access(kind=database.database, path=database.path or ""))
-        servers["database"] = ServerContext(definition=database, access=access, machine=machines.application.reference)
+        servers[DATABASE] = ServerContext(definition=database, access=access, machine=machines.application.reference)
     return servers
 
 

@@ -16,6 +16,7 @@ from harness.deploy import deploy
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.contexts import Secrets, context_of
+from harness.execution.endpoints import attest_endpoint
 from harness.execution.making import Target
 from harness.execution.programs import notes_of_writing, observe_programs
 from harness.execution.upgrading import upgrade
@@ -37,7 +38,8 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         stack.callback(_stop_all, attempt, target, deployment)
         stack.push(partial(_keep_logs_of_trouble, attempt, deployment))  # runs first
         start_servers(attempt, deployment)
-        if target.serving.provisioner.kind == "host" and len(machines.of) < len(target.serving.roles):
+        shared = any(role.name not in machines.of for role in target.serving.roles)
+        if target.serving.provisioner.kind == "host" and shared:
             # The product must leave no process behind; the processes of a server on the same machine are not its own.
             before = tuple(machines.application.processes())
             deployment.context = context.model_copy(update={"ran_before": before})
@@ -76,6 +78,9 @@ def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
     if not server.embedded:
         server.create()
     if server.definition.absent:
+        return
+    if server.external:
+        attempt.keep_attestation(role, attest_endpoint(server))
         return
     attempt.keep_attestation(role, attest_database(server.definition, server.version(), server.settings()))
 
@@ -208,5 +213,5 @@ def _stop_all(attempt: Attempt, target: Target, deployment: Deployment) -> None:
         deployment.remove_control()
     for server in deployment.servers.values():
         with contextlib.suppress(HarnessError):
-            if not server.embedded:
+            if not server.embedded and not server.external:
                 server.stop()

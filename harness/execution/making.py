@@ -9,10 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from pydantic import SecretStr
+
 from harness.attest.architecture import Emulator
 from harness.deploy import application_recipe, server_recipe
+from harness.endpoints.holding import account_at, placed_at
+from harness.endpoints.places import Place
 from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
+from harness.execution.endpoints import note_of, served_by, way_to
 from harness.machines.placing import PlacedCell
 from harness.model.definitions import Application, Middleware, Reached
 from harness.model.recipe import Environment, Recipe
@@ -52,6 +57,7 @@ class Target:
     """Attested machines with everything installed that the product needs.
 
     ``environments`` by role. ``ran_before``: processes of the application's machine before the product came.
+    ``place``: at the laboratory's server that has the database, where none of the machines has it.
     """
 
     serving: Serving
@@ -59,6 +65,7 @@ class Target:
     factors: Factors
     environments: Mapping[str, Environment]
     ran_before: tuple[int, ...]
+    place: Place | None = None
 
     @property
     def product(self) -> Environment:
@@ -144,16 +151,32 @@ def recipe_of(attempt: Attempt, application: Application) -> Recipe:
     return application_recipe(application, os=placed.os.os, cpu=placed.cpu, folder=folder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a cell has for itself: what its machines stand on, and a place at a database server of the laboratory."""
+
+    held: Held
+    place: Place | None
+
+
 @contextlib.contextmanager
-def hold(attempt: Attempt, serving: Serving) -> Iterator[Held]:
-    """Lease what the machines stand on, for as long as the context lasts. It may wait, so no turn is taken before."""
+def hold(attempt: Attempt, serving: Serving) -> Iterator[Holding]:
+    """Lease what the machines stand on, for as long as the context lasts. It may wait, so no turn is taken before.
+
+    Every cell takes its place at a database server first, and then its hosts: so no two cells wait for each other.
+    """
     names = Owner(campaign=attempt.lab.campaign, cell=attempt.cell.short, attempt=str(attempt.record.number))
     with contextlib.ExitStack() as stack:
         with attempt.step("wait"):
-            held = stack.enter_context(
-                serving.provisioner.hold(serving.roles, names, attempt.record, attempt.waiting("lease"))
-            )
-        yield held
+            waiting, place, roles = attempt.waiting("lease"), None, serving.roles
+            if attempt.placed.endpoints:
+                place = stack.enter_context(
+                    placed_at(attempt.placed.endpoints, attempt.record, waiting, attempt.lab.cancel)
+                )
+                attempt.note(note_of(place))
+                roles = (dataclasses.replace(roles[0], served=way_to(place)), *roles[1:])
+            held = stack.enter_context(serving.provisioner.hold(roles, names, attempt.record, waiting))
+        yield Holding(held=held, place=place)
 
 
 def prepare(attempt: Attempt, serving: Serving) -> Mapping[str, Environment | None]:
@@ -167,11 +190,21 @@ def prepare(attempt: Attempt, serving: Serving) -> Mapping[str, Environment | No
 
 
 def provision(
-    attempt: Attempt, held: Held, environments: Mapping[str, Environment | None], stack: contextlib.ExitStack
+    attempt: Attempt,
+    holding: Holding,
+    environments: Mapping[str, Environment | None],
+    password: SecretStr | None,
+    stack: contextlib.ExitStack,
 ) -> Machines:
-    """Make the machines; ``stack`` takes them away again."""
+    """Make the machines, and a database with ``password`` where a server of the laboratory has it; ``stack`` takes
+    them away again."""
     with attempt.step("provision"):
-        machines = stack.enter_context(held.machines(environments))
+        place = holding.place
+        if place is not None and password is not None:  # it goes last: by then no product uses it
+            stack.enter_context(account_at(place, password.get_secret_value(), attempt.record))
+        machines = stack.enter_context(holding.held.machines(environments))
+        if place is not None and attempt.placed.placement.kind is not None:
+            machines = served_by(place, machines, attempt.placed.placement.kind)
     if machines.fidelity is not None:
         attempt.learn(fidelity=machines.fidelity)
     attempt.machines = machines
@@ -182,6 +215,7 @@ def provision(
 def install(
     attempt: Attempt,
     serving: Serving,
+    holding: Holding,
     machines: Machines,
     factors: Factors,
     environments: Mapping[str, Environment | None],
@@ -199,7 +233,14 @@ def install(
         assert environment is not None
         installed[role.name] = environment
     record_environments(attempt, installed)
-    return Target(serving=serving, machines=machines, factors=factors, environments=installed, ran_before=ran_before)
+    return Target(
+        serving=serving,
+        place=holding.place,
+        machines=machines,
+        factors=factors,
+        environments=installed,
+        ran_before=ran_before,
+    )
 
 
 def _installed(attempt: Attempt, role: Role, work: Callable[[], Environment | None]) -> Environment | None:

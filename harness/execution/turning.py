@@ -22,7 +22,7 @@ def turn(attempt: Attempt) -> Iterator[None]:
 @contextlib.contextmanager
 def load_turn(attempt: Attempt, machines: Machines) -> Iterator[None]:
     """Have the machine alone that is loaded. A lab host is the cell's alone by its lease, so other cells go on."""
-    here = any(machine.reference.kind != "ssh" for machine in machines.of.values())
+    here = any(machine.reference.kind not in ("ssh", "endpoint") for machine in machines.of.values())
     turns, waiting = attempt.lab.turns, attempt.waiting("load")
     with contextlib.ExitStack() as stack:
         with attempt.step("wait"):

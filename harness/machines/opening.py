@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.containers.engine import shared_engine
 from harness.containers.machine import ContainerMachine
+from harness.endpoints.machine import EndpointMachine
 from harness.errors import HarnessBug
 from harness.hosts.inventory import Inventory
 from harness.hosts.local import LocalMachine
@@ -23,6 +24,8 @@ def open_machine(reference: MachineReference) -> Machine:
     """
     if reference.broker != Path():
         return BrokeredMachine(reference)
+    if reference.kind == "endpoint":
+        return EndpointMachine(reference)
     if reference.kind == "container":
         return ContainerMachine(
             shared_engine(),

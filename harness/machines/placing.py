@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.attest.serving import Service, serving
+from harness.endpoints.inventory import Server
+from harness.endpoints.inventory import fitting as endpoints_for
 from harness.hosts.holding import fitting
 from harness.hosts.inventory import Inventory
-from harness.model.definitions import Application, Cpu, Database, Foundation, Middleware, Needs, Os, Runtime, Servlet
+from harness.model.definitions import (
+    Application,
+    Cpu,
+    Database,
+    Databases,
+    Foundation,
+    Middleware,
+    Needs,
+    Os,
+    Runtime,
+    Servlet,
+)
 from harness.model.plan import FRESH, ROLES, UPGRADE, Cell, Definitions
 from harness.model.results import Fidelity
 from harness.provision.provisioner import Kind, weakest
@@ -47,6 +61,7 @@ class PlacedCell:
 
     ``former``: the version that is installed first and then upgraded; None where the product is installed anew.
     ``servers`` by role; ``foundations`` are installed beside the product: runtime, middleware that is no server.
+    ``endpoints``: servers of the laboratory of which one serves the database; none where a machine of the cell does.
     """
 
     cell: Cell
@@ -58,6 +73,7 @@ class PlacedCell:
     servers: Mapping[str, PlacedServer]
     foundations: tuple[Foundation, ...]
     placement: Placement
+    endpoints: tuple[Server, ...] = ()
 
     @property
     def machines(self) -> tuple[tuple[Os, Cpu], ...]:
@@ -89,12 +105,19 @@ class PlacedCell:
         return self.database.driver_packages if java else ()
 
 
-def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = None) -> PlacedCell:
+def place(
+    definitions: Definitions, cell: Cell, inventory: Inventory | None = None, databases: Databases | None = None
+) -> PlacedCell:
     """Decide what serves a cell here, and read off its definitions what it needs."""
     os, cpu = definitions.application_machine(cell.axes)
     application = definitions.application_of(cell.axes)
     version = cell.axes.get(UPGRADE, FRESH)
     named = {role: definitions.server(role, cell.axes) for role in ROLES}
+    database = definitions.databases[cell.axes["database"]]
+    placement, endpoints = _decide(definitions, cell, application, inventory, databases)
+    if endpoints:
+        del named["database"]
+        database = database.at_endpoint()
     servers = {
         role: PlacedServer(definition=server, os=system, cpu=model)
         for role, server in named.items()
@@ -111,18 +134,61 @@ def place(definitions: Definitions, cell: Cell, inventory: Inventory | None = No
         former=None if version == FRESH else definitions.former_of(cell.axes, version),
         os=os,
         cpu=cpu,
-        database=definitions.databases[cell.axes["database"]],
+        database=database,
         servers=servers,
         foundations=tuple(foundation for foundation in beside if foundation is not None),
-        placement=_without_wheel(servers)
-        or resolve(
-            definitions.machines(cell.axes),
-            cell.prefer,
-            definitions.matrix.require.fidelity,
-            inventory,
-            application.needs,
-        ),
+        placement=_without_wheel(servers) or placement,
+        endpoints=endpoints,
     )
+
+
+def _decide(
+    definitions: Definitions,
+    cell: Cell,
+    application: Application,
+    inventory: Inventory | None,
+    databases: Databases | None,
+) -> tuple[Placement, tuple[Server, ...]]:
+    """What serves the cell, and the endpoints that may serve its database: by the first of ``prefer_database`` that
+    can."""
+    matrix, database = definitions.matrix, definitions.databases[cell.axes["database"]]
+    machines = definitions.machines(cell.axes)
+    refused: list[str] = []
+    for way in matrix.prefer_database if database.placement in ("server", "external") else ("machine",):
+        if way == "machine" and not database.external:
+            placement = resolve(machines, cell.prefer, matrix.require.fidelity, inventory, application.needs)
+            if placement.kind is not None or not refused:
+                because = f"; not by {'; '.join(refused)}" if refused else ""
+                return dataclasses.replace(placement, by=f"{placement.by}{because}"), ()
+            refused.append(placement.by)
+        if way == "endpoint" and (fit := endpoints_for(databases, database, cell.axes)):
+            usable = [server for server in fit if not server.obstacle]
+            if not usable:
+                refused.append(f"{fit[0].where}: {fit[0].obstacle}")
+                continue
+            kinds = _reaching(cell.prefer, usable, inventory, machines["application"])
+            if not kinds:
+                refused.append(f"{usable[0].where}: its address is this machine's own, and no lab host reaches it")
+                continue
+            without = {role: pair for role, pair in machines.items() if role != "database"}
+            needs = dataclasses.replace(application.needs, reach=True)
+            placement = resolve(without, kinds, matrix.require.fidelity, inventory, needs)
+            if placement.kind is not None:
+                by = f"{placement.by}; database: {', '.join(server.where for server in usable)}"
+                return dataclasses.replace(placement, by=by), tuple(usable)
+            refused.append(f"{usable[0].where}: {placement.by}")
+    if not refused:
+        refused.append(f"no server of the laboratory is {database.database}: name one in databases.yaml (--databases)")
+    return Placement(kind=None, fidelity=None, by="; ".join(refused)), ()
+
+
+def _reaching(
+    prefer: Sequence[Kind], servers: Sequence[Server], inventory: Inventory | None, product: tuple[Os, Cpu]
+) -> tuple[Kind, ...]:
+    """Kinds of machines from which these servers are reached: an address of this machine is its own alone."""
+    away = any(host.connection != "local" for host in fitting(inventory, *product))
+    here = any(server.is_here for server in servers)
+    return tuple(kind for kind in prefer if not (kind == "host" and here and away))
 
 
 def _without_wheel(servers: Mapping[str, PlacedServer]) -> Placement | None:

@@ -46,11 +46,12 @@ class ServerContext(BaseModel):
     definition: Database | Middleware
     access: Access
     machine: MachineReference
+    restart_seconds: float = 0.0  #: of an endpoint: in which it is up again; 0 where nobody may restart it
 
     @property
     def embedded(self) -> bool:
         """Whether it is a part of the product's machine, with nothing to start."""
-        return self.definition.placement != "server"
+        return self.definition.placement not in ("server", "external")
 
 
 class MadeCertificates(BaseModel):

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.model.definitions import Hosts
+from harness.model.definitions import Endpoint, Hosts
 from harness.model.verbs import Verbs
 from harness.system.process import Completed
 
@@ -20,12 +20,13 @@ class MachineReference(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    kind: Literal["container", "ssh", "vm", "local"]
+    kind: Literal["container", "ssh", "vm", "local", "endpoint"]
     name: str
     container: str = ""  #: id in the engine
     began: str = ""  #: of a container: when it was started, and its networks; to see that it was disturbed
     hosts: Hosts | None = None  #: the host and those that lead to it
     known_hosts: Path = Path()
+    endpoint: Endpoint | None = None  #: a database server of the laboratory, with port and driver
     ports: dict[int, int] = {}
     process: int = 0  #: of the emulator, for a virtual machine
     folder: Path = Path()  #: of the emulator of a virtual machine, with its monitor

@@ -208,7 +208,7 @@ def _roles(definitions: Definitions, cells: list[Cell], faults: Faults) -> None:
                 f"a machine for {role}, and the matrix has no axis {role}",
                 expected=f"an axis {role}, or no {axis}",
             )
-        elif server.placement != "server":
+        elif server.placement not in ("server", "external"):
             name = cell.axes[role]
             faults.add(
                 ("axes", axis),

@@ -40,6 +40,7 @@ class Role:
     limits: Limits = field(default_factory=Limits)
     ports: tuple[int, ...] = ()
     reach: tuple[Reached, ...] = ()  #: places outside of the cell, which it must reach
+    served: tuple[Reached, ...] = ()  #: likewise, of the laboratory: they may be this machine
     systemd: bool = False  #: a virtual machine of it is started by systemd
 
 

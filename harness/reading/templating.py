@@ -118,6 +118,11 @@ def server_faults(source: Source, word: str) -> Iterator[Fault]:
     for key in SERVER_COMMANDS:
         for loc, text in _matching(source, (), (key,)):
             yield from _faults(source, loc, text, {word: Access.model_fields.keys()})
+    for key in ("create", "drop"):
+        for loc, text in _matching(source, (), ("endpoint", key, "*")):
+            yield from _faults(source, loc, text, {"db": ("name", "user", "password")})
+    for loc, text in _matching(source, (), ("endpoint", "lease")):
+        yield from _faults(source, loc, text, {"slot": None})
     for pattern in (("servlet", "start"), ("servlet", "environment", "*")):
         for loc, text in _matching(source, (), pattern):
             yield from _faults(source, loc, text, {"db": Access.model_fields.keys(), **BENEATH})

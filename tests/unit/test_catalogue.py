@@ -131,7 +131,7 @@ def test_this_machine_shows_ids() -> None:
 @pytest.mark.parametrize(
     ("axis", "name", "told"),
     [
-        ("database", "dameng-dm8", "how to install and start it is not"),
+        ("database", "gbase-8a", "how to install and start it is not"),
         ("os", "kylin-v10-sp1", "it is licensed"),
         ("os", "openeuler-24.03", "its images are not built here"),
         ("cpu", "sunway-3231", "no images are built for sw_64"),
@@ -202,7 +202,7 @@ def test_check_tells_each_pair_and_why_not() -> None:
                     "name": "dameng-dm8",
                     "served": False,
                     "fidelity": None,
-                    "by": "it is known, but how to install and start it is not",
+                    "by": "it needs a server of the laboratory, and databases.yaml here names none (harness databases)",
                 }
             ],
         },

@@ -82,6 +82,7 @@ def context(product: MatrixFolder, *, emulated: bool, **axes: str) -> Any:
         product=product_environment,
         ran_before=(),
         serving=SimpleNamespace(emulators=emulators),
+        place=None,
     )
     secrets = Secrets(passwords=dict.fromkeys(cell.servers, SecretStr("pw")), named={})
     return context_of(attempt, target, secrets)

@@ -85,7 +85,7 @@ def test_a_virtual_machine_reaches_no_such_place(folder: Any) -> None:
 def led(places: list[Reached], where: dict[str, socket.socket | None], monkeypatch: Any) -> Iterator[Any]:
     """Ways to servers of this machine by the names of places; None where there is none."""
 
-    def address(at: Reached) -> str:
+    def address(at: Reached, *, own: bool = False) -> str:
         if where[at.host] is None:
             raise InfrastructureError(f"{at} is not known here")
         return "127.0.0.1"

@@ -28,6 +28,7 @@ NAMED: dict[str, Any] = {
     "cases": ("LC-06", "一"),
     "keep": True,
     "hosts": "/lab/hosts.yaml",
+    "databases": "/lab/databases.yaml",
     "brought_images": True,
     "trust_code": True,
 }
@@ -92,17 +93,18 @@ def test_every_option_survives_in_the_record() -> None:
         assert getattr(RunOptions().with_named(RunOptions(**{name: value})), name) == value
 
 
-def test_every_option_but_the_inventory_survives_in_a_bundle() -> None:
+def test_every_option_but_the_inventories_survives_in_a_bundle() -> None:
     notes: list[str] = []
     manifest = Manifest(
         bundle=1, harness="0", campaign="c", plan="0" * 64, options=RunOptions(**NAMED).plain(), files={}
     )
     replayed = options_of(manifest, RunOptions(), Progress(note=notes.append))
     # Nor whose code is trusted: that is for who replays it to say.
-    assert replayed == RunOptions(**{**NAMED, "hosts": "", "trust_code": False})
+    assert replayed == RunOptions(**{**NAMED, "hosts": "", "databases": "", "trust_code": False})
     assert options_of(manifest, RunOptions(trust_code=True), Progress()).trust_code
     assert "--hosts" in notes[0]
-    assert notes[1:] == [
+    assert "--databases" in notes[1]
+    assert notes[2:] == [
         "as the bundle says: --mirror http://mirror.example/debian",
         "as the bundle says: --allow-expired-release debian-12, debian-13",
     ]

@@ -112,7 +112,7 @@ WRONG = [
     ("hosts", lambda v: v["hosts"].append(v["hosts"][0]), "host named twice"),
     ("hosts", lambda v: v["hosts"][1].update(jump="nowhere"), "no other host"),
     ("hosts", lambda v: v["hosts"][0].update(password="env:X"), "one of key and password"),
-    ("hosts", lambda v: v["hosts"][0].update(key="-----BEGIN"), "should match pattern"),
+    ("hosts", lambda v: v["hosts"][0].update(key="-----BEGIN"), "the form that is wanted"),
     ("waivers", lambda v: v["waivers"][0].update(expires="soon"), "isoformat"),
     ("waivers", lambda v: v["waivers"][0].pop("approved_by"), "is missing"),
     ("policy", lambda v: v.update(verdicts=["nonconformant"]), "not one of the values"),

@@ -28,6 +28,7 @@ from harness.model.definitions.base import (
     Text,
     size_in_bytes,
 )
+from harness.model.definitions.endpoint import Databases, Endpoint, EndpointRecipe, EndpointTls
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.http import Capture, Http, Request, Resource, Session, Tls
 from harness.model.definitions.issuer import Commission, IssuerProfile
@@ -57,8 +58,12 @@ __all__ = [
     "Concerns",
     "Cpu",
     "Database",
+    "Databases",
     "Definition",
     "Emulation",
+    "Endpoint",
+    "EndpointRecipe",
+    "EndpointTls",
     "Entry",
     "ExampleFile",
     "Exclude",

@@ -22,6 +22,8 @@ PATTERNS = {
     "128, that begins with a letter or digit, such as compat/http: a folder beside the matrix, or what is shipped",
     r"^[0-9a-f]{64}$": "a SHA-256 in 64 lower-case hexadecimal digits",
     r"^/": "a path that begins with /",
+    r"^(env|file):.+$": "where the secret is, as env:NAME or file:PATH, and never the secret itself",
+    r"^[A-Za-z0-9._:-]+$": "the name of a host, or an IP address",
 }
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$")]
 

@@ -46,6 +46,11 @@ Prefer = Annotated[
     BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str),
     Field(min_length=1),
 ]
+PreferDatabase = Annotated[
+    tuple[Literal["endpoint", "machine"], ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str),
+    Field(min_length=1),
+]
 FidelityWord = Literal["physical", "kvm", "container", "system-emulated", "user-emulated"]
 
 
@@ -116,6 +121,10 @@ class Matrix(Definition):
     adjust: Annotated[tuple[Adjust, ...], BeforeValidator(listed)] = ()
     prefer: Prefer = Field(
         default=("host", "container", "vm"), description="what serves a cell: the first of these that can"
+    )
+    prefer_database: PreferDatabase = Field(
+        default=("endpoint", "machine"),
+        description="what serves the database of a cell: a server of databases.yaml, or a machine of the cell",
     )
     require: Require = Require()
     strategy: Strategy = Strategy()

@@ -19,6 +19,7 @@ from harness.model.definitions.base import (
     Strings,
     listed,
 )
+from harness.model.definitions.endpoint import EndpointRecipe
 
 
 class Features(Definition):
@@ -145,15 +146,18 @@ class Limits(Definition):
 
 
 class Database(Entry):
-    """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it.
+    """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it; with
+    ``endpoint``, how cells get theirs on a server of the laboratory (databases.yaml).
 
     Commands are Jinja2 templates for ``sh -c`` with ``db`` (host, port, name, user, password, path) and run in the
     database's own container, or in the application's where the database is embedded.
     """
 
     database: Name
-    placement: Literal["server", "embedded", "none"] = Field(
-        default="server", description="none: it stands for a product that has no database"
+    placement: Literal["server", "embedded", "external", "none"] = Field(
+        default="server",
+        description="external: only a server of the laboratory serves it; none: it stands for a product that has no "
+        "database",
     )
     port: int | None = Field(default=None, ge=1, le=65535)
     ports: dict[str, int] = Field(default={}, description="further ports by what they are for")
@@ -193,11 +197,15 @@ class Database(Entry):
     log: str | None = Field(default=None, description="file that is kept as evidence")
     limits: Limits = Limits()
     start_seconds: float = Field(default=60, gt=0)
+    endpoint: EndpointRecipe | None = Field(
+        default=None, description="how cells get theirs on a server of the laboratory"
+    )
 
     @property
     def obstacle(self) -> str:
-        """Why no target can be made of it here; empty where one can."""
-        return "" if self.query or self.absent else "it is known, but how to install and start it is not"
+        """Why no target can be made of it, here or with a server of the laboratory; empty where one can."""
+        known = self.query or self.absent or self.endpoint is not None
+        return "" if known else "it is known, but how to install and start it is not"
 
     def serves(self, architecture: str) -> bool:
         """Whether what it is installed from exists for an architecture, as far as this entry knows."""
@@ -207,6 +215,17 @@ class Database(Entry):
     def absent(self) -> bool:
         """Whether it stands for a product without a database."""
         return self.placement == "none"
+
+    @property
+    def external(self) -> bool:
+        """Whether it is a server that the harness neither installs nor starts."""
+        return self.placement == "external"
+
+    def at_endpoint(self) -> Database:
+        """The same database on a server of the laboratory: nothing of it is installed, started or logged here."""
+        own = ("packages", "before_install", "setup", "start", "stop", "ready", "create", "query", "version")
+        nothing = {key: type(self).model_fields[key].get_default() for key in (*own, "observe_settings", "log")}
+        return self.model_copy(update={**nothing, "placement": "external"})
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -221,6 +240,11 @@ class Database(Entry):
             if given := [key for key in (*recipe, "port", "path", "settings", "declared") if getattr(self, key)]:
                 raise ValueError(f"placement: none stands for no database, so it has no {', '.join(given)}")
             return self
+        if self.external:
+            if given := [key for key in recipe if getattr(self, key)]:
+                raise ValueError(f"placement: external is not installed here, so it has no {', '.join(given)}")
+            if self.endpoint is None or self.port is None:
+                raise ValueError("placement: external needs endpoint and port")
         if not any(getattr(self, key) for key in recipe):
             return self
         if missing := [key for key in ("query", "version") if not getattr(self, key)]:

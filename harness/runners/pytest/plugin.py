@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Protocol
 
 import pytest
@@ -35,7 +35,7 @@ from harness.clients.tasks import TaskRunner
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.installation import Installation
-from harness.control.servers import CellDatabase
+from harness.control.servers import CellDatabase, NotOffered
 from harness.errors import StepTimeout, SuiteError
 from harness.model.context import CellContext
 from harness.model.results import WITHOUT_DATABASE, WITHOUT_SERVER
@@ -80,6 +80,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.pluginmanager.has_plugin("pytest11.testinfra"):
         raise pytest.UsageError("pytest-testinfra's own host would be this machine, not the cell's")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """What the laboratory does not let anybody do to a server does not apply."""
+    try:
+        return (yield)
+    except NotOffered as error:
+        pytest.skip(f"not-applicable: {error}")
 
 
 @pytest.fixture(scope="session")
