@@ -88,13 +88,14 @@ def needs_engine(
 
 
 def jobs_at_once(definitions: Definitions, options: RunOptions, size: MachineSize, cells: int) -> int:
-    """Cells at once: one a CPU, as far as the stated limits of their containers fit into memory."""
+    """Cells at once: one more than there are CPUs, as far as the stated limits of their containers fit into memory. A
+    cell waits for an engine or for its turn a good part of its time (docs/decisions/0006)."""
     largest = max(
         size_in_bytes(d.limits.memory) if d.placement == "server" else 0 for d in definitions.databases.values()
     )
     each = size_in_bytes(definitions.application.limits.memory) + largest + CELL_OVERHEAD
     fitting = max(1, int(size.memory * 0.8) // each)
-    return max(1, min(options.jobs or size.cpus, fitting, cells))
+    return max(1, min(options.jobs or size.cpus + 1, fitting, cells))
 
 
 def in_order(cells: list[Cell], definitions: Definitions, expected: dict[str, float]) -> list[Cell]:

@@ -28,7 +28,7 @@ class Size:
 @pytest.mark.parametrize(
     ("cpus", "gib", "asked", "jobs"),
     [
-        (2, 24, 0, 2),
+        (2, 24, 0, 3),
         (64, 8, 0, 3),
         (64, 1, 0, 1),
         (2, 24, 6, 6),
