@@ -65,7 +65,8 @@ def built_and_run(folder: Path, kind: str) -> Ran:
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Ran]]]:
     """All examples that are asked for, three at a time, each in a workspace of its own: mostly they wait."""
-    asked = [item.callspec.params["kind"] for item in request.session.items if "runs" in item.fixturenames]
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    asked = [str(item.callspec.params["kind"]) for item in items if "runs" in item.fixturenames]
     with ThreadPoolExecutor(3) as pool:
         yield {kind: pool.submit(built_and_run, tmp_path_factory.mktemp(kind), kind) for kind in asked}
 
