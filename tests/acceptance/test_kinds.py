@@ -113,7 +113,9 @@ def test_an_example_is_conformant_on_an_emulated_arm(tmp_path: Path, kind: str) 
 def test_an_example_for_a_lab_host_claims_nothing_without(tmp_path: Path, kind: str, built_file: str) -> None:
     """Its files are good, its plan says that nothing here serves it, and a run tests and certifies nothing."""
     folder = built(tmp_path, kind)
-    assert harness_in(tmp_path, "scan", folder / "build" / built_file).code == 0
+    axes = yaml.safe_load((folder / "matrix.yaml").read_text())["axes"]
+    targets = [word for axis in ("cpu", "os") for word in ("--target", f"{axis}={axes[axis][0]}")]
+    assert harness_in(tmp_path, "scan", folder / "build" / built_file, *targets).code == 0
     assert "cannot be served here" in harness_in(tmp_path, "plan", folder).out
     ran = harness_in(tmp_path, "run", folder, "--format", "json")
     assert ran.code == 3, ran.err
