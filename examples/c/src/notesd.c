@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,13 @@ static void *serve(void *number)
     return NULL;
 }
 
+/* The first process of a container gets no signal that it does not handle. */
+static void end(int signal)
+{
+    (void)signal;
+    _exit(0);
+}
+
 int main(int count, char **words)
 {
     if (count == 2 && strcmp(words[1], "--version") == 0)
@@ -135,6 +143,8 @@ int main(int count, char **words)
         perror("notesd");
         return 1;
     }
+    struct sigaction action = {.sa_handler = end};
+    sigaction(SIGTERM, &action, NULL);
     printf("notesd: port %s, notes in %s\n", port, folder);
     fflush(stdout);
     for (;;) {
