@@ -90,7 +90,8 @@ def _get(context: CellContext, tls: ProductTls | None, address: str, headers: di
         # The product is on this machine: a proxy of the environment has nothing to do with it.
         with httpx.stream("GET", address, headers=sent, trust_env=False, timeout=seconds, verify=verify) as answer:
             good = answer.status_code in ready.status
-            return Answer(good, f"GET {ready.path} gave status {answer.status_code}")
+            wrong = _undeclared(answer, tls) if answer.status_code == 400 and not good else None
+            return Answer(good, f"GET {ready.path} gave status {answer.status_code}", wrong)
     except httpx.TimeoutException:
         return Answer(ready=False, words=f"GET {ready.path}: no answer within {seconds:.0f} s")
     except httpx.HTTPError as error:
@@ -98,6 +99,31 @@ def _get(context: CellContext, tls: ProductTls | None, address: str, headers: di
             tls.renewed()  # the next question knows an authority that the product has made meanwhile
             return Answer(ready=False, words=f"GET {ready.path}: {trouble.en}", error=error)
         return Answer(ready=False, words=f"GET {ready.path}: {_plain(error)}")
+
+
+#: What servers answer (status 400) to plain HTTP on a port of HTTPS: nginx, Go, Tomcat; and nginx to a client without a
+#: certificate.
+_WANT_TLS = (
+    "plain HTTP request was sent to HTTPS port",
+    "sent an HTTP request to an HTTPS server",
+    "combination of host and port requires TLS",
+)
+_WANTS_CERTIFICATE = "No required SSL certificate was sent"
+
+
+def _undeclared(answer: httpx.Response, tls: ProductTls | None) -> UsageError | None:
+    """What the application does not declare of its HTTPS, as an answer says it; None where it says nothing of that."""
+    text = next(answer.iter_text(4096), "")
+    if tls is None and any(words in text for words in _WANT_TLS):
+        return UsageError(
+            "the product speaks HTTPS, and the application declares HTTP", advice="declare http.tls in application.yaml"
+        )
+    if tls is not None and tls.definition.client is None and _WANTS_CERTIFICATE in text:
+        return UsageError(
+            "the product demands a client's certificate, and the application declares none",
+            advice="declare http.tls.client in application.yaml",
+        )
+    return None
 
 
 def _plain(error: httpx.HTTPError) -> str:

@@ -144,4 +144,6 @@ def _unspoken(error: ssl.SSLError) -> Trouble:
             return Trouble("client", f"it refuses the client: {meaning}", f"拒绝客户端：{meaning}")
     if reason in _NO_TLS:
         return Trouble("none", "what answers speaks no TLS", "应答方未使用 TLS")
+    if reason.endswith("ALERT_HANDSHAKE_FAILURE"):
+        reason += " (it has no cipher in common, or demands a client's certificate)"
     return Trouble("none", f"no TLS connection: {reason}", f"无法建立 TLS 连接：{reason}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -208,6 +209,52 @@ def test_a_stranger_who_is_let_in_is_a_failure(authority: Authority) -> None:
         assert asked.resource is not None
         asked.resource.create("1", "text")
         assert asked.resource.let_in("read", "1", "") == "gave 200, expected one of (401, 403)"
+
+
+class Refusing(Notes):
+    """Answers as servers do that want TLS, or a certificate."""
+
+    words = ""
+
+    def do_GET(self) -> None:
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(self.words)))
+        self.end_headers()
+        self.wfile.write(self.words.encode())
+
+
+@pytest.mark.parametrize(
+    ("words", "secure", "expected"),
+    [
+        ("<center>The plain HTTP request was sent to HTTPS port</center>", False, "speaks HTTPS"),
+        ("Client sent an HTTP request to an HTTPS server.\n", False, "speaks HTTPS"),
+        ("Bad Request\nThis combination of host and port requires TLS.\n", False, "speaks HTTPS"),
+        ("<center>No required SSL certificate was sent</center>", True, "demands a client's certificate"),
+        ("<center>No required SSL certificate was sent</center>", False, ""),
+        ("something else is wrong", True, ""),
+    ],
+)
+def test_what_an_answer_says_of_missing_declarations(
+    authority: Authority, words: str, secure: bool, expected: str
+) -> None:
+    page = type("Own", (Refusing,), {"words": words})
+    with served(page, authority.certificate("good", NAME)) if secure else plain(page) as (port, _):
+        deployment = product(port, {"authority": {"file": "ca.pem"}}, {"ca.pem": authority.file})
+        if not secure:
+            deployment.tls, deployment.url = None, lambda path: f"http://127.0.0.1:{port}{path}"
+        answer = readiness(deployment)
+    assert answer.words == "GET /health gave status 400"
+    assert expected in str(answer.wrong) if expected else answer.wrong is None
+
+
+@contextmanager
+def plain(handler: type[BaseHTTPRequestHandler]) -> Iterator[tuple[int, None]]:
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_port, None
+        server.shutdown()
+        thread.join()
 
 
 def alert(name: str) -> httpx.ReadError:

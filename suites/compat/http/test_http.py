@@ -47,7 +47,10 @@ def test_delete(resource):
 
 def test_wrong_credentials_refused(resource):
     if not resource.knows_strangers:
-        pytest.skip("not-applicable: the application declares no wrong_credentials")
+        pytest.skip(
+            "not-applicable: the application does not declare how a stranger asks (wrong_credentials, a session, "
+            "a client's certificate, or a method `refused` of its class)"
+        )
     with resource.made(TEXT) as key:
         for action in ("read", "create", "update", "delete"):
             target = resource.fresh_key() if action == "create" else key
