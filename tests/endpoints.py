@@ -239,6 +239,6 @@ def restart_command(standing: Standing) -> str:
     start = as_owner if standing._owner else start
     data = standing.folder / "data"
     return (
-        f"p=$(head -n 1 {data}/postmaster.pid) && kill -INT $p && while kill -0 $p 2>/dev/null; do sleep 0.1; done; "
+        f"kill -INT $(head -n 1 {data}/postmaster.pid) && while [ -e {data}/postmaster.pid ]; do sleep 0.1; done; "
         f"{{ cd {standing.folder} && exec {start}; }} >>{standing.folder}/log 2>&1 </dev/null &"
     )
