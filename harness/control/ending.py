@@ -14,6 +14,13 @@ from harness.model.machine import Machine
 
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
 
+#: What shells and QEMU print of a program that ended by SIGILL; a product may write the same words elsewhere in a line.
+_SIGILL = re.compile(
+    r"^Illegal instruction\b|: line \d+: +\d+ Illegal instruction\b|^qemu: uncaught target signal 4\b", re.MULTILINE
+)
+#: What shells print of what is no program for this machine. "cannot execute" alone is what databases say of statements.
+_NO_PROGRAM = re.compile(r": Exec format error$|: cannot execute binary file\b|: cannot execute: \w", re.MULTILINE)
+
 
 def ended(
     context: CellContext, machine: Machine, code: int, log: str, *, memory: bool = False, left: list[str] | None = None
@@ -47,14 +54,14 @@ def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool,
     and model; ``memory``: the kernel ended something for lack of memory; ``left`` are command lines of what it started
     and still runs.
     """
-    if code in (132, 4) or re.search(r"Illegal instruction|uncaught target signal 4", log):
+    if code == 132 or _SIGILL.search(log):
         return ProductFault(
             f"it died with SIGILL (illegal instruction): it uses an instruction that {cpu} does not have; "
             "build it for this CPU class",
             f"进程因 SIGILL（非法指令）终止：使用了 {cpu} 不具备的指令；请针对该类 CPU 编译",
             log,
         )
-    if code == 126 or "Exec format error" in log or "cannot execute" in log:
+    if code == 126 or _NO_PROGRAM.search(log):
         return ProductFault(
             "it cannot be executed: wrong architecture or no executable file",
             "无法执行：架构不符或不是可执行文件",

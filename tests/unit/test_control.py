@@ -70,6 +70,47 @@ def test_an_exit_status_is_explained() -> None:
     assert explain(0) == "it exited at once with status 0"
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        "Illegal instruction",
+        "begins\nIllegal instruction (core dumped)\n",
+        "/opt/x/run.sh: line 3:  4711 Illegal instruction     (core dumped) ./x",
+        "qemu: uncaught target signal 4 (Illegal instruction) - core dumped",
+    ],
+)
+def test_a_script_that_ends_after_its_program_died_of_sigill_is_explained(log: str) -> None:
+    assert "SIGILL" in explain(1, log)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "/bin/sh: 1: /opt/x: Exec format error",
+        "bash: /opt/x: cannot execute binary file: Exec format error",
+        "sh: 0: /opt/x: cannot execute: required file not found",
+    ],
+)
+def test_a_script_whose_program_is_none_is_explained(log: str) -> None:
+    assert "wrong architecture" in explain(1, log)
+
+
+@pytest.mark.parametrize("code", [1, 4, 5, 9, 11, 100, 125])
+@pytest.mark.parametrize(
+    "log",
+    [
+        "",
+        "ERROR: cannot execute INSERT in a read-only transaction",
+        "rule 7 of the parser: Illegal instruction 'frobnicate' in line 3",
+        "the plug-in gave Exec format error, which is passed over",
+    ],
+)
+def test_a_status_of_the_products_own_is_not_taken_for_a_signal_and_its_words_not_for_those_of_a_shell(
+    code: int, log: str
+) -> None:
+    assert explain(code, log) == f"it exited at once with status {code}"
+
+
 def test_ends_are_listed_with_time_and_reason() -> None:
     ends = [
         End(start="a", status=3, at=1.0),
