@@ -85,6 +85,10 @@ class InfrastructureError(HarnessError):
     cause = "infra"
 
 
+class LostOutput(InfrastructureError):
+    """An engine gave none of what a command printed. Whoever only looked may look again."""
+
+
 class ProvisionError(InfrastructureError):
     """A target could not be made ready."""
 

@@ -20,7 +20,7 @@ from harness.containers.engine import LABEL_PORTS, Engine
 from harness.containers.engine_errors import engine_errors
 from harness.containers.networks import address_of
 from harness.containers.verbs import ContainerVerbs
-from harness.errors import InfrastructureError
+from harness.errors import InfrastructureError, LostOutput
 from harness.model.machine import MachineReference, Resources
 from harness.model.verbs import Verb, Verbs, deeds, in_effect
 from harness.provision import posix
@@ -136,7 +136,7 @@ class ContainerMachine:
         if errors.endswith(_END):
             errors = errors.removesuffix(_END)
         elif rc == 0:
-            raise InfrastructureError(
+            raise LostOutput(
                 f"{self.name}: the engine lost what a command printed", advice="try again; see the engine's log"
             )
         return Completed(rc=rc, out=out.text, err=errors, seconds=time.monotonic() - started)

@@ -6,6 +6,7 @@ it, and each start and each end is kept in files there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from harness.control.ends import End
 from harness.control.fault import ProductFault
-from harness.errors import InfrastructureError
+from harness.errors import InfrastructureError, LostOutput
 from harness.model.context import CellContext
 from harness.model.definitions import Application, Service
 from harness.model.machine import Machine
@@ -30,6 +31,8 @@ LOGS = "/var/log/harness"
 LOG = f"{LOGS}/app.log"
 STARTS = f"{LOGS}/starts"
 SCRIPT = Path(__file__).with_name("control.sh")
+#: How often what a command printed may be lost until that is the machine's trouble.
+LOOKS = 3
 _HELD = 97  #: status of ``start``: a declared port is held by what an earlier start left behind
 
 
@@ -134,7 +137,7 @@ class Supervised:
             self.install()  # the machine was restarted, or the product's removal took the folder
             answer = self._run(verb, seconds=60)
         if answer.rc == _HELD:
-            left = self._run("left", seconds=60).out.strip()
+            left = self._look("left", seconds=60).out.strip()
             raise ProductFault(
                 f"it cannot be started again: its port is still held by what an earlier start left running: "
                 f"{left.splitlines()[0] if left else 'a process that cannot be named'}",
@@ -202,16 +205,16 @@ class Supervised:
         user = self.process.user
         if user != "root" and not self.machine.run(f"id {shell.quote(user)} >/dev/null 2>&1", timeout=60).ok:
             user = "root"
-        return self._run(f"ends {self._key}", user=user)
+        return self._look(f"ends {self._key}", user=user)
 
     def said(self, start: str, lines: int) -> str:
-        return self._run(f"said {shell.quote(start)} {lines}").out
+        return self._look(f"said {shell.quote(start)} {lines}").out
 
     def left(self) -> list[str]:
-        return [line.partition(" ")[2].strip() for line in self._run("left").out.splitlines()]
+        return [line.partition(" ")[2].strip() for line in self._look("left").out.splitlines()]
 
     def listening(self) -> str:
-        return self._run("listening").out
+        return self._look("listening").out
 
     def remove(self) -> None:
         """What it wrote lies in the harness's own folders, which go with the cell."""
@@ -225,10 +228,17 @@ class Supervised:
     def state(self) -> tuple[int, bool, str]:
         """Process id, whether it lives, and exit status of the present start: ``-`` while it runs, ``lost`` where
         nobody saw its end."""
-        words = self._run("state").out.split()
+        words = self._look("state").out.split()
         if len(words) != 4:
             return 0, False, "-"
         return int(words[1]), words[2] == "1", words[3]
+
+    def _look(self, verb: str, *, seconds: float = 30, user: str = "") -> Completed:
+        """One verb that changes nothing; asked again where the engine loses the answer, as a busy one does."""
+        for _ in range(LOOKS - 1):
+            with contextlib.suppress(LostOutput):
+                return self._run(verb, seconds=seconds, user=user)
+        return self._run(verb, seconds=seconds, user=user)
 
     def _run(self, verb: str, *, seconds: float = 30, user: str = "") -> Completed:
         """One verb of the script, as the process's user: only that may look into its processes."""

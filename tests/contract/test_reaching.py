@@ -71,7 +71,7 @@ def test_a_place_that_goes_away_is_the_laboratorys_trouble() -> None:
     assert [each["failures"] for each in ledger.places] == [0, 1]
 
 
-def refused(at: Reached) -> str:
+def refused(at: Reached, *, own: bool = False) -> str:
     if at.host == "goes.example":
         raise InfrastructureError("it is gone")
     return str(at.address)

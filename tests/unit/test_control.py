@@ -16,7 +16,11 @@ from harness.control.compose import _seconds
 from harness.control.ends import End, words
 from harness.control.limits import harness_limit
 from harness.control.listening import Listener, explained, listeners
+from harness.control.supervised import Process, Supervised
 from harness.control.systemd import _ENDED, _status
+from harness.errors import LostOutput
+from harness.system.process import Completed
+from tests.suite_runs import context
 
 TABLES = """\
 socket 4711
@@ -176,3 +180,38 @@ def test_a_limit_of_the_harness_is_named_as_one(text: str, ipv6: bool, kind: str
     machine: Any = SimpleNamespace(reference=SimpleNamespace(kind=kind))
     limit = harness_limit(text, machine, has_ipv6=ipv6)
     assert (limit.certain if limit is not None else None) is certain
+
+
+class Losing:
+    """A machine whose engine loses the first ``lost`` answers."""
+
+    name = "application"
+
+    def __init__(self, lost: int) -> None:
+        self.lost, self.commands = lost, 0
+
+    def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
+        self.commands += 1
+        if self.commands <= self.lost:
+            raise LostOutput("the engine lost what a command printed")
+        return Completed(rc=0, out="run 4711 1 -\n")
+
+
+def test_what_an_engine_loses_is_looked_at_again_and_nothing_is_done_twice(tmp_path: Path) -> None:
+    process = Process(start="/opt/p", user="root", environment={}, stop="TERM", ports=())
+
+    def supervised(lost: int) -> tuple[Supervised, Losing]:
+        machine = Losing(lost)
+        return Supervised(context(tmp_path), machine, process), machine  # type: ignore[arg-type]
+
+    product, machine = supervised(2)
+    assert product.pid() == 4711
+    assert machine.commands == 3
+    product, machine = supervised(3)
+    with pytest.raises(LostOutput):
+        product.running()
+    for act in (lambda p: p.kill(), lambda p: p.stop(1), lambda p: p.asked()):
+        product, machine = supervised(1)
+        with pytest.raises(LostOutput):
+            act(product)
+        assert machine.commands == 1

@@ -58,3 +58,11 @@ def test_every_dependency_is_used() -> None:
     distributions = packages_distributions()
     used = {normal(name) for module in imported(ROOT / "harness") for name in distributions.get(module, [])}
     assert declared() - used - named_elsewhere == set()
+
+
+@pytest.mark.parametrize(("lock", "groups"), [("python.lock", ()), ("tests.lock", ("test", "fuzz"))])
+def test_every_declared_dependency_stands_in_its_lock(lock: str, groups: tuple[str, ...]) -> None:
+    """What the gate installs are the locks: a dependency that only pyproject.toml names is not there."""
+    text = (ROOT / "setup" / lock).read_text()
+    locked = {normal(name) for name in re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", text, re.MULTILINE)}
+    assert declared(*groups) - locked == set(), "run: make lock"
