@@ -9,10 +9,10 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -273,12 +273,16 @@ class BaseImages:
         return notes, expired, out
 
     def _mmdebstrap(self, argv: list[str]) -> Completed:
+        # The temporary root must lie where devices may be made; /tmp may be mounted otherwise. Whose it is stands in
+        # the name of a folder around it: the root itself gets the time of the system's own package, years ago.
+        scratch = self.cache / "tmp" / f"root-{secrets.token_hex(4)}-{own_name()}"
+        scratch.mkdir(parents=True)
         try:
-            # The temporary root must lie where devices may be made; /tmp may be mounted otherwise.
-            scratch = self.cache / "tmp"
             return run(argv, timeout=BUILD_SECONDS, cancel=self.cancel, env={"TMPDIR": str(scratch)})
         except StepTimeout as error:
             raise ProvisionError(error.message, advice="check the mirror's speed") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def _load(self, layer: Path, tag: str, architecture: str, notes: list[str], expired: str) -> None:
         # `docker import --platform` of older engines ignores the platform; an archive's own config is honoured.
@@ -322,13 +326,13 @@ def clean_scratch(cache: Path) -> list[str]:
     removed = []
     folder = cache / "tmp"
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        maker = re.search(r"-([0-9a-f]+)\.(?:tar|load)$", path.name)
-        if maker is not None and not runs(maker[1]):
-            path.unlink(missing_ok=True)
-        elif path.name.startswith("mmdebstrap.") and time.time() - path.stat().st_mtime > 2 * BUILD_SECONDS:
+        maker = re.search(r"-([0-9a-f]+)(?:\.tar|\.load)?$", path.name)
+        if maker is None or runs(maker[1]):
+            continue
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            continue
+            path.unlink(missing_ok=True)
         removed.append(path.name)
     for path in sorted((cache / "vms").glob("*/.*")):  # disks, kernels and snapshots that were not finished
         maker = re.match(r"\.[0-9a-f]+-([0-9a-f]+)", path.name)

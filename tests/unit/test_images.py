@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +24,7 @@ FORKY = parse(ROOT / "targets" / "os" / "debian-forky.yaml", Os)
 #: Stands in for mmdebstrap with a mirror whose release file is too old: what apt says then, word for word.
 EXPIRED = """#!/bin/sh
 echo "$@" >>'{calls}'
+echo "TMPDIR=$TMPDIR" >>'{temporary}'
 case "$*" in *Check-Valid-Until*) : >'{out}'; exit 0 ;; esac
 echo "E: Release file for mirror/dists/forky/InRelease is expired (invalid since 15d 6h)." >&2
 exit 25
@@ -48,7 +51,9 @@ class Notes:
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "mmdebstrap").write_text(EXPIRED.format(calls=tmp_path / "calls", out=tmp_path / "out.tar"))
+    (tools / "mmdebstrap").write_text(
+        EXPIRED.format(calls=tmp_path / "calls", temporary=tmp_path / "temporary", out=tmp_path / "out.tar")
+    )
     (tools / "mmdebstrap").chmod(0o755)
     monkeypatch.setenv("PATH", str(tools), prepend=":")
     return tmp_path / "calls"
@@ -111,14 +116,29 @@ def test_packages_are_verified_with_a_keyring(tmp_path: Path, calls: Path) -> No
 def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
     folder = tmp_path / "tmp"
     folder.mkdir()
-    dead, living, other = folder / "abc-999999999.tar", folder / f"abc-{own_name()}.tar", folder / "mmdebstrap.young"
+    dead, living = folder / "abc-999999999.tar", folder / f"abc-{own_name()}.tar"
     for path in (dead, living):
         path.write_bytes(b"x")
-    other.mkdir()
-    assert clean_scratch(tmp_path) == [dead.name]
+    # A root has the time of the package that its top folder is of: that says nothing of who makes it.
+    gone, built = folder / "root-0af-999999999", folder / f"root-0af-{own_name()}"
+    for path in (gone, built):
+        (path / "mmdebstrap.x" / "usr").mkdir(parents=True)
+        for each in (path / "mmdebstrap.x", path):
+            os.utime(each, (1_600_000_000, 1_600_000_000))
+    assert clean_scratch(tmp_path) == [dead.name, gone.name]
     assert living.exists()
-    assert other.exists()
+    assert (built / "mmdebstrap.x" / "usr").exists()
+    assert not gone.exists()
     assert clean_scratch(tmp_path / "nothing") == []
+
+
+def test_a_root_that_is_built_lies_in_a_folder_of_its_maker_which_goes_with_it(tmp_path: Path, calls: Path) -> None:
+    images(tmp_path, debian_forky="x")._bootstrap(FORKY, "loong64", tmp_path / "out.tar", Notes())
+    places = re.findall(r"^TMPDIR=(.*)$", calls.with_name("temporary").read_text(), re.MULTILINE)
+    assert places
+    for place in places:
+        assert Path(place).name.endswith(f"-{own_name()}")
+        assert not Path(place).exists()
 
 
 def test_what_killed_makers_of_virtual_machines_left_is_removed(tmp_path: Path) -> None:
