@@ -151,17 +151,21 @@ class BaseImages:
                 return final
             part = self.cache / "tmp" / f"native-{key}-{own_name()}.tar"
             _, _, layer = self._bootstrap(system, NAMES[host].debian, part, ledger, include="perl")
-            shutil.rmtree(final, ignore_errors=True)
-            final.mkdir(parents=True)
+            begun = final.with_name(f".{key}")  # not looked at as unused, though its time is that of a package
+            shutil.rmtree(begun, ignore_errors=True)
+            begun.mkdir(parents=True)
             try:
                 answer = run(
-                    ["tar", "-xf", str(layer), "-C", str(final), "--exclude=./dev/*"], timeout=300, cancel=self.cancel
+                    ["tar", "-xf", str(layer), "-C", str(begun), "--exclude=./dev/*"], timeout=300, cancel=self.cancel
                 )
             finally:
                 layer.unlink(missing_ok=True)
             if not answer.ok:
-                raise ProvisionError(f"unpacking {final} failed: {answer.text[-400:]}", advice="free space and repeat")
-            (final / ".complete").touch()  # written last: a half unpacked folder is never used
+                raise ProvisionError(f"unpacking {begun} failed: {answer.text[-400:]}", advice="free space and repeat")
+            (begun / ".complete").touch()
+            shutil.rmtree(final, ignore_errors=True)
+            begun.rename(final)
+            mark_used(final)
         return final
 
     @contextlib.contextmanager
