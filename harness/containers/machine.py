@@ -18,6 +18,7 @@ import psutil
 
 from harness.containers.engine import LABEL_PORTS, Engine
 from harness.containers.engine_errors import engine_errors
+from harness.containers.frames import STDERR, frames_of
 from harness.containers.networks import address_of
 from harness.containers.verbs import ContainerVerbs
 from harness.errors import InfrastructureError, LostOutput
@@ -36,8 +37,8 @@ LISTED_SECONDS = 2.0
 #: Symbolic links that are followed to a file, as many as Linux follows.
 MAX_LINKS = 40
 
-#: Now and then an engine gives status 0 and none of the output (seen with 20.10 under load), which must not be taken
-#: for a command that printed nothing: so the last thing that is printed is a mark.
+#: Status 0 and none of the output must not be taken for a command that printed nothing, wherever that was lost: so the
+#: last thing that is printed is a mark.
 _END = "\n\x04end\n"
 _GUARD = r'timeout -k $0 $1 sh -c "$2"; r=$?; printf "\\n\\004end\\n" >&2; exit $r'
 
@@ -124,11 +125,10 @@ class ContainerMachine:
             api = self.engine.client.api
             handle = api.exec_create(self.container, argv, user=user, environment=self.variables)["Id"]
             out, err = Bounded(), Bounded()
-            stream = api.exec_start(handle, stream=True, demux=True)
-            for piece, error in stream:
-                out.add(piece or b"")
-                err.add(error or b"")
-            cast(Any, stream)._response.close()  # its own close() leaves the file over the socket open
+            stream = cast(Any, api.exec_start(handle, stream=True, demux=True))
+            for kind, piece in frames_of(api, stream._response):
+                (err if kind == STDERR else out).add(piece)
+            stream._response.close()  # its own close() leaves the file over the socket open
             rc = api.exec_inspect(handle)["ExitCode"]
         if rc is None:
             raise InfrastructureError(f"{self.name}: the engine lost a command", advice="see the engine's log")
