@@ -15,7 +15,7 @@ from harness.model.machine import Machine
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
 
 #: What shells and QEMU print of a program that ended by SIGILL; a product may write the same words elsewhere in a line.
-_SIGILL = re.compile(
+SIGILL = re.compile(
     r"^Illegal instruction\b|: line \d+: +\d+ Illegal instruction\b|^qemu: uncaught target signal 4\b", re.MULTILINE
 )
 #: What shells print of what is no program for this machine. "cannot execute" alone is what databases say of statements.
@@ -54,7 +54,7 @@ def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool,
     and model; ``memory``: the kernel ended something for lack of memory; ``left`` are command lines of what it started
     and still runs.
     """
-    if code == 132 or _SIGILL.search(log):
+    if code == 132 or SIGILL.search(log):
         return ProductFault(
             f"it died with SIGILL (illegal instruction): it uses an instruction that {cpu} does not have; "
             "build it for this CPU class",

@@ -147,7 +147,10 @@ class Installation:
             InfrastructureError: they could not all be looked at.
         """
         real = self._each('for f; do printf "%s\\0" "$(readlink -f "$f")"; done', paths)
-        wanted = {there: path for path, there in zip(paths, real, strict=True) if "\n" not in there}
+        wanted: dict[str, list[str]] = {}  # a library mostly goes by several names, which are links to one file
+        for path, there in zip(paths, real, strict=True):
+            if "\n" not in there:
+                wanted.setdefault(there, []).append(path)
         names = "".join(f"{there}\n" for there in wanted)
         application = self.context.application
         # A process is looked into by its own user: root of a container may not look into those of others.
@@ -170,8 +173,8 @@ class Installation:
                 )
             for process in answer.out.split("process\n"):
                 files = set(re.findall(r"^\S+ r\S+ \S+ \S+ [1-9]\d*\s+(/.*)$", process, re.MULTILINE))
-                for there in files & wanted.keys():
-                    mapped.setdefault(wanted[there], set()).update(files)
+                for path in (path for there in files & wanted.keys() for path in wanted[there]):
+                    mapped.setdefault(path, set()).update(files)
         script = 'for f; do [ "$(head -c 4 "$f" 2>/dev/null | tail -c 3)" != ELF ] || printf "%s\\0" "$f"; done'
         elves = set(self._each(script, sorted(set().union(*mapped.values()))))
         return {path: files & elves for path, files in mapped.items()}

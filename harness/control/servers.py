@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.control.ending import SIGILL
 from harness.errors import AttestationMismatch, InfrastructureError, StepTimeout, SuiteError
 from harness.model.context import Access
 from harness.model.definitions import Database, Middleware
@@ -19,8 +19,6 @@ from harness.system.wait import Deadline, wait_until
 
 #: How often the log of a server that does not answer yet is looked at.
 LOOK_SECONDS = 5.0
-#: What QEMU and shells print of a program that ended so.
-_SIGILL = re.compile(r"uncaught target signal 4|^Illegal instruction", re.MULTILINE)
 #: Where a server's machine keeps commands that hold its password, for root alone.
 COMMANDS = "/var/lib/harness-server"
 ENDPOINT_STAYS = "the database is on a server of the laboratory"
@@ -158,7 +156,7 @@ class CellServer:
         if self.definition.log is None:
             return
         tail = self.machine.run(f"tail -n 20 {shell.quote(self.definition.log)} 2>/dev/null", timeout=60).out
-        if _SIGILL.search(tail):
+        if SIGILL.search(tail):
             raise AttestationMismatch(
                 f"{self.name} died with SIGILL (illegal instruction): it uses an instruction that the CPU of its "
                 f"machine does not have / {self.name} 因非法指令退出：其使用了该处理器不具备的指令",

@@ -173,8 +173,8 @@ class Several:
         return next((service for service in self.services if service.control.exit_code() is not None), None)
 
     def exit_code(self) -> int | None:
-        service = self.ended()
-        return None if service is None else service.control.exit_code()
+        codes = (service.control.exit_code() for service in self.services)
+        return next((code for code in codes if code is not None), None)
 
     def pid(self) -> int:
         """Of the first service."""

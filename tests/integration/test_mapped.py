@@ -112,6 +112,16 @@ def test_what_the_running_product_has_loaded_is_not_missing(suite: ModuleType, b
         look(suite, built, "plugin.so")
 
 
+def test_every_name_of_a_library_is_that_library(suite: ModuleType, built: Path) -> None:
+    for name in ("plugin.so.1", "plugin.so.1.2"):
+        (built / name).symlink_to("plugin.so")
+    names = ["plugin.so.1.2", "plugin.so", "plugin.so.1", "loader"]
+    with pytest.raises(AssertionError, match="libraries not found"):
+        look(suite, built, *names)
+    with running(built, "engine 引擎/libengine-2.so", "plugin.so.1"):
+        look(suite, built, *names)
+
+
 def test_symbols_of_what_a_process_has_loaded_are_defined(suite: ModuleType, built: Path) -> None:
     with pytest.raises(AssertionError, match=r"undefined symbols: .*bare.so.*engine_answer"):
         look(suite, built, "bare.so")
