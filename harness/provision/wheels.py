@@ -48,7 +48,8 @@ def fetched(wheel: str, sha256: str, architecture: str, *, cancel: threading.Eve
                 f"the wheel {wheel} for {architecture} could not be fetched: {answer.text.strip()[-300:]}",
                 advice="see that pip of this Python reaches its index: python -m pip download " + wheel,
             )
-        digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+        with files[0].open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != sha256:
             raise ProvisionError(
                 f"the wheel {wheel} for {architecture} is another than the catalogue names: SHA-256 {digest}, "
