@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from harness.errors import Fault
 from harness.reading.source import Loc, Source
-from harness.system.files import read_plain
+from harness.reading.syntax import tree_of
 
 #: What such a class must have.
 METHODS = ("create", "read", "update", "delete", "texts")
-MOST = 4 * 2**20
 
 
 def class_faults(source: Source, named: Iterable[tuple[Loc, str]]) -> Iterator[Fault]:
@@ -21,11 +20,9 @@ def class_faults(source: Source, named: Iterable[tuple[Loc, str]]) -> Iterator[F
             continue
         path = source.path.parent / name
         class_name = _value(source, loc).rpartition(":")[2]
-        try:
-            tree = ast.parse(read_plain(path, MOST).decode("utf-8"))
-        except (OSError, SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None) or 1
-            yield Fault(file=str(path), line=line, column=1, message=f"it is no Python: {error}")
+        tree = tree_of(path)
+        if isinstance(tree, Fault):
+            yield tree
             continue
         classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
         if class_name not in classes:

@@ -17,15 +17,13 @@ from pathlib import Path
 
 from harness.errors import DefinitionError, Fault
 from harness.model.testnames import TestName
+from harness.reading.syntax import tree_of
 from harness.system.canonical import read_json
-from harness.system.files import read_plain
 from harness.system.process import Completed, run
 from harness.system.sandbox import Sandbox, obstacle, remedy
 
 #: Seconds that pytest may take to collect a folder.
 SECONDS = 120
-#: Bytes of a file of Python that is read.
-MAX_BYTES = 5_000_000
 _SETTINGS = ("conftest.py", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini")
 _PATTERN = re.compile(r"test_.*\.py|.*_test\.py")
 #: Words of code that makes names, or hides them from pytest.
@@ -79,14 +77,11 @@ def _trees(folder: Path) -> dict[Path, ast.Module]:
     trees: dict[Path, ast.Module] = {}
     faults: list[Fault] = []
     for path in sorted(path for path in folder.rglob("*.py") if path.is_file()):
-        try:
-            trees[path] = ast.parse(read_plain(path, MAX_BYTES).decode("utf-8"), str(path))
-        except OSError as error:
-            message = f"the file cannot be read: {error.strerror}"
-            faults.append(Fault(file=str(path), line=1, column=1, message=message))
-        except (SyntaxError, UnicodeDecodeError, ValueError, RecursionError, MemoryError) as error:
-            line = getattr(error, "lineno", None) or 1  # the parser gives MemoryError for what is nested too deeply
-            faults.append(Fault(file=str(path), line=line, column=1, message=f"not valid Python: {error}"))
+        tree = tree_of(path)
+        if isinstance(tree, Fault):
+            faults.append(tree)
+        else:
+            trees[path] = tree
     if faults:
         raise DefinitionError(faults)
     return trees

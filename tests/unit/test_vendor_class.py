@@ -180,7 +180,9 @@ def folder_of(root: Path, python: str, text: str = NOTES) -> Path:
     [
         ("notes.py:Other", NOTES, "notes.py has no class Other"),
         ("notes.py:Notes", "class Notes:\n    def create(self, key, text): ...\n", "has no read, no update"),
-        ("notes.py:Notes", "class :", "it is no Python"),
+        ("notes.py:Notes", "class :", "not valid Python"),
+        ("notes.py:Notes", "x = " + "-" * 100_000 + "1", "not valid Python"),
+        ("notes.py:Notes", "x = " + "1+" * 300_000 + "1", "not valid Python"),
         ("../notes.py:Notes", NOTES, "outside the folder"),
     ],
 )
