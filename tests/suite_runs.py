@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from harness.model.context import Access, CellContext, ServerContext
@@ -29,6 +31,16 @@ class Kept:
     def keep(self, name: str, data: bytes, media: str = "text/plain") -> str:
         self.files[name] = (data, media)
         return name
+
+
+def shipped_suite(file: str) -> ModuleType:
+    """A file below suites/ as a module, to call its tests with what a test gives them."""
+    spec = importlib.util.spec_from_file_location(f"shipped_{Path(file).stem}", ROOT / "suites" / file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def context(folder: Path, **changes: Any) -> CellContext:

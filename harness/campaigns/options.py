@@ -126,9 +126,7 @@ def inventory_at(path: str) -> Inventory | None:
     """
     if not path:
         return None
-    file = Path(path)
-    if not file.is_file():
-        raise UsageError(f"no inventory at {path}", advice="name one with --hosts; its keys: docs/reference")
+    file = _there(path, "no inventory", "--hosts")
     return Inventory(parse(file, Hosts), file.with_name("known_hosts"))
 
 
@@ -141,9 +139,11 @@ def databases_at(path: str) -> Databases | None:
     """
     if not path:
         return None
+    return parse(_there(path, "no inventory of database servers", "--databases"), Databases)
+
+
+def _there(path: str, absence: str, option: str) -> Path:
     file = Path(path)
     if not file.is_file():
-        raise UsageError(
-            f"no inventory of database servers at {path}", advice="name one with --databases; its keys: docs/reference"
-        )
-    return parse(file, Databases)
+        raise UsageError(f"{absence} at {path}", advice=f"name one with {option}; its keys: docs/reference")
+    return file

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cli.output import output_console, print_json, say
+from harness.cli.output import output_console, print_facts, print_json, say
 from harness.cli.shared import catalogue_here, databases_of, databases_option, format_option
 from harness.endpoints.holding import clean
 from harness.endpoints.inventory import Server, resolved
@@ -146,9 +146,6 @@ def _print(report: EndpointReport) -> None:
     console.print(f"[bold]{escape(report.endpoint)}[/bold]: {word}")
     if report.trouble:
         console.print(f"  {escape(report.trouble)}\n  next: {escape(report.advice)}")
-    for fact in report.facts:
-        mark = "[green]ok[/]" if fact.holds and fact.declared else "[dim]..[/]" if fact.holds else "[red]NO[/]"
-        declared = f" (declared {escape(fact.declared)})" if fact.declared else ""
-        console.print(f"  {mark} {escape(fact.name)}: {escape(fact.observed) or 'nothing'}{declared}")
+    print_facts(console, report.facts)
     for name in report.left:
         console.print(f"  .. of a cell 属于某单元: {name}")

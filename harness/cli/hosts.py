@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cli.output import output_console, print_json, say
+from harness.cli.output import output_console, print_facts, print_json, say
 from harness.cli.shared import catalogue_here, format_option
 from harness.errors import UsageError
 from harness.hosts.cleaning import clean
@@ -193,7 +193,4 @@ def _print(report: HostReport) -> None:
     console.print(f"[bold]{escape(report.host)}[/bold]: {word}{trip}")
     if report.trouble:
         console.print(f"  {escape(report.trouble)}\n  next: {escape(report.advice)}")
-    for fact in report.facts:
-        mark = "[green]ok[/]" if fact.holds and fact.declared else "[dim]..[/]" if fact.holds else "[red]NO[/]"
-        declared = f" (declared {escape(fact.declared)})" if fact.declared else ""
-        console.print(f"  {mark} {escape(fact.name)}: {escape(fact.observed) or 'nothing'}{declared}")
+    print_facts(console, report.facts)

@@ -13,9 +13,11 @@ from typing import Any
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.errors import MarkupError
+from rich.markup import escape
 from rich.segment import Segment
 from rich.text import Text
 
+from harness.model.attestation import Fact
 from harness.system.printable import strict_json, visible
 
 
@@ -52,3 +54,11 @@ def say(words: str, *, err: bool = False, nl: bool = True) -> None:
 def print_json(value: Any) -> None:
     """Print a value as JSON to standard output."""
     say(strict_json(value, indent=1))
+
+
+def print_facts(console: Console, facts: Iterable[Fact]) -> None:
+    """Print what was observed of a machine, a line each, beside what was declared."""
+    for fact in facts:
+        mark = "[green]ok[/]" if fact.holds and fact.declared else "[dim]..[/]" if fact.holds else "[red]NO[/]"
+        declared = f" (declared {escape(fact.declared)})" if fact.declared else ""
+        console.print(f"  {mark} {escape(fact.name)}: {escape(fact.observed) or 'nothing'}{declared}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import subprocess
 from collections.abc import Iterator
@@ -15,9 +14,8 @@ import pytest
 
 from harness.control.installation import Installation
 from harness.system.process import Completed
-from tests.suite_runs import context
+from tests.suite_runs import context, shipped_suite
 
-FILE = Path(__file__).parents[2] / "suites" / "compat" / "lifecycle" / "test_lifecycle.py"
 ENGINE = "int engine_answer(void) { return 42; }"
 PLUGIN = "int engine_answer(void); int plug(void) { return engine_answer(); }"
 LOADER = """
@@ -49,12 +47,7 @@ class ThisMachine:
 
 @pytest.fixture(scope="module")
 def suite() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("shipped_lifecycle", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return shipped_suite("compat/lifecycle/test_lifecycle.py")
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "suites" / "compat" / "lifecycle" / "test_lifecycle.py"
+from tests.suite_runs import shipped_suite
 
 
 @pytest.fixture(scope="module")
 def suite() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("shipped_lifecycle", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return shipped_suite("compat/lifecycle/test_lifecycle.py")
 
 
 @dataclass
