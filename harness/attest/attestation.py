@@ -19,6 +19,16 @@ from harness.system.process import run
 #: The same work on this machine, to compare with; microseconds go to the output.
 REFERENCE = "t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $((($(date +%s%N) - t) / 1000))"
 
+#: A system of which nobody declares anything.
+UNDECLARED = {
+    "os": "in-the-image",
+    "name": "what is in the image",
+    "vendor": "whoever made the image",
+    "family": "rpm",
+    "certainty": "general",
+    "source": "nobody declares it",
+}
+
 
 def attest(
     machine: Machine,
@@ -48,6 +58,30 @@ def attest(
             facts.clock(answers),
             facts.glibc(system, answers),
             facts.virtualization(answers, cpu.architecture, fidelity, demanded=as_seen),
+            *facts.processor(cpu, fidelity, answers),
+            *facts.recorded(cpu, fidelity, emulated_by, answers),
+            *facts.measured(answers),
+        ),
+        loop_seconds=facts.loop_seconds(answers),
+    )
+
+
+def attest_image(machine: Machine, cpu: Cpu, emulated_by: Emulator | None, fidelity: Fidelity) -> Attestation:
+    """Compare a machine that is made of a vendor's image with the CPU that is declared; what system is in it nobody
+    declares, and it is recorded.
+
+    Raises:
+        InfrastructureError: the machine cannot be asked.
+    """
+    nothing = Os.model_validate(UNDECLARED)
+    answers = probe(machine, nothing, with_packages=False)
+    system = " ".join(filter(None, (answers.get("os.PRETTY_NAME") or answers.get("os.ID"), answers.get("os.VERSION"))))
+    return Attestation(
+        facts=(
+            *facts.identity(nothing, cpu, answers),
+            Fact(name="system in the image", declared="", observed=system or "not said"),
+            facts.clock(answers),
+            facts.glibc(nothing, answers),
             *facts.processor(cpu, fidelity, answers),
             *facts.recorded(cpu, fidelity, emulated_by, answers),
             *facts.measured(answers),

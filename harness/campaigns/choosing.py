@@ -91,7 +91,8 @@ def jobs_at_once(definitions: Definitions, options: RunOptions, size: MachineSiz
     """Cells at once: one more than there are CPUs, as far as the stated limits of their containers fit into memory. A
     cell waits for an engine or for its turn a good part of its time (docs/decisions/0006)."""
     largest = max(
-        size_in_bytes(d.limits.memory) if d.placement == "server" else 0 for d in definitions.databases.values()
+        size_in_bytes(d.limits.memory) if d.placement == "server" or d.runs_as_image else 0
+        for d in definitions.databases.values()
     )
     each = size_in_bytes(definitions.application.limits.memory) + largest + CELL_OVERHEAD
     fitting = max(1, int(size.memory * 0.8) // each)

@@ -139,7 +139,8 @@ def databases_at(path: str) -> Databases | None:
     """
     if not path:
         return None
-    return parse(_there(path, "no inventory of database servers", "--databases"), Databases)
+    file = _there(path, "no inventory of database servers", "--databases")
+    return parse(file, Databases).beside(file.parent)
 
 
 def _there(path: str, absence: str, option: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +261,8 @@ def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
                 if isinstance(plain, dict)
                 else (", ".join(map(str, plain)) if isinstance(plain, list) else str(plain))
             )
-            apart = next((value.provenance[k] for k in (key, key.rpartition(".")[0]) if k in value.provenance), None)
+            above = itertools.accumulate(key.split("."), "{}.{}".format)
+            apart = next((value.provenance[k] for k in reversed([*above]) if k in value.provenance), None)
             facts.append(
                 (
                     key,
@@ -294,15 +296,21 @@ def _served(value: Entry) -> dict[str, Any]:
             }
         return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by}
     obstacle = obstacle_of(value)
-    how = "a server of databases.yaml" if isinstance(value, Database) and value.external else "packages of the system"
+    how = (
+        "a server or an image of databases.yaml"
+        if isinstance(value, Database) and value.external
+        else "packages of the system"
+    )
     if isinstance(value, Os):
         how = f"images built here for {', '.join(value.architectures)}"
     if isinstance(value, Database) and value.external and not _is_endpoint(value.database):
-        obstacle = "it needs a server of the laboratory, and databases.yaml here names none (harness databases)"
+        obstacle = "it needs a server or an image of the laboratory, and databases.yaml here names none"
     return {"served": not obstacle, "fidelity": None, "by": obstacle or how}
 
 
 def _is_endpoint(name: str) -> bool:
-    """Whether a server of databases.yaml, in the current folder, is such a database."""
+    """Whether a server or an image of databases.yaml, in the current folder, is such a database."""
     databases = databases_of(None)
-    return databases is not None and any(endpoint.database == name for endpoint in databases.databases)
+    if databases is None:
+        return False
+    return name in [*(each.database for each in databases.databases), *(each.database for each in databases.images)]

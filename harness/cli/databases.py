@@ -14,14 +14,33 @@ from rich.table import Table
 from harness.cli.output import output_console, print_facts, print_json, say
 from harness.cli.shared import catalogue_here, databases_of, databases_option, format_option
 from harness.endpoints.holding import clean
+from harness.endpoints.images import PlacedImage
 from harness.endpoints.inventory import Server, resolved
 from harness.errors import HarnessError, UsageError
 from harness.execution.looking import EndpointReport, look_at
-from harness.model.definitions import Database
+from harness.model.definitions import Database, Databases
 from harness.reading.parsing import parse
 
 #: Servers that are looked at side by side.
 AT_ONCE = 8
+
+
+def _inventory(path: Path | None) -> Databases:
+    databases = databases_of(path)
+    if databases is None:
+        raise UsageError("no databases.yaml here", advice="name one with --databases; its keys: docs/reference")
+    return databases
+
+
+def _entry(name: str) -> Database:
+    file = catalogue_here().find("targets", "database", f"{name}.yaml")
+    assert file is not None
+    return parse(file, Database)
+
+
+def images_of(path: Path | None) -> list[PlacedImage]:
+    """The images of the inventory. Raises as ``servers_of``."""
+    return [PlacedImage(image, _entry(image.database)) for image in _inventory(path).images]
 
 
 def servers_of(path: Path | None, names: tuple[str, ...] = ()) -> list[Server]:
@@ -31,20 +50,12 @@ def servers_of(path: Path | None, names: tuple[str, ...] = ()) -> list[Server]:
         UsageError: there is no inventory, or no server of a name.
         DefinitionError: the inventory is wrong.
     """
-    databases = databases_of(path)
-    if databases is None:
-        raise UsageError("no databases.yaml here", advice="name one with --databases; its keys: docs/reference")
-    known = {endpoint.endpoint: endpoint for endpoint in databases.databases}
+    known = {endpoint.endpoint: endpoint for endpoint in _inventory(path).databases}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(
             f"no database server {unknown[0]!r}; there is: {', '.join(known)}", advice="see: databases list"
         )
-    servers = []
-    for name in names or known:
-        file = catalogue_here().find("targets", "database", f"{known[name].database}.yaml")
-        assert file is not None
-        servers.append(resolved(known[name], parse(file, Database)))
-    return servers
+    return [resolved(known[name], _entry(known[name].database)) for name in names or known]
 
 
 @click.group("databases")
@@ -56,7 +67,7 @@ def databases_command() -> None:
 @databases_option
 @format_option
 def list_databases(databases: Path | None, form: str) -> None:
-    """List the database servers of the inventory, and whether their drivers are here. Nothing is connected to."""
+    """List the database servers and images of the inventory, and what they lack here. Nothing is connected to."""
     shown: list[dict[str, Any]] = [
         {
             "endpoint": server.endpoint.endpoint,
@@ -71,9 +82,40 @@ def list_databases(databases: Path | None, form: str) -> None:
         }
         for server in servers_of(databases)
     ]
+    images = [
+        {
+            "image": placed.image.image,
+            "database": placed.database.database,
+            "architecture": placed.image.architecture,
+            "source": placed.image.archive or placed.image.reference,
+            "licence": placed.image.licence or "",
+            "driver": placed.driver or "",
+            "missing": placed.obstacle,
+        }
+        for placed in images_of(databases)
+    ]
     if form == "json":
-        print_json({"databases": shown})
+        print_json({"databases": shown, "images": images})
         return
+    if shown:
+        _print_servers(shown)
+    if images:
+        _print_images(images)
+
+
+def _print_images(images: list[dict[str, Any]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for title in ("image 镜像", "database", "architecture", "source", "licence 许可", "asked by 查询方式"):
+        table.add_column(title, overflow="fold")
+    for row in images:
+        how = f"[magenta]{escape(row['missing'])}[/]" if row["missing"] else row["driver"] or "the client in it"
+        table.add_row(
+            row["image"], row["database"], row["architecture"], escape(row["source"]), row["licence"] or "-", how
+        )
+    output_console().print(table)
+
+
+def _print_servers(shown: list[dict[str, Any]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for title in ("endpoint", "database", "address", "at once", "TLS", "restart", "driver 驱动"):
         table.add_column(title, overflow="fold")
@@ -95,6 +137,11 @@ def check_databases(ctx: click.Context, names: tuple[str, ...], databases: Path 
     Exit codes: 0 every server serves and is what catalogue and inventory say; 3 not.
     """
     servers = servers_of(databases, names)
+    if not servers:
+        raise UsageError(
+            "databases.yaml names no server that stands",
+            advice="an image is tried by a cell: harness run; what it lacks: harness databases list",
+        )
     with ThreadPoolExecutor(min(AT_ONCE, len(servers))) as pool:
         reports = list(pool.map(look_at, servers))
     if form == "json":

@@ -14,6 +14,7 @@ from harness.containers.firewall import can_close
 from harness.containers.mirror import Mirror
 from harness.containers.networks import make_network
 from harness.endpoints.drivers import DRIVERS
+from harness.endpoints.images import PlacedImage
 from harness.errors import DefinitionError, HarnessError
 from harness.model.definitions import Database
 from harness.presentation.typesetting import FONTS, fonts
@@ -152,23 +153,30 @@ def _databases() -> list[Check]:
     if not DATABASES.is_file():
         return []
     try:
-        endpoints = read_databases(DATABASES, catalogue).databases
+        databases = read_databases(DATABASES, catalogue)
     except DefinitionError as error:
         fault = error.faults[0]
         return [Check(name=name, ok=False, found=str(fault), advice=f"harness lint {DATABASES}")]
     drivers = set()
-    for endpoint in endpoints:
+    for endpoint in databases.databases:
         path = catalogue.find("targets", "database", f"{endpoint.database}.yaml")
         recipe = parse(path, Database).endpoint if path is not None else None
         if recipe is not None:
             drivers.add(endpoint.driver or recipe.driver)
     missing = [DRIVERS[driver].missing for driver in sorted(drivers) if DRIVERS[driver].missing]
-    shown = f"{len(endpoints)} in {DATABASES}, drivers: {', '.join(sorted(drivers))}"
+    for image in databases.images:
+        path = catalogue.find("targets", "database", f"{image.database}.yaml")
+        placed = PlacedImage(image, parse(path, Database)) if path is not None else None
+        if placed is not None and placed.obstacle:
+            missing.append(f"{placed.where}: {placed.obstacle}")
+    shown = f"{len(databases.databases)} in {DATABASES}, drivers: {', '.join(sorted(drivers)) or 'none'}"
+    if databases.images:
+        shown += f", images: {len(databases.images)}"
     return [
         Check(
             name=name,
             ok=not missing,
             found="; ".join(missing) or shown,
-            advice="install them, or leave those servers out" if missing else "",
+            advice="bring what is missing, or leave those servers and images out" if missing else "",
         )
     ]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import resource
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ import docker.errors
 
 from harness.containers.engine_errors import engine_errors
 from harness.containers.loading import names_in, without_names
+from harness.containers.ulimits import ulimits
 from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, StepTimeout, UsageError
 from harness.system.makers import own_name
 from harness.system.wait import wait_until
@@ -36,8 +36,6 @@ OWN_IMAGES = ("harness-base:", "harness-env:")
 #: Name of a vendor's image, by its id.
 VENDOR_IMAGE = "harness-vendor:"
 
-#: Under Podman no container gets more open files or processes, so that it never asks for more than it may have.
-MOST = 16384
 #: The capabilities of root in a product's container: none of them reaches out of the container.
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"]
 #: Connections that are kept for each address of the engine's interface; its library makes a pool of so many places for
@@ -223,14 +221,14 @@ class Engine:
         except InfrastructureError as error:
             raise ProvisionError(
                 error.message,
-                advice="check the registry (docker pull says more), the login (docker login), and "
-                "`pulled` in the system's definition; then: harness resume",
+                advice="check the registry (docker pull says more), the login (docker login), and the reference in the "
+                "definition (pulled, reference); then: harness resume",
             ) from error
         image_architecture = str(image.attrs.get("Architecture", ""))
         if image_architecture != architecture:
             raise AttestationMismatch(
                 f"{reference} is an image for {image_architecture}, declared is {architecture}",
-                advice="correct `pulled` in the system's definition",
+                advice="correct the reference in the definition (pulled, reference)",
             )
         if lacking := self._lacks(str(image.id)):
             raise AttestationMismatch(
@@ -275,8 +273,11 @@ class Engine:
         environment: dict[str, str],
         ports: tuple[int, ...] = (),
         closed: bool = False,
+        shared: int = 0,
+        limits: Mapping[str, int] | None = None,
     ) -> str:
-        """A container that only waits, limited in memory, CPU and processes; gives its id.
+        """A container that only waits, limited in memory, CPU and processes; gives its id. ``shared``: bytes of its
+        /dev/shm, 0 for the engine's own; ``limits``: by the names of ulimit.
 
         Ports are published on 127.0.0.1 alone, at numbers the engine chooses; not at all in a ``closed`` network.
 
@@ -307,7 +308,8 @@ class Engine:
                 log_config=docker.types.LogConfig(type="none"),
                 ports={} if closed else {f"{port}/tcp": ("127.0.0.1", 0) for port in ports},
                 dns=[NOWHERE] if closed else None,
-                ulimits=self.ulimits(),
+                ulimits=self.ulimits(limits or {}),
+                shm_size=shared or None,
                 # The alias: other machines of the cell find it by its role.
                 networking_config={network: self.client.api.create_endpoint_config(aliases=[alias])},
             )
@@ -337,15 +339,9 @@ class Engine:
         with engine_errors("looking at a container"):
             return int(self.client.api.inspect_container(container)["State"].get("Pid") or 0)
 
-    def ulimits(self) -> list[docker.types.Ulimit] | None:
-        """Podman asks for more than it may have where it lacks CAP_SYS_RESOURCE; then what this process has."""
-        if not self.is_podman:
-            return None
-        known = (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
-        return [
-            docker.types.Ulimit(name=name, soft=min(hard, MOST), hard=min(hard, MOST))
-            for name, (_, hard) in ((name, resource.getrlimit(which)) for name, which in known)
-        ]
+    def ulimits(self, asked: Mapping[str, int] | None = None) -> list[docker.types.Ulimit] | None:
+        """As ``containers.ulimits.ulimits``, for this engine."""
+        return ulimits(asked or {}, podman=self.is_podman)
 
     def remove_container(self, name: str) -> bool:
         """Remove it with everything that runs in it, paused or not; False where there was none."""

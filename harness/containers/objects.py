@@ -91,6 +91,8 @@ class CellObjects:
             environment=dict(variables),
             ports=role.ports,
             closed=network.closed,
+            shared=role.image.shared if role.image is not None else 0,
+            limits=role.image.ulimits if role.image is not None else {},
         )
         self._ledger.created("container", name, identity)
         return identity

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.attest.architecture import Emulator, emulator, host_architecture
-from harness.attest.attestation import attest, demand
+from harness.attest.attestation import attest, attest_image, demand
 from harness.containers.carried import carried_programs
 from harness.containers.disturbances import ContainerWatch
 from harness.containers.engine import Engine
@@ -20,6 +20,7 @@ from harness.containers.machine import ContainerMachine
 from harness.containers.networks import introduce, name_places
 from harness.containers.objects import CellObjects
 from harness.containers.reaching import reaching
+from harness.containers.vendors import server_environment
 from harness.errors import HarnessBug, HarnessError, InfrastructureError
 from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Os, Reached
@@ -48,13 +49,18 @@ class Containers:
         return emulator(cpu.architecture)
 
     def environment(self, role: Role, ledger: Ledger) -> Environment | None:
+        if role.image is not None:
+            return server_environment(self.environments.images, role.image, role.cpu.architecture, ledger)
         return self.environments.ensure(role.recipe, role.os, ledger)
 
     def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
         raise HarnessBug("containers are made of what is installed")
 
     def attest(self, machine: Machine, role: Role) -> Attestation:
-        return attest(machine, role.cpu, role.os, self.emulator(role.cpu), fidelity=_fidelity(role.cpu))
+        emulated_by, fidelity = self.emulator(role.cpu), _fidelity(role.cpu)
+        if role.image is not None:
+            return attest_image(machine, role.cpu, emulated_by, fidelity)
+        return attest(machine, role.cpu, role.os, emulated_by, fidelity=fidelity)
 
     def known_good(self, os: Os, cpu: Cpu, campaign: str, ledger: Ledger) -> None:
         emulated_by = self.emulator(cpu)

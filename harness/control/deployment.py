@@ -78,9 +78,10 @@ class Deployment:
         servers: dict[str, CellServer] = {}
         for role, server in context.servers.items():
             machine, definition, access = machines[role], server.definition, server.access
-            user = context.application.user if server.embedded else "root"
+            user = context.application.user if server.embedded else server.user
+            asks = open_machine(server.asks) if server.asks is not None else None
             servers[role] = (
-                CellDatabase(machine, definition, access, context.factor, user, server.restart_seconds)
+                CellDatabase(machine, definition, access, context.factor, user, server.restart_seconds, asks)
                 if isinstance(definition, Database)
                 else CellServer(machine, definition, access, context.factor, user, server.restart_seconds)
             )

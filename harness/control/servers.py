@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.control.ending import SIGILL
+from harness.control.imaged import demand_running, said_last
+from harness.endpoints.asking import Account, Refused, connect
 from harness.errors import AttestationMismatch, InfrastructureError, StepTimeout, SuiteError
 from harness.model.context import Access
 from harness.model.definitions import Database, Middleware
@@ -35,7 +37,8 @@ class NotOffered(Exception):
 @dataclass
 class CellServer:
     """A server on ``machine``; ``access`` is how the product reaches it. ``restart_seconds``: in which an
-    endpoint is up again; 0 where nobody may restart it."""
+    endpoint is up again; 0 where nobody may restart it. ``asks``: by what it is asked with SQL, where no client is on
+    ``machine``. ``administrator``: of a vendor's image, in the campaign's own process alone."""
 
     machine: Machine
     definition: Database | Middleware
@@ -43,7 +46,11 @@ class CellServer:
     factor: float = 1.0
     user: str = field(default="root")
     restart_seconds: float = 0.0
+    asks: Machine | None = None
+    administrator: Account | None = None
+    has_user: bool = False  #: whether the cell's user is there, which asks from then on
     _kept: set[str] = field(default_factory=set, repr=False)  #: files of commands that were written
+    _refusal: str = field(default="", repr=False)  #: why it took no connection, when it was last asked
 
     @property
     def name(self) -> str:
@@ -59,6 +66,16 @@ class CellServer:
     def external(self) -> bool:
         """Whether it is a server of the laboratory, which the harness neither installs nor starts."""
         return self.definition.placement == "external"
+
+    @property
+    def by_driver(self) -> bool:
+        """Whether it is asked with SQL, from this machine or by a broker."""
+        return self.external or self.asks is not None
+
+    @property
+    def imaged(self) -> bool:
+        """Whether it is a vendor's image."""
+        return isinstance(self.definition, Database) and self.definition.imaged
 
     def no_way_from(self, machine: Machine, role: str) -> str:
         """Trouble between the product's machine and this server: its name, and TCP to its port; empty for none.
@@ -85,17 +102,23 @@ class CellServer:
     def _render(self, command: str) -> str:
         kind, word = ("database", "db") if isinstance(self.definition, Database) else ("middleware", "middleware")
         values: dict[str, Any] = {word: self.access.values()}
+        if self.administrator is not None:
+            values["admin"] = vars(self.administrator)
         return render(command, values, where=f"targets/{kind}/{self.name}.yaml")
 
-    def _command(self, command: str | None, seconds: float) -> Completed:
+    def _command(self, command: str | None, seconds: float, user: str = "root") -> Completed:
         if not command:
             return Completed(rc=0)
-        return self.machine.run(self._hidden(self._render(command)), timeout=seconds * self.factor)
+        return self.machine.run(self._hidden(self._render(command)), timeout=seconds * self.factor, user=user)
 
     def _asked(self, command: str, seconds: float, sql: str = "") -> Completed:
-        """Have an endpoint do something, as the cell's own user. Raises as ``Machine.run``."""
+        """Have an endpoint do something, as the cell's own user, or as the administrator until there is that user.
+        Raises as ``Machine.run``."""
         who = {"user": self.access.user, "password": self.access.password.get_secret_value(), "name": self.access.name}
-        return self.machine.run(command, timeout=seconds * self.factor, stdin=json.dumps({**who, "sql": sql}))
+        if (admin := self.administrator) is not None and not self.has_user:
+            who = {"user": admin.user, "password": admin.password or "", "name": admin.database}
+        machine = self.asks or self.machine
+        return machine.run(command, timeout=seconds * self.factor, stdin=json.dumps({**who, "sql": sql}))
 
     def _hidden(self, command: str) -> str:
         """``command``, or where it holds the password, the call of a file with it: a list of processes shows no
@@ -104,8 +127,8 @@ class CellServer:
         Raises:
             InfrastructureError: the machine does not answer.
         """
-        password = self.access.password.get_secret_value()
-        if not password or password not in command:
+        given = [self.access.password.get_secret_value(), (self.administrator and self.administrator.password) or ""]
+        if not any(password and password in command for password in given):
             return command
         path = f"{COMMANDS}/{hashlib.sha256(command.encode()).hexdigest()[:16]}"
         if path not in self._kept:
@@ -121,8 +144,11 @@ class CellServer:
         """
         if self.embedded:
             return
-        answer = self._command(self.definition.start, self.definition.start_seconds)
+        user = self.user if self.imaged else "root"
+        answer = self._command(self.definition.start, self.definition.start_seconds, user)
         if not answer.ok:
+            if self.imaged:
+                demand_running(self.machine, self.name)
             raise InfrastructureError(
                 f"{self.name} did not start (exit {answer.rc}): {answer.text[-600:]}",
                 advice="it is part of the lab: see its log, then: harness resume",
@@ -144,15 +170,23 @@ class CellServer:
         try:
             wait_until(answers, seconds=seconds * self.factor, what=f"{self.name} answers")
         except StepTimeout as error:
+            said = f"; {self._refusal}" if self._refusal else ""
+            if self.imaged:
+                said += f"; its last lines: {said_last(self.machine) or 'none'}"
             raise InfrastructureError(
-                f"{self.name} does not answer: {error.message}",
+                f"{self.name} does not answer: {error.message}{said}",
                 advice="it is part of the lab: see its log, then: harness resume",
             ) from error
 
     def _demand_life(self) -> None:
         """Raises:
-        AttestationMismatch: its log says that it died because the CPU lacks an instruction.
+        AttestationMismatch: its log says that it died because the CPU lacks an instruction, or a vendor's image says
+            that its licence is missing.
+        InfrastructureError: a vendor's image has ended.
         """
+        if self.imaged:
+            demand_running(self.machine, self.name)
+            return
         if self.definition.log is None:
             return
         tail = self.machine.run(f"tail -n 20 {shell.quote(self.definition.log)} 2>/dev/null", timeout=60).out
@@ -172,7 +206,8 @@ class CellServer:
         """
         if self.external:
             raise NotOffered(f"{ENDPOINT_STAYS}: nobody stops it / 数据库由实验室提供，不可停止")
-        answer = self._command(self.definition.stop, 60)
+        image = self.definition.image if isinstance(self.definition, Database) and self.imaged else None
+        answer = self._command(self.definition.stop, 60 + (image.stop_seconds if image is not None else 0))
         if not answer.ok:
             raise InfrastructureError(f"{self.name} did not stop: {answer.text[-600:]}")
 
@@ -197,17 +232,18 @@ class CellServer:
 
     def ready(self) -> bool:
         """Whether it answers now."""
-        if self.external:
+        if self.by_driver and not self.definition.ready:
             return self._asked("ready", 20).ok
         return self.embedded or self._command(self.definition.ready, 20).ok
 
     def _is_ready(self) -> bool:
-        """As ``ready``; an endpoint that takes no connection yet is not ready."""
+        """As ``ready``; what is asked with SQL and takes no connection yet is not ready."""
         try:
             return self.ready()
-        except InfrastructureError:
-            if not self.external:
+        except InfrastructureError as error:
+            if not self.by_driver:
                 raise
+            self._refusal = error.message
             return False
 
     def version(self) -> str:
@@ -228,12 +264,34 @@ class CellDatabase(CellServer):
         Raises:
             InfrastructureError: it refuses.
         """
-        answer = self._command(self.definition.create, 60)
-        if not answer.ok:
+        words = self._create_from_here() if self.asks is not None else ""
+        if self.asks is None and not (answer := self._command(self.definition.create, 60)).ok:
+            words = answer.text[-600:]
+        if words:
             raise InfrastructureError(
-                f"{self.name}: the cell's database could not be made: {answer.text[-600:]}",
+                f"{self.name}: the cell's database could not be made: {words}",
                 advice=f"check `create` in targets/database/{self.name}.yaml",
             )
+        self.has_user = True
+
+    def _create_from_here(self) -> str:
+        """Have the administrator make them with SQL; gives what the server says against it."""
+        endpoint = self.asks.reference.endpoint if self.asks is not None else None
+        recipe, admin = self.definition.endpoint, self.administrator
+        if endpoint is None or recipe is None or admin is None:
+            return "nobody is known who may make it"
+        try:
+            with connect(endpoint, admin) as session:
+                session.rows(*(self._statement(text) for text in recipe.create))
+        except Refused as refusal:
+            return str(refusal).replace(self.access.password.get_secret_value(), "…")
+        return ""
+
+    def _statement(self, text: str) -> str:
+        """A statement of the administrator: user and database are one word there, without a tenant's name."""
+        password = self.access.password.get_secret_value()
+        values = {"db": {"name": self.access.name, "user": self.access.name, "password": password}}
+        return render(text, values, where=f"targets/database/{self.name}.yaml")
 
     def query(self, sql: str) -> list[list[str]]:
         """Run SQL with the database's own client; rows of texts.
@@ -245,7 +303,7 @@ class CellDatabase(CellServer):
         """
         if self.definition.absent:
             raise SuiteError("the cell has no database (database: none), so nothing can be asked of it")
-        if self.external:
+        if self.by_driver:
             answer = self._asked("query", 60, sql)
         else:
             command = self._hidden(self._render(self.definition.query))
@@ -255,8 +313,8 @@ class CellDatabase(CellServer):
         return [line.split("\t") for line in answer.out.splitlines()]
 
     def version(self) -> str:
-        """As that of a server; an endpoint is asked with SQL."""
-        if not self.external or self.definition.endpoint is None:
+        """As that of a server; where no client is beside it, it is asked with SQL."""
+        if not self.by_driver or self.definition.endpoint is None:
             return super().version()
         return self._shown(self.definition.endpoint.version)
 
@@ -269,7 +327,7 @@ class CellDatabase(CellServer):
 
     def settings(self) -> dict[str, str]:
         """Observed settings by name."""
-        if self.external and self.definition.endpoint is not None:
+        if self.by_driver and self.definition.endpoint is not None:
             return {name: self._shown(sql) for name, sql in self.definition.endpoint.observe.items()}
         answer = self._command(self.definition.observe_settings, 30)
         pairs = (line.partition("=") for line in answer.out.splitlines() if "=" in line)

@@ -70,7 +70,7 @@ class Session:
     def alive(self) -> bool:
         """Whether the server answers in this session."""
         try:
-            self.rows("select 1")
+            self.rows(self._driver.ping)
         except Refused:
             return False
         return True

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, cast
 
 #: As ``psql -A -t`` and ``mariadb -N -B`` print a value that is not there.
-_NULL = {"psycopg": "", "psycopg2": "", "ksycopg2": "", "PyMySQL": "NULL", "dmPython": ""}
+_NULL = {"psycopg": "", "psycopg2": "", "ksycopg2": "", "PyMySQL": "NULL", "dmPython": "", "yaspy": ""}
 #: What ``mariadb -B`` writes in a value for what would end it.
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\0": "\\0"})
 #: A network that went away without a word is noticed within half a minute.
@@ -41,7 +41,8 @@ class Login:
 class Driver:
     """A driver: its module, the extra of this package that installs it, and how it connects and gives rows.
 
-    ``tls``: whether it can be told whom the server's certificate must be signed by.
+    ``tls``: whether it can be told whom the server's certificate must be signed by; ``ping``: SQL that any server of
+    the kind answers.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Driver:
     rows: Callable[[Any], Iterator[list[str]]]
     whole: bool = True  #: whether several statements may be sent in one text
     tls: bool = True
+    ping: str = "select 1"
 
     @property
     def missing(self) -> str:
@@ -114,6 +116,12 @@ def _dmpython(module: ModuleType, login: Login) -> Any:
     )
 
 
+def _yaspy(module: ModuleType, login: Login) -> Any:
+    connection = module.connect(**_given(dsn=f"{login.host}:{login.port}", user=login.user, password=login.password))
+    connection.autocommit = True
+    return connection
+
+
 def _psycopg_rows(cursor: Any) -> Iterator[list[str]]:
     """The server's own texts, of every statement."""
     while True:
@@ -172,6 +180,16 @@ DRIVERS = {
             rows=_plain_rows("dmPython"),
             whole=False,
             tls=False,
+        ),
+        Driver(
+            name="yaspy",
+            module="yaspy",
+            extra="yashandb",
+            connect=_yaspy,
+            rows=_plain_rows("yaspy"),
+            whole=False,
+            tls=False,
+            ping="select 1 from dual",
         ),
     )
 }

@@ -82,7 +82,8 @@ def account_at(place: Place, password: str, ledger: Ledger) -> Iterator[Account]
                 f"targets/database/{server.database.database}.yaml",
             ) from refusal
         ledger.created("database", known, name)
-        place.account = Account(user=name, password=password, database=name)
+        login = server.recipe.login_of(name, server.endpoint.user)
+        place.account = Account(user=login, password=password, database=name)
         yield place.account
     finally:
         place.account = None

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from harness.attest.architecture import NAMES
 from harness.execution.attempt import Attempt
 from harness.execution.certificates import certificates_of
-from harness.execution.endpoints import DATABASE, context_of_server, endpoint_password
+from harness.execution.endpoints import DATABASE, administrator_password, context_of_server, endpoint_password
 from harness.execution.making import Target
 from harness.machines.placing import PlacedCell
 from harness.model.context import Access, CellContext, Certificates, ServerContext
 from harness.model.definitions import Database, Middleware
+from harness.model.machine import MachineReference
 from harness.model.recipe import Environment
 from harness.model.templating import render
 from harness.provision.provisioner import APPLICATION
@@ -30,6 +31,7 @@ class Secrets:
     passwords: Mapping[str, SecretStr]
     named: Mapping[str, SecretStr]
     certificates: Certificates = field(default_factory=Certificates)
+    administrator: SecretStr = field(default_factory=lambda: SecretStr(""))  #: of a database in its vendor's image
 
 
 def draw_secrets(attempt: Attempt) -> Secrets:
@@ -38,9 +40,10 @@ def draw_secrets(attempt: Attempt) -> Secrets:
     return Secrets(
         passwords={
             **{role: SecretStr(token()) for role in placed.servers},
-            **({DATABASE: SecretStr(endpoint_password())} if placed.endpoints else {}),
+            **({DATABASE: SecretStr(endpoint_password())} if placed.endpoints or placed.image is not None else {}),
         },
         named={name: SecretStr(token()) for name in placed.application.secrets},
+        administrator=SecretStr(administrator_password()),
         certificates=certificates_of((placed.application, placed.former), attempt.lab.definitions.application_folder),
     )
 
@@ -120,9 +123,11 @@ def _servers(placed: PlacedCell, target: Target, secrets: Secrets) -> dict[str, 
                     host=machines.address(role),
                     port=server.definition.port or 0,
                     password=secrets.passwords[role],
+                    **_names(server.definition),
                 ),
             ),
             machine=machines.on(role).reference,
+            **(_of_image(placed, target) if role == DATABASE else {}),
         )
         for role, server in placed.servers.items()
     }
@@ -133,6 +138,32 @@ def _servers(placed: PlacedCell, target: Target, secrets: Secrets) -> dict[str, 
         access = _with_driver(database, placed, Access(kind=database.database, path=database.path or ""))
         servers[DATABASE] = ServerContext(definition=database, access=access, machine=machines.application.reference)
     return servers
+
+
+def _names(definition: Database | Middleware) -> dict[str, str]:
+    """User and database of a cell on a server of its own, where its kind wants capitals; both are one word."""
+    if not isinstance(definition, Database) or not definition.imaged or not definition.by_driver:
+        return {}
+    recipe, image = definition.endpoint, definition.image
+    assert recipe is not None
+    assert image is not None
+    name = "APP" if recipe.names == "upper" else "app"
+    return {"name": name, "user": recipe.login_of(name, image.admin)}
+
+
+def _of_image(placed: PlacedCell, target: Target) -> dict[str, Any]:
+    """Whom a vendor's image starts its server as, and by what that is asked from this machine."""
+    image = placed.image
+    if image is None or (started := target.environments[DATABASE].started) is None:
+        return {}
+    recipe = image.database.image
+    user = (recipe.user if recipe is not None else "") or started.user or "root"
+    if image.driver is None:
+        return {"user": user}
+    machine = target.machines.on(DATABASE)
+    endpoint = image.endpoint_at(*machine.address(placed.database.port or 0))
+    deeds = machine.reference.deeds
+    return {"user": user, "asks": MachineReference(kind="endpoint", name=DATABASE, endpoint=endpoint, deeds=deeds)}
 
 
 def _with_driver(definition: Database | Middleware, placed: PlacedCell, access: Access) -> Access:

@@ -17,6 +17,7 @@ from harness.errors import AttestationMismatch, HarnessError, InfrastructureErro
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.contexts import Secrets, context_of
 from harness.execution.endpoints import attest_endpoint
+from harness.execution.imaging import attest_imaged, prepare_image
 from harness.execution.making import Target
 from harness.execution.programs import notes_of_writing, observe_programs
 from harness.execution.upgrading import upgrade
@@ -37,6 +38,8 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         deployment.outlet = machines.outlet
         stack.callback(_stop_all, attempt, target, deployment)
         stack.push(partial(_keep_logs_of_trouble, attempt, deployment))  # runs first
+        if attempt.placed.image is not None:
+            prepare_image(attempt, target, deployment, secrets)
         start_servers(attempt, deployment)
         shared = any(role.name not in machines.of for role in target.serving.roles)
         if target.serving.provisioner.kind == "host" and shared:
@@ -81,6 +84,9 @@ def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
         return
     if server.external:
         attempt.keep_attestation(role, attest_endpoint(server))
+        return
+    if attempt.placed.image is not None:
+        attempt.keep_attestation(role, attest_imaged(server, attempt.placed.image))
         return
     attempt.keep_attestation(role, attest_database(server.definition, server.version(), server.settings()))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
+from collections.abc import Mapping
 
 from pydantic import SecretStr
 
@@ -27,6 +28,12 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9]
 def endpoint_password() -> str:
     """A fresh password for a server of others, which may ask for capitals, digits and a sign."""
     return f"Xc1_{token()}"
+
+
+def administrator_password() -> str:
+    """As ``endpoint_password``, for the administrator of a server in a vendor's image: openGauss counts no _ as a
+    sign."""
+    return f"Xc1-{token()}"
 
 
 def note_of(place: Place) -> str:
@@ -86,20 +93,29 @@ def context_of_server(definition: Database, place: Place, account: Account, mach
 def attest_endpoint(server: CellDatabase) -> Attestation:
     """Version and settings as the server shows them, against what catalogue and inventory declare; what nobody declares
     is recorded."""
-    endpoint, version, shown = server.machine.reference.endpoint, server.version(), server.settings()
+    endpoint = server.machine.reference.endpoint
     assert endpoint is not None
-    facts = [Fact(name="database server", declared="", observed=where(endpoint))]
-    for whose, declared in (("", server.definition.declared), (" by inventory", endpoint.declared)):
+    who = Fact(name="database server", declared="", observed=where(endpoint))
+    return attest_by_driver(server, (who,), endpoint.declared, endpoint.settings)
+
+
+def attest_by_driver(
+    server: CellDatabase, first: tuple[Fact, ...], by_inventory: str, settings_by_inventory: Mapping[str, str]
+) -> Attestation:
+    """As ``attest_endpoint``, for whatever is asked with SQL; ``first`` facts, and what the inventory declares."""
+    version, shown = server.version(), server.settings()
+    facts = list(first)
+    for whose, declared in (("", server.definition.declared), (" by inventory", by_inventory)):
         if declared or not whose:
             holds = states(version, declared)
             facts.append(Fact(name=f"database version{whose}", declared=declared, observed=_line(version), holds=holds))
-    for whose, settings in (("", server.definition.settings), (" by inventory", endpoint.settings)):
+    for whose, settings in (("", server.definition.settings), (" by inventory", settings_by_inventory)):
         for name, value in settings.items():
             holds = shown.get(name, "").lower() == value.lower()
             facts.append(
                 Fact(name=f"database {name}{whose}", declared=value, observed=shown.get(name, ""), holds=holds)
             )
-    known = {**server.definition.settings, **endpoint.settings}
+    known = {**server.definition.settings, **settings_by_inventory}
     facts += [
         Fact(name=f"database {name}", declared="", observed=value) for name, value in shown.items() if name not in known
     ]

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -17,10 +19,10 @@ from harness.endpoints.holding import account_at, placed_at
 from harness.endpoints.places import Place
 from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
-from harness.execution.endpoints import note_of, served_by, way_to
+from harness.execution.endpoints import DATABASE, note_of, served_by, way_to
 from harness.machines.placing import PlacedCell
-from harness.model.definitions import Application, Middleware, Reached
-from harness.model.recipe import Environment, Recipe
+from harness.model.definitions import Application, Middleware, Reached, size_in_bytes
+from harness.model.recipe import Environment, Recipe, ServerImage
 from harness.model.records import EmulatorFacts, EnvironmentFacts
 from harness.model.results import Result, State
 from harness.provision.installing import InstallFailed
@@ -133,10 +135,29 @@ def roles_of(attempt: Attempt) -> tuple[Role, ...]:
             cpu=server.cpu,
             limits=server.definition.limits,
             recipe=server_recipe(server.definition, os=server.os.os, architecture=server.cpu.architecture),
+            **(_imaged(placed) if name == DATABASE else {}),
         )
         for name, server in placed.servers.items()
     )
     return (product, *servers)
+
+
+def _imaged(placed: PlacedCell) -> dict[str, Any]:
+    """What a database's machine is made of where that is its vendor's image, and the port that it is asked at."""
+    if placed.image is None:
+        return {}
+    image, recipe = placed.image.image, placed.image.database.image
+    assert recipe is not None
+    made_of = ServerImage(
+        name=placed.image.where,
+        archive=Path(image.archive) if image.archive else None,
+        sha256=image.sha256,
+        reference=image.reference,
+        shared=size_in_bytes(recipe.shm_size),
+        ulimits=recipe.ulimits,
+    )
+    port = placed.database.port
+    return {"image": made_of, "ports": (port,) if port is not None and placed.image.driver is not None else ()}
 
 
 def _reach(placed: PlacedCell) -> tuple[Reached, ...]:
@@ -269,7 +290,8 @@ def record_environments(attempt: Attempt, environments: Mapping[str, Environment
     foundation = needed & apart
     attempt.learn(
         environment=EnvironmentFacts(
-            images=tuple(environment.image for environment in every if environment.image),
+            # A vendor's image is no work of the harness, and no bundle carries it: its attestation names it.
+            images=tuple(each.image for each in every if each.image and each.started is None),
             cached=all(environment.cached for environment in every),
             packages=tuple(package for package in packages if package.name not in apart),
             foundation_packages=tuple(package for package in packages if package.name in foundation),

@@ -147,7 +147,8 @@ class Broker:
     """
 
     def __init__(self, real: CellContext, path: Path) -> None:
-        self._references = _different([real.application_machine, *(server.machine for server in real.servers.values())])
+        servers = [each for server in real.servers.values() for each in (server.machine, server.asks)]
+        self._references = _different([real.application_machine, *filter(None, servers)])
         self.context, self._addresses = _told(real, self._references, path)
         self._machines: dict[int, Machine] = {}
         self._lock = threading.Lock()
@@ -312,7 +313,12 @@ def _told(
         update={
             "application_machine": brokered(real.application_machine),
             "servers": {
-                role: server.model_copy(update={"machine": brokered(server.machine)})
+                role: server.model_copy(
+                    update={
+                        "machine": brokered(server.machine),
+                        "asks": brokered(server.asks) if server.asks is not None else None,
+                    }
+                )
                 for role, server in real.servers.items()
             },
             "ports": ports,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.attest.serving import Service, serving
+from harness.endpoints.images import PlacedImage, images_for
 from harness.endpoints.inventory import Server
 from harness.endpoints.inventory import fitting as endpoints_for
 from harness.hosts.holding import fitting
@@ -24,7 +25,7 @@ from harness.model.definitions import (
     Runtime,
     Servlet,
 )
-from harness.model.plan import FRESH, ROLES, UPGRADE, Cell, Definitions
+from harness.model.plan import FRESH, ROLES, SAME, UPGRADE, Cell, Definitions
 from harness.model.results import Fidelity
 from harness.provision.provisioner import Kind, weakest
 from harness.virtual.qemu import BOARDS
@@ -62,6 +63,7 @@ class PlacedCell:
     ``former``: the version that is installed first and then upgraded; None where the product is installed anew.
     ``servers`` by role; ``foundations`` are installed beside the product: runtime, middleware that is no server.
     ``endpoints``: servers of the laboratory of which one serves the database; none where a machine of the cell does.
+    ``image``: what the database's machine is made of, where that is an image of its vendor.
     """
 
     cell: Cell
@@ -74,6 +76,7 @@ class PlacedCell:
     foundations: tuple[Foundation, ...]
     placement: Placement
     endpoints: tuple[Server, ...] = ()
+    image: PlacedImage | None = None
 
     @property
     def machines(self) -> tuple[tuple[Os, Cpu], ...]:
@@ -114,10 +117,12 @@ def place(
     version = cell.axes.get(UPGRADE, FRESH)
     named = {role: definitions.server(role, cell.axes) for role in ROLES}
     database = definitions.databases[cell.axes["database"]]
-    placement, endpoints = _decide(definitions, cell, application, inventory, databases)
-    if endpoints:
+    decided = _decide(definitions, cell, application, inventory, databases)
+    if decided.endpoints:
         del named["database"]
         database = database.at_endpoint()
+    elif decided.image is not None:
+        named["database"] = database = database.from_image()
     servers = {
         role: PlacedServer(definition=server, os=system, cpu=model)
         for role, server in named.items()
@@ -137,9 +142,19 @@ def place(
         database=database,
         servers=servers,
         foundations=tuple(foundation for foundation in beside if foundation is not None),
-        placement=_without_wheel(servers) or placement,
-        endpoints=endpoints,
+        placement=_without_wheel(servers) or decided.placement,
+        endpoints=decided.endpoints,
+        image=decided.image,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decided:
+    """What serves a cell, and its database: an endpoint, an image, or else a machine that it is installed on."""
+
+    placement: Placement
+    endpoints: tuple[Server, ...] = ()
+    image: PlacedImage | None = None
 
 
 def _decide(
@@ -148,21 +163,20 @@ def _decide(
     application: Application,
     inventory: Inventory | None,
     databases: Databases | None,
-) -> tuple[Placement, tuple[Server, ...]]:
-    """What serves the cell, and the endpoints that may serve its database: by the first of ``prefer_database`` that
-    can."""
+) -> _Decided:
+    """What serves the cell and its database: by the first of ``prefer_database`` that can."""
     matrix, database = definitions.matrix, definitions.databases[cell.axes["database"]]
-    machines = definitions.machines(cell.axes)
+    machines, accepted = definitions.machines(cell.axes), matrix.require.fidelity
     refused: list[str] = []
     for way in matrix.prefer_database if database.placement in ("server", "external") else ("machine",):
         if way == "machine" and not database.external:
-            placement = resolve(machines, cell.prefer, matrix.require.fidelity, inventory, application.needs)
+            placement = resolve(machines, cell.prefer, accepted, inventory, application.needs)
             if placement.kind is not None or not refused:
                 because = f"; not by {'; '.join(refused)}" if refused else ""
-                return dataclasses.replace(placement, by=f"{placement.by}{because}"), ()
+                return _Decided(placement=dataclasses.replace(placement, by=f"{placement.by}{because}"))
             refused.append(placement.by)
         if way == "endpoint" and (fit := endpoints_for(databases, database, cell.axes)):
-            usable = [server for server in fit if not server.obstacle]
+            usable = tuple(server for server in fit if not server.obstacle)
             if not usable:
                 refused.append(f"{fit[0].where}: {fit[0].obstacle}")
                 continue
@@ -172,14 +186,45 @@ def _decide(
                 continue
             without = {role: pair for role, pair in machines.items() if role != "database"}
             needs = dataclasses.replace(application.needs, reach=True)
-            placement = resolve(without, kinds, matrix.require.fidelity, inventory, needs)
+            placement = resolve(without, kinds, accepted, inventory, needs)
             if placement.kind is not None:
                 by = f"{placement.by}; database: {', '.join(server.where for server in usable)}"
-                return dataclasses.replace(placement, by=by), tuple(usable)
+                return _Decided(placement=dataclasses.replace(placement, by=by), endpoints=usable)
             refused.append(f"{usable[0].where}: {placement.by}")
+        if way == "image" and (decided := _by_image(definitions, cell, application, databases, refused)) is not None:
+            return decided
     if not refused:
-        refused.append(f"no server of the laboratory is {database.database}: name one in databases.yaml (--databases)")
-    return Placement(kind=None, fidelity=None, by="; ".join(refused)), ()
+        refused.append(
+            f"no server of the laboratory is {database.database}, and no image of it is there: name one in "
+            "databases.yaml (--databases)"
+        )
+    return _Decided(placement=Placement(kind=None, fidelity=None, by="; ".join(refused)))
+
+
+def _by_image(
+    definitions: Definitions, cell: Cell, application: Application, databases: Databases | None, refused: list[str]
+) -> _Decided | None:
+    """The cell with its database in a container of an image, beside the product's container; else why not goes to
+    ``refused``."""
+    _, cpu = definitions.server_machine("database", cell.axes)
+    fit = images_for(databases, definitions.databases[cell.axes["database"]], cpu.architecture)
+    if not fit:
+        return None
+    image = next((image for image in fit if not image.obstacle), fit[0])
+    if image.obstacle:
+        refused.append(f"{image.where}: {image.obstacle}")
+    elif cell.axes.get("database_os", SAME) != SAME:
+        refused.append(f"{image.where}: an image brings a system of its own, and the cell names one (database_os)")
+    elif "container" not in cell.prefer:
+        refused.append(f"{image.where}: it is run in a container beside the product's, and the cell prefers none")
+    else:
+        machines, accepted = definitions.machines(cell.axes), definitions.matrix.require.fidelity
+        placement = resolve(machines, ("container",), accepted, None, application.needs)
+        if placement.kind is not None:
+            by = f"{placement.by}; database: {image.where}"
+            return _Decided(placement=dataclasses.replace(placement, by=by), image=image)
+        refused.append(f"{image.where}: {placement.by}")
+    return None
 
 
 def _reaching(

@@ -47,6 +47,8 @@ class ServerContext(BaseModel):
     access: Access
     machine: MachineReference
     restart_seconds: float = 0.0  #: of an endpoint: in which it is up again; 0 where nobody may restart it
+    user: str = "root"  #: whom a vendor's image starts it as
+    asks: MachineReference | None = None  #: what it is asked with from this machine, where no client is beside it
 
     @property
     def embedded(self) -> bool:

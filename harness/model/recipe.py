@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.model.attestation import Executions
@@ -74,6 +75,30 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServerImage:
+    """An image of a vendor that a server's machine is made of as it is: an archive with its SHA-256, or a reference
+    with its digest. ``shared``: bytes of /dev/shm."""
+
+    name: str
+    archive: Path | None = None
+    sha256: str = ""
+    reference: str = ""
+    shared: int = 0
+    ulimits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStart:
+    """How an image starts its first program, and as whom, as its configuration says (OCI image specification)."""
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    user: str = ""
+    folder: str = ""
+    stop_signal: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PackageFact:
     """An installed package as the package manager knows it; ``sha256`` of the package file where known."""
 
@@ -95,3 +120,4 @@ class Environment:
     notes: tuple[str, ...] = ()
     #: What ran while it was installed; None where nothing but the target's own programs can run there.
     executions: Executions | None = None
+    started: ImageStart | None = None  #: of a vendor's image that a server's machine is made of as it is

@@ -34,6 +34,7 @@ EVENTS = {
     "pulled": "a base image was pulled (os, architecture, reference, image)",
     "expired-release-accepted": "a release of packages is used after its last day (os, reason, apt)",
     "vendor-image": "an image of the product's vendor is used (name, sha256, image)",
+    "server-image": "a server of the cell is made of its vendor's image (name, image, sha256, reference)",
     "build-refused": "what a build asked for that it may not reach (build, requests)",
     "reached": "what a product reached outside of its cell (places: place, connections, failures, error)",
     "native-tools-given-up": "an environment was made with the target's own tools alone (environment, image)",

@@ -12,7 +12,7 @@ from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Limits, Os, Reached
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
-from harness.model.recipe import Environment, Recipe
+from harness.model.recipe import Environment, Recipe, ServerImage
 from harness.model.results import Fidelity
 from harness.system.waiting import Waiting
 
@@ -42,6 +42,7 @@ class Role:
     reach: tuple[Reached, ...] = ()  #: places outside of the cell, which it must reach
     served: tuple[Reached, ...] = ()  #: likewise, of the laboratory: they may be this machine
     systemd: bool = False  #: a virtual machine of it is started by systemd
+    image: ServerImage | None = None  #: what its machine is made of in place of ``os`` and ``recipe``
 
 
 @dataclass(frozen=True, kw_only=True)

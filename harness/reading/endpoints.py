@@ -22,14 +22,16 @@ def read_databases(path: Path, catalogue: Catalogue) -> Databases:
     databases = validate(source, Databases)
     if faults := list(databases_faults(source, databases, catalogue)):
         raise DefinitionError(faults)
-    return databases
+    return databases.beside(path.parent)
 
 
 def databases_faults(source: Source, databases: Databases, catalogue: Catalogue) -> Iterator[Fault]:
-    """Endpoints whose entry of the catalogue does not exist, or does not say how such a server is asked."""
+    """Endpoints and images whose entry of the catalogue does not exist, or does not say how such a server is asked, or
+    run."""
     known = catalogue.names("targets/database")
-    for index, endpoint in enumerate(databases.databases):
-        loc, name = ("databases", index, "database"), endpoint.database
+    named = [(("databases", index, "database"), each.database) for index, each in enumerate(databases.databases)]
+    images = [(("images", index, "database"), each.database) for index, each in enumerate(databases.images)]
+    for loc, name in (*named, *images):
         path = catalogue.find("targets", "database", f"{name}.yaml")
         if path is None:
             yield source.fault(
@@ -37,7 +39,16 @@ def databases_faults(source: Source, databases: Databases, catalogue: Catalogue)
             )
             continue
         entry = parse(path, Database)
-        if entry.endpoint is None:
+        if loc[0] == "images":
+            if not entry.runs_as_image:
+                yield source.fault(
+                    loc,
+                    f"how an image of {name} is run is not known",
+                    expected="an entry with `image` (admin, or the client in it) and `endpoint`",
+                    found=name,
+                    hint=f"write how in targets/database/{name}.yaml of your own folder",
+                )
+        elif entry.endpoint is None:
             yield source.fault(
                 loc,
                 f"how a server of {name} is asked is not known",

@@ -118,6 +118,13 @@ def server_faults(source: Source, word: str) -> Iterator[Fault]:
     for key in SERVER_COMMANDS:
         for loc, text in _matching(source, (), (key,)):
             yield from _faults(source, loc, text, {word: Access.model_fields.keys()})
+    access = Access.model_fields.keys()
+    for below in (("environment", "*"), ("entrypoint", "*"), ("command", "*"), ("create",)):
+        for loc, text in _matching(source, (), ("image", *below)):
+            yield from _faults(source, loc, text, {"db": access, "admin": ("user", "password")})
+    for key in ("ready", "query", "version", "observe_settings"):
+        for loc, text in _matching(source, (), ("image", key)):
+            yield from _faults(source, loc, text, {"db": access})
     for key in ("create", "drop"):
         for loc, text in _matching(source, (), ("endpoint", key, "*")):
             yield from _faults(source, loc, text, {"db": ("name", "user", "password")})

@@ -202,7 +202,7 @@ def test_check_tells_each_pair_and_why_not() -> None:
                     "name": "dameng-dm8",
                     "served": False,
                     "fidelity": None,
-                    "by": "it needs a server of the laboratory, and databases.yaml here names none (harness databases)",
+                    "by": "it needs a server or an image of the laboratory, and databases.yaml here names none",
                 }
             ],
         },

@@ -85,7 +85,7 @@ def test_a_matrix_may_demand_one(folder: Any) -> None:
     assert cell_of(folder, PG, prefer_database=["endpoint"]).endpoints
     cell = cell_of(folder, DM, prefer_database=["endpoint"])
     assert cell.placement.kind is None
-    assert "no server of the laboratory is postgresql: name one in databases.yaml" in cell.placement.by
+    assert "no server of the laboratory is postgresql, and no image of it is there: name one in" in cell.placement.by
 
 
 def test_what_only_a_server_of_the_laboratory_serves(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,9 +28,11 @@ from harness.model.definitions.base import (
     Text,
     size_in_bytes,
 )
-from harness.model.definitions.endpoint import Databases, Endpoint, EndpointRecipe, EndpointTls
+from harness.model.definitions.databases import DatabaseImage, Databases
+from harness.model.definitions.endpoint import Endpoint, EndpointRecipe, EndpointTls
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.http import Capture, Http, Request, Resource, Session, Tls
+from harness.model.definitions.image import ImageLicence, ImageRecipe
 from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime, Servlet
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
@@ -58,6 +60,7 @@ __all__ = [
     "Concerns",
     "Cpu",
     "Database",
+    "DatabaseImage",
     "Databases",
     "Definition",
     "Emulation",
@@ -74,6 +77,8 @@ __all__ = [
     "Host",
     "Hosts",
     "Http",
+    "ImageLicence",
+    "ImageRecipe",
     "IssuerProfile",
     "Limits",
     "LoadProfile",

@@ -1,15 +1,15 @@
-"""Database servers that are not the harness's own: how one of a kind is asked, and which ones a laboratory has."""
+"""Database servers that are not the harness's own: how one of a kind is asked, and what an inventory says of one."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from harness.model.definitions.base import Definition, Name, PlacedError, Strings, listed
+from harness.model.definitions.base import Definition, Name, PlacedError, Strings
 
 #: Packages of Python by whose names drivers go; what each needs is known to ``harness.endpoints.drivers``.
-DriverName = Literal["psycopg", "psycopg2", "ksycopg2", "PyMySQL", "dmPython"]
+DriverName = Literal["psycopg", "psycopg2", "ksycopg2", "PyMySQL", "dmPython", "yaspy"]
 Reference = Annotated[str, Field(pattern=r"^(env|file):.+$")]
 
 
@@ -20,8 +20,17 @@ class EndpointRecipe(Definition):
     and password are letters, digits and _, and both names are the same word.
     """
 
+    def login_of(self, user: str, administrator: str) -> str:
+        """By what name a user of a cell logs in, whose ``administrator`` logs in by that name."""
+        _, at, tenant = administrator.partition("@")
+        return f"{user}{at}{tenant}" if self.tenants else user
+
     driver: DriverName = Field(description="Python driver that asks it from this machine")
     names: Literal["lower", "upper"] = Field(default="lower", description="letters of the names that are made")
+    tenants: bool = Field(
+        default=False,
+        description="users log in as USER@TENANT; which tenant, the administrator's name says",
+    )
     maintenance: str = Field(default="", description="database that the administrator logs into")
     create: Strings = Field(description="makes user and database of a cell")
     drop: Strings = Field(description="removes them, with what uses them; each must succeed where nothing is there")
@@ -74,18 +83,4 @@ class Endpoint(Definition):
     def _alone(self) -> Self:
         if self.restart and self.at_once > 1:
             raise PlacedError("a restart for one cell would disturb the others: it needs at_once: 1", "restart")
-        return self
-
-
-class Databases(Definition):
-    """The database servers of a laboratory (databases.yaml)."""
-
-    databases: Annotated[tuple[Endpoint, ...], BeforeValidator(listed)] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        names = [endpoint.endpoint for endpoint in self.databases]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise PlacedError(f"endpoint named twice: {name}", "databases", index, "endpoint")
         return self

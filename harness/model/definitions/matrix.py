@@ -47,7 +47,7 @@ Prefer = Annotated[
     Field(min_length=1),
 ]
 PreferDatabase = Annotated[
-    tuple[Literal["endpoint", "machine"], ...],
+    tuple[Literal["endpoint", "image", "machine"], ...],
     BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str),
     Field(min_length=1),
 ]
@@ -123,8 +123,9 @@ class Matrix(Definition):
         default=("host", "container", "vm"), description="what serves a cell: the first of these that can"
     )
     prefer_database: PreferDatabase = Field(
-        default=("endpoint", "machine"),
-        description="what serves the database of a cell: a server of databases.yaml, or a machine of the cell",
+        default=("endpoint", "image", "machine"),
+        description="what serves the database of a cell: a server of databases.yaml, a container of its vendor's image "
+        "there, or a machine of the cell that it is installed on",
     )
     require: Require = Require()
     strategy: Strategy = Strategy()

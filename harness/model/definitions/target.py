@@ -20,6 +20,7 @@ from harness.model.definitions.base import (
     listed,
 )
 from harness.model.definitions.endpoint import EndpointRecipe
+from harness.model.definitions.image import LOG, START, STOP, ImageRecipe
 
 
 class Features(Definition):
@@ -147,7 +148,8 @@ class Limits(Definition):
 
 class Database(Entry):
     """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it; with
-    ``endpoint``, how cells get theirs on a server of the laboratory (databases.yaml).
+    ``endpoint``, how cells get theirs on a server of the laboratory, and with ``image``, how a cell's own server is run
+    from an image that the laboratory has (databases.yaml).
 
     Commands are Jinja2 templates for ``sh -c`` with ``db`` (host, port, name, user, password, path) and run in the
     database's own container, or in the application's where the database is embedded.
@@ -156,8 +158,8 @@ class Database(Entry):
     database: Name
     placement: Literal["server", "embedded", "external", "none"] = Field(
         default="server",
-        description="external: only a server of the laboratory serves it; none: it stands for a product that has no "
-        "database",
+        description="external: a server or an image of the laboratory serves it; none: it stands for a product that "
+        "has no database",
     )
     port: int | None = Field(default=None, ge=1, le=65535)
     ports: dict[str, int] = Field(default={}, description="further ports by what they are for")
@@ -174,7 +176,7 @@ class Database(Entry):
         default=(), description="that hold the driver; installed on cells with a Java runtime"
     )
     fixed_at_initialisation: Strings = Field(default=(), description="settings that no later command changes")
-    image: str = Field(default="", description="image that somebody publishes; never pulled unasked")
+    image: ImageRecipe | None = Field(default=None, description="how it is run from a container image of its vendor")
     path: str | None = Field(default=None, description="file of an embedded database")
     packages: Strings = ()
     wheels: Annotated[tuple[Wheel, ...], BeforeValidator(listed)] = Field(
@@ -204,7 +206,7 @@ class Database(Entry):
     @property
     def obstacle(self) -> str:
         """Why no target can be made of it, here or with a server of the laboratory; empty where one can."""
-        known = self.query or self.absent or self.endpoint is not None
+        known = self.query or self.absent or self.endpoint is not None or self.runs_as_image
         return "" if known else "it is known, but how to install and start it is not"
 
     def serves(self, architecture: str) -> bool:
@@ -227,6 +229,40 @@ class Database(Entry):
         nothing = {key: type(self).model_fields[key].get_default() for key in (*own, "observe_settings", "log")}
         return self.model_copy(update={**nothing, "placement": "external"})
 
+    @property
+    def runs_as_image(self) -> bool:
+        """Whether this entry says how it is run from an image, and how it is asked then."""
+        image = self.image
+        return image is not None and (image.by_client or (self.endpoint is not None and image.admin != ""))
+
+    @property
+    def by_driver(self) -> bool:
+        """Whether it is asked with SQL from this machine: no client of it can be run beside it."""
+        return self.endpoint is not None and not self.query
+
+    @property
+    def imaged(self) -> bool:
+        """Whether it is run from an image of its vendor, in this cell."""
+        return self.start == START and self.image is not None
+
+    def from_image(self) -> Database:
+        """The same database in a container of its vendor's image: nothing is installed."""
+        image = self.image
+        assert image is not None
+        nothing = {
+            key: type(self).model_fields[key].get_default()
+            for key in ("packages", "wheels", "before_install", "setup", "path")
+        }
+        runs: dict[str, object] = {"placement": "server", "start": START, "stop": STOP, "log": LOG}
+        asks: dict[str, object] = {
+            "ready": image.ready or None,
+            "create": image.create or None,
+            "query": image.query,
+            "version": image.version,
+            "observe_settings": image.observe_settings or None,
+        }
+        return self.model_copy(update={**nothing, **runs, **asks})
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if bool(self.driver_jar) != bool(self.driver_packages):
@@ -243,9 +279,9 @@ class Database(Entry):
         if self.external:
             if given := [key for key in recipe if getattr(self, key)]:
                 raise ValueError(f"placement: external is not installed here, so it has no {', '.join(given)}")
-            if self.endpoint is None or self.port is None:
-                raise ValueError("placement: external needs endpoint and port")
-        if not any(getattr(self, key) for key in recipe):
+            if not (self.endpoint is not None or self.runs_as_image) or self.port is None:
+                raise ValueError("placement: external needs endpoint or image, and port")
+        if self.imaged or not any(getattr(self, key) for key in recipe):
             return self
         if missing := [key for key in ("query", "version") if not getattr(self, key)]:
             raise ValueError(f"a database that is installed needs {', '.join(missing)}")

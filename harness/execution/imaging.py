@@ -1,0 +1,132 @@
+"""The database of a cell in its vendor's image: what the image is started with, and the facts of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from harness.attest.attestation import attest_database
+from harness.attest.versions import states
+from harness.control.deployment import Deployment
+from harness.control.imaged import ImagedServer
+from harness.control.servers import CellDatabase
+from harness.endpoints.asking import Account
+from harness.endpoints.images import PlacedImage
+from harness.errors import HarnessBug, UsageError
+from harness.execution.attempt import Attempt
+from harness.execution.contexts import Secrets
+from harness.execution.endpoints import DATABASE, attest_by_driver
+from harness.execution.making import Target
+from harness.model.attestation import Attestation, Fact
+from harness.model.recipe import Environment
+
+#: Largest licence file that is read.
+MOST = 1 << 20
+#: Lines of a licence that are masked wherever they are printed: shorter ones may be ordinary words.
+LINE = 12
+
+
+def prepare_image(attempt: Attempt, target: Target, deployment: Deployment, secrets: Secrets) -> None:
+    """Write into the database's container what starts it: environment, licence, administrator. Nothing is started.
+
+    Raises:
+        UsageError: the licence file is not there.
+        AttestationMismatch: nothing says what is to be started.
+        InfrastructureError: the container does not take it.
+    """
+    placed, server = attempt.placed.image, deployment.database
+    recipe, started = server.definition.image, target.environments[DATABASE].started
+    if placed is None or recipe is None or started is None:
+        raise HarnessBug("a database in an image, without one")
+    password = recipe.admin_password or secrets.administrator.get_secret_value()
+    asked = server.definition.endpoint
+    maintenance = recipe.maintenance or (asked.maintenance if asked is not None else "")
+    server.administrator = Account(user=recipe.admin, password=password, database=maintenance)
+    licence = licence_of(placed)
+    attempt.record.hidden += [password, *_lines(licence)]
+    imaged = ImagedServer(
+        definition=server.definition,
+        started=started,
+        values={"db": server.access.values(), "admin": {"user": recipe.admin, "password": password}},
+        licence=licence,
+    )
+    imaged.install(server.machine)
+    attempt.keep_attestation(DATABASE, Attestation(facts=_facts(placed, target.environments[DATABASE], licence)))
+
+
+def licence_of(placed: PlacedImage) -> bytes | None:
+    """Content of the licence file that the inventory names; None where it names none.
+
+    Raises:
+        UsageError: it is not there, or too large.
+    """
+    reference = placed.image.licence
+    if reference is None:
+        return None
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        value = os.environ.get(name)
+        if value is None:
+            raise UsageError(
+                f"{placed.where}: the environment variable {name}, which holds its licence, is not set",
+                advice=f"set {name}, and repeat",
+            )
+        return value.encode()
+    try:
+        path = Path(name)
+        size = path.stat().st_size
+        if size > MOST:
+            raise UsageError(
+                f"{placed.where}: {name} has {size} bytes; a licence file has at most {MOST}",
+                advice="correct `licence` in databases.yaml",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{placed.where}: its licence file {name} cannot be read: {error.strerror}",
+            advice="correct `licence` in databases.yaml",
+        ) from error
+
+
+def attest_imaged(server: CellDatabase, placed: PlacedImage) -> Attestation:
+    """Version and settings of the server against what catalogue and inventory declare."""
+    image = placed.image
+    if server.by_driver:
+        return attest_by_driver(server, (), image.declared, image.settings)
+    version, settings = server.version(), server.settings()
+    facts = list(attest_database(server.definition, version, settings).facts)
+    shown = " ".join(version.split())[:300]
+    if image.declared:
+        holds = states(version, image.declared)
+        facts.append(Fact(name="database version by inventory", declared=image.declared, observed=shown, holds=holds))
+    for name, value in image.settings.items():
+        observed = settings.get(name, "")
+        facts.append(
+            Fact(
+                name=f"database {name} by inventory",
+                declared=value,
+                observed=observed,
+                holds=observed.lower() == value.lower(),
+            )
+        )
+    return Attestation(facts=tuple(facts))
+
+
+def _facts(placed: PlacedImage, environment: Environment, licence: bytes | None) -> tuple[Fact, ...]:
+    image = placed.image
+    source = f"{Path(image.archive).name}, sha256 {image.sha256}" if image.archive else image.reference
+    facts = [Fact(name="database image", declared="", observed=f"{source}, id {environment.image}")]
+    if licence is not None:
+        digest = hashlib.sha256(licence).hexdigest()
+        facts.append(Fact(name="database licence", declared="", observed=f"sha256 {digest}"))
+    return tuple(facts)
+
+
+def _lines(licence: bytes | None) -> list[str]:
+    """What of a licence must not be shown: the whole text, and each long line; a binary one has no lines."""
+    try:
+        text = (licence or b"").decode()
+    except UnicodeDecodeError:
+        return []
+    return [part for part in (text.strip(), *map(str.strip, text.splitlines())) if len(part) >= LINE]
