@@ -152,6 +152,9 @@ class Compose:
                 timeout=60,
             )
 
+    def group(self) -> str:
+        return "that of the engine"
+
     def remove(self) -> None:
         with contextlib.suppress(HarnessError):
             self._compose("down -v --remove-orphans", timeout=120)

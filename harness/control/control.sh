@@ -7,6 +7,7 @@
 #   R.asked       there if the harness asked for its end
 #   R.end         status, processes ended for lack of memory, time (seconds since 1970)
 # Who writes this script sets before it: H, a folder of the running machine; D, that of the starts; LOG, a file.
+# $H/grouped names the folder of a cgroup of the product's own, where it has one.
 umask 022
 
 # The first line of a file, empty where there is none: into $line. Each program that is started here takes a tenth of a
@@ -26,7 +27,7 @@ count_oom() {
 }
 
 # What start $1 has brought to life and still lives: into $members. It is known by the session, by the environment
-# that its processes inherited, and by who started whom.
+# that its processes inherited, by who started whom, and by the cgroup, which no process leaves by itself.
 find_members() {
   first_line "$D/$1.pid"
   run=$1 leader=$line members=' ' table=''
@@ -44,6 +45,11 @@ find_members() {
     case "$members" in *" $f "*) continue ;; esac
     case "$table " in *" $f:"*) members="$members$f " ;; esac
   done
+  first_line $H/grouped
+  [ -z "$line" ] || while read -r f; do
+    case "$members" in *" $f "*) continue ;; esac
+    case "$table " in *" $f:"*) members="$members$f " ;; esac
+  done 2>/dev/null <"$line/cgroup.procs"
   more=1
   while [ -n "$more" ]; do
     more=''

@@ -81,6 +81,11 @@ class Control(Protocol):
         known, and ``has-ipv6`` where the machine has IPv6."""
         ...
 
+    def group(self) -> str:
+        """What no process of the product leaves by itself: its cgroup, or in words what sees to that; empty where it
+        has none of its own, as in a container, which is one."""
+        ...
+
     def remove(self) -> None:
         """Take away what ``install`` and ``start`` put on the machine beside the product."""
         ...

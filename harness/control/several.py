@@ -233,5 +233,11 @@ class Several:
     def listening(self) -> str:
         return "".join(service.control.listening() for service in self.services)
 
+    def group(self) -> str:
+        groups = [service.control.group() for service in self.services]
+        return ", ".join(groups) if all(groups) else ""
+
     def remove(self) -> None:
-        """What was written lies in the harness's own folders, which go with the cell."""
+        """What was written lies in the harness's own folders, which go with the cell; cgroups do not."""
+        for service in self.services:
+            service.control.remove()

@@ -31,6 +31,12 @@ LOGS = "/var/log/harness"
 LOG = f"{LOGS}/app.log"
 STARTS = f"{LOGS}/starts"
 SCRIPT = Path(__file__).with_name("control.sh")
+#: Where a machine may have cgroups: those of version 2, beside version 1 too; of version 1 what holds processes and
+#: nothing else. And what the names of those begin with that products have.
+CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup/pids")
+GROUP = "harness-"
+#: How long a product's first process waits to be put into its cgroup; without one nobody waits.
+ENTER_TENTHS = 300
 #: How often what a command printed may be lost until that is the machine's trouble.
 LOOKS = 3
 _HELD = 97  #: status of ``start``: a declared port is held by what an earlier start left behind
@@ -97,7 +103,8 @@ class Supervised:
     def install(self) -> None:
         process = self.process
         user, run = shell.quote(process.user), process.run
-        script = f"H={run}\nD={process.starts}\nLOG={process.log}\n{SCRIPT.read_text(encoding='utf-8')}"
+        header = f"H={run}\nD={process.starts}\nLOG={process.log}\n"
+        script = f"{header}{SCRIPT.read_text(encoding='utf-8')}"
         answer = self.machine.run(
             f"mkdir -p {run} {process.starts} && touch {process.log}\n[ -e {BEGAN} ] || : >{BEGAN}\n"
             f"cat >{run}/control.sh {shell.here(script, 'HARNESS_CONTROL')}"
@@ -110,6 +117,8 @@ class Supervised:
                 f"{self.machine.name}: the scripts that start the product cannot be written: {answer.text[-300:]}",
                 advice="check the machine's disk, and that the product's user exists",
             )
+        if self._group:
+            self.machine.run(self._grouping(), timeout=60 * self.context.factor)
 
     @property
     def command(self) -> str:
@@ -124,7 +133,8 @@ class Supervised:
         }
         command = self.command
         return (
-            f"echo $$ >{self.process.starts}/$1.pid\necho $$ >{self.process.run}/app.pid\nset --\n"
+            f"echo $$ >{self.process.starts}/$1.pid\necho $$ >{self.process.run}/app.pid\n"
+            f"{self._until_grouped()}set --\n"
             f"{shell.exports(variables)}{shell.replacing(command) or command}\n"
         )
 
@@ -136,6 +146,8 @@ class Supervised:
         if not answer.ok and not self.machine.run(f"test -f {self.process.run}/control.sh", timeout=60).ok:
             self.install()  # the machine was restarted, or the product's removal took the folder
             answer = self._run(verb, seconds=60)
+        if answer.ok and self._group:
+            self._enter(name)
         if answer.rc == _HELD:
             left = self._look("left", seconds=60).out.strip()
             raise ProductFault(
@@ -211,13 +223,67 @@ class Supervised:
         return self._look(f"said {shell.quote(start)} {lines}").out
 
     def left(self) -> list[str]:
-        return [line.partition(" ")[2].strip() for line in self._look("left").out.splitlines()]
+        lines = dict.fromkeys(self._look("left").out.splitlines())  # those of a cgroup are of no one start
+        return [line.partition(" ")[2].strip() for line in lines]
 
     def listening(self) -> str:
         return self._look("listening").out
 
     def remove(self) -> None:
-        """What it wrote lies in the harness's own folders, which go with the cell."""
+        """What it wrote lies in the harness's own folders, which go with the cell; the cgroup does not."""
+        if self._group:
+            self.machine.run(f"rmdir {self._folders} 2>/dev/null", timeout=60)
+
+    @property
+    def _group(self) -> str:
+        """Name of the cgroup that the product has for itself; empty in a container, which is one."""
+        if self.machine.reference.kind == "container":
+            return ""
+        return f"{GROUP}{self._key}{f'-{self.process.name}' if self.process.name else ''}"
+
+    @property
+    def _folders(self) -> str:
+        """Where it may be, as words of a shell."""
+        return " ".join(f"{place}/{self._group}" for place in CGROUPS)
+
+    def group(self) -> str:
+        if not self._group:
+            return ""
+        ask = f"for g in {self._folders}; do grep -q . $g/cgroup.procs && echo $g; done 2>/dev/null"
+        return self.machine.run(ask, timeout=60).out.strip().partition("\n")[0]
+
+    def _grouping(self) -> str:
+        """Shell text for root: make the cgroup, where the machine lets root, and note it; remove empty ones of ended
+        runs."""
+        mark = f"{self.process.run}/grouped"
+        return (
+            f"rm -f {mark}; for c in {' '.join(CGROUPS)}; do [ -w $c/cgroup.procs ] || continue\n"
+            f"for g in $c/{GROUP}*; do case $g in *{self._key}*) ;; *) rmdir $g 2>/dev/null ;; esac; done\n"
+            f"mkdir -p $c/{self._group} 2>/dev/null || continue\necho $c/{self._group} >{mark}; break; done"
+        )
+
+    def _until_grouped(self) -> str:
+        """Shell text of the product's first process: wait until root has put it into the cgroup, so that what it starts
+        is born there."""
+        if not self._group:
+            return ""
+        return (
+            f"n=0; while [ -e {self.process.run}/grouped ] && [ $n -lt {ENTER_TENTHS} ] && "
+            f"! grep -q {self._group} /proc/self/cgroup; do sleep 0.1; n=$((n+1)); done\n"
+        )
+
+    def _enter(self, name: str) -> None:
+        """Put the first process of a start into the cgroup. What it is, its own user could have written: no other
+        user's process is put there."""
+        mark = f"{self.process.run}/grouped"
+        self.machine.run(
+            f"[ -e {mark} ] || exit 0; read -r p <{self.process.starts}/{name}.pid; "
+            f"case $p in ''|*[!0-9]*) rm -f {mark}; exit 0 ;; esac; "
+            f'[ "$(stat -c %u /proc/$p)" = "$(id -u {shell.quote(self.process.user)})" ] || '
+            f"{{ rm -f {mark}; exit 0; }}; "
+            f"for g in {self._folders}; do [ -d $g ] && echo $p >$g/cgroup.procs && exit 0; done; rm -f {mark}",
+            timeout=60 * max(1.0, self.context.factor),
+        )
 
     @property
     def _key(self) -> str:

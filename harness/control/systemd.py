@@ -187,6 +187,9 @@ class Systemd:
         """A line for each end that nobody asked for."""
         return f"{self._key}.ends"
 
+    def group(self) -> str:
+        return "that of systemd"
+
     def remove(self) -> None:
         self.machine.run(f"rm -rf {shell.quote(self._drop_in)} && systemctl daemon-reload", timeout=60)
 

@@ -61,5 +61,8 @@ class Unserved:
     def listening(self) -> str:
         return ""
 
+    def group(self) -> str:
+        return ""
+
     def remove(self) -> None:
         """What it wrote lies in the harness's own folder, which goes with the cell."""

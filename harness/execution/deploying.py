@@ -21,7 +21,9 @@ from harness.execution.imaging import attest_imaged, prepare_image
 from harness.execution.making import Target
 from harness.execution.programs import notes_of_writing, observe_programs
 from harness.execution.upgrading import upgrade
+from harness.model.attestation import Attestation, Fact
 from harness.model.results import WITHOUT_DATABASE, Cause, Result, SkipReason, State
+from harness.provision.provisioner import APPLICATION
 from harness.system import shell
 
 
@@ -51,6 +53,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         else:
             upgrade(attempt, target, attempt.placed.former, deployment)
         check_version(attempt, deployment)
+        _attest_group(attempt, target, deployment)
     attempt.spend("deployed", time.monotonic() - attempt.began)
     return deployment
 
@@ -89,6 +92,23 @@ def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
         attempt.keep_attestation(role, attest_imaged(server, attempt.placed.image))
         return
     attempt.keep_attestation(role, attest_database(server.definition, server.version(), server.settings()))
+
+
+def _attest_group(attempt: Attempt, target: Target, deployment: Deployment) -> None:
+    """Record what holds the product's processes together; a container is that itself."""
+    if target.serving.provisioner.kind == "container" or not attempt.placed.application.serves:
+        return
+    group = deployment.control.group()
+    shown = group or "none: root can make none there"
+    attempt.keep_attestation(
+        APPLICATION, Attestation(facts=(Fact(name="cgroup of the product", declared="", observed=shown),))
+    )
+    if not group:
+        attempt.note(
+            "the product has no cgroup of its own on this machine: a process that leaves its session, its environment "
+            "and its parents is not found by stop and kill / 该机器上产品没有独立的 cgroup，脱离会话、环境和父进程的"
+            "进程无法被停止和强制终止所发现"
+        )
 
 
 def check_version(attempt: Attempt, deployment: Deployment) -> None:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.conftest import Ran, Run, command
+from tests.labs import lab_host
 from tests.products import product
 
 ROOT = Path(__file__).parents[2]
@@ -249,3 +250,74 @@ def test_wars_run_in_a_container_that_the_product_brings(harness: Run, tmp_path:
     assert facts["middleware version"] == "Boxed 9.1"
     results = {case["id"]: case["result"] for case in cell["cases"]}
     assert results["LC-06"] == results["LC-07"] == "pass"
+
+
+#: Stands for a container that a laboratory has, in a layout of its own. It says so; it is no servlet container.
+FOUND = """#!/bin/sh
+cd /opt/found-container || exit 1
+for war in drop/*.war; do
+  [ -e "$war" ] || continue
+  mkdir -p "run/$(basename "$war" .war)" && busybox unzip -o -q "$war" -d "run/$(basename "$war" .war)"
+done
+exec busybox httpd -f -p "$1" -h run
+"""
+
+
+def test_wars_run_in_a_container_that_is_found_on_a_host(
+    harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As BES or InforSuite on a machine of a center: an entry by that name in the user's own targets, no artifact. A
+    host that has another version, or none, blocks the cell."""
+    entry = {
+        **BOXED,
+        "middleware": "bes",
+        "name": "A stand-in for a container that a host has",
+        "version": "cat /opt/found-container/VERSION.txt",
+        "declared": "9.5",
+        "servlet": {
+            "namespace": "javax",
+            "base": "/opt/found-container",
+            "wars": "/opt/found-container/drop",
+            "root": "",
+            "traces": ["/opt/found-container/run/{name}"],
+            "start": "exec sh {{ servlet.base }}/serve.sh {{ servlet.port }}",
+        },
+    }
+    application = {
+        "application": "found-shop",
+        "name": "Shop",
+        "vendor": "V",
+        "version": "1.0",
+        "wars": [{"path": "shop.war", "context": "/shop"}],
+        "ready": {"path": "/shop/index.html", "seconds": 20},
+        "ports": {"web": 8080},
+        "http": {"port": "web"},
+    }
+    check = "def test_it_answers(http):\n    assert http.send('GET', '/shop/index.html').text == 'shop'\n"
+    folder = product(
+        tmp_path / "p", application, database=["none"], axes={"middleware": ["bes"]}, check=check, prefer=["host"]
+    )
+    with zipfile.ZipFile(folder / "shop.war", "w") as war:
+        war.writestr("index.html", "shop")
+    targets = tmp_path / "targets" / "middleware"
+    targets.mkdir(parents=True)
+    (targets / "bes.yaml").write_text(yaml.safe_dump(entry))
+    with lab_host("debian-12", "x86_64", packages=("busybox",)) as lab:
+        monkeypatch.setenv("LAB_KEY", lab.key)
+        host = lab.plain(address=lab.address, port=22, labels={"cpu": "x86-64", "os": "debian-12"})
+        (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [host]}))
+        lab.inside.put("/opt/found-container/serve.sh", FOUND.encode())
+        for shown, code, verdict in (("stand-in 9.5.2", 0, "conformant"), ("stand-in 9.4", 3, "inconclusive")):
+            lab.inside.put("/opt/found-container/VERSION.txt", shown.encode())
+            ran = harness("run", folder, "--format", "json")
+            (cell,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
+            assert (ran.code, cell["verdict"]) == (code, verdict), cell["message"]
+            if code == 0:
+                facts = {fact["name"]: fact["observed"] for fact in cell["attestation"]}
+                assert facts["cgroup of the product"].startswith("none")
+                assert any("no cgroup of its own" in note for note in cell["notes"])
+        assert "middleware version: declared 9.5, observed stand-in 9.4" in cell["message"]
+        assert lab.inside.run("ls /opt/found-container/drop /opt/found-container/run 2>/dev/null").out.strip() in (
+            "",
+            "/opt/found-container/drop:\n\n/opt/found-container/run:",
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.supervised import LOG, Supervised
 from harness.errors import InfrastructureError
+from harness.hosts.ssh import SshMachine
 from harness.machines.opening import open_machine
 from harness.model.context import Access, CellContext, ServerContext
 from harness.model.definitions import Application, Database
@@ -21,7 +23,8 @@ from harness.model.machine import Machine
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import parse
 from harness.system.wait import wait_until
-from tests.labs import container, over_ssh
+from tests.labs import container, lab_host, over_ssh
+from tests.labs import inventory as ssh_inventory
 
 #: Listens, and serves one answer after another; perl-base is part of every Debian system.
 SERVER = """
@@ -356,3 +359,70 @@ def test_the_same_holds_under_emulation() -> None:
         product.kill()
         assert not [args for args in machine.processes().values() if "sleep 100" in args]
         assert product.unasked_ends() == []
+
+
+# --- a cgroup of its own ---
+
+#: Leaves its session, its environment and its parents; what its first process does is ``$then``.
+AWAY = """sh -c 'setsid setsid env -i sh -c "exec sleep 7654" </dev/null >/dev/null 2>&1 & wait; %s'"""
+SEEN = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f; echo; done 2>/dev/null | grep -c '^sleep 7654 '"
+
+
+@pytest.fixture(scope="module")
+def with_cgroups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A lab host on which root may make cgroups: a container with those of this machine, of whichever version."""
+    places = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup")
+    place = next(place for place in places if Path(place, "cgroup.procs").is_file())
+    volumes = {place: {"bind": place, "mode": "rw"}}
+    with pytest.MonkeyPatch.context() as monkey:
+        known = tmp_path_factory.mktemp("ssh") / "known_hosts"
+        with lab_host("debian-12", "x86_64", volumes=volumes) as lab:
+            monkey.setenv("LAB_KEY", lab.key)
+            host = SshMachine(ssh_inventory(known, lab.plain()), lab.alias)
+            yield host
+            host.close()
+
+
+@pytest.mark.parametrize("user", ["root", "games"])
+def test_a_process_that_leaves_everything_is_reached_in_its_cgroup(with_cgroups: Machine, user: str) -> None:
+    product = deployed(with_cgroups, f"away-{user}", 1, AWAY % "exec sleep 1000", user=user)
+    for end in (product.kill, product.stop):
+        assert product.start()
+        _until_away(with_cgroups, 1)
+        assert re.fullmatch(r"/sys/fs/cgroup(/\w+)?/harness-\w+", product.control.group())
+        assert any("sleep 7654" in line for line in product.control.left())
+        end()
+        if end == product.stop:  # a signal to the first process ends no other; what is left is named
+            assert [line for line in product.control.left() if "7654" in line] == ["sleep 7654"]
+            product.kill()
+        _until_away(with_cgroups, 0)
+    product.remove_control()
+    assert with_cgroups.run("ls -d /sys/fs/cgroup/harness-* /sys/fs/cgroup/*/harness-* 2>/dev/null").out == ""
+
+
+def test_each_service_of_a_product_has_a_cgroup_of_its_own(with_cgroups: Machine) -> None:
+    services = [
+        {"service": name, "start": AWAY % "exec sleep 1000", "ready": {"command": "true"}} for name in ("one", "two")
+    ]
+    product = deployed(with_cgroups, "away-services", 1, None, services=services)
+    assert product.start()
+    _until_away(with_cgroups, 2)
+    assert len(set(product.control.group().split(", "))) == 2
+    one, two = product.services
+    one.kill()
+    _until_away(with_cgroups, 1)
+    assert any("sleep 7654" in line for line in two.left())
+    two.kill()
+    _until_away(with_cgroups, 0)
+    product.remove_control()
+    assert with_cgroups.run("ls -d /sys/fs/cgroup/harness-* /sys/fs/cgroup/*/harness-* 2>/dev/null").out == ""
+
+
+def _until_away(machine: Machine, count: int) -> None:
+    wait_until(lambda: machine.run(SEEN).out.strip() == str(count) or None, seconds=20, what=f"{count} away")
+
+
+def test_where_no_cgroup_can_be_made_none_is_claimed(machine: Machine, deploy: Deploy) -> None:
+    product = deploy("sleep 1000")
+    assert product.start()
+    assert product.control.group() == ""
