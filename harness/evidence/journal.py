@@ -93,7 +93,7 @@ class JournalReader(Protocol):
         ...
 
     def timings(self, newest: int) -> list[tuple[dict[str, str], float]]:
-        """Axes of a cell and seconds that an attempt at it took in all; only attempts that came to a verdict."""
+        """Axes of a cell and seconds that an attempt at it worked, without waits; only of those with a verdict."""
         ...
 
     def state_times(self, campaign: str) -> dict[str, str]:

@@ -127,9 +127,11 @@ class DatabaseReader:
         query = sa.select(table.c.cell, table.c.facts).where(table.c.verdict.in_(REACHED))
         timings = []
         for row in self._rows(query.order_by(table.c.finished.desc()).limit(newest)):
-            seconds = row["facts"].get("seconds", {}).get("total")
+            steps = row["facts"].get("seconds", {})
+            # A wait for other cells says nothing of this cell; the order of cells would repeat it for good.
+            seconds = steps.get("total", 0) - steps.get("wait", 0)
             pairs = [pair.partition("=") for pair in row["cell"].rpartition("#")[0].split(",")]
-            if seconds:
+            if seconds > 0:
                 timings.append(({key: value for key, _, value in pairs}, float(seconds)))
         return timings
 

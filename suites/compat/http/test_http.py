@@ -105,10 +105,10 @@ def test_concurrent_writers(resource, target, measure):
 
     with ThreadPoolExecutor(WRITERS) as pool:
         written = list(pool.map(write, range(WRITERS)))
-    texts = {key: text for acknowledged, _ in written for key, text in acknowledged.items()}
-    wrong = {key: resource.try_texts(key) for key, text in texts.items() if text not in resource.try_texts(key)}
-    for key in texts:
-        resource.discard(key)
+        texts = {key: text for acknowledged, _ in written for key, text in acknowledged.items()}
+        answers = dict(zip(texts, pool.map(resource.try_texts, texts), strict=True))
+        list(pool.map(resource.discard, texts))
+    wrong = {key: answers[key] for key, text in texts.items() if text not in answers[key]}
     measure("concurrent writes", len(texts), "1")
     measure("refused and repeated", sum(refused for _, refused in written), "1")
     assert not wrong, f"texts that concurrent writers wrote came back wrong, or not at all: {wrong}"

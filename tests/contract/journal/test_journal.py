@@ -252,3 +252,23 @@ def test_what_leaves_holds_nothing_of_another_campaign(journal: DatabaseJournal)
     assert "somebody-else" not in text
     assert "secret" not in text
     assert "campaign-closed" in text
+
+
+def test_a_cell_is_expected_to_take_as_long_as_it_worked(journal: DatabaseJournal) -> None:
+    """A wait for other cells says nothing of it: with waits, the cell that waited once would be held to be the long
+    one."""
+    campaign(journal)
+    for database, seconds in (("waited", {"total": 90.0, "wait": 70.0}), ("worked", {"total": 60.0})):
+        cell = f"cpu=x,database={database}#1"
+        number = journal.begin("c1", cell)
+        journal.finish(
+            "c1",
+            cell,
+            number,
+            verdict=Verdict.CONFORMANT,
+            cause=None,
+            message="",
+            facts=AttemptFacts(seconds=seconds),
+        )
+    took = {axes["database"]: seconds for axes, seconds in journal.timings(10)}
+    assert took == {"waited": 20.0, "worked": 60.0}
