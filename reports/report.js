@@ -162,13 +162,23 @@
       && (!text || `${of.id} ${of.title.join(" ")} ${of.suite} ${cell.id} ${result[5]}`.toLowerCase().includes(text)));
   };
   const caseHead = () => [t("编号", "id"), t("名称", "title"), t("质量特性", "characteristic"), t("条款", "clause"), t("否决", "blocker"), t("结论", "result"), t("实际结果", "actual"), n(t("秒", "s"))];
+  // What a case is for and does is opened by who wants it; what it expects stands beside what was observed.
+  const LABELS = [["目的", "purpose"], ["预置条件", "preconditions"], ["步骤", "steps"], ["预期", "expected"], ["证据", "evidence"]];
+  const EXPECTED = 3;
+  function about(of) {
+    const row = (text, i) => text ? el("div", {}, t(...LABELS[i]), ": ", both(text)) : "";
+    const further = of.texts.map((text, i) => i === EXPECTED ? "" : row(text, i));
+    return el("div", { class: "soft" }, row(of.texts[EXPECTED], EXPECTED),
+      el("details", {}, el("summary", {}, t("说明", "about")), further,
+        el("div", {}, t("失败的严重程度", "severity of a failure"), ": ", both(word("severity", of.severity)))));
+  }
   function caseRow(cell, result, of, first) {
     const [, outcome, cause, skip, took, detail, measured, evidence, still, decides] = result;
     const text = detail.length > 160 || detail.includes("\n")
       ? el("details", {}, el("summary", {}, detail.split("\n")[0].slice(0, 160)), el("pre", {}, detail)) : detail;
     return el("tr", {}, first ? el("td", {}, el("a", { href: `#cell-${cell.short}` }, both(title(cell)))) : null,
       el("td", { class: "mono nowrap" }, of.id, still ? [el("br"), el("span", { class: "soft" }, both(word("fidelity", "static")))] : ""),
-      el("td", {}, both(of.title), of.expected ? [el("br"), el("span", { class: "soft" }, t("预期", "expected"), ": ", both(of.expected))] : ""),
+      el("td", {}, both(of.title), about(of)),
       el("td", {}, of.characteristic.split("/").map((part, i) => [i ? " / " : "", both(word("characteristic", part))])), el("td", {}, of.clause),
       el("td", {}, decides ? t("是", "yes") : of.blocker ? t("仅记录", "recorded only") : t("否", "no")),
       el("td", {}, tag("result", outcome), cause ? [el("br"), el("span", { class: "soft" }, both(word("cause", cause)))] : "", skip ? [el("br"), el("span", { class: "soft" }, both(word("skip", skip)))] : ""),

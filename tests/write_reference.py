@@ -16,10 +16,13 @@ from harness.cli import COMMANDS
 from harness.cli.catalogue import facts_of, obstacle_of
 from harness.cli.entry import cli
 from harness.model import results
-from harness.model.definitions import Cpu
+from harness.model.definitions import Cpu, Suite
+from harness.presentation import Presentation
+from harness.presentation.cases import described
 from harness.reading.catalogue import Catalogue
 from harness.reading.entries import TARGET_KINDS, entries
 from harness.reading.kinds import KINDS
+from harness.reading.parsing import parse
 from harness.reading.suites import rules_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -175,6 +178,32 @@ def _models(annotation: object) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]
 
 
+def of_suites() -> str:
+    """Every case of the shipped suites but those of the static scan, which has a page of its own."""
+    catalogue = Catalogue((FOLDER.parents[1],))
+    words = Presentation.standard(catalogue).wording()
+    parts = [
+        "# Suites\n\nGenerated from `suites/` by `make docs`; `harness suites show SUITE` prints the same. The cases "
+        "of `static/porting` are [its rules](rules.md). A case that an emulated target cannot show is recorded there "
+        "and decides nothing.\n"
+    ]
+    for name in catalogue.suites():
+        path = catalogue.find("suites", name, "suite.yaml")
+        assert path is not None
+        suite = parse(path, Suite)
+        if not suite.cases:
+            continue
+        parts.append(
+            f"## {suite.suite}\n\n{suite.title.zh} / {suite.title.en}, version {suite.version}. {suite.method}\n"
+        )
+        for case in suite.cases:
+            heading, *lines = described(suite, case, words)
+            parts.append(f"### {heading.strip()}\n")
+            parts += [f"- {line.strip()}" for line in lines]
+            parts.append("")
+    return "\n".join(parts)
+
+
 def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     stale = []
@@ -184,6 +213,7 @@ def main() -> None:
         "results.md": of_results,
         "targets.md": of_targets,
         "rules.md": of_rules,
+        "suites.md": of_suites,
     }
     for name, write in pages.items():
         text = write()

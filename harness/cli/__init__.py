@@ -46,7 +46,7 @@ COMMANDS = {
     "targets": ("catalogue", "the catalogue of targets: list, show, check what can be served here, build"),
     "hosts": ("hosts", "lab hosts over SSH: list, trust, check what their labels say"),
     "databases": ("databases", "database servers of the laboratory: list, check, clean"),
-    "suites": ("surroundings", "the suites and their cases"),
+    "suites": ("surroundings", "the suites and their cases: list, show"),
 }
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from harness.cli import doctor
 from harness.cli.output import print_json, say
 from harness.cli.shared import catalogue_here, format_option
+from harness.errors import UsageError
 from harness.model.definitions import Suite
+from harness.model.definitions.runners import RUNNER_KINDS
+from harness.presentation import Presentation
+from harness.presentation.cases import described
 from harness.reading.parsing import parse
+from harness.reading.suites import cases_of_rules, rules_of
 
 
 @click.command("doctor")
@@ -27,23 +34,76 @@ def doctor_command(ctx: click.Context, form: str) -> None:
     ctx.exit(0 if all(check.ok for check in checks) else 3)
 
 
-@click.command("suites")
+@click.group("suites", invoke_without_command=True)
+@click.pass_context
+def suites_command(ctx: click.Context) -> None:
+    """The suites and their cases; without a command: list."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_command)
+
+
+@suites_command.command("list")
 @format_option
-def suites_command(form: str) -> None:
+def list_command(form: str) -> None:
     """List the suites and their cases."""
-    catalogue = catalogue_here()
-    suites = []
-    for name in catalogue.suites():
-        path = catalogue.find("suites", name, "suite.yaml")
-        if path is not None:
-            suites.append(parse(path, Suite))
+    suites = _known()
     if form == "json":
-        print_json({"suites": [suite.model_dump(mode="json") for suite in suites]})
+        print_json({"suites": [_record(suite) for suite in suites]})
         return
+    words = Presentation.standard(catalogue_here()).wording()
     for suite in suites:
         say(f"{suite.suite} {suite.version}: {suite.title.zh} / {suite.title.en}")
         for case in suite.cases:
             say(
                 f"  {case.id:8} {case.title.zh} / {case.title.en}  "
-                f"[{case.characteristic}, {case.clause}{', blocker' if case.blocker else ''}]"
+                f"[{words.both('severity', case.defect)}, {case.characteristic}, {case.clause}"
+                f"{', blocker' if case.blocker else ''}]"
             )
+
+
+@suites_command.command("show")
+@click.argument("suite")
+@click.argument("case", required=False)
+@format_option
+def show_command(suite: str, case: str | None, form: str) -> None:
+    """Show what the cases of SUITE are for, what they do and expect, or CASE alone."""
+    known = {each.suite: each for each in _known()}
+    chosen = known.get(suite)
+    if chosen is None:
+        raise UsageError(f"no suite {suite}; known: {', '.join(known)}", advice="see: harness suites list")
+    cases = [each for each in chosen.cases if case in (None, each.id)]
+    if not cases and case is not None:
+        have = ", ".join(each.id for each in chosen.cases)
+        raise UsageError(f"no case {case} in {suite}; it has: {have}", advice=f"see: harness suites show {suite}")
+    if form == "json":
+        print_json(_record(chosen.model_copy(update={"cases": tuple(cases)})))
+        return
+    say(f"{chosen.suite} {chosen.version}: {chosen.title.zh} / {chosen.title.en}")
+    if chosen.method:
+        say(chosen.method)
+    words = Presentation.standard(catalogue_here()).wording()
+    for each in cases:
+        say("\n" + "\n".join(described(chosen, each, words)))
+
+
+def _known() -> list[Suite]:
+    """Every suite of the catalogue; a scan has a case for each of its rules."""
+    catalogue, suites = catalogue_here(), []
+    for name in catalogue.suites():
+        path = catalogue.find("suites", name, "suite.yaml")
+        if path is not None:
+            suite = parse(path, Suite)
+            if RUNNER_KINDS[suite.runner].reads_files:
+                suite = suite.model_copy(update={"cases": cases_of_rules(rules_of(path.parent))})
+            suites.append(suite)
+    return suites
+
+
+def _record(suite: Suite) -> dict[str, Any]:
+    """A suite as JSON values, with what follows from its keys."""
+    reads_files = RUNNER_KINDS[suite.runner].reads_files
+    record = suite.model_dump(mode="json")
+    for plain, case in zip(record["cases"], suite.cases, strict=True):
+        plain["severity"] = case.defect.value
+        plain["certifies_on"] = [fidelity.value for fidelity in case.certifies_on(reads_files=reads_files)]
+    return record

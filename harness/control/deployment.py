@@ -176,6 +176,11 @@ class Deployment:
         self._answer = ask(self.context, self.machine, self.tls, self.url, self.headers)
         return self._answer.ready
 
+    @property
+    def last_answer(self) -> str:
+        """What the question for readiness was answered with the last time, in words; empty where nothing was asked."""
+        return self._answer.words
+
     def wait_ready(self) -> float:
         """Wait until it serves; gives the seconds it took.
 

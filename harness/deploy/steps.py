@@ -11,6 +11,7 @@ from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.servers import QueryFailed
 from harness.deploy.playbooks import run_playbook
+from harness.deploy.words import observed
 from harness.errors import InfrastructureError, StepTimeout
 from harness.model.definitions import Suite
 from harness.model.results import (
@@ -76,7 +77,8 @@ def deploy(
                 **base, result=Result.ERROR, cause=Cause.INFRA, seconds=spent, measurements=measured, detail=slow
             )
             return
-        yield Observation(**base, result=Result.PASS, seconds=spent, measurements=measured, detail=slow)
+        words = slow or observed(name, deployment)
+        yield Observation(**base, result=Result.PASS, seconds=spent, measurements=measured, detail=words)
 
 
 def _inapplicable(step: str, deployment: Deployment) -> str:

@@ -12,11 +12,11 @@ from harness.attest.versions import line_of, states
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.servers import CellDatabase, CellServer
-from harness.deploy import deploy
+from harness.deploy import deploy, words
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.contexts import Secrets, context_of
-from harness.execution.endpoints import attest_endpoint
+from harness.execution.endpoints import DATABASE, attest_endpoint
 from harness.execution.imaging import attest_imaged, prepare_image
 from harness.execution.making import Target
 from harness.execution.programs import notes_of_writing, observe_programs
@@ -60,7 +60,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
 
 def start_servers(attempt: Attempt, deployment: Deployment) -> None:
     """Start every server of the cell, the database last, and look what they are."""
-    started = time.monotonic()
+    started, known = time.monotonic(), len(attempt.facts.attestation)
     try:
         for role, server in sorted(deployment.servers.items(), key=lambda item: item[0] == "database"):
             server.start()
@@ -74,7 +74,8 @@ def start_servers(attempt: Attempt, deployment: Deployment) -> None:
         reason = SkipReason.NOT_APPLICABLE
         attempt.observe_step("database", Result.SKIP, skip_reason=reason, seconds=seconds, detail=WITHOUT_DATABASE)
     else:
-        attempt.observe_step("database", Result.PASS, seconds=seconds)
+        shown = words.attested(attempt.facts.attestation[known:], DATABASE)
+        attempt.observe_step("database", Result.PASS, seconds=seconds, detail=shown)
 
 
 def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from harness.attest.architecture import Emulator
-from harness.deploy import application_recipe, server_recipe
+from harness.deploy import application_recipe, server_recipe, words
 from harness.endpoints.holding import account_at, placed_at
 from harness.endpoints.places import Place
 from harness.errors import AttestationMismatch
@@ -276,7 +276,8 @@ def _installed(attempt: Attempt, role: Role, work: Callable[[], Environment | No
             attempt.no_former(former.version, failure.message)
         attempt.install_failed(failure, time.monotonic() - started)
     if environment is not None and role.name == APPLICATION and former is None:
-        attempt.observe_step("install", Result.PASS, seconds=environment.seconds)
+        shown = words.installed(environment.packages, attempt.placed.application)
+        attempt.observe_step("install", Result.PASS, seconds=environment.seconds, detail=shown)
     return environment
 
 

@@ -61,7 +61,8 @@ def observe_programs(machines: Machines, architecture: str, observe: Observer) -
     else:
         limit = f"{own.limit}; no file of the machine is such a program" if own.limit else ""
         tried = f"could not start: {_named(own.tried)}" if own.tried else ""
-        observe("programs", Result.PASS, detail="; ".join(filter(None, (limit, tried))))
+        watched = "" if own.limit else f"each program that was executed is built for {architecture}, or is the emulator"
+        observe("programs", Result.PASS, detail="; ".join(filter(None, (watched, limit, tried))))
 
 
 def notes_of_writing(machines: Machines) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 from harness.attest.versions import line_of, states
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
-from harness.deploy import deploy
+from harness.deploy import deploy, words
 from harness.deploy.upgrading import Version, back_and_forth, fill, has_data, switch
 from harness.execution.attempt import Attempt
 from harness.execution.contexts import own_packages
@@ -95,7 +95,8 @@ def _install_over(attempt: Attempt, target: Target, present: Version) -> None:
         packages = present.install(downgrade=False)
     except InstallFailed as failure:
         attempt.install_failed(failure, time.monotonic() - started)
-    attempt.observe_step("install", Result.PASS, seconds=time.monotonic() - started)
+    shown = words.installed(packages, attempt.placed.application)
+    attempt.observe_step("install", Result.PASS, seconds=time.monotonic() - started, detail=shown)
     product = _upgraded(attempt, target.product, packages)
     record_environments(attempt, {**target.environments, APPLICATION: product})
     installed = own_packages(attempt.placed, product)

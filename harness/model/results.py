@@ -91,6 +91,15 @@ _VERDICTS_ZH = {
 }
 
 
+class DefectSeverity(_Word):
+    """How grave the defect is that a failed case shows (致命、严重、一般、建议)."""
+
+    FATAL = "fatal"  #: the product cannot be used on the target, or loses, mixes up or discloses data
+    SERIOUS = "serious"  #: a main function is missing or wrong, and there is no way around it
+    MINOR = "minor"  #: a function is limited, or there is a way around
+    SUGGESTION = "suggestion"  #: it works, and could be better
+
+
 class Fidelity(_Word):
     """How close the target is to the declared thing."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from harness.model.definitions import Text
 from harness.model.definitions.matrix import NO_DATABASE
 from harness.model.reasons import reasons_of
-from harness.model.results import Cause, Fidelity, Measurement, Result, SkipReason, Verdict
+from harness.model.results import Cause, DefectSeverity, Fidelity, Measurement, Result, SkipReason, Verdict
 
 #: The suite of the steps of a deployment, which every cell has and no matrix asks for.
 DEPLOYMENT_SUITE = "deployment"
@@ -36,10 +36,12 @@ class CaseView:
     id: str
     test: str
     title: Text
+    severity: DefectSeverity  #: of the defect that a failure shows
     purpose: Text | None
     preconditions: Text | None
     steps: Text | None
     expected: Text | None
+    leaves: Text | None  #: what evidence it is to leave
     characteristic: str
     clause: str
     blocker: bool

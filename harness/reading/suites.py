@@ -91,8 +91,17 @@ def cases_of_rules(rules: tuple[Rule, ...]) -> tuple[Case, ...]:
             id=rule.id,
             test=rule.id.lower(),
             title=rule.title,
+            severity="serious" if rule.severity == "blocker" else "minor",
             purpose=rule.why,
+            preconditions=Text(zh="样品的文件可读，未运行", en="files of the item are read, nothing runs"),
+            steps=Text(
+                zh=f"以规则 {rule.id} 检查样品的每个文件与其包内文件",
+                en=f"look by rule {rule.id} at each file of the item and at the files in its packages",
+            ),
             expected=Text(zh="未发现", en="nothing of it is found"),
+            evidence=Text(
+                zh="findings.json：文件、位置、说明；SARIF", en="findings.json: file, place and reason; SARIF"
+            ),
             characteristic=rule.characteristic,
             clause=rule.clause,
             blocker=rule.severity == "blocker" or rule.detect == "unread",

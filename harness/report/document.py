@@ -291,7 +291,8 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
             }
             for f in cell.attestation
         ],
-        "cases": [_case(case, words, runners) for case in cell.cases if id(case) not in quiet],
+        "cases": [_case(case, words, runners) for case in cell.cases if id(case) not in quiet] if cell.attempts else [],
+        "unrun": 0 if cell.attempts else len(cell.cases),
         "quiet": [case.id for case in cell.quiet],
         "waived": [
             {key: str(waiver[key]) for key in ("case", "because", "approved_by", "evidence", "expires")}
@@ -305,13 +306,19 @@ def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[st
     nothing = Text(zh="—", en="—")
     actual = [f"{m.name} = {number_text(m.value)}{'' if m.unit == '1' else ' ' + m.unit}" for m in case.measurements]
     actual += [case.detail.strip()[:600]] if case.detail.strip() else []
+    if not actual:
+        actual = [f"the suite recorded the result alone / 测试套仅记录了结论: {words.both('result', case.result)}"]
     remarks = []
     if case.fidelity is Fidelity.STATIC:
         remarks.append(words.pair("fidelity", case.fidelity))
+    if case.result is Result.FAIL:
+        remarks.append(words.pair("severity", case.severity))
     if case.blocker:
         remarks.append({"zh": "否决项", "en": "blocker"})
     if case.blocker and not case.decides:
         remarks.append({"zh": "此目标上仅记录", "en": "recorded only on this target"})
+    if case.leaves is not None:
+        remarks.append({"zh": f"证据：{case.leaves.zh}", "en": f"evidence: {case.leaves.en}"})
     if case.cause is not None:
         remarks.append(words.pair("cause", case.cause))
     if case.skip_reason is not None:
@@ -326,7 +333,7 @@ def _case(case: CaseView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "before": [text.model_dump() for text in (before, *([case.steps] if case.steps is not None else []))],
         "step": f"{case.suite}::{case.test}",
         "expected": (case.expected or nothing).model_dump(),
-        "actual": actual or ["—"],
+        "actual": actual,
         "result": {"word": case.result.value, **words.pair("result", case.result)},
         "remarks": remarks,
     }

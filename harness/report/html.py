@@ -15,7 +15,7 @@ from harness.model.view import CampaignView, CaseView, CellView, FileView
 from harness.presentation import Presentation, Wording
 from harness.system.printable import strict_json, visible
 
-GROUPS = ("verdict", "result", "cause", "skip", "fidelity", "characteristic", "coverage")
+GROUPS = ("verdict", "result", "cause", "skip", "severity", "fidelity", "characteristic", "coverage")
 
 
 def render_html(view: CampaignView, presentation: Presentation) -> bytes:
@@ -154,7 +154,11 @@ def _result(
                 "characteristic": case.characteristic,
                 "clause": case.clause,
                 "blocker": case.blocker,
-                "expected": _pair(case.expected) if case.expected is not None else None,
+                "severity": case.severity.value,
+                "texts": [
+                    None if text is None else _pair(text)
+                    for text in (case.purpose, case.preconditions, case.steps, case.expected, case.leaves)
+                ],
             }
         )
     return [

@@ -8,6 +8,9 @@ from harness.model.results import Result
 from harness.model.view import CampaignView, CaseView
 from harness.presentation import Wording
 
+#: An error says nothing of the product, so its gravity is not known.
+_UNKNOWN = {"zh": "未知", "en": "not known"}
+
 
 def incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
     """Rows with ``id``, ``cell``, ``severity``, ``detail`` and ``status``, numbered in the order of the cells.
@@ -31,7 +34,7 @@ def incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
         waived = {(waiver["suite"], waiver["case"]) for waiver in cell.waived}
         for case in cell.cases:
             if case.result in (Result.FAIL, Result.ERROR):
-                severity = {"zh": "阻断", "en": "blocking"} if case.decides else {"zh": "一般", "en": "minor"}
+                severity = words.pair("severity", case.severity) if case.result is Result.FAIL else _UNKNOWN
                 status = _status(case, words, waived=(case.suite, case.id) in waived)
                 add(case.id, name, severity, case.detail, status)
     return rows

@@ -46,6 +46,10 @@ HEADS = {
         "原因 cause",
         "实际结果 actual",
         "秒 s",
+        "失败的严重程度 severity of a failure",
+        "目的 purpose",
+        "预置条件 preconditions",
+        "步骤 steps",
     ),
     "测量 Measurements": ("单元 cell", "编号 id", "名称 name", "值 value", "单位 unit"),
 }
@@ -135,6 +139,7 @@ def _case(cell: CellView, case: CaseView, words: Wording) -> tuple[object, ...]:
     cause = (
         case.cause.value if case.cause is not None else case.skip_reason.value if case.skip_reason is not None else ""
     )
+    texts = (case.purpose, case.preconditions, case.steps)
     return (
         cell.short,
         case.suite,
@@ -151,6 +156,8 @@ def _case(cell: CellView, case: CaseView, words: Wording) -> tuple[object, ...]:
         cause,
         case.detail,
         round(case.seconds, 3),
+        words.both("severity", case.severity),
+        *(f"{text.zh} {text.en}" if text is not None else "" for text in texts),
     )
 
 

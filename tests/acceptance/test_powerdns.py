@@ -85,6 +85,16 @@ def test_versions_and_package_digests_are_recorded(record: Any) -> None:
         assert {"amd64", "arm64", "loong64"} >= {package["architecture"] for package in cell["packages"]}
 
 
+def test_each_case_that_passed_says_what_was_observed(record: Any) -> None:
+    silent = {
+        (cell["axes"]["cpu"], case["suite"], case["id"])
+        for cell in record["cells"]
+        for case in cell["cases"]
+        if case["result"] == "pass" and case["fidelity"] != "static" and not case["detail"].strip()
+    }
+    assert not silent
+
+
 def test_load_is_recorded_everywhere_and_certifies_nothing_emulated(record: Any) -> None:
     for cell in record["cells"]:
         loads = [case for case in cell["cases"] if case["suite"] == "load/http"]

@@ -91,7 +91,7 @@ def look(suite: ModuleType, folder: Path, *names: str) -> None:
 
     looked: Any = Looked(installation.context, installation.machine)
     suite.test_dependencies_resolve(
-        SimpleNamespace(architecture=os.uname().machine), looked, lambda *_: None, lambda *_: None
+        SimpleNamespace(architecture=os.uname().machine), looked, lambda *_: None, lambda *_: None, print
     )
 
 

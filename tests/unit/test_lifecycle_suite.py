@@ -93,7 +93,11 @@ class Texts:
 def test_the_number_of_kills_depends_on_the_kind_of_target_alone(suite: ModuleType, emulated: bool, kills: int) -> None:
     product, texts, measured = Product(), Texts(), {}
     suite.test_recovers_from_kill(
-        SimpleNamespace(emulated=emulated), product, texts, lambda name, value, unit: measured.update({name: value})
+        SimpleNamespace(emulated=emulated),
+        product,
+        texts,
+        lambda name, value, unit: measured.update({name: value}),
+        print,
     )
     assert product.kills == kills
     assert measured == {"recoveries": kills, "slowest recovery": 60.0, "texts kept": kills}
@@ -103,9 +107,9 @@ def test_the_number_of_kills_depends_on_the_kind_of_target_alone(suite: ModuleTy
 def test_the_last_kill_counts_as_the_first(suite: ModuleType, emulated: bool) -> None:
     target, last = SimpleNamespace(emulated=emulated), 3 if emulated else 10
     with pytest.raises(AssertionError, match=f"after kill {last} something answers, and no new process"):
-        suite.test_recovers_from_kill(target, Product(stays=last - 1), Texts(), print)
+        suite.test_recovers_from_kill(target, Product(stays=last - 1), Texts(), print, print)
     with pytest.raises(AssertionError, match=f"after kill {last} of {last}: texts .* are lost: \\['{last}'\\]"):
-        suite.test_recovers_from_kill(target, Product(), Texts(loses=last), print)
+        suite.test_recovers_from_kill(target, Product(), Texts(loses=last), print, print)
 
 
 class Installation:
@@ -127,7 +131,7 @@ def measures() -> tuple[dict[str, float], Callable[[str, float, str], None]]:
 def test_each_service_is_killed_after_all(suite: ModuleType, emulated: bool, kills: int) -> None:
     services, texts = (Service("app", 1), Service("worker", 2)), Texts()
     product = Product(services=services)
-    suite.test_recovers_from_kill(SimpleNamespace(emulated=emulated), product, texts, measures()[1])
+    suite.test_recovers_from_kill(SimpleNamespace(emulated=emulated), product, texts, measures()[1], print)
     assert [service.kills for service in services] == [product.kills + kills] * 2
     assert len(texts.kept) == product.kills + 2 * kills
 
@@ -138,9 +142,9 @@ def test_a_service_that_takes_another_with_it_fails_each_case(suite: ModuleType)
         return Product(services=(Service("app", 1, drags=worker), worker))
 
     for case in (
-        lambda: suite.test_restart(product(), print),
-        lambda: suite.test_stop(product(), Installation(), print),
-        lambda: suite.test_recovers_from_kill(SimpleNamespace(emulated=True), product(), Texts(), print),
+        lambda: suite.test_restart(product(), print, print),
+        lambda: suite.test_stop(product(), Installation(), print, print),
+        lambda: suite.test_recovers_from_kill(SimpleNamespace(emulated=True), product(), Texts(), print, print),
     ):
         with pytest.raises(AssertionError, match="service worker did not run on while service app ended: process"):
             case()
@@ -149,7 +153,7 @@ def test_a_service_that_takes_another_with_it_fails_each_case(suite: ModuleType)
 def test_a_service_that_is_not_started_anew_fails(suite: ModuleType) -> None:
     product = Product(services=(Service("app", 1), Service("worker", 2, stays=True)))
     with pytest.raises(AssertionError, match="a process is still the one from before the restart"):
-        suite.test_restart(product, print)
+        suite.test_restart(product, print, print)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +169,10 @@ def test_what_is_wrong_with_the_stop_of_a_service_is_named(
 ) -> None:
     product = Product(services=(Service("app", 1), service))
     with pytest.raises(AssertionError, match=words):
-        suite.test_stop(product, Installation(*ports), print)
+        suite.test_stop(product, Installation(*ports), print, print)
 
 
 def test_each_service_has_measures_of_its_own(suite: ModuleType) -> None:
     kept, measure = measures()
-    suite.test_restart(Product(services=(Service("app", 1), Service("worker", 2))), measure)
+    suite.test_restart(Product(services=(Service("app", 1), Service("worker", 2))), measure, print)
     assert {name.rpartition(" ")[2] for name in kept} == {"restart", "app", "worker"}

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import Bilingual, Definition, SuiteName, listed
 from harness.model.definitions.runners import RUNNER_KINDS
+from harness.model.results import DefectSeverity, Fidelity
 
 
 def _known_runner(name: str) -> str:
@@ -20,6 +21,10 @@ def _known_runner(name: str) -> str:
 RunnerName = Annotated[str, AfterValidator(_known_runner), Field(json_schema_extra={"enum": list(RUNNER_KINDS)})]
 
 
+#: A foreign processor is emulated there, or nothing runs: times and rates show nothing of the declared hardware.
+_EMULATED = (Fidelity.SYSTEM_EMULATED, Fidelity.USER_EMULATED)
+
+
 class Case(Definition):
     """One check: what it is for, which clause it serves, whether it can block a certificate."""
 
@@ -29,10 +34,14 @@ class Case(Definition):
         "its parameters are meant), or of the load criterion"
     )
     title: Bilingual
+    severity: Literal["fatal", "serious", "minor", "suggestion"] | None = Field(
+        default=None, description="of the defect that a failure shows; else serious for a blocker, minor otherwise"
+    )
     purpose: Bilingual | None = None
     preconditions: Bilingual | None = Field(default=None, description="where they are more than a deployed product")
     steps: Bilingual | None = Field(default=None, description="what is done, for reports; the test itself is the law")
     expected: Bilingual | None = None
+    evidence: Bilingual | None = Field(default=None, description="what it leaves for a reader who doubts the result")
     characteristic: str = Field(pattern=r"^[a-z_]+(/[a-z_]+)?$", description="GB/T 25000.10-2016")
     clause: str = Field(description="clause of GB/T 25000.51-2016")
     blocker: bool
@@ -42,6 +51,18 @@ class Case(Definition):
     )
     seconds: float = Field(default=60, gt=0, description="limit of each of its tests, scaled by the target's factor")
     absolute: bool = Field(default=False, description="the limit is not scaled: it is part of what is demanded")
+
+    @property
+    def defect(self) -> DefectSeverity:
+        """How grave the defect is that a failure shows."""
+        return DefectSeverity(self.severity or ("serious" if self.blocker else "minor"))
+
+    def certifies_on(self, *, reads_files: bool) -> tuple[Fidelity, ...]:
+        """The fidelities of a target that can show it. On the others its result is recorded and decides nothing."""
+        if reads_files:
+            return (Fidelity.STATIC,)
+        ran = tuple(fidelity for fidelity in Fidelity if fidelity is not Fidelity.STATIC)
+        return ran if self.certifies_emulated else tuple(f for f in ran if f not in _EMULATED)
 
 
 class Suite(Definition):

@@ -10,6 +10,7 @@
 ``resource``       its declared resource: create, read, update, delete by key and text
 ``tasks``          its declared tasks: tasks, first_run, run, written, compared
 ``measure``        ``measure(name, value, unit)`` records a number
+``note``           ``note(text)`` records in words what was observed: the actual result of a test that passes
 ``keep``           ``keep(name, data, media="text/plain")`` stores evidence: text, or bytes of a picture, PDF, video
 ``settle``         ``settle(check, what=…)`` waits for a product that needs a moment
 =================  ==========================================================================================
@@ -191,6 +192,13 @@ def measure(pytestconfig: pytest.Config) -> Measure:
         recorder.measurement(str(name), number, str(unit))
 
     return record
+
+
+@pytest.fixture
+def note(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """``note(text)`` records in words what the test that runs observed."""
+    recorder = recorder_of(pytestconfig)
+    return lambda text: recorder.note(str(text))
 
 
 @pytest.fixture

@@ -167,6 +167,11 @@ def _watched(
     return session
 
 
+def _notes(runs: list[TestRun], result: Result) -> list[str]:
+    """What the tests of a case observed; of one that was left out nothing was."""
+    return [] if result in (Result.SKIP, Result.MISS) else [note for run in runs for note in run.notes]
+
+
 def _late(session: Session, limit: float) -> str:
     if session.running is not None:
         name = session.names[session.running].nodeid
@@ -211,7 +216,7 @@ def _observe(
         result=worst.result,
         cause=worst.cause,
         skip_reason=worst.reason,
-        detail=worst.text[:6000],
+        detail="\n".join(filter(None, (worst.text, *_notes(runs, worst.result))))[:6000],
         seconds=round(sum(run.seconds for run in runs), 3),
         evidence=tuple(evidence),
         measurements=tuple(Measurement(**note) for run in runs for note in run.measurements),

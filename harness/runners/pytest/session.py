@@ -9,6 +9,9 @@ from typing import Any
 from harness.model.testnames import TestName
 from harness.runners.pytest.channel import Message
 
+#: Notes of a test that are kept, and characters of each.
+MAX_NOTES, MAX_NOTE = 50, 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
@@ -39,6 +42,7 @@ class TestRun:
     reports: list[Report] = field(default_factory=list)
     measurements: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[tuple[str, bytes, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  #: what it observed, in words
     seconds: float = 0.0
     lab: str = ""  #: what the machines said of a failure
     blame: str = ""  #: whose failure it is by that, see ``Diagnosis``
@@ -101,6 +105,8 @@ class Session:
                 run.measurements.append(
                     {"name": printable(data["name"]), "value": data["value"], "unit": printable(data["unit"])}
                 )
+            case "note" if run is not None and len(run.notes) < MAX_NOTES:
+                run.notes.append(printable(data["text"])[:MAX_NOTE])
             case "evidence" if run is not None:
                 run.evidence.append((printable(data["name"]), message.data, data["media"]))
             case "end" if run is not None and data["index"] == self.running:

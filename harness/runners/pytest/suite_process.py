@@ -223,6 +223,10 @@ class Recorder:
         """Record a figure of the test that runs."""
         self._tell("measurement", name=name, value=value, unit=unit)
 
+    def note(self, text: str) -> None:
+        """Record in words what the test that runs observed."""
+        self._tell("note", text=shortened(text))
+
     def evidence(self, name: str, data: bytes, media: str) -> None:
         """Keep ``data``; a text that is too long is cut with a note, of anything else only a note is kept."""
         limit = min(MAX_PIECE, MAX_PIECES - self._kept)

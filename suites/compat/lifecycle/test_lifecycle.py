@@ -64,7 +64,7 @@ def stop(request, target):
     return request.getfixturevalue("application").stop if target.application.serves else lambda: None
 
 
-def test_installed_files(target, installation, host, keep):
+def test_installed_files(target, installation, host, keep, note):
     """Every package is installed, and no file differs from what its package says."""
     if not target.installed:
         files = [a.to for a in target.application.artifacts if a.to]
@@ -72,6 +72,7 @@ def test_installed_files(target, installation, host, keep):
             pytest.skip("not-applicable: the application declares neither packages nor files on this machine")
         missing = [path for path in files if not host.file(path).exists]
         assert not missing, f"missing files: {', '.join(missing)}"
+        note(f"{len(files)} declared files are there / 声明的 {len(files)} 个文件均存在")
         return
     state = installation.packages()
     keep("packages.txt", state.listed)
@@ -81,9 +82,13 @@ def test_installed_files(target, installation, host, keep):
     written = {t.path for t in target.application.templates}
     changed = [line for line, path in state.changed if path not in written]
     assert not changed, "files differ from their packages:\n" + "\n".join(changed)
+    note(
+        f"{len(target.installed)} packages are installed completely, no file differs"
+        f" / {len(target.installed)} 个软件包安装完整，文件未变"
+    )
 
 
-def test_dependencies_resolve(target, installation, keep, measure):
+def test_dependencies_resolve(target, installation, keep, measure, note):
     """``ldd -r`` finds every library and symbol of every ELF file of the product, all built for the target; or the
     running product has loaded them: it has search paths of its own, or is loaded by a program that has them."""
     linked = installation.linked()
@@ -110,6 +115,7 @@ def test_dependencies_resolve(target, installation, keep, measure):
     lines = [f"{path}: {', '.join(sorted(names))}" for path, names in missing.items()]
     assert not missing, f"libraries not found: {'; '.join(lines)}{hint}"
     assert not undefined, f"undefined symbols: { {path: sorted(s)[:10] for path, s in undefined.items()} }{hint}"
+    note(f"every library and symbol of {len(own)} files for {target.architecture} was found / 动态库与符号齐全")
 
 
 def given_by_hosts(installation, missing, undefined):
@@ -150,15 +156,16 @@ def given_by_processes(installation, missing, undefined):
         missing[path], undefined[path] = lacking, unknown
 
 
-def test_start_and_ready(application, measure):
+def test_start_and_ready(application, measure, note):
     """From a stop to a good answer within the declared time."""
     application.stop()
     application.start()
     measure("time to ready", application.wait_ready(), "s")
     assert application.running(), "something answers, and the process that was started does not run"
+    note(f"after its start it served: {application.last_answer or 'its readiness command succeeded'} / 启动后提供服务")
 
 
-def test_restart(application, measure):
+def test_restart(application, measure, note):
     """A restart leads to new processes that serve; so does that of each service, and the others run on."""
     before = application.pids()
     assert all(before), "the product answers, and no process of it is known before the restart"
@@ -167,6 +174,7 @@ def test_restart(application, measure):
     assert all(after), "no process of the product is known after the restart"
     same = set(before) & set(after)
     assert not same, f"a process is still the one from before the restart: {sorted(same)}"
+    note(f"processes before {sorted(before)}, after {sorted(after)} / 重启前后的进程号")
     for service in application.services:
         with alone(application, service):
             service.stop()
@@ -174,7 +182,7 @@ def test_restart(application, measure):
         measure(f"time to ready after restart of {service.name}", application.wait_ready(), "s")
 
 
-def test_stop(application, installation, measure):
+def test_stop(application, installation, measure, note):
     """After the stop no process is left and no port of the product listens; so it is with each service."""
     for service in application.services:
         with alone(application, service):
@@ -193,9 +201,10 @@ def test_stop(application, installation, measure):
     assert not left, f"processes left after the stop: {left}"
     assert not ports, f"ports still listening after the stop: {ports}"
     assert code in CLEAN, f"stopped with status {code}, which is not a clean end"
+    note(f"ended with status {code}; no process and no port of it is left / 退出状态 {code}，无残留进程与端口")
 
 
-def test_recovers_from_kill(target, application, texts, measure):
+def test_recovers_from_kill(target, application, texts, measure, note):
     """SIGKILL again and again: each time new processes get ready, and what was acknowledged is still there. Then the
     same of each service, while the others run on."""
     slowest, before, wanted = 0.0, application.pids(), EMULATED_KILLS if target.emulated else KILLS
@@ -228,6 +237,7 @@ def test_recovers_from_kill(target, application, texts, measure):
     measure("recoveries", wanted, "1")
     measure("slowest recovery", slowest, "s")
     measure("texts kept", len(texts.kept), "1")
+    note(f"a new process served after each of {wanted} kills / {wanted} 次强制终止后均有新进程提供服务")
 
 
 @contextlib.contextmanager
@@ -245,7 +255,7 @@ def alone(application, service):
             )
 
 
-def test_uninstall(target, stop, installation, keep, measure):
+def test_uninstall(target, stop, installation, keep, measure, note):
     """Nothing runs, nothing listens, no program file stays; data that stays is listed.
 
     Containers have no service manager that a maintainer script could ask, so the product is stopped first. Packages
@@ -285,6 +295,10 @@ def test_uninstall(target, stop, installation, keep, measure):
     if made is not None:
         measure("files left that were made at run time", len(late), "1")
     assert not programs, f"program files left after removal: {programs[:50]}"
+    note(
+        f"removed: {', '.join(removed) or 'its files'}; no process, port or program file is left"
+        " / 已移除，无残留进程、端口与程序文件"
+    )
 
 
 def _listing(leftovers, late, staying, *, looked):

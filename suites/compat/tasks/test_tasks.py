@@ -36,12 +36,14 @@ def demand_good_outputs(tasks, task):
         pytest.skip(f"dependency: TSK-02: the outputs of {task.task} are not as expected")
 
 
-def test_tasks_end(tasks, measure):
+def test_tasks_end(tasks, measure, note):
     for task in tasks.tasks:
-        measure(f"{task.task}: time", tasks.first_run(task).seconds, "s")
+        run = tasks.first_run(task)
+        measure(f"{task.task}: time", run.seconds, "s")
+        note(f"task {task.task} ended with status {run.status} / 任务以状态 {run.status} 结束")
 
 
-def test_outputs(tasks, keep, measure):
+def test_outputs(tasks, keep, measure, note):
     wrong, compared = [], 0
     for task in tasks.tasks:
         run = run_of(tasks, task)
@@ -57,26 +59,30 @@ def test_outputs(tasks, keep, measure):
         pytest.skip("not-applicable: no task declares outputs")
     measure("outputs compared", compared, "1")
     assert not wrong, "outputs differ from what is expected:\n" + "\n".join(wrong)
+    note(f"{compared} outputs are as expected / {compared} 个输出与预期一致")
 
 
-def test_two_at_once(tasks):
+def test_two_at_once(tasks, note):
     for task in tasks.tasks:
         demand_good_outputs(tasks, task)
         with ThreadPoolExecutor(2) as pool:
             runs = list(pool.map(tasks.run, [task, task]))
         wrong = [line for run in runs for line in unlike(tasks, run)]
         assert not wrong, "two runs at once disturb each other:\n" + "\n".join(wrong)
+        note(f"task {task.task}: the outputs of two runs at once are as expected / 同时运行两次，输出均与预期一致")
 
 
-def test_folder_with_a_chinese_name(tasks):
+def test_folder_with_a_chinese_name(tasks, note):
     for task in tasks.tasks:
         demand_good_outputs(tasks, task)
         wrong = unlike(tasks, tasks.run(task, CHINESE))
         assert not wrong, f"in a folder named {CHINESE}:\n" + "\n".join(wrong)
+        note(f"task {task.task} in a folder named {CHINESE}: the outputs are as expected / 输出与预期一致")
 
 
-def test_nothing_is_left_running(tasks, installation):
+def test_nothing_is_left_running(tasks, installation, note):
     for task in tasks.tasks:
         run_of(tasks, task)
     left, _ = installation.remains()
     assert not left, f"processes left after the tasks: {left}"
+    note("no process of a task runs any more / 任务的进程均已结束")
