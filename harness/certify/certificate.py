@@ -14,6 +14,7 @@ from harness.certify.policy import NOTHING, Kind, uncertified
 from harness.certify.statement import Issue
 from harness.model.basis import basis_rows, replaced_names
 from harness.model.definitions import Commission, IssuerProfile
+from harness.model.recipe import BROUGHT_FROM
 from harness.model.results import Fidelity, Result, Verdict
 from harness.model.view import CampaignView, CellView
 from harness.presentation import Presentation, Wording
@@ -226,6 +227,7 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
     """The limits that a reader of the certificate must know, as pairs of ``zh`` and ``en``."""
     texts = [limit.model_dump() for cell in view.cells for limit in cell.limits]
     texts += [{"zh": note, "en": note} for note in view.accepted]
+    texts += [text for cell in view.cells for text in _brought(cell)]
     texts += [text for cell in view.cells for text in _limits_of(cell)]
     texts += [
         {
@@ -244,6 +246,13 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
         }
     )
     return [dict(text) for text in dict.fromkeys(tuple(text.items()) for text in texts)]
+
+
+def _brought(cell: CellView) -> Iterator[dict[str, str]]:
+    """What the systems of a cell were made of, with its digest, where they were not built here from packages."""
+    for note in cell.notes:
+        if note.startswith(BROUGHT_FROM):
+            yield {"zh": f"系统来源：{note}", "en": f"Of a system: {note}"}
 
 
 def _limits_of(cell: CellView) -> Iterator[dict[str, str]]:

@@ -43,7 +43,7 @@ COMMANDS = {
     "bundle": ("bundles", "pack a campaign into one file"),
     "replay": ("bundles", "run the plan of a bundle here, and compare the verdicts"),
     "doctor": ("surroundings", "check what this machine lacks"),
-    "targets": ("catalogue", "the catalogue of targets: list, show, check what can be served here, build"),
+    "targets": ("catalogue", "the catalogue of targets: list, show, check what can be served here, build, import"),
     "hosts": ("hosts", "lab hosts over SSH: list, trust, check what their labels say"),
     "databases": ("databases", "database servers of the laboratory: list, check, clean"),
     "suites": ("surroundings", "the suites and their cases: list, show"),

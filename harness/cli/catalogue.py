@@ -1,4 +1,4 @@
-"""Commands about the catalogue: targets list, show, check, build."""
+"""Commands about the catalogue: targets list, show, check, build, import."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from harness import campaigns
 from harness.attest.serving import serving
+from harness.cli.importing import import_command
 from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here, databases_of, format_option, print_whole
 from harness.errors import UsageError
@@ -38,6 +39,9 @@ def targets_command(ctx: click.Context) -> None:
     """The catalogue of CPUs, operating systems, databases, middleware, runtimes and accelerators."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_entries, form="text")
+
+
+targets_command.add_command(import_command)
 
 
 @targets_command.command("list")
@@ -302,7 +306,7 @@ def _served(value: Entry) -> dict[str, Any]:
         else "packages of the system"
     )
     if isinstance(value, Os):
-        how = f"images built here for {', '.join(value.architectures)}"
+        how = _of_images(value)
     if isinstance(value, Database) and value.external and not _is_endpoint(value.database):
         obstacle = "it needs a server or an image of the laboratory, and databases.yaml here names none"
     return {"served": not obstacle, "fidelity": None, "by": obstacle or how}
@@ -314,3 +318,13 @@ def _is_endpoint(name: str) -> bool:
     if databases is None:
         return False
     return name in [*(each.database for each in databases.databases), *(each.database for each in databases.images)]
+
+
+def _of_images(value: Os) -> str:
+    """What containers of a system are made of."""
+    kinds = {
+        "images built here": value.architectures if value.suite else (),
+        "images of a registry": tuple(value.pulled),
+        "what was imported": tuple(value.imported),
+    }
+    return ", ".join(f"{kind} for {', '.join(names)}" for kind, names in kinds.items() if names)

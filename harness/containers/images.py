@@ -1,17 +1,14 @@
-"""Base images of operating systems: built from signed packages, or pulled from a registry by their digest."""
+"""Base images of operating systems: built from signed packages, pulled from a registry by their digest, or imported."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import io
 import json
 import os
 import re
 import secrets
 import shutil
-import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,10 +18,13 @@ from harness.attest.architecture import NAMES, host_architecture
 from harness.containers.cache import is_brought_image, is_own_image, mark_image_used, mark_used, note_own_image
 from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
+from harness.containers.imported import load_imported, note_of
+from harness.containers.layers import load_layer
 from harness.containers.mirror import Mirror
 from harness.errors import ProvisionError, StepTimeout
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
+from harness.model.recipe import BROUGHT_FROM
 from harness.system.abandoning import abandonable
 from harness.system.canonical import digest_of, read_json
 from harness.system.locks import holder_of, lock
@@ -36,7 +36,7 @@ from harness.system.waiting import NOTICE_SECONDS
 REVISION = 4
 LABEL_NOTES = "harness.notes"
 LABEL_EXPIRED = "harness.expired"  #: what apt said of the release file; empty where it was fresh
-PULLED = "pulled by digest: {}"
+PULLED = BROUGHT_FROM[1] + "{}"
 BROUGHT_NOTE = "the base image came with the bundle, and was not made here 基础镜像随复现包带来，非本机制作"
 BUILD_SECONDS = 1800
 
@@ -85,14 +85,14 @@ class BaseImages:
             self.native_tools(system, ledger)
 
     def ensure(self, system: Os, architecture: str, ledger: Ledger) -> BaseImage:
-        """The base image of a system for an architecture; where it is missing, pulled if a registry has it, and
-        otherwise built with mmdebstrap.
+        """The base image of a system for an architecture; where it is missing, pulled if a registry has it, made
+        of what was imported, and otherwise built with mmdebstrap.
 
         Raises:
-            ProvisionError: the packages cannot be fetched, verified or unpacked; the registry does not give the image.
+            ProvisionError: the packages cannot be fetched, verified or unpacked; the registry does not give the image;
+                what was imported is not there.
             AttestationMismatch: the image has another architecture, or no machine can be made of it.
         """
-        names = NAMES[architecture]
         tag = self.name_of(system, architecture)
         key = tag.rpartition("-")[2]
         mark_image_used(self.cache, tag)
@@ -105,32 +105,42 @@ class BaseImages:
             if key in self._broken:  # the first error is raised again, without a second wait for it
                 raise self._broken[key]
             ledger.intent("image", tag)
-            if reference := system.image_of(architecture):
-                identity = abandonable(
-                    lambda: self.engine.pull(reference, names.docker, tag),
-                    what=f"the registry for {reference}",
-                    cancel=self.cancel,
-                )
-                ledger.event("pulled", os=system.os, architecture=architecture, reference=reference, image=identity)
-            else:
-                scratch = self.cache / "tmp" / f"{key}-{own_name()}.tar"
-                try:
-                    notes, expired, layer = self._bootstrap(system, names.debian, scratch, ledger)
-                except ProvisionError as error:
-                    if not self.cancel.is_set():
-                        self._broken[key] = error
-                    raise
-                try:
-                    with engine_errors(f"loading image {tag}"):
-                        self._load(layer, tag, names.docker, notes, expired)
-                finally:
-                    layer.unlink(missing_ok=True)
+            self._make(tag, key, system, architecture, ledger)
             image = self._find(tag, system, architecture)
             if image is None:
                 raise ProvisionError(f"image {tag} was loaded but is not there", advice="see the engine's log")
             note_own_image(self.cache, tag, image.id)
             ledger.created("image", tag, image.id)
             return dataclasses.replace(image, cached=False)
+
+    def _make(self, tag: str, key: str, system: Os, architecture: str, ledger: Ledger) -> None:
+        """Pull, load or build a base image. Raises as ``ensure``."""
+        names, where = NAMES[architecture], {"os": system.os, "architecture": architecture}
+        if reference := system.image_of(architecture):
+            identity = abandonable(
+                lambda: self.engine.pull(reference, names.docker, tag),
+                what=f"the registry for {reference}",
+                cancel=self.cancel,
+            )
+            ledger.event("pulled", **where, reference=reference, image=identity)
+            return
+        if (imported := system.import_of(architecture)) is not None:
+            load_imported(self.engine, self.cache, imported, architecture, tag, self.cancel)
+            ledger.event("imported", **where, origin=imported.origin, sha256=imported.sha256)
+            return
+        scratch = self.cache / "tmp" / f"{key}-{own_name()}.tar"
+        try:
+            notes, expired, layer = self._bootstrap(system, names.debian, scratch, ledger)
+        except ProvisionError as error:
+            if not self.cancel.is_set():
+                self._broken[key] = error
+            raise
+        labels = {LABEL_NOTES: json.dumps(notes), **({LABEL_EXPIRED: expired} if expired else {})}
+        try:
+            with engine_errors(f"loading image {tag}"):
+                load_layer(self.engine, layer, tag, names.docker, labels, layer.with_suffix(".load"), self.cancel)
+        finally:
+            layer.unlink(missing_ok=True)
 
     def native_tools(self, system: Os, ledger: Ledger) -> Path | None:
         """Root folder of the same release for this machine's own architecture; None where there is none.
@@ -194,9 +204,11 @@ class BaseImages:
     def name_of(self, system: Os, architecture: str) -> str:
         """Name of a base image, made or not."""
         debian = NAMES[architecture].debian
-        pulled = system.image_of(architecture)
+        brought, imported = system.image_of(architecture), system.import_of(architecture)
         # A mirror that was named is where its packages come from, now and in every environment made of it.
-        made_of = [pulled] if pulled else [system.suite, system.family, *filter(None, [self.mirror_uri])]
+        made_of = [system.suite, system.family, *filter(None, [self.mirror_uri])]
+        if brought or imported is not None:
+            made_of = [brought] if imported is None else ["imported", imported.form, imported.sha256]
         key = digest_of([REVISION, *made_of, debian])[:12]
         return f"harness-base:{system.os}-{debian}-{key}"
 
@@ -208,6 +220,8 @@ class BaseImages:
             labels = self.engine.client.images.get(tag).labels
         if reference := system.image_of(architecture):  # its own labels are its maker's
             return BaseImage(name=tag, id=identity, cached=True, notes=(PULLED.format(reference),))
+        if (imported := system.import_of(architecture)) is not None:
+            return BaseImage(name=tag, id=identity, cached=True, notes=(note_of(system, imported),))
         notes = tuple(read_json(labels.get(LABEL_NOTES, "[]")))
         if expiry := labels.get(LABEL_EXPIRED, ""):
             reason = self._accepted(system, expiry)  # this campaign's, whoever made the image
@@ -287,42 +301,6 @@ class BaseImages:
             raise ProvisionError(error.message, advice="check the mirror's speed") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-    def _load(self, layer: Path, tag: str, architecture: str, notes: list[str], expired: str) -> None:
-        # `docker import --platform` of older engines ignores the platform; an archive's own config is honoured.
-        digest = hashlib.sha256()
-        with layer.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        config = json.dumps(
-            {
-                "architecture": architecture,
-                "os": "linux",
-                "config": {
-                    "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"],
-                    "Cmd": ["/bin/sh"],
-                    "Labels": {LABEL_NOTES: json.dumps(notes), **({LABEL_EXPIRED: expired} if expired else {})},
-                },
-                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest.hexdigest()}"]},
-                "history": [{"created_by": "mmdebstrap"}],
-            }
-        ).encode()
-        name = f"{hashlib.sha256(config).hexdigest()}.json"
-        manifest = json.dumps([{"Config": name, "RepoTags": [tag], "Layers": ["layer.tar"]}]).encode()
-        archive = layer.with_suffix(".load")
-        try:
-            with tarfile.open(archive, "w") as tar:
-                for member, data in ((name, config), ("manifest.json", manifest)):
-                    entry = tarfile.TarInfo(member)
-                    entry.size = len(data)
-                    tar.addfile(entry, io.BytesIO(data))
-                tar.add(layer, "layer.tar")
-            with archive.open("rb") as file:
-                abandonable(
-                    lambda: self.engine.client.images.load(file), what=f"the engine to load {tag}", cancel=self.cancel
-                )
-        finally:
-            archive.unlink(missing_ok=True)
 
 
 def clean_scratch(cache: Path) -> list[str]:

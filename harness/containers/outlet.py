@@ -47,7 +47,7 @@ class Outlet:
         base = self.images.ensure(system, architecture, ledger)
         if base.id not in self._known:
             # Of an image that was made elsewhere, addresses within this network are not taken.
-            others = bool(system.image_of(architecture)) or is_brought_image(self.images.cache, base.name, base.id)
+            others = system.brings(architecture) or is_brought_image(self.images.cache, base.name, base.id)
             name = f"harness-look-{secrets.token_hex(6)}"
             engine = self.images.engine
             labels = engine.labels(self.campaign, name, "look")

@@ -254,10 +254,12 @@ def by_container(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
     if os.obstacle:
         return Service(fidelity=None, by=os.obstacle)
     service = serving(cpu)
-    if service.fidelity is None or cpu.architecture in os.pulled:
+    if service.fidelity is None or os.brings(cpu.architecture):
         return service
     if not os.suite:
-        return Service(fidelity=None, by=f"{os.os} names no image of {cpu.architecture} in a registry (pulled)")
+        return Service(
+            fidelity=None, by=f"{os.os} has no image of {cpu.architecture}, neither imported nor in a registry"
+        )
     if cpu.architecture not in os.architectures:
         return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
     return service
@@ -272,11 +274,13 @@ def by_vm(os: Os, cpu: Cpu, needs: Needs = NOTHING) -> Service:
         return Service(fidelity=None, by="a compose file needs a machine with an engine of its own: a lab host")
     if os.obstacle:
         return Service(fidelity=None, by=os.obstacle)
-    if not os.suite:
-        return Service(fidelity=None, by="virtual machines are made of systems that are built here, not of images")
+    imported = os.import_of(cpu.architecture)
+    if not os.suite and (imported is None or not imported.kernel):
+        by = "virtual machines are made of systems that are built here, and of imported disks that have a kernel"
+        return Service(fidelity=None, by=by)
     if cpu.architecture not in os.architectures:
         return Service(fidelity=None, by=f"{os.os} has no {cpu.architecture} release")
-    if cpu.architecture not in os.vm_kernel:
+    if imported is None and cpu.architecture not in os.vm_kernel:
         return Service(fidelity=None, by=f"{os.os} names no kernel of {cpu.architecture} for a virtual machine")
     if not cpu.emulation.system:
         return Service(fidelity=None, by="QEMU has no model of it for a virtual machine")

@@ -32,6 +32,7 @@ EVENTS = {
     "environment": "an environment was made or found (name, image or host, packages)",
     "bootstrap": "a base image is made from packages (os, architecture, suite)",
     "pulled": "a base image was pulled (os, architecture, reference, image)",
+    "imported": "a base image was made of what was imported (os, architecture, origin, sha256)",
     "expired-release-accepted": "a release of packages is used after its last day (os, reason, apt)",
     "vendor-image": "an image of the product's vendor is used (name, sha256, image)",
     "server-image": "a server of the cell is made of its vendor's image (name, image, sha256, reference)",

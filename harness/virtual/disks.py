@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +32,11 @@ from harness.system.roots import (
     remove_in_root,
     write_in_root,
 )
-from harness.virtual.initrd import INIT, MODULES, make_initrd
+from harness.virtual.kernels import FIRMWARE, kernel_of
 from harness.virtual.qemu import READY, Boot
 
+#: Of the SSH server, below the root.
+CONFIG = "etc/ssh/sshd_config.d/harness.conf"
 #: Raised when the way disks are made changes.
 REVISION = 1
 #: Free space that a product finds on a disk beside what is installed, in MiB; the file is sparse.
@@ -44,7 +45,6 @@ FREE = 2048
 PACKAGES = ("openssh-server", "iproute2")
 #: And where services are started by systemd.
 SYSTEMD_PACKAGES = ("systemd", "systemd-sysv", "dbus")
-FIRMWARE = {"loongarch64": ("qemu-efi-loongarch64", "usr/share/qemu-efi-loongarch64/QEMU_EFI.fd")}
 
 FIRST = f"""#!/bin/sh
 # The first program: what a product may expect to be mounted, the network, the way in.
@@ -134,14 +134,10 @@ class Disks:
         Raises:
             ProvisionError: the system has no kernel for it, programs or rights are missing, or the disk is full.
         """
-        package = system.vm_kernel.get(architecture)
-        if package is None:
-            raise ProvisionError(
-                f"{system.os} names no kernel for a virtual machine of {architecture}",
-                advice=f"name its package under vm_kernel in targets/os/{system.os}.yaml",
-            )
-        kernel = self._kernel(system, architecture, package, ledger)
-        first: list[object] = [NETWORK, UNITS] if systemd else [FIRST]
+        kernel = kernel_of(self.environments, self.folder, system, architecture, ledger)
+        imported = system.import_of(architecture) is not None
+        programs = _programs(imported=imported)
+        first: list[object] = [programs[1], UNITS] if systemd else [programs[0]]
         key = digest_of([REVISION, image, kernel.name, *first, SSHD, FREE])[:24]
         final = self.folder / "disks" / key
         with self.environments.images.locked(f"disk-{key}"):
@@ -152,7 +148,7 @@ class Disks:
                         advice="run it as root, or take containers: prefer [container]",
                     )
                 ledger.intent("disk", key)
-                self._make(image, kernel, final, systemd=systemd)
+                self._make(image, kernel, final, programs, systemd=systemd)
                 ledger.created("disk", key, str(final))
             mark_used(final)
         boot = Boot(
@@ -160,7 +156,7 @@ class Disks:
             image=final / "disk.raw",
             initrd=kernel / "initrd",
             firmware=kernel / "firmware" if architecture in FIRMWARE else None,
-            **({"init": "/lib/systemd/systemd systemd.unit=harness.target"} if systemd else {}),
+            init=_command_line(systemd=systemd, imported=imported),
         )
         return Disk(
             key=key,
@@ -170,7 +166,7 @@ class Disks:
             host_key=(final / "host_key.pub").read_text().strip(),
         )
 
-    def _make(self, image: str, kernel: Path, final: Path, *, systemd: bool) -> None:
+    def _make(self, image: str, kernel: Path, final: Path, programs: tuple[str, str], *, systemd: bool) -> None:
         part = final.with_name(f".{final.name}-{own_name()}-{secrets.token_hex(3)}")
         root = part / "root"
         root.mkdir(parents=True, mode=0o700)
@@ -178,9 +174,9 @@ class Disks:
             self._unpack(image, root)
             version = (kernel / "version").read_text()
             _put_modules(root, kernel / "modules", version)
-            host_key = _furnish(root, self.identity)
+            host_key = _furnish(root, self.identity, programs[0])
             if systemd:
-                _furnish_systemd(root)
+                _furnish_systemd(root, programs[1])
             _write(part / "host_key.pub", f"{host_key}\n".encode(), 0o644)
             used = sum(f.lstat().st_size for f in root.rglob("*") if not f.is_symlink() and f.is_file()) // 2**20
             raw = part / "disk.raw"
@@ -242,65 +238,22 @@ class Disks:
         if self.environments.cancel.is_set():
             raise Canceled("stopped while the disk of a virtual machine was made")
 
-    def _kernel(self, system: Os, architecture: str, package: str, ledger: Ledger) -> Path:
-        """Folder with vmlinuz, modules, initrd, version, and firmware where it is needed."""
-        base = self.environments.images.ensure(system, architecture, ledger)
-        key = digest_of([REVISION, base.id, package, INIT, MODULES])[:16]
-        final = self.folder / "kernels" / key
-        with self.environments.images.locked(f"kernel-{key}"):
-            if (final / "version").is_file():
-                mark_used(final)
-                return final
-            ledger.event("kernel", os=system.os, architecture=architecture, package=package)
-            extra = [FIRMWARE[architecture][0]] if architecture in FIRMWARE else []
-            archive = self.environments.fetch(system, architecture, [package, "busybox-static", *extra], ledger)
-            part = final.with_name(f".{key}-{own_name()}-{secrets.token_hex(3)}")
-            part.mkdir(parents=True)
-            try:
-                self._extract(archive, part, architecture)
-                final.parent.mkdir(parents=True, exist_ok=True)
-                part.rename(final)
-            finally:
-                archive.unlink(missing_ok=True)
-                shutil.rmtree(part, ignore_errors=True)
-        return final
 
-    def _extract(self, archive: Path, part: Path, architecture: str) -> None:
-        root = part / "root"
-        root.mkdir()
-        with tarfile.open(archive) as tar:
-            tar.extractall(part / "debs", filter="data")
-        for deb in sorted((part / "debs").rglob("*.deb")):
-            answer = run(["dpkg-deb", "-x", str(deb), str(root)], timeout=300, cancel=self.environments.cancel)
-            if not answer.ok:
-                raise ProvisionError(f"{deb.name} cannot be unpacked: {answer.text.strip()[-300:]}", advice="repeat")
-        # /boot/vmlinuz-VERSION and /lib/modules, or both in /usr/lib/modules/VERSION.
-        module_folders = [path for base in (root, root / "usr") for path in sorted((base / "lib/modules").glob("*"))]
-        kernels = [
-            (modules, kernel)
-            for modules in module_folders
-            for kernel in (modules / "vmlinuz", *(root / "boot").glob(f"vmlinu[xz]-{modules.name}"))
-            if kernel.is_file()
-        ]
-        if not kernels:
-            raise ProvisionError("the kernel's package holds no kernel", advice="correct vm_kernel of the system")
-        modules, kernel = kernels[-1]
-        version, base = modules.name, modules.parents[2]
-        answer = run(["depmod", "-b", str(base), version], timeout=120, cancel=self.environments.cancel)
-        if not answer.ok:
-            raise ProvisionError(f"depmod failed: {answer.text.strip()[-300:]}", advice="install kmod, or: make setup")
-        busybox = next(path for path in (root / "usr/bin/busybox", root / "bin/busybox") if path.is_file())
-        (part / "initrd").write_bytes(make_initrd(modules, busybox))
-        shutil.copy(kernel, part / "vmlinuz")
-        if architecture in FIRMWARE:
-            shutil.copy(root / FIRMWARE[architecture][1], part / "firmware")
-        shutil.move(modules, part / "modules")
-        shutil.rmtree(root)
-        shutil.rmtree(part / "debs")
-        (part / "version").write_text(version)  # last: a folder without it is not whole
+def _programs(*, imported: bool) -> tuple[str, str]:
+    """The first program, and the one that systemd starts. The SSH server of an imported system may be one whose own
+    configuration reads no further files, so it gets ours alone."""
+    ours = f"/usr/sbin/sshd -f /{CONFIG}\n" if imported else "/usr/sbin/sshd\n"
+    first, network = (text.replace("/usr/sbin/sshd\n", ours) for text in (FIRST, NETWORK))
+    return first, network
 
 
-def _furnish(root: Path, identity: Path) -> str:
+def _command_line(*, systemd: bool, imported: bool) -> str:
+    """What the kernel starts, and what it is told beside that: files of an import have no labels of SELinux."""
+    init = "/lib/systemd/systemd systemd.unit=harness.target" if systemd else "/sbin/harness-init"
+    return f"{init} selinux=0" if imported else init
+
+
+def _furnish(root: Path, identity: Path, first: str) -> str:
     """Put in what lets the harness in, and the first program; gives the public host key."""
     private, public = _new_key()
     login = serialization.load_ssh_private_key(identity.read_bytes(), None)
@@ -312,8 +265,8 @@ def _furnish(root: Path, identity: Path) -> str:
         ("root/.ssh/authorized_keys", line.decode() + "\n", 0o600),
         ("etc/ssh/ssh_host_ed25519_key", private, 0o600),
         ("etc/ssh/ssh_host_ed25519_key.pub", public + "\n", 0o644),
-        ("etc/ssh/sshd_config.d/harness.conf", SSHD, 0o644),
-        ("usr/sbin/harness-init", FIRST, 0o755),
+        (CONFIG, SSHD, 0o644),
+        ("usr/sbin/harness-init", first, 0o755),
         ("etc/hostname", "machine\n", 0o644),
         ("etc/hosts", "127.0.0.1 localhost machine\n", 0o644),
         ("etc/fstab", "/dev/vda / ext4 rw,noatime 0 1\n", 0o644),
@@ -338,9 +291,9 @@ def _put_modules(root: Path, modules: Path, version: str) -> None:
         os.close(folder)
 
 
-def _furnish_systemd(root: Path) -> None:
+def _furnish_systemd(root: Path, network: str) -> None:
     """Put in the units that bring up network and way in; services that nobody asked for stay out."""
-    write_in_root(root, "usr/sbin/harness-network", NETWORK.encode(), 0o755)
+    write_in_root(root, "usr/sbin/harness-network", network.encode(), 0o755)
     for name, text in UNITS.items():
         if text:
             write_in_root(root, f"etc/systemd/system/{name}", text.encode())

@@ -80,6 +80,8 @@ class VirtualMachines:
         """As installed for containers, with what a virtual machine needs beside it."""
         recipe, environments = role.recipe, self.disks.environments
         installed = environments.ensure(recipe, role.os, ledger)
+        if role.os.import_of(recipe.architecture) is not None:  # it was logged into when it was imported
+            return installed
         more = Recipe(
             name=f"{recipe.name} for a virtual machine",
             os=recipe.os,

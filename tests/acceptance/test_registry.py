@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,10 @@ import yaml
 from harness.campaigns import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
-from harness.system.wait import wait_until
 from tests.conftest import Run
 from tests.labs import Notes, system
 from tests.products import WEB, product
+from tests.registries import push, registry_in
 
 ABSENT = "sha256:" + "0" * 64
 
@@ -27,47 +24,18 @@ ABSENT = "sha256:" + "0" * 64
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """References of the images of Debian 12 in it, by architecture."""
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "config.yml").write_text(
-        yaml.safe_dump(
-            {
-                "version": 0.1,
-                "log": {"level": "error"},
-                "http": {"addr": f"127.0.0.1:{port}"},
-                "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-            }
-        )
-    )
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
     engine = Engine("acceptance")
-    try:
-        wait_until(lambda: answers(port), seconds=20, what="the registry")
-        yield {architecture: push(engine, architecture, port) for architecture in ("x86_64", "aarch64")}
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def push(engine: Engine, architecture: str, port: int) -> str:
-    base = BaseImages(engine, cache_folder()).ensure(system("debian-12"), architecture, Notes())
-    name = f"127.0.0.1:{port}/lab/debian-{architecture.replace('_', '-')}"
-    engine.client.images.get(base.id).tag(name, "12")
-    engine.client.images.push(name, "12")
-    digests = engine.client.images.get(base.id).attrs["RepoDigests"]
-    engine.client.images.remove(f"{name}:12")
-    return str(next(one for one in digests if one.startswith(f"{name}@")))
+    images = BaseImages(engine, cache_folder())
+    with registry_in(tmp_path_factory.mktemp("registry")) as address:
+        yield {
+            architecture: push(
+                engine,
+                images.ensure(system("debian-12"), architecture, Notes()).id,
+                f"{address}/lab/debian-{architecture.replace('_', '-')}",
+                "12",
+            )
+            for architecture in ("x86_64", "aarch64")
+        }
 
 
 def matrix(root: Path, reference: str, **change: Any) -> Path:

@@ -40,6 +40,7 @@ from harness.system.turns import Turns
 from harness.system.wait import wait_until
 from harness.system.waiting import QUIET
 from harness.virtual.disks import Disks
+from harness.virtual.kernels import unpack_packages
 from harness.virtual.overlays import copy_sparse, make_overlay
 from harness.virtual.provisioner import VirtualMachines
 from harness.virtual.qemu import STATE, Boot, Qemu, Shape
@@ -163,7 +164,7 @@ def test_a_disk_that_is_written(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> No
     disks = lab.disks()
     monkeypatch.setattr(disks, "_unpack", lambda _image, root: (root / "etc").mkdir())
     final = lab.folder / "vms" / "disks" / "key"
-    lab.stops(lambda: disks._make("image", kernel, final, systemd=False))
+    lab.stops(lambda: disks._make("image", kernel, final, ("", ""), systemd=False))
     assert list(final.parent.iterdir()) == [], "a half made disk stays"
 
 
@@ -173,7 +174,7 @@ def test_a_kernel_that_is_unpacked(lab: Lab) -> None:
         tar.addfile(tarfile.TarInfo("kernel.deb"), io.BytesIO())
     part = lab.folder / "part"
     part.mkdir()
-    lab.stops(lambda: lab.disks()._extract(archive, part, "x86_64"))
+    lab.stops(lambda: unpack_packages(archive, part, lab.cancel))
 
 
 @pytest.mark.parametrize("kind", ["overlay", "copy"])

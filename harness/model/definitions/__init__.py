@@ -33,6 +33,7 @@ from harness.model.definitions.endpoint import Endpoint, EndpointRecipe, Endpoin
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.http import Capture, Http, Request, Resource, Session, Tls
 from harness.model.definitions.image import ImageLicence, ImageRecipe
+from harness.model.definitions.imported import Imported
 from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime, Servlet
 from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
@@ -79,6 +80,7 @@ __all__ = [
     "Http",
     "ImageLicence",
     "ImageRecipe",
+    "Imported",
     "IssuerProfile",
     "Limits",
     "LoadProfile",

@@ -21,6 +21,7 @@ from harness.model.definitions.base import (
 )
 from harness.model.definitions.endpoint import EndpointRecipe
 from harness.model.definitions.image import LOG, START, STOP, ImageRecipe
+from harness.model.definitions.imported import Imported
 
 
 class Features(Definition):
@@ -94,26 +95,37 @@ class Os(Entry):
     pulled: dict[Architecture, Annotated[str, Field(pattern=r"^[^@\s]+/[^@\s]+@sha256:[0-9a-f]{64}$")]] = Field(
         default={}, description="architecture -> REGISTRY/NAME@sha256:DIGEST of an image that containers are made of"
     )
+    imported: dict[Architecture, Imported] = Field(
+        default={}, description="architecture -> what containers are made of; written by: harness targets import"
+    )
     licensed: bool = Field(default=False, description="no public image: bring an image or a host of your own")
 
     def image_of(self, architecture: str) -> str:
         """Reference of the image that is pulled for an architecture; empty where none is named."""
         return next((reference for name, reference in self.pulled.items() if name == architecture), "")
 
+    def import_of(self, architecture: str) -> Imported | None:
+        """What was imported for an architecture; None where nothing was."""
+        return next((each for name, each in self.imported.items() if name == architecture), None)
+
+    def brings(self, architecture: str) -> bool:
+        """Whether containers of an architecture are made of something that was made elsewhere."""
+        return bool(self.image_of(architecture)) or self.import_of(architecture) is not None
+
     @property
     def obstacle(self) -> str:
         """Why no target can be made of it here; empty where one can."""
-        if self.suite or self.pulled:
+        if self.suite or self.pulled or self.imported:
             return ""
+        copy = "it needs a lab host, or a copy of yours (harness targets import)"
         if self.licensed:
-            return "it is licensed and has no public image: it needs a lab host, or an image of yours (pulled)"
-        return (
-            "its images are not built here, only those of Debian's family are: it needs a lab host, or an image in "
-            "a registry (pulled)"
-        )
+            return f"it is licensed and has no public image: {copy}"
+        return f"its images are not built here, only those of Debian's family are: {copy}"
 
     @model_validator(mode="after")
     def _buildable(self) -> Self:
+        if self.imported and (self.suite or self.imported.keys() & self.pulled.keys()):
+            raise ValueError("what is imported is neither built from a suite nor pulled: give one of them")
         lacking = [key for key in ("architectures", "identity") if not getattr(self, key)]
         if self.suite and (lacking or self.family != "debian"):
             raise ValueError(f"a system with a suite has the family debian and needs {', '.join(lacking) or 'nothing'}")

@@ -1,0 +1,1 @@
+"""Targets made of what a center holds: images, archives, root file systems, disks."""
