@@ -211,19 +211,29 @@ def _each(machine: Machine, script: str, paths: Iterable[bytes], *, timeout: flo
     machine.run(f"xargs -0 -r -n 200 sh -c {shell.quote(script)} sh <{listed}; rm -f {listed}", timeout=timeout)
 
 
+#: Removes packages, given as arguments, that nothing else needs: all at once, and where that is refused, one after
+#: another as long as any goes. No tool that solves dependencies is asked: it would remove what needs them too.
+#: dpkg marks for removal what it then refuses to remove, so it is asked first.
+_REMOVE_PACKAGES = r"""
+export DEBIAN_FRONTEND=noninteractive
+if command -v dpkg-query >/dev/null; then
+  remove() { dpkg --no-act --purge "$@" && dpkg --purge "$@"; }; there() { dpkg-query -W "$1"; }
+else
+  remove() { rpm -e "$@"; }; there() { rpm -q "$1"; }
+fi
+remove "$@" && exit
+while went=; for p; do there "$p" >/dev/null 2>&1 && remove "$p" && ! there "$p" >/dev/null 2>&1 && went=1; done
+[ -n "$went" ]; do :; done
+"""
+
+
 def _remove_packages(machine: Machine, before: HostState, now: HostState) -> None:
-    new = _names(line.split()[0] for line in now.packages - before.packages)
-    if not new:
-        return
-    words = shell.join(new)
-    # apt knows a foreign architecture's package by name:architecture, dpkg both forms.
-    bare = " ".join(shell.quote(name.rpartition(":")[0] or name) for name in new)
-    machine.run(
-        f"if command -v apt-get >/dev/null; then DEBIAN_FRONTEND=noninteractive dpkg --purge {words} || "
-        f"DEBIAN_FRONTEND=noninteractive apt-get -y -q purge {bare}; "
-        f"elif command -v dnf >/dev/null; then dnf -y remove {words}; else rpm -e {words}; fi",
-        timeout=900,
-    )
+    """Remove packages that the host did not have in any version. One that was there and has another version now stays
+    as it is, and makes the host dirty: others of the host need it."""
+    known = {line.split()[0] for line in before.packages}
+    new = _names({line.split()[0] for line in now.packages} - known)
+    if new:
+        machine.run(f"sh -c {shell.quote(_REMOVE_PACKAGES)} sh {shell.join(new)}", timeout=900)
 
 
 def _remove_accounts(machine: Machine, before: HostState, now: HostState) -> None:
