@@ -37,7 +37,7 @@ def upgrade(attempt: Attempt, target: Target, former: Application, deployment: D
     except ProductFault as fault:
         attempt.no_former(former.version, str(fault))
     _install_over(attempt, target, present)
-    order = ["upgrade", "start", "ready", *(["kept"] if keys else []), *(["rollback"] if how.rollback else [])]
+    order = ["upgrade", "start", "ready", *(["kept"] if keys else []), *(["rollback"] if how.rollback is not None else [])]
     _leave_out(attempt, "schema", f"the tables are those of version {former.version}")
     _leave_out(attempt, "configure", "part of the upgrade")
     if not keys:

@@ -43,6 +43,15 @@ def upgrading(root: Path, **former: Any) -> Path:
     return folder
 
 
+def test_a_way_back_without_a_command_is_gone_all_the_same(harness: Run, tmp_path: Path) -> None:
+    """`rollback: []` says that the product goes back when its former files are there again."""
+    folder = upgrading(tmp_path / "p", upgrade=[], rollback=[])
+    notes(folder, "2.0")
+    ran = harness("run", folder, "--format", "json")
+    assert ran.code == 0, ran.err
+    assert results(cell(ran))["DEP-9"] == "pass"
+
+
 def test_an_upgrade_keeps_data_and_the_way_back_too(harness: Run, tmp_path: Path) -> None:
     ran = harness("run", upgrading(tmp_path / "p"), "--format", "json")
     assert ran.code == 0, ran.err
