@@ -60,7 +60,10 @@ if [ -n "$tests" ]; then
     for package in python3-pip python3-setuptools python3-wheel; do
         python3 -c 'import setuptools, wheel, pip' 2>/dev/null || want $package "the tests build the examples of each kind"
     done
-    command -v rpmbuild >/dev/null || want rpm "the tests scan packages"
+    command -v rpmbuild >/dev/null || want rpm "the tests scan packages, and make a distribution of the RPM family"
+    command -v createrepo_c >/dev/null || want createrepo-c "the tests make a repository of packages"
+    command -v xorriso >/dev/null || want xorriso "the tests make an installation medium"
+    command -v gpg >/dev/null || want gnupg "the tests sign packages"
     command -v readelf >/dev/null || want binutils "the scan is compared with readelf"
     command -v file >/dev/null || want file "the scan is measured beside file"
     command -v podman >/dev/null || want podman "the tests run containers with it too"

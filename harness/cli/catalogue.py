@@ -237,7 +237,10 @@ def obstacle_of(value: Entry) -> str:
 
 def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
     """``(key, value, certainty, source)`` of everything that an entry states, but recipes and texts."""
-    left_out = {"name", "vendor", "certainty", "source", "provenance", "notes", "timeout_factor", *TARGET_KINDS}
+    left_out = {
+        *("name", "vendor", "certainty", "source", "provenance", "notes", "timeout_factor", "repositories"),
+        *TARGET_KINDS,
+    }
     if not isinstance(value, Cpu | Os):  # how to install and start it is no fact about it
         left_out |= {
             "before_install",
@@ -278,6 +281,8 @@ def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
     for key, plain in value.model_dump(mode="json").items():
         if key not in left_out:
             add(key, plain)
+    for repository in value.repositories if isinstance(value, Os) else ():  # their keys are not for reading
+        add(f"repositories.{repository.repository}", repository.baseurl)
     return facts
 
 

@@ -14,16 +14,18 @@ from harness.containers.engine_errors import engine_errors
 MOST = 50
 
 
-class _Stream(io.RawIOBase):
+class PieceStream(io.RawIOBase):
     """Pieces of bytes as a file that is read once, from the beginning to the end."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._left = pieces, b""
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """As ``io.RawIOBase``: the number of bytes that were read, 0 at the end."""
         while not self._left:
             piece = next(self._pieces, None)
             if piece is None:
@@ -45,7 +47,7 @@ def carried_programs(engine: Engine, container: str, architecture: str) -> list[
     programs: list[str] = []
     with engine_errors("reading the files of a container"):
         pieces = engine.client.api.export(container, chunk_size=1 << 20)
-        stream = io.BufferedReader(_Stream(iter(pieces)), 1 << 20)
+        stream = io.BufferedReader(PieceStream(iter(pieces)), 1 << 20)
         with stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
                 if not member.isfile() or not member.mode & 0o111 or member.size < 52 or len(programs) >= MOST:

@@ -39,6 +39,7 @@ from harness.model.ledger import Ledger
 from harness.model.recipe import Environment, PackageFact, Recipe
 from harness.provision.installing import Installer, InstallFailed, explained, manager_of
 from harness.provision.provisioner import Role
+from harness.provision.repositories import repository_files, repository_notes
 from harness.system.abandoning import abandonable
 from harness.system.canonical import read_json
 from harness.system.makers import own_name
@@ -90,6 +91,8 @@ class Environments:
             recipe = dataclasses.replace(recipe, images=())
         else:
             base = self.images.ensure(system, recipe.architecture, ledger)
+            recipe = dataclasses.replace(recipe, before=(*repository_files(system), *recipe.before))
+            base = dataclasses.replace(base, notes=(*base.notes, *repository_notes(system)))
         key = recipe.key(base.id)
         tag = f"harness-env:{key[:24]}"
         mark_image_used(self.images.cache, tag)
@@ -142,7 +145,7 @@ class Environments:
         out = self.images.cache / "tmp" / f"packages-{secrets.token_hex(4)}-{own_name()}.tar"
         out.parent.mkdir(parents=True, exist_ok=True)
         sources = self._outlet.sources(system, architecture, ledger)
-        with self._container(base.id, NAMES[architecture].baseline, mounts, ledger, "download") as machine:
+        with self.build_container(base.id, NAMES[architecture].baseline, mounts, ledger, "download") as machine:
             with self._outlet.way(machine, sources, ledger):
                 answer = machine.run(script, timeout=SECONDS)
             ledger.keep(f"download-{system.os}-{architecture}.log", answer.text.encode())
@@ -245,7 +248,7 @@ class Environments:
         emulator(recipe.architecture)
         mounts = _mounts(tools) if tools else None
         ledger.intent("image", tag)
-        with self._container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
+        with self.build_container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
             installer = Installer(machine, recipe, manager, cancel=self.cancel)
             lent = {str(mount["Target"]): Path(mount["Source"]) for mount in mounts or ()}
             process = self.engine.first_process(machine.container)
@@ -271,7 +274,7 @@ class Environments:
         if tools:
             # The engine made empty places for mounts that the foreign root lacks; they must not stay in the image.
             host = NAMES[host_architecture()]
-            with self._container(image, model, None, ledger, f"environment {recipe.name}") as machine:
+            with self.build_container(image, model, None, ledger, f"environment {recipe.name}") as machine:
                 machine.run(
                     f"rm -f {host.loader}; rmdir /usr/lib/{host.triplet} {Path(host.loader).parent} 2>/dev/null"
                 )
@@ -281,8 +284,14 @@ class Environments:
         ledger.event("environment", name=recipe.name, image=tag, packages=[vars(fact) for fact in packages])
 
     @contextlib.contextmanager
-    def _container(
-        self, image: str, model: str, mounts: list[docker.types.Mount] | None, ledger: Ledger, title: str
+    def build_container(
+        self,
+        image: str,
+        model: str,
+        mounts: list[docker.types.Mount] | None,
+        ledger: Ledger,
+        title: str,
+        capabilities: Sequence[str] = tuple(BUILD_CAPABILITIES),
     ) -> Iterator[ContainerMachine]:
         """A container of ``image`` without a network, in which commands know where the way out of it would be."""
         name = f"harness-build-{secrets.token_hex(6)}"
@@ -304,7 +313,7 @@ class Environments:
                     memswap_limit=MEMORY,
                     pids_limit=2048,
                     cap_drop=["ALL"],
-                    cap_add=BUILD_CAPABILITIES,
+                    cap_add=list(capabilities),
                     security_opt=["no-new-privileges"],
                     environment=environment,
                     mounts=mounts,

@@ -13,7 +13,7 @@ from harness.containers.door import PORT, listener_in
 from harness.containers.forwarding import Forwarding
 from harness.containers.images import BaseImages
 from harness.containers.machine import ContainerMachine
-from harness.containers.sources import Source, sources_of
+from harness.containers.sources import Source, sources_in, sources_of
 from harness.errors import HarnessError, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
@@ -34,8 +34,8 @@ class Outlet:
     _known: dict[str, tuple[Source, ...]] = field(default_factory=dict)
 
     def sources(self, system: Os, architecture: str, ledger: Ledger, *, vendor: bool = False) -> tuple[Source, ...]:
-        """What a build may reach: this machine's mirror, and what the system's base image names, which is not looked
-        at where the build is of a vendor's own image (``vendor``).
+        """What a build may reach: this machine's mirror, and the repositories of the system's definition, or those that
+        its base image names; neither where the build is of a vendor's own image (``vendor``).
 
         Raises:
             InfrastructureError: the engine does not answer.
@@ -44,6 +44,9 @@ class Outlet:
         named = () if own is None else (own,)
         if vendor:
             return named
+        if system.repositories:  # in place of those that the image names
+            addresses = "\n".join(repository.baseurl for repository in system.repositories)
+            return (*named, *sources_in(addresses, public=False))
         base = self.images.ensure(system, architecture, ledger)
         if base.id not in self._known:
             # Of an image that was made elsewhere, addresses within this network are not taken.

@@ -21,12 +21,17 @@ from harness.system import shell
 MAX_MADE = 2000
 #: Where programs and libraries lie: what stays there would still be run or loaded.
 _PROGRAM = re.compile(r"/(usr/)?(local/)?(s?bin|lib\w*|libexec)/.|/opt/.")
+#: Of copies that rpm and dpkg keep of a configuration file that somebody has changed.
+KEPT_ENDINGS = (".rpmsave", ".rpmnew", ".rpmorig", ".dpkg-old", ".dpkg-dist", ".dpkg-new")
 #: A shell of the harness that waits for a process of the product.
 _SUPERVISOR = re.compile(rf"{RUN}/(services/[^/ ]+/)?control\.sh")
 #: Of the kernel, of the machine itself, of the harness, or temporary by its place.
 _NOT_LOOKED_AT = (
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/cache", "/var/lib/dpkg", "/var/lib/apt"),  # noqa: S108
-    *("/var/lib/rpm", "/var/log/harness", "/etc/ld.so.cache", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"),
+    # Of dnf and yum: what an installation or a removal leaves there is the package manager's, and not the product's.
+    *("/var/lib/rpm", "/usr/lib/sysimage", "/var/lib/dnf", "/var/lib/yum", "/var/log/dnf*", "/var/log/yum*"),
+    *("/var/log/hawkey.log", "/var/log/apt", "/var/log/dpkg.log"),
+    *("/var/log/harness", "/etc/ld.so.cache", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"),
 )
 
 
@@ -223,8 +228,12 @@ class Installation:
     def own_files(self) -> list[str]:
         """Files that are the product's without any doubt: of its artifacts, and its templates; not those of packages
         from the system's repositories. Raises InfrastructureError where they could not all be looked at."""
-        shipped = [name for name in self.context.installed if name not in self.context.application.packages]
-        return Installation(self.context.model_copy(update={"installed": tuple(shipped)}), self.machine).files()
+        return Installation(self.context.model_copy(update={"installed": self.context.shipped}), self.machine).files()
+
+    def kept_configuration(self, files: Sequence[str]) -> list[str]:
+        """Copies of configuration ``files`` that the package manager keeps where somebody had changed them: rpm(8),
+        dpkg(1). Raises InfrastructureError where they could not all be looked at."""
+        return self.existing([f"{path}{ending}" for path in files for ending in KEPT_ENDINGS])
 
     def made_files(self) -> list[str] | None:
         """Files that came into being since the product was first started and belong to no package, nor lie in what
@@ -233,7 +242,7 @@ class Installation:
         if self.machine.reference.kind not in ("container", "vm"):
             return None
         beneath = [shell.quote(a.to) for a in self.context.application.artifacts if a.beneath and a.to]
-        skipped = " -o ".join(f"-path {path}" for path in (*_NOT_LOOKED_AT, *beneath))
+        skipped = " -o ".join(f"-path {path}" for path in (*map(shell.quote, _NOT_LOOKED_AT), *beneath))
         answer = self.machine.run(
             f"r={BEGAN}; [ -e $r ] || touch -d @$(stat -c %Z /proc/1) $r && "
             f"find / -xdev \\( {skipped} \\) -prune -o \\( -type f -o -type l \\) -cnewer $r "

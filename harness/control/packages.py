@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,13 +42,15 @@ def state_of(machine: Machine, names: Sequence[str], *, seconds: float) -> Packa
 if f=$(dpkg-query -W -f '${{db:Status-Abbrev}} ${{Package}} ${{Version}}\\n' {words} 2>&1)
 then echo "$f"; echo == changed; dpkg --verify {words}
 elif ! command -v rpm >/dev/null; then echo "$f"
-else rpm -q --qf {form} {words}; echo == changed; rpm -V {words}
+else LC_ALL=C.UTF-8; export LC_ALL; rpm -q --qf {form} {words}; echo == changed; rpm -V {words}
 fi; true"""
     answer = machine.run(script, timeout=seconds)
     listed, _, changed = answer.out.partition("== changed\n")
-    differ = [(line, line.split()[-1]) for line in changed.splitlines() if line.split()[-1:] and "/" in line]
+    lines = changed.splitlines()
+    lacking = [line.strip() for line in lines if re.match(r"Unsatisfied dependencies|\s.* is needed by ", line)]
+    differ = [(line, line[line.index("/") :]) for line in lines if "/" in line and line.strip() not in lacking]
     return PackageState(
         listed=listed,
-        incomplete=tuple(line for line in listed.splitlines() if not line.startswith("ii ")),
+        incomplete=(*(line for line in listed.splitlines() if not line.startswith("ii ")), *lacking),
         changed=tuple((line, path) for line, path in differ if not any(folder in path for folder in _DOCUMENTATION)),
     )

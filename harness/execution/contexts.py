@@ -71,6 +71,7 @@ def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContex
         ports={name: machines.application.address(port) for name, port in placed.application.ports.items()},
         template_folder=attempt.lab.definitions.application_folder,
         installed=own_packages(placed, target.product),
+        from_repositories=repository_packages(placed, target.product),
         trusts_code=attempt.lab.trusts_code,
     )
 
@@ -96,9 +97,22 @@ def _beneath(attempt: Attempt) -> dict[str, dict[str, Any]]:
 
 def own_packages(placed: PlacedCell, product: Environment) -> tuple[str, ...]:
     """Names of the product's own packages."""
-    own = {package.name for package in product.packages} & set(placed.application.packages)
-    from_files = {package.name for package in product.packages if package.version} - placed.beneath
-    return tuple(sorted(own | from_files))
+    asked = set(placed.application.packages)
+    return tuple(
+        sorted(
+            {
+                package.name
+                for package in product.packages
+                if package.came_for(asked) or (package.version and not package.came_for(placed.beneath))
+            }
+        )
+    )
+
+
+def repository_packages(placed: PlacedCell, product: Environment) -> tuple[str, ...]:
+    """Those of them that came from repositories of the system."""
+    asked = set(placed.application.packages)
+    return tuple(sorted({package.name for package in product.packages if package.came_for(asked)}))
 
 
 def _model(attempt: Attempt, target: Target) -> str | None:

@@ -289,19 +289,20 @@ def record_environments(attempt: Attempt, environments: Mapping[str, Environment
     needed = {name for base in placed.foundations for name in base.packages}
     needed |= {*placed.drivers, *placed.application.needed}
     foundation = needed & apart
+    signatures = {f"{package.name} {package.version}: {package.signature}" for package in packages if package.signature}
     attempt.learn(
         environment=EnvironmentFacts(
             # A vendor's image is no work of the harness, and no bundle carries it: its attestation names it.
             images=tuple(each.image for each in every if each.image and each.started is None),
             cached=all(environment.cached for environment in every),
-            packages=tuple(package for package in packages if package.name not in apart),
-            foundation_packages=tuple(package for package in packages if package.name in foundation),
+            packages=tuple(package for package in packages if not package.came_for(apart)),
+            foundation_packages=tuple(package for package in packages if package.came_for(foundation)),
             database_packages=tuple(
                 package
                 for environment in every
                 for package in environment.packages
-                if package.name in placed.database.packages
+                if package.came_for(placed.database.packages)
             ),
-            notes=tuple(sorted({note for environment in every for note in environment.notes})),
+            notes=tuple(sorted({note for environment in every for note in environment.notes} | signatures)),
         )
     )

@@ -12,7 +12,7 @@ from harness.control.fault import ProductFault
 from harness.deploy import deploy, words
 from harness.deploy.upgrading import Version, back_and_forth, fill, has_data, switch
 from harness.execution.attempt import Attempt
-from harness.execution.contexts import own_packages
+from harness.execution.contexts import own_packages, repository_packages
 from harness.execution.making import Target, recipe_of, record_environments
 from harness.model.definitions import Application
 from harness.model.plan import UPGRADE
@@ -37,7 +37,13 @@ def upgrade(attempt: Attempt, target: Target, former: Application, deployment: D
     except ProductFault as fault:
         attempt.no_former(former.version, str(fault))
     _install_over(attempt, target, present)
-    order = ["upgrade", "start", "ready", *(["kept"] if keys else []), *(["rollback"] if how.rollback is not None else [])]
+    order = [
+        "upgrade",
+        "start",
+        "ready",
+        *(["kept"] if keys else []),
+        *(["rollback"] if how.rollback is not None else []),
+    ]
     _leave_out(attempt, "schema", f"the tables are those of version {former.version}")
     _leave_out(attempt, "configure", "part of the upgrade")
     if not keys:
@@ -99,8 +105,11 @@ def _install_over(attempt: Attempt, target: Target, present: Version) -> None:
     attempt.observe_step("install", Result.PASS, seconds=time.monotonic() - started, detail=shown)
     product = _upgraded(attempt, target.product, packages)
     record_environments(attempt, {**target.environments, APPLICATION: product})
-    installed = own_packages(attempt.placed, product)
-    present.control.context = present.control.context.model_copy(update={"installed": installed})
+    own = {
+        "installed": own_packages(attempt.placed, product),
+        "from_repositories": repository_packages(attempt.placed, product),
+    }
+    present.control.context = present.control.context.model_copy(update=own)
 
 
 def _upgraded(attempt: Attempt, product: Environment, packages: list[PackageFact]) -> Environment:
@@ -109,8 +118,7 @@ def _upgraded(attempt: Attempt, product: Environment, packages: list[PackageFact
     kept = (
         package
         for package in product.packages
-        if package.name not in replaced
-        and (package.name in placed.beneath or package.name in placed.application.packages)
+        if package.name not in replaced and package.came_for({*placed.beneath, *placed.application.packages})
     )
     return dataclasses.replace(product, packages=(*kept, *packages))
 

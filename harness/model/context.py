@@ -112,6 +112,7 @@ class CellContext(BaseModel):
     ports: dict[str, tuple[str, int]]  #: name -> address on this machine
     template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product
+    from_repositories: tuple[str, ...] = ()  #: those of them that the system's repositories gave
     profile: LoadProfile | None = None
     trusts_code: bool = False  #: whether the vendor's code runs without a sandbox
 
@@ -121,6 +122,12 @@ class CellContext(BaseModel):
         definition = self.servers["database"].definition
         assert isinstance(definition, Database)
         return definition
+
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """Packages that the product brought itself."""
+        given = {*self.application.packages, *self.from_repositories}
+        return tuple(name for name in self.installed if name not in given)
 
     @property
     def access(self) -> Access:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,12 +102,22 @@ class ImageStart:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageFact:
-    """An installed package as the package manager knows it; ``sha256`` of the package file where known."""
+    """An installed package as the package manager knows it; ``sha256`` of the package file where known.
+
+    ``asked``: words of a definition that it came for, where they are not its name (a group, a module, a capability).
+    ``signature``: what is known of that of a package file of the product, where its manager looks at one.
+    """
 
     name: str
     version: str
     architecture: str
     sha256: str = ""
+    asked: str = ""
+    signature: str = ""
+
+    def came_for(self, names: Collection[str]) -> bool:
+        """Whether it is what ``names`` of a definition ask for."""
+        return self.name in names or any(word in names for word in self.asked.split())
 
 
 @dataclass(frozen=True, kw_only=True)

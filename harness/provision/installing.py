@@ -14,6 +14,8 @@ from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
+from harness.provision.dnf import IN_CONTAINERS, Dnf
+from harness.provision.repositories import SET_ASIDE, is_repository
 from harness.provision.trouble import trouble_of
 from harness.provision.unpacking import UnfitArchive, plain_tar
 from harness.provision.wheels import fetched
@@ -30,7 +32,10 @@ POLICY = "/usr/sbin/policy-rc.d"
 
 
 #: For what asks for other places than the mirror.
-ADVICE = "deliver what it fetches with the application (artifacts), or name a mirror that has it (--mirror URI)"
+ADVICE = (
+    "deliver what it fetches with the application (artifacts), or name a mirror that has it: --mirror URI, or "
+    "`repositories` of the system's definition"
+)
 
 
 class InstallFailed(DeploymentError):
@@ -66,10 +71,15 @@ class Installer:
             Canceled: ``cancel`` was set meanwhile.
         """
         recipe, machine = self.recipe, self.machine
-        family = _Apt(self) if self.manager == "apt" else _Dnf(self)
-        machine.put(POLICY, b"#!/bin/sh\nexit 101\n", mode="0755")
+        family = _Apt(self) if self.manager == "apt" else Dnf(self)
+        if self.manager == "apt":
+            machine.put(POLICY, b"#!/bin/sh\nexit 101\n", mode="0755")
+        elif not self.keep:
+            self.step("let scripts of packages run in containers", IN_CONTAINERS, cause="infra")
         for file in recipe.before:
             machine.put(file.path, file.content.encode(), mode=file.mode)
+        if any(is_repository(file.path) for file in recipe.before):
+            self.step("set the image's own repositories aside", SET_ASIDE, cause="infra")
         facts: list[PackageFact] = []
         if recipe.packages or (recipe.package_files and not self.over):
             family.update()
@@ -79,8 +89,8 @@ class Installer:
                 facts += family.packages(names, cause)
         for command in recipe.beneath_commands:
             self.step(command, command, cause="config")
-        for file in recipe.package_files:
-            facts.append(family.file(file))
+        if recipe.package_files:
+            facts += family.files(recipe.package_files)
         for file in recipe.copies:
             data = file.source.read_bytes() if file.source else b""
             machine.put(file.path, data, mode=file.mode)
@@ -102,7 +112,8 @@ class Installer:
         for command in recipe.commands:
             self.step(command, command)
         if self.keep:
-            self.step("clean", f"rm -rf {PACKAGES_DIR} {POLICY}", check=False)
+            policy = POLICY if self.manager == "apt" else ""
+            self.step("clean", f"rm -rf {PACKAGES_DIR} {policy}", check=False)
         else:
             self.step("clean", f"{family.CLEAN}; rm -rf {PACKAGES_DIR}", check=False)
         return facts
@@ -177,9 +188,14 @@ class Installer:
         """
         if file.source is None:
             raise ProvisionError(f"artifact {file.path} has no source")
-        target = f"{PACKAGES_DIR}/{file.source.name}"
+        # By its digest too: two of the product's files may have one name.
+        target = f"{PACKAGES_DIR}/{file.sha256[:12] or 'file'}/{file.source.name}"
         self.machine.put(target, file.source.read_bytes())
         return target
+
+    def failed(self, message: str, *, step: str, cause: str, advice: str) -> InstallFailed:
+        """The error for what a step has shown, with the log so far."""
+        return InstallFailed(message, step=step, log="\n".join(self.log), cause=cause, advice=advice)
 
     def failure(self, title: str, answer: Completed, cause: str) -> DeploymentError:
         """The error for a step that failed, with its cause: ``cause``, unless the output shows another."""
@@ -224,52 +240,23 @@ class _Apt:
         rows = [line.split() for line in answer.out.splitlines() if len(line.split()) == 3]
         return [PackageFact(name=n, version=v, architecture=a, sha256=by_name.get(n, "")) for n, v, a in rows]
 
-    def file(self, file: RecipeFile) -> PackageFact:
-        target = self.by.put(file)
-        name = Path(target).name
-        answer = self.by.step(f"dpkg -i {name}", f"dpkg -i {shell.quote(target)}", check=False)
+    def files(self, files: Sequence[RecipeFile]) -> list[PackageFact]:
+        """Install the product's own package files, all at once: they may need one another."""
+        places = [self.by.put(file) for file in files]
+        words, names = shell.join(places), " ".join(Path(place).name for place in places)
+        answer = self.by.step(f"dpkg -i {names}", f"dpkg -i {words}", check=False)
         if not answer.ok:
             wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", answer.text)
             if wrong is None:
                 self.by.step("install what it depends on", f"{self.apt} -f install")
             # Says what dpkg says, and fails: after -f the package may have been removed instead of completed.
-            self.by.step(f"dpkg -i {name} (again)", f"dpkg -i {shell.quote(target)}")
+            self.by.step(f"dpkg -i {names} (again)", f"dpkg -i {words}")
+        return [self._read(place, file) for place, file in zip(places, files, strict=True)]
+
+    def _read(self, place: str, file: RecipeFile) -> PackageFact:
         words = self.by.step(
             "read the package",
-            f"dpkg-deb -f {shell.quote(target)} Package Version Architecture | sed 's/^[^:]*: //' | tr '\\n' ' '",
-        ).out.split()
-        return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
-
-
-class _Dnf:
-    """Systems of the RPM family: dnf, or yum where that is what there is."""
-
-    CLEAN = "$(command -v dnf || echo yum) -q clean all"
-    QUERY = "%{NAME} %{VERSION}-%{RELEASE} %{ARCH}\\n"
-
-    def __init__(self, installer: Installer) -> None:
-        self.by = installer
-        self.dnf = "$(command -v dnf || echo yum) -q -y --setopt=install_weak_deps=False"
-
-    def update(self) -> None:
-        self.by.step("dnf makecache", f"{self.dnf} makecache", cause="infra")
-
-    def packages(self, names: tuple[str, ...], cause: str) -> list[PackageFact]:
-        """Fetch and install packages of the system; ``cause``: whose failure it is where one does not install."""
-        words = " ".join(names)
-        self.by.step("download packages", f"{self.dnf} install --downloadonly {words}", cause="infra")
-        self.by.step("install packages", f"{self.dnf} install {words}", cause=cause)
-        answer = self.by.machine.run(f"rpm -q --qf '{self.QUERY}' {words}", timeout=120)
-        rows = [line.split() for line in answer.out.splitlines() if len(line.split()) == 3]
-        return [PackageFact(name=n, version=v, architecture=a) for n, v, a in rows]
-
-    def file(self, file: RecipeFile) -> PackageFact:
-        target = self.by.put(file)
-        name = Path(target).name
-        verb = "downgrade" if self.by.downgrade else "install"
-        self.by.step(f"{verb} {name}", f"{self.dnf} --nogpgcheck {verb} {shell.quote(target)}")
-        words = self.by.step(
-            "read the package", f"rpm -qp --nosignature --qf '{self.QUERY}' {shell.quote(target)}"
+            f"dpkg-deb -f {shell.quote(place)} Package Version Architecture | sed 's/^[^:]*: //' | tr '\\n' ' '",
         ).out.split()
         return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
 

@@ -9,14 +9,34 @@ from harness.attest.emulation import emulator_trouble
 from harness.model.recipe import Recipe
 from harness.system.process import Completed
 
+#: apt-get; dnf 4 and yum; dnf 5; a group or module of dnf 4.
 _MISSING = re.compile(
-    r"(?:Unable to locate package|Unable to find a match:|Package) (\S+?)(?: has no installation candidate|$)",
+    r"(?:Unable to locate package|Unable to find a match:|Package) (\S+?)(?: has no installation candidate|$)"
+    r"|No match for argument: (\S+)"
+    r"|(?:Module or Group|No default profiles for module|Unable to resolve argument) '?([^\s']+?)'?(?:\.| |$)",
     re.MULTILINE,
 )
 _WRONG = re.compile(r"package architecture \((\S+)\) does not match system \((\S+)\)")
 _FOREIGN = re.compile(
     r"package (\S+) (?:is intended for a different architecture|does not have a compatible architecture)"
     r"|does not have a compatible architecture"
+)
+#: A package of a repository that no key verifies which the system has: dnf 4 and yum, dnf 5.
+_KEY = re.compile(
+    r"[Pp]ublic key for .* is not installed|they are not correct for this package|Import of the key didn't help"
+    r"|[Nn]o corresponding key was found|[Pp]ublic key is not installed"
+)
+#: One whose signature is wrong or lacking, or that is not what its repository says.
+_UNTRUE = re.compile(
+    r"[Pp]ackage .*\bnot signed\b|signature.*\bBAD\b|checksum doesn't match|has incorrect checksum"
+    r"|GPG check FAILED|OpenPGP check for package"
+)
+#: Nothing can be fetched: dnf 4, dnf 5 and yum say it over and over.
+_AWAY = re.compile(
+    r"(?:Failed to download metadata|Failed to synchronize cache|Cannot download repomd|Cannot retrieve metalink"
+    r"|Cannot retrieve repository metadata|Errors during downloading metadata|Failed to download packages"
+    r"|Cannot download .*:|Error downloading packages|Librepo error|Curl error \(\d+\)|No URLs in mirrorlist"
+    r"|All mirrors were tried)[^\n]*"
 )
 
 
@@ -32,7 +52,13 @@ class StepTrouble:
 def trouble_of(title: str, answer: Completed, recipe: Recipe, cause: str) -> StepTrouble:
     """Why the step ``title`` ended as ``answer`` says; ``cause`` holds where its output shows no other."""
     text = answer.text
-    return _of_the_lab(title, text) or _of_packages(text, recipe) or _of_the_step(title, answer, cause)
+    return (
+        _of_the_lab(title, text)
+        or _of_packages(text, recipe)
+        # What the product's own commands fetch is its own affair: whether they may is said where they were refused.
+        or (_of_repositories(text) if title not in recipe.commands else None)
+        or _of_the_step(title, answer, cause)
+    )
 
 
 def _of_the_lab(title: str, text: str) -> StepTrouble | None:
@@ -51,9 +77,15 @@ def _of_the_lab(title: str, text: str) -> StepTrouble | None:
 
 def _of_packages(text: str, recipe: Recipe) -> StepTrouble | None:
     """A package that the system does not have, or one for another architecture."""
-    if missing := _MISSING.search(text):
+    for missing in _MISSING.finditer(text):
+        name = next(group for group in missing.groups() if group)
+        asked = next((word for word in recipe.packages if word.lstrip("@").partition("/")[0] == name.lstrip("@")), "")
+        if not asked and missing[2]:  # dnf 5 says it of files too
+            continue
+        what = "group or module" if (asked or name).startswith("@") or missing[3] else "package"
+        streams = ": dnf 5 installs no streams of modules" if what != "package" and missing[2] and ":" in name else ""
         return StepTrouble(
-            message=f"{recipe.os} for {recipe.architecture} has no package {missing[1]}",
+            message=f"{recipe.os} for {recipe.architecture} has no {what} {asked or name}{streams}",
             cause="config",
             advice="correct `packages`, or exclude this combination",
         )
@@ -66,6 +98,37 @@ def _of_packages(text: str, recipe: Recipe) -> StepTrouble | None:
     return StepTrouble(
         message=f"wrong architecture: {words}", cause="product", advice="deliver a package for the target"
     )
+
+
+def _of_repositories(text: str) -> StepTrouble | None:
+    """A repository that is away, or gives what its key does not verify: never the product's."""
+    if key := _KEY.search(text):
+        return StepTrouble(
+            message=f"a package of a repository is signed with a key that the system does not know: {_line(text, key)}",
+            cause="config",
+            advice="give the key of that repository: `gpgkey` of `repositories` in the system's definition, or the "
+            "image's own file; if it is the right key, the repository is not whose it says",
+        )
+    if untrue := _UNTRUE.search(text):
+        return StepTrouble(
+            message=f"a package of a repository cannot be verified: {_line(text, untrue)}",
+            cause="infra",
+            advice="mend the repository: its packages are not as they were signed, or not signed",
+        )
+    if away := _AWAY.search(text):
+        return StepTrouble(
+            message=f"a repository gives nothing: {away[0].strip()[:300]}",
+            cause="infra",
+            advice="check the repositories of the system (`repositories` of its definition, or those of the image or "
+            "host), then: harness resume",
+        )
+    return None
+
+
+def _line(text: str, match: re.Match[str]) -> str:
+    """The line that a match is in."""
+    begin = text.rfind("\n", 0, match.start()) + 1
+    return text[begin:].partition("\n")[0].strip()[:300]
 
 
 def _of_the_step(title: str, answer: Completed, cause: str) -> StepTrouble:

@@ -41,7 +41,17 @@ from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.service import Readiness, Service
 from harness.model.definitions.suite import Case, LoadProfile, Suite
-from harness.model.definitions.target import Cpu, Database, Emulation, Features, FileContent, Limits, Os, Wheel
+from harness.model.definitions.target import (
+    Cpu,
+    Database,
+    Emulation,
+    Features,
+    FileContent,
+    Limits,
+    Os,
+    Repository,
+    Wheel,
+)
 from harness.model.definitions.task import Output, Task
 from harness.model.definitions.wording import WordingFile
 
@@ -94,6 +104,7 @@ __all__ = [
     "Policy",
     "Reached",
     "Readiness",
+    "Repository",
     "Request",
     "Resource",
     "Retries",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,6 +15,7 @@ from harness.model.definitions.base import (
     Entry,
     Mode,
     Name,
+    PlacedError,
     Size,
     SqlFamily,
     Strings,
@@ -22,6 +24,9 @@ from harness.model.definitions.base import (
 from harness.model.definitions.endpoint import EndpointRecipe
 from harness.model.definitions.image import LOG, START, STOP, ImageRecipe
 from harness.model.definitions.imported import Imported
+
+#: Of a public key as GnuPG exports it with --armor (RFC 9580, 6.2).
+KEY_BEGINS = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 
 class Features(Definition):
@@ -65,6 +70,37 @@ class Cpu(Entry):
         return f"no images are built for {self.architecture}: it needs a lab host"
 
 
+class Repository(Definition):
+    """A repository of RPM packages that a system is installed from: dnf.conf(5), repository options."""
+
+    repository: Name
+    baseurl: str = Field(
+        pattern=r"^https?://[^\s\x22\x27|<>@\\]+$",
+        description="address of its folder, without a login; dnf fills in $basearch and $releasever",
+    )
+    gpgkey: str = Field(
+        default="",
+        description="key that its packages are signed with: the armored text, or a file of the system's image",
+    )
+    unsigned: str = Field(
+        default="", description="why its packages are taken without a signature; the evidence says so"
+    )
+
+    @model_validator(mode="after")
+    def _verified(self) -> Self:
+        if bool(self.gpgkey) == bool(self.unsigned):
+            raise ValueError(
+                "a repository has either the key of its packages (gpgkey), or a reason for no key (unsigned)"
+            )
+        if self.gpgkey and not re.match(rf"/[\w./+-]+$|{KEY_BEGINS}\n", self.gpgkey):
+            raise PlacedError(
+                f"gpgkey is the text of a key ({KEY_BEGINS} …), or a file of the image (/etc/pki/rpm-gpg/…): a key "
+                "that comes from the network proves nothing",
+                "gpgkey",
+            )
+        return self
+
+
 class Os(Entry):
     """An operating system release; with ``suite``, its images are built here from packages."""
 
@@ -98,6 +134,9 @@ class Os(Entry):
     imported: dict[Architecture, Imported] = Field(
         default={}, description="architecture -> what containers are made of; written by: harness targets import"
     )
+    repositories: Annotated[tuple[Repository, ...], BeforeValidator(listed)] = Field(
+        default=(), description="of the RPM family: where packages come from, in place of those that the image names"
+    )
     licensed: bool = Field(default=False, description="no public image: bring an image or a host of your own")
 
     def image_of(self, architecture: str) -> str:
@@ -129,6 +168,13 @@ class Os(Entry):
         lacking = [key for key in ("architectures", "identity") if not getattr(self, key)]
         if self.suite and (lacking or self.family != "debian"):
             raise ValueError(f"a system with a suite has the family debian and needs {', '.join(lacking) or 'nothing'}")
+        if self.repositories and self.family != "rpm":
+            raise ValueError(
+                "repositories are those of the RPM family; one of Debian's comes from the mirror (--mirror)"
+            )
+        names = [repository.repository for repository in self.repositories]
+        if again := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two repositories have the name {again[0]}")
         return self
 
 

@@ -284,14 +284,17 @@ def test_uninstall(target, stop, installation, keep, measure, note):
     assert own or removed, (
         f"the removal removed nothing: {', '.join(target.installed) or 'the product'} is still installed"
     )
-    shipped = [name for name in staying if name not in target.application.packages]
+    shipped = [name for name in staying if name in target.shipped]
     assert not shipped, f"packages of the product are still installed: {', '.join(sorted(shipped))}"
     needed = set(installation.files_of([name for name in target.installed if name in staying]))
     leftovers = [path for path in installation.existing(before) if path not in needed or path in own]
-    late = installation.existing([path for path in made or [] if path not in before])
+    kept = installation.kept_configuration(before)
+    late = installation.existing([path for path in made or [] if path not in before and path not in kept])
     programs = [path for path in leftovers + late if is_program(path)]
-    keep("leftovers.txt", _listing(leftovers, late, sorted(staying), looked=made is not None))
+    keep("leftovers.txt", _listing(leftovers, late, kept, sorted(staying), looked=made is not None))
     measure("leftover files", len(leftovers), "1")
+    if kept:
+        measure("copies of changed configuration that stay", len(kept), "1")
     if made is not None:
         measure("files left that were made at run time", len(late), "1")
     assert not programs, f"program files left after removal: {programs[:50]}"
@@ -301,9 +304,13 @@ def test_uninstall(target, stop, installation, keep, measure, note):
     )
 
 
-def _listing(leftovers, late, staying, *, looked):
+def _listing(leftovers, late, kept, staying, *, looked):
     """What stays, for people."""
-    parts = [("files of the product", leftovers), ("packages of the system's repositories", staying)]
+    parts = [
+        ("files of the product", leftovers),
+        ("changed configuration of the product, of which the package manager keeps a copy", kept),
+        ("packages of the system's repositories", staying),
+    ]
     if looked:
         parts.append(("files made on the machine since it was started, of no package", late))
     return "\n".join(f"{title}:\n" + ("\n".join(f"  {path}" for path in paths) or "  none") for title, paths in parts)
