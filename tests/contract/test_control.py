@@ -388,14 +388,14 @@ def test_a_process_that_leaves_everything_is_reached_in_its_cgroup(with_cgroups:
     product = deployed(with_cgroups, f"away-{user}", 1, AWAY % "exec sleep 1000", user=user)
     for end in (product.kill, product.stop):
         assert product.start()
-        _until_away(with_cgroups, 1)
+        until_away(with_cgroups, 1)
         assert re.fullmatch(r"/sys/fs/cgroup(/\w+)?/harness-\w+", product.control.group())
         assert any("sleep 7654" in line for line in product.control.left())
         end()
         if end == product.stop:  # a signal to the first process ends no other; what is left is named
             assert [line for line in product.control.left() if "7654" in line] == ["sleep 7654"]
             product.kill()
-        _until_away(with_cgroups, 0)
+        until_away(with_cgroups, 0)
     product.remove_control()
     assert with_cgroups.run("ls -d /sys/fs/cgroup/harness-* /sys/fs/cgroup/*/harness-* 2>/dev/null").out == ""
 
@@ -406,19 +406,19 @@ def test_each_service_of_a_product_has_a_cgroup_of_its_own(with_cgroups: Machine
     ]
     product = deployed(with_cgroups, "away-services", 1, None, services=services)
     assert product.start()
-    _until_away(with_cgroups, 2)
+    until_away(with_cgroups, 2)
     assert len(set(product.control.group().split(", "))) == 2
     one, two = product.services
     one.kill()
-    _until_away(with_cgroups, 1)
+    until_away(with_cgroups, 1)
     assert any("sleep 7654" in line for line in two.left())
     two.kill()
-    _until_away(with_cgroups, 0)
+    until_away(with_cgroups, 0)
     product.remove_control()
     assert with_cgroups.run("ls -d /sys/fs/cgroup/harness-* /sys/fs/cgroup/*/harness-* 2>/dev/null").out == ""
 
 
-def _until_away(machine: Machine, count: int) -> None:
+def until_away(machine: Machine, count: int) -> None:
     wait_until(lambda: machine.run(SEEN).out.strip() == str(count) or None, seconds=20, what=f"{count} away")
 
 

@@ -16,6 +16,7 @@ from harness.system.sandbox import IDS
 from harness.system.wait import wait_until
 from harness.virtual.machine import VirtualMachine
 from harness.virtual.qemu import standing
+from tests.contract.test_control import AWAY, deployed, until_away
 from tests.labs import Notes, role, virtual, virtual_machines
 
 PROGRAM = """
@@ -69,6 +70,16 @@ def test_it_has_a_kernel_and_processors_of_its_own(hygon: VirtualMachine, zhaoxi
     assert "HygonGenuine" in hygon.run("cat /proc/cpuinfo").out
     assert "CentaurHauls" in zhaoxin.run("cat /proc/cpuinfo").out
     assert hygon.run("uname -r").out.strip().endswith("cloud-amd64")
+
+
+def test_a_product_there_has_a_cgroup_of_its_own(hygon: VirtualMachine) -> None:
+    """Nothing else finds a process that left its session, its environment and its parents."""
+    product = deployed(hygon, "away", 1, AWAY % "exec sleep 1000", user="games")
+    assert product.start()
+    until_away(hygon, 1)
+    assert product.control.group().startswith("/sys/fs/cgroup/harness-")
+    product.kill()
+    until_away(hygon, 0)
 
 
 def test_qemu_has_no_power_over_this_machine(hygon: VirtualMachine) -> None:
