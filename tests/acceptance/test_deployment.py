@@ -92,7 +92,11 @@ def test_what_goes_wrong_with_an_upgrade_is_told(
 
 
 @pytest.mark.parametrize(
-    ("cpu", "suites"), [("hygon-c86", ["compat/lifecycle", "checks"]), ("loongson-3a5000", ["checks"])]
+    ("cpu", "suites"),
+    [
+        ("hygon-c86", ["compat/lifecycle", "checks"]),
+        pytest.param("loongson-3a5000", ["checks"], marks=pytest.mark.full),
+    ],
 )
 def test_a_service_is_started_by_systemd_in_a_virtual_machine(
     harness: Run, tmp_path: Path, cpu: str, suites: list[str]
