@@ -295,10 +295,7 @@ class Deployment:
         A machine that is full of the product's own processes is none of the lab's troubles: see ``limit_reached``.
         """
         try:
-            for machine in (
-                self.machine,
-                *(server.machine for server in self.servers.values()),
-            ):
+            for machine in (self.machine, *(server.machine for server in self.servers.values())):
                 if isinstance(machine, ContainerMachine | BrokeredMachine) and (disturbance := machine.disturbance()):
                     return disturbance
             probe = self.machine.run("df -Pk / 2>/dev/null || true", timeout=30)
@@ -309,8 +306,8 @@ class Deployment:
             if free is not None and int(free[1]) < FULL_KIB and self.context.application_machine.kind == "container":
                 return f"the disk of the container engine is full: {int(free[1])} KiB are free"
             for role, server in self.servers.items():
-                if not server.ready():
-                    return f"the {role} {server.name} does not answer"
+                if words := server.trouble():
+                    return f"the {role} {words}"
                 if trouble := server.no_way_from(self.machine, role):
                     return trouble
         except HarnessError as error:

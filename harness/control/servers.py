@@ -236,6 +236,25 @@ class CellServer:
             return self._asked("ready", 20).ok
         return self.embedded or self._command(self.definition.ready, 20).ok
 
+    def trouble(self) -> str:
+        """Why it does not answer now, with the last words of a vendor's image that has ended; empty where it does.
+
+        Raises:
+            InfrastructureError: it cannot be asked.
+        """
+        try:
+            if self.ready():
+                return ""
+        except InfrastructureError:
+            if not self.imaged:
+                raise
+        if self.imaged:
+            try:
+                demand_running(self.machine, self.name)
+            except InfrastructureError as error:
+                return error.message
+        return f"{self.name} does not answer"
+
     def _is_ready(self) -> bool:
         """As ``ready``; what is asked with SQL and takes no connection yet is not ready."""
         try:

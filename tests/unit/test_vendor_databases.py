@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from harness.cli.entry import cli
 from harness.control.imaged import ImagedServer, demand_running
+from harness.control.servers import CellDatabase
 from harness.endpoints.images import PlacedImage
 from harness.errors import AttestationMismatch, DefinitionError, HarnessError, InfrastructureError, UsageError
 from harness.execution.contexts import draw_secrets
@@ -296,6 +297,27 @@ def test_an_end_says_whose_it_is(state: str, log: str, kind: type[HarnessError],
 def test_what_runs_or_cannot_be_asked_has_not_ended(state: str) -> None:
     machine: Any = Noting(**{"run.sh state": state})
     demand_running(machine, "opengauss")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("ended 137", "ended (exit 137)"), ("running", "opengauss does not answer")],
+)
+def test_a_server_that_is_away_says_why(state: str, words: str) -> None:
+    """Whoever asks what is wrong with the laboratory hears its last words, and no address of a container."""
+    machine: Any = Noting(**{"run.sh state": f"{state}\n", "tail": "PANIC: out of memory"})
+    asked: Any = Away()
+    database = entry("opengauss").from_image()
+    server = CellDatabase(machine, database, Access(kind="opengauss"), asks=asked)
+    assert words in server.trouble()
+    assert ("PANIC" in server.trouble()) == (state != "running")
+
+
+class Away(Noting):
+    """What asks a server that takes no connection."""
+
+    def run(self, command: str, **_: Any) -> Completed:
+        raise InfrastructureError("takes no connection")
 
 
 # --- tenants ---
