@@ -375,3 +375,28 @@ def test_statements_for_kingbase_on_postgresql_as_a_stand_in(postgres: Standing)
 def test_statements_for_mysql_on_mariadb_as_a_stand_in(maria: Standing) -> None:
     report = look_at(server_from({**maria.plain(), "database": "mysql"}))
     assert (report.trouble, report.left) == ("", ())
+
+
+def test_statements_for_oceanbase_on_mariadb_as_a_stand_in(maria: Standing) -> None:
+    """MySQL mode. MariaDB has no tenants: an administrator whose name holds one is made, and what cells get is looked
+    at; only OceanBase itself lets them in by it."""
+    report = look_at(server_from({**maria.plain(), "database": "oceanbase"}))
+    facts = {fact.name: fact.observed for fact in report.facts}
+    assert not report.trouble, report
+    assert "MariaDB" in facts["database version"]
+    assert facts["database character_set_server"] == "utf8mb4"
+    with maria.server().administer() as session:
+        session.rows(
+            "CREATE USER IF NOT EXISTS 'keeper@test#lab'@'%' IDENTIFIED BY 'k'",
+            "GRANT ALL ON *.* TO 'keeper@test#lab'@'%' WITH GRANT OPTION",
+        )
+    own = {**maria.plain(), "user": "keeper@test#lab", "password": "env:KEEPER", "database": "oceanbase"}
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setenv("KEEPER", "k")
+        server = server_from(own)
+        with held(server) as place, account_at(place, PASSWORD, Book()) as account:
+            assert account.user == f"{account.database}@test#lab"
+            assert list(left_at(server)) == [account.database]
+        assert left_at(server) == []
+    with maria.server().administer() as session:
+        session.rows("DROP USER 'keeper@test#lab'@'%'")
