@@ -87,11 +87,18 @@ def needs_engine(
     return any(expected_target(definitions, cell, inventory, databases).kind in ("container", "vm") for cell in cells)
 
 
-def jobs_at_once(definitions: Definitions, options: RunOptions, size: MachineSize, cells: int) -> int:
+def jobs_at_once(
+    definitions: Definitions,
+    options: RunOptions,
+    size: MachineSize,
+    cells: int,
+    databases: Databases | None = None,
+) -> int:
     """Cells at once: one more than there are CPUs, as far as the stated limits of their containers fit into memory. A
     cell waits for an engine or for its turn a good part of its time (docs/decisions/0006)."""
+    imaged = {image.database for image in databases.images} if databases is not None else set()
     largest = max(
-        size_in_bytes(d.limits.memory) if d.placement == "server" or d.runs_as_image else 0
+        size_in_bytes(d.limits.memory) if d.placement == "server" or d.database in imaged else 0
         for d in definitions.databases.values()
     )
     each = size_in_bytes(definitions.application.limits.memory) + largest + CELL_OVERHEAD

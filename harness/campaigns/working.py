@@ -93,7 +93,7 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
             token=held.token,
             failed_before=job.failed_before,
         )
-        at_once = jobs_at_once(job.definitions, job.options, MachineSize.of(engine), len(job.cells))
+        at_once = jobs_at_once(job.definitions, job.options, MachineSize.of(engine), len(job.cells), job.databases)
         chain = workspace.journal.chain(job.campaign)
         follower = Follower(
             workspace.journal, job.campaign, job.cells, progress, after=chain[0] if chain is not None else 0

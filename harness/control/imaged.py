@@ -111,6 +111,20 @@ def said_last(machine: Machine) -> str:
     return " / ".join(lines[-SHOWN:])[-1200:]
 
 
+def demand_no_word_of_licence(how: str, said: str) -> None:
+    """Go on only where the server's words, which came before it went wrong (``how``), are of something else.
+
+    Raises:
+        AttestationMismatch: it speaks of its licence.
+    """
+    if _LICENCE.search(said):
+        raise AttestationMismatch(
+            f"{how}: it speaks of its licence, which may be missing, over, or of another machine; "
+            f"its last lines: {said}",
+            advice="see `licence` of the image in databases.yaml, and below `image` in the catalogue",
+        )
+
+
 def demand_running(machine: Machine, name: str) -> None:
     """Go on only while the server's first program runs.
 
@@ -135,11 +149,7 @@ def demand_running(machine: Machine, name: str) -> None:
             f"{how}: its programs are built for another architecture; {shown}",
             advice="name the vendor's image for this architecture in databases.yaml",
         )
-    if _LICENCE.search(said):
-        raise AttestationMismatch(
-            f"{how}: it speaks of its licence, which may be missing, over, or of another machine; {shown}",
-            advice="see `licence` of the image in databases.yaml, and below `image` in the catalogue",
-        )
+    demand_no_word_of_licence(how, said)
     raise InfrastructureError(
         f"{how}; {shown}",
         advice=f"see database.log in the evidence, and `image` in targets/database/{name}.yaml",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.control.ending import SIGILL
-from harness.control.imaged import demand_running, said_last
+from harness.control.imaged import demand_no_word_of_licence, demand_running, said_last
 from harness.endpoints.asking import Account, Refused, connect
 from harness.errors import AttestationMismatch, InfrastructureError, StepTimeout, SuiteError
 from harness.model.context import Access
@@ -172,7 +172,9 @@ class CellServer:
         except StepTimeout as error:
             said = f"; {self._refusal}" if self._refusal else ""
             if self.imaged:
-                said += f"; its last lines: {said_last(self.machine) or 'none'}"
+                last = said_last(self.machine)
+                demand_no_word_of_licence(f"{self.name} does not answer{said}", f"{last} {self._refusal}".strip())
+                said += f"; its last lines: {last or 'none'}"
             raise InfrastructureError(
                 f"{self.name} does not answer: {error.message}{said}",
                 advice="it is part of the lab: see its log, then: harness resume",
