@@ -191,8 +191,10 @@ def _decide(
                 by = f"{placement.by}; database: {', '.join(server.where for server in usable)}"
                 return _Decided(placement=dataclasses.replace(placement, by=by), endpoints=usable)
             refused.append(f"{usable[0].where}: {placement.by}")
-        if way == "image" and (decided := _by_image(definitions, cell, application, databases, refused)) is not None:
-            return decided
+        if way == "image":
+            decided = _by_image(definitions, cell, application, inventory, databases, refused)
+            if decided is not None:
+                return decided
     if not refused:
         refused.append(
             f"no server of the laboratory is {database.database}, and no image of it is there: name one in "
@@ -202,10 +204,15 @@ def _decide(
 
 
 def _by_image(
-    definitions: Definitions, cell: Cell, application: Application, databases: Databases | None, refused: list[str]
+    definitions: Definitions,
+    cell: Cell,
+    application: Application,
+    inventory: Inventory | None,
+    databases: Databases | None,
+    refused: list[str],
 ) -> _Decided | None:
     """The cell with its database in a container of an image, beside the product's container; else why not goes to
-    ``refused``."""
+    ``refused``. What the cell prefers comes first, but where nothing else serves the database."""
     _, cpu = definitions.server_machine("database", cell.axes)
     fit = images_for(databases, definitions.databases[cell.axes["database"]], cpu.architecture)
     if not fit:
@@ -218,12 +225,19 @@ def _by_image(
     elif "container" not in cell.prefer:
         refused.append(f"{image.where}: it is run in a container beside the product's, and the cell prefers none")
     else:
-        machines, accepted = definitions.machines(cell.axes), definitions.matrix.require.fidelity
+        database, machines = definitions.databases[cell.axes["database"]], definitions.machines(cell.axes)
+        accepted = definitions.matrix.require.fidelity
+        first = resolve(machines, cell.prefer, accepted, inventory, application.needs).kind
         placement = resolve(machines, ("container",), accepted, None, application.needs)
-        if placement.kind is not None:
+        if first != "container" and not database.external and placement.kind is not None:
+            refused.append(f"{image.where}: the cell prefers a {first}, and an image is run beside containers alone")
+        elif placement.kind is not None:
             by = f"{placement.by}; database: {image.where}"
+            if first != "container":
+                by += f", which takes the product's container before the {first} that the cell prefers"
             return _Decided(placement=dataclasses.replace(placement, by=by), image=image)
-        refused.append(f"{image.where}: {placement.by}")
+        else:
+            refused.append(f"{image.where}: {placement.by}")
     return None
 
 

@@ -116,6 +116,8 @@ def test_powerdns_runs_on_two_images_at_once(harness: Run, tmp_path: Path, archi
     assert facts["standin-mariadb"]["database licence"] == f"sha256 {digest}"
     stored = b"".join(path.read_bytes() for path in (tmp_path / ".harness").rglob("*") if path.is_file())
     assert b"7b1e-stand-in" not in stored
+    assert harness("bundle", "--out", tmp_path / "all.tar").code == 0
+    assert b"7b1e-stand-in" not in (tmp_path / "all.tar").read_bytes()
 
 
 def _like(application: dict[str, Any], names: dict[str, str], root: Path) -> None:

@@ -56,7 +56,7 @@ def inventory(folder: Path, *images: dict[str, Any]) -> Databases:
 def cell_of(folder: Any, databases: Databases | None, database: str = "opengauss", **matrix: Any) -> Any:
     axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": [database], **matrix.pop("axes", {})}
     folder.change("matrix", axes=axes, **matrix)
-    definitions = read(folder.root)
+    definitions = read(folder.root, Catalogue.standard(folder.root))
     return place(definitions, expand(definitions).cells[0], None, databases)
 
 
@@ -109,6 +109,27 @@ def test_what_no_image_can_serve_is_said(
     cell = cell_of(folder, inventory(tmp_path, image), **matrix)
     assert (cell.placement.kind, cell.image) == (None, None)
     assert words in cell.placement.by
+
+
+@pytest.mark.usefixtures("drivers")
+def test_an_image_takes_no_better_machine_from_the_product_but_where_it_must(
+    folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cell prefers another kind of machine: a database that can be installed there is, one that cannot takes a
+    container, and the plan says so."""
+    monkeypatch.setattr("harness.machines.placing.shutil.which", lambda program: program)
+    cell = cell_of(folder, inventory(tmp_path, REFERENCE), prefer=["vm", "container"])
+    assert (cell.placement.kind, cell.image is None) == ("container", False)
+    assert "takes the product's container before the vm that the cell prefers" in cell.placement.by
+    recipe = {"pulled": {"x86_64": REFERENCE["reference"]}, "admin": "postgres"}
+    value = entry("postgresql").model_dump(mode="json", exclude_defaults=True)
+    (folder.root / "targets" / "database").mkdir(parents=True)
+    folder.write("targets/database/postgresql", {**value, "image": recipe})
+    cell = cell_of(folder, None, "postgresql", prefer=["container", "vm"])
+    assert cell.image is not None
+    cell = cell_of(folder, None, "postgresql", prefer=["vm", "container"])
+    assert (cell.placement.kind, cell.image) == ("vm", None)
+    assert "the cell prefers a vm" in cell.placement.by
 
 
 def test_a_driver_that_is_missing_is_named(folder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
