@@ -297,7 +297,7 @@ def base_package(kind: str) -> Path:
         name="harness-test-base",
         version=kind[-1],
         more=f"Provides: {PROVIDES}",
-        install=f"cp -a {root} %{{buildroot}}",
+        install=f"mkdir -p %{{buildroot}} && cp -a {root}/. %{{buildroot}}/",
         files="/*",
     ).replace("%files\n", f"{BASE}\n%files\n")
     path = built(place, f"harness-test-base-{kind[-1]}", text, "x86_64")

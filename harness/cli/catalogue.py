@@ -14,6 +14,7 @@ from rich.table import Table
 from harness import campaigns
 from harness.attest.serving import serving
 from harness.cli.importing import import_command
+from harness.cli.importing_rpm import from_packages
 from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here, databases_of, format_option, print_whole
 from harness.errors import UsageError
@@ -41,6 +42,7 @@ def targets_command(ctx: click.Context) -> None:
         ctx.invoke(list_entries, form="text")
 
 
+import_command.add_command(from_packages)
 targets_command.add_command(import_command)
 
 

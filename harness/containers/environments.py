@@ -265,7 +265,9 @@ class Environments:
                 ledger.keep(f"install-{recipe.name}-{recipe.architecture}.log", "\n".join(installer.log).encode())
             notes = [f"installed with {host_architecture()} programs of {recipe.os}; dpkg emulated"] if tools else []
             manifest = {
-                "packages": [vars(fact) for fact in packages],
+                "packages": [
+                    {key: value for key, value in vars(fact).items() if value or key == "version"} for fact in packages
+                ],
                 "notes": notes,
                 MANIFEST_PROGRAMS: dataclasses.asdict(executions),
             }

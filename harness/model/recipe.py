@@ -105,7 +105,7 @@ class PackageFact:
     """An installed package as the package manager knows it; ``sha256`` of the package file where known.
 
     ``asked``: words of a definition that it came for, where they are not its name (a group, a module, a capability).
-    ``signature``: what is known of that of a package file of the product, where its manager looks at one.
+    ``signature``: what the installation of a package file of the product showed: its signature, scripts that failed.
     """
 
     name: str

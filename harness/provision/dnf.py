@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,7 @@ _OF_A_GROUP = ("group", "user", "external user")
 _LACKING = re.compile(
     r"nothing provides|Unable to find a match|No match for argument|No package .* available|not available"
 )
+_SCRIPT = re.compile(r"Error in (\S+) scriptlet(?: in rpm package|:) (\S+)")
 _DAMAGED = re.compile(r"^\s*(.*(?:digest|signature\b.*)): ((?:BAD|NOT OK)\b.*)$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -75,9 +77,10 @@ class Dnf:
         self.by = by
         self.dnf = f"{PLAIN} {TOOL} -q -y --setopt=install_weak_deps=False"
 
-    def update(self) -> None:
-        """Fetch what the repositories have."""
-        self.by.step("dnf makecache", f"{self.dnf} makecache", cause="infra")
+    def update(self, *, needed: bool) -> None:
+        """Fetch what the repositories have. ``needed``: packages of theirs are asked for; what the product brings may
+        need none, and a system may have no repository."""
+        self.by.step("dnf makecache", f"{self.dnf} makecache", check=needed, cause="infra")
 
     def packages(self, names: tuple[str, ...], cause: str) -> list[PackageFact]:
         """Fetch and install packages of the system; ``cause``: whose failure it is where one does not install.
@@ -124,7 +127,12 @@ class Dnf:
         for verb in ("install", "downgrade", "reinstall"):
             if group := by_verb.get(verb):
                 names = " ".join(Path(place).name for place in group)
-                self._demand(f"{verb} {names}", f"{self.dnf} {OWN} {verb} {shell.join(group)}", cause="product")
+                answer = self._demand(
+                    f"{verb} {names}", f"{self.dnf} {OWN} {verb} {shell.join(group)}", cause="product"
+                )
+                facts = [
+                    replace(fact, signature=fact.signature + _scripts_in(answer.text, fact.name)) for fact in facts
+                ]
         return facts
 
     def _read(self, place: str, file: RecipeFile) -> PackageFact:
@@ -152,7 +160,7 @@ class Dnf:
             signature=signature_in(answer.text),
         )
 
-    def _demand(self, title: str, command: str, *, cause: str) -> None:
+    def _demand(self, title: str, command: str, *, cause: str) -> Completed:
         """A step that finds packages. What it lacks is the laboratory's trouble where a repository is away.
 
         Raises:
@@ -160,7 +168,7 @@ class Dnf:
         """
         answer = self.by.step(title, command, check=False)
         if answer.ok:
-            return
+            return answer
         if _LACKING.search(answer.text):
             every = f"{self.dnf} '--setopt=*.skip_if_unavailable=False' makecache"
             self.by.step("whether every repository answers", every, cause="infra")
@@ -190,6 +198,16 @@ class Dnf:
         lines = self.by.step("digests of packages", command, check=False).out.splitlines()
         pairs = (line.split(maxsplit=1) for line in lines if " " in line)
         return {Path(path.strip()).name: digest for digest, path in pairs}
+
+
+def scripts_in(text: str) -> list[str]:
+    """Packages of which dnf says that a script failed (it goes on, and ends well), with the kind of the script."""
+    return [f"{name} {kind}" for kind, name in _SCRIPT.findall(text)]
+
+
+def _scripts_in(text: str, name: str) -> str:
+    failed = [words.split()[1] for words in scripts_in(text) if words.startswith((f"{name} ", f"{name}-"))]
+    return f"; its script failed 其脚本失败: {', '.join(failed)}" if failed else ""
 
 
 def signature_in(text: str) -> str:

@@ -82,7 +82,7 @@ class Installer:
             self.step("set the image's own repositories aside", SET_ASIDE, cause="infra")
         facts: list[PackageFact] = []
         if recipe.packages or (recipe.package_files and not self.over):
-            family.update()
+            family.update(needed=bool(recipe.packages) or self.manager == "apt")
         own = tuple(name for name in recipe.packages if name not in recipe.beneath)
         for names, cause in ((recipe.beneath, "config"), (own, "product")):
             if names:
@@ -219,11 +219,11 @@ class _Apt:
             debian = NAMES[installer.recipe.architecture].debian
             self.apt += f" -o APT::Architecture={debian} -o Dpkg::Options::=--force-unsafe-io"
 
-    def update(self) -> None:
+    def update(self, *, needed: bool) -> None:
         if not self.by.keep:
             # Base images leave manual pages out with their folders, and update-alternatives fails without those.
             self.by.step("make folders of manual pages", f"mkdir -p {MAN_FOLDERS}", cause="infra")
-        self.by.step("apt-get update", f"{self.apt} update", cause="infra")
+        self.by.step("apt-get update", f"{self.apt} update", check=needed, cause="infra")
 
     def packages(self, names: tuple[str, ...], cause: str) -> list[PackageFact]:
         """Fetch and install packages of the system; ``cause``: whose failure it is where one does not install."""

@@ -29,7 +29,7 @@ _KEY = re.compile(
 #: One whose signature is wrong or lacking, or that is not what its repository says.
 _UNTRUE = re.compile(
     r"[Pp]ackage .*\bnot signed\b|signature.*\bBAD\b|checksum doesn't match|has incorrect checksum"
-    r"|GPG check FAILED|OpenPGP check for package"
+    r"|Problem opening package|GPG check FAILED|OpenPGP check for package"
 )
 #: Nothing can be fetched: dnf 4, dnf 5 and yum say it over and over.
 _AWAY = re.compile(
@@ -102,6 +102,12 @@ def _of_packages(text: str, recipe: Recipe) -> StepTrouble | None:
 
 def _of_repositories(text: str) -> StepTrouble | None:
     """A repository that is away, or gives what its key does not verify: never the product's."""
+    if "There are no enabled repositories" in text:
+        return StepTrouble(
+            message="the system has no repository that packages could come from",
+            cause="config",
+            advice="name the laboratory's in the system's definition (`repositories`), or deliver the packages",
+        )
     if key := _KEY.search(text):
         return StepTrouble(
             message=f"a package of a repository is signed with a key that the system does not know: {_line(text, key)}",

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.containers.sources import sources_in
+from harness.importing.media import medium_of
 from harness.model.definitions import Os, Repository
 from harness.model.definitions.target import KEY_BEGINS
 from harness.model.recipe import PackageFact, Recipe
@@ -108,6 +109,7 @@ def trouble(
         ("Error: Failed to download metadata for repo 'os': Cannot download repomd.xml", "infra", "gives nothing"),
         ("[MIRROR] a.rpm: Downloading successful, but checksum doesn't match.", "infra", "checksum doesn't match"),
         ("package a-1.0-1.aarch64 is intended for a different architecture", "product", "different architecture"),
+        ('Error: There are no enabled repositories in "/etc/yum.repos.d".', "config", "has no repository"),
         ("nothing provides libfoo.so.1 needed by seeded-1.0-1.noarch", "product", "nothing provides"),
     ],
 )
@@ -143,3 +145,15 @@ def test_a_package_came_for_its_name_or_for_what_was_asked() -> None:
     assert fact.came_for({"@more"})
     assert fact.came_for(["seeded-a"])
     assert not fact.came_for(("seeded", "@tool"))
+
+
+def test_what_media_say_of_themselves() -> None:
+    release = "[release]\nname = openEuler\nversion = 22.03-LTS\n"
+    tree = f"[general]\nfamily = openEuler\nversion = 22.03\narch = x86_64\n{release}"
+    known = medium_of(tree, "", ("AppStream", ""))
+    assert (known.release, known.version, known.architecture) == ("openEuler", "22.03-LTS", "x86_64")
+    assert known.repositories == ("", "AppStream")
+    old = medium_of("", "1597980000.0\nKylin Linux Advanced Server V10\naarch64\n1\n", ("",))
+    assert (old.release, old.version, old.architecture) == ("Kylin Linux Advanced Server V10", "", "aarch64")
+    hostile = medium_of("[general\n%(x)s = \x1b[2J", "\n", ())
+    assert (hostile.release, hostile.architecture) == ("", "")
