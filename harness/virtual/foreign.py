@@ -29,8 +29,10 @@ FIRMWARE = {
     "loongarch64": Path("/usr/share/qemu-efi-loongarch64/QEMU_EFI.fd"),
 }
 #: Processors that run what a distribution may rely on, where nothing is this machine's own.
-MODELS = {"x86_64": "max", "aarch64": "cortex-a72", "loongarch64": "la464"}
-_WRITTEN, _KEPT = ("disk.qcow2", "console.log"), ("qemu.log",)
+MODELS = {"x86_64": "EPYC", "aarch64": "cortex-a72", "loongarch64": "la464"}
+#: A second disk of the machine, for what it gives: known there by its serial number, and faster than SSH.
+FILES, SERIAL, MOST_FILES = "files.raw", "harness-files", 64 << 30
+_WRITTEN, _KEPT = ("disk.qcow2", "console.log", FILES), ("qemu.log",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,8 @@ def accelerators(start: Start) -> tuple[str, ...]:
 def foreign_machine(
     disk: Path, form: Format, start: Start, accelerator: str, port: int, place: Path
 ) -> Iterator[Popen[bytes]]:
-    """QEMU with such a disk, whose SSH server is behind ``port`` of 127.0.0.1; gone afterwards with the folder
-    ``place``, which is made.
+    """QEMU with such a disk, whose SSH server is behind ``port`` of 127.0.0.1; gone afterwards. The folder
+    ``place`` is made and stays, with what the machine wrote to its second disk (``FILES``).
 
     Raises:
         InfrastructureError: QEMU or its firmware is missing, or the disk is full.
@@ -99,40 +101,38 @@ def foreign_machine(
     if shutil.which(program) is None:
         raise InfrastructureError(f"{program} is missing", advice="install it with: make setup")
     place.mkdir(parents=True, mode=0o700)
-    try:
-        given = _copied(start, place)
-        answer = run(
-            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(disk.absolute()), "disk.qcow2"],
-            timeout=60,
-            cwd=place,
+    given = _copied(start, place)
+    answer = run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", form, "-b", str(disk.absolute()), "disk.qcow2"],
+        timeout=60,
+        cwd=place,
+    )
+    if not answer.ok:
+        raise ProvisionError(
+            f"qemu-img makes nothing of {disk.name}: {answer.text.strip()[-300:]}",
+            advice="check the image with: qemu-img check",
         )
-        if not answer.ok:
-            raise ProvisionError(
-                f"qemu-img makes nothing of {disk.name}: {answer.text.strip()[-300:]}",
-                advice="check the image with: qemu-img check",
+    user = user_of(f"{place.name}-import")
+    give(place, _WRITTEN, _KEPT, user)
+    os.truncate(place / FILES, MOST_FILES)
+    descriptor = os.open(disk, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with (place / "qemu.log").open("ab") as log:
+            process = background(
+                [program, *_arguments(form, start, given, accelerator, port, descriptor)],
+                cwd=place,
+                log=log,
+                user=user,
+                groups=groups_of(accelerator),
+                descriptors=[descriptor],
             )
-        user = user_of(f"{place.name}-import")
-        give(place, _WRITTEN, _KEPT, user)
-        descriptor = os.open(disk, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with (place / "qemu.log").open("ab") as log:
-                process = background(
-                    [program, *_arguments(form, start, given, accelerator, port, descriptor)],
-                    cwd=place,
-                    log=log,
-                    user=user,
-                    groups=groups_of(accelerator),
-                    descriptors=[descriptor],
-                )
-        finally:
-            os.close(descriptor)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        os.close(descriptor)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def last_words(place: Path) -> str:
@@ -183,6 +183,7 @@ def _arguments(
         "-add-fd": f"fd={descriptor},set=1",
         "-drive": f"file=disk.qcow2,if=none,id=d0,cache=unsafe,discard=unmap,backing.driver={form},"
         "backing.file.driver=file,backing.file.filename=/dev/fdset/1",
+        "-blockdev": f"driver=raw,node-name=d1,file.driver=file,file.filename={FILES}",
         "-netdev": f"user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
         **given,
     }
@@ -191,5 +192,10 @@ def _arguments(
     argv = ["-nodefaults", "-display", "none", "-sandbox", SANDBOX]
     for option, value in options.items():
         argv += [option, value]
-    devices = ("virtio-blk-pci,drive=d0", "virtio-net-pci,netdev=n0,romfile=", "virtio-rng-pci")
+    devices = (
+        "virtio-blk-pci,drive=d0",
+        f"virtio-blk-pci,drive=d1,serial={SERIAL}",
+        "virtio-net-pci,netdev=n0,romfile=",
+        "virtio-rng-pci",
+    )
     return [*argv, *(word for device in devices for word in ("-device", device))]

@@ -20,10 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.containers.imported import kept_file
-from harness.errors import AttestationMismatch, HarnessError, ProvisionError, UsageError
+from harness.errors import AttestationMismatch, HarnessError, InfrastructureError, ProvisionError, UsageError
 from harness.importing.disks import Account, import_disk
 from harness.importing.entries import Wanted
 from harness.importing.importing import Import, import_archive, import_root
+from harness.importing.registry import import_image
 from harness.importing.trees import Tree
 from harness.machines.placing import by_container, by_vm
 from harness.model.definitions import Cpu, Os
@@ -519,3 +520,29 @@ def test_virtual_machines_are_made_of_a_disk_that_has_all_they_need(place: Place
 def test_values_of_os_release_lose_their_quotes(place: Place, written: str, meant: str) -> None:
     text = f"ID=x\nVERSION_ID={written}\n".encode()
     assert place.import_root(tar_of({**files(), "usr/lib/os-release": text})).facts.version == meant
+
+
+@pytest.mark.parametrize("reference", ["debian:12", "lab/debian:12", "debian", "127.0.0.1:5000/a b:1"])
+def test_a_reference_names_its_registry(tmp_path: Path, place: Place, reference: str) -> None:
+    nobody: Any = None
+    with pytest.raises(UsageError, match="names no registry"):
+        import_image(reference, place.wanted(), place.prove, nobody, tmp_path)
+
+
+def test_an_emulator_that_ends_by_itself_is_started_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    """And a guest that refuses the login is not."""
+    emulator = tmp_path / "bin" / "qemu-system-x86_64"
+    emulator.parent.mkdir()
+    emulator.write_text(f"#!/bin/sh\necho started >>{tmp_path}/starts\necho an assertion failed\nexit 134\n")
+    emulator.chmod(0o755)
+    monkeypatch.setenv("PATH", str(emulator.parent), prepend=":")
+    monkeypatch.setattr("harness.virtual.foreign.user_of", lambda name: 0)
+    image = place.root / "d.raw"
+    image.write_bytes((bytes(510) + b"\x55\xaa").ljust(1 << 20, b"\0"))
+    start = Start(architecture="x86_64", accelerator="tcg")
+    with pytest.raises(InfrastructureError, match=r"the virtual machine ended; qemu.log: an assertion failed"):
+        import_disk(image, place.wanted(), place.prove, Account(key="env:K"), start, seconds=30, cache=place.cache)
+    assert (tmp_path / "starts").read_text().count("started") == 2
+    assert place.left() == []
