@@ -28,6 +28,7 @@ from harness.errors import UsageError
 from harness.model.results import Verdict
 from harness.presentation import Presentation
 from harness.report import render_campaign_sarif
+from harness.report.features import render_features
 from harness.report.spreadsheet import compatibility_list, render_xlsx
 from harness.system.printable import strict_json
 
@@ -94,19 +95,21 @@ def report_command(campaign: str | None, issuer: str, commission: Path | None, w
 
 
 @click.command("export")
-@click.argument("what", type=click.Choice(["xlsx", "compatibility", "sarif"]))
+@click.argument("what", type=click.Choice(["xlsx", "compatibility", "sarif", "features"]))
 @click.argument("campaign", required=False)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="file to write")
 @workspace_option
 def export_command(what: str, campaign: str | None, out: Path, workspace: Path) -> None:
-    """Write what centers file: cells and cases as a workbook (xlsx), rows of a compatibility list (JSON), or what
-    failed as SARIF."""
+    """Write what centers file: cells and cases as a workbook (xlsx), rows of a compatibility list (JSON), what failed
+    as SARIF, or the features of the databases side by side (Markdown)."""
     place, identity = campaign_in(workspace, campaign)
     view = campaigns.verified_view(identity, place)
     if what == "xlsx":
         data = render_xlsx(view, Presentation.standard(catalogue_here()).wording())
     elif what == "sarif":
         data = render_campaign_sarif(view).encode()
+    elif what == "features":
+        data = render_features(view, place.store.get).encode()
     else:
         data = (strict_json(compatibility_list(view), indent=1) + "\n").encode()
     try:

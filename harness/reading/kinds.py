@@ -25,6 +25,7 @@ from harness.model.definitions import (
     Policy,
     Rules,
     Runtime,
+    SqlFeatures,
     Suite,
     Waivers,
     WordingFile,
@@ -49,6 +50,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "commission": Commission,
     "wording": WordingFile,
     "rules": Rules,
+    "features": SqlFeatures,
 }
 
 #: First line of a file, by which editors find the schema (yaml-language-server and those that follow it).

@@ -40,6 +40,7 @@ from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude
 from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.service import Readiness, Service
+from harness.model.definitions.sqlfeature import SqlFeature, SqlFeatures
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import (
     Cpu,
@@ -117,6 +118,8 @@ __all__ = [
     "Session",
     "Severity",
     "SqlFamily",
+    "SqlFeature",
+    "SqlFeatures",
     "Strategy",
     "Strings",
     "Suite",

@@ -1,0 +1,103 @@
+"""What the target's database makes of standard SQL and of the habits of other databases, feature by feature.
+
+A feature that is missing is no failure of the product, unless the product's own SQL uses it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.clients.features import try_feature, used
+from harness.model.definitions import SqlFeatures
+from harness.reading.parsing import parse
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def features():
+    return parse(Path(__file__).with_name("features.yaml"), SqlFeatures).features
+
+
+@pytest.fixture
+def own(target, installation):
+    """The product's SQL for this database, by file."""
+    texts = {}
+    for number, step in enumerate(target.application.schema_steps.get(target.database.database, ()), 1):
+        if step.sql is not None:
+            texts[f"schema step {number}"] = step.sql
+        if step.file is not None:
+            texts[step.file] = installation.machine.get(step.file).decode("utf-8", "replace")
+    return texts
+
+
+@pytest.fixture
+def tried(features, database, own, keep, measure, note):
+    """Try all features of a case; keep the table, and fail for what the product uses and the database has not."""
+
+    def work(case):
+        mine = [feature for feature in features if feature.case == case]
+        results = [try_feature(database, feature, next(numbers)) for feature in mine]
+        needed = used(mine, own)
+        rows = [{**result.record(), "used": needed.get(result.feature, "")} for result in results]
+        keep("features.json", json.dumps(rows, ensure_ascii=False, indent=1), "application/json")
+        for state in ("yes", "differs", "no"):
+            measure(state, sum(result.state == state for result in results), "1")
+        for result in results:
+            if result.state != "yes":
+                word = {"differs": "differs 不同", "no": "not offered 不支持"}[result.state]
+                note(f"{result.zh} {result.en}: {word}: {result.words}")
+        missing = [row for row in rows if row["state"] == "no" and row["used"]]
+        assert not missing, "the product's SQL uses what the database does not offer:\n" + "\n".join(
+            f"{row['en']} ({row['used']}): {row['words']}" for row in missing
+        )
+
+    return work
+
+
+def test_numbers(tried):
+    tried("DBC-01")
+
+
+def test_dates_and_times(tried):
+    tried("DBC-02")
+
+
+def test_texts_and_names(tried):
+    tried("DBC-03")
+
+
+def test_constraints_and_defaults(tried):
+    tried("DBC-04")
+
+
+def test_transactions(tried):
+    tried("DBC-05")
+
+
+def test_queries(tried):
+    tried("DBC-06")
+
+
+def test_writing(tried):
+    tried("DBC-07")
+
+
+def test_json(tried):
+    tried("DBC-08")
+
+
+def test_programs_of_the_database(tried):
+    tried("DBC-09")
+
+
+def test_large_values_and_batches(tried):
+    tried("DBC-10")
+
+
+def test_chinese(tried):
+    tried("DBC-11")

@@ -1,0 +1,174 @@
+"""Features of databases: what each answer means, and which of them a product's SQL uses."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.clients.features import try_feature, used
+from harness.control.servers import QueryFailed
+from harness.errors import InfrastructureError
+from harness.model.definitions import SqlFeature, SqlFeatures, Suite
+from harness.reading.parsing import parse
+
+FOLDER = Path(__file__).parents[2] / "suites" / "database" / "conformance"
+FEATURES = parse(FOLDER / "features.yaml", SqlFeatures).features
+
+
+class Sqlite:
+    """A real database in this process, with the words of a client."""
+
+    def __init__(self) -> None:
+        self.definition = SimpleNamespace(sql="sqlite")
+        self.name = "sqlite"
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+
+    def query(self, sql: str) -> list[list[str]]:
+        rows: list[list[str]] = []
+        try:
+            for statement in sql.split(";\n"):
+                rows += [[str(value) for value in row] for row in self.connection.execute(statement)]
+        except sqlite3.Error as error:
+            raise QueryFailed(f"sqlite: {error}") from error
+        return rows
+
+
+def feature(sql: str, **more: Any) -> SqlFeature:
+    raw = {"feature": "f", "case": "DBC-01", "title": "t", "standard": "s", "sql": {"any": sql}, **more}
+    return SqlFeature.model_validate(raw)
+
+
+def tables(database: Sqlite) -> list[list[str]]:
+    return database.query("SELECT name FROM sqlite_master")
+
+
+@pytest.mark.parametrize(
+    ("sql", "more", "state", "words"),
+    [
+        ("SELECT 1 + 1;", {"answer": ["2"]}, "yes", ""),
+        ("SELECT 1, 'x' UNION ALL SELECT 2, 'y';", {"answer": ["1|x", "2|y"]}, "yes", ""),
+        ("SELECT 1 + 1;", {"answer": ["3"]}, "differs", "it gave 2, expected 3"),
+        ("SELECT 1 WHERE 1 = 0;", {"answer": ["3"]}, "differs", "it gave no row"),
+        ("SELEKT 1;", {"answer": ["1"]}, "no", 'near "SELEKT": syntax error'),
+        (
+            "CREATE TABLE {t} (a UNIQUE);\nINSERT INTO {t} VALUES (1);\nINSERT INTO {t} VALUES (1);",
+            {"refused": True},
+            "yes",
+            "",
+        ),
+        ("CREATE TABLE {t} (a);\nINSERT INTO {t} VALUES (1);", {"refused": True}, "differs", "it was not refused"),
+        # What comes before must be taken: otherwise something else is refused.
+        ("CREATE TABEL {t} (a);\nINSERT INTO {t} VALUES (1);", {"refused": True}, "no", "syntax error"),
+        (
+            "CREATE TABLE {t} (a);\nINSERT INTO {t} VALUES ('{text}');\nSELECT LENGTH(a) FROM {t};",
+            {"answer": ["{size}"], "size": 70_000},
+            "yes",
+            "",
+        ),
+        (
+            "CREATE TABLE {t} (a, b);\nINSERT INTO {t} VALUES {values};\nSELECT COUNT(*) FROM {t};",
+            {"answer": ["300"], "rows": 300},
+            "yes",
+            "",
+        ),
+    ],
+)
+def test_an_answer_is_yes_differs_or_no(sql: str, more: dict[str, Any], state: str, words: str) -> None:
+    database: Any = Sqlite()
+    tried = try_feature(database, feature(sql, **more), 1)
+    assert (tried.state, words in tried.words) == (state, True), tried.words
+    assert "xct1" not in tried.statement  # a reader gets what can be run elsewhere
+    assert tables(database) == []
+
+
+def test_a_family_without_a_statement_is_no_answer_of_the_database() -> None:
+    database: Any = Sqlite()
+    raw = {"feature": "f", "case": "C-1", "title": "t", "standard": "s", "sql": {"oracle": "SELECT 1"}, "answer": ["1"]}
+    tried = try_feature(database, SqlFeature.model_validate(raw), 1)
+    assert (tried.state, "no statement is known" in tried.words) == ("no", True)
+
+
+def test_a_database_that_is_away_is_the_laboratorys() -> None:
+    def away(_: str) -> list[list[str]]:
+        raise InfrastructureError("the machine does not answer", advice="see to it")
+
+    database: Any = SimpleNamespace(definition=SimpleNamespace(sql="sqlite"), name="sqlite", query=away)
+    with pytest.raises(InfrastructureError):
+        try_feature(database, feature("SELECT 1;", answer=["1"]), 1)
+
+
+@pytest.mark.parametrize("raw", [{"answer": ["1"], "refused": True}, {}])
+def test_a_feature_has_an_answer_or_a_refusal(raw: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="give either"):
+        feature("SELECT 1;", **raw)
+
+
+def test_each_feature_has_a_case_a_name_and_a_statement() -> None:
+    suite = parse(FOLDER / "suite.yaml", Suite)
+    assert {each.case for each in FEATURES} == {case.id for case in suite.cases}
+    names = [each.feature for each in FEATURES]
+    assert len(names) == len(set(names)) >= 80
+    assert not [each.feature for each in FEATURES if "any" not in each.sql]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("INSERT INTO a VALUES (1)\n ON CONFLICT (x) DO NOTHING;", {"on-conflict": "a.sql:2"}),
+        ("-- on conflict\nSELECT 1;", {}),
+        (
+            "create table t (id INT AUTO_INCREMENT, primary key (id));",
+            {"auto-increment": "a.sql:1", "primary-key": "a.sql:1"},
+        ),
+        ("CREATE TABLE t (设备 INT);", {"chinese-identifier": "a.sql:1"}),
+        ("WITH RECURSIVE c AS (SELECT 1) SELECT * FROM c;", {"recursive-cte": "a.sql:1"}),
+    ],
+)
+def test_what_a_product_uses_is_found_with_its_place(sql: str, expected: dict[str, str]) -> None:
+    assert used(FEATURES, {"a.sql": sql}) == expected
+
+
+@pytest.fixture(scope="module")
+def suite() -> ModuleType:
+    spec = util.spec_from_file_location("conformance", FOLDER / "test_conformance.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def work(suite: ModuleType, own: dict[str, str]) -> tuple[Callable[[str], None], dict[str, Any], list[str]]:
+    kept: dict[str, Any] = {}
+    notes: list[str] = []
+    tried: Any = suite.tried.__wrapped__ if hasattr(suite.tried, "__wrapped__") else suite.tried._get_wrapped_function()
+    run = tried(
+        FEATURES,
+        Sqlite(),
+        own,
+        lambda name, data, media: kept.update({name: json.loads(data)}),
+        lambda name, value, unit: kept.update({f"{name} {unit}": value}),
+        notes.append,
+    )
+    return run, kept, notes
+
+
+def test_what_is_missing_informs(suite: ModuleType) -> None:
+    run, kept, notes = work(suite, {})
+    run("DBC-07")
+    assert kept["no 1"] == sum(row["state"] == "no" for row in kept["features.json"]) > 0
+    assert any("ON DUPLICATE KEY" in note and "not offered" in note for note in notes)
+
+
+def test_what_is_missing_and_used_fails_with_its_place(suite: ModuleType) -> None:
+    run, kept, _ = work(suite, {"schema.sql": "SELECT 1;\nINSERT INTO a VALUES (1) ON DUPLICATE KEY UPDATE b = 1;"})
+    with pytest.raises(AssertionError, match=r"uses what the database does not offer:\n.*schema.sql:2.*syntax error"):
+        run("DBC-07")
+    assert [row["used"] for row in kept["features.json"] if row["feature"] == "on-duplicate-key"] == ["schema.sql:2"]
