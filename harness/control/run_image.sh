@@ -21,6 +21,8 @@ others() {
 
 case "$1" in
 start)
+  p=''; [ ! -s $D/pid ] || read -r p <$D/pid
+  [ -z "$p" ] || [ -s $D/exit ] || [ ! -d /proc/"$p" ] || exit 0  # it runs: a second one would take its port and data
   : >$D/exit; : >$D/pid
   # Twice: the second forks, so that nothing is in the background of a shell, which would make it ignore SIGINT.
   if command -v setsid >/dev/null; then

@@ -38,6 +38,8 @@ def test_it_is_asked_and_restarted(database):
     assert database.query("select x from t") == [["适配"]]
     assert database.version()
     database.restart()
+    database.start()  # it runs: nothing happens
+    assert database.ready()
     assert database.query("select x from t") == [["适配"]]
 
 def test_it_is_stopped(database):
