@@ -115,6 +115,11 @@ def test_a_package_is_installed_upgraded_taken_back_checked_and_removed(
         results = {case["id"]: case["result"] for case in cell["cases"]}
         assert {results[case] for case in ("DEP-7", "DEP-8", "DEP-9", "LC-01", "LC-07")} == {"pass"}
         assert {package["name"] for package in cell["packages"]} == {"notes", "seeded-tool-a", "seeded-tool-b"}
+        (removal,) = (case for case in cell["cases"] if case["id"] == "LC-07")
+        kept = {each["name"]: each["value"] for each in removal["measurements"]}
+        assert kept["copies of changed configuration that stay"] == 1, (
+            "the .rpmsave of the file that the template wrote"
+        )
         assert all(len(package["sha256"]) == 64 for package in cell["packages"]), cell["packages"]
         said = json.dumps(cell, ensure_ascii=False)
         assert "notes 1.1-1: not signed" in said
