@@ -30,6 +30,8 @@ from tests.labs import Notes, system
 
 #: Kind -> the release whose files it has, the package of its dnf, the program that /usr/bin/dnf leads to.
 KINDS = {"dnf4": ("debian-12", "dnf", "dnf-3"), "dnf5": ("debian-forky", "dnf5", "dnf5")}
+#: Where rpm keeps what is installed: openEuler 22.03 and Kylin V10, and newer releases of the family.
+DATABASES = {"dnf4": "/var/lib/rpm", "dnf5": "/usr/lib/sysimage/rpm"}
 #: Of its os-release.
 ID = "harness-test"
 #: What the files of Debian stand for: packages of the repository, and rpm's own macros, ask for these names.
@@ -43,7 +45,7 @@ set -e
 printf 'NAME="Harness test distribution"\nID=@ID@\nID_LIKE="rhel fedora"\nVERSION_ID="@VERSION@"\n' >/etc/os-release
 printf 'PLATFORM_ID="platform:harness@VERSION@"\n' >>/etc/os-release
 printf 'PRETTY_NAME="Harness test distribution @VERSION@, no product of anybody"\n' >>/etc/os-release
-mkdir -p /etc/rpm && echo '%_dbpath /var/lib/rpm' >/etc/rpm/macros  # Debian 12's is of each user
+mkdir -p /etc/rpm && echo '%_dbpath @DATABASE@' >/etc/rpm/macros  # Debian 12's is of each user
 rm -f /etc/dnf/libdnf5-plugins/local.conf  # it makes repositories
 mkdir -p /etc/dnf/vars /etc/yum.repos.d /etc/pki/rpm-gpg /media
 echo 1 >/etc/dnf/vars/releasever
@@ -249,6 +251,7 @@ def image(kind: str) -> str:
     )
     base = Environments(engine, images).ensure(recipe, system(release), Notes()).image
     change = CHANGE.replace("@ID@", ID).replace("@VERSION@", kind[-1]).replace("@PROGRAM@", program)
+    change = change.replace("@DATABASE@", DATABASES[kind])
     spec = SPEC.format(
         name="harness-test-system",
         version=kind[-1],

@@ -58,6 +58,7 @@ own=$(chroot {ROOT} rpm -qa 2>/dev/null | sort); all=$(rpm --root {ROOT} -qa | s
 [ "$own" = "$all" ] && exit 0
 rpmdb --root {ROOT} --exportdb >{PLACE}/packages && chroot {ROOT} rpmdb --initdb &&
   chroot {ROOT} rpmdb --importdb <{PLACE}/packages
+[ "$(chroot {ROOT} rpm -E %_dbpath)" = /var/lib/rpm ] || rm -rf {ROOT}/var/lib/rpm
 [ "$(chroot {ROOT} rpm -qa | sort)" = "$all" ]
 """
 

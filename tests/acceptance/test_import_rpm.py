@@ -51,10 +51,13 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, key: Key) -> Path:
-    """A signed repository with the base system, and a package that a product may ask for."""
-    folder = tmp_path_factory.mktemp("repo")
-    base = folder / base_package("dnf4").name
-    base.write_bytes(base_package("dnf4").read_bytes())
+    return offered(tmp_path_factory.mktemp("repo"), key, "dnf4")
+
+
+def offered(folder: Path, key: Key, kind: str) -> Path:
+    """A signed repository with the base system of a kind, and a package that a product may ask for."""
+    base = folder / base_package(kind).name
+    base.write_bytes(base_package(kind).read_bytes())
     packages = [base, rpm(folder / "own", "seeded-tool", files={"/usr/bin/seeded-tool": "#!/bin/sh\necho seeded\n"})]
     key.sign(*packages)
     return repository(folder / "os", *packages)
@@ -110,16 +113,18 @@ def test_a_medium_becomes_a_target_that_cells_run_on(harness: Run, tmp_path: Pat
 
 @pytest.mark.full
 def test_a_repository_becomes_a_target_that_installs_from_there(
-    harness: Run, tmp_path: Path, place: Path, keyfile: Path
+    harness: Run, tmp_path: Path, key: Key, keyfile: Path
 ) -> None:
-    with served(place) as address:
+    """Its own rpm keeps its packages elsewhere than the one that made the root, and in its own form (dnf 5, rpm 6)."""
+    with served(offered(tmp_path, key, "dnf5")) as address:
         ran = harness(
             *("targets", "import", "rpm", "--repository", address, "--gpgkey", keyfile, "--name", "lab-rpm"),
             *(*BASE, "--format", "json"),
         )
         assert ran.code == 0, ran.err
         application = {**SERVER, "packages": ["seeded-tool"], "setup": ["seeded-tool", *SERVER["setup"]]}
-        folder = product(tmp_path / "p", application, os="lab-rpm", database=["none"])
+        check = "def test_rpm_knows(host):\n    assert host.package('harness-test-base').is_installed\n"
+        folder = product(tmp_path / "p", application, os="lab-rpm", database=["none"], check=check)
         cells = harness("run", folder, "--format", "json")
     assert cells.code == 0, cells.out + cells.err
 
