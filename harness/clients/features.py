@@ -90,7 +90,7 @@ def _refused(database: CellDatabase, feature: SqlFeature, sql: str, shown: str, 
 
 def used(features: Iterable[SqlFeature], texts: Mapping[str, str]) -> dict[str, str]:
     """The features that SQL of a product uses: their names, and where: a text of ``texts`` by name, and its line."""
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     for feature in features:
         if not feature.used:
             continue
@@ -98,9 +98,9 @@ def used(features: Iterable[SqlFeature], texts: Mapping[str, str]) -> dict[str, 
         for name, text in texts.items():
             plain = re.sub(r"--[^\n]*", lambda match: " " * len(match.group()), text)
             if match := pattern.search(plain):
-                found[feature.feature] = f"{name}:{plain.count(chr(10), 0, match.start()) + 1}"
+                places[feature.feature] = f"{name}:{plain.count(chr(10), 0, match.start()) + 1}"
                 break
-    return found
+    return places
 
 
 def _tried(feature: SqlFeature, state: State, words: str, statement: str) -> Tried:
