@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import platform
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from harness.containers.imported import kept_file
 from harness.system.files import digest_of_file
-from harness.virtual.disks import Disk
 from tests.conftest import Ran, Run
+from tests.disks import command_line, disk_of
 from tests.labs import Notes, role, system, virtual_machines
 from tests.pages import solid
 from tests.products import WEB, product
@@ -197,18 +196,18 @@ def test_an_image_that_was_removed_is_made_again_of_what_is_kept_and_else_asked_
     assert harness("targets", "build", "testlinux-kept", "--cpu", "x86-64").code == 0
 
 
-def imported_disk(harness: Run, folder: Path, vms: Path) -> tuple[Path, str, Ran]:
-    """A disk that was imported as testlinux-disk, the release of its kernel, and what the import printed: the harness's
-    own disk of Debian 12 with its kernel in /boot, booted with the kernel beside it, since it has no loader."""
+def imported_disk(harness: Run, folder: Path, vms: Path, *, loader: bool) -> tuple[Path, str, Ran]:
+    """A disk that was imported as testlinux-disk, the release of its kernel, and what the import printed. It is the
+    harness's own disk of Debian 12, booted by a loader on it, or with the kernel beside it."""
     maker, wanted = virtual_machines(vms), role("debian-12", "x86-64")
     environment = maker.environment(wanted, Notes())
     assert environment is not None
     own = maker.disks.ensure(environment.image, wanted.os, "x86_64", Notes())
-    disk = disk_of(own, folder)
-    booting = (
-        *("--kernel", own.boot.kernel, "--initrd", own.boot.initrd, "--memory", "768", "--accelerator", "tcg"),
-        *("--append", f"console=ttyS0 net.ifnames=0 root=/dev/vda rw init={own.boot.init} panic=-1 quiet"),
-    )
+    disk = disk_of(own, folder, loader=loader)
+    booting: tuple[str | Path, ...] = ("--memory", "768", "--accelerator", "tcg")
+    if not loader:
+        beside = ("--kernel", own.boot.kernel, "--initrd", own.boot.initrd, "--append", command_line(own))
+        booting = (*booting, *beside)
     refused = harness("targets", "import", "disk", disk, *booting, "--password", "env:LAB", LAB="no word")
     assert refused.code == 3
     assert "check --user, and --key or --password" in refused.err
@@ -237,7 +236,7 @@ def kernel_in(cell: dict[str, Any]) -> str:
 def test_a_disk_is_booted_and_asked_what_it_is(
     harness: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    disk, kernel, ran = imported_disk(harness, tmp_path, tmp_path_factory.mktemp("vm"))
+    disk, kernel, ran = imported_disk(harness, tmp_path, tmp_path_factory.mktemp("vm"), loader=False)
     assert ran.json["identity"]["ID"] == "debian"
     imported = entry(tmp_path, "testlinux-disk")["imported"]["x86_64"]
     assert imported["kernel"] == kernel
@@ -246,23 +245,12 @@ def test_a_disk_is_booted_and_asked_what_it_is(
 
 
 @pytest.mark.full
-def test_containers_and_virtual_machines_of_a_disk_and_the_kernel_of_each(
+def test_cells_on_a_disk_with_a_loader_and_the_kernel_of_each(
     harness: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    _, kernel, _ = imported_disk(harness, tmp_path, tmp_path_factory.mktemp("vm"))
+    _, kernel, _ = imported_disk(harness, tmp_path, tmp_path_factory.mktemp("vm"), loader=True)
     cell = cell_on(harness, tmp_path / "c", "container")
     assert (cell["fidelity"], kernel_in(cell)) == ("container", platform.release())
     cell = cell_on(harness, tmp_path / "v", "vm")
     assert cell["fidelity"] in ("kvm", "system-emulated")
     assert kernel_in(cell) == kernel
-
-
-def disk_of(own: Disk, folder: Path) -> Path:
-    """A qcow2 of one of the harness's disks, with the kernel where systems have it."""
-    raw, disk = folder / "disk.raw", folder / "disk.qcow2"
-    subprocess.run(["cp", "--sparse=always", str(own.image), str(raw)], check=True)
-    request = f"mkdir /boot\nwrite {own.boot.kernel} /boot/vmlinuz-{own.kernel}\n"
-    subprocess.run(["debugfs", "-w", "-f", "-", str(raw)], input=request, text=True, check=True, capture_output=True)
-    subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(disk)], check=True)
-    raw.unlink()
-    return disk
