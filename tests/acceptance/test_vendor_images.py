@@ -25,6 +25,8 @@ from tests.vendors import (
     write_inventory,
 )
 
+pytestmark = pytest.mark.systems
+
 POWERDNS = Path(__file__).parents[2] / "matrices" / "powerdns"
 
 CHECK = """
