@@ -19,6 +19,9 @@ from harness.system.process import run
 #: The same work on this machine, to compare with; microseconds go to the output.
 REFERENCE = "t=$(date +%s%N); i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $((($(date +%s%N) - t) / 1000))"
 
+#: Ends the name of a fact that the inventory of databases declares, and not the catalogue.
+BY_INVENTORY = " by inventory"
+
 #: A system of which nobody declares anything.
 UNDECLARED = {
     "os": "in-the-image",
@@ -155,7 +158,9 @@ def demand(who: str, attestation: Attestation) -> None:
         raise InfrastructureError(
             f"{who} has another time than this machine: {words}", advice="set both clocks (NTP), then: harness resume"
         )
+    places = ["targets/" for fact in attestation.mismatches if not fact.name.endswith(BY_INVENTORY)]
+    places += ["databases.yaml" for fact in attestation.mismatches if fact.name.endswith(BY_INVENTORY)]
     raise AttestationMismatch(
         f"{who} is not what was declared: {words}",
-        advice="correct the definition under targets/, or the machine",
+        advice=f"correct the definition in {' and '.join(dict.fromkeys(places))}, or the machine",
     )

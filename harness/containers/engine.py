@@ -6,13 +6,13 @@ import functools
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import docker
 import docker.errors
 
 from harness.containers.engine_errors import engine_errors
-from harness.containers.loading import names_in, without_names
+from harness.containers.loading import loaded_names, names_in, without_names
 from harness.containers.ulimits import ulimits
 from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, StepTimeout, UsageError
 from harness.system.makers import own_name
@@ -177,10 +177,13 @@ class Engine:
     def _load(self, path: Path) -> list[str]:
         """Give an archive to the engine without the names in it; the ids of its images."""
         with engine_errors(f"loading {path.name}"):
-            images = self.client.images.load(without_names(path))  # type: ignore[arg-type]  # pieces are sent as they come
-        if not images:
+            # The SDK's own load() reads one image of an answer that names several.
+            answers = cast(Any, self.client.api).load_image(without_names(path))
+            names = loaded_names(answers)
+            identities = [str(self.client.images.get(name).id) for name in names]
+        if not identities:
             raise UsageError(f"{path.name} holds no image", advice="write it with: docker save NAME -o FILE")
-        return [str(image.id) for image in images]
+        return list(dict.fromkeys(identities))
 
     def _lacks(self, image: str) -> str:
         """A program that every machine must have and an image has not; empty where it has all."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import docker.errors
 import requests.exceptions
 
-from harness.errors import InfrastructureError
+from harness.errors import InfrastructureError, UsageError
 
 
 @contextlib.contextmanager
@@ -17,6 +17,7 @@ def engine_errors(doing: str) -> Iterator[None]:
 
     Raises:
         InfrastructureError: the engine is away, out of space, or refuses.
+        UsageError: a definition asks for limits that the engine may not give.
     """
     try:
         yield
@@ -24,6 +25,11 @@ def engine_errors(doing: str) -> Iterator[None]:
         raise InfrastructureError(f"{doing}: {error.explanation or error}", advice="look at: docker events") from error
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
+        if "setting rlimit" in text:  # only what a definition asks for is set
+            raise UsageError(
+                f"{doing}: the engine may not give its processes such limits: {text}",
+                advice="lower `ulimits` below `image` in the entry of the catalogue, or have the engine allow more",
+            ) from error
         if "no space left" in text.lower():
             raise InfrastructureError(
                 f"{doing}: no space left on the disk of the Docker engine",

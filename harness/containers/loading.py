@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import docker.errors
 
 from harness.errors import UsageError
 from harness.system.archives import DAMAGED, Member
 from harness.system.canonical import read_json
 
 _PIECE = 1 << 20
+_LOADED = re.compile(r"^Loaded image(?:\(s\))?(?: ID)?: (.+)$", re.MULTILINE)
 #: Longest list of images that is read.
 _MOST = 16 << 20
 
@@ -38,6 +42,23 @@ def names_in(path: Path) -> list[str]:
                         name for entry in entries if isinstance(entry, dict) for name in entry.get("RepoTags") or ()
                     ]
     return []
+
+
+def loaded_names(answers: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The images that an engine says it has loaded: ids, or names where it gives those. Docker names several in one
+    answer, a line each; Podman joins them by commas.
+
+    Raises:
+        docker.errors.APIError: the engine refuses the archive.
+    """
+    names: list[str] = []
+    for answer in answers:
+        if "errorDetail" in answer or "error" in answer:
+            detail = answer.get("errorDetail") or {}
+            raise docker.errors.APIError(str(detail.get("message") or answer.get("error")))
+        for listed in _LOADED.findall(str(answer.get("stream", ""))):
+            names += [name.strip() for name in listed.split(",") if name.strip()]
+    return names
 
 
 def without_names(path: Path) -> Iterator[bytes]:

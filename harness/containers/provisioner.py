@@ -17,7 +17,7 @@ from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.executions import ExecutionWatch
 from harness.containers.machine import ContainerMachine
-from harness.containers.networks import introduce, name_places
+from harness.containers.networks import demand_waiting, introduce, name_places
 from harness.containers.objects import CellObjects
 from harness.containers.reaching import reaching
 from harness.containers.vendors import server_environment
@@ -121,6 +121,8 @@ class Containers:
                 machines[role.name] = ContainerMachine(self.engine, identity, role.name, deeds=noted)
                 watch = ExecutionWatch(identity, self.engine.first_process(identity), role.cpu.architecture)
                 watches[role.name] = stack.enter_context(contextlib.closing(watch))
+            for watch in watches.values():
+                demand_waiting(self.engine, watch.container)
             # Podman's networks resolve names only with a plugin of theirs.
             if network.closed or (self.engine.is_podman and len(machines) > 1):
                 introduce(self.engine, machines, closed=network.closed)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.endpoints.drivers import DRIVERS
+from harness.errors import UsageError
 from harness.model.definitions import Database, DatabaseImage, Databases, Endpoint
 from harness.model.definitions.endpoint import DriverName
+
+#: Largest licence file that is read, in bytes.
+MOST = 1 << 20
 
 #: Name of an image that the catalogue's entry names itself.
 OF_CATALOGUE = "catalogue"
@@ -41,13 +46,16 @@ class PlacedImage:
         recipe = self.database.image
         if recipe is None or not self.database.runs_as_image:
             return f"targets/database/{self.database.database}.yaml does not say how it is run (image)"
-        if self.driver is not None and (missing := DRIVERS[self.driver].missing):
-            return missing
+        lacking = [DRIVERS[self.driver].missing] if self.driver is not None else []
         if recipe.licence is not None and recipe.licence.required and self.image.licence is None:
-            return "it does not start without a licence file: name it in databases.yaml (licence: file:PATH)"
+            lacking.append("it does not start without a licence file: name it in databases.yaml (licence: file:PATH)")
+        try:
+            licence_of(self)
+        except UsageError as error:
+            lacking.append(error.message.removeprefix(f"{self.where}: "))
         if self.image.archive and not Path(self.image.archive).is_file():
-            return f"no file {self.image.archive}"
-        return ""
+            lacking.append(f"no archive of an image at {self.image.archive}")
+        return "; ".join(filter(None, lacking))
 
     def endpoint_at(self, address: str, port: int) -> Endpoint:
         """The server in a cell's container as one that is asked with SQL; ``address`` and ``port`` as this machine
@@ -64,6 +72,40 @@ class PlacedImage:
             driver=self.driver,
             maintenance=recipe.maintenance or asked.maintenance,
         )
+
+
+def licence_of(placed: PlacedImage) -> bytes | None:
+    """Content of the licence file that the inventory names; None where it names none.
+
+    Raises:
+        UsageError: it is not there, or too large.
+    """
+    reference = placed.image.licence
+    if reference is None:
+        return None
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        value = os.environ.get(name)
+        if value is None:
+            raise UsageError(
+                f"{placed.where}: the environment variable {name}, which holds its licence, is not set",
+                advice=f"set {name}, and repeat",
+            )
+        return value.encode()
+    try:
+        path = Path(name)
+        size = path.stat().st_size
+        if size > MOST:
+            raise UsageError(
+                f"{placed.where}: {name} has {size} bytes; a licence file has at most {MOST}",
+                advice="correct `licence` in databases.yaml",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{placed.where}: its licence file {name} cannot be read: {error.strerror}",
+            advice="correct `licence` in databases.yaml",
+        ) from error
 
 
 def images_for(databases: Databases | None, database: Database, architecture: str) -> list[PlacedImage]:

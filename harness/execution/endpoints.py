@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
+from harness.attest.attestation import BY_INVENTORY
 from harness.attest.versions import states
 from harness.control.servers import CellDatabase
 from harness.endpoints.asking import Account, where
@@ -105,11 +106,11 @@ def attest_by_driver(
     """As ``attest_endpoint``, for whatever is asked with SQL; ``first`` facts, and what the inventory declares."""
     version, shown = server.version(), server.settings()
     facts = list(first)
-    for whose, declared in (("", server.definition.declared), (" by inventory", by_inventory)):
+    for whose, declared in (("", server.definition.declared), (BY_INVENTORY, by_inventory)):
         if declared or not whose:
             holds = states(version, declared)
             facts.append(Fact(name=f"database version{whose}", declared=declared, observed=_line(version), holds=holds))
-    for whose, settings in (("", server.definition.settings), (" by inventory", settings_by_inventory)):
+    for whose, settings in (("", server.definition.settings), (BY_INVENTORY, settings_by_inventory)):
         for name, value in settings.items():
             holds = shown.get(name, "").lower() == value.lower()
             facts.append(

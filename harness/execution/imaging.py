@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
-from harness.attest.attestation import attest_database
+from harness.attest.attestation import BY_INVENTORY, attest_database
 from harness.attest.versions import states
 from harness.control.deployment import Deployment
 from harness.control.imaged import ImagedServer
 from harness.control.servers import CellDatabase
 from harness.endpoints.asking import Account
-from harness.endpoints.images import PlacedImage
-from harness.errors import HarnessBug, UsageError
+from harness.endpoints.images import PlacedImage, licence_of
+from harness.errors import HarnessBug
 from harness.execution.attempt import Attempt
 from harness.execution.contexts import Secrets
 from harness.execution.endpoints import DATABASE, attest_by_driver
@@ -21,8 +20,6 @@ from harness.execution.making import Target
 from harness.model.attestation import Attestation, Fact
 from harness.model.recipe import Environment
 
-#: Largest licence file that is read.
-MOST = 1 << 20
 #: Lines of a licence that are masked wherever they are printed: shorter ones may be ordinary words.
 LINE = 12
 
@@ -55,40 +52,6 @@ def prepare_image(attempt: Attempt, target: Target, deployment: Deployment, secr
     attempt.keep_attestation(DATABASE, Attestation(facts=_facts(placed, target.environments[DATABASE], licence)))
 
 
-def licence_of(placed: PlacedImage) -> bytes | None:
-    """Content of the licence file that the inventory names; None where it names none.
-
-    Raises:
-        UsageError: it is not there, or too large.
-    """
-    reference = placed.image.licence
-    if reference is None:
-        return None
-    kind, _, name = reference.partition(":")
-    if kind == "env":
-        value = os.environ.get(name)
-        if value is None:
-            raise UsageError(
-                f"{placed.where}: the environment variable {name}, which holds its licence, is not set",
-                advice=f"set {name}, and repeat",
-            )
-        return value.encode()
-    try:
-        path = Path(name)
-        size = path.stat().st_size
-        if size > MOST:
-            raise UsageError(
-                f"{placed.where}: {name} has {size} bytes; a licence file has at most {MOST}",
-                advice="correct `licence` in databases.yaml",
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{placed.where}: its licence file {name} cannot be read: {error.strerror}",
-            advice="correct `licence` in databases.yaml",
-        ) from error
-
-
 def attest_imaged(server: CellDatabase, placed: PlacedImage) -> Attestation:
     """Version and settings of the server against what catalogue and inventory declare."""
     image = placed.image
@@ -99,12 +62,12 @@ def attest_imaged(server: CellDatabase, placed: PlacedImage) -> Attestation:
     shown = " ".join(version.split())[:300]
     if image.declared:
         holds = states(version, image.declared)
-        facts.append(Fact(name="database version by inventory", declared=image.declared, observed=shown, holds=holds))
+        facts.append(Fact(name=f"database version{BY_INVENTORY}", declared=image.declared, observed=shown, holds=holds))
     for name, value in image.settings.items():
         observed = settings.get(name, "")
         facts.append(
             Fact(
-                name=f"database {name} by inventory",
+                name=f"database {name}{BY_INVENTORY}",
                 declared=value,
                 observed=observed,
                 holds=observed.lower() == value.lower(),

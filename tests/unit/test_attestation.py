@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from harness.attest.attestation import attest, attest_database, demand
-from harness.errors import InfrastructureError
+from harness.attest.attestation import BY_INVENTORY, attest, attest_database, demand
+from harness.errors import AttestationMismatch, InfrastructureError
 from harness.model.attestation import Attestation, Fact
 from harness.model.definitions import Cpu, Database, Os
 from harness.reading.entries import entry
@@ -99,3 +99,21 @@ def test_a_machine_that_says_nothing_is_no_other_machine() -> None:
 @pytest.mark.parametrize(("managers", "mismatch"), [("apt-get", {}), ("", {}), ("dnf yum", {"package family": "rpm"})])
 def test_a_system_of_the_other_family_is_not_the_declared_one(managers: str, mismatch: dict[str, str]) -> None:
     assert mismatches(manager=managers) == mismatch
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["database version"], "correct the definition in targets/, or the machine"),
+        ([f"database version{BY_INVENTORY}"], "correct the definition in databases.yaml, or the machine"),
+        (
+            [f"database encoding{BY_INVENTORY}", "database version"],
+            "correct the definition in targets/ and databases.yaml, or the machine",
+        ),
+    ],
+)
+def test_what_is_to_be_corrected_is_where_it_was_declared(names: list[str], words: str) -> None:
+    facts = tuple(Fact(name=name, declared="16", observed="15", holds=False) for name in names)
+    with pytest.raises(AttestationMismatch) as mismatch:
+        demand("the database", Attestation(facts=facts))
+    assert mismatch.value.advice == words

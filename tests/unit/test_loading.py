@@ -7,11 +7,13 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import docker.errors
 import pytest
 
 from harness.containers.cache import MOST_IDS, is_own_image, note_own_image
-from harness.containers.loading import names_in, without_names
+from harness.containers.loading import loaded_names, names_in, without_names
 from harness.errors import UsageError
 from tests.images import saved
 
@@ -68,3 +70,23 @@ def test_engines_that_share_a_cache_know_their_own_images_each(tmp_path: Path) -
         note_own_image(tmp_path, NAME, f"sha256:{number}")
     assert not is_own_image(tmp_path, NAME, "sha256:podman"), "the list does not grow for ever"
     assert all(is_own_image(tmp_path, NAME, f"sha256:{number}") for number in range(MOST_IDS))
+
+
+@pytest.mark.parametrize(
+    ("answers", "names"),
+    [
+        ([{"stream": "Loaded image ID: sha256:aa\n"}], ["sha256:aa"]),
+        # The engine names all of an archive in one answer.
+        ([{"stream": "Loaded image ID: sha256:aa\nLoaded image ID: sha256:bb\n"}], ["sha256:aa", "sha256:bb"]),
+        ([{"status": "Loading layer"}, {"stream": "Loaded image: a:1\n"}], ["a:1"]),
+        ([{"stream": "Loaded image: localhost/a:1, localhost/b:1\n"}], ["localhost/a:1", "localhost/b:1"]),
+        ([], []),
+    ],
+)
+def test_every_image_that_was_loaded_is_known(answers: list[dict[str, Any]], names: list[str]) -> None:
+    assert loaded_names(answers) == names
+
+
+def test_an_engine_that_refuses_an_archive_has_answered() -> None:
+    with pytest.raises(docker.errors.APIError, match="duplicates of file paths"):
+        loaded_names([{"errorDetail": {"message": "duplicates of file paths not supported"}, "error": "x"}])

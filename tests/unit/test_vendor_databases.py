@@ -14,10 +14,9 @@ from click.testing import CliRunner
 from harness.cli.entry import cli
 from harness.control.imaged import ImagedServer, demand_running
 from harness.control.servers import CellDatabase
-from harness.endpoints.images import PlacedImage
+from harness.endpoints.images import PlacedImage, licence_of
 from harness.errors import AttestationMismatch, DefinitionError, HarnessError, InfrastructureError, UsageError
 from harness.execution.contexts import draw_secrets
-from harness.execution.imaging import licence_of
 from harness.execution.making import roles_of
 from harness.machines.placing import place
 from harness.model.context import Access
@@ -96,7 +95,7 @@ def test_of_two_images_the_one_that_can_serve_does(folder: Any, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("image", "matrix", "words"),
     [
-        (ARCHIVE, {}, "no file "),
+        (ARCHIVE, {}, "no archive of an image at "),
         ({**REFERENCE, "architecture": "aarch64"}, {}, "and no image of it is there"),
         (REFERENCE, {"prefer": ["vm"]}, "in a container beside the product's, and the cell prefers none"),
         (REFERENCE, {"prefer_database": ["endpoint"]}, "and no image of it is there"),
@@ -226,6 +225,14 @@ def test_a_licence_that_is_not_there_is_the_laboratorys(tmp_path: Path, referenc
     (image,) = inventory(tmp_path, {**REFERENCE, "licence": reference}).images
     with pytest.raises(UsageError, match="licence"):
         licence_of(PlacedImage(image, entry("opengauss")))
+
+
+@pytest.mark.parametrize("reference", ["file:not-there.key", "env:NOT_SET_ANYWHERE", "file:."])
+def test_everything_that_an_image_lacks_is_named_before_a_run(tmp_path: Path, reference: str) -> None:
+    (image,) = inventory(tmp_path, {**ARCHIVE, "licence": reference}).images
+    obstacle = PlacedImage(image, entry("dameng-dm8")).obstacle
+    for words in ("licence", "no archive of an image at", "dmPython"):
+        assert words in obstacle
 
 
 # --- what is started ---
