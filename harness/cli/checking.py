@@ -69,7 +69,7 @@ def _matrix(place: Path, today: datetime.date) -> Checked:
         warnings += expired(read_source(path), parse(path, Waivers), today)
     warnings += _without_a_case(source, definitions)
     warnings += _replaced(source, definitions)
-    return Checked(summary=f"{len(plan.cells)} cells", warnings=tuple(warnings))
+    return Checked(summary=f"{len(plan.cells)} cell{'' if len(plan.cells) == 1 else 's'}", warnings=tuple(warnings))
 
 
 def _replaced(source: Source, definitions: Definitions) -> Iterator[Fault]:

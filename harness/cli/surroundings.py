@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from harness.model.definitions.runners import RUNNER_KINDS
 from harness.presentation import Presentation
 from harness.presentation.cases import described
 from harness.reading.parsing import parse
+from harness.reading.read import read
 from harness.reading.suites import cases_of_rules, rules_of
 
 
@@ -42,11 +44,19 @@ def suites_command(ctx: click.Context) -> None:
         ctx.invoke(list_command)
 
 
+_matrix_option = click.option(
+    "--matrix",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="folder of a matrix: the suites that it names, its own among them; else those of the catalogue",
+)
+
+
 @suites_command.command("list")
+@_matrix_option
 @format_option
-def list_command(form: str) -> None:
+def list_command(matrix: Path | None = None, form: str = "text") -> None:
     """List the suites and their cases."""
-    suites = _known()
+    suites = _known(matrix)
     if form == "json":
         print_json({"suites": [_record(suite) for suite in suites]})
         return
@@ -64,13 +74,17 @@ def list_command(form: str) -> None:
 @suites_command.command("show")
 @click.argument("suite")
 @click.argument("case", required=False)
+@_matrix_option
 @format_option
-def show_command(suite: str, case: str | None, form: str) -> None:
+def show_command(suite: str, case: str | None, matrix: Path | None, form: str) -> None:
     """Show what the cases of SUITE are for, what they do and expect, or CASE alone."""
-    known = {each.suite: each for each in _known()}
+    known = {each.suite: each for each in _known(matrix)}
     chosen = known.get(suite)
     if chosen is None:
-        raise UsageError(f"no suite {suite}; known: {', '.join(known)}", advice="see: harness suites list")
+        raise UsageError(
+            f"no suite {suite!r}; known: {', '.join(known)}",
+            advice="see: harness suites list; a suite beside a matrix is found with --matrix FOLDER",
+        )
     cases = [each for each in chosen.cases if case in (None, each.id)]
     if not cases and case is not None:
         have = ", ".join(each.id for each in chosen.cases)
@@ -86,8 +100,15 @@ def show_command(suite: str, case: str | None, form: str) -> None:
         say("\n" + "\n".join(described(chosen, each, words)))
 
 
-def _known() -> list[Suite]:
-    """Every suite of the catalogue; a scan has a case for each of its rules."""
+def _known(matrix: Path | None) -> list[Suite]:
+    """The suites that a matrix names, or every suite of the catalogue; a scan has a case for each of its rules.
+
+    Raises:
+        DefinitionError: the matrix, or a suite, is wrong.
+    """
+    if matrix is not None:
+        located = read(matrix, catalogue_here()).suites
+        return [each.definition.model_copy(update={"suite": name}) for name, each in located.items()]
     catalogue, suites = catalogue_here(), []
     for name in catalogue.suites():
         path = catalogue.find("suites", name, "suite.yaml")

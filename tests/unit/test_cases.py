@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from harness.model.results import DefectSeverity, Fidelity
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import parse
 from harness.reading.suites import cases_of_rules, rules_of
+from tests.products import WEB, product
 
 TEXTS = ("purpose", "preconditions", "steps", "expected", "evidence")
 
@@ -75,9 +77,24 @@ def test_suites_are_listed_and_shown() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["compat/htp"], "no suite compat/htp; known: "), (["compat/http", "HTTP-99"], "no case HTTP-99 in compat/http")],
+    [
+        (["compat/htp"], "no suite 'compat/htp'; known: "),
+        (["compat/http", "HTTP-99"], "no case HTTP-99 in compat/http"),
+    ],
 )
 def test_what_is_not_there_is_said_with_what_is(arguments: list[str], words: str) -> None:
     answer = CliRunner().invoke(cli, ["suites", "show", *arguments])
     assert answer.exit_code != 0
     assert words in str(answer.exception) + answer.output
+
+
+def test_the_suites_of_a_matrix_are_shown_with_its_own(tmp_path: Path) -> None:
+    own = "def test_own_words(target):\n    pass\n"
+    folder = product(tmp_path / "p", WEB, suites=["checks", "compat/http"], check=own)
+    listed = CliRunner().invoke(cli, ["suites", "list", "--matrix", str(folder)])
+    assert listed.exit_code == 0, listed.output + str(listed.exception)
+    assert "compat/http" in listed.output
+    assert "compat/tasks" not in listed.output
+    shown = CliRunner().invoke(cli, ["suites", "show", "checks", "--matrix", str(folder)])
+    assert shown.exit_code == 0, shown.output + str(shown.exception)
+    assert shown.output.startswith("checks ")
