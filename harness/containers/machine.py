@@ -208,10 +208,10 @@ class ContainerMachine:
         """Ids are those of the engine's machine."""
         if self.engine.is_podman:  # its interface has no such list for containers without a terminal
             listed = posix.processes(self)
-            return {pid: args for pid, args in listed.items() if not _waits(args)}
+            return {pid: args for pid, args in listed.items() if not waits(args)}
         with engine_errors(f"listing the processes of {self.name}"):
             table = self.engine.client.api.top(self.container, ps_args="-eo pid,args")
-        return {int(pid): args for pid, args in table["Processes"] or [] if not _waits(args)}
+        return {int(pid): args for pid, args in table["Processes"] or [] if not waits(args)}
 
     def resources(self) -> Resources | None:
         """Of all its processes, seen from this machine; on emulated targets these are the emulator's.
@@ -276,7 +276,7 @@ class _Stream:
         return data
 
 
-def _waits(args: str) -> bool:
+def waits(args: str) -> bool:
     """Whether it is the container's own waiting, or what reaps its orphans."""
     words = args.split()
     return args.rstrip().endswith("sleep infinity") or words[:1] in (["/sbin/docker-init"], ["/run/podman-init"])

@@ -24,7 +24,8 @@ _PROGRAM = re.compile(r"/(usr/)?(local/)?(s?bin|lib\w*|libexec)/.|/opt/.")
 #: Of copies that rpm and dpkg keep of a configuration file that somebody has changed.
 KEPT_ENDINGS = (".rpmsave", ".rpmnew", ".rpmorig", ".dpkg-old", ".dpkg-dist", ".dpkg-new")
 #: A shell of the harness that waits for a process of the product.
-_SUPERVISOR = re.compile(rf"{RUN}/(services/[^/ ]+/)?control\.sh")
+#: Command line of what starts the product and waits for it.
+SUPERVISOR = re.compile(rf"{RUN}/(services/[^/ ]+/)?control\.sh")
 #: Of the kernel, of the machine itself, of the harness, or temporary by its place.
 _NOT_LOOKED_AT = (
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/cache", "/var/lib/dpkg", "/var/lib/apt"),  # noqa: S108
@@ -113,7 +114,7 @@ class Installation:
             InfrastructureError: they could not all be looked at.
         """
         script = 'for f; do if [ -f "$f" ] || [ -L "$f" ]; then printf "%s\\0" "$f"; fi; done'
-        return self._each(script, paths)
+        return self.each(script, paths)
 
     def linked(self) -> list[LinkedFile]:
         """Every ELF file of the product that can be loaded or run, with what ``ldd -r`` says of it.
@@ -127,7 +128,7 @@ class Installation:
             'h=$(od -An -v -tx1 -N20 "$f" | tr -d " \\n"); [ "${h#7f454c46}" != "$h" ] || continue; '
             'printf "%s\\0%s\\0%s\\0" "$f" "$h" "$(ldd -r "$f" 2>&1)"; done'
         )
-        parts = self._each(f"{self._library_path()}{script}", self.files(), seconds=120)
+        parts = self.each(f"{self._library_path()}{script}", self.files(), seconds=120)
         return [
             LinkedFile(path, bytes.fromhex(head), text) for path, head, text in zip(*[iter(parts)] * 3, strict=True)
         ]
@@ -151,7 +152,7 @@ class Installation:
         Raises:
             InfrastructureError: they could not all be looked at.
         """
-        real = self._each('for f; do printf "%s\\0" "$(readlink -f "$f")"; done', paths)
+        real = self.each('for f; do printf "%s\\0" "$(readlink -f "$f")"; done', paths)
         wanted: dict[str, list[str]] = {}  # a library mostly goes by several names, which are links to one file
         for path, there in zip(paths, real, strict=True):
             if "\n" not in there:
@@ -181,7 +182,7 @@ class Installation:
                 for path in (path for there in files & wanted.keys() for path in wanted[there]):
                     mapped.setdefault(path, set()).update(files)
         script = 'for f; do [ "$(head -c 4 "$f" 2>/dev/null | tail -c 3)" != ELF ] || printf "%s\\0" "$f"; done'
-        elves = set(self._each(script, sorted(set().union(*mapped.values()))))
+        elves = set(self.each(script, sorted(set().union(*mapped.values()))))
         return {path: files & elves for path, files in mapped.items()}
 
     def _library_path(self) -> str:
@@ -192,10 +193,13 @@ class Installation:
         text = render(value, self.context.values(), where="environment")
         return f"export LD_LIBRARY_PATH={shell.quote(text)}; "
 
-    def _each(self, script: str, paths: Sequence[str], *, seconds: float = 60) -> list[str]:
+    def each(self, script: str, paths: Sequence[str], *, seconds: float = 60) -> list[str]:
         """Run ``script`` over ``paths`` as its arguments; gives what it prints, split at NUL.
 
         A path may hold anything but NUL, the last is not lost, and that all were looked at is proved by a number.
+
+        Raises:
+            InfrastructureError: they could not all be looked at.
         """
         if not paths:
             return []
@@ -258,7 +262,7 @@ class Installation:
             'rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
         )
         return (
-            self._each(script, [path for path in paths[:-1] if is_program(path)][:MAX_MADE])
+            self.each(script, [path for path in paths[:-1] if is_program(path)][:MAX_MADE])
             + [path for path in paths[:-1] if not is_program(path)][:MAX_MADE]
         )
 
@@ -276,7 +280,7 @@ class Installation:
         new = {
             pid: args
             for pid, args in self.machine.processes().items()
-            if pid not in self.context.ran_before and not _SUPERVISOR.search(args)
+            if pid not in self.context.ran_before and not SUPERVISOR.search(args)
         }
         context = self.context
         own = context.application_machine

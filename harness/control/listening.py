@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_LINE = re.compile(r"^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) \S+ 0A (.*)$", re.MULTILINE)
+#: A line of a table: address, port, peer, state and the rest, whose sixth field is the socket's inode.
+_LINE = re.compile(r"^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) \S+ ([0-9A-F]{2}) (.*)$", re.MULTILINE)
+#: TCP_LISTEN and TCP_CLOSE of the kernel; a UDP socket without a peer is in the latter.
+_LISTEN, _CLOSE = "0A", "07"
 
 
 @dataclass(frozen=True, order=True)
 class Listener:
-    """A listening TCP socket: port, address (``*`` for all)."""
+    """A socket that takes what comes: port, address (``*`` for all)."""
 
     port: int
     address: str
@@ -27,15 +30,24 @@ class Listener:
 
 
 def listeners(text: str) -> list[Listener]:
-    """Sockets of the tables in ``text`` that belong to lines ``socket INODE``; all where there are no such lines.
+    """Sockets of the TCP tables in ``text`` that belong to lines ``socket INODE``; all where there are no such lines.
 
     The engine's own name server in each container is left out.
     """
+    return _sockets(text, _LISTEN)
+
+
+def bound(text: str) -> list[Listener]:
+    """As ``listeners``, of the UDP tables: sockets without a peer, which take what anybody sends."""
+    return _sockets(text, _CLOSE)
+
+
+def _sockets(text: str, wanted: str) -> list[Listener]:
     own = set(re.findall(r"^socket (\d+)$", text, re.MULTILINE))
     sockets = set()
-    for address, port, rest in _LINE.findall(text):
+    for address, port, state, rest in _LINE.findall(text):
         fields = rest.split()
-        if own and (len(fields) < 6 or fields[5] not in own):
+        if state != wanted or (own and (len(fields) < 6 or fields[5] not in own)):
             continue
         where = _address(address)
         if where != "127.0.0.11":

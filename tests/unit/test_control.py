@@ -15,7 +15,7 @@ from harness.control import ending
 from harness.control.compose import _seconds
 from harness.control.ends import End, words
 from harness.control.limits import harness_limit
-from harness.control.listening import Listener, explained, listeners
+from harness.control.listening import Listener, bound, explained, listeners
 from harness.control.supervised import Process, Supervised
 from harness.control.systemd import _ENDED, _status
 from harness.errors import LostOutput
@@ -41,6 +41,21 @@ def test_listeners_are_those_of_the_product() -> None:
     every = listeners("\n".join(line for line in TABLES.splitlines() if not line.startswith("socket")))
     assert Listener(22, "*") in every
     assert all(one.address != "127.0.0.11" for one in every), "the engine's name server is none of the product's"
+
+
+def test_udp_sockets_without_a_peer_take_what_comes() -> None:
+    row = "   {}: {}:{} {} {} 00000000:00000000 00:00000000 00000000     0        0 {} 2 0 0"
+    table = "\n".join(
+        [
+            "socket 4711",
+            row.format(0, "00000000", "270E", "00000000:0000", "07", 4711),
+            row.format(1, "0100007F", "270F", "00000000:0000", "07", 4711),
+            row.format(2, "00000000", "2710", "0100007F:0035", "01", 4711),  # a client's
+            row.format(3, "00000000", "2711", "00000000:0000", "07", 4712),  # another program's
+        ]
+    )
+    assert bound(table) == [Listener(9998, "*"), Listener(9999, "127.0.0.1")]
+    assert listeners(table) == []
 
 
 @pytest.mark.parametrize(

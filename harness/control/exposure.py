@@ -1,0 +1,147 @@
+"""What a running product lays open on its machine: sockets, permissions of files, secrets, root's rights.
+
+What is looked at is the product's own: its files, its processes. Of the machine's system nothing is said.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+
+from harness.containers.machine import waits
+from harness.control.deployment import Deployment
+from harness.control.installation import SUPERVISOR, Installation
+from harness.control.listening import Listener, bound, listeners
+from harness.errors import InfrastructureError
+from harness.provision import posix
+from harness.system import shell
+
+#: Shorter secrets may be part of any text.
+SHORTEST = 8
+
+
+@dataclass(frozen=True, order=True)
+class Mode:
+    """A file and its permissions, as chmod(1) writes them: ``4755``."""
+
+    path: str
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.mode})"
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Looks at a deployed product from its own machine, as root."""
+
+    deployment: Deployment
+    installation: Installation
+
+    def open_sockets(self) -> tuple[list[Listener], list[Listener]] | None:
+        """TCP sockets that listen and UDP sockets that take what comes, of the product's processes, but for those that
+        only its own machine reaches. None where it is not known which are its own.
+
+        Raises:
+            InfrastructureError: the machine does not say.
+        """
+        text = self.deployment.control.listening()
+        if not text:
+            return None
+        if not (sockets := re.findall(r"^socket \d+$", text, re.MULTILINE)):
+            return [], []
+        machine = self.deployment.machine
+        tables = machine.run(
+            "cat /proc/net/udp /proc/net/udp6 2>/dev/null", timeout=60 * self.deployment.context.factor
+        )
+        if "local_address" not in tables.out:
+            raise InfrastructureError(
+                f"{machine.name}: its open ports could not be read", advice="the machine needs sh and cat"
+            )
+        own = "\n".join(sockets)
+        tcp = [socket for socket in listeners(text) if not socket.loopback]
+        udp = [socket for socket in bound(f"{own}\n{tables.out}") if not socket.loopback]
+        return tcp, udp
+
+    def files(self) -> list[str]:
+        """The product's files: installed, and made while it ran."""
+        return sorted({*self.installation.files(), *(self.installation.made_files() or ())})
+
+    def loose_files(self) -> tuple[list[Mode], list[Mode]]:
+        """Files that everybody may write to, and programs that run with the rights of their owner or group.
+
+        Raises:
+            InfrastructureError: they could not all be looked at.
+        """
+        script = (
+            'for f; do [ -L "$f" ] || find "$f" -prune -type f '
+            "\\( -perm -0002 -o -perm -4000 -o -perm -2000 \\) -printf '%m %p\\0' 2>/dev/null; done"
+        )
+        modes = [
+            Mode(path, mode)
+            for mode, path in (each.split(" ", 1) for each in self.installation.each(script, self.files()))
+        ]
+        writable = [each for each in modes if int(each.mode[-1]) & 2]
+        rights = [each for each in modes if int(each.mode, 8) & 0o6000]
+        return sorted(writable), sorted(rights)
+
+    def secrets_in_files(self) -> list[str]:
+        """Files of the product that hold a secret of the cell and that everybody may read.
+
+        Raises:
+            InfrastructureError: they could not all be looked at.
+        """
+        words = self._words()
+        if not words:
+            return []
+        machine, place = self.deployment.machine, f"/tmp/.words-{secrets.token_hex(6)}"  # noqa: S108  # in the target
+        machine.put(place, "".join(f"{word}\n" for word in words).encode(), mode="0600")
+        try:
+            script = (
+                'for f; do [ -f "$f" ] && [ -n "$(find "$f" -prune -perm -0004)" ] && '
+                f'grep -qaFf {shell.quote(place)} -- "$f" && printf \'%s\\0\' "$f"; done; true'
+            )
+            return sorted(path for path in self.installation.each(script, self.files()) if path != place)
+        finally:
+            machine.run(f"rm -f {shell.quote(place)}", timeout=60)
+
+    def processes(self) -> dict[int, tuple[int, str]]:
+        """The product's processes by their id on its machine: the user id that each has now, and its command line.
+
+        Raises:
+            InfrastructureError: they cannot be listed.
+        """
+        context, machine = self.deployment.context, self.deployment.machine
+        known = {
+            pid: words
+            for pid, words in posix.processes(machine).items()
+            if pid not in context.ran_before and not SUPERVISOR.search(words) and not waits(words)
+        }
+        script = (
+            "for p; do while read -r k r e x; do [ $k = Uid: ] && echo $p $e; done </proc/$p/status; done 2>/dev/null"
+        )
+        command = f"set -- {' '.join(map(str, known))}; {script}; true"
+        answer = machine.run(command, timeout=60 * context.factor)
+        users = dict(pair.split() for pair in answer.out.splitlines() if re.fullmatch(r"\d+ \d+", pair))
+        return {pid: (int(users[str(pid)]), words) for pid, words in known.items() if str(pid) in users}
+
+    def secrets_in_processes(self) -> list[str]:
+        """Command lines of the product that hold a secret of the cell, with the secret masked.
+
+        Raises:
+            InfrastructureError: the processes cannot be listed.
+        """
+        lines = []
+        for _, line in self.processes().values():
+            masked = line
+            for word in self._words():
+                masked = masked.replace(word, "***")
+            if masked != line:
+                lines.append(masked)
+        return sorted(lines)
+
+    def _words(self) -> list[str]:
+        """Secrets of the cell that are long enough to be known again."""
+        lines = [line.strip() for text in self.deployment.context.hidden() for line in text.splitlines()]
+        return sorted({line for line in lines if len(line) >= SHORTEST and not line.startswith("-----")})
