@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.importing.disks import Account, import_disk
 from harness.importing.entries import Wanted
 from harness.importing.importing import Import, import_archive, import_root
-from harness.importing.proving import by_engine
+from harness.importing.proving import by_engine, without_campaign
 from harness.importing.registry import import_image
 from harness.model.definitions.base import BUILT
 from harness.system.makers import cache_folder
@@ -44,7 +44,9 @@ def import_options(command: Callable[..., Import]) -> Callable[..., None]:
         name: str, known: str, identity: str, version: str, arch: str | None, replace: bool, form: str, **own: Any
     ) -> None:
         wanted = Wanted(name=name, known=known, id=identity, version=version, architecture=arch or "", replace=replace)
-        show(command(wanted=wanted, **own), form)
+        with without_campaign():
+            imported = command(wanted=wanted, **own)
+        show(imported, form)
 
     decorated: Any = run
     for option in reversed(_OPTIONS):

@@ -31,18 +31,30 @@ def engine_errors(doing: str) -> Iterator[None]:
                 advice="lower `ulimits` below `image` in the entry of the catalogue, or have the engine allow more",
             ) from error
         if "no space left" in text.lower():
-            raise InfrastructureError(
-                f"{doing}: no space left on the disk of the Docker engine",
-                advice="free space (docker system df shows what is used), then: harness resume",
-            ) from error
+            raise _full(doing) from error
         raise InfrastructureError(
             f"{doing}: the Docker engine refused: {text}", advice="see the engine's log"
+        ) from error
+    except docker.errors.ImageLoadError as error:  # it comes in the answer to an upload that the engine took
+        text = str(error)
+        if "no space left" in text.lower():
+            raise _full(doing) from error
+        raise InfrastructureError(
+            f"{doing}: the Docker engine answered, and refused the archive: {text.strip()[:300]}",
+            advice="see the engine's log; another archive of the same system may be taken",
         ) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise InfrastructureError(
             f"{doing}: the Docker engine does not answer ({_short(error)})",
             advice="start it with: make setup (or systemctl start docker), then: harness resume",
         ) from error
+
+
+def _full(doing: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"{doing}: no space left on the disk of the Docker engine",
+        advice="free space (docker system df shows what is used), then: harness resume",
+    )
 
 
 def _short(error: BaseException) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
+from harness.errors import InfrastructureError
 from harness.importing.importing import Prove
 from harness.model.definitions import Os
 
@@ -37,3 +40,17 @@ def by_engine(engine: Engine, cache: Path) -> Prove:
         BaseImages(engine, cache).ensure(system, architecture, Unrecorded())
 
     return prove
+
+
+@contextlib.contextmanager
+def without_campaign() -> Iterator[None]:
+    """Advice of errors that goes for a campaign is made to go for an import, which is repeated and not resumed.
+
+    Raises:
+        InfrastructureError: what was raised within.
+    """
+    try:
+        yield
+    except InfrastructureError as error:
+        error.advice = error.advice.replace("then: harness resume", "then repeat the import")
+        raise

@@ -17,6 +17,7 @@ from typing import IO, Any, Literal
 import zstandard
 
 from harness.errors import InfrastructureError, UsageError
+from harness.importing.members import Members
 from harness.scan.streams import decompressed
 from harness.system.archives import DAMAGED, Marked
 from harness.system.printable import one_line
@@ -70,14 +71,14 @@ class Tree:
         Raises:
             UsageError: it is damaged, cut off or too large, or something in it leads out of the root.
         """
-        layer = _Layer()
+        layer = Members(what, self.layered)
         try:
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=Marked) as archive:
                 for number, info in enumerate(archive):
                     archive.members = []  # type: ignore[attr-defined]  # or its memory grows with the archive
                     if number > MOST_MEMBERS:
                         raise UsageError(f"{what} has more than {MOST_MEMBERS} members", advice="give a smaller root")
-                    self._member(archive, info, layer, what)
+                    self._member(archive, info, layer)
         except BROKEN as error:
             raise UsageError(
                 f"{what} is no whole tar archive: {one_line(str(error), 200) or type(error).__name__}",
@@ -119,57 +120,53 @@ class Tree:
                 return node
         return None
 
-    def _member(self, archive: tarfile.TarFile, info: tarfile.TarInfo, layer: _Layer, what: str) -> None:
-        path = self._place(info.name, what)
+    def _member(self, archive: tarfile.TarFile, info: tarfile.TarInfo, layer: Members) -> None:
+        path = self._place(layer.name(info.name))
         folder, _, name = path.rpartition("/")
-        if not path:  # the root itself
+        if not path or layer.removes(folder, name):  # the root itself
             return
-        if self.layered and name.startswith(".wh."):  # image-spec, layer.md, "Whiteouts"
-            if name == ".wh..wh..opq":
-                layer.emptied.add(folder)
-            elif not name.startswith(".wh..wh."):
-                layer.hidden.add(f"{folder}/{name[4:]}".lstrip("/"))
-            return
-        node = self._node(archive, info, path, what)
+        node = self._node(archive, info, path, layer)
         before = self.nodes.get(path)
+        layer.put(path, folder=node.kind == "folder")
         if self.layered and node.kind != "folder" and (before is None or before.kind == "folder"):
             layer.emptied.add(path)
         self.nodes[path] = node
-        layer.added.add(path)
         if node.kind == "link" or (before is not None and before.kind == "link"):
             self._folders.clear()
 
-    def _place(self, name: str, what: str) -> str:
+    def _place(self, parts: tuple[str, ...]) -> str:
         """Where a member goes: its folder may be a link that an earlier member made."""
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts:
-            raise UsageError(
-                f"{what} has a member that leads out of its root: {one_line(name, 200)!a}",
-                advice="whoever made it is to explain that; nothing was imported",
-            )
         above = "/".join(parts[:-1])
         if above not in self._folders:
             self._folders[above] = self.resolve(above)
         return "/".join(filter(None, [self._folders[above], *parts[-1:]]))
 
-    def _node(self, archive: tarfile.TarFile, info: tarfile.TarInfo, path: str, what: str) -> Node:
+    def _node(self, archive: tarfile.TarFile, info: tarfile.TarInfo, path: str, layer: Members) -> Node:
         if info.isdir():
             return _FOLDER
         if info.issym():
             folder = posixpath.dirname(info.name.strip("/"))
             if _leads_out(folder, info.linkname):
-                raise _leading_out(what, info)
+                raise _leading_out(layer.what, info)
             return Node("link", target=info.linkname)
         if info.islnk():
-            if ".." in info.linkname.split("/"):
-                raise _leading_out(what, info)
-            return self.nodes.get(self.resolve(info.linkname), _FILE)
+            return self._linked(info, layer)
         if (info.ischr() or info.isblk()) and not path.startswith("dev/"):
             raise UsageError(
-                f"{what} has a device outside of /dev: {one_line(info.name, 200)!a}",
+                f"{layer.what} has a device outside of /dev: {one_line(info.name, 200)!a}",
                 advice="whoever made it is to explain that; nothing was imported",
             )
         return self._file(archive, info, posixpath.basename(path)) if info.isreg() else _FILE
+
+    def _linked(self, info: tarfile.TarInfo, layer: Members) -> Node:
+        """What a hard link names: a file, or a symbolic link, of a member before it (link(2) follows none)."""
+        parts = tuple(part for part in info.linkname.split("/") if part not in ("", "."))
+        if ".." in parts:
+            raise _leading_out(layer.what, info)
+        node = self.nodes.get(self._place(parts))
+        if node is None or node.kind == "folder":
+            raise layer.unlinked(info.name, info.linkname)
+        return node
 
     def _file(self, archive: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> Node:
         stream = archive.extractfile(info)
@@ -184,26 +181,6 @@ class Tree:
             return Node("file", head=data[:HEAD], size=info.size)
         head = stream.read(HEAD)
         return Node("file", head=head if head[:4] == b"\x7fELF" else b"", size=info.size)
-
-
-@dataclass
-class _Layer:
-    """What a layer adds, and what of the layers below it hides: paths, and folders whose content is new."""
-
-    added: set[str] = field(default_factory=set)
-    hidden: set[str] = field(default_factory=set)
-    emptied: set[str] = field(default_factory=set)
-
-    def hides(self, path: str) -> bool:
-        if path in self.added:
-            return False
-        if path in self.hidden:
-            return True
-        while path:
-            path = path.rpartition("/")[0]
-            if path in self.hidden or path in self.emptied:
-                return True
-        return False
 
 
 def _leads_out(folder: str, target: str) -> bool:

@@ -13,17 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import pytest
 import yaml
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.containers.engine_errors import engine_errors
 from harness.containers.imported import kept_file
 from harness.errors import AttestationMismatch, HarnessError, InfrastructureError, ProvisionError, UsageError
 from harness.importing.disks import Account, import_disk
 from harness.importing.entries import Wanted
 from harness.importing.importing import Import, import_archive, import_root
+from harness.importing.proving import without_campaign
 from harness.importing.registry import import_image
 from harness.importing.trees import Tree
 from harness.machines.placing import by_container, by_vm
@@ -181,6 +184,96 @@ def test_what_leads_out_of_the_root_is_refused(place: Place, hostile: tarfile.Ta
         place.import_root(tar_of(files(), [hostile]))
     assert "nothing was imported" in caught.value.advice
     assert place.left() == []
+
+
+def plain(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    return info
+
+
+#: Members behind those of a whole root that no engine makes that root of, and words of the refusal.
+BROKEN_BY = [
+    ([plain("usr/bin/dash")], "'usr/bin/dash' is in it twice"),
+    ([plain("./usr/bin/dash")], "'usr/bin/dash' is in it twice"),
+    ([plain("usr/./bin/dash")], "'usr/bin/dash' is in it twice"),
+    ([plain("usr//bin/dash")], "'usr/bin/dash' is in it twice"),
+    ([plain("/usr/bin/dash")], "'usr/bin/dash' is in it twice"),
+    ([plain("opt/a", tarfile.DIRTYPE), plain("opt/a/", tarfile.DIRTYPE)], "'opt/a' is in it twice"),
+    ([plain("./", tarfile.DIRTYPE), plain(".", tarfile.DIRTYPE)], "'./' is in it twice"),
+    (
+        [link("opt/hard", "opt/absent", tarfile.LNKTYPE)],
+        "'opt/hard' is a hard link to 'opt/absent', which is not there",
+    ),
+    ([plain("opt/f", tarfile.DIRTYPE), link("opt/hard", "opt/f", tarfile.LNKTYPE)], "is a hard link to 'opt/f'"),
+    ([plain("opt/a/b"), plain("opt/a")], "'opt/a' is a folder, and then something else"),
+    ([plain("opt/a/b"), link("opt/a", "/srv")], "'opt/a' is a folder, and then something else"),
+    ([plain("opt/a"), plain("opt/a/b")], "'opt/a/b' is beneath 'opt/a', which is no folder"),
+    ([plain("opt/a"), plain("opt/a/b/c")], "'opt/a/b/c' is beneath 'opt/a', which is no folder"),
+]
+
+
+@pytest.mark.parametrize(("members", "words"), BROKEN_BY, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_no_engine_unpacks_is_refused_by_the_scan(
+    place: Place, members: list[tarfile.TarInfo], words: str
+) -> None:
+    with pytest.raises(UsageError, match="is no whole root") as caught:
+        place.import_root(tar_of(files(), members))
+    assert words in caught.value.message
+    layers = [tar_of(files()), tar_of({"usr/bin/dash": b"new"}, members)]
+    with pytest.raises(UsageError, match=r"layer 2 of system\.tar is no whole layer") as caught:
+        place.import_archive(saved(("", layers, config(layers))))
+    assert words in caught.value.message
+    assert (place.left(), place.proved) == ([], [])
+
+
+@pytest.mark.parametrize("name", [".wh.x", "opt/.wh.x", "opt/.wh..wh..opq", ".wh..wh.aufs", ".wh."])
+def test_a_root_with_names_that_remove_files_of_an_image_is_refused(place: Place, name: str) -> None:
+    with pytest.raises(UsageError, match=r"is no whole root: .* by which an image's layer removes"):
+        place.import_root(tar_of(files(), [plain(name)]))
+    assert (place.left(), place.proved) == ([], [])
+
+
+@pytest.mark.parametrize("name", [".wh...", "opt/.wh...", "opt/.wh..", ".wh.", "opt/.wh."])
+def test_a_layer_that_removes_what_is_no_file_is_refused(place: Place, name: str) -> None:
+    layers = [tar_of(files(), [plain(name)])]
+    with pytest.raises(UsageError, match=r"is no whole layer: .* removes what is no file"):
+        place.import_archive(saved(("", layers, config(layers))))
+    assert (place.left(), place.proved) == ([], [])
+
+
+def test_a_hard_link_is_the_file_or_the_link_that_it_names(place: Place) -> None:
+    hard = [link("usr/bin/second", "bin/dash", tarfile.LNKTYPE), link("usr/bin/third", "./usr/bin/sh", tarfile.LNKTYPE)]
+    tree = Tree()
+    tree.add(io.BytesIO(tar_of(files(), hard)), "a root")
+    assert tree.nodes["usr/bin/second"] == tree.nodes["usr/bin/dash"]
+    assert tree.nodes["usr/bin/third"].target == "dash"
+
+
+def test_the_same_path_in_two_layers_is_no_fault(place: Place) -> None:
+    layers = [tar_of(files()), tar_of({"usr/bin/dash": files()["usr/bin/dash"], "opt": b"x"}), tar_of({"opt/x": b"x"})]
+    assert place.import_archive(saved(("", layers, config(layers)))).changed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("Error processing tar file(exit status 1): x", "answered, and refused the archive: Error processing tar file"),
+        ("write /var/lib/docker/x: no space left on device", "no space left on the disk of the Docker engine"),
+    ],
+)
+def test_a_refusal_of_the_engine_is_its_answer_and_an_import_is_repeated_not_resumed(answer: str, words: str) -> None:
+    with pytest.raises(InfrastructureError, match=words) as caught, without_campaign(), engine_errors("loading x"):
+        raise docker.errors.ImageLoadError(answer)
+    assert "does not answer" not in caught.value.message
+    assert caught.value.advice
+    assert "resume" not in caught.value.advice
+
+
+def test_an_engine_that_is_away_is_no_reason_to_resume_an_import() -> None:
+    with pytest.raises(InfrastructureError, match="does not answer") as caught, without_campaign(), engine_errors("x"):
+        raise docker.errors.DockerException("Connection refused")
+    assert caught.value.advice.endswith("then repeat the import")
 
 
 def test_links_within_the_root_are_no_reason_to_refuse(place: Place) -> None:
