@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import posixpath
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from typing import IO, Any
 
 from harness.attest.architecture import NAMES
 from harness.errors import UsageError
+from harness.importing.manifests import Configuration, Descriptor, Listed, Saved, Summed, shaped
 from harness.importing.trees import BROKEN, MOST_BYTES, PIECE, Borrowed, Tree, take_in
 from harness.scan.streams import decompressed
 from harness.system.archives import Marked
-from harness.system.canonical import read_json
 from harness.system.files import open_plain
 from harness.system.printable import one_line
 
@@ -34,6 +35,19 @@ DEPTH = 4  #: indexes within indexes
 ARCHITECTURES = {names.docker: ours for ours, names in NAMES.items()}
 
 
+_NAMED = re.compile(r"([0-9a-f]{64})\.json|blobs/sha256/([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A blob of an archive as it is stored, maybe compressed: its member; digest and bytes that it must have, empty and
+    None where nothing says so."""
+
+    member: str
+    digest: str = ""
+    size: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ArchivedImage:
     """An image in an archive: its id (``sha256:…``), architecture by our name, names, configuration; its layers as
@@ -43,7 +57,7 @@ class ArchivedImage:
     architecture: str
     names: tuple[str, ...]
     config: bytes
-    layers: tuple[str, ...]
+    layers: tuple[Stored, ...]
     contents: tuple[str, ...]
 
     @property
@@ -65,7 +79,7 @@ class ImageArchive:
         if "manifest.json" in self._members:
             images = self._saved()
         elif "index.json" in self._members:
-            images = self._laid_out(self._json("index.json"), DEPTH)
+            images = self._laid_out(self._document("index.json", Listed), DEPTH)
         else:
             raise UsageError(
                 f"{what} is no archive of container images: neither manifest.json nor index.json is in it",
@@ -132,60 +146,78 @@ class ImageArchive:
         with self.layer(name) as file:
             return file.read()
 
-    def _json(self, name: str) -> Any:
-        return read_json(self._bytes(name))
+    def _document(self, name: str, shape: Any) -> Any:
+        return shaped(shape, self._bytes(name), f"{self.what}: {one_line(name, 100)}")
 
     def _saved(self) -> list[ArchivedImage]:
         """What ``manifest.json`` of docker save lists."""
+        listed: list[Saved] = self._document("manifest.json", list[Saved])
         return [
-            self._image(str(entry["Config"]), tuple(map(str, entry["Layers"])), tuple(entry.get("RepoTags") or ()))
-            for entry in self._json("manifest.json")[:MOST_IMAGES]
+            self._image(
+                Stored(member=entry.config, digest=_named_digest(entry.config)),
+                tuple(Stored(member=name, digest=_named_digest(name)) for name in entry.layers or ()),
+                tuple(entry.names or ()),
+            )
+            for entry in listed[:MOST_IMAGES]
         ]
 
-    def _laid_out(self, index: Any, depth: int) -> list[ArchivedImage]:
+    def _laid_out(self, index: Listed, depth: int) -> list[ArchivedImage]:
         """What an index of the image layout leads to; what only describes an image is passed over."""
         images: list[ArchivedImage] = []
-        for entry in index["manifests"][:MOST_IMAGES]:
-            if (entry.get("annotations") or {}).get("vnd.docker.reference.type"):  # provenance of another entry
+        for entry in (index.manifests or ())[:MOST_IMAGES]:
+            if entry.describes_another:
                 continue
-            value = read_json(self._blob(entry["digest"]))
-            name = (entry.get("annotations") or {}).get("io.containerd.image.name")
-            if "manifests" in value:
+            what = f"{self.what}: the manifest {entry.digest}"
+            value: Listed = shaped(Listed, self._checked(_stored(entry)), what)
+            name = (entry.annotations or {}).get("io.containerd.image.name")
+            if value.manifests is not None:
                 images += self._laid_out(value, depth - 1) if depth > 0 else []
-            elif "layers" in value:
-                layers = tuple(_blob_name(layer["digest"]) for layer in value["layers"])
-                images.append(self._image(_blob_name(value["config"]["digest"]), layers, (name,) if name else ()))
+            elif value.layers is not None and value.config is not None and value.config.is_configuration:
+                for layer in value.layers:
+                    layer.check_layer(self.what)
+                layers = tuple(_stored(layer) for layer in value.layers)
+                images.append(self._image(_stored(value.config), layers, (name,) if name else ()))
         return images[:MOST_IMAGES]
 
-    def _blob(self, digest: str) -> bytes:
-        data = self._bytes(_blob_name(digest))
-        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
-            raise UsageError(f"{self.what}: the content of {digest} is another one", advice="save the image again")
+    def _checked(self, stored: Stored) -> bytes:
+        data = self._bytes(stored.member)
+        summed = Summed(io.BytesIO(data), stored.digest)
+        summed.check(stored.digest, stored.size, self.what)
         return data
 
-    def _image(self, config: str, layers: tuple[str, ...], names: tuple[Any, ...]) -> ArchivedImage:
-        data = self._bytes(config)
-        value = read_json(data)
-        machine, system = str(value.get("architecture", "")), str(value.get("os", ""))
-        contents = tuple(str(digest).removeprefix("sha256:") for digest in value["rootfs"]["diff_ids"])
-        if len(contents) != len(layers) or system != "linux":
+    def _image(self, config: Stored, layers: tuple[Stored, ...], names: tuple[str, ...]) -> ArchivedImage:
+        data = self._checked(config)
+        value: Configuration = shaped(Configuration, data, f"{self.what}: {one_line(config.member, 100)}")
+        if value.os != "linux":
             raise UsageError(
-                f"{self.what}: an image of it is damaged, or is not of Linux ({one_line(system, 40) or 'no system'})",
+                f"{self.what}: an image of it is not of Linux ({one_line(value.os, 40) or 'no system'})",
                 advice="save a Linux image again",
+            )
+        if len(value.contents) != len(layers):
+            raise UsageError(
+                f"{self.what}: an image of it is damaged: it has {len(layers)} layers, and its configuration names "
+                f"{len(value.contents)} (diff_ids)",
+                advice="save the image again",
             )
         return ArchivedImage(
             id=f"sha256:{hashlib.sha256(data).hexdigest()}",
-            architecture=ARCHITECTURES.get(machine, one_line(machine, 40) or "no architecture"),
-            names=tuple(str(name) for name in names),
+            architecture=ARCHITECTURES.get(value.architecture, one_line(value.architecture, 40) or "no architecture"),
+            names=names,
             config=data,
             layers=layers,
-            contents=contents,
+            contents=value.contents,
         )
 
 
-def _blob_name(digest: Any) -> str:
-    kind, _, value = str(digest).partition(":")
-    return f"blobs/{kind}/{value}"
+def _stored(descriptor: Descriptor) -> Stored:
+    return Stored(member=descriptor.member, digest=descriptor.digest, size=descriptor.size)
+
+
+def _named_digest(name: str) -> str:
+    """The digest of its content that the name of a member of docker save is: ``HEX.json``, ``blobs/sha256/HEX``; empty
+    for other names. The folder of ``HEX/layer.tar`` is an id of old times, and no digest."""
+    match = _NAMED.fullmatch(posixpath.normpath(name))
+    return f"sha256:{match[1] or match[2]}" if match is not None else ""
 
 
 @contextlib.contextmanager
@@ -235,7 +267,7 @@ def take_image(archive: ImageArchive, image: ArchivedImage, copy: IO[bytes], scr
     make. The same image gives the same bytes. ``scratch``: a file for one layer.
 
     Raises:
-        UsageError: a layer is not what the image's configuration says, or leads out of the root.
+        UsageError: a layer is not what the image's manifest or configuration says, or leads out of the root.
         OSError: the disk refuses.
     """
     tree = Tree(layered=True)
@@ -245,10 +277,12 @@ def take_image(archive: ImageArchive, image: ArchivedImage, copy: IO[bytes], scr
         listed = json.dumps([{"Config": config, "RepoTags": None, "Layers": names}]).encode()
         for name, data in (("manifest.json", listed), (config, image.config)):
             _add(tar, name, len(data), io.BytesIO(data))
-        for number, (name, member) in enumerate(zip(names, image.layers, strict=True)):
+        for number, (name, blob) in enumerate(zip(names, image.layers, strict=True)):
             what = f"layer {number + 1} of {archive.what}"
-            with scratch.open("w+b") as layer, archive.layer(member) as stored:
+            with scratch.open("w+b") as layer, archive.layer(blob.member) as file:
+                stored = Summed(file, blob.digest)
                 digest, size = take_in(tree, stored, layer, what)
+                stored.check(blob.digest, blob.size, what)
                 if digest != image.contents[number]:
                     raise UsageError(
                         f"{what} is not what its image says: SHA-256 {digest}, not {image.contents[number]}",

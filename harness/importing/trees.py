@@ -12,7 +12,7 @@ import posixpath
 import re
 import tarfile
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 import zstandard
 
@@ -201,7 +201,7 @@ def _leading_out(what: str, info: tarfile.TarInfo) -> UsageError:
 class Borrowed(io.RawIOBase):
     """A stream that is read through this, and stays open when this is closed."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
 
     def readable(self) -> bool:
@@ -247,7 +247,14 @@ class Copying(io.RawIOBase):
         return len(data)
 
 
-def take_in(tree: Tree, file: IO[bytes], copy: IO[bytes], what: str) -> tuple[str, int]:
+class Readable(Protocol):
+    """What bytes are read of."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of a file."""
+
+
+def take_in(tree: Tree, file: Readable, copy: IO[bytes], what: str) -> tuple[str, int]:
     """Take a tar archive into ``tree`` and write it to ``copy``, decompressed; gives SHA-256 (hex) and bytes of that.
 
     Raises:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import lzma
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -473,12 +474,13 @@ def test_an_image_that_lies_about_its_architecture_is_refused(place: Place) -> N
         (b"nonsense" * 100, "no whole archive"),
         (tar_of(files()), "neither manifest.json nor index.json"),
         (tar_of({"manifest.json": b"[]"}), "holds no image"),
-        (tar_of({"manifest.json": b"{"}), "no whole archive"),
+        (tar_of({"manifest.json": b"{"}), "manifest.json is no JSON"),
         (tar_of({"manifest.json": b'[{"Config": "x.json", "Layers": []}]'}), "lacks 'x.json'"),
-        (tar_of({"index.json": b'{"manifests": [{"digest": "sha256:00"}]}'}), "lacks"),
+        (tar_of({"index.json": b'{"manifests": [{"digest": "sha256:00"}]}'}), "'sha256:00' is no digest"),
+        (tar_of({"index.json": b'{"manifests": [{"digest": "sha256:%s"}]}' % (b"0" * 64)}), "lacks"),
         (saved(("", [b"no tar"], config([b"no tar"]))), "layer 1 .* no whole tar archive"),
         (saved(("", [tar_of(files())], config([b"another"]))), "not what its image says"),
-        (saved(("", [tar_of(files())], config([]))), "is damaged"),
+        (saved(("", [tar_of(files())], config([]))), r"is damaged: it has 1 layers, and .* names 0"),
         (saved(("", [tar_of(files())], config([tar_of(files())], system="windows"))), "not of Linux"),
         (saved(image())[:-20000], "no whole archive"),
     ],
@@ -488,6 +490,140 @@ def test_what_is_no_archive_of_an_image_ends_in_a_sentence(place: Place, data: b
         place.import_archive(data)
     assert caught.value.advice
     assert place.left() == []
+
+
+SHAPES = [
+    "null",
+    "1",
+    '"x"',
+    "{}",
+    "[null]",
+    "[1]",
+    "[[]]",
+    "[{}]",
+    '[{"Config": null, "Layers": []}]',
+    '[{"Config": "a", "Layers": 1}]',
+    '[{"Config": "a", "Layers": [null]}]',
+    '[{"Config": ["a"], "Layers": []}]',
+    '[{"Config": "a", "Layers": [], "RepoTags": "x"}]',
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", SHAPES, ids=lambda text: text[:30])
+def test_a_list_of_images_of_another_shape_is_said_to_be_that(place: Place, text: str) -> None:
+    with pytest.raises(UsageError, match=r"manifest\.json is (no JSON|not as it should be): ") as caught:
+        place.import_archive(tar_of({"manifest.json": text.encode()}))
+    assert not re.search(r"NoneType|object|subscript|attribute|argument|indices", caught.value.message)
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "[]",
+        '{"manifests": 1}',
+        '{"manifests": [null]}',
+        '{"manifests": [{}]}',
+        '{"manifests": [{"digest": 1}]}',
+    ],
+)
+def test_an_index_of_another_shape_is_said_to_be_that(place: Place, text: str) -> None:
+    with pytest.raises(UsageError, match=r"index\.json is not as it should be: "):
+        place.import_archive(tar_of({"index.json": text.encode()}))
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "{}", '{"rootfs": null}', '{"rootfs": {"diff_ids": ["sha256:1"]}}', "x"]
+)
+@pytest.mark.parametrize("pack", [saved, laid_out])
+def test_a_configuration_of_another_shape_is_said_to_be_that(
+    place: Place, pack: Callable[..., bytes], text: str
+) -> None:
+    with pytest.raises(UsageError, match=r"is (no JSON|not as it should be): "):
+        place.import_archive(pack(("", [tar_of(files())], text.encode())))
+
+
+def members_of(data: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        return {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("pack", [saved, laid_out])
+def test_a_configuration_that_is_not_the_one_of_its_digest_is_refused(place: Place, pack: Callable[..., bytes]) -> None:
+    _, layers, settings = image()
+    other = config(layers).replace(b'"config": {}', b'"config": {"User": "else"}')
+    swapped = {
+        name: other if content == settings else content
+        for name, content in members_of(pack(("", layers, settings))).items()
+    }
+    with pytest.raises(UsageError, match=f"the content of sha256:{digest(settings)} is another one"):
+        place.import_archive(tar_of(swapped))
+    assert place.left() == []
+
+
+def packed(layer: bytes, **change: Any) -> bytes:
+    """An archive of the image layout with one layer, stored with gzip; ``change``: what its descriptor says."""
+    settings, stored = config([layer]), gzip.compress(layer, mtime=0)
+    blobs: dict[str, bytes] = {}
+
+    def blob(data: bytes, **more: Any) -> dict[str, Any]:
+        blobs[f"blobs/sha256/{digest(data)}"] = data
+        return {"digest": f"sha256:{digest(data)}", "size": len(data), **more}
+
+    own = {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **change}
+    described = {key: value for key, value in blob(stored, **own).items() if value is not None}
+    blobs[f"blobs/{described['digest'].replace(':', '/')}"] = stored
+    manifest = blob(json.dumps({"config": blob(settings), "layers": [described]}).encode())
+    return tar_of({"index.json": json.dumps({"manifests": [manifest]}).encode(), **blobs})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"mediaType": None},
+        {"size": None},
+        {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip"},
+        {"mediaType": "application/vnd.oci.image.layer.v1.tar"},
+    ],
+)
+def test_a_layer_is_what_its_descriptor_says(place: Place, change: dict[str, Any]) -> None:
+    assert place.import_archive(packed(tar_of(files()), **change)).changed
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"digest": f"sha256:{'0' * 64}"}, f"the content of sha256:{'0' * 64} is another one"),
+        ({"digest": f"sha512:{'0' * 128}"}, f"the content of sha512:{'0' * 128} is another one"),
+        ({"digest": f"md5:{'0' * 32}"}, "is no digest"),
+        ({"size": 7}, "and is said to have 7"),
+        ({"size": "7"}, "should be a valid integer"),
+        ({"mediaType": "text/plain"}, "of a kind that is no layer of files: text/plain"),
+        ({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip+encrypted"}, "is encrypted: application/vnd"),
+        ({"mediaType": "application/vnd.oci.image.layer.v1.tar+encrypted"}, "is encrypted: application/vnd"),
+    ],
+)
+def test_a_layer_that_is_not_what_its_descriptor_says_is_refused(
+    place: Place, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        place.import_archive(packed(tar_of(files()), **change))
+    assert words in caught.value.message
+    assert (place.left(), place.proved) == ([], [])
+
+
+def test_what_signs_an_image_is_no_image(place: Place) -> None:
+    members = members_of(packed(tar_of(files())))
+    listed = json.loads(members["index.json"])
+    kind = "application/vnd.dev.cosign.simplesigning.v1+json"
+    note = json.dumps({"config": {"digest": f"sha256:{'0' * 64}", "mediaType": kind}, "layers": []}).encode()
+    members[f"blobs/sha256/{digest(note)}"] = note
+    listed["manifests"].append({"digest": f"sha256:{digest(note)}", "size": len(note)})
+    members["index.json"] = json.dumps(listed).encode()
+    assert place.import_archive(tar_of(members)).changed
 
 
 def test_layers_hide_what_is_below_them() -> None:
