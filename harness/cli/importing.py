@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
+from click.core import ParameterSource
 
 from harness.attest.architecture import host_architecture
 from harness.cli.output import print_json, say
@@ -24,12 +26,30 @@ from harness.system.makers import cache_folder
 from harness.virtual.foreign import Start
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def stated(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """A value of the command line, which an empty one is not: that would be taken for an option that was left out.
+
+    Raises:
+        BadParameter: it is empty.
+    """
+    given = option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    if given and any(isinstance(each, str) and not each.strip() for each in (value if option.multiple else [value])):
+        raise click.BadParameter("it is empty: give a value, or leave the option out", context, option)
+    return value
+
+
 #: Of every kind of import: what it shall be, and how the result is shown.
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--name", default="", help="of the target; else from the ID and VERSION_ID of its os-release"),
-    click.option("--as", "known", default="", metavar="TARGET", help="the system of the catalogue that it is"),
-    click.option("--id", "identity", default="", help="the ID that its os-release must have"),
-    click.option("--version", default="", help="the VERSION_ID that its os-release must have"),
+    click.option(
+        "--name", default="", callback=stated, help="of the target; else from the ID and VERSION_ID of its os-release"
+    ),
+    click.option(
+        "--as", "known", default="", callback=stated, metavar="TARGET", help="the system of the catalogue that it is"
+    ),
+    click.option("--id", "identity", default="", callback=stated, help="the ID that its os-release must have"),
+    click.option("--version", default="", callback=stated, help="the VERSION_ID that its os-release must have"),
     click.option("--arch", default=None, type=click.Choice(BUILT), help="the architecture that it must have"),
     click.option("--replace", is_flag=True, help="put it in the place of another target of that name"),
     format_option,
@@ -74,7 +94,13 @@ def from_registry(reference: str, wanted: Wanted) -> Import:
 
 @import_command.command("archive")
 @click.argument("file", type=FILE)
-@click.option("--image", default="", metavar="ID", help="id of the image, or how it begins, where there are several")
+@click.option(
+    "--image",
+    default="",
+    callback=stated,
+    metavar="ID",
+    help="id of the image, or how it begins, where there are several",
+)
 @import_options
 def from_archive(file: Path, image: str, wanted: Wanted) -> Import:
     """An image in an archive (tar) of docker save, or of the OCI image layout; the names in it are ignored."""
@@ -91,9 +117,9 @@ def from_root(file: Path, wanted: Wanted) -> Import:
 
 @import_command.command("disk")
 @click.argument("file", type=FILE)
-@click.option("--user", default="root", show_default=True, help="account that logs in over SSH")
-@click.option("--key", default=None, metavar="REF", help="its private key: env:NAME or file:PATH")
-@click.option("--password", default=None, metavar="REF", help="its password: env:NAME or file:PATH")
+@click.option("--user", default="root", callback=stated, show_default=True, help="account that logs in over SSH")
+@click.option("--key", default=None, callback=stated, metavar="REF", help="its private key: env:NAME or file:PATH")
+@click.option("--password", default=None, callback=stated, metavar="REF", help="its password: env:NAME or file:PATH")
 @click.option("--sudo", is_flag=True, help="it becomes root by sudo, without a password")
 @click.option("--kernel", default=None, type=FILE, help="boot this kernel, not the loader of the disk")
 @click.option("--initrd", default=None, type=FILE, help="RAM disk of that kernel")
@@ -134,6 +160,8 @@ def show(imported: Import, form: str) -> None:
                 "changed": imported.changed,
                 "architecture": facts.architecture,
                 "digest": imported.digest,
+                "image": imported.image,
+                "origin_sha256": imported.origin_sha256,
                 "identity": dict(facts.identity),
                 "family": facts.family,
                 "package_manager": facts.package_manager,
@@ -144,5 +172,17 @@ def show(imported: Import, form: str) -> None:
     word = "imported 已导入" if imported.changed else "unchanged 未变"
     say(f"{imported.name} {facts.architecture}: {word}: {imported.path}")
     say(f"  attested 核实: {facts.words}")
-    say(f"  digest 摘要: {imported.digest}")
-    say(f"  next 下一步: os: [{imported.name}] in matrix.yaml")
+    if imported.origin_sha256:
+        say(f"  file 文件: SHA-256 {imported.origin_sha256}")
+    if imported.image:
+        say(f"  image 镜像: {imported.image}")
+    if "@" in imported.digest:
+        say(f"  digest 摘要: {imported.digest}")
+    else:
+        say(f"  kept copy 所存副本: SHA-256 {imported.digest}")
+    say(f"  next 下一步: os: {listed(imported.name)} in matrix.yaml")
+
+
+def listed(name: str) -> str:
+    """A list of a name as YAML; in quotes where YAML would not read it as a text (``1``, ``on``, ``2024-01-01``)."""
+    return yaml.safe_dump([name], default_flow_style=True).strip()

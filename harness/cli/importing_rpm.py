@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from harness.cli.importing import import_options
+from harness.cli.importing import import_options, stated
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.images import BaseImages
@@ -33,6 +33,7 @@ MAKER = "debian-12"
     "--repository",
     "addresses",
     multiple=True,
+    callback=stated,
     metavar="URL",
     help="of a repository (its repodata is below it); may repeat",
 )
@@ -47,10 +48,20 @@ MAKER = "debian-12"
     help="file with the public key (armored) that the packages are signed with, from a source that you trust",
 )
 @click.option(
-    "--unsigned", default="", metavar="REASON", help="take packages without a signature; the evidence says why"
+    "--unsigned",
+    default="",
+    callback=stated,
+    metavar="REASON",
+    help="take packages without a signature; the evidence says why",
 )
-@click.option("--package", "packages", multiple=True, help=f"to be installed, may repeat; else {', '.join(PACKAGES)}")
-@click.option("--releasever", default="", help="value of $releasever; else that of the medium")
+@click.option(
+    "--package",
+    "packages",
+    multiple=True,
+    callback=stated,
+    help=f"to be installed, may repeat; else {', '.join(PACKAGES)}",
+)
+@click.option("--releasever", default="", callback=stated, help="value of $releasever; else that of the medium")
 @click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror that dnf itself comes from")
 @import_options
 def from_packages(

@@ -97,6 +97,8 @@ class ImageArchive:
             UsageError: there is none, or there are several.
         """
         wanted = identity.removeprefix("sha256:")
+        if identity and not wanted:
+            raise UsageError(f"{identity} is no id of an image", advice="give its first digits too, or no --image")
         fit = [image for image in self.images if image.id.removeprefix("sha256:").startswith(wanted)]
         known = "; ".join(image.words for image in self.images[:20])
         if not fit:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from harness.attest.versions import states
 from harness.errors import AttestationMismatch, UsageError
-from harness.importing.facts import RootFacts, differences
+from harness.importing.facts import RootFacts, differences, unlike
 from harness.importing.trees import Tree
 from harness.model.definitions import Entry, Os
 from harness.model.definitions.base import PATTERNS
@@ -28,6 +28,10 @@ _NAME = r"^[a-z0-9][a-z0-9._+-]{0,63}$"
 #: Keys of a known entry that say how it is got: an import is got in its own way.
 _GOT = ("suite", "vm_kernel", "image", "licensed", "pulled", "imported")
 KIND = "os"
+#: How the source of an entry begins that says nothing but what was seen.
+ATTESTED = "attested on import"
+#: Keys of an entry that say which system of the catalogue it stands for, beside its identity.
+_STANDS_FOR = ("name", "family", "glibc", "identity_files", "version_command", "source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,29 +85,29 @@ def demand(wanted: Wanted, facts: RootFacts, tree: Tree, what: str) -> None:
         UsageError: the entry that it is said to be is not known.
     """
     claims = {"id": wanted.id, "version": wanted.version, "architecture": wanted.architecture}
-    wrong = differences(facts, claims)
+    wrong = differences(facts, claims, {"id": "--id", "version": "--version", "architecture": "--arch"})
     if wanted.known:
         wrong += _unlike(_known(wanted), facts, tree)
     if wrong:
         raise AttestationMismatch(
             f"{what} is not what it is said to be: {'; '.join(wrong)}",
-            advice="ask whoever gave it to you, or say what it is (--as, --id, --version, --arch); nothing was written",
+            advice="ask whoever gave it to you which of the two is right; nothing was written",
         )
 
 
 def _unlike(system: Os, facts: RootFacts, tree: Tree) -> list[str]:
     """Where a root is not what an entry declares; what only a running machine shows is attested when cells run."""
     wrong = [
-        f"os-release {key}: {system.os} has {value}, attested {facts.identity.get(key) or 'nothing'}"
+        unlike(f"os-release {key}", value, system.os, facts.identity.get(key, ""))
         for key, value in system.identity.items()
         if facts.identity.get(key) != value
     ]
-    wrong += [f"{path}: {system.os} has it, here it is absent" for path in system.identity_files if not tree.find(path)]
-    wrong += differences(facts, {"family": system.family})
+    wrong += [unlike(path, "a file", system.os, "") for path in system.identity_files if not tree.find(path)]
+    wrong += differences(facts, {"family": system.family}, {"family": system.os})
     if system.architectures and facts.architecture not in system.architectures:
-        wrong.append(f"architecture: {system.os} has {', '.join(system.architectures)}, attested {facts.architecture}")
+        wrong.append(unlike("architecture", " or ".join(system.architectures), system.os, facts.architecture))
     if system.glibc and facts.glibc and not states(facts.glibc, system.glibc):
-        wrong.append(f"glibc: {system.os} has {system.glibc}, attested {facts.glibc}")
+        wrong.append(unlike("glibc", system.glibc, system.os, facts.glibc))
     return wrong
 
 
@@ -158,9 +162,18 @@ def _beside(
     had = {each: value for each, way in ways.items() for name, value in way.items() if name == architecture}
     same = any(ways.values()) and not kept.get("suite")
     same &= all(kept.get(each) == plain[each] for each in ("identity", *more))
-    if same and had and _is_same(had, key, plain[key][architecture], exactly=wanted.replace):
+    if wanted.known:
+        alike = all(kept.get(each) == plain.get(each) for each in _STANDS_FOR)
+    else:
+        alike = str(kept.get("source", "")).startswith(ATTESTED)
+    if (
+        same
+        and had
+        and (alike or not wanted.known)
+        and _is_same(had, key, plain[key][architecture], exactly=wanted.replace)
+    ):
         return _checked(path, kept, changed=False)
-    if same and (not had or wanted.replace):
+    if same and alike and (not had or wanted.replace):
         for way in ways.values():
             way.pop(architecture, None)
         ways[key][architecture] = plain[key][architecture]
@@ -172,6 +185,8 @@ def _beside(
         return _checked(path, plain, changed=True)
     shown = "is another import" if any(ways.values()) else "is not an import"
     differing = "its content is another" if same else f"identity {kept.get('identity')}, here {plain['identity']}"
+    if same and not alike:
+        differing = f"it is not {wanted.known}" if wanted.known else "it stands for a system of the catalogue (--as)"
     raise UsageError(
         f"{path} is there already, and {shown}: {differing}",
         advice="give this one another name (--name), or put it in the place of that (--replace)",
@@ -184,7 +199,8 @@ def _is_same(had: Mapping[str, Any], key: str, value: Any, *, exactly: bool) -> 
     if key not in had or not isinstance(value, dict):
         return bool(had.get(key) == value)
     kept = had[key]
-    by_origin = value["form"] == kept.get("form") == "root" and value.get("origin_sha256") == kept.get("origin_sha256")
+    origin = value.get("origin_sha256")
+    by_origin = value["form"] == kept.get("form") == "root" and origin and origin == kept.get("origin_sha256")
     return bool(kept.get("sha256") == value["sha256"] or (by_origin and not exactly))
 
 

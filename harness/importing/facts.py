@@ -18,6 +18,10 @@ from harness.system.printable import visible
 MACHINES = {62: "x86_64", 183: "aarch64", 258: "loongarch64", 8: "mips64", 243: "riscv64", 0x9916: "sw_64"}
 #: Keys of os-release(5) by which a release is known again.
 KEYS = ("ID", "VERSION_ID", "PRETTY_NAME")
+#: Further keys whose text stands in the entry.
+_SHOWN = ("NAME", "VENDOR_NAME")
+#: What os-release(5) lets ID be, and capital letters, which openEuler's has.
+_ID = re.compile(r"[A-Za-z0-9._-]+")
 RELEASES = ("etc/os-release", "usr/lib/os-release")
 _LONGEST = 200
 _VALUE = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'([^']*)'|([^\s\"'\\]*)")
@@ -70,6 +74,12 @@ def facts_of(tree: Tree, what: str) -> RootFacts:
     architecture = _architecture(tree, what)
     if not values.get("ID"):
         raise UsageError(f"{what}: its os-release names no ID", advice="its maker is to say what it is (os-release(5))")
+    if not _ID.fullmatch(values["ID"]):
+        raise UsageError(
+            f"{what}: the ID of its os-release is {values['ID']!a}: it may have letters, digits and . _ - alone "
+            "(os-release(5))",
+            advice="its maker is to correct it; nothing was imported",
+        )
     family = _family(tree, what)
     managers = [name for name in _MANAGERS[family] if _program(tree, name) is not None]
     return RootFacts(
@@ -94,8 +104,14 @@ def _release(tree: Tree, what: str) -> dict[str, str]:
             advice="give the root of an installed system: its top has etc, usr and var",
         )
     raw = {}
-    for line in node.text.decode(errors="replace").splitlines():
+    for line in node.text.decode(errors="surrogateescape").splitlines():
         key, equals, value = line.partition("=")
+        if key in (*KEYS, *_SHOWN) and not _is_utf8(value):
+            raise UsageError(
+                f"{what}: {key} of its os-release is no UTF-8: {value.encode(errors='surrogateescape')[:60]!r}",
+                advice="its maker is to write it so (os-release(5)); nothing was imported",
+            )
+        value = value.encode(errors="surrogateescape").decode(errors="replace")
         if equals and re.fullmatch(r"[A-Z][A-Z0-9_]*", key):
             if len(value) > _LONGEST or visible(value) != value:
                 raise UsageError(
@@ -104,6 +120,10 @@ def _release(tree: Tree, what: str) -> dict[str, str]:
                 )
             raw[key] = value
     return raw
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _meant(value: str) -> str:
@@ -169,10 +189,16 @@ def _family(tree: Tree, what: str) -> Literal["debian", "rpm"]:
     )
 
 
-def differences(facts: RootFacts, claims: Mapping[str, Any]) -> list[str]:
-    """Where a root is not what is said of it; ``claims``: field of ``RootFacts`` -> value, empty ones claim nothing."""
+def unlike(fact: str, expected: str, by: str, attested: str) -> str:
+    """A difference in words. ``by``: who expects it, an option or an entry."""
+    return f"{fact}: expected {expected} ({by}), attested {attested or 'nothing'}"
+
+
+def differences(facts: RootFacts, claims: Mapping[str, Any], by: Mapping[str, str]) -> list[str]:
+    """Where a root is not what is said of it; ``claims``: field of ``RootFacts`` -> value, empty ones claim nothing;
+    ``by``: field -> who says so."""
     return [
-        f"{name}: claimed {claim}, attested {getattr(facts, name) or 'nothing'}"
+        unlike(name, claim, by[name], getattr(facts, name))
         for name, claim in claims.items()
         if claim and getattr(facts, name) != claim
     ]

@@ -19,7 +19,7 @@ from typing import Any
 from harness.containers.imported import keep, kept_file
 from harness.errors import UsageError
 from harness.importing.archives import opened, take_image
-from harness.importing.entries import Draft, Wanted, demand, draft
+from harness.importing.entries import ATTESTED, Draft, Wanted, demand, draft
 from harness.importing.facts import RootFacts, boots, facts_of
 from harness.importing.trees import Tree, take_in
 from harness.model.definitions import Imported, Os
@@ -34,13 +34,19 @@ Prove = Callable[[Os, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """What was imported: the entry, whether it is new, what was seen, and the digest that it is bound to."""
+    """What was imported: the entry, whether it is new, what was seen, and the digest that it is bound to: of the kept
+    copy (SHA-256, hex), or the reference in a registry.
+
+    ``image``: id of an archive's image; ``origin_sha256``: of the file that was given; empty where there is none.
+    """
 
     name: str
     path: Path
     facts: RootFacts
     digest: str
     changed: bool
+    image: str = ""
+    origin_sha256: str = ""
 
 
 def import_root(
@@ -72,7 +78,7 @@ def import_root(
             sha256=sha256,
             kernel=kernel if boots(tree, kernel) else "",
             origin=origin or f"root file system {one_line(path.name, 100)}, SHA-256 {digest}",
-            origin_sha256=origin_sha256 or digest,
+            origin_sha256=origin_sha256 or ("" if origin else digest),
         )
         return _kept(imported, tree, wanted, prove, place, part, path.name, more=more)
 
@@ -122,7 +128,7 @@ def _kept(
     demand(wanted, facts, tree, what)
     value = imported.model_dump(exclude_defaults=True)
     with in_turn(cache):
-        entry = draft(wanted, facts, "imported", value, f"attested on import: {imported.origin}", more)
+        entry = draft(wanted, facts, "imported", value, f"{ATTESTED}: {imported.origin}", more)
         there = entry.system.import_of(facts.architecture)
         if there is not None and there.sha256 != imported.sha256:  # a disk whose files were taken before
             return _again(entry, facts, there, prove, cache)
@@ -135,7 +141,7 @@ def _kept(
             if not was_kept:
                 kept_file(cache, imported.sha256).unlink(missing_ok=True)
             raise
-    return result_of(entry, facts, imported.sha256)
+    return result_of(entry, facts, imported.sha256, imported)
 
 
 def _again(entry: Draft, facts: RootFacts, there: Imported, prove: Prove, cache: Path) -> Import:
@@ -146,12 +152,20 @@ def _again(entry: Draft, facts: RootFacts, there: Imported, prove: Prove, cache:
             advice="take them anew: --replace",
         )
     prove(entry.system, facts.architecture)
-    return result_of(entry, facts, there.sha256)
+    return result_of(entry, facts, there.sha256, there)
 
 
-def result_of(entry: Draft, facts: RootFacts, digest: str) -> Import:
-    """What an import gives."""
-    return Import(name=entry.system.os, path=entry.path, facts=facts, digest=digest, changed=entry.changed)
+def result_of(entry: Draft, facts: RootFacts, digest: str, imported: Imported | None = None) -> Import:
+    """What an import gives; ``imported``: what was kept of it."""
+    return Import(
+        name=entry.system.os,
+        path=entry.path,
+        facts=facts,
+        digest=digest,
+        changed=entry.changed,
+        image=imported.image if imported is not None else "",
+        origin_sha256=imported.origin_sha256 if imported is not None else "",
+    )
 
 
 @contextlib.contextmanager

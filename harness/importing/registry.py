@@ -16,7 +16,7 @@ from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError, UsageError
 from harness.importing.archives import ARCHITECTURES
-from harness.importing.entries import Wanted, demand, draft
+from harness.importing.entries import ATTESTED, Wanted, demand, draft
 from harness.importing.facts import facts_of
 from harness.importing.importing import Import, Prove, in_turn, result_of
 from harness.importing.trees import Tree
@@ -52,7 +52,7 @@ def import_image(reference: str, wanted: Wanted, prove: Prove, engine: Engine, c
             )
         demand(wanted, facts, tree, reference)
         with in_turn(cache):
-            source = f"attested on import: {one_line(reference, 200)}, resolved to {digest}"
+            source = f"{ATTESTED}: {one_line(reference, 200)}, resolved to {digest}"
             entry = draft(wanted, facts, "pulled", pinned, source)
             prove(entry.system, architecture)
             entry.write()

@@ -168,9 +168,9 @@ def test_what_an_import_refuses_is_said_in_a_sentence_and_leaves_no_target(
     for arguments, code, words in (
         (("image", f"{name}:absent"), 2, "the registry has no"),
         (("image", f"{name}:1", "--arch", "aarch64"), 2, "has no image of aarch64"),
-        (("image", f"{name}:1", "--as", "kylin-v10-sp3"), 3, "kylin-v10-sp3 has kylin, attested testlinux"),
+        (("image", f"{name}:1", "--as", "kylin-v10-sp3"), 3, "expected kylin (kylin-v10-sp3), attested testlinux"),
         (("image", "127.0.0.1:9/lab/x:1"), 3, "asking the registry"),
-        (("archive", made.archive, "--version", "9"), 3, "version: claimed 9, attested 2"),
+        (("archive", made.archive, "--version", "9"), 3, "version: expected 9 (--version), attested 2"),
         (("root", cut), 2, "no whole tar archive"),
     ):
         ran = harness("targets", "import", *arguments)

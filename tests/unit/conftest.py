@@ -8,6 +8,8 @@ import hypothesis
 import pytest
 import yaml
 
+from tests.imports import Place
+
 #: How long an example takes is this machine's matter, and nothing that a test may fail by.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -53,3 +55,8 @@ def folder(tmp_path: Path) -> MatrixFolder:
     root = tmp_path / "product"
     root.mkdir()
     return MatrixFolder(root)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
