@@ -34,6 +34,7 @@ def files(architecture: str = "x86_64", **change: Any) -> dict[str, bytes | str 
         "etc/os-release": "-> ../usr/lib/os-release",
         "usr/bin/dash": program,
         "usr/bin/sh": "-> dash",
+        "usr/bin/sleep": program,
         "usr/bin/timeout": program,
         "usr/bin/apt-get": program,
         LOADERS.get(architecture, "usr/lib/ld.so"): program,

@@ -28,6 +28,7 @@ from harness.containers.cache import is_own_image, mark_image_used, note_own_ima
 from harness.containers.engine import BUILD_CAPABILITIES, Engine
 from harness.containers.engine_errors import engine_errors
 from harness.containers.executions import ExecutionWatch
+from harness.containers.first_program import first_program
 from harness.containers.images import BaseImage, BaseImages
 from harness.containers.machine import ContainerMachine
 from harness.containers.outlet import VARIABLES, Outlet
@@ -36,7 +37,7 @@ from harness.errors import Canceled, UsageError
 from harness.model.attestation import Executions, ForeignProgram
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
-from harness.model.recipe import Environment, PackageFact, Recipe
+from harness.model.recipe import Environment, PackageFact, Recipe, is_brought
 from harness.provision.installing import Installer, InstallFailed, explained, manager_of
 from harness.provision.provisioner import Role
 from harness.provision.repositories import repository_files, repository_notes
@@ -248,7 +249,12 @@ class Environments:
         emulator(recipe.architecture)
         mounts = _mounts(tools) if tools else None
         ledger.intent("image", tag)
-        with self.build_container(base.id, model, mounts, ledger, f"environment {recipe.name}") as machine:
+        title = f"environment {recipe.name}"
+        brought = frozenset([title] if is_brought(base.notes) else ())
+        with (
+            self.build_container(base.id, model, mounts, ledger, title) as machine,
+            first_program(self.engine, {title: machine.container}, brought=brought),
+        ):
             installer = Installer(machine, recipe, manager, cancel=self.cancel)
             lent = {str(mount["Target"]): Path(mount["Source"]) for mount in mounts or ()}
             process = self.engine.first_process(machine.container)

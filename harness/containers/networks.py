@@ -16,7 +16,7 @@ import psutil
 
 from harness.containers.engine import Engine
 from harness.containers.engine_errors import engine_errors
-from harness.errors import AttestationMismatch, InfrastructureError
+from harness.errors import InfrastructureError
 from harness.model.machine import Machine
 
 #: Where a container that only waits has no listener (RFC 863), and how long it may take to say so.
@@ -79,39 +79,11 @@ def address_of(engine: Engine, container: str) -> str:
         networks = engine.client.api.inspect_container(container)["NetworkSettings"]["Networks"]
     address = next((str(network["IPAddress"]) for network in networks.values() if network.get("IPAddress")), "")
     if not address:
-        demand_waiting(engine, container)
         raise InfrastructureError(
             f"container {container[:12]} has no address: it is on no network",
             advice="see who took it off its network: docker events",
         )
     return address
-
-
-#: Exit statuses of a program that is not there, or that cannot be started (the shell's, and the engine's own).
-_NOT_STARTED = (126, 127)
-
-
-def demand_waiting(engine: Engine, container: str) -> None:
-    """Go on only where the container's own waiting, which is its first program, has not ended.
-
-    Raises:
-        AttestationMismatch: its image has no program to wait with, or lacks what that needs.
-        InfrastructureError: it ended for another reason, or the engine does not answer.
-    """
-    with engine_errors("looking at a container"):
-        known = engine.client.api.inspect_container(container)
-    state, name = known["State"], str(known["Name"]).lstrip("/")
-    if state.get("Running"):
-        return
-    status, words = int(state.get("ExitCode") or 0), str(state.get("Error") or "")
-    how = f"the container {name} ended with status {status}{f' ({words})' if words else ''}"
-    if status in _NOT_STARTED:
-        raise AttestationMismatch(
-            f"{how}: its image cannot run `sh` and `sleep`: it lacks them, or a library that they need "
-            "/ 镜像无法运行 sh 与 sleep",
-            advice="take an image with a shell, coreutils and their libraries",
-        )
-    raise InfrastructureError(how, advice="see who ended it: docker events, and the engine's log")
 
 
 def demand_path(address: str) -> None:

@@ -16,8 +16,9 @@ from harness.containers.disturbances import ContainerWatch
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.executions import ExecutionWatch
+from harness.containers.first_program import first_program
 from harness.containers.machine import ContainerMachine
-from harness.containers.networks import demand_waiting, introduce, name_places
+from harness.containers.networks import introduce, name_places
 from harness.containers.objects import CellObjects
 from harness.containers.reaching import reaching
 from harness.containers.vendors import server_environment
@@ -26,7 +27,7 @@ from harness.model.attestation import Attestation, Executions
 from harness.model.definitions import Cpu, Os, Reached
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
-from harness.model.recipe import Environment
+from harness.model.recipe import Environment, is_brought
 from harness.model.results import Fidelity
 from harness.model.verbs import journal_deeds
 from harness.provision.provisioner import APPLICATION, Held, Kind, Machines, Owner, Role
@@ -121,13 +122,13 @@ class Containers:
                 machines[role.name] = ContainerMachine(self.engine, identity, role.name, deeds=noted)
                 watch = ExecutionWatch(identity, self.engine.first_process(identity), role.cpu.architecture)
                 watches[role.name] = stack.enter_context(contextlib.closing(watch))
-            for watch in watches.values():
-                demand_waiting(self.engine, watch.container)
+            identities = {role: watch.container for role, watch in watches.items()}
+            brought = frozenset(role.name for role in roles if _is_brought(role, environments[role.name]))
+            stack.enter_context(first_program(self.engine, identities, brought=brought))
             # Podman's networks resolve names only with a plugin of theirs.
             if network.closed or (self.engine.is_podman and len(machines) > 1):
                 introduce(self.engine, machines, closed=network.closed)
-            containers = {role: watch.container for role, watch in watches.items()}
-            standing = ContainerWatch(self.engine, containers, network.identity, noted)
+            standing = ContainerWatch(self.engine, identities, network.identity, noted)
             watched = self._watched(machines, watches, environments, standing)
             if network.closed:
                 watched = dataclasses.replace(watched, outlet=lambda: self._outlet(roles, machines, ledger))
@@ -216,6 +217,11 @@ def _notes_of_deeds(ledger: Ledger) -> Iterator[Path]:
         finally:
             with contextlib.suppress(HarnessError):
                 journal_deeds(noted, ledger)
+
+
+def _is_brought(role: Role, environment: Environment | None) -> bool:
+    """Whether the system of a role is one that the user brought: a vendor's image, or an imported or pulled system."""
+    return role.image is not None or (environment is not None and is_brought(environment.notes))
 
 
 def _installed(environment: Environment | None) -> Executions:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from harness.attest.architecture import NAMES
 from harness.errors import UsageError
+from harness.importing.running import PROGRAMS, demand_runnable, program
 from harness.importing.trees import Node, Tree
 from harness.model.definitions.base import BUILT
 from harness.system.printable import visible
@@ -81,7 +82,7 @@ def facts_of(tree: Tree, what: str) -> RootFacts:
             advice="its maker is to correct it; nothing was imported",
         )
     family = _family(tree, what)
-    managers = [name for name in _MANAGERS[family] if _program(tree, name) is not None]
+    managers = [name for name in _MANAGERS[family] if program(tree, name) is not None]
     return RootFacts(
         identity={key: raw[key].replace('"', "").strip() for key in KEYS if values.get(key)},
         id=values["ID"],
@@ -135,10 +136,6 @@ def _meant(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", double) if double is not None else single or bare or ""
 
 
-def _program(tree: Tree, name: str) -> Node | None:
-    return tree.find(*(f"{folder}/{name}" for folder in ("usr/bin", "bin", "usr/sbin", "sbin")))
-
-
 def machine_of(node: Node) -> str:
     """Our name of the architecture of a program; empty where it is none, or for a machine that is not known."""
     if len(node.head) < 20 or node.head[:4] != b"\x7fELF":
@@ -149,13 +146,13 @@ def machine_of(node: Node) -> str:
 
 def _architecture(tree: Tree, what: str) -> str:
     """The architecture of the programs that every machine must have, and of the loader that they need."""
-    lacking = [name for name in ("sh", "timeout") if _program(tree, name) is None]
+    lacking = [name for name in PROGRAMS if program(tree, name) is None]
     if lacking:
         raise UsageError(
             f"{what} has no {' and no '.join(lacking)}: no machine can be made of it",
             advice="give a system with a shell and coreutils",
         )
-    machines = {name: machine_of(node) for name in ("sh", "timeout") if (node := _program(tree, name)) is not None}
+    machines = {name: machine_of(node) for name in PROGRAMS if (node := program(tree, name)) is not None}
     if len(set(machines.values())) != 1 or not all(machines.values()):
         words = ", ".join(f"{name}: {machine or 'no program of a known machine'}" for name, machine in machines.items())
         raise UsageError(f"{what}: its programs have no architecture in common: {words}", advice="make the root again")
@@ -174,6 +171,7 @@ def _architecture(tree: Tree, what: str) -> str:
             else f"{what} has no {loader}: its C library is not glibc, by which targets are attested",
             advice="a lab host serves it: hosts.yaml",
         )
+    demand_runnable(tree, what)
     return architecture
 
 
@@ -212,5 +210,5 @@ def boots(tree: Tree, kernel: str) -> bool:
         bool(kernel)
         and vmlinuz is not None
         and tree.find(f"{modules}/modules.dep") is not None
-        and all(_program(tree, name) is not None for name in ("sshd", "ip"))
+        and all(program(tree, name) is not None for name in ("sshd", "ip"))
     )

@@ -18,6 +18,8 @@ import zstandard
 
 from harness.errors import InfrastructureError, UsageError
 from harness.importing.members import Members
+from harness.scan import elf
+from harness.scan.limits import Unreadable
 from harness.scan.streams import decompressed
 from harness.system.archives import DAMAGED, Marked
 from harness.system.printable import one_line
@@ -28,10 +30,14 @@ MOST_LINKS = 40  #: that a path may lead through, as of path_resolution(7)
 PIECE = 1 << 20
 #: Bytes at the beginning of a program that say for what machine it is (elf(5)).
 HEAD = 20
+MAGIC = b"\x7fELF"
 #: Files whose text is read, by their last name, up to so many bytes.
 TEXTS = {"os-release": 1 << 16}
 _LIBC = re.compile(r"^libc(\.so\.6|-2\.\d+\.so)$")
 _MOST_LIBC = 32 << 20
+#: Programs and libraries that are read whole: those that every machine needs are among them.
+_PROGRAM = re.compile(r"(usr/)?s?bin/[^/]+|(usr/)?lib[^/]*/([^/]+-linux-[^/]+/)?[^/]+\.so(\.[^/]*)?")
+_MOST_PROGRAM = 4 << 20
 _RELEASE = re.compile(rb"GNU C Library [^\n]{0,200}?release version (\d+\.\d+)")
 
 Kind = Literal["file", "folder", "link"]
@@ -41,13 +47,16 @@ BROKEN = (*DAMAGED, zstandard.ZstdError)
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What is at a path: ``target`` of a link, as written; first bytes (``head``), text, size where they matter."""
+    """What is at a path: ``target`` of a link, as written; first bytes (``head``), text, size where they matter; the
+    loader and the libraries that a program or library needs (DT_NEEDED of elf(5)), where it is one by its place."""
 
     kind: Kind
     target: str = ""
     head: bytes = b""
     text: bytes = b""
     size: int = 0
+    loader: str = ""
+    needed: tuple[str, ...] = ()
 
 
 _FILE, _FOLDER = Node("file"), Node("folder")
@@ -156,7 +165,7 @@ class Tree:
                 f"{layer.what} has a device outside of /dev: {one_line(info.name, 200)!a}",
                 advice="whoever made it is to explain that; nothing was imported",
             )
-        return self._file(archive, info, posixpath.basename(path)) if info.isreg() else _FILE
+        return self._file(archive, info, path) if info.isreg() else _FILE
 
     def _linked(self, info: tarfile.TarInfo, layer: Members) -> Node:
         """What a hard link names: a file, or a symbolic link, of a member before it (link(2) follows none)."""
@@ -168,7 +177,8 @@ class Tree:
             raise layer.unlinked(info.name, info.linkname)
         return node
 
-    def _file(self, archive: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> Node:
+    def _file(self, archive: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> Node:
+        name = posixpath.basename(path)
         stream = archive.extractfile(info)
         if stream is None or info.size == 0:
             return _FILE
@@ -178,9 +188,21 @@ class Tree:
             data = stream.read()
             if version := _RELEASE.search(data):
                 self.glibc = version[1].decode()
-            return Node("file", head=data[:HEAD], size=info.size)
+            return _program_of(data, info.size)
+        if _PROGRAM.fullmatch(path) and info.size <= _MOST_PROGRAM:
+            return _program_of(stream.read(), info.size)
         head = stream.read(HEAD)
-        return Node("file", head=head if head[:4] == b"\x7fELF" else b"", size=info.size)
+        return Node("file", head=head if head[:4] == MAGIC else b"", size=info.size)
+
+
+def _program_of(data: bytes, size: int) -> Node:
+    if data[:4] != MAGIC:
+        return Node("file", size=size)
+    try:
+        read = elf.read(data)
+    except (elf.NoElf, Unreadable):
+        return Node("file", head=data[:HEAD], size=size)
+    return Node("file", head=data[:HEAD], size=size, loader=read.interpreter, needed=tuple(read.needed))
 
 
 def _leads_out(folder: str, target: str) -> bool:

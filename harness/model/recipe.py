@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,11 @@ from harness.system.canonical import digest_of
 REVISION = 7
 #: How a note begins that says what a base image was made of, where it was not built here from packages.
 BROUGHT_FROM = ("imported 导入: ", "pulled by digest: ")
+
+
+def is_brought(notes: Iterable[str]) -> bool:
+    """Whether notes say that a system was imported or pulled."""
+    return any(note.startswith(BROUGHT_FROM) for note in notes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from harness.containers import firewall, networks
-from harness.containers.networks import demand_path, demand_waiting, make_network
-from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
+from harness.containers.networks import demand_path, make_network
+from harness.errors import InfrastructureError
 from harness.system.process import Completed
 
 IDENTITY = "0123456789abcdef" * 4
@@ -137,24 +137,3 @@ def test_a_rule_that_is_not_taken_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     assert "root" in firewall.close("br-here")
     assert firewall.closed() is None
     assert firewall.sweep() == []
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "words"),
-    [
-        (127, AttestationMismatch, "cannot run `sh` and `sleep`"),
-        (126, AttestationMismatch, "cannot run `sh` and `sleep`"),
-        (137, InfrastructureError, "the container c ended with status 137"),
-        (0, InfrastructureError, "the container c ended with status 0"),
-    ],
-)
-def test_a_container_that_does_not_wait_says_how_it_ended(status: int, kind: type[HarnessError], words: str) -> None:
-    """An image without a shell is no fault of the laboratory, and was called one that is on no network."""
-    known = {"State": {"Running": False, "ExitCode": status}, "Name": "/c", "NetworkSettings": {"Networks": {}}}
-    engine: Any = SimpleNamespace(client=SimpleNamespace(api=SimpleNamespace(inspect_container=lambda _: known)))
-    for look in (demand_waiting, networks.address_of):
-        with pytest.raises(kind, match=words) as trouble:
-            look(engine, "c")
-        assert type(trouble.value) is kind
-    known["State"] = {"Running": True}
-    demand_waiting(engine, "c")
