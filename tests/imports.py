@@ -21,14 +21,16 @@ def digest(data: bytes) -> str:
 class Place:
     """A user's folder, and a cache; ``proved`` are the systems that the engine was asked to make."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.folder, self.cache = root, root / "mine", root / "cache"
+    def __init__(self, root: Path, cache: Path | None = None) -> None:
+        self.root, self.folder, self.cache = root, root / "mine", cache or root / "cache"
         self.folder.mkdir()
         self.proved: list[tuple[str, str]] = []
+        self.systems: list[Os] = []
         self.refusal: Exception | None = None
 
     def prove(self, system: Os, architecture: str) -> None:
         self.proved.append((system.os, architecture))
+        self.systems.append(system)
         if self.refusal is not None:
             raise self.refusal
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from harness import campaigns
 from harness.attest.serving import serving
+from harness.cli.copies import lost_copies
 from harness.cli.importing import import_command
 from harness.cli.importing_rpm import from_packages
 from harness.cli.output import output_console, print_json, say
@@ -131,12 +133,14 @@ def check_entries(ctx: click.Context, name: str | None, form: str) -> None:
     Exit codes: 0 NAME can be served here (or none was named), 3 it cannot.
     """
     cpus, systems = entries("cpu", catalogue_here()), entries("os", catalogue_here())
+    lost = {o: lost_copies(system) for o, (_, system) in systems.items() if isinstance(system, Os)}
     rows: list[dict[str, Any]] = []
     for kind in TARGET_KINDS:
         for entry_name, (_, value) in entries(kind, catalogue_here()).items():
-            rows.append({"kind": kind, "name": entry_name, **_served(value)})
+            served = _served(value, lost.get(entry_name, {}) if kind == "os" else {})
+            rows.append({"kind": kind, "name": entry_name, **served})
     pairs = [
-        {"cpu": c, "os": o, **pair_of(cpu, system)}
+        {"cpu": c, "os": o, **_unless_lost(pair_of(cpu, system), lost[o].get(cpu.architecture, ""))}
         for c, (_, cpu) in cpus.items()
         for o, (_, system) in systems.items()
         if isinstance(cpu, Cpu) and isinstance(system, Os)
@@ -296,7 +300,12 @@ def pair_of(cpu: Cpu, system: Os) -> dict[str, Any]:
     return {"served": service.fidelity is not None, "fidelity": service.fidelity, "by": service.by, "also": also}
 
 
-def _served(value: Entry) -> dict[str, Any]:
+def _unless_lost(pair: dict[str, Any], words: str) -> dict[str, Any]:
+    """A pair that is served by what was imported, unless that is lost, in ``words``."""
+    return {**pair, "served": False, "fidelity": None, "by": words, "also": ""} if pair["served"] and words else pair
+
+
+def _served(value: Entry, lost: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(value, Cpu):
         service = serving(value)
         if service.fidelity is None and value.emulation.system and value.architecture in BOARDS:
@@ -313,7 +322,9 @@ def _served(value: Entry) -> dict[str, Any]:
         else "packages of the system"
     )
     if isinstance(value, Os):
-        how = _of_images(value)
+        how = "; ".join(filter(None, [_of_images(value, lost), *lost.values()]))
+        if lost and not _of_images(value, lost):
+            obstacle = obstacle or how
     if isinstance(value, Database) and value.external and not _is_endpoint(value.database):
         obstacle = "it needs a server or an image of the laboratory, and databases.yaml here names none"
     return {"served": not obstacle, "fidelity": None, "by": obstacle or how}
@@ -327,11 +338,11 @@ def _is_endpoint(name: str) -> bool:
     return name in [*(each.database for each in databases.databases), *(each.database for each in databases.images)]
 
 
-def _of_images(value: Os) -> str:
-    """What containers of a system are made of."""
+def _of_images(value: Os, lost: Collection[str]) -> str:
+    """What containers of a system are made of, but for the architectures whose imports are lost."""
     kinds = {
         "images built here": value.architectures if value.suite else (),
         "images of a registry": tuple(value.pulled),
-        "what was imported": tuple(value.imported),
+        "what was imported": tuple(name for name in value.imported if name not in lost),
     }
     return ", ".join(f"{kind} for {', '.join(names)}" for kind, names in kinds.items() if names)
