@@ -45,7 +45,7 @@ class TargetReader:
         path = self._catalogue.find("targets", kind, f"{name}.yaml")
         if path is None:
             known = self._catalogue.names(f"targets/{kind}")
-            expected, hint = f"one of {', '.join(known)}", nearest(name, known)
+            expected, hint = f"one of {', '.join(known)}", self._where(kind, name, nearest(name, known))
             self._faults.append(self._source.fault(loc, f"no such {kind}", expected=expected, found=name, hint=hint))
             return None
         try:
@@ -62,6 +62,15 @@ class TargetReader:
             self._faults.extend(server_faults(source, SERVER_WORDS[kind]))
         self._servable(kind, name, getattr(entry, "obstacle", ""), loc)
         return entry
+
+    def _where(self, kind: str, name: str, hint: str) -> str:
+        """Where entries of the user's own are looked for, behind the hint at a name."""
+        file, beside = f"targets/{kind}/{name}.yaml", self._source.path.parent
+        own = [root for root in self._catalogue.roots if root != Catalogue.shipped()]
+        words = [f"entries of your own are looked for in targets/{kind} of the current folder, {own[0]}"] if own else []
+        if (beside / file).is_file() and beside.resolve() not in (root.resolve() for root in own):
+            words.append(f"{beside / file} is there, but that folder is not the current one: go there first")
+        return "; ".join(filter(None, [hint, *words]))
 
     def _servable(self, kind: str, name: str, obstacle: str, loc: Loc) -> None:
         """A lab host may run what no image can be made of; whether there is one is seen when the cell is planned."""
