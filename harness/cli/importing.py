@@ -63,6 +63,7 @@ def import_options(command: Callable[..., Import]) -> Callable[..., None]:
     def run(
         name: str, known: str, identity: str, version: str, arch: str | None, replace: bool, form: str, **own: Any
     ) -> None:
+        known = known.removeprefix("os/")  # as targets list and show name it
         wanted = Wanted(name=name, known=known, id=identity, version=version, architecture=arch or "", replace=replace)
         with without_campaign():
             imported = command(wanted=wanted, **own)

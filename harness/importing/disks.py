@@ -20,6 +20,7 @@ from harness.errors import InfrastructureError, StepTimeout, UsageError
 from harness.hosts.inventory import Connection, HostUnreachable, Inventory
 from harness.importing.entries import Wanted
 from harness.importing.importing import Import, Prove, import_root
+from harness.importing.kinds import demand_kind
 from harness.model.definitions import Host, Hosts
 from harness.system import shell
 from harness.system.files import digest_of_file
@@ -82,6 +83,7 @@ def import_disk(
     if (account.key is None) == (account.password is None):
         raise UsageError("a disk is logged into with a key or a password", advice="give one of --key and --password")
     try:
+        demand_kind(path, "disk")
         form, digest = format_of(path, start), digest_of_file(path)
     except OSError as error:
         raise UsageError(

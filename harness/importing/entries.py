@@ -25,6 +25,7 @@ from harness.reading.source import read_source
 from harness.system.files import write_whole
 
 _NAME = r"^[a-z0-9][a-z0-9._+-]{0,63}$"
+_LONGEST = 64
 #: Keys of a known entry that say how it is got: an import is got in its own way.
 _GOT = ("suite", "vm_kernel", "image", "licensed", "pulled", "imported")
 KIND = "os"
@@ -112,6 +113,11 @@ def _unlike(system: Os, facts: RootFacts, tree: Tree) -> list[str]:
 
 
 def _known(wanted: Wanted) -> Os:
+    if wanted.known not in wanted.catalogue.names(f"targets/{KIND}"):
+        raise UsageError(
+            f"the catalogue has no system {wanted.known}",
+            advice="--as takes the name of a system: harness targets list; leave it out for one that is not there",
+        )
     system: Entry = entry(f"{KIND}/{wanted.known}", wanted.catalogue)[2]
     assert isinstance(system, Os)
     return system
@@ -132,9 +138,11 @@ def draft(
         UsageError: the name is not fit, or something else has it.
     """
     name = wanted.name or wanted.known or _name_of(facts)
-    if not re.fullmatch(_NAME, name):
-        raise UsageError(f"{name!a} is no name of a target", advice=f"give one with --name: {PATTERNS[_NAME]}")
-    path = wanted.folder / "targets" / KIND / f"{name}.yaml"
+    if fault := _name_fault(name):
+        raise UsageError(
+            f"{name} is no name of a target: {fault}", advice=f"give another one with --name: {PATTERNS[_NAME]}"
+        )
+    path = _place_of(wanted.folder, name)
     plain = _from_known(wanted, facts) if wanted.known else _anew(facts, source)
     plain |= {**more, KIND: name, key: {facts.architecture: value}}
     if not path.exists():
@@ -145,6 +153,35 @@ def draft(
             )
         return _checked(path, plain, changed=True)
     return _beside(path, plain, facts.architecture, key, wanted, more)
+
+
+def _name_fault(name: str) -> str:
+    """Why a name is none of a target; empty where it is one."""
+    if re.fullmatch(_NAME, name):
+        return ""
+    odd = "".join(dict.fromkeys(re.sub(r"[a-z0-9._+-]", "", name)))
+    if odd:
+        return f"it has {odd}, and may have small Latin letters (a to z), digits and . _ + - alone"
+    if len(name) > _LONGEST:
+        return f"it has {len(name)} characters, and may have {_LONGEST}"
+    return f"it begins with {name[:1] or 'nothing'}, and must begin with a letter or a digit"
+
+
+def _place_of(folder: Path, name: str) -> Path:
+    """The file of an entry.
+
+    Raises:
+        UsageError: something else is where it, or its folder, would be.
+    """
+    path = folder / "targets" / KIND / f"{name}.yaml"
+    for place, fits in ((path.parent.parent, Path.is_dir), (path.parent, Path.is_dir), (path, Path.is_file)):
+        if (place.exists() or place.is_symlink()) and not fits(place):
+            what = "a link that leads nowhere" if not place.exists() else "a folder" if place.is_dir() else "a file"
+            raise UsageError(
+                f"{place} is {what}, where {'an entry' if place == path else 'a folder of entries'} is to be",
+                advice="move it away, or import in another folder",
+            )
+    return path
 
 
 def _beside(

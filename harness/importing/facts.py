@@ -99,6 +99,11 @@ def facts_of(tree: Tree, what: str) -> RootFacts:
 def _release(tree: Tree, what: str) -> dict[str, str]:
     """Keys of os-release with their values as written."""
     node = tree.find(*RELEASES)
+    if node is None and any(tree.find(name) is not None for name in ("manifest.json", "index.json")):
+        raise UsageError(
+            f"{what} is an archive of container images, and no root file system",
+            advice="harness targets import archive FILE",
+        )
     if node is None or not node.text:
         raise UsageError(
             f"{what} has no os-release: neither /etc/os-release nor /usr/lib/os-release says what system it is",

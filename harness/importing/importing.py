@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from harness.importing.archives import opened, take_image
 from harness.importing.entries import ATTESTED, Draft, Wanted, demand, draft
 from harness.importing.facts import RootFacts, boots, facts_of
+from harness.importing.kinds import demand_kind
 from harness.importing.trees import Tree, take_in
 from harness.model.definitions import Imported, Os
 from harness.system.files import digest_of_file, open_plain
@@ -177,6 +178,7 @@ def _importing(path: Path, cache: Path | None) -> Iterator[tuple[Path, Path, str
     """
     place = cache or cache_folder()
     try:
+        demand_kind(path, "tar")
         digest = digest_of_file(path)
     except OSError as error:
         raise UsageError(

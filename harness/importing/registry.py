@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,7 +70,12 @@ def _registry_and_name(reference: str) -> str:
     Raises:
         UsageError: it names no registry, whose place each engine may choose otherwise.
     """
-    plain = reference.partition("@")[0]
+    plain, at, digest = reference.partition("@")
+    if at and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise UsageError(
+            f"{reference} has no digest behind its @: expected sha256: and 64 hexadecimal digits",
+            advice="the registry shows it, and so does: docker images --digests",
+        )
     head, _, last = plain.rpartition("/")
     registry = plain.partition("/")[0]
     if not head or not ("." in registry or ":" in registry or registry == "localhost") or any(map(str.isspace, plain)):
@@ -98,7 +104,12 @@ def resolved(engine: Engine, reference: str) -> tuple[str, tuple[str, ...]]:
     except InfrastructureError as error:
         cause = error.__cause__
         words = str(cause).lower()
-        if isinstance(cause, docker.errors.NotFound) or "manifest unknown" in words or "not found" in words:
+        if "invalid reference format" in words:
+            raise UsageError(
+                f"{reference} is no name of an image: {one_line(str(getattr(cause, 'explanation', '') or cause), 200)}",
+                advice="names are in lower-case letters: REGISTRY/NAME:TAG",
+            ) from error
+        if isinstance(cause, docker.errors.NotFound) or re.search(r"manifest unknown|not found|\b404\b", words):
             raise UsageError(
                 f"the registry has no {reference}", advice="check name and tag; a private registry needs: docker login"
             ) from error

@@ -15,6 +15,7 @@ from typing import Literal
 from harness.attest.architecture import host_architecture
 from harness.errors import InfrastructureError, ProvisionError, UsageError
 from harness.system.process import background, run
+from harness.virtual.qcow2 import lacks
 from harness.virtual.qemu import BOARDS, SANDBOX
 from harness.virtual.rights import give, groups_of, user_of
 
@@ -69,6 +70,12 @@ def format_of(path: Path, start: Start) -> Format:
                 f"{path.name} leads to another file, which it was made over",
                 advice="make it whole where it was made: qemu-img convert -O qcow2 OLD NEW",
             )
+        with path.open("rb") as file:
+            if lacking := lacks(file, path.stat().st_size):
+                raise UsageError(
+                    f"{path.name} is no whole qcow2: {lacking}",
+                    advice="copy it again, and compare its SHA-256 with that of whoever made it",
+                )
         return "qcow2"
     if start.kernel is None and head[510:512] != b"\x55\xaa":
         raise UsageError(

@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import re
+import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -608,7 +609,7 @@ def disk(**change: bytes) -> bytes:
         "magic": b"QFI\xfb",
         "version": (3).to_bytes(4),
         "backing": bytes(8),
-        "rest": bytes(56),
+        "rest": struct.pack(">IIQIIQQIIQ", 0, 16, 1 << 20, 0, 1, 4096, 8192, 0, 0, 0),
         "features": bytes(8),
     }
     return b"".join({**parts, **change}.values()).ljust(1 << 16, b"\0")
