@@ -17,8 +17,9 @@ _FOLDERS = re.compile(r"(usr/)?(local/)?lib[^/]*(/|$)")
 
 
 def program(tree: Tree, name: str) -> Node | None:
-    """The file of a program; None where there is none."""
-    return tree.find(*(f"{folder}/{name}" for folder in ("usr/bin", "bin", "usr/sbin", "sbin")))
+    """The file of a program, or of what runs it where it is a script and that is there; None where there is none."""
+    node = tree.find(*(f"{folder}/{name}" for folder in ("usr/bin", "bin", "usr/sbin", "sbin")))
+    return (tree.find(node.script) or node) if node is not None and node.script else node
 
 
 def demand_runnable(tree: Tree, what: str) -> None:

@@ -48,7 +48,8 @@ BROKEN = (*DAMAGED, zstandard.ZstdError)
 @dataclass(frozen=True, slots=True)
 class Node:
     """What is at a path: ``target`` of a link, as written; first bytes (``head``), text, size where they matter; the
-    loader and the libraries that a program or library needs (DT_NEEDED of elf(5)), where it is one by its place."""
+    loader and the libraries that a program or library needs (DT_NEEDED of elf(5)), and what runs a script, where it is
+    one by its place."""
 
     kind: Kind
     target: str = ""
@@ -56,6 +57,7 @@ class Node:
     text: bytes = b""
     size: int = 0
     loader: str = ""
+    script: str = ""
     needed: tuple[str, ...] = ()
 
 
@@ -196,6 +198,9 @@ class Tree:
 
 
 def _program_of(data: bytes, size: int) -> Node:
+    if data[:2] == b"#!":  # of coreutils in one program each command is such a script
+        words = data[2:256].split(b"\n")[0].split()
+        return Node("file", size=size, script=words[0].decode(errors="replace") if words else "")
     if data[:4] != MAGIC:
         return Node("file", size=size)
     try:

@@ -54,7 +54,9 @@ CHANGES: list[tuple[dict[str, bytes | str | None], str]] = [
     ({"usr/bin/sleep": program(interpreter="/lib/ld-musl-x86_64.so.1")}, "sleep needs /lib/ld-musl-x86_64.so.1"),
     ({"usr/bin/sleep": None}, "has no sleep"),
     ({"usr/bin/sleep": "-> nowhere"}, "has no sleep"),
-    ({"usr/bin/sleep": b"#!/bin/sh\n"}, "sleep: no program of a known machine"),
+    ({"usr/bin/sleep": b"no program\n"}, "sleep: no program of a known machine"),
+    ({"usr/bin/sleep": b"#!/usr/bin/coreutils --x=sleep\n"}, "sleep: no program of a known machine"),
+    ({"usr/bin/sleep": b"#!\n"}, "sleep: no program of a known machine"),
     (
         {"usr/lib64/libattr.so.1": None, "var/lib/machines/x/usr/lib/libattr.so.1": library()},
         "libacl.so.1 needs libattr.so.1, which is not there",
@@ -75,6 +77,18 @@ def test_programs_that_cannot_run_are_no_system(
         place.import_archive(saved(("", layers, config(layers))))
     assert words in caught.value.message
     assert (place.left(), place.proved) == ([], [])
+
+
+def test_commands_that_are_scripts_of_one_program_are_that_program(place: Place) -> None:
+    """So is coreutils in small images of the RPM family."""
+    script = "#!/usr/bin/coreutils --coreutils-prog-shebang={}\n"
+    small = {f"usr/bin/{name}": script.format(name).encode() for name in ("sleep", "timeout")}
+    whole = {**linked(), **small, "usr/bin/coreutils": program("libacl.so.1")}
+    assert place.import_root(tar_of(whole)).changed
+    with pytest.raises(UsageError, match="timeout: aarch64"):
+        place.import_root(tar_of({**whole, "usr/bin/coreutils": program(machine="aarch64")}))
+    with pytest.raises(UsageError, match=r"libacl\.so\.1 needs libattr\.so\.1"):
+        place.import_root(tar_of({**whole, "usr/lib64/libattr.so.1": None}))
 
 
 def test_static_programs_need_nothing(place: Place) -> None:
