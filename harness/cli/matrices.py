@@ -15,6 +15,7 @@ from rich.table import Table
 
 from harness import campaigns
 from harness.cli.checking import Checked, check
+from harness.cli.copies import lost_copies
 from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import (
     catalogue_here,
@@ -31,7 +32,7 @@ from harness.cli.shared import (
 from harness.cli.starting import USUAL, begin_product, kinds
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.evidence import Workspace
-from harness.model.plan import Plan
+from harness.model.plan import Definitions, Plan
 from harness.planning.expansion import REACHES
 from harness.reading.kinds import KINDS, schema_of, write_schemas
 from harness.reading.origins import replaced
@@ -63,6 +64,7 @@ def plan_command(
             expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells)
         except InfrastructureError as error:  # a plan can be shown without
             say(f"no times from earlier runs: {error}", err=True)
+    _warn_of_lost(definitions)
     inventory = campaigns.inventory_at(inventory_path(hosts))
     servers = databases_of(databases)
     served = {c.id: campaigns.expected_target(definitions, c, inventory, servers) for c in plan.cells}
@@ -99,6 +101,13 @@ def plan_command(
         console.print(escape(f"warning 警告: {entry.warning}"), style="magenta", soft_wrap=True)
     if write:
         say(f"written: {campaigns.lock_path(definitions)}", err=True)
+
+
+def _warn_of_lost(definitions: Definitions) -> None:
+    """Say what was imported and is gone: on another machine the plan may be run still."""
+    for system in definitions.systems.values():
+        for words in lost_copies(system).values():
+            say(f"warning 警告: {system.os}: {words}", err=True)
 
 
 def _coverage(plan: Plan) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from click.testing import CliRunner
 
 from harness.cli import copies
 from harness.cli.catalogue import targets_command
+from harness.cli.entry import cli
 from harness.containers.imported import kept_file
 from harness.errors import InfrastructureError
 from harness.system.makers import cache_folder
 from tests.imports import Place
 from tests.roots import files, tar_of
+from tests.unit.conftest import MatrixFolder
 
 
 @pytest.fixture
@@ -61,6 +63,17 @@ def test_a_copy_that_is_gone_serves_nothing(here: Place) -> None:
     code, row, pairs = checked("testlinux-1.0")
     assert (code, row["served"], any(pairs.values())) == (3, False, False)
     assert checked()[0] == 0
+
+
+def test_a_plan_of_it_warns(here: Place, folder: MatrixFolder) -> None:
+    folder.change("matrix", axes={"os": ["testlinux-1.0"], "cpu": ["x86-64"], "database": ["sqlite"]})
+    whole = CliRunner().invoke(cli, ["plan", str(folder.root)])
+    assert (whole.exit_code, whole.stderr) == (0, "")
+    gone = lose(here, "x86_64")
+    for form in ("text", "json"):
+        ran = CliRunner().invoke(cli, ["plan", str(folder.root), "--format", form])
+        assert ran.exit_code == 0
+        assert f"testlinux-1.0: the copy of what was imported for x86_64 is not on this machine ({gone})" in ran.stderr
 
 
 def test_a_base_image_that_is_there_still_serves(here: Place) -> None:
