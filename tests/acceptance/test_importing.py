@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import platform
+import shutil
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,6 +84,14 @@ def nothing_stays(tmp_path: Path) -> Iterator[None]:
             kept_file(cache_folder(), imported["sha256"]).unlink(missing_ok=True)
 
 
+def without(root: Path, other: Path, left_out: str) -> None:
+    """The root without a file."""
+    with tarfile.open(root) as source, tarfile.open(other, "w") as tar:
+        for info in source:
+            if info.name.lstrip("./") != left_out:
+                tar.addfile(info, source.extractfile(info) if info.isreg() else None)
+
+
 def release(version: str) -> bytes:
     out = io.BytesIO()
     data = RELEASE.format(version).encode()
@@ -120,6 +129,10 @@ def test_cells_run_on_a_root_an_archive_and_an_image_and_are_named_by_what_was_a
         assert (ran.json["target"], ran.json["changed"], ran.json["family"]) == (name, True, "debian")
         assert ran.json["identity"]["PRETTY_NAME"] == TITLE.format(name[-1])
     assert imports["testlinux-3"].json["digest"] == pinned
+    assert [imports[f"testlinux-{n}"].json["origin_sha256"] for n in (1, 2)] == [
+        digest_of_file(path) for path in (made.root, made.archive)
+    ]
+    assert imports["testlinux-2"].json["image"].startswith("sha256:")
     shown = harness("targets", "show", "testlinux-1", "--format", "json")
     assert imports["testlinux-1"].json["digest"] in shown.out
 
@@ -165,6 +178,11 @@ def test_what_an_import_refuses_is_said_in_a_sentence_and_leaves_no_target(
     push(engine, made.first, name, "1")
     cut = tmp_path / "cut.tar"
     cut.write_bytes(made.root.read_bytes()[:5_000_000])
+    twice, broken = tmp_path / "twice.tar", tmp_path / "broken.tar"
+    shutil.copy(made.root, twice)
+    with tarfile.open(twice, "a") as tar:
+        tar.addfile(tarfile.TarInfo("./usr/lib/os-release"))
+    without(made.root, broken, "usr/bin/sleep")
     for arguments, code, words in (
         (("image", f"{name}:absent"), 2, "the registry has no"),
         (("image", f"{name}:1", "--arch", "aarch64"), 2, "has no image of aarch64"),
@@ -172,11 +190,17 @@ def test_what_an_import_refuses_is_said_in_a_sentence_and_leaves_no_target(
         (("image", "127.0.0.1:9/lab/x:1"), 3, "asking the registry"),
         (("archive", made.archive, "--version", "9"), 3, "version: expected 9 (--version), attested 2"),
         (("root", cut), 2, "no whole tar archive"),
+        (("root", twice), 2, "is no whole root: 'usr/lib/os-release' is in it twice"),
+        (("root", broken), 2, "has no sleep"),
+        (("root", made.archive), 2, "import archive FILE"),
+        (("archive", made.root), 2, "import root FILE"),
+        (("image", f"{name}@sha256:1"), 2, "no digest behind its @"),
+        (("root", made.root, "--id", ""), 2, "it is empty"),
     ):
         ran = harness("targets", "import", *arguments)
         assert ran.code == code, (arguments, ran.out, ran.err)
         assert words in " ".join(ran.err.split()), (arguments, ran.err)
-        assert "next: " in ran.err
+        assert "next: " in ran.err or "Usage: " in ran.err
     assert not (tmp_path / "targets").exists()
     assert not [tag for image in engine.client.images.list() for tag in image.tags if tag.startswith("harness-import")]
 
