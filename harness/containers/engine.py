@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 import docker
 import docker.errors
 
-from harness.containers.engine_errors import engine_errors
-from harness.containers.loading import loaded_names, names_in, without_names
+from harness.containers.engine_errors import engine_errors, steadily
+from harness.containers.loading import holds, loaded_names, names_in, without_names
 from harness.containers.ulimits import ulimits
 from harness.errors import AttestationMismatch, InfrastructureError, ProvisionError, StepTimeout, UsageError
 from harness.system.makers import own_name
@@ -180,8 +180,7 @@ class Engine:
         """Give an archive to the engine without the names in it; the ids of its images."""
         with engine_errors(f"loading {path.name}"):
             # The SDK's own load() reads one image of an answer that names several.
-            answers = cast(Any, self.client.api).load_image(without_names(path))
-            names = loaded_names(answers)
+            names = loaded_names(cast(Any, self.client.api).load_image(without_names(path)))
             identities = [str(self.client.images.get(name).id) for name in names]
         if not identities:
             raise UsageError(f"{path.name} holds no image", advice="write it with: docker save NAME -o FILE")
@@ -196,19 +195,11 @@ class Engine:
                     image, ["true"], name=name, labels=self.labels("build", name, "look")
                 )
                 for program in NEEDED:
-                    if not any(self._holds(container, f"{folder}/{program}") for folder in ("/bin", "/usr/bin")):
+                    if not any(holds(container, f"{folder}/{program}") for folder in ("/bin", "/usr/bin")):
                         return program
         finally:
             self.remove_container(name)
         return ""
-
-    @staticmethod
-    def _holds(container: Any, path: str) -> bool:
-        try:
-            container.get_archive(path)
-        except docker.errors.NotFound:
-            return False
-        return True
 
     def pull(self, reference: str, architecture: str, tag: str) -> str:
         """Pull ``NAME@sha256:…`` (the engine compares what comes with the digest), and name it ``tag``; gives its id.
@@ -262,7 +253,10 @@ class Engine:
             InfrastructureError: see ``engine_errors``.
         """
         with engine_errors(f"creating network {name}"):
-            return str(self.client.networks.create(name, driver="bridge", labels=labels, internal=internal).id)
+            make = functools.partial(
+                self.client.networks.create, name, driver="bridge", labels=labels, internal=internal
+            )
+            return str(steadily(make).id)
 
     def create_container(
         self,

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import docker.errors
 import requests.exceptions
 
 from harness.errors import InfrastructureError, UsageError
+
+T = TypeVar("T")
+#: Words of refusals that pass by themselves, how often such work is tried, and the pause between.
+_PASSING = ("no such network interface",)
+_TIMES, _PAUSE_SECONDS = 6, 0.5
 
 
 @contextlib.contextmanager
@@ -48,6 +55,23 @@ def engine_errors(doing: str) -> Iterator[None]:
             f"{doing}: the Docker engine does not answer ({_short(error)})",
             advice="start it with: make setup (or systemctl start docker), then: harness resume",
         ) from error
+
+
+def steadily(work: Callable[[], T]) -> T:
+    """Do what an engine may refuse for a moment: Podman lists this machine's interfaces for a new network, and fails
+    where another program removes one meanwhile. What it refuses for another reason is refused at once.
+
+    Raises:
+        docker.errors.APIError: it refuses.
+    """
+    for _ in range(_TIMES - 1):
+        try:
+            return work()
+        except docker.errors.APIError as error:
+            if not any(words in str(error.explanation or error) for words in _PASSING):
+                raise
+        time.sleep(_PAUSE_SECONDS)
+    return work()
 
 
 def _full(doing: str) -> InfrastructureError:

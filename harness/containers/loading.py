@@ -61,6 +61,15 @@ def loaded_names(answers: Iterable[Mapping[str, Any]]) -> list[str]:
     return names
 
 
+def holds(container: Any, path: str) -> bool:
+    """Whether a container of the SDK has a file, a link or a folder at ``path``. Raises docker.errors.APIError."""
+    try:
+        container.get_archive(path)
+    except docker.errors.NotFound:
+        return False
+    return True
+
+
 def without_names(path: Path) -> Iterator[bytes]:
     """The archive in pieces, without the names of its images.
 

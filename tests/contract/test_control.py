@@ -258,9 +258,10 @@ def test_a_user_of_its_own(deploy: Deploy, machine: Machine) -> None:
 def test_a_removal_that_takes_the_account_too_leaves_the_notes_readable(deploy: Deploy, machine: Machine) -> None:
     """As the scripts of a package do it when it is purged: what was seen before is still known."""
     machine.run("id passing 2>/dev/null || useradd passing")
-    good, bad = deploy("sleep 1000", user="passing"), deploy("sleep 0.1; exit 7", user="passing")
+    good = deploy("sleep 1000", user="passing")
     good.start()
     good.kill()
+    bad = deploy("sleep 0.1; exit 7", user="passing")  # it takes the place of the other, and of how that is started
     bad.start()
     assert ended(bad) == [7]
     machine.run("userdel passing")

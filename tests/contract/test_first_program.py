@@ -70,4 +70,6 @@ def test_a_system_whose_sleep_does_not_wait_is_named_with_what_it_said(kind: str
             first_program(engine, both, brought=frozenset(both)),
         ):
             raise cannot
-        assert not [each for each in engine.client.containers.list(all=True) if str(each.name).startswith("harness-look-")]
+        assert not [
+            each for each in engine.client.containers.list(all=True) if str(each.name).startswith("harness-look-")
+        ]

@@ -210,6 +210,5 @@ def test_an_image_needs_what_containers_are_started_with(there: tuple[str, ...],
         client=SimpleNamespace(containers=SimpleNamespace(create=make)),
         labels=lambda *_words: {},
         remove_container=lambda _name: True,
-        _holds=Engine._holds,
     )
     assert Engine._lacks(engine, "sha256:1") == lacking
