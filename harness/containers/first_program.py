@@ -82,6 +82,7 @@ def _last_words(engine: Engine, known: Mapping[str, Any]) -> str:
                 network_mode="none",
                 mem_limit=MEMORY,
                 pids_limit=64,
+                ulimits=engine.ulimits(),
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
             )

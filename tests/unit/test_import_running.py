@@ -108,6 +108,9 @@ class Engines:
             api=SimpleNamespace(inspect_container=self.inspect), containers=SimpleNamespace(create=self.create)
         )
 
+    def ulimits(self) -> None:
+        return None
+
     def inspect(self, name: str) -> dict[str, Any]:
         config = {"Cmd": ["sleep", "infinity"], "Entrypoint": None, "User": ""}
         return {"State": self.states[name], "Config": config, "Image": "sha256:1"}
