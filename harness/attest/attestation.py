@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 
 from harness.attest import facts
 from harness.attest.architecture import Emulator
@@ -105,27 +106,40 @@ def reference_seconds() -> float | None:
     return max(min(taken), 1e-4)
 
 
-def attest_database(database: Database, version: str, settings: dict[str, str]) -> Attestation:
+def attest_database(database: Database, version: str, settings: Mapping[str, str]) -> Attestation:
     """The database's version and settings against what its definition declares."""
+    return Attestation(facts=tuple(database_facts(version, settings, database.declared, database.settings)))
+
+
+def database_facts(
+    version: str, settings: Mapping[str, str], declared: str, wanted: Mapping[str, str], whose: str = ""
+) -> list[Fact]:
+    """What a database says of itself, against the version that is ``declared`` and the settings that are ``wanted``.
+
+    ``whose`` ends the names of facts that another than the catalogue declares (``BY_INVENTORY``), of which none is
+    recorded where it declares nothing.
+    """
     rows = [
         Fact(
-            name="database version",
-            declared=database.declared,
+            name=f"database version{whose}",
+            declared=declared,
             observed=_first(version),
-            holds=states(version, database.declared),
+            holds=states(version, declared),
         )
     ]
-    for name, value in database.settings.items():
+    if whose and not declared:
+        rows.clear()
+    for name, value in wanted.items():
         observation = settings.get(name, "")
         rows.append(
             Fact(
-                name=f"database {name}",
+                name=f"database {name}{whose}",
                 declared=value,
                 observed=observation,
                 holds=observation.lower() == value.lower(),
             )
         )
-    return Attestation(facts=tuple(rows))
+    return rows
 
 
 def attest_version(what: str, printed: str, declared: str) -> Attestation:

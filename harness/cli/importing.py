@@ -69,10 +69,10 @@ def import_options(command: Callable[..., Import]) -> Callable[..., None]:
             imported = command(wanted=wanted, **own)
         show(imported, form)
 
-    decorated: Any = run
+    decorated: Callable[..., None] = run
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return decorated
 
 
 @click.group("import")

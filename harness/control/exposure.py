@@ -102,7 +102,7 @@ class Exposure:
                 'for f; do [ -f "$f" ] && [ -n "$(find "$f" -prune -perm -0004)" ] && '
                 f'grep -qaFf {shell.quote(place)} -- "$f" && printf \'%s\\0\' "$f"; done; true'
             )
-            return sorted(path for path in self.installation.each(script, self.files()) if path != place)
+            return sorted(self.installation.each(script, self.files()))
         finally:
             machine.run(f"rm -f {shell.quote(place)}", timeout=60)
 
@@ -132,10 +132,10 @@ class Exposure:
         Raises:
             InfrastructureError: the processes cannot be listed.
         """
-        lines = []
+        lines, words = [], self._words()
         for _, line in self.processes().values():
             masked = line
-            for word in self._words():
+            for word in words:
                 masked = masked.replace(word, "***")
             if masked != line:
                 lines.append(masked)

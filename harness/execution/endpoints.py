@@ -9,8 +9,7 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
-from harness.attest.attestation import BY_INVENTORY
-from harness.attest.versions import states
+from harness.attest.attestation import BY_INVENTORY, database_facts
 from harness.control.servers import CellDatabase
 from harness.endpoints.asking import Account, where
 from harness.endpoints.machine import EndpointMachine
@@ -105,17 +104,11 @@ def attest_by_driver(
 ) -> Attestation:
     """As ``attest_endpoint``, for whatever is asked with SQL; ``first`` facts, and what the inventory declares."""
     version, shown = server.version(), server.settings()
-    facts = list(first)
-    for whose, declared in (("", server.definition.declared), (BY_INVENTORY, by_inventory)):
-        if declared or not whose:
-            holds = states(version, declared)
-            facts.append(Fact(name=f"database version{whose}", declared=declared, observed=_line(version), holds=holds))
-    for whose, settings in (("", server.definition.settings), (BY_INVENTORY, settings_by_inventory)):
-        for name, value in settings.items():
-            holds = shown.get(name, "").lower() == value.lower()
-            facts.append(
-                Fact(name=f"database {name}{whose}", declared=value, observed=shown.get(name, ""), holds=holds)
-            )
+    facts = [
+        *first,
+        *database_facts(_line(version), shown, server.definition.declared, server.definition.settings),
+        *database_facts(_line(version), shown, by_inventory, settings_by_inventory, BY_INVENTORY),
+    ]
     known = {**server.definition.settings, **settings_by_inventory}
     facts += [
         Fact(name=f"database {name}", declared="", observed=value) for name, value in shown.items() if name not in known

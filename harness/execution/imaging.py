@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.attest.attestation import BY_INVENTORY, attest_database
-from harness.attest.versions import states
+from harness.attest.attestation import BY_INVENTORY, attest_database, database_facts
 from harness.control.deployment import Deployment
 from harness.control.imaged import ImagedServer
 from harness.control.servers import CellDatabase
@@ -58,22 +57,9 @@ def attest_imaged(server: CellDatabase, placed: PlacedImage) -> Attestation:
     if server.by_driver:
         return attest_by_driver(server, (), image.declared, image.settings)
     version, settings = server.version(), server.settings()
-    facts = list(attest_database(server.definition, version, settings).facts)
+    own = attest_database(server.definition, version, settings).facts
     shown = " ".join(version.split())[:300]
-    if image.declared:
-        holds = states(version, image.declared)
-        facts.append(Fact(name=f"database version{BY_INVENTORY}", declared=image.declared, observed=shown, holds=holds))
-    for name, value in image.settings.items():
-        observed = settings.get(name, "")
-        facts.append(
-            Fact(
-                name=f"database {name}{BY_INVENTORY}",
-                declared=value,
-                observed=observed,
-                holds=observed.lower() == value.lower(),
-            )
-        )
-    return Attestation(facts=tuple(facts))
+    return Attestation(facts=(*own, *database_facts(shown, settings, image.declared, image.settings, BY_INVENTORY)))
 
 
 def _facts(placed: PlacedImage, environment: Environment, licence: bytes | None) -> tuple[Fact, ...]:

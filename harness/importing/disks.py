@@ -6,8 +6,6 @@ import contextlib
 import dataclasses
 import io
 import os
-import secrets
-import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +17,9 @@ import paramiko
 from harness.errors import InfrastructureError, StepTimeout, UsageError
 from harness.hosts.inventory import Connection, HostUnreachable, Inventory
 from harness.importing.entries import Wanted
-from harness.importing.importing import Import, Prove, import_root
-from harness.importing.kinds import demand_kind
+from harness.importing.importing import Import, Prove, import_root, importing
 from harness.model.definitions import Host, Hosts
 from harness.system import shell
-from harness.system.files import digest_of_file
-from harness.system.makers import own_name
 from harness.system.printable import one_line
 from harness.system.wait import wait_until
 from harness.virtual.foreign import (
@@ -34,6 +29,7 @@ from harness.virtual.foreign import (
     Format,
     Start,
     accelerators,
+    demand_whole,
     foreign_machine,
     format_of,
     last_words,
@@ -82,16 +78,10 @@ def import_disk(
     """
     if (account.key is None) == (account.password is None):
         raise UsageError("a disk is logged into with a key or a password", advice="give one of --key and --password")
-    try:
-        demand_kind(path, "disk")
-        form, digest = format_of(path, start), digest_of_file(path)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be imported: {error.strerror or error}", advice="give the path of a file that can be read"
-        ) from error
-    folder = cache / "tmp" / f"import-{secrets.token_hex(4)}-{own_name()}"
-    folder.mkdir(parents=True)
-    try:
+    with importing(path, "disk", cache) as (_, folder, digest):
+        form = format_of(path, start)
+        if form == "qcow2":
+            demand_whole(path)
         accelerator, place, kernel = _booted(path, form, start, account, folder, seconds)
         origin = f"disk {one_line(path.name, 80)}, SHA-256 {digest}, booted by QEMU ({accelerator}), kernel {kernel}"
         wanted = dataclasses.replace(wanted, architecture=start.architecture)
@@ -99,8 +89,6 @@ def import_disk(
         return import_root(
             place / FILES, wanted, prove, origin=origin, origin_sha256=digest, kernel=kernel, more=more, cache=cache
         )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Ended(InfrastructureError):

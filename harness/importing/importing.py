@@ -21,7 +21,7 @@ from harness.errors import UsageError
 from harness.importing.archives import opened, take_image
 from harness.importing.entries import ATTESTED, Draft, Wanted, demand, draft
 from harness.importing.facts import RootFacts, boots, facts_of
-from harness.importing.kinds import demand_kind
+from harness.importing.kinds import Kind, demand_kind
 from harness.importing.trees import Tree, take_in
 from harness.model.definitions import Imported, Os
 from harness.system.files import digest_of_file, open_plain
@@ -70,8 +70,8 @@ def import_root(
         AttestationMismatch: it is not what it is said to be.
         InfrastructureError: the engine or the disk refuses.
     """
-    with _importing(path, cache) as (place, part, digest):
-        tree = Tree()
+    with importing(path, "tar", cache) as (place, folder, digest):
+        tree, part = Tree(), folder / "copy.tar"
         with open_plain(path) as file, part.open("wb") as copy:
             sha256, _ = take_in(tree, file, copy, path.name)
         imported = Imported(
@@ -92,7 +92,8 @@ def import_archive(path: Path, wanted: Wanted, prove: Prove, *, image: str = "",
         AttestationMismatch: it is not what it is said to be.
         InfrastructureError: the engine or the disk refuses.
     """
-    with _importing(path, cache) as (place, part, digest):
+    with importing(path, "tar", cache) as (place, folder, digest):
+        part = folder / "copy.tar"
         with opened(path, part.with_name("plain")) as archive, part.open("wb") as copy:
             chosen = archive.choose(image, wanted.architecture)
             tree = take_image(archive, chosen, copy, part.with_name("layer"))
@@ -170,15 +171,16 @@ def result_of(entry: Draft, facts: RootFacts, digest: str, imported: Imported | 
 
 
 @contextlib.contextmanager
-def _importing(path: Path, cache: Path | None) -> Iterator[tuple[Path, Path, str]]:
-    """The cache, a file in a folder there for a copy, which are gone afterwards, and the SHA-256 of what is imported.
+def importing(path: Path, kind: Kind, cache: Path | None) -> Iterator[tuple[Path, Path, str]]:
+    """The cache, a folder there for copies, which is gone afterwards, and the SHA-256 of what is imported. ``kind``:
+    what the command takes.
 
     Raises:
         UsageError: there is no such file.
     """
     place = cache or cache_folder()
     try:
-        demand_kind(path, "tar")
+        demand_kind(path, kind)
         digest = digest_of_file(path)
     except OSError as error:
         raise UsageError(
@@ -187,7 +189,7 @@ def _importing(path: Path, cache: Path | None) -> Iterator[tuple[Path, Path, str
     folder = place / "tmp" / f"import-{secrets.token_hex(4)}-{own_name()}"
     folder.mkdir(parents=True)
     try:
-        yield place, folder / "copy.tar", digest
+        yield place, folder, digest
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 from harness.attest.architecture import host_architecture
 from harness.errors import InfrastructureError, ProvisionError, UsageError
+from harness.system.canonical import read_json
 from harness.system.process import background, run
-from harness.virtual.qcow2 import lacks
 from harness.virtual.qemu import BOARDS, SANDBOX
 from harness.virtual.rights import give, groups_of, user_of
 
@@ -33,6 +33,8 @@ FIRMWARE = {
 MODELS = {"x86_64": "EPYC", "aarch64": "cortex-a72", "loongarch64": "la464"}
 #: A second disk of the machine, for what it gives: known there by its serial number, and faster than SSH.
 FILES, SERIAL, MOST_FILES = "files.raw", "harness-files", 64 << 30
+#: How long a disk may be looked through, in seconds; statuses of qemu-img check: whole, and whole with leaks.
+CHECK_SECONDS, _WHOLE = 600.0, (0, 3)
 _WRITTEN, _KEPT = ("disk.qcow2", "console.log", FILES), ("qemu.log",)
 
 
@@ -70,12 +72,6 @@ def format_of(path: Path, start: Start) -> Format:
                 f"{path.name} leads to another file, which it was made over",
                 advice="make it whole where it was made: qemu-img convert -O qcow2 OLD NEW",
             )
-        with path.open("rb") as file:
-            if lacking := lacks(file, path.stat().st_size):
-                raise UsageError(
-                    f"{path.name} is no whole qcow2: {lacking}",
-                    advice="copy it again, and compare its SHA-256 with that of whoever made it",
-                )
         return "qcow2"
     if start.kernel is None and head[510:512] != b"\x55\xaa":
         raise UsageError(
@@ -83,6 +79,29 @@ def format_of(path: Path, start: Start) -> Format:
             advice="give a disk image that boots, or the kernel that boots it: --kernel, --initrd, --append",
         )
     return "raw"
+
+
+def demand_whole(path: Path) -> None:
+    """See that a qcow2 is whole, before it is booted; clusters that nothing uses are no damage. A cut within the last
+    cluster of a table is not seen.
+
+    Raises:
+        UsageError: it is cut off or damaged, or nothing is on it.
+        InfrastructureError: qemu-img is missing.
+        StepTimeout: it is not looked through in time.
+    """
+    words = ["qemu-img", "check", "-U", "--output=json", "-f", "qcow2", str(path.absolute())]
+    answer = run(words, timeout=CHECK_SECONDS)
+    said = (answer.err.strip().splitlines() or ["qemu-img says so"])[0].removeprefix("ERROR: ")[:200]
+    # Without its first table, a disk looks like one that nothing was written to.
+    if answer.rc in _WHOLE and not read_json(answer.out).get("allocated-clusters"):
+        said = "nothing is on it: it is empty, or cut off"
+    elif answer.rc in _WHOLE:
+        return
+    raise UsageError(
+        f"{path.name} is no whole qcow2: {said}",
+        advice="copy it again, and compare its SHA-256 with that of whoever made it",
+    )
 
 
 def accelerators(start: Start) -> tuple[str, ...]:

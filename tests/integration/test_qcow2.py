@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.virtual.foreign import Start, format_of
-
-START = Start(architecture="x86_64")
+from harness.virtual.foreign import demand_whole
 
 
 @pytest.mark.parametrize(
@@ -38,14 +36,17 @@ def test_disks_of_qemu_img_are_whole(tmp_path: Path, options: str, packed: bool)
     compress = ["-c"] if packed and not options.startswith("preallocation") else []
     words = ["qemu-img", "convert", *compress, "-O", "qcow2", "-o", options, str(raw), str(disk)]
     subprocess.run(words, check=True, capture_output=True)
-    assert format_of(disk, START) == "qcow2"
+    demand_whole(disk)
     whole = disk.read_bytes()
-    disk.write_bytes(whole[: len(whole) // 3])
-    with pytest.raises(UsageError, match="is no whole qcow2"):
-        format_of(disk, START)
+    for kept in (60, len(whole) // 3):
+        disk.write_bytes(whole[:kept])
+        with pytest.raises(UsageError, match="is no whole qcow2: ") as refusal:
+            demand_whole(disk)
+        assert "copy it again" in refusal.value.advice
 
 
-def test_an_empty_disk_is_whole(tmp_path: Path) -> None:
+def test_an_empty_disk_is_none(tmp_path: Path) -> None:
     disk = tmp_path / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1G"], check=True)
-    assert format_of(disk, START) == "qcow2"
+    with pytest.raises(UsageError, match="nothing is on it"):
+        demand_whole(disk)

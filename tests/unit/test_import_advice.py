@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,7 @@ from harness.errors import UsageError
 from harness.importing.disks import Account, import_disk
 from harness.importing.importing import import_archive, import_root
 from harness.importing.registry import import_image
-from harness.virtual.foreign import Start, format_of
+from harness.virtual.foreign import Start
 from tests.imports import Place
 from tests.roots import config, files, laid_out, saved, tar_of
 
@@ -55,49 +54,6 @@ def test_what_another_command_takes_is_refused_with_its_name(
         give(place, kind, place.file(data, "given"))
     assert command in caught.value.advice
     assert place.left() == []
-
-
-def qcow2(*, bits: int = 16, version: int = 3, data: int = 1, compressed: bool = False) -> bytes:
-    """A whole qcow2 with so many clusters of data."""
-    cluster = 1 << bits
-    head = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", version, 0, 0, bits, 1 << 20, 0, 1, cluster, 2 * cluster, 1, 0, 0)
-    places = [4 * cluster + number * cluster for number in range(data)]
-    packed = [place | (1 << 62) if compressed else place | 1 << 63 for place in places]
-    first, second = struct.pack(">Q", 3 * cluster | 1 << 63), struct.pack(f">{data}Q", *packed)
-    parts = [head, first, b"", second, *([b"x" * cluster] * data)]
-    return b"".join(part.ljust(cluster, b"\0") for part in parts)
-
-
-@pytest.mark.parametrize("form", [{}, {"bits": 9}, {"version": 2}, {"data": 5}, {"compressed": True}], ids=str)
-def test_a_qcow2_that_is_whole_is_taken_and_cut_off_is_none(tmp_path: Path, form: dict[str, Any]) -> None:
-    whole, disk, start = qcow2(**form), tmp_path / "d.qcow2", Start(architecture="x86_64")
-    disk.write_bytes(whole)
-    assert format_of(disk, start) == "qcow2"
-    cluster = 1 << form.get("bits", 16)
-    for kept in (4, 60, 512, cluster, 2 * cluster, 3 * cluster, 3 * cluster + 100, len(whole) - cluster):
-        disk.write_bytes(whole[:kept])
-        with pytest.raises(UsageError, match="is no whole qcow2: ") as caught:
-            format_of(disk, start)
-        assert "copy it again" in caught.value.advice
-
-
-def test_maps_of_parts_of_clusters_are_no_places(tmp_path: Path) -> None:
-    whole, disk = bytearray(qcow2()), tmp_path / "d.qcow2"
-    cluster, start = 1 << 16, Start(architecture="x86_64")
-    whole[3 * cluster + 8 : 3 * cluster + 16] = b"\xff" * 8
-    disk.write_bytes(whole)
-    with pytest.raises(UsageError, match="its data lie behind its end"):
-        format_of(disk, start)
-    whole[72:80] = (1 << 4).to_bytes(8)
-    disk.write_bytes(whole)
-    assert format_of(disk, start) == "qcow2"
-
-
-@pytest.mark.parametrize("change", [{"bits": 8}, {"version": 1}, {"version": 9}])
-def test_a_qcow2_of_another_kind_is_none(tmp_path: Path, change: dict[str, int]) -> None:
-    (tmp_path / "d").write_bytes(qcow2(**change))
-    with pytest.raises(UsageError, match="is no whole qcow2"):
-        format_of(tmp_path / "d", Start(architecture="x86_64"))
 
 
 @pytest.mark.parametrize(

@@ -133,29 +133,25 @@ def test_network_to_the_database_cut(database, verbs, written, recovered):
     recovered("a cut of the network to the database")
 
 
-def test_packets_lost(verbs, written, recovered):
-    machine = verbs(Verb.LOSS)
-    machine.slow_network(loss=0.05)
+def demand_written(machine, written, words, **how):
+    """Every write is taken while the network is slow."""
+    machine.slow_network(**how)
     try:
         refused = written.refused
         for _ in range(BEFORE):
             written.attempt()
-        assert written.refused == refused, "with 5 % of its packets lost, the product refused writes or did not answer"
+        assert written.refused == refused, f"with {words}, the product refused writes or did not answer"
     finally:
         machine.heal_network()
+
+
+def test_packets_lost(verbs, written, recovered):
+    demand_written(verbs(Verb.LOSS), written, "5 % of its packets lost", loss=0.05)
     recovered("a loss of 5 % of the packets")
 
 
 def test_packets_late(verbs, written, recovered):
-    machine = verbs(Verb.DELAY)
-    machine.slow_network(delay=0.2)
-    try:
-        refused = written.refused
-        for _ in range(BEFORE):
-            written.attempt()
-        assert written.refused == refused, "with packets 200 ms late, the product refused writes or did not answer"
-    finally:
-        machine.heal_network()
+    demand_written(verbs(Verb.DELAY), written, "packets 200 ms late", delay=0.2)
     recovered("a delay of 200 ms")
 
 
