@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from harness.control.servers import CellDatabase, QueryFailed
+from harness.errors import InfrastructureError
 from harness.model.definitions import SqlFeature
 
 #: ``yes``: as its standard demands. ``differs``: it answers otherwise. ``no``: it refuses the statement.
@@ -59,6 +60,7 @@ def try_feature(database: CellDatabase, feature: SqlFeature, number: int) -> Tri
     try:
         rows = ["|".join(row) for row in database.query(sql)]
     except QueryFailed as refusal:
+        _demand_life(database, refusal)
         return _tried(feature, "no", _said(refusal, database), shown)
     finally:
         _clear(database, remove)
@@ -75,17 +77,34 @@ def _refused(database: CellDatabase, feature: SqlFeature, sql: str, shown: str, 
         if statements[:-1]:
             database.query("\n".join(statements[:-1]))
     except QueryFailed as refusal:
+        _demand_life(database, refusal)
         return _tried(feature, "no", _said(refusal, database), shown)
     finally:
         _clear(database, remove)
     try:
         rows = database.query(sql)
-    except QueryFailed:
+    except QueryFailed as refusal:
+        _demand_life(database, refusal)
         return _tried(feature, "yes", "", shown)
     finally:
         _clear(database, remove)
     took = f": {_listed(['|'.join(row) for row in rows])}" if rows else ""
     return _tried(feature, "differs", f"it was not refused{took} / 未被拒绝{took}", shown)
+
+
+def _demand_life(database: CellDatabase, refusal: QueryFailed) -> None:
+    """A refusal says something of a feature only where the database answers: its client fails for one that is away,
+    too.
+
+    Raises:
+        InfrastructureError: it does not answer.
+    """
+    try:
+        database.query("SELECT 1 FROM dual;" if database.definition.sql == "oracle" else "SELECT 1;")
+    except QueryFailed:
+        raise InfrastructureError(
+            f"{database.name} does not answer any more: {_said(refusal, database)}", advice="see the database's log"
+        ) from refusal
 
 
 def used(features: Iterable[SqlFeature], texts: Mapping[str, str]) -> dict[str, str]:

@@ -78,6 +78,7 @@ class Exposure:
             'for f; do [ -L "$f" ] || find "$f" -prune -type f '
             "\\( -perm -0002 -o -perm -4000 -o -perm -2000 \\) -printf '%m %p\\0' 2>/dev/null; done"
         )
+        self._demand('[ "$(find / -prune -printf %d)" = 0 ]', "find with -printf")
         modes = [
             Mode(path, mode)
             for mode, path in (each.split(" ", 1) for each in self.installation.each(script, self.files()))
@@ -98,6 +99,9 @@ class Exposure:
         machine, place = self.deployment.machine, f"/tmp/.words-{secrets.token_hex(6)}"  # noqa: S108  # in the target
         machine.put(place, "".join(f"{word}\n" for word in words).encode(), mode="0600")
         try:
+            # The file of the words holds them: what does not find them there would find them nowhere.
+            known = f'grep -qaFf {place} -- {place} && [ -n "$(find {place} -prune -perm 0600)" ]'
+            self._demand(known, "find with -perm and grep with -a, -F and -f")
             script = (
                 'for f; do [ -f "$f" ] && [ -n "$(find "$f" -prune -perm -0004)" ] && '
                 f'grep -qaFf {shell.quote(place)} -- "$f" && printf \'%s\\0\' "$f"; done; true'
@@ -110,7 +114,7 @@ class Exposure:
         """The product's processes by their id on its machine: the user id that each has now, and its command line.
 
         Raises:
-            InfrastructureError: they cannot be listed.
+            InfrastructureError: they cannot be listed, or there is none.
         """
         context, machine = self.deployment.context, self.deployment.machine
         known = {
@@ -124,7 +128,13 @@ class Exposure:
         command = f"set -- {' '.join(map(str, known))}; {script}; true"
         answer = machine.run(command, timeout=60 * context.factor)
         users = dict(pair.split() for pair in answer.out.splitlines() if re.fullmatch(r"\d+ \d+", pair))
-        return {pid: (int(users[str(pid)]), words) for pid, words in known.items() if str(pid) in users}
+        own = {pid: (int(users[str(pid)]), words) for pid, words in known.items() if str(pid) in users}
+        if not own:
+            raise InfrastructureError(
+                f"{machine.name}: no process of the product could be looked at: {answer.text.strip()[-200:]}",
+                advice="see whether /proc of the machine shows the processes of others",
+            )
+        return own
 
     def secrets_in_processes(self) -> list[str]:
         """Command lines of the product that hold a secret of the cell, with the secret masked.
@@ -140,6 +150,16 @@ class Exposure:
             if masked != line:
                 lines.append(masked)
         return sorted(lines)
+
+    def _demand(self, command: str, tools: str) -> None:
+        """See that the machine has what a look needs: what is not found by tools that do not work is not absent."""
+        machine = self.deployment.machine
+        answer = machine.run(command, timeout=60 * self.deployment.context.factor)
+        if not answer.ok:
+            raise InfrastructureError(
+                f"{machine.name}: the product's files cannot be looked at: {answer.text.strip()[-200:]}",
+                advice=f"the machine needs {tools}",
+            )
 
     def _words(self) -> list[str]:
         """Secrets of the cell that are long enough to be known again."""

