@@ -22,6 +22,7 @@ class Leaky(http.server.BaseHTTPRequestHandler):
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html")
+        self.send_header("Set-Cookie", "leak=1; Path=/")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

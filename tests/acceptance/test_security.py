@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Run
-from tests.products import WEB, product
+from tests.products import product
 
 LEAKY: dict[str, Any] = {
     "application": "leaky",
@@ -27,6 +27,21 @@ LEAKY: dict[str, Any] = {
     "http": {"port": "web"},
     "limits": {"memory": "128m", "cpus": 1, "processes": 64},
 }
+CAREFUL: dict[str, Any] = {
+    "application": "careful",
+    "name": {"zh": "谨慎", "en": "Careful"},
+    "vendor": "Example",
+    "version": "1.0",
+    "needs": ["python3"],
+    "user": "nobody",
+    "secrets": ["password"],
+    "artifacts": [{"path": "careful.py", "install": "copy", "to": "/opt/careful/careful.py", "mode": "0644"}],
+    "start": "exec python3 /opt/careful/careful.py",
+    "ready": {"path": "/health", "seconds": 20},
+    "ports": {"web": 8080},
+    "http": {"port": "web"},
+    "limits": {"memory": "128m", "cpus": 1, "processes": 64},
+}
 
 
 def cases(ran: Any) -> dict[str, Any]:
@@ -40,7 +55,7 @@ def test_each_fault_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("leaky.py"), folder / "leaky.py")
     found = cases(harness("run", folder, "--format", "json"))
     assert {name: found[name]["result"] for name in found if name != "cell"} == dict.fromkeys(
-        ("SEC-01", "SEC-02", "SEC-03", "SEC-04", "SEC-05"), "fail"
+        (f"SEC-{number:02}" for number in range(1, 9)), "fail"
     ), found
     ports = found["SEC-01"]["detail"]
     assert "TCP port 9999" in ports
@@ -51,8 +66,11 @@ def test_each_fault_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
     assert "/opt/leaky/tool 工具.py (4755) runs with the rights" in found["SEC-02"]["detail"]
     assert "leaky.py ***" in found["SEC-03"]["detail"]
     assert "runs as root without need: python3 /opt/leaky/leaky.py" in found["SEC-04"]["detail"]
-    for words in ("a trace of Python in the answer", "GET /static/: the files of a folder", "TRACE is answered"):
-        assert words in found["SEC-05"]["detail"]
+    assert "a trace of Python in the answer" in found["SEC-05"]["detail"]
+    assert "GET /static/: the files of a folder" in found["SEC-06"]["detail"]
+    assert "TRACE is answered" in found["SEC-07"]["detail"]
+    for words in ("lacks the header content-security-policy", "the cookie leak lacks httponly, samesite"):
+        assert words in found["SEC-08"]["detail"]
     assert found["cell"]["verdict"] == "nonconformant"
 
 
@@ -75,14 +93,18 @@ def test_a_secret_in_a_file_is_named_where_the_command_line_shows_none(harness: 
 
 
 def test_a_product_without_faults_fails_nothing(harness: Run, tmp_path: Path) -> None:
-    good = {**WEB, "user": "nobody", "secrets": ["token"]}
-    found = cases(harness("run", product(tmp_path / "p", good, suites=["security/product"]), "--format", "json"))
+    folder = product(tmp_path / "p", CAREFUL, database=["none"], suites=["security/product"])
+    shutil.copy(Path(__file__).with_name("careful.py"), folder)
+    found = cases(harness("run", folder, "--format", "json"))
     assert {name: found[name]["result"] for name in found if name != "cell"} == {
         "SEC-01": "pass",
         "SEC-02": "pass",
         "SEC-03": "pass",
         "SEC-04": "pass",
         "SEC-05": "pass",
+        "SEC-06": "pass",
+        "SEC-07": "pass",
+        "SEC-08": "pass",
     }, found
     assert "TCP port 8080" in found["SEC-01"]["detail"]
     assert found["cell"]["verdict"] == "conformant"
