@@ -43,8 +43,8 @@ CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_S
 POOL = 16
 #: The engine's name server asks this address for names that it does not know; it leads nowhere (RFC 5737).
 NOWHERE = "192.0.2.1"
-#: Programs that every machine must have: a container waits in ``sleep``, and commands run by ``sh`` and ``timeout``.
-NEEDED = ("sh", "sleep", "timeout")
+#: Programs that every machine must have: a container waits in ``sleep``, and commands are run by ``sh``.
+NEEDED = ("sh", "sleep")
 #: First command in a closed network: nothing listens there, so a foreign name fails at once; the engine's is silent.
 ASKS_NOBODY = "printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf"
 #: While packages are installed, SETFCAP too: rpm unpacks files with capabilities, and scripts of packages call setcap.

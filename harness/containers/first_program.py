@@ -39,7 +39,7 @@ def first_program(engine: Engine, containers: Mapping[str, str], *, brought: fro
             if words and name in brought:
                 raise AttestationMismatch(
                     f"{name}: {words}",
-                    advice="import or name a system whose own programs run: sh, sleep and timeout with their libraries",
+                    advice="import or name a system whose own programs run: sh and sleep with their libraries",
                 ) from error
             if words:
                 raise ProvisionError(f"{name}: {words}", advice="see the engine's log; repeat the run") from error

@@ -19,6 +19,7 @@ import psutil
 from harness.containers.engine import LABEL_PORTS, Engine
 from harness.containers.engine_errors import engine_errors
 from harness.containers.frames import STDERR, frames_of
+from harness.containers.limit import GUARD, Limit, without_number
 from harness.containers.networks import address_of
 from harness.containers.verbs import ContainerVerbs
 from harness.errors import InfrastructureError, LostOutput
@@ -31,7 +32,6 @@ from harness.system.process import Completed
 
 #: Longest text given with the command itself; the kernel takes 128 KiB in one argument.
 INLINE = 60_000
-KILL_AFTER = 5
 #: How long a list of a container's processes is good for: making it costs the engine a tenth of a second.
 LISTED_SECONDS = 2.0
 #: Symbolic links that are followed to a file, as many as Linux follows.
@@ -40,7 +40,6 @@ MAX_LINKS = 40
 #: Status 0 and none of the output must not be taken for a command that printed nothing, wherever that was lost: so the
 #: last thing that is printed is a mark.
 _END = "\n\x04end\n"
-_GUARD = r'timeout -k $0 $1 sh -c "$2"; r=$?; printf "\\n\\004end\\n" >&2; exit $r'
 
 
 class ContainerMachine:
@@ -120,19 +119,22 @@ class ContainerMachine:
                 command = f"( {command}\n) <{path}; rc=$?; rm -f {path}; exit $rc"
             else:  # a here-document would end it with a newline
                 command = f"printf %s {quoted} | {{ {command}\n}}"
-        argv = ["sh", "-c", _GUARD, str(KILL_AFTER), f"{timeout:.1f}", command]
+        argv = ["sh", "-c", GUARD, "sh", command]
         with engine_errors(f"running a command in {self.name}"):
             api = self.engine.client.api
             handle = api.exec_create(self.container, argv, user=user, environment=self.variables)["Id"]
             out, err = Bounded(), Bounded()
-            stream = cast(Any, api.exec_start(handle, stream=True, demux=True))
-            for kind, piece in frames_of(api, stream._response):
-                (err if kind == STDERR else out).add(piece)
+            with Limit(self.engine, self.container, timeout) as limit:
+                stream = cast(Any, api.exec_start(handle, stream=True, demux=True))
+                for kind, piece in frames_of(api, stream._response):
+                    (err if kind == STDERR else out).add(piece)
+                    if kind == STDERR:
+                        limit.listen(piece)
             stream._response.close()  # its own close() leaves the file over the socket open
-            rc = api.exec_inspect(handle)["ExitCode"]
+            rc = limit.status or api.exec_inspect(handle)["ExitCode"]
         if rc is None:
             raise InfrastructureError(f"{self.name}: the engine lost a command", advice="see the engine's log")
-        errors = err.text
+        errors = without_number(err.text)
         if errors.endswith(_END):
             errors = errors.removesuffix(_END)
         elif rc == 0:

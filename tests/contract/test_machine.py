@@ -77,7 +77,29 @@ def test_input_comes_as_it_was_given_to_its_end(machine: Machine, text: str) -> 
 
 
 def test_a_command_ends_at_its_limit(machine: Machine) -> None:
-    assert machine.run("sleep 30", timeout=1).rc == 124
+    done = machine.run("echo begins; echo fails >&2; sleep 30", timeout=2)
+    assert (done.rc, done.out, done.err) == (124, "begins\n", "fails\n")
+
+
+def test_a_command_that_ignores_the_end_of_its_time_is_killed_with_what_it_started(machine: Machine) -> None:
+    stubborn = "trap '' TERM; sleep 322 & while :; do sleep 0.2; done"
+    done = machine.run(stubborn, timeout=2)
+    assert done.rc == 137
+    assert not [args for args in machine.processes().values() if "sleep 322" in args]
+
+
+def test_commands_are_texts_of_a_shell_of_their_own(machine: Machine) -> None:
+    """A status, a syntax error, arguments and an end of the shell itself are the command's, and nothing else's."""
+    assert machine.run("exit 3").rc == 3
+    assert machine.run("set -e; false; echo on").out == ""
+    assert machine.run("echo $#").out == "0\n"
+    assert machine.run("exec echo replaced").out == "replaced\n"
+    assert machine.run("trap 'echo last' EXIT; echo first").out == "first\nlast\n"
+    assert machine.run("# a comment\necho behind it").out == "behind it\n"
+    for broken in ("echo )", "echo 'open", "if true", "echo ) ; exit 0; ("):
+        done = machine.run(broken)
+        assert done.rc == 2, (broken, done)
+        assert done.err, broken
 
 
 def test_files_come_back_as_they_went(machine: Machine) -> None:
