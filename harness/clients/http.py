@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -84,6 +84,21 @@ class HttpClient:
         self._open()
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.client.cookies.jar)
         return {**self._carried(), **({"Cookie": cookies} if cookies else {})}
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[Callable[[Request, dict[str, Any], str], httpx.Response]]:
+        """Sends declared requests as somebody new does: with the client's certificate, without session, earlier cookies
+        and ``http.headers``. Requests of one block share their cookies; what they come after is the caller's to send.
+
+        What is given raises ProductFault as ``send``.
+        """
+        with self._connected(known=True) as client:
+
+            def sent(request: Request, values: dict[str, Any], where: str) -> httpx.Response:
+                path = path_of(request, values, where)
+                return self._exchange(client, request.method, path, arguments(request, values, where), {})
+
+            yield sent
 
     def close(self) -> None:
         """Close the connections."""

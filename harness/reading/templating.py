@@ -37,6 +37,7 @@ TEXTS: tuple[tuple[str, ...], ...] = (
     ("services", "*", "start"),
     ("services", "*", "environment", "*"),
     ("services", "*", "ready", "command"),
+    ("accounts", "users", "*", "password"),
     ("http", "headers", "*"),
     ("http", "wrong_credentials", "*"),
     ("schema", "*", "*", "sql"),
@@ -51,6 +52,10 @@ SESSION: tuple[tuple[str, ...], ...] = (
     ("http", "session", "headers", "*"),
     *(("http", "session", "requests", "*", *place) for place in _REQUEST),
 )
+#: Those of a login, which also see who logs in and what was captured.
+LOGIN: tuple[tuple[str, ...], ...] = tuple(
+    ("accounts", *step, *place) for step in (("login",), ("login", "before", "*"), ("inside",)) for place in _REQUEST
+)
 #: Files beside the application that are templates.
 FILES: tuple[tuple[str, ...], ...] = (("templates", "*", "template"),)
 #: Keys with names of their own.
@@ -59,6 +64,7 @@ REQUESTS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("http", "resource", "stored"): ("key",),
     ("resource", "key"): ("n",),
     ("resource", "stored"): ("key",),
+    **{("audit", action): ("user", "key") for action in ("login", "refused", "create", "update", "delete")},
     **{
         ("http", "resource", "*", *before, *place): ("key", "text", "session", "got")
         for before in ((), ("before", "*"))
@@ -105,6 +111,9 @@ def application_faults(source: Source, axes: Collection[str] | None) -> Iterator
         for pattern in SESSION:
             for loc, text in _matching(source, base, pattern):
                 yield from _faults(source, loc, text, {**names, "session": None})
+        for pattern in LOGIN:
+            for loc, text in _matching(source, base, pattern):
+                yield from _faults(source, loc, text, {**names, **dict.fromkeys(("user", "password", "got"))})
         for request, known in REQUESTS.items():
             for loc, text in _matching(source, base, request):
                 yield from _faults(source, loc, text, dict.fromkeys(known))

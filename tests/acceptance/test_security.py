@@ -27,6 +27,8 @@ LEAKY: dict[str, Any] = {
     "http": {"port": "web"},
     "limits": {"memory": "128m", "cpus": 1, "processes": 64},
 }
+LOGIN = {"method": "POST", "path": "/login", "body": {"user": "{{ user }}", "password": "{{ password }}"}}
+TOKEN = {"token": {"pointer": "/token"}}
 CAREFUL: dict[str, Any] = {
     "application": "careful",
     "name": {"zh": "谨慎", "en": "Careful"},
@@ -34,13 +36,63 @@ CAREFUL: dict[str, Any] = {
     "version": "1.0",
     "needs": ["python3"],
     "user": "nobody",
-    "secrets": ["password"],
+    "secrets": ["admin", "guest"],
+    "setup": ["install -d -o nobody /var/log/careful"],
     "artifacts": [{"path": "careful.py", "install": "copy", "to": "/opt/careful/careful.py", "mode": "0644"}],
     "start": "exec python3 /opt/careful/careful.py",
+    "environment": {
+        "FAULTS": "{{ cell.faults | default('none') }}",
+        "ADMIN": "{{ secrets.admin }}",
+        "GUEST": "{{ secrets.guest }}",
+    },
     "ready": {"path": "/health", "seconds": 20},
     "ports": {"web": 8080},
-    "http": {"port": "web"},
+    "http": {
+        "port": "web",
+        "session": {
+            "requests": [
+                {**LOGIN, "body": {"user": "admin", "password": "{{ secrets.admin }}"}, "capture": TOKEN},
+            ],
+            "headers": {"Authorization": "Bearer {{ session.token }}"},
+        },
+        "resource": {
+            "key": "n{{ n }}",
+            "create": {"method": "PUT", "path": "/notes/{{ key }}", "body": {"text": "{{ text }}"}},
+            "read": {"method": "GET", "path": "/notes/{{ key }}"},
+            "update": {"method": "PUT", "path": "/notes/{{ key }}", "body": {"text": "{{ text }}"}},
+            "delete": {"method": "DELETE", "path": "/notes/{{ key }}"},
+        },
+    },
+    "accounts": {
+        "login": LOGIN | {"capture": TOKEN},
+        "users": [
+            {"name": "admin", "password": "{{ secrets.admin }}", "defaults": ["admin123", "123456"]},
+            {"name": "guest", "password": "{{ secrets.guest }}"},
+        ],
+        "wrong_passwords": {"after": 4, "then": "locked", "seconds": 3},
+    },
+    "audit": {
+        "file": "/var/log/careful/audit.log",
+        "login": "user={{ user }} login$",
+        "refused": "user={{ user }} login refused",
+        "create": "user=admin create {{ key }}$",
+        "update": "user=admin update {{ key }}$",
+        "delete": "user=admin delete {{ key }}$",
+    },
     "limits": {"memory": "128m", "cpus": 1, "processes": 64},
+}
+#: Faults that are in the product, the case that names them, and the words. Those of a cell are of different cases.
+SEEDED = {
+    "empty patient silent": {
+        "SEC-09": "admin is let in with an empty password",
+        "SEC-10": "guest is still let in (POST /login gave status 200): it is not locked",
+        "SEC-11": "does not record who did what: create: no new line matches user=admin create n",
+    },
+    "default brief talkative": {
+        "SEC-09": "admin is let in with the default password admin123",
+        "SEC-10": "the lock of guest ended after",
+        "SEC-11": "/var/log/careful/audit.log holds a wrong password",
+    },
 }
 
 
@@ -56,7 +108,7 @@ def test_each_fault_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
     found = cases(harness("run", folder, "--format", "json"))
     assert {name: found[name]["result"] for name in found if name != "cell"} == dict.fromkeys(
         (f"SEC-{number:02}" for number in range(1, 9)), "fail"
-    ), found
+    ) | dict.fromkeys((f"SEC-{number:02}" for number in range(9, 12)), "skip"), found
     ports = found["SEC-01"]["detail"]
     assert "TCP port 9999" in ports
     assert "UDP port 9998" in ports
@@ -93,18 +145,29 @@ def test_a_secret_in_a_file_is_named_where_the_command_line_shows_none(harness: 
 
 
 def test_a_product_without_faults_fails_nothing(harness: Run, tmp_path: Path) -> None:
-    folder = product(tmp_path / "p", CAREFUL, database=["none"], suites=["security/product"])
+    """And the same product fails the right case for each fault that is put into it."""
+    folder = product(
+        tmp_path / "p",
+        CAREFUL,
+        database=["none"],
+        suites=["security/product"],
+        axes={"faults": ["none", *SEEDED]},
+    )
     shutil.copy(Path(__file__).with_name("careful.py"), folder)
-    found = cases(harness("run", folder, "--format", "json"))
-    assert {name: found[name]["result"] for name in found if name != "cell"} == {
-        "SEC-01": "pass",
-        "SEC-02": "pass",
-        "SEC-03": "pass",
-        "SEC-04": "pass",
-        "SEC-05": "pass",
-        "SEC-06": "pass",
-        "SEC-07": "pass",
-        "SEC-08": "pass",
-    }, found
-    assert "TCP port 8080" in found["SEC-01"]["detail"]
-    assert found["cell"]["verdict"] == "conformant"
+    ran = harness("run", folder, "--format", "json")
+    cells = {
+        cell["axes"]["faults"]: cell for cell in json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
+    }
+    of = {
+        faults: {case["id"]: case for case in cell["cases"] if case["suite"] == "security/product"}
+        for faults, cell in cells.items()
+    }
+    assert {name: case["result"] for name, case in of["none"].items()} == dict.fromkeys(of["none"], "pass"), of["none"]
+    assert "TCP port 8080" in of["none"]["SEC-01"]["detail"]
+    assert "the right one was refused" in of["none"]["SEC-10"]["detail"]
+    assert cells["none"]["verdict"] == "conformant"
+    for faults, named in SEEDED.items():
+        assert {name for name, case in of[faults].items() if case["result"] != "pass"} == set(named), of[faults]
+        for name, words in named.items():
+            assert words in of[faults][name]["detail"], of[faults][name]
+        assert cells[faults]["verdict"] == "nonconformant"

@@ -4,6 +4,7 @@ The models are strict and frozen, refuse unknown keys, and do no input or output
 them from files. They live here, not there, because planning, deployment and judging all meet through them.
 """
 
+from harness.model.definitions.account import Account, Accounts, Audit, WrongPasswords
 from harness.model.definitions.application import (
     Application,
     Artifact,
@@ -59,11 +60,14 @@ from harness.model.definitions.wording import WordingFile
 __all__ = [
     "Accelerator",
     "Accept",
+    "Account",
+    "Accounts",
     "Adjust",
     "Adjustment",
     "Application",
     "Architecture",
     "Artifact",
+    "Audit",
     "Bilingual",
     "Capture",
     "Case",
@@ -134,5 +138,6 @@ __all__ = [
     "War",
     "Wheel",
     "WordingFile",
+    "WrongPasswords",
     "size_in_bytes",
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, IPvAnyAddress, model_validator
 
+from harness.model.definitions.account import Accounts, Audit
 from harness.model.definitions.base import (
     Architecture,
     Bilingual,
@@ -220,6 +221,8 @@ class Application(Definition):
     resource: VendorResource | None = Field(
         default=None, description="in place of http.resource, a class of the vendor"
     )
+    accounts: Accounts | None = Field(default=None, description="its users, for security/product")
+    audit: Audit | None = Field(default=None, description="its log of who did what, for security/product")
     plugins: Annotated[tuple[Plugins, ...], BeforeValidator(listed)] = ()
     limits: Limits = Limits()
     parameters: dict[str, str] = Field(default={}, description="free values for the templates")
@@ -301,8 +304,14 @@ class Application(Definition):
             )
         if self.ready is not None and self.ready.path is not None and self.http is None:
             raise PlacedError("ready.path needs an http section", "ready", "path")
+        if self.accounts is not None and self.http is None:
+            raise PlacedError("accounts need an http section: a login is a request", "accounts")
+        if self.audit is not None and self.accounts is None and {"login", "refused"} & self.audit.patterns.keys():
+            raise PlacedError("who logs in is not declared: give `accounts`", "audit")
         if self.resource is not None and self.http is not None and self.http.resource is not None:
             raise PlacedError("the application has a resource and http.resource: which one is meant?", "resource")
+        if self.audit is not None and not self.has_resource and self.audit.patterns.keys() - {"login", "refused"}:
+            raise PlacedError("what is created, updated and deleted is not declared: give a resource", "audit")
         return self
 
     @property
