@@ -163,7 +163,8 @@ def _named(definitions: Definitions) -> Iterator[Path]:
     """The matrix, and the files that it names."""
     matrix = definitions.matrix
     yield definitions.folder / definitions.matrix_path.name
-    for name in (matrix.application, matrix.waivers, matrix.axes_from, matrix.include_from):
+    data = [each.file for each in matrix.vulnerabilities]
+    for name in (matrix.application, matrix.waivers, matrix.axes_from, matrix.include_from, *data):
         if name:
             yield _plain(definitions.folder / str(name))
 

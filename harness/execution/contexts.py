@@ -72,6 +72,8 @@ def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContex
         template_folder=attempt.lab.definitions.application_folder,
         installed=own_packages(placed, target.product),
         from_repositories=repository_packages(placed, target.product),
+        matrix_folder=attempt.lab.definitions.folder,
+        vulnerabilities=attempt.lab.definitions.matrix.vulnerabilities,
         trusts_code=attempt.lab.trusts_code,
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr
 
-from harness.model.definitions import Application, Database, LoadProfile, Middleware
+from harness.model.definitions import Application, Database, LoadProfile, Middleware, VulnerabilityData
 from harness.model.machine import MachineReference
 
 #: Masked wherever it is printed; its value goes into JSON alone, for files that only their owner reads.
@@ -114,6 +114,8 @@ class CellContext(BaseModel):
     installed: tuple[str, ...] = ()  #: packages of the product
     from_repositories: tuple[str, ...] = ()  #: those of them that the system's repositories gave
     profile: LoadProfile | None = None
+    matrix_folder: Path = Path()  #: where ``vulnerabilities`` lie
+    vulnerabilities: tuple[VulnerabilityData, ...] = ()  #: what the matrix gives of them
     trusts_code: bool = False  #: whether the vendor's code runs without a sandbox
 
     @property

@@ -91,6 +91,8 @@ class _MatrixReader:
         cpus, systems, databases = targets.load(Cpu), targets.load(Os), targets.load(Database)
         runtimes, middlewares = targets.load(Runtime), targets.load(Middleware)
         waivers = self._waivers()
+        for index, data in enumerate(matrix.vulnerabilities):
+            self._is_beside(("vulnerabilities", index, "file"), data.file)
         files: dict[str, str] | None = None
         suites = self._suites()
         if application is not None and product is not None:

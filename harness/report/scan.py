@@ -139,8 +139,8 @@ def render_scan_html(
     return text.encode("utf-8", "replace")
 
 
-def render_sbom(components: Sequence[Component]) -> str:
-    """A bill of materials as CycloneDX 1.6 JSON (ECMA-424)."""
+def render_sbom(components: Sequence[Component], *, tool: str = "harness scan", subject: str = "") -> str:
+    """A bill of materials as CycloneDX 1.6 JSON (ECMA-424); ``subject``: what it is of."""
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component as Part
@@ -149,8 +149,9 @@ def render_sbom(components: Sequence[Component]) -> str:
     from packageurl import PackageURL
 
     bom = Bom()
-    tool = Part(name="harness scan", version=__version__, type=ComponentType.APPLICATION)
-    bom.metadata.tools.components.add(tool)
+    bom.metadata.tools.components.add(Part(name=tool, version=__version__, type=ComponentType.APPLICATION))
+    if subject:
+        bom.metadata.component = Part(name=subject, bom_ref="product", type=ComponentType.APPLICATION)
     for i, component in enumerate(components):
         purl = None
         if component.kind != "file":
@@ -170,7 +171,7 @@ def render_sbom(components: Sequence[Component]) -> str:
                 purl=purl,
                 type=ComponentType.FILE if component.kind == "file" else ComponentType.LIBRARY,
                 hashes=[HashType(alg=HashAlgorithm.SHA_256, content=component.sha256)] if component.sha256 else [],
-                properties=[Property(name="harness:file", value=component.file)],
+                properties=[Property(name="harness:file", value=component.file)] if component.file else [],
             )
         )
     return str(JsonV1Dot6(bom).output_as_string(indent=1)) + "\n"

@@ -37,7 +37,16 @@ from harness.model.definitions.image import ImageLicence, ImageRecipe
 from harness.model.definitions.imported import Imported
 from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime, Servlet
-from harness.model.definitions.matrix import Accept, Adjust, Adjustment, Exclude, Matrix, Retries, Strategy
+from harness.model.definitions.matrix import (
+    Accept,
+    Adjust,
+    Adjustment,
+    Exclude,
+    Matrix,
+    Retries,
+    Strategy,
+    VulnerabilityData,
+)
 from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.service import Readiness, Service
@@ -133,6 +142,7 @@ __all__ = [
     "Tls",
     "Variant",
     "VendorResource",
+    "VulnerabilityData",
     "Waiver",
     "Waivers",
     "War",

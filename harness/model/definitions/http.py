@@ -150,6 +150,11 @@ class Tls(Definition):
         "machines of a cell know the product's as application",
     )
     client: ClientCertificate | None = None
+    national: Annotated[tuple[Literal["tlcp", "rfc8998"], ...], BeforeValidator(listed)] = Field(
+        default=(),
+        description="what it offers with SM2, SM3 and SM4: TLCP (GB/T 38636-2020), TLS 1.3 by RFC 8998; without it, "
+        "what it offers is recorded",
+    )
 
     @property
     def for_each_cell(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.model.definitions.base import Bilingual, Definition, Name, PlacedError, Strings, SuiteName, listed
+from harness.model.definitions.gate import Date
 
 #: The entry of the catalogue that stands for a product without a database.
 NO_DATABASE = "none"
@@ -99,6 +100,18 @@ class Accept(Definition):
     because: str = Field(min_length=1)
 
 
+class VulnerabilityData(Definition):
+    """Known vulnerabilities as OSV records, as they were on a day."""
+
+    file: str = Field(description="beside the matrix: a zip of JSON files, a JSON file, or JSON lines")
+    date: Date = Field(description="the day on which it was taken, ISO 8601")
+    days: int = Field(default=30, ge=1, le=3650, description="older than that it is stale: it shows no absence")
+    ecosystem: str = Field(
+        default="",
+        description="the name that OSV gives the system, such as Debian:12; none: of its os-release",
+    )
+
+
 class Require(Definition):
     """What a target must be; cells for which nothing of that kind is found are blocked."""
 
@@ -131,6 +144,9 @@ class Matrix(Definition):
     strategy: Strategy = Strategy()
     retries: Retries = Retries()
     waivers: str | None = Field(default=None, description="file beside the matrix with the waivers of the product")
+    vulnerabilities: Annotated[tuple[VulnerabilityData, ...], BeforeValidator(listed)] = Field(
+        default=(), description="for security/product; without it nothing is said of known vulnerabilities"
+    )
     suites: Annotated[tuple[SuiteName, ...], BeforeValidator(listed)] = Field(min_length=1)
     accept: Annotated[tuple[Accept, ...], BeforeValidator(listed)] = ()
 

@@ -1,0 +1,139 @@
+"""What is installed on the target: a bill of materials, known vulnerabilities, signatures of packages."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+import pytest
+
+from harness.control.parts import Parts
+from harness.model.finding import Component
+from harness.report.scan import render_sbom
+from harness.scan.osv import advisories
+
+#: CycloneDX's media type (IANA).
+CYCLONEDX = "application/vnd.cyclonedx+json"
+
+
+@pytest.fixture
+def parts(application, installation):
+    return Parts(application, installation)
+
+
+def test_bill_of_materials(target, parts, measure, keep, note):
+    system, packages, programs = parts.system(), parts.packages(), parts.programs()
+    kind, namespace = parts.family(), re.sub(r"[^a-z0-9.-]", "-", system.get("ID", "linux").lower())
+    components = [
+        Component(
+            kind=kind, name=each.name, version=each.version, file="", architecture=each.architecture, group=namespace
+        )
+        for each in packages
+    ]
+    components += [
+        Component(kind="file", name=each.path.rpartition("/")[2], version="", file=each.path, sha256=each.sha256)
+        for each in programs
+    ]
+    measure("packages", len(packages), "1")
+    measure("programs of the product", len(programs), "1")
+    name = f"{target.application.application} {target.application.version}"
+    keep("sbom.cdx.json", render_sbom(components, tool="harness", subject=name), CYCLONEDX)
+    known = {each.name for each in packages}
+    lost = sorted({package.split(":")[0] for package in target.installed} - known)
+    assert not lost, f"packages of the product are not installed any more: {', '.join(lost)}"
+    note(
+        f"CycloneDX 1.6: {len(packages)} packages of {system.get('PRETTY_NAME', namespace)}, {len(programs)} programs "
+        f"of the product by SHA-256 / {len(packages)} 个软件包，产品自身 {len(programs)} 个程序文件"
+    )
+
+
+def test_known_vulnerabilities(target, parts, keep, note):
+    given = target.vulnerabilities
+    if not given:
+        pytest.skip(
+            "not-applicable: could not check: the matrix gives no `vulnerabilities` / 无法检查：矩阵未给出漏洞数据"
+        )
+    ecosystem = _ecosystem(parts.system())
+    files = [each for each in given if (each.ecosystem or ecosystem) == ecosystem] if ecosystem else []
+    files = files or [each for each in given if each.ecosystem and not ecosystem]
+    if not files:
+        named = ", ".join(each.file for each in given)
+        pytest.skip(
+            f"capability: could not check: {named} is not for {ecosystem or 'this system, which OSV has no name for'}"
+        )
+    packages = parts.packages()
+    versions = {name: each.source_version for each in packages for name in (each.source,)}
+    versions |= {each.name: each.version for each in packages if each.name not in versions}
+    known, records = [], 0
+    for each in files:
+        some, number = advisories(target.matrix_folder / each.file, each.ecosystem or ecosystem, versions.keys())
+        known, records = [*known, *some], records + number
+    if not records:
+        pytest.skip(f"capability: could not check: the data hold no record of {files[0].ecosystem or ecosystem}")
+    less = parts.less({pair for one in known for pair in one.bounds(versions[one.package])})
+    own = {package.split(":")[0] for package in target.installed}
+    own |= {each.source for each in packages if each.name in own}
+    hits = [(one, span) for one in known if (span := one.affects(versions[one.package], less)) is not None]
+    lines = [_line(one, span, versions[one.package], own) for one, span in hits]
+    keep("vulnerabilities.txt", "".join(f"{line}\n" for line in sorted(lines)) or "none\n")
+    fixed = [(one, span) for one, span in hits if one.package in own and span.fixed and one.urgency != "unimportant"]
+    mended = "; ".join(
+        f"{one.package} {versions[one.package]}: {one.cve}, fixed in {span.fixed}" for one, span in fixed[:20]
+    )
+    data = ", ".join(f"{each.file} of {each.date}" for each in files)
+    assert not fixed, f"{len(fixed)} known vulnerabilities of the product's packages have a fix ({data}): {mended}"
+    today = datetime.datetime.now(datetime.UTC).date()
+    if stale := [each for each in files if (today - each.date).days > each.days]:
+        words = ", ".join(f"{each.file} is of {each.date}, {(today - each.date).days} days old" for each in stale)
+        pytest.skip(
+            f"capability: could not check: the data are stale: {words} (most are {stale[0].days}); what they know is "
+            f"fixed / 无法检查：数据过期"
+        )
+    ours = [one for one, _ in hits if one.package in own]
+    note(
+        f"{data}: {records} records, {len(versions)} packages; {len(ours)} without a fix in the product's packages, "
+        f"{len(hits) - len(ours)} in others of the system / 产品软件包无可修复的已知漏洞，未有修复的 {len(ours)} 个；"
+        f"系统其他软件包 {len(hits) - len(ours)} 个"
+    )
+
+
+def test_packages_are_signed(target, parts, note):
+    packages = {each.name: each for each in parts.packages()}
+    own = sorted({package.split(":")[0] for package in target.installed} & packages.keys())
+    if not own:
+        pytest.skip("not-applicable: the product is no package of the system / 产品不是系统软件包")
+    doubts = parts.unverified_sources()
+    if doubts:
+        note(f"the laboratory's sources are not verified / 实验室的软件源未验证签名: {'; '.join(doubts[:5])}")
+    shipped = sorted({package.split(":")[0] for package in target.shipped} & packages.keys())
+    if parts.family() == "rpm":
+        unsigned = [name for name in own if not packages[name].signature]
+        assert not unsigned, f"packages without a signature: {', '.join(unsigned)}"
+        note(f"{len(own)} packages are signed / {len(own)} 个软件包均有签名: {packages[own[0]].signature}")
+        return
+    if shipped:
+        note(
+            "no signed source, they came as files of the product, and dpkg knows no signatures / "
+            f"非来自签名的软件源，随产品交付，dpkg 无包签名: {', '.join(shipped)}"
+        )
+    signed = [name for name in own if name not in shipped]
+    if doubts or not signed:
+        pytest.skip(f"not-applicable: no package of the product came from a source whose signature is verified: {own}")
+    note(f"from repositories whose signature apt verifies / 来自由 apt 验证签名的软件源: {', '.join(signed)}")
+
+
+def _ecosystem(system):
+    """The name that OSV has for a system (https://ossf.github.io/osv-schema/, defined ecosystems)."""
+    identity, version = system.get("ID", "").lower(), system.get("VERSION_ID", "")
+    if identity == "debian":
+        return f"Debian:{version}" if version else ""
+    if identity == "openeuler":
+        title = re.search(r"\((LTS(?:-SP\d+)?)\)", system.get("VERSION", ""))
+        return f"openEuler:{version}-{title[1]}" if title else f"openEuler:{version}"
+    return ""
+
+
+def _line(one, span, version, own):
+    whose = "product" if one.package in own else "system"
+    words = [whose, one.package, version, one.cve, f"fixed in {span.fixed}" if span.fixed else "no fix"]
+    return "  ".join([*words, *(word for word in (one.urgency, one.severity, one.summary) if word)])
