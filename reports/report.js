@@ -121,6 +121,7 @@
       card(el("h2", { tabindex: -1 }, t("结论", "Verdict"), " ", tag("verdict", data.verdict)),
         el("div", { class: "grid" }, fact("产品", "product", both(data.product)), fact("厂商", "vendor", both(data.vendor)),
           fact("任务", "campaign", el("code", {}, data.id)), fact("测试时间", "executed", `${data.created} – ${data.finished} UTC`),
+          fact("时长档案", "profile of durations", both(data.profile)),
           fact("计划摘要", "plan", el("code", {}, data.plan.slice(0, 16))), fact("日志链", "journal head", el("code", {}, data.journal.slice(0, 16)))),
         el("p", { class: "soft" }, t("结果仅与所测样品有关。", "The results relate only to the items tested."), " ", both(data.rule))),
       matrix(query),

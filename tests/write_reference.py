@@ -16,9 +16,9 @@ from harness.cli import COMMANDS
 from harness.cli.catalogue import facts_of, obstacle_of
 from harness.cli.entry import cli
 from harness.model import results
-from harness.model.definitions import Cpu, Suite
+from harness.model.definitions import SELF_TEST, Cpu, Suite
 from harness.presentation import Presentation
-from harness.presentation.cases import described
+from harness.presentation.cases import amounts_of, described
 from harness.reading.catalogue import Catalogue
 from harness.reading.entries import TARGET_KINDS, entries
 from harness.reading.kinds import KINDS
@@ -185,17 +185,20 @@ def of_suites() -> str:
     parts = [
         "# Suites\n\nGenerated from `suites/` by `make docs`; `harness suites show SUITE` prints the same. The cases "
         "of `static/porting` are [its rules](rules.md). A case that an emulated target cannot show is recorded there "
-        "and decides nothing.\n"
+        "and decides nothing. Texts have the amounts of profile self-test.\n"
     ]
     for name in catalogue.suites():
         path = catalogue.find("suites", name, "suite.yaml")
         assert path is not None
-        suite = parse(path, Suite)
+        suite = parse(path, Suite).under(SELF_TEST)
         if not suite.cases:
             continue
         parts.append(
             f"## {suite.suite}\n\n{suite.title.zh} / {suite.title.en}, version {suite.version}. {suite.method}\n"
         )
+        if amounts := amounts_of(suite):
+            heading, *lines = amounts
+            parts.append("\n".join([f"{heading}:\n", *(f"- {line.strip()}" for line in lines), ""]))
         for case in suite.cases:
             heading, *lines = described(suite, case, words)
             parts.append(f"### {heading.strip()}\n")

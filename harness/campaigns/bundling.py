@@ -226,7 +226,7 @@ def _taken(
         manifest = unpacked.manifest
         definitions = place / "definitions"
         catalogue = replace(Catalogue.standard(definitions), trusts_code=trusts_code)
-        _, plan = plan_of(definitions / manifest.matrix, catalogue)
+        _, plan = plan_of(definitions / manifest.matrix, catalogue, profile=RunOptions.kept(manifest.options).profile)
         if plan.digest != manifest.plan:
             raise UsageError(
                 f"this harness ({__version__}) reads the definitions of the bundle ({manifest.harness}) as another "

@@ -12,7 +12,7 @@ from harness.campaigns.snapshot import MachineSize
 from harness.errors import UsageError
 from harness.hosts.inventory import Inventory
 from harness.machines.placing import Placement, place
-from harness.model.definitions import Databases, size_in_bytes
+from harness.model.definitions import Databases, Profile, size_in_bytes
 from harness.model.plan import Cell, Definitions, Plan
 from harness.planning import expand
 from harness.planning.lockfile import locked_plan
@@ -23,15 +23,17 @@ from harness.reading.read import read
 CELL_OVERHEAD = 256 * 2**20
 
 
-def plan_of(folder: Path, catalogue: Catalogue | None = None, *, locked: bool = True) -> tuple[Definitions, Plan]:
-    """Read and expand, with what is shipped where no catalogue is given.
+def plan_of(
+    folder: Path, catalogue: Catalogue | None = None, *, locked: bool = True, profile: Profile | None = None
+) -> tuple[Definitions, Plan]:
+    """Read and expand, with what is shipped where no catalogue is given, and with ``profile`` in place of the matrix's.
 
     Where a lock lies beside the matrix, the plan is the one that it names.
 
     Raises:
         DefinitionError, UsageError: as ``definitions.read``, ``planning.expand`` and ``locked_plan``.
     """
-    definitions = read(folder, catalogue)
+    definitions = read(folder, catalogue, profile)
     plan = locked_plan(definitions) if locked else None
     return definitions, plan or expand(definitions)
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from harness.errors import UsageError
 from harness.execution.services import CaseChoice
 from harness.hosts.inventory import Inventory
-from harness.model.definitions import Databases, Hosts, Retries
+from harness.model.definitions import Databases, Hosts, Profile, Retries
 from harness.model.definitions.base import listed
 from harness.reading.parsing import parse
 from harness.system.makers import cache_folder
@@ -43,6 +43,7 @@ class RunOptions:
     hosts: str = ""  #: file of the inventory; none where it is empty
     databases: str = ""  #: file of the laboratory's database servers, likewise
     brought_images: bool = False  #: whether images that a bundle brought may be used, where none was made here
+    profile: Profile | None = None  #: of the suites; None: the one that the matrix names
     trust_code: bool = False  #: whether code that is not shipped runs here without a sandbox
 
     @property
@@ -107,6 +108,7 @@ class _Kept(BaseModel):
     hosts: _Line = ""
     databases: _Line = ""
     brought_images: bool = False
+    profile: Profile | None = None
     trust_code: bool = False
 
 

@@ -54,7 +54,7 @@ def run_campaign(
         DefinitionError, UsageError, InfrastructureError: nothing was run.
     """
     catalogue = catalogue or Catalogue.standard()
-    definitions, plan = plan_of(folder, catalogue)
+    definitions, plan = plan_of(folder, catalogue, profile=options.profile)
     cells = chosen(plan, options.only)
     check_choice(definitions, cells, options)
     for entry in replaced(definitions.basis):
@@ -155,7 +155,7 @@ class Submitted:
 def _submitted(row: CampaignRow, workspace: Workspace, options: RunOptions) -> Iterator[Submitted]:
     trusts = options.trust_code
     with inputs.unpacked(inputs.of_campaign(row), workspace, row.id, trusts_code=trusts) as (matrix, catalogue):
-        definitions, plan = plan_of(matrix, catalogue)
+        definitions, plan = plan_of(matrix, catalogue, profile=options.profile)
         if plan.digest != row.plan_digest:
             raise InfrastructureError(
                 f"this harness reads the inputs of campaign {row.id} as another plan "

@@ -196,7 +196,7 @@ def conclusion(
         "inherited": len(commission.inherits),
     }
     wanted = ["conditional" if kind.conditional else "all"]
-    wanted += ["pre"] * kind.pre + ["inherited"] * bool(commission.inherits)
+    wanted += ["pre"] * kind.pre + ["shortened"] * view.shortened + ["inherited"] * bool(commission.inherits)
     parts = [words.sentence("conclusion", word, **numbers) for word in wanted]
     if not_certified := sorted(
         {characteristic for cell in view.cells for characteristic in uncertified(cell, profile)}

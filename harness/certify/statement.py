@@ -68,7 +68,9 @@ def _test_result(view: CampaignView) -> dict[str, Any]:
                 names["failedTests"].append(name)
     result = "WARNED" if any(cell.verdict is Verdict.CONDITIONAL for cell in view.cells) else "PASSED"
     origins = {entry["name"]: entry["origin"] for entry in view.basis if entry["kind"] == "suite"}
-    configuration: list[dict[str, Any]] = [{"name": "plan", "digest": {"sha256": view.plan_digest}}]
+    configuration: list[dict[str, Any]] = [
+        {"name": "plan", "digest": {"sha256": view.plan_digest}, "annotations": {"profile": view.profile}}
+    ]
     configuration += [
         {
             "name": f"suite/{suite['suite']}@{suite['version']}",
@@ -128,6 +130,7 @@ def adaptation(
         "coverage": view.coverage,
         "excluded": list(view.excluded),
         "plan": view.plan_digest,
+        "profile": view.profile,
         "journal": view.journal_head,
         "policy": profile.issuer,
         "commission": commission.model_dump(mode="json"),

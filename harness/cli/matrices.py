@@ -27,11 +27,13 @@ from harness.cli.shared import (
     hosts_option,
     inventory_path,
     print_whole,
+    profile_option,
     workspace_option,
 )
 from harness.cli.starting import USUAL, begin_product, kinds
 from harness.errors import DefinitionError, Fault, InfrastructureError, UsageError
 from harness.evidence import Workspace
+from harness.model.definitions import Profile
 from harness.model.plan import Definitions, Plan
 from harness.planning.expansion import REACHES
 from harness.reading.kinds import KINDS, schema_of, write_schemas
@@ -45,19 +47,22 @@ from harness.report import record_schema, render_sarif
 @format_option
 @click.option("--lock", "write", is_flag=True, help="write matrix.lock beside the matrix: campaigns then run its cells")
 @click.option("--check", is_flag=True, help="fail if matrix.lock is missing or stale")
+@profile_option
 @hosts_option
 @databases_option
 def plan_command(
-    folder: Path, workspace: Path, form: str, write: bool, check: bool, hosts: Path | None, databases: Path | None
+    folder: Path,
+    workspace: Path,
+    form: str,
+    write: bool,
+    check: bool,
+    profile: Profile | None,
+    hosts: Path | None,
+    databases: Path | None,
 ) -> None:
     """Show every cell of the matrix in FOLDER with its reason, what is covered, and what cannot be."""
-    definitions, plan = campaigns.plan_of(folder, catalogue_here(), locked=False)
-    if write and check:
-        raise UsageError("--lock and --check contradict each other", advice="choose one of them")
-    if write:
-        campaigns.write_lock(definitions, plan)
-    if check or campaigns.lock_path(definitions).exists():
-        campaigns.check_lock(definitions, plan)
+    definitions, plan = campaigns.plan_of(folder, catalogue_here(), locked=False, profile=profile)
+    _lock(definitions, plan, write=write, check=check)
     expected: dict[str, float] = {}
     if Workspace.is_at(workspace):
         try:
@@ -87,6 +92,7 @@ def plan_command(
         print_json(
             {
                 "digest": plan.digest,
+                "profile": definitions.matrix.profile,
                 "cells": shown,
                 "excluded": excluded,
                 "coverage": _coverage(plan),
@@ -101,6 +107,20 @@ def plan_command(
         console.print(escape(f"warning 警告: {entry.warning}"), style="magenta", soft_wrap=True)
     if write:
         say(f"written: {campaigns.lock_path(definitions)}", err=True)
+
+
+def _lock(definitions: Definitions, plan: Plan, *, write: bool, check: bool) -> None:
+    """Write the lock where that is asked for; hold the plan against it where there is one.
+
+    Raises:
+        UsageError: it is stale, or missing where it is to be checked.
+    """
+    if write and check:
+        raise UsageError("--lock and --check contradict each other", advice="choose one of them")
+    if write:
+        campaigns.write_lock(definitions, plan)
+    if check or campaigns.lock_path(definitions).exists():
+        campaigns.check_lock(definitions, plan)
 
 
 def _warn_of_lost(definitions: Definitions) -> None:

@@ -23,6 +23,7 @@ from harness.cli.shared import (
     hosts_option,
     inventory_path,
     pairs,
+    profile_option,
     trust_code_option,
     workspace_option,
 )
@@ -30,6 +31,7 @@ from harness.containers.cache import remove_unused
 from harness.containers.engine import Engine
 from harness.containers.images import clean_scratch
 from harness.evidence import Workspace
+from harness.model.definitions import Profile
 from harness.system.scratch import remove_abandoned
 
 
@@ -73,6 +75,7 @@ from harness.system.scratch import remove_abandoned
 @click.option(
     "--keep", is_flag=True, help="leave containers of failed cells standing: harness shell; harness gc removes them"
 )
+@profile_option
 @hosts_option
 @databases_option
 @trust_code_option
@@ -91,6 +94,7 @@ def run_command(
     cases: tuple[str, ...],
     retry_failed: int | None,
     keep: bool,
+    profile: Profile | None,
     hosts: Path | None,
     databases: Path | None,
     trust_code: bool,
@@ -106,6 +110,7 @@ def run_command(
         cases=cases,
         keep=keep,
         retry_failed=retry_failed,
+        profile=profile,
         hosts=inventory_path(hosts),
         databases=databases_path(databases),
         trust_code=trust_code,
@@ -114,7 +119,7 @@ def run_command(
     databases_of(databases)
     catalogue = dataclasses.replace(catalogue_here(), trusts_code=trust_code)
     # What is wrong must not leave an empty workspace behind.
-    definitions, plan = campaigns.plan_of(folder, catalogue)
+    definitions, plan = campaigns.plan_of(folder, catalogue, profile=profile)
     campaigns.check_choice(definitions, campaigns.chosen(plan, options.only), options)
     with progress() as shown:
         finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue)

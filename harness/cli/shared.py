@@ -18,7 +18,7 @@ from harness.campaigns import Finished, latest
 from harness.cli.output import error_console, output_console, print_json
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
-from harness.model.definitions import Databases
+from harness.model.definitions import PROFILES, Databases
 from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Result, Verdict
 from harness.reading.catalogue import Catalogue
@@ -46,6 +46,12 @@ trust_code_option = click.option(
     "--trust-code",
     is_flag=True,
     help="run suites and playbooks that are not shipped as yourself, without a sandbox; recorded in the evidence",
+)
+profile_option = click.option(
+    "--profile",
+    type=click.Choice(PROFILES),
+    default=None,
+    help="how long and how often suites test: self-test (minutes) or center (hours), in place of what the matrix says",
 )
 hosts_option = click.option(
     "--hosts",

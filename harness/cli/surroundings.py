@@ -9,12 +9,12 @@ import click
 
 from harness.cli import doctor
 from harness.cli.output import print_json, say
-from harness.cli.shared import catalogue_here, format_option
+from harness.cli.shared import catalogue_here, format_option, profile_option
 from harness.errors import UsageError
-from harness.model.definitions import Suite
+from harness.model.definitions import SELF_TEST, Profile, Suite
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.presentation import Presentation
-from harness.presentation.cases import described
+from harness.presentation.cases import amounts_of, described
 from harness.reading.parsing import parse
 from harness.reading.read import read
 from harness.reading.suites import cases_of_rules, rules_of
@@ -75,10 +75,11 @@ def list_command(matrix: Path | None = None, form: str = "text") -> None:
 @click.argument("suite")
 @click.argument("case", required=False)
 @_matrix_option
+@profile_option
 @format_option
-def show_command(suite: str, case: str | None, matrix: Path | None, form: str) -> None:
+def show_command(suite: str, case: str | None, matrix: Path | None, profile: Profile | None, form: str) -> None:
     """Show what the cases of SUITE are for, what they do and expect, or CASE alone."""
-    known = {each.suite: each for each in _known(matrix)}
+    known = {each.suite: each for each in _known(matrix, profile)}
     chosen = known.get(suite)
     if chosen is None:
         raise UsageError(
@@ -95,25 +96,29 @@ def show_command(suite: str, case: str | None, matrix: Path | None, form: str) -
     say(f"{chosen.suite} {chosen.version}: {chosen.title.zh} / {chosen.title.en}")
     if chosen.method:
         say(chosen.method)
+    for line in amounts_of(chosen):
+        say(line)
     words = Presentation.standard(catalogue_here()).wording()
     for each in cases:
         say("\n" + "\n".join(described(chosen, each, words)))
 
 
-def _known(matrix: Path | None) -> list[Suite]:
+def _known(matrix: Path | None, profile: Profile | None = None) -> list[Suite]:
     """The suites that a matrix names, or every suite of the catalogue; a scan has a case for each of its rules.
+
+    They are as they are in ``profile``; else as the matrix says, or as in a self-test.
 
     Raises:
         DefinitionError: the matrix, or a suite, is wrong.
     """
     if matrix is not None:
-        located = read(matrix, catalogue_here()).suites
+        located = read(matrix, catalogue_here(), profile).suites
         return [each.definition.model_copy(update={"suite": name}) for name, each in located.items()]
     catalogue, suites = catalogue_here(), []
     for name in catalogue.suites():
         path = catalogue.find("suites", name, "suite.yaml")
         if path is not None:
-            suite = parse(path, Suite)
+            suite = parse(path, Suite).under(profile or SELF_TEST)
             if RUNNER_KINDS[suite.runner].reads_files:
                 suite = suite.model_copy(update={"cases": cases_of_rules(rules_of(path.parent))})
             suites.append(suite)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr
 
-from harness.model.definitions import Application, Database, LoadProfile, Middleware, VulnerabilityData
+from harness.model.definitions import SELF_TEST, Application, Database, Middleware, Profile, VulnerabilityData
 from harness.model.machine import MachineReference
 
 #: Masked wherever it is printed; its value goes into JSON alone, for files that only their owner reads.
@@ -113,9 +113,9 @@ class CellContext(BaseModel):
     template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product
     from_repositories: tuple[str, ...] = ()  #: those of them that the system's repositories gave
-    profile: LoadProfile | None = None
     matrix_folder: Path = Path()  #: where ``vulnerabilities`` lie
     vulnerabilities: tuple[VulnerabilityData, ...] = ()  #: what the matrix gives of them
+    profile: Profile = SELF_TEST  #: of the campaign
     trusts_code: bool = False  #: whether the vendor's code runs without a sandbox
 
     @property

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model.definitions import Text
+from harness.model.definitions import CENTER, SELF_TEST, Text
 from harness.model.definitions.matrix import NO_DATABASE
 from harness.model.reasons import reasons_of
 from harness.model.results import Cause, DefectSeverity, Fidelity, Measurement, Result, SkipReason, Verdict
@@ -214,7 +214,13 @@ class CampaignView:
     #: What it was tested with: ``kind``, ``name``, ``version``, ``sha256``, ``shipped``, ``origin`` (see
     #: ``harness.model.basis``). An older harness recorded none.
     basis: tuple[dict[str, str], ...] = ()
+    profile: str = SELF_TEST  #: self-test or center: how long and how often the suites tested
     unverified: str = ""  #: why what is recorded is not what the events say; empty where it verifies
+
+    @property
+    def shortened(self) -> bool:
+        """Whether a suite tested for shorter, or less often, than it does in profile center."""
+        return self.profile != CENTER and any(suite.get("amounts") for suite in self.suites)
 
     @property
     def coverage(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from harness import __version__
 from harness.errors import UsageError
+from harness.model.definitions import SELF_TEST, Profile
 from harness.model.definitions.base import Definition
 from harness.model.plan import Definitions, Plan
 from harness.planning import definitions_digest, expand
@@ -29,6 +30,7 @@ class Lock(Definition):
     harness: str = Field(description="version that wrote it")
     definitions: str = Field(description="SHA-256 of what the plan follows from")
     plan: str = Field(description="SHA-256 of definitions and cells")
+    profile: Profile = Field(default=SELF_TEST, description="that the suites have in it")
     cells: list[dict[str, str]]
 
 
@@ -45,6 +47,7 @@ def write_lock(definitions: Definitions, plan: Plan, path: Path | None = None) -
         harness=__version__,
         definitions=plan.definitions,
         plan=plan.digest,
+        profile=definitions.matrix.profile,
         cells=[cell.axes for cell in plan.cells],
     )
     rows = ",\n".join("  " + json.dumps(cell, ensure_ascii=False) for cell in lock.cells)
@@ -65,6 +68,7 @@ def locked_plan(definitions: Definitions) -> Plan | None:
     if not path.exists():
         return None
     lock = _read(path)
+    _same_profile(path, lock, definitions)
     if lock.definitions != definitions_digest(definitions):
         raise UsageError(
             f"{path} is stale: the definitions were changed since it was written",
@@ -89,6 +93,7 @@ def check_lock(definitions: Definitions, plan: Plan) -> None:
     if not path.exists():
         raise UsageError(f"there is no {path}", advice="write it with: harness plan --lock")
     lock = _read(path)
+    _same_profile(path, lock, definitions)
     if lock.definitions == plan.definitions and lock.plan == plan.digest:
         return
     old = {frozenset(cell.items()) for cell in lock.cells}
@@ -97,6 +102,18 @@ def check_lock(definitions: Definitions, plan: Plan) -> None:
     changes += [f"- {_text(cell)}" for cell in sorted(old - new, key=sorted)]
     what = "\n  ".join(changes) if changes else "the same cells, but the definitions behind them were changed"
     raise UsageError(f"{path} is stale:\n  {what}", advice="if that is wanted: harness plan --lock")
+
+
+def _same_profile(path: Path, lock: Lock, definitions: Definitions) -> None:
+    """Raises:
+    UsageError: the lock is of another profile.
+    """
+    profile = definitions.matrix.profile
+    if lock.profile != profile:
+        raise UsageError(
+            f"{path} is a plan of profile {lock.profile}, and profile {profile} is asked for",
+            advice=f"use that profile, or: harness plan --lock --profile {profile}",
+        )
 
 
 def _read(path: Path) -> Lock:

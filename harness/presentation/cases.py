@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.model.definitions import Case, Suite, Text
+from harness.model.definitions import PROFILES, Case, Suite, Text
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.presentation import Wording
 
@@ -13,6 +13,16 @@ def described(suite: Suite, case: Case, words: Wording) -> list[str]:
     """The lines of a case, in both languages; without those of texts that its suite leaves out."""
     heading = f"{case.id}  {case.title.zh} / {case.title.en}"
     return [heading, *(f"  {label}: {text}" for label, text in _rows(suite, case, words))]
+
+
+def amounts_of(suite: Suite) -> list[str]:
+    """The lines of what a suite does how much of, in both profiles; on emulated targets where that is another."""
+    lines = []
+    for name, amount in suite.amounts.items():
+        unit = "" if amount.unit == "1" else f" {amount.unit}"
+        values = [f"{profile} {amount.words(profile).en}{unit}" for profile in PROFILES]
+        lines.append(f"  {name}: {amount.title.zh} / {amount.title.en}: {', '.join(values)}")
+    return ["数量 amounts", *lines] if lines else []
 
 
 def _rows(suite: Suite, case: Case, words: Wording) -> Iterator[tuple[str, str]]:

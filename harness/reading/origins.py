@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.errors import DefinitionError, Fault
 from harness.model.basis import PARTS, Basis
-from harness.model.definitions import Suite
+from harness.model.definitions import Profile, Suite
 from harness.model.plan import Definitions, LocatedSuite
 from harness.reading.catalogue import Catalogue
 from harness.reading.naming import DEPLOYMENT
@@ -30,7 +30,11 @@ def basis_of(definitions: Definitions, catalogue: Catalogue) -> tuple[Basis, ...
     steps = catalogue.find("suites", DEPLOYMENT)  # in the catalogue alone, as whoever deploys reads it
     if steps is not None and (deployment := gather_suite(DEPLOYMENT, steps.parent, catalogue)) is not None:
         located = {DEPLOYMENT: deployment, **located}
-    entries = {entry.kind + entry.name: entry for suite in located.values() for entry in _of_suite(suite, shipped)}
+    entries = {
+        entry.kind + entry.name: entry
+        for suite in located.values()
+        for entry in _of_suite(suite, shipped, definitions.matrix.profile)
+    }
     groups: Mapping[str, Collection[str]] = {
         "cpu": definitions.cpus,
         "os": definitions.systems,
@@ -52,7 +56,7 @@ def replaced(basis: tuple[Basis, ...]) -> list[Basis]:
     return [entry for entry in basis if entry.origin == "replaced" and entry.kind not in PARTS]
 
 
-def _of_suite(suite: LocatedSuite, shipped: Path) -> Iterator[Basis]:
+def _of_suite(suite: LocatedSuite, shipped: Path, profile: Profile) -> Iterator[Basis]:
     definition, folder = suite.definition, suite.folder
     name, version = definition.suite, definition.version
     origin = shipped / "suites" / name
@@ -66,7 +70,7 @@ def _of_suite(suite: LocatedSuite, shipped: Path) -> Iterator[Basis]:
             "rules", name, version, folder / "rules", origin / "rules", folder_digest(folder / "rules"), theirs
         )
     if definition.profile is not None:
-        original = parse(origin / "suite.yaml", Suite).profile if there else None
+        original = parse(origin / "suite.yaml", Suite).under(profile).profile if there else None
         theirs = digest_of(original.model_dump(mode="json")) if original is not None else ""
         file = folder / "suite.yaml"
         yield _entry(

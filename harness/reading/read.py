@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from harness.errors import DefinitionError, Fault, UsageError
-from harness.model.definitions import Application, Architecture, Cpu, Database, Matrix, Middleware, Os, Runtime, Waivers
+from harness.model.definitions import (
+    Application,
+    Architecture,
+    Cpu,
+    Database,
+    Matrix,
+    Middleware,
+    Os,
+    Profile,
+    Runtime,
+    Waivers,
+)
 from harness.model.plan import FRESH, UPGRADE, Definitions, LocatedSuite
 from harness.reading.catalogue import Catalogue
 from harness.reading.confining import file_fault
@@ -34,14 +45,18 @@ ValueT = TypeVar("ValueT")
 FAMILIES = ("debian", "rpm")
 
 
-def read(folder: Path, catalogue: Catalogue | None = None) -> Definitions:
+def read(folder: Path, catalogue: Catalogue | None = None, profile: Profile | None = None) -> Definitions:
     """Read the matrix in ``folder`` (or the matrix file itself) and everything that it names.
+
+    ``profile``: instead of the one that the matrix names. Suites are as they are in that profile.
 
     Raises:
         UsageError: there is no matrix.
         DefinitionError: with every fault of every file.
     """
     source, matrix = read_matrix(folder)
+    if profile is not None:
+        matrix = matrix.model_copy(update={"profile": profile})
     return _MatrixReader(source, matrix, catalogue or Catalogue.standard()).definitions()
 
 
@@ -180,7 +195,7 @@ class _MatrixReader:
                 self._no_such_suite(loc, name)
                 continue
             self._named_once(loc, located, suites)
-            suites[name] = located
+            suites[name] = dataclasses.replace(located, definition=located.definition.under(self.matrix.profile))
         return suites
 
     def _named_once(self, loc: Loc, located: LocatedSuite, others: dict[str, LocatedSuite]) -> None:

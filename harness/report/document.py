@@ -68,7 +68,7 @@ def content(view: CampaignView, words: Wording, issuing: Issuing, digests: Mappi
     return {
         **_face(view, words, issuing),
         **_standing(view, words, issuing),
-        "general": _general(view, issuing),
+        "general": _general(view, words, issuing),
         "statements": _statements(words, issuing),
         "packages": _packages(view),
         "suites": [_suite(suite) for suite in view.suites],
@@ -176,7 +176,7 @@ def _cover(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
     ]
 
 
-def _general(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
+def _general(view: CampaignView, words: Wording, issuing: Issuing) -> list[dict[str, Any]]:
     profile, commission = issuing.profile, issuing.commission
     marks = [f"{mark.mark} {mark.number}" for mark in profile.accreditation or ()]
     return [
@@ -206,6 +206,7 @@ def _general(view: CampaignView, issuing: Issuing) -> list[dict[str, Any]]:
         _row("测试日期", "dates of the tests", f"{view.created[:19]} – {view.finished[:19]} UTC"),
         _row("签发日期", "date of issue", issuing.issued[:10]),
         _row("任务", "campaign", f"{view.id} ({view.title.zh})"),
+        _row("时长档案", "profile of durations", Text(**words.pair("profile", view.profile))),
     ]
 
 

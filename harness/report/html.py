@@ -48,6 +48,7 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
         "interrupted": view.interrupted,
         "accepted": list(view.accepted),
         "strategy": view.strategy,
+        "profile": list(words("profile", view.profile)),
         "coverage": list(view.coverage.items()),
         "rule": list(words("statement", "decision_rule")),
         "axes": list(dict.fromkeys(a for c in view.cells for a in c.axes)),

@@ -109,6 +109,7 @@ def _summary(view: CampaignView, words: Wording) -> Iterable[tuple[object, ...]]
     yield "开始 from", view.created
     yield "结束 to", view.finished
     yield "计划摘要 plan", view.plan_digest
+    yield "时长档案 profile", view.profile
     yield "日志链 journal", view.journal_head
     for word, number in view.coverage.items():
         yield f"覆盖 coverage: {word}", number

@@ -18,6 +18,7 @@ def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, A
     return {
         "campaign": view.id,
         "verdict": view.verdict.value,
+        "profile": view.profile,
         "unverified": view.unverified,
         "cells": [
             {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.judging import counts, overall
-from harness.model.definitions import Case, Text
+from harness.model.definitions import SELF_TEST, Case, Text
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.ledger import MEDIA_LOAD
 from harness.model.plan import FRESH, ROLES, SAME, UPGRADE
@@ -55,6 +55,7 @@ def build_view(
         pairs=plan["pairs"],
         suites=tuple(plan["suites"].values()),
         conditions=campaign.conditions,
+        profile=plan["matrix"].get("profile", SELF_TEST),
         basis=tuple(plan.get("basis", ())),
         accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),
         journal_head=head,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 
-from tests.suite_runs import shipped_suite
+from harness.model.definitions import CENTER, SELF_TEST, Profile, Suite
+from harness.reading.parsing import parse
+from tests.suite_runs import ROOT, shipped_suite
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +91,23 @@ class Texts:
         return [key for key in self.kept if key == str(self.loses)]
 
 
-@pytest.mark.parametrize(("emulated", "kills"), [(False, 10), (True, 3)])
-def test_the_number_of_kills_depends_on_the_kind_of_target_alone(suite: ModuleType, emulated: bool, kills: int) -> None:
+def amounts(profile: Profile = SELF_TEST, *, emulated: bool = False) -> Callable[[str], int]:
+    definition = parse(ROOT / "suites" / "compat" / "lifecycle" / "suite.yaml", Suite)
+    return lambda name: int(definition.amount(name, profile, emulated=emulated))
+
+
+@pytest.mark.parametrize(
+    ("profile", "emulated", "kills"),
+    [(SELF_TEST, False, 5), (SELF_TEST, True, 3), (CENTER, False, 10), (CENTER, True, 10)],
+)
+def test_the_number_of_kills_depends_on_profile_and_kind_of_target_alone(
+    suite: ModuleType, profile: Profile, emulated: bool, kills: int
+) -> None:
     product, texts, measured = Product(), Texts(), {}
     suite.test_recovers_from_kill(
-        SimpleNamespace(emulated=emulated),
         product,
         texts,
+        amounts(profile, emulated=emulated),
         lambda name, value, unit: measured.update({name: value}),
         print,
     )
@@ -105,11 +117,11 @@ def test_the_number_of_kills_depends_on_the_kind_of_target_alone(suite: ModuleTy
 
 @pytest.mark.parametrize("emulated", [False, True])
 def test_the_last_kill_counts_as_the_first(suite: ModuleType, emulated: bool) -> None:
-    target, last = SimpleNamespace(emulated=emulated), 3 if emulated else 10
+    of, last = amounts(emulated=emulated), 3 if emulated else 5
     with pytest.raises(AssertionError, match=f"after kill {last} something answers, and no new process"):
-        suite.test_recovers_from_kill(target, Product(stays=last - 1), Texts(), print, print)
+        suite.test_recovers_from_kill(Product(stays=last - 1), Texts(), of, print, print)
     with pytest.raises(AssertionError, match=f"after kill {last} of {last}: texts .* are lost: \\['{last}'\\]"):
-        suite.test_recovers_from_kill(target, Product(), Texts(loses=last), print, print)
+        suite.test_recovers_from_kill(Product(), Texts(loses=last), of, print, print)
 
 
 class Installation:
@@ -127,11 +139,11 @@ def measures() -> tuple[dict[str, float], Callable[[str, float, str], None]]:
     return kept, lambda name, value, unit: kept.update({name: value})
 
 
-@pytest.mark.parametrize(("emulated", "kills"), [(False, 3), (True, 1)])
+@pytest.mark.parametrize(("emulated", "kills"), [(False, 2), (True, 1)])
 def test_each_service_is_killed_after_all(suite: ModuleType, emulated: bool, kills: int) -> None:
     services, texts = (Service("app", 1), Service("worker", 2)), Texts()
     product = Product(services=services)
-    suite.test_recovers_from_kill(SimpleNamespace(emulated=emulated), product, texts, measures()[1], print)
+    suite.test_recovers_from_kill(product, texts, amounts(emulated=emulated), measures()[1], print)
     assert [service.kills for service in services] == [product.kills + kills] * 2
     assert len(texts.kept) == product.kills + 2 * kills
 
@@ -144,7 +156,7 @@ def test_a_service_that_takes_another_with_it_fails_each_case(suite: ModuleType)
     for case in (
         lambda: suite.test_restart(product(), print, print),
         lambda: suite.test_stop(product(), Installation(), print, print),
-        lambda: suite.test_recovers_from_kill(SimpleNamespace(emulated=True), product(), Texts(), print, print),
+        lambda: suite.test_recovers_from_kill(product(), Texts(), amounts(emulated=True), print, print),
     ):
         with pytest.raises(AssertionError, match="service worker did not run on while service app ended: process"):
             case()

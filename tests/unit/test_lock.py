@@ -66,7 +66,7 @@ def test_a_run_takes_the_cells_of_the_lock(sampled: Any) -> None:
     assert again.digest == plan.digest
     assert {cell.reason for cell in again.cells} == {"lock"}
     assert told("plan", str(sampled.root), "--check")[0] == 0
-    assert path.read_text(encoding="utf-8").count("\n") == len(plan.cells) + 9
+    assert path.read_text(encoding="utf-8").count("\n") == len(plan.cells) + 10
 
 
 def test_check_without_a_lock(sampled: Any) -> None:

@@ -47,6 +47,7 @@ from harness.model.definitions.matrix import (
     Strategy,
     VulnerabilityData,
 )
+from harness.model.definitions.profile import CENTER, PROFILES, SELF_TEST, Amount, Amounts, Profile
 from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.service import Readiness, Service
@@ -67,12 +68,17 @@ from harness.model.definitions.task import Output, Task
 from harness.model.definitions.wording import WordingFile
 
 __all__ = [
+    "CENTER",
+    "PROFILES",
+    "SELF_TEST",
     "Accelerator",
     "Accept",
     "Account",
     "Accounts",
     "Adjust",
     "Adjustment",
+    "Amount",
+    "Amounts",
     "Application",
     "Architecture",
     "Artifact",
@@ -116,6 +122,7 @@ __all__ = [
     "Playbook",
     "Plugins",
     "Policy",
+    "Profile",
     "Reached",
     "Readiness",
     "Repository",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from harness.model.definitions.base import Bilingual, Definition, Name, PlacedError, Strings, SuiteName, listed
 from harness.model.definitions.gate import Date
+from harness.model.definitions.profile import SELF_TEST, Profile
 
 #: The entry of the catalogue that stands for a product without a database.
 NO_DATABASE = "none"
@@ -148,6 +149,11 @@ class Matrix(Definition):
         default=(), description="for security/product; without it nothing is said of known vulnerabilities"
     )
     suites: Annotated[tuple[SuiteName, ...], BeforeValidator(listed)] = Field(min_length=1)
+    profile: Profile = Field(
+        default=SELF_TEST,
+        description="how long and how often suites test: self-test (minutes), or center (the durations that a center "
+        "demands; hours)",
+    )
     accept: Annotated[tuple[Accept, ...], BeforeValidator(listed)] = ()
 
     @model_validator(mode="before")

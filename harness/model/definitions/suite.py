@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Bilingual, Definition, SuiteName, listed
+from harness.model.definitions.base import Bilingual, Definition, PlacedError, SuiteName, Text, listed
+from harness.model.definitions.profile import CENTER, Amounts, Profile, filled, named
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.results import DefectSeverity, Fidelity
 
@@ -50,7 +51,20 @@ class Case(Definition):
         default="main", description="end: after all suites, may destroy; upgrade: on cells that upgrade, by deployment"
     )
     seconds: float = Field(default=60, gt=0, description="limit of each of its tests, scaled by the target's factor")
+    center_seconds: float | None = Field(default=None, gt=0, description="in profile center instead of `seconds`")
     absolute: bool = Field(default=False, description="the limit is not scaled: it is part of what is demanded")
+
+    @property
+    def texts(self) -> dict[str, Text]:
+        """Its texts by their keys, as far as it has them."""
+        keys = ("title", "purpose", "preconditions", "steps", "expected", "evidence")
+        return {key: text for key in keys if (text := getattr(self, key)) is not None}
+
+    def under(self, profile: Profile, amounts: Amounts) -> Case:
+        """It in a profile: with its limit, and with texts that say how much."""
+        limit = self.center_seconds if profile == CENTER and self.center_seconds is not None else self.seconds
+        texts = {key: filled(text, amounts, profile) for key, text in self.texts.items()}
+        return self.model_copy(update={**texts, "seconds": limit})
 
     @property
     def defect(self) -> DefectSeverity:
@@ -75,6 +89,11 @@ class Suite(Definition):
     method: str = Field(default="", description="standard or method the suite follows")
     locustfile: str = "locustfile.py"
     profile: LoadProfile | None = None
+    amounts: Amounts = Field(
+        default={},
+        description="name -> how much, by the profile of the campaign: `amount(name)` gives it to a test, `{name}` "
+        "stands for it in the texts of cases; of a load, the key of `profile` that it replaces",
+    )
     cases: Annotated[tuple[Case, ...], BeforeValidator(listed)]
 
     @model_validator(mode="after")
@@ -87,7 +106,39 @@ class Suite(Definition):
         if RUNNER_KINDS[self.runner].profile != (self.profile is not None):
             loads = ", ".join(f"`runner: {name}`" for name, kind in RUNNER_KINDS.items() if kind.profile)
             raise ValueError(f"`profile` belongs to {loads}, and only there")
+        if self.profile is not None:
+            for name, amount in self.amounts.items():
+                if name not in LoadProfile.model_fields:
+                    raise PlacedError(
+                        f"a load has no {name}; there are {', '.join(LoadProfile.model_fields)}", "amounts", name
+                    )
+                if amount.emulated:
+                    raise PlacedError("a load has the same on all targets, but for emulated_rate", "amounts", name)
+        for index, case in enumerate(self.cases if self.amounts else ()):
+            for key, text in case.texts.items():
+                if unknown := sorted(named(text) - self.amounts.keys()):
+                    known = ", ".join(self.amounts)
+                    raise PlacedError(f"no amount {unknown[0]}; there are {known}", "cases", index, key)
         return self
+
+    def under(self, profile: Profile) -> Suite:
+        """The suite in a profile: limits and texts of its cases, and its load, are those of the profile."""
+        load = self.profile
+        if load is not None and self.amounts:
+            values = {name: amount.of[profile] for name, amount in self.amounts.items()}
+            load = LoadProfile.model_validate(
+                {**load.model_dump(), **values, "users": int(values.get("users", load.users))}
+            )
+        cases = tuple(case.under(profile, self.amounts) for case in self.cases)
+        return self.model_copy(update={"cases": cases, "profile": load})
+
+    def amount(self, name: str, profile: Profile, *, emulated: bool) -> float:
+        """How much, in a profile.
+
+        Raises:
+            KeyError: the suite has no such amount.
+        """
+        return self.amounts[name].value(profile, emulated=emulated)
 
 
 class LoadProfile(Definition):

@@ -9,6 +9,7 @@
 ``http``           requests to the product
 ``resource``       its declared resource: create, read, update, delete by key and text
 ``tasks``          its declared tasks: tasks, first_run, run, written, compared
+``amount``         ``amount(name)``: how much, as suite.yaml says it for the profile of the campaign
 ``measure``        ``measure(name, value, unit)`` records a number
 ``note``           ``note(text)`` records in words what was observed: the actual result of a test that passes
 ``keep``           ``keep(name, data, media="text/plain")`` stores evidence: text, or bytes of a picture, PDF, video
@@ -172,6 +173,20 @@ def tasks(pytestconfig: pytest.Config) -> Iterator[TaskRunner]:
         pytest.skip("not-applicable: the application declares no tasks")
     yield runner
     runner.remove()
+
+
+@pytest.fixture(scope="session")
+def amount(pytestconfig: pytest.Config) -> Callable[[str], float]:
+    """``amount(name)``: an amount of suite.yaml in the profile of the campaign; whole numbers are of type int."""
+    amounts = recorder_of(pytestconfig).amounts
+
+    def of(name: str) -> float:
+        if name not in amounts:
+            raise SuiteError(f"the suite has no amount {name}", advice="declare it under `amounts` of suite.yaml")
+        value = amounts[name]
+        return int(value) if value == int(value) else value
+
+    return of
 
 
 @pytest.fixture

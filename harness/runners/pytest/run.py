@@ -79,6 +79,10 @@ def run_pytest(
         key = secrets.token_bytes(KEY_BYTES)
         content = json.dumps(
             {
+                "amounts": {
+                    name: amount.value(context.profile, emulated=context.emulated)
+                    for name, amount in suite.definition.amounts.items()
+                },
                 "arguments": arguments(suite.folder),
                 "context": shown.model_dump_json(by_alias=True),
                 "folder": str(suite.folder),

@@ -59,6 +59,7 @@ def main(spec_path: str) -> int:
         writer.write("broken", cause=error.cause, text=str(error))
         return pytest.ExitCode.USAGE_ERROR
     recorder = Recorder(writer, Path(spec["folder"]), spec["limits"], spec["others"], context, deployment)
+    recorder.amounts = spec["amounts"]
     sys.argv = ["pytest", *spec["arguments"]]
     sys.dont_write_bytecode = True
     return int(pytest.main(spec["arguments"], plugins=[recorder]))
@@ -78,6 +79,7 @@ class Recorder:
     ) -> None:
         self.context = context
         self.deployment = deployment
+        self.amounts: dict[str, float] = {}  #: how much the suite does of what, in the profile of the campaign
         self._writer = writer
         self._folder = folder
         self._limits = limits  #: of the cases of this run, by their ``test``

@@ -17,12 +17,6 @@ from harness.scan.elf import MACHINES, NoElf, read
 from harness.scan.exports import exported_symbols
 from harness.scan.limits import Unreadable
 
-#: Ends by SIGKILL. On an emulated target a start may take a minute, and its number must not depend on how fast the
-#: machine of the lab is: a certificate says the same wherever it was made.
-KILLS, EMULATED_KILLS = 10, 3
-#: Of each service of a product that has several, after the product as a whole.
-SERVICE_KILLS, EMULATED_SERVICE_KILLS = 3, 1
-
 
 class Texts:
     """Texts that the product acknowledged; nothing is written where it declares no resource."""
@@ -204,10 +198,11 @@ def test_stop(application, installation, measure, note):
     note(f"ended with status {code}; no process and no port of it is left / 退出状态 {code}，无残留进程与端口")
 
 
-def test_recovers_from_kill(target, application, texts, measure, note):
+def test_recovers_from_kill(application, texts, amount, measure, note):
     """SIGKILL again and again: each time new processes get ready, and what was acknowledged is still there. Then the
     same of each service, while the others run on."""
-    slowest, before, wanted = 0.0, application.pids(), EMULATED_KILLS if target.emulated else KILLS
+    # The number follows from profile and target alone: a certificate says the same on every machine of a lab.
+    slowest, before, wanted = 0.0, application.pids(), amount("kills")
     for kills in range(1, wanted + 1):
         texts.write()
         application.kill()
@@ -223,7 +218,7 @@ def test_recovers_from_kill(target, application, texts, measure, note):
         lost = texts.lost()
         assert not lost, f"after kill {kills} of {wanted}: texts that the product had acknowledged are lost: {lost}"
     for service in application.services:
-        for kills in range(1, (EMULATED_SERVICE_KILLS if target.emulated else SERVICE_KILLS) + 1):
+        for kills in range(1, amount("service_kills") + 1):
             texts.write()
             with alone(application, service):
                 service.kill()
