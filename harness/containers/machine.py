@@ -63,6 +63,7 @@ class ContainerMachine:
         self._listed = -math.inf
         self._processes: dict[int, psutil.Process] = {}
         self._spent: dict[int, float] = {}
+        self._moved: dict[int, float] = {}  #: MiB to and from disks, likewise
 
     @property
     def name(self) -> str:
@@ -227,14 +228,20 @@ class ContainerMachine:
             for pid in pids - self._processes.keys():
                 with contextlib.suppress(psutil.Error):
                     self._processes[pid] = psutil.Process(pid)
-        memory, alive = 0.0, False
+        memory, alive, network = 0.0, False, None
         for pid, process in list(self._processes.items()):  # two samplers may ask at once
             with contextlib.suppress(psutil.Error):
                 times = process.cpu_times()
                 self._spent[pid] = times.user + times.system  # of one that ended since, the last that was seen
                 memory += process.memory_info().rss / 2**20
                 alive = True
-        return Resources(cpu=sum(self._spent.values()), memory=memory) if alive else None
+                network = network if network is not None else _traffic(pid)
+                moved = process.io_counters()
+                self._moved[pid] = (moved.read_bytes + moved.write_bytes) / 2**20
+        if not alive:
+            return None
+        disk = sum(self._moved.values()) if self._moved else None
+        return Resources(cpu=sum(self._spent.values()), memory=memory, disk=disk, network=network)
 
     @property
     def verbs(self) -> Verbs:
@@ -282,3 +289,11 @@ def waits(args: str) -> bool:
     """Whether it is the container's own waiting, or what reaps its orphans."""
     words = args.split()
     return args.rstrip().endswith("sleep infinity") or words[:1] in (["/sbin/docker-init"], ["/run/podman-init"])
+
+
+def _traffic(pid: int) -> float | None:
+    """MiB that went over the network that a process is in."""
+    try:
+        return posix.traffic(Path(f"/proc/{pid}/net/dev").read_text().splitlines())
+    except OSError:  # it ended meanwhile
+        return None

@@ -43,7 +43,7 @@ def is_program(path: str) -> bool:
 
 @dataclass(frozen=True)
 class LinkedFile:
-    """An ELF file: its first 20 bytes, and what ``ldd -r`` prints of it."""
+    """An ELF file: its first 20 bytes, and what ``ldd -d -r`` prints of it."""
 
     path: str
     head: bytes
@@ -117,7 +117,7 @@ class Installation:
         return self.each(script, paths)
 
     def linked(self) -> list[LinkedFile]:
-        """Every ELF file of the product that can be loaded or run, with what ``ldd -r`` says of it.
+        """Every ELF file of the product that can be loaded or run, with what ``ldd -d -r`` says of it.
 
         Raises:
             InfrastructureError: they could not all be looked at.
@@ -126,7 +126,7 @@ class Installation:
         script = (
             'for f; do case "$f" in *.so|*.so.*) ;; *) [ -x "$f" ] || continue ;; esac; [ -f "$f" ] || continue; '
             'h=$(od -An -v -tx1 -N20 "$f" | tr -d " \\n"); [ "${h#7f454c46}" != "$h" ] || continue; '
-            'printf "%s\\0%s\\0%s\\0" "$f" "$h" "$(ldd -r "$f" 2>&1)"; done'
+            'printf "%s\\0%s\\0%s\\0" "$f" "$h" "$(ldd -d -r "$f" 2>&1)"; done'
         )
         parts = self.each(f"{self._library_path()}{script}", self.files(), seconds=120)
         return [

@@ -41,10 +41,13 @@ class MachineReference(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What programs of a machine have used until now: ``cpu`` in seconds since some moment, ``memory`` in MiB."""
+    """What programs of a machine have used until now: ``cpu`` in seconds since some moment, ``memory`` in MiB; what
+    they moved to and from ``disk`` and ``network`` in MiB since some moment, None where that cannot be seen."""
 
     cpu: float
     memory: float
+    disk: float | None = None
+    network: float | None = None
 
 
 class Machine(Protocol):

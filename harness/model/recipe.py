@@ -10,7 +10,7 @@ from harness.model.attestation import Executions
 from harness.system.canonical import digest_of
 
 #: Raised when the way environments are made changes, so that old ones are not taken for new ones.
-REVISION = 7
+REVISION = 8
 #: How a note begins that says what a base image was made of, where it was not built here from packages.
 BROUGHT_FROM = ("imported 导入: ", "pulled by digest: ")
 

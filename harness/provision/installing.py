@@ -16,6 +16,7 @@ from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.dnf import IN_CONTAINERS, Dnf
 from harness.provision.repositories import SET_ASIDE, is_repository
+from harness.provision.system_state import BEFORE, LIST
 from harness.provision.trouble import trouble_of
 from harness.provision.unpacking import UnfitArchive, plain_tar
 from harness.provision.wheels import fetched
@@ -85,6 +86,8 @@ class Installer:
             family.update(needed=bool(recipe.packages) or self.manager == "apt")
         own = tuple(name for name in recipe.packages if name not in recipe.beneath)
         for names, cause in ((recipe.beneath, "config"), (own, "product")):
+            if cause == "product" and not self.over:
+                self._list_system()
             if names:
                 facts += family.packages(names, cause)
         for command in recipe.beneath_commands:
@@ -127,6 +130,11 @@ class Installer:
         if check and not answer.ok:
             raise self.failure(title, answer, cause)
         return answer
+
+    def _list_system(self) -> None:
+        """Write down what of the system the product may change, before it comes."""
+        folder = BEFORE.rpartition("/")[0]
+        self.step("list the system", f"mkdir -p {folder} && {{ {LIST}}} >{BEFORE}", check=False, cause="infra")
 
     def _unpack(self, file: RecipeFile) -> None:
         if file.wheel:

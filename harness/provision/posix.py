@@ -18,6 +18,8 @@ done
 """
 _USED = r"""
 head -n 1 /proc/stat; getconf CLK_TCK; sed -n 's/^Mem\(Total\|Available\): *\([0-9]*\) kB/\2/p' /proc/meminfo
+echo net; cat /proc/net/dev; echo disk
+for d in /sys/block/*; do case $d in */loop*|*/ram*|*/zram*|*/dm-*|*/md*) continue;; esac; cat $d/stat; done 2>/dev/null
 """
 #: What serves a login, and is no program of a product.
 _SERVING = ("sshd: ", "sshd-session: ", "/usr/lib/openssh/sshd-session", "sshd-auth")
@@ -61,8 +63,32 @@ def resources(machine: Machine) -> Resources | None:
     """Of the whole machine: time that was not idle, memory that is not available."""
     lines = machine.run(_USED, timeout=60).out.splitlines()
     words = lines[0].split()[1:] if lines else []
-    if len(lines) != 4 or len(words) < 5 or not all(word.isdigit() for word in [*words, *lines[1:]]):
+    if len(lines) < 4 or len(words) < 5 or not all(word.isdigit() for word in [*words, *lines[1:4]]):
         return None
     ticks = [int(word) for word in words][:8]  # guest time is in user time
     total, available = int(lines[2]), int(lines[3])
-    return Resources(cpu=(sum(ticks) - ticks[3] - ticks[4]) / int(lines[1]), memory=(total - available) / 1024)
+    disk, network = _moved(lines[4:])
+    return Resources(
+        cpu=(sum(ticks) - ticks[3] - ticks[4]) / int(lines[1]),
+        memory=(total - available) / 1024,
+        disk=disk,
+        network=network,
+    )
+
+
+def traffic(lines: list[str]) -> float | None:
+    """MiB that went over interfaces other than loopback, in both directions: proc(5), /proc/net/dev."""
+    rows = [line.partition(":") for line in lines if ":" in line]
+    counts = [values.split() for name, _, values in rows if name.strip() != "lo"]
+    moved = [int(row[0]) + int(row[8]) for row in counts if len(row) > 8 and row[0].isdigit() and row[8].isdigit()]
+    return sum(moved) / 2**20 if moved else None
+
+
+def _moved(lines: list[str]) -> tuple[float | None, float | None]:
+    """MiB to and from disks (sectors of 512 bytes: Documentation/block/stat.rst) and over networks."""
+    if "net" not in lines or "disk" not in lines:
+        return None, None
+    middle = lines.index("disk")
+    counts = [line.split() for line in lines[middle + 1 :]]
+    sectors = [int(row[2]) + int(row[6]) for row in counts if len(row) > 6 and row[2].isdigit() and row[6].isdigit()]
+    return (sum(sectors) * 512 / 2**20 if sectors else None), traffic(lines[:middle])

@@ -33,6 +33,7 @@ TEXTS: tuple[tuple[str, ...], ...] = (
     ("start",),
     ("environment", "*"),
     ("uninstall", "*"),
+    ("calls", "*", "run"),
     ("ready", "command"),
     ("services", "*", "start"),
     ("services", "*", "environment", "*"),

@@ -19,6 +19,8 @@ from harness.system.printable import one_line, printable
 
 #: Logs shown in a report are cut to this many lines; the evidence holds them whole.
 LOG_LINES = 120
+#: Answers of a load that a report shows: hours of it have hundreds of thousands.
+MOST_SAMPLES = 5000
 
 
 def build_view(
@@ -112,7 +114,7 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Calla
     }
     last, facts, files = tries.last, tries.facts, tries.files
     environment = facts.environment or EnvironmentFacts()
-    load = next((printable(read_json(read(f.sha256))) for f in files if f.media == MEDIA_LOAD), None)
+    load = next((_thinned(printable(read_json(read(f.sha256)))) for f in files if f.media == MEDIA_LOAD), None)
     return CellView(
         id=cell["id"],
         short=cell["short"],
@@ -169,6 +171,17 @@ def _cases(
                     fidelity=Fidelity.STATIC if RUNNER_KINDS[suite["runner"]].reads_files else fidelity,
                     against=against.get(case["id"], ()) if name in static else (),
                 )
+
+
+def _thinned(load: Any) -> Any:
+    """A load with as many answers as a picture can show: of each group of neighbours the slowest. The evidence holds
+    all of them, and figures are of all of them."""
+    samples = load.get("samples") if isinstance(load, dict) else None
+    if not isinstance(samples, list) or len(samples) <= MOST_SAMPLES:
+        return load
+    size = -(-len(samples) // MOST_SAMPLES)
+    groups = [samples[first : first + size] for first in range(0, len(samples), size)]
+    return {**load, "samples": [max(group, key=lambda one: (not one[3], one[1])) for group in groups]}
 
 
 def _emulated(facts: AttemptFacts) -> bool:

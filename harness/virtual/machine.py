@@ -60,5 +60,9 @@ class VirtualMachine(SshMachine):
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self._reference.process)
             times = process.cpu_times()
-            return Resources(cpu=times.user + times.system, memory=process.memory_info().rss / 2**20)
+            memory, moved = process.memory_info().rss / 2**20, None
+            with contextlib.suppress(psutil.Error):
+                counters = process.io_counters()
+                moved = (counters.read_bytes + counters.write_bytes) / 2**20
+            return Resources(cpu=times.user + times.system, memory=memory, disk=moved)
         return None

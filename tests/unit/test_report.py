@@ -33,6 +33,7 @@ from harness.report import build_view, campaign_summary, full_record, render_htm
 from harness.report.document import Issuing, render_document
 from harness.report.document import content as document_content
 from harness.report.spreadsheet import compatibility_list, render_xlsx
+from harness.report.view import MOST_SAMPLES, _thinned
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = Presentation((ROOT / "reports",))
@@ -370,3 +371,12 @@ def test_no_text_of_a_product_becomes_a_formula() -> None:
     assert cell.data_type == "s"
     assert str(cell.value).startswith("=HYPERLINK")
     assert len(str(cell.value)) <= 32_767
+
+
+def test_a_load_of_hours_is_shown_by_its_slowest_and_wrong_answers() -> None:
+    samples = [[number / 10, 5.0 if number % 100 else 80.0, 5.0, number != 70_001] for number in range(100_000)]
+    shown = _thinned({"samples": samples, "ramp": 0})
+    assert len(shown["samples"]) == MOST_SAMPLES
+    assert sum(1 for one in shown["samples"] if one[1] == 80.0) == 999
+    assert [one[0] for one in shown["samples"] if not one[3]] == [7000.1]
+    assert _thinned({"samples": samples[:50]})["samples"] == samples[:50]

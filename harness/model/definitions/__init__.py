@@ -5,6 +5,7 @@ them from files. They live here, not there, because planning, deployment and jud
 """
 
 from harness.model.definitions.account import Account, Accounts, Audit, WrongPasswords
+from harness.model.definitions.additions import Additions, Call
 from harness.model.definitions.application import (
     Application,
     Artifact,
@@ -75,6 +76,7 @@ __all__ = [
     "Accept",
     "Account",
     "Accounts",
+    "Additions",
     "Adjust",
     "Adjustment",
     "Amount",
@@ -84,6 +86,7 @@ __all__ = [
     "Artifact",
     "Audit",
     "Bilingual",
+    "Call",
     "Capture",
     "Case",
     "Commission",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, IPvAnyAddress, model_validator
 
 from harness.model.definitions.account import Accounts, Audit
+from harness.model.definitions.additions import Additions, Call
 from harness.model.definitions.base import (
     Architecture,
     Bilingual,
@@ -223,6 +224,10 @@ class Application(Definition):
     )
     accounts: Accounts | None = Field(default=None, description="its users, for security/product")
     audit: Audit | None = Field(default=None, description="its log of who did what, for security/product")
+    adds: Additions | None = Field(default=None, description="what its installation adds to the system: all of it")
+    calls: Annotated[tuple[Call, ...], BeforeValidator(listed)] = Field(
+        default=(), max_length=64, description="calls of its programs on a command line"
+    )
     plugins: Annotated[tuple[Plugins, ...], BeforeValidator(listed)] = ()
     limits: Limits = Limits()
     parameters: dict[str, str] = Field(default={}, description="free values for the templates")

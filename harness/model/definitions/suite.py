@@ -155,6 +155,9 @@ class LoadProfile(Definition):
     p95_ms: float = Field(gt=0)
     error_rate: float = Field(ge=0, le=1)
     achieved: float = Field(default=0.98, gt=0, le=1, description="least share of the intended rate")
+    window: float = Field(default=5, gt=0, le=86_400, description="seconds whose means are compared, for a spread")
+    drop: float = Field(default=3, ge=0, le=3600, description="seconds of the hold that do not count, at both ends")
+    spread: float = Field(default=5, gt=0, le=100, description="percent that a window may lie off the mean")
 
 
 Suite.model_rebuild()

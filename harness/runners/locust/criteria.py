@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.control.fault import ProductFault
-from harness.model.definitions import Case, LoadProfile
+from harness.model.definitions import Case, Limits, LoadProfile
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
 from harness.runners.locust.figures import UNITS, saturated
+from harness.runners.locust.steady import STEADY, steadiness
 
 #: Criterion -> the figures that are recorded with it.
 CRITERIA = {
@@ -79,10 +80,13 @@ def criterion(
     crashed: ProductFault | None,
     *,
     emulated: bool,
+    limits: Limits | None = None,
 ) -> Observation:
-    """One criterion by the figures of a hold in which requests were answered."""
+    """One criterion by the figures of a hold in which requests were answered; ``limits``: of the product's machine."""
+    if case.test in STEADY:
+        return _steady(case, suite, outcome, profile, limits or Limits(), emulated=emulated)
     if case.test not in CRITERIA:
-        known = ", ".join(CRITERIA)
+        known = ", ".join([*CRITERIA, *STEADY])
         text = f"unknown load criterion {case.test!r}; known: {known}"
         return Observation(case=case.id, suite=suite, result=Result.MISS, cause=Cause.TEST, detail=text)
     good, text = _judged(case.test, profile, figures)
@@ -115,6 +119,28 @@ def criterion(
         )
     result = Result.PASS if good else Result.FAIL
     return Observation(case=case.id, suite=suite, result=result, measurements=measured, detail=text)
+
+
+def _steady(
+    case: Case, suite: str, outcome: dict[str, Any], profile: LoadProfile, limits: Limits, *, emulated: bool
+) -> Observation:
+    """A criterion of steadiness; one that could not be looked at is an error of the laboratory, never a pass."""
+    seen = steadiness(case.test, outcome, profile, limits)
+
+    def observation(result: Result, text: str, **more: Any) -> Observation:
+        return Observation(case=case.id, suite=suite, result=result, measurements=seen.measured, detail=text, **more)
+
+    if seen.unknown:
+        return observation(Result.ERROR, seen.text, cause=Cause.INFRA)
+    if seen.good is None:
+        return observation(Result.SKIP, seen.text, skip_reason=SkipReason.NOT_APPLICABLE)
+    if emulated:
+        text = f"recorded only, an emulated target shows no performance: {seen.text}"
+        return observation(Result.SKIP, text, skip_reason=SkipReason.CAPABILITY)
+    if not seen.good and STEADY[case.test] and (why := saturated(outcome, profile)) is not None:
+        cause, words = why
+        return observation(Result.ERROR, f"{words}; so this is not known of the product: {seen.text}", cause=cause)
+    return observation(Result.PASS if seen.good else Result.FAIL, seen.text)
 
 
 def _judged(test: str, profile: LoadProfile, figures: dict[str, float]) -> tuple[bool, str]:

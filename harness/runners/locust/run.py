@@ -23,8 +23,9 @@ from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Observation, Result, SkipReason
 from harness.runners.locust.criteria import Trouble, criterion, trouble_of
 from harness.runners.locust.figures import summarise
-from harness.runners.locust.sampling import Sampler
+from harness.runners.locust.sampling import INTERVAL, Sampler
 from harness.runners.locust.support import ENVIRONMENT
+from harness.runners.locust.system_log import SystemLog
 from harness.system.canonical import read_json
 from harness.system.process import run, without_proxy
 from harness.system.sandbox import Sandbox, demanded, read_untrusted
@@ -35,6 +36,8 @@ DRIVER = Path(__file__).with_name("driver.py")
 START_SECONDS = 60
 #: What the driver reports of every load.
 REPORTED = frozenset(("samples", "errors", "exceptions", "exception", "users", "ramp", "hold", "intended", "finished"))
+#: A load of hours is looked at less often, not to make the record large.
+MOST_SAMPLES = 20_000
 #: Bytes of the driver's log that are kept, and of what it reports.
 MAX_LOG, MAX_OUTCOME = 2 * 2**20, 512 * 2**20
 
@@ -90,7 +93,17 @@ def run_locust(
     record = {**outcome, "figures": figures, "threshold": profile.p95_ms}
     ledger.keep(f"{name}.json", json.dumps(record, allow_nan=False).encode(), MEDIA_LOAD)
     observations = [
-        criterion(case, definition.suite, outcome, profile, figures, crashed, emulated=emulated) for case in cases
+        criterion(
+            case,
+            definition.suite,
+            outcome,
+            profile,
+            figures,
+            crashed,
+            emulated=emulated,
+            limits=deployment.context.application.limits,
+        )
+        for case in cases
     ]
     failed = [observation.detail for observation in observations if observation.result is Result.FAIL]
     if failed and (lab := deployment.lab_trouble()):
@@ -203,7 +216,13 @@ def _run_driver(
         argv = [sys.executable, "-P", str(DRIVER), str(spec)]
         env = {ENVIRONMENT: str(prepared), **without_proxy(*deployment.context.hosts)}
         try:
-            with Sampler(deployment.machine) as sampler, Sampler(deployment.database.machine) as database:
+            asked = any(case.test == "system_log" for case in suite.definition.cases)
+            log_of_system = SystemLog(deployment.machine) if asked else None
+            every = max(INTERVAL, profile.hold / MOST_SAMPLES)
+            with (
+                Sampler(deployment.machine, interval=every) as sampler,
+                Sampler(deployment.database.machine, interval=every) as database,
+            ):
                 completed = run(
                     argv if sandbox is None else sandbox.command(argv, env),
                     timeout=profile.ramp + profile.hold + START_SECONDS,
@@ -217,7 +236,8 @@ def _run_driver(
         if result is None:
             end = text.decode(errors="replace")[-800:] or completed.text[-800:]
             return {"broken": f"it ended the load generator with status {completed.rc} before the load was over; {end}"}
-    result["resources"] = sampler.samples
+    result["resources"], result["transfers"] = sampler.samples, sampler.transfers
+    result["system log"] = log_of_system.trouble() if log_of_system is not None else None
     embedded = deployment.database.machine.reference == deployment.machine.reference
     result["database resources"] = [] if embedded else database.samples
     return result

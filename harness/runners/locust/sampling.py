@@ -21,6 +21,9 @@ class Sampler:
 
     machine: Machine
     samples: list[tuple[float, float, float]] = field(default_factory=list)  #: seconds, CPU %, MiB
+    #: Seconds, MiB/s to and from disks, MiB/s over networks; None where that cannot be seen.
+    transfers: list[tuple[float, float | None, float | None]] = field(default_factory=list)
+    interval: float = INTERVAL  #: seconds between two looks
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -37,7 +40,7 @@ class Sampler:
     def _loop(self) -> None:
         before: tuple[float, Resources] | None = None
         began = time.monotonic()
-        while not self._stop.wait(INTERVAL):
+        while not self._stop.wait(self.interval):
             try:
                 used = self.machine.resources()
             except HarnessError:
@@ -48,5 +51,11 @@ class Sampler:
                 continue
             if before is not None:
                 cpu = 100 * max(used.cpu - before[1].cpu, 0.0) / (now - before[0])
-                self.samples.append((round(now - began, 2), round(cpu, 1), round(used.memory, 1)))
+                moment, seconds = round(now - began, 2), now - before[0]
+                self.samples.append((moment, round(cpu, 1), round(used.memory, 2)))
+                disk, network = (
+                    None if new is None or old is None else round(max(new - old, 0.0) / seconds, 4)
+                    for new, old in ((used.disk, before[1].disk), (used.network, before[1].network))
+                )
+                self.transfers.append((moment, disk, network))
             before = (now, used)

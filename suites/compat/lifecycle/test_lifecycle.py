@@ -10,12 +10,20 @@ import contextlib
 
 import pytest
 
+from harness.control.changes import Changes
 from harness.control.fault import ProductFault
 from harness.control.installation import is_program
 from harness.control.several import CLEAN
+from harness.model.definitions import Call
+from harness.model.templating import render
+from harness.presentation.terminal import terminal_picture
 from harness.scan.elf import MACHINES, NoElf, read
 from harness.scan.exports import exported_symbols
 from harness.scan.limits import Unreadable
+from harness.system.shell import quote
+
+#: Whether the product was removed in this process: by then nothing of it can be asked.
+REMOVED = []
 
 
 class Texts:
@@ -83,7 +91,7 @@ def test_installed_files(target, installation, host, keep, note):
 
 
 def test_dependencies_resolve(target, installation, keep, measure, note):
-    """``ldd -r`` finds every library and symbol of every ELF file of the product, all built for the target; or the
+    """``ldd -d -r`` finds every library and symbol of every ELF file of the product, all built for the target; or the
     running product has loaded them: it has search paths of its own, or is loaded by a program that has them."""
     linked = installation.linked()
     if not linked:
@@ -250,6 +258,52 @@ def alone(application, service):
             )
 
 
+def test_calls_on_the_command_line(target, installation, keep, measure, note):
+    """Each declared call ends as it is declared to, and its output has the declared texts."""
+    calls = target.application.calls
+    if not calls and target.application.version_command:
+        calls = (Call(run=target.application.version_command, shows=("{version}",)),)
+    if not calls:
+        pytest.skip("not-applicable: the application declares neither calls nor version_command")
+    machine, texts, faults = installation.machine, [], []
+    for number, call in enumerate(calls, 1):
+        line, limit = render(call.run, target.values(), where="calls"), call.seconds * target.factor
+        answer = machine.run(
+            f"timeout -k 5 {limit:.0f} sh -c {quote(line)}", timeout=limit + 30, user=target.application.user
+        )
+        texts.append(f"$ {line}\n{answer.text}\n[exit {answer.rc}]\n")
+        picture = terminal_picture(f"{target.axes['os']} {target.architecture}", line, answer.text, answer.rc)
+        keep(f"terminal-{number}.svg", picture, "image/svg+xml")
+        if answer.rc in (124, 137) and call.status != answer.rc:
+            faults.append(f"{line}: it did not end within {limit:.0f} s")
+        elif answer.rc != call.status:
+            faults.append(f"{line}: it ended with status {answer.rc}, declared is {call.status}: {answer.text[-300:]}")
+        wanted = [text.replace("{version}", target.application.version) for text in call.shows]
+        lacking = [text for text in wanted if text not in answer.text]
+        faults += [f"{line}: its output lacks {text!r}: {answer.text[:300]}" for text in lacking]
+    keep("calls.txt", "\n".join(texts))
+    measure("calls", len(calls), "1")
+    assert not faults, "\n".join(faults)
+    shown = texts[0].splitlines()[1:2]
+    note(f"{len(calls)} calls did as declared; the first printed: {''.join(shown)} / {len(calls)} 次调用与声明一致")
+
+
+def test_additions_are_declared(target, installation, keep, measure, note):
+    """What is there now, and was not there before the product came, is what the product declares."""
+    changes = Changes.of(installation)
+    if changes is None:
+        pytest.skip("not-applicable: the machine was made of an image of the vendor: there is no system of before")
+    keep("difference.txt", changes.listing())
+    declared = target.application.adds
+    if declared is None:
+        pytest.skip(f"not-applicable: the application does not declare what it adds (adds); seen: {changes.listing()}")
+    measure("additions", sum(map(len, changes.added.values())), "1")
+    undeclared, missing = changes.undeclared(declared), changes.missing(declared)
+    assert not undeclared, f"the installation changed what is not declared (adds): {'; '.join(undeclared)}"
+    assert not missing, f"declared (adds), and not there after the installation: {'; '.join(missing)}"
+    note(f"the difference is the declared one / 差异与声明一致: {changes.listing()}")
+
+
 def test_uninstall(target, stop, installation, keep, measure, note):
     """Nothing runs, nothing listens, no program file stays; data that stays is listed.
 
@@ -263,6 +317,7 @@ def test_uninstall(target, stop, installation, keep, measure, note):
     made = installation.made_files()
     stop()
     report = installation.uninstall()
+    REMOVED.append(True)
     keep("uninstall.txt", report)
     if not installation.usable():
         raise ProductFault(
@@ -297,6 +352,27 @@ def test_uninstall(target, stop, installation, keep, measure, note):
         f"removed: {', '.join(removed) or 'its files'}; no process, port or program file is left"
         " / 已移除，无残留进程、端口与程序文件"
     )
+
+
+def test_removal_takes_back_what_was_added(request, target, installation, keep, measure, note):
+    """Of what the installation added to the system, nothing is left that acts without the product."""
+    if not target.application.uninstall:
+        pytest.skip("not-applicable: the application declares no uninstall")
+    if not REMOVED:  # the operator left the case of the removal out; a product that is gone cannot be started
+        request.getfixturevalue("stop")()
+        installation.uninstall()
+        REMOVED.append(True)
+    changes = Changes.of(installation)
+    if changes is None:
+        pytest.skip("not-applicable: the machine was made of an image of the vendor: there is no system of before")
+    keep("after-removal.txt", changes.listing())
+    left = {key: changes.added[key] for key in ("users", "groups")}
+    for key, names in left.items():
+        measure(f"{key} left", len(names), "1")
+    acting, gone = changes.acting(), [f"{key}: {name}" for key, names in changes.gone.items() for name in names]
+    assert not acting, f"left after the removal, and still acting on the system: {'; '.join(acting)}"
+    assert not gone, f"of the system, and gone after the removal: {'; '.join(gone)}"
+    note(f"nothing that acts is left / 无仍会生效的残留; {changes.listing()}")
 
 
 def _listing(leftovers, late, kept, staying, *, looked):

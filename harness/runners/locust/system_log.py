@@ -1,0 +1,46 @@
+"""The system log of a machine: what came into it meanwhile that tells of trouble."""
+
+from __future__ import annotations
+
+import re
+
+from harness.model.machine import Machine
+
+#: Where systems keep it; the first that is there.
+PLACES = ("/var/log/messages", "/var/log/syslog", "/var/log/kern.log")
+#: As openEuler's list has it: warning, error, fail; with what the kernel says of a process that it ended.
+TROUBLE = re.compile(
+    r"\b(warn(ing)?|err(or)?s?|fail(s|ed|ure|ures|ing)?|panic|oops|segfault|out of memory|oom-kill\w*)\b", re.IGNORECASE
+)
+#: Bytes that are read of what is new.
+MOST = 1_000_000
+_MARK = (
+    f"for f in {' '.join(PLACES)}; do [ -f $f ] && printf 'file %s %s\\n' $f $(wc -c <$f) && exit 0; done; "
+    "journalctl -n 0 --show-cursor -q 2>/dev/null | sed -n 's/^-- cursor: /journal /p'"
+)
+
+
+class SystemLog:
+    """What comes into the system log of ``machine`` from now on."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        kind, _, place = machine.run(_MARK, timeout=60).out.strip().partition(" ")
+        self._kind, self._place = kind, place.split()
+
+    def trouble(self) -> list[str] | None:
+        """New lines that tell of trouble; None where the machine keeps no system log, or it cannot be read.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        if self._kind == "file" and len(self._place) == 2:
+            path, size = self._place
+            # One that was begun anew meanwhile is shorter: then all of it is new.
+            command = f"s={size}; [ $(wc -c <{path}) -ge $s ] || s=0; tail -c +$((s + 1)) {path} | head -c {MOST}"
+        elif self._kind == "journal" and len(self._place) == 1:
+            command = f"journalctl -q --no-pager -o short --after-cursor='{self._place[0]}' | head -c {MOST}"
+        else:
+            return None
+        answer = self.machine.run(command, timeout=60)
+        return [line for line in answer.out.splitlines() if TROUBLE.search(line)] if answer.ok else None
