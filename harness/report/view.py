@@ -181,7 +181,7 @@ def _thinned(load: Any) -> Any:
         return load
     size = -(-len(samples) // MOST_SAMPLES)
     groups = [samples[first : first + size] for first in range(0, len(samples), size)]
-    return {**load, "samples": [max(group, key=lambda one: (not one[3], one[1])) for group in groups]}
+    return {**load, "samples": [max(group, key=lambda sample: (not sample[3], sample[1])) for group in groups]}
 
 
 def _emulated(facts: AttemptFacts) -> bool:

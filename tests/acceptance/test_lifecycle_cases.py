@@ -29,16 +29,27 @@ WEBBY: dict[str, Any] = {
     "calls": [{"run": "webby --version", "shows": ["Webby", "{version}"], "status": 3}],
     "adds": {"users": ["webby"], "groups": ["webby"], "services": ["webby.service"], "cron": ["/etc/cron.d/web*"]},
     "variants": [
-        {"when": {"fault": "hides"}, "set": {"setup": [*SETUP, "echo ghost:x:900:900::/:/bin/sh >>/etc/passwd",
-                                                       "mkdir -p /etc/sudoers.d && echo x >/etc/sudoers.d/webby"]}},
+        {
+            "when": {"fault": "hides"},
+            "set": {
+                "setup": [
+                    *SETUP,
+                    "echo ghost:x:900:900::/:/bin/sh >>/etc/passwd",
+                    "mkdir -p /etc/sudoers.d && echo x >/etc/sudoers.d/webby",
+                ]
+            },
+        },
         {"when": {"fault": "stays"}, "set": {"uninstall": ["rm -rf /usr/local/bin/webby /srv/www"]}},
-        {"when": {"fault": "misnames"}, "set": {
-            "version": "2.0",
-            "calls": [{"run": "webby --version", "shows": ["{version}"]}, {"run": "sleep 60", "seconds": 1}],
-            "adds": {"users": ["webby", "absent"], "groups": ["*"], "services": ["*"], "cron": ["*"]},
-        }},
+        {
+            "when": {"fault": "misnames"},
+            "set": {
+                "version": "2.0",
+                "calls": [{"run": "webby --version", "shows": ["{version}"]}, {"run": "sleep 60", "seconds": 1}],
+                "adds": {"users": ["webby", "absent"], "groups": ["*"], "services": ["*"], "cron": ["*"]},
+            },
+        },
     ],
-}  # fmt: skip
+}
 
 
 def test_each_fault_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:

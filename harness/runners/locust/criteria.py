@@ -125,22 +125,22 @@ def _steady(
     case: Case, suite: str, outcome: dict[str, Any], profile: LoadProfile, limits: Limits, *, emulated: bool
 ) -> Observation:
     """A criterion of steadiness; one that could not be looked at is an error of the laboratory, never a pass."""
-    seen = steadiness(case.test, outcome, profile, limits)
+    steady = steadiness(case.test, outcome, profile, limits)
 
     def observation(result: Result, text: str, **more: Any) -> Observation:
-        return Observation(case=case.id, suite=suite, result=result, measurements=seen.measured, detail=text, **more)
+        return Observation(case=case.id, suite=suite, result=result, measurements=steady.measured, detail=text, **more)
 
-    if seen.unknown:
-        return observation(Result.ERROR, seen.text, cause=Cause.INFRA)
-    if seen.good is None:
-        return observation(Result.SKIP, seen.text, skip_reason=SkipReason.NOT_APPLICABLE)
+    if steady.unknown:
+        return observation(Result.ERROR, steady.text, cause=Cause.INFRA)
+    if steady.good is None:
+        return observation(Result.SKIP, steady.text, skip_reason=SkipReason.NOT_APPLICABLE)
     if emulated:
-        text = f"recorded only, an emulated target shows no performance: {seen.text}"
+        text = f"recorded only, an emulated target shows no performance: {steady.text}"
         return observation(Result.SKIP, text, skip_reason=SkipReason.CAPABILITY)
-    if not seen.good and STEADY[case.test] and (why := saturated(outcome, profile)) is not None:
+    if not steady.good and STEADY[case.test] and (why := saturated(outcome, profile)) is not None:
         cause, words = why
-        return observation(Result.ERROR, f"{words}; so this is not known of the product: {seen.text}", cause=cause)
-    return observation(Result.PASS if seen.good else Result.FAIL, seen.text)
+        return observation(Result.ERROR, f"{words}; so this is not known of the product: {steady.text}", cause=cause)
+    return observation(Result.PASS if steady.good else Result.FAIL, steady.text)
 
 
 def _judged(test: str, profile: LoadProfile, figures: dict[str, float]) -> tuple[bool, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import secrets
 import sys
@@ -89,22 +90,11 @@ def run_locust(
         if trouble.result is Result.FAIL and (lab := deployment.lab_trouble()):
             trouble = Trouble(Result.ERROR, Cause.INFRA, f"{lab}; before that: {trouble.text}")
         return _all(definition.suite, cases, trouble)
-    figures = summarise(outcome, profile)
+    figures, limits = summarise(outcome, profile), deployment.context.application.limits
     record = {**outcome, "figures": figures, "threshold": profile.p95_ms}
     ledger.keep(f"{name}.json", json.dumps(record, allow_nan=False).encode(), MEDIA_LOAD)
-    observations = [
-        criterion(
-            case,
-            definition.suite,
-            outcome,
-            profile,
-            figures,
-            crashed,
-            emulated=emulated,
-            limits=deployment.context.application.limits,
-        )
-        for case in cases
-    ]
+    judge = functools.partial(criterion, emulated=emulated, limits=limits)
+    observations = [judge(case, definition.suite, outcome, profile, figures, crashed) for case in cases]
     failed = [observation.detail for observation in observations if observation.result is Result.FAIL]
     if failed and (lab := deployment.lab_trouble()):
         trouble = Trouble(Result.ERROR, Cause.INFRA, f"{lab}; before that: {'; '.join(failed)}")
