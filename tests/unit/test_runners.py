@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness.control.ends import End
 from harness.control.fault import ProductFault
 from harness.errors import Canceled
-from harness.model.definitions import Case, LoadProfile, Suite
+from harness.model.definitions import Case, Limits, LoadProfile, Suite
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Result, SkipReason
 from harness.reading.parsing import parse
@@ -268,7 +268,7 @@ class Lab:
 
     def __init__(self, trouble: str) -> None:
         self.trouble = trouble
-        self.context = SimpleNamespace(emulated=False, application=SimpleNamespace(http=True))
+        self.context = SimpleNamespace(emulated=False, application=SimpleNamespace(http=True, limits=Limits()))
 
     def ensure_running(self) -> None: ...
     def exit_code(self) -> None: ...
