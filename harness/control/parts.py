@@ -19,7 +19,7 @@ _RPM = (
     "{%|SIGPGP?{%{SIGPGP:pgpsig}}:{}|}|}|}|\\n"
 )
 #: Lower only for an rpm that knows epochs.
-_PROOF = ("2-1", "1:1-1")
+_PROOF = ("2-proof", "1:1-proof")
 #: Pairs of versions that one command compares: an argument list has a limit.
 _PAIRS = 500
 

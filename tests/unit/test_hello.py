@@ -67,3 +67,27 @@ def test_a_server_of_good_settings_shows_nothing_weak(server: tuple[str, int]) -
 def test_what_is_no_hello_chooses_nothing(stream: bytes) -> None:
     assert hello.parsed(stream) == hello.HelloAnswer()
     assert hello.parsed(stream[:3]) is None
+
+
+#: First records of a server by BabaSSL 8.3.2 (the library in the wheel tongsuopy 1.0.1) with SM2 certificates: for TLCP
+#: its ServerHello, for TLS 1.3 its HelloRetryRequest, which asks for a share of curveSM2 (group 41).
+NATIONAL = {
+    (hello.TLCP, "ECDHE_SM4_CBC_SM3"): (
+        "160101004a020000460101edf49f651d21683c773d9e3d350d423474ee23d2ed03d2b767e08e5c7c742adf20fad51cb21c6529b27893cb5"
+        "398d9ddffff0ddac5f4d4fbd17f72a931e8ea6600e01100"
+    ),
+    (hello.TLS13, "TLS_SM4_GCM_SM3"): (
+        "1603030058020000540303cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c209e1ea89d06c1e57e8df290e"
+        "34253eaef8d8ea62347e38eb3723575cb8816cc6e00c600000c002b00020304003300020029"
+    ),
+}
+
+
+@pytest.mark.parametrize(("version", "suite"), NATIONAL)
+def test_answers_of_a_national_server_are_read(version: int, suite: str) -> None:
+    stream = bytes.fromhex(NATIONAL[version, suite])
+    answer = hello.parsed(stream)
+    assert answer is not None
+    assert answer.version == version
+    assert {**hello.TLCP_SUITES, **hello.SM_SUITES}[answer.suite or 0] == suite
+    assert all(hello.parsed(stream[:length]) is None for length in range(len(stream)))
