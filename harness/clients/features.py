@@ -5,19 +5,29 @@ The answer is the database's, whatever it is: a feature that it lacks is no fail
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from harness.clients.sessions import hold
 from harness.control.servers import CellDatabase, QueryFailed
 from harness.errors import InfrastructureError
-from harness.model.definitions import SqlFeature
+from harness.model.definitions import SqlFamily, SqlFeature, SqlFeatures, SqlStep
+from harness.model.definitions.sqlfeature import bounds
 
-#: ``yes``: as its standard demands. ``differs``: it answers otherwise. ``no``: it refuses the statement.
-State = Literal["yes", "differs", "no"]
+_T = TypeVar("_T")
+
+#: ``yes``: as its standard demands. ``differs``: it answers otherwise. ``no``: it refuses the statement. ``unknown``:
+#: it was not asked.
+State = Literal["yes", "differs", "no", "unknown"]
 #: Characters of an error or an answer that are kept.
 MAX_WORDS = 300
+#: A statement that holds semicolons, as the client of the MySQL family is given it.
+_DELIMITED = re.compile(r"^DELIMITER //\n(.*)//\nDELIMITER ;$", re.MULTILINE)
+#: Families whose DROP takes IF EXISTS.
+_IF_EXISTS = ("postgresql", "mysql", "sqlite", "informix")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,58 +48,140 @@ class Tried:
         return asdict(self)
 
 
-def try_feature(database: CellDatabase, feature: SqlFeature, number: int) -> Tried:
-    """Run the script of a feature in the cell's own database, and remove what it made.
+def try_features(database: CellDatabase, features: SqlFeatures, case: str, numbers: Iterator[int]) -> list[Tried]:
+    """Try the features of a case in the cell's own database, and remove what they made.
 
-    ``number`` makes the names of its tables: two features at the same time must have two.
+    ``numbers`` make the names of their tables: two features must have two.
 
     Raises:
         InfrastructureError: the database does not answer at all.
     """
-    family = database.definition.sql
-    script = feature.sql[family] if family is not None and family in feature.sql else feature.sql.get("any", "")
-    if not script:
-        return _tried(feature, "no", "no statement is known for this family of SQL / 未收录该 SQL 方言的语句", "")
-    names = {"{t}": f"xct{number}", "{u}": f"xcu{number}"}
-    shown = _filled(script, {"{t}": "t", "{u}": "u"})
-    sql = _filled(_filled(script, names), {"{text}": "x" * feature.size, "{values}": _values(feature.rows)})
-    remove = _removal(names["{t}"], names["{u}"])
-    if feature.refused:
-        return _refused(database, feature, sql, shown, remove)
-    wanted = [_filled(row, {"{size}": str(feature.size)}) for row in feature.answer]
+    tables: list[str] = []
     try:
-        rows = ["|".join(row) for row in database.query(sql)]
-    except QueryFailed as refusal:
-        _demand_life(database, refusal)
-        return _tried(feature, "no", _said(refusal, database), shown)
+        return [
+            _Trial(database, each, tables, numbers, features.begin).tried()
+            for feature in features.features
+            if feature.case == case
+            for each in feature.at_levels()
+        ]
     finally:
-        _clear(database, remove)
-    if rows == wanted:
-        return _tried(feature, "yes", "", shown)
-    given, due = _listed(rows), _listed(wanted)
-    return _tried(feature, "differs", f"it gave {given}, expected {due} / 得到 {given}，应为 {due}", shown)
+        _clear(database, tables)
 
 
-def _refused(database: CellDatabase, feature: SqlFeature, sql: str, shown: str, remove: str) -> Tried:
-    """A feature that is shown by a refusal. What comes before must be taken: else something else was refused."""
-    statements = [part for part in re.split(r"(?<=;)\n", sql) if part.strip()]
-    try:
-        if statements[:-1]:
-            database.query("\n".join(statements[:-1]))
-    except QueryFailed as refusal:
-        _demand_life(database, refusal)
-        return _tried(feature, "no", _said(refusal, database), shown)
-    finally:
-        _clear(database, remove)
-    try:
-        rows = database.query(sql)
-    except QueryFailed as refusal:
-        _demand_life(database, refusal)
-        return _tried(feature, "yes", "", shown)
-    finally:
-        _clear(database, remove)
-    took = f": {_listed(['|'.join(row) for row in rows])}" if rows else ""
-    return _tried(feature, "differs", f"it was not refused{took} / 未被拒绝{took}", shown)
+@dataclass(frozen=True)
+class _Trial:
+    """One feature at one database. ``tables``: names of what it makes are added there."""
+
+    database: CellDatabase
+    feature: SqlFeature
+    tables: list[str]
+    numbers: Iterator[int]
+    begin: Mapping[SqlFamily, str]
+
+    def tried(self) -> Tried:
+        feature, family = self.feature, self.database.definition.sql
+        if family is not None and family in feature.without:
+            reason = feature.without[family]
+            return self._result("unknown", f"{reason.en} / {reason.zh}", "")
+        steps = _of(feature.steps, family)
+        script = _of(feature.sql, family) or ""
+        if feature.steps and steps:
+            return self._held(steps, script)
+        if not script or feature.steps:
+            return self._result("unknown", "no statement is known for this family of SQL / 未收录该 SQL 方言的语句", "")
+        shown = _filled(script, {"{t}": "t", "{u}": "u"})
+        return self._refused(script, shown) if feature.refused else self._answered(script, shown)
+
+    def _answered(self, script: str, shown: str) -> Tried:
+        wanted = [self._of_size(row) for row in self.feature.answer]
+        try:
+            rows = ["|".join(row) for row in self.database.query(self._sent(script, self._names()))]
+        except QueryFailed as refusal:
+            return self._no(refusal, shown)
+        if rows == wanted:
+            return self._result("yes", "", shown)
+        given, due = _listed(rows), _listed(wanted)
+        return self._result("differs", f"it gave {given}, expected {due} / 得到 {given}，应为 {due}", shown)
+
+    def _refused(self, script: str, shown: str) -> Tried:
+        """A feature that is shown by a refusal. What comes before must be taken: else something else was refused."""
+        statements = [part for part in re.split(r"(?<=;)\n", script) if part.strip()]
+        try:
+            if statements[:-1]:
+                self.database.query(self._sent("\n".join(statements[:-1]), self._names()))
+        except QueryFailed as refusal:
+            return self._no(refusal, shown)
+        try:
+            rows = self.database.query(self._sent(script, self._names()))
+        except QueryFailed as refusal:
+            _demand_life(self.database, refusal)
+            return self._result("yes", "", shown)
+        took = f": {_listed(['|'.join(row) for row in rows])}" if rows else ""
+        return self._result("differs", f"it was not refused{took} / 未被拒绝{took}", shown)
+
+    def _held(self, steps: Sequence[SqlStep], script: str) -> Tried:
+        """What several sessions show."""
+        family, names = self.database.definition.sql, self._names()
+        if not self.database.has_sessions:
+            return self._result("unknown", "no client is known that holds sessions / 未收录可保持会话的客户端", "")
+        level = next(iter(self.feature.levels), "")
+        begin = (self.begin.get(family, "") if family is not None else "").replace("{level}", level.upper())
+        if level and not begin:
+            return self._result("unknown", "how a level is set is not known / 未收录该 SQL 方言设置隔离级别的语句", "")
+        shown = _filled(script, {"{t}": "t", "{u}": "u"})
+        try:
+            if script:
+                self.database.query(self._sent(script, names))
+        except QueryFailed as refusal:
+            return self._no(refusal, shown)
+        filled = [self._sent(step.sql.replace("{begin}", begin), names) for step in steps]
+        plain = {"{begin}": begin, "{t}": "t", "{u}": "u"}
+        readable = [step.model_copy(update={"sql": _filled(step.sql, plain)}) for step in steps]
+        held = hold(self.database, self.feature, readable, filled)
+        plain = {names["{t}"]: "t", names["{u}"]: "u"}
+        shown, words = _filled(f"{shown}\n{held.transcript}".strip(), plain), _filled(held.fault, plain)
+        if not words:
+            return self._result("yes", "", shown)
+        return self._result("no" if held.refused else "differs", words, shown)
+
+    def _names(self) -> dict[str, str]:
+        """Fresh tables; what was made of them is removed with those of all features."""
+        number = next(self.numbers)
+        names = {"{t}": f"xct{number}", "{u}": f"xcu{number}"}
+        self.tables.extend(names.values())
+        return names
+
+    def _sent(self, script: str, names: Mapping[str, str]) -> str:
+        feature = self.feature
+        if self.database.by_driver:  # a word of the client, which takes one statement at a time; a driver sends all
+            script = _DELIMITED.sub(r"\1;", script)
+        values = {"{text}": "x" * feature.size, "{values}": _values(feature.rows), "{characters}": self._characters}
+        return _filled(_filled(script, names), {name: value for name, value in values.items() if name in script})
+
+    def _of_size(self, row: str) -> str:
+        return _filled(row, {"{size}": str(self.feature.size), "{characters}": self._characters})
+
+    @property
+    def _characters(self) -> str:
+        ranges = [bounds(each) for each in self.feature.characters]
+        return "".join(chr(code) for first, last in ranges for code in range(first, last + 1))
+
+    def _no(self, refusal: QueryFailed, shown: str) -> Tried:
+        _demand_life(self.database, refusal)
+        return self._result("no", _said(refusal, self.database), shown)
+
+    def _result(self, state: State, words: str, statement: str) -> Tried:
+        feature = self.feature
+        return Tried(
+            feature=feature.feature,
+            case=feature.case,
+            zh=feature.title.zh,
+            en=feature.title.en,
+            standard=feature.standard,
+            state=state,
+            words=words[:MAX_WORDS],
+            statement=statement,
+        )
 
 
 def _demand_life(database: CellDatabase, refusal: QueryFailed) -> None:
@@ -122,17 +214,9 @@ def used(features: Iterable[SqlFeature], texts: Mapping[str, str]) -> dict[str, 
     return places
 
 
-def _tried(feature: SqlFeature, state: State, words: str, statement: str) -> Tried:
-    return Tried(
-        feature=feature.feature,
-        case=feature.case,
-        zh=feature.title.zh,
-        en=feature.title.en,
-        standard=feature.standard,
-        state=state,
-        words=words[:MAX_WORDS],
-        statement=statement,
-    )
+def _of(values: Mapping[Any, _T], family: SqlFamily | None) -> _T | None:
+    """A family's own value, or that for any."""
+    return values[family] if family in values else values.get("any")
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
@@ -145,16 +229,19 @@ def _values(rows: int) -> str:
     return ", ".join(f"({number}, 'r{number}')" for number in range(1, rows + 1))
 
 
-def _removal(first: str, second: str) -> str:
-    """Statements that every family knows, those with foreign keys first."""
-    return f"DROP VIEW IF EXISTS {first}_v;\nDROP TABLE IF EXISTS {second};\nDROP TABLE IF EXISTS {first};\n"
-
-
-def _clear(database: CellDatabase, remove: str) -> None:
-    try:
-        database.query(remove)
-    except QueryFailed:  # a family without IF EXISTS; names are fresh, so nothing depends on it
+def _clear(database: CellDatabase, tables: Sequence[str]) -> None:
+    """Remove tables, the later first: they may refer to those before. What stays goes with the cell's database."""
+    word = "IF EXISTS " if database.definition.sql in _IF_EXISTS else ""
+    views = [f"DROP VIEW {word}{name}_v;" for name in tables if name.startswith("xct")]
+    drops = [*views, *(f"DROP TABLE {word}{name};" for name in reversed(tables))]
+    if not tables:
         return
+    with contextlib.suppress(QueryFailed):
+        database.query("\n".join(drops) + "\n")
+        return
+    for drop in drops:  # one that cannot be dropped keeps no other
+        with contextlib.suppress(QueryFailed):
+            database.query(drop)
 
 
 def _said(refusal: QueryFailed, database: CellDatabase) -> str:

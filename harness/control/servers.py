@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.control.ending import SIGILL
 from harness.control.imaged import demand_no_word_of_licence, demand_running, said_last
+from harness.control.sessions import answers_of, conducted
 from harness.endpoints.asking import Account, Refused, connect
 from harness.errors import AttestationMismatch, InfrastructureError, StepTimeout, SuiteError
 from harness.model.context import Access
 from harness.model.definitions import Database, Middleware
 from harness.model.machine import Machine
+from harness.model.sessions import ANSWERS, SessionPlan, SessionStep, StepAnswer
 from harness.model.templating import render
 from harness.system import shell
 from harness.system.process import Completed
@@ -21,6 +24,8 @@ from harness.system.wait import Deadline, wait_until
 
 #: How often the log of a server that does not answer yet is looked at.
 LOOK_SECONDS = 5.0
+#: After which a session that has no answer is waiting for another, and how long that may last at most.
+LOCK_SECONDS, BOUND_SECONDS = 1.0, 30.0
 #: Where a server's machine keeps commands that hold its password, for root alone.
 COMMANDS = "/var/lib/harness-server"
 ENDPOINT_STAYS = "the database is on a server of the laboratory"
@@ -111,14 +116,14 @@ class CellServer:
             return Completed(rc=0)
         return self.machine.run(self._hidden(self._render(command)), timeout=seconds * self.factor, user=user)
 
-    def _asked(self, command: str, seconds: float, sql: str = "") -> Completed:
+    def _asked(self, command: str, seconds: float, sql: str = "", **more: Any) -> Completed:
         """Have an endpoint do something, as the cell's own user, or as the administrator until there is that user.
         Raises as ``Machine.run``."""
         who = {"user": self.access.user, "password": self.access.password.get_secret_value(), "name": self.access.name}
         if (admin := self.administrator) is not None and not self.has_user:
             who = {"user": admin.user, "password": admin.password or "", "name": admin.database}
         machine = self.asks or self.machine
-        return machine.run(command, timeout=seconds * self.factor, stdin=json.dumps({**who, "sql": sql}))
+        return machine.run(command, timeout=seconds * self.factor, stdin=json.dumps({**who, "sql": sql, **more}))
 
     def _hidden(self, command: str) -> str:
         """``command``, or where it holds the password, the call of a file with it: a list of processes shows no
@@ -332,6 +337,28 @@ class CellDatabase(CellServer):
         if not answer.ok:
             raise QueryFailed(f"{self.name}: {answer.text[-800:]}")
         return [line.split("\t") for line in answer.out.splitlines()]
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether several sessions can be held at it at once."""
+        return self.by_driver or self.definition.session is not None
+
+    def sessions(self, steps: Sequence[SessionStep]) -> list[StepAnswer]:
+        """Give SQL to several sessions in turn, each connected at its first step; what came of each step.
+
+        Raises:
+            InfrastructureError: machine or server do not answer.
+            SuiteError: it has no sessions.
+        """
+        plan = SessionPlan(steps=tuple(steps), look=LOCK_SECONDS * self.factor, bound=BOUND_SECONDS * self.factor)
+        if self.by_driver:
+            return ANSWERS.validate_json(self._asked("sessions", plan.seconds, plan=plan.model_dump()).out)
+        recipe = self.definition.session
+        if recipe is None:
+            raise SuiteError(f"{self.name}: no client is known that stays (session)", advice="look at has_sessions")
+        script = conducted(plan, self._hidden(self._render(recipe.command)), recipe.shell)
+        answer = self.machine.run(script, timeout=plan.seconds, user=self.user)
+        return answers_of(plan, answer.out)
 
     def version(self) -> str:
         """As that of a server; where no client is beside it, it is asked with SQL."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from harness.endpoints.asking import Account, Refused, connect, where
+from harness.endpoints.sessions import conduct
 from harness.errors import HarnessBug, InfrastructureError, StepTimeout, SuiteError
 from harness.model.definitions import Endpoint
 from harness.model.machine import MachineReference, Resources
+from harness.model.sessions import ANSWERS, SessionPlan
 from harness.model.verbs import UnsupportedVerbs, Verb, Verbs, note_deed
 from harness.system.canonical import read_json
 from harness.system.process import Completed, run
@@ -24,8 +26,8 @@ class EndpointVerbs(UnsupportedVerbs):
 
 @dataclass(frozen=True)
 class EndpointMachine:
-    """Implements ``Machine``. ``run`` knows three commands: ``query`` and ``ready`` take from the standard input who
-    asks, and what (JSON: user, password, name, sql); ``restart`` is what the inventory says."""
+    """Implements ``Machine``. ``run`` knows four commands: ``query``, ``sessions`` and ``ready`` take from the standard
+    input who asks, and what (JSON: user, password, name, and sql or plan); ``restart`` is what the inventory says."""
 
     reference: MachineReference
 
@@ -43,7 +45,7 @@ class EndpointMachine:
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         if command == "restart":
             return self._restart(timeout)
-        if command not in ("query", "ready"):
+        if command not in ("query", "sessions", "ready"):
             raise SuiteError(
                 f"{where(self.endpoint)}: no command runs there: a server of the laboratory is asked with SQL alone",
                 advice="use database.query",
@@ -51,6 +53,11 @@ class EndpointMachine:
         asked = _asked(stdin)
         account = Account(user=asked.user, password=asked.password, database=asked.name)
         began = time.monotonic()
+        if command == "sessions":
+            if asked.plan is None:
+                raise SuiteError("what the sessions are given is not said", advice="use database.sessions")
+            answers = ANSWERS.dump_json(conduct(self.endpoint, account, asked.plan)).decode()
+            return Completed(rc=0, out=answers, seconds=time.monotonic() - began)
         with connect(self.endpoint, account) as session:
             if command == "ready":
                 return Completed(rc=0 if session.alive() else 1, seconds=time.monotonic() - began)
@@ -109,6 +116,7 @@ class _Asked(BaseModel):
     password: str
     name: str
     sql: str = ""
+    plan: SessionPlan | None = None
 
 
 def _asked(text: str) -> _Asked:

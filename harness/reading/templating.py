@@ -129,6 +129,8 @@ def server_faults(source: Source, word: str) -> Iterator[Fault]:
         for loc, text in _matching(source, (), (key,)):
             yield from _faults(source, loc, text, {word: Access.model_fields.keys()})
     access = Access.model_fields.keys()
+    for loc, text in _matching(source, (), ("session", "command")):
+        yield from _faults(source, loc, text, {word: access})
     for below in (("environment", "*"), ("entrypoint", "*"), ("command", "*"), ("create",)):
         for loc, text in _matching(source, (), ("image", *below)):
             yield from _faults(source, loc, text, {"db": access, "admin": ("user", "password")})

@@ -11,7 +11,7 @@ from harness.system.canonical import read_json
 
 #: Names of the evidence that holds a table of features begin with the case's id, and end so.
 _KEPT = "-features.json"
-_STATES = {"yes": "✓", "differs": "≠", "no": "✗"}
+_STATES = {"yes": "✓", "differs": "≠", "no": "✗", "unknown": "?"}
 
 
 def features_of(view: CampaignView, read: Callable[[str], bytes]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -59,7 +59,8 @@ def render_features(view: CampaignView, read: Callable[[str], bytes]) -> str:
         if any(row["state"] != "yes" for row in cells.values()):
             details += _details(name, cells)
     legend = (
-        "✓ 支持 as its standard demands　≠ 不同 differs　✗ 不支持 refused　* 产品的 SQL 用到 used by the product's SQL"
+        "✓ 支持 as its standard demands　≠ 不同 differs　✗ 不支持 refused　? 未测 not asked　"
+        "* 产品的 SQL 用到 used by the product's SQL"
     )
     return "\n".join([legend, "", *lines, "", *details]) + "\n"
 
@@ -83,12 +84,17 @@ def _mark(row: dict[str, Any] | None) -> str:
 
 def _details(name: str, cells: dict[str, dict[str, Any]]) -> list[str]:
     lines = [f"### {name}", ""]
+    statements: dict[str, list[str]] = {}
     for heading, row in cells.items():
         if row["state"] != "yes":
             words = row["words"] or "it answers otherwise / 结果不同"
             lines.append(f"- {heading} {_STATES[row['state']]}: {_cell(words)}")
-    statement = next(iter(cells.values()))["statement"]
-    return [*lines, "", "```sql", statement.replace("```", "'''"), "```", ""]
+            if row["statement"]:
+                statements.setdefault(row["statement"], []).append(heading)
+    for statement, headings in statements.items():
+        whose = [f"{', '.join(headings)}:", ""] if len(statements) > 1 else []
+        lines += ["", *whose, "```sql", statement.replace("```", "'''"), "```"]
+    return [*lines, ""]
 
 
 def _cell(text: str) -> str:

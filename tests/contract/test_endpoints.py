@@ -18,11 +18,13 @@ from harness.endpoints.holding import account_at, clean, left_at, placed_at
 from harness.endpoints.inventory import Server, resolved
 from harness.endpoints.machine import EndpointMachine
 from harness.endpoints.places import take
+from harness.endpoints.sessions import conduct
 from harness.errors import Canceled, InfrastructureError, SuiteError, UnsupportedVerb
 from harness.execution.endpoints import attest_endpoint
 from harness.execution.looking import look_at
 from harness.model.context import Access
 from harness.model.machine import MachineReference
+from harness.model.sessions import SessionPlan, SessionStep
 from harness.model.verbs import Verb, note_deed
 from harness.system.waiting import QUIET, Waiting
 from tests.endpoints import ODD_PASSWORD, Standing, mariadb, postgresql
@@ -102,6 +104,44 @@ def test_a_cell_has_a_user_and_database_of_its_own_until_it_ends(standing: Stand
         connect(server.endpoint, account)
     assert [note[0] for note in book.notes] == ["intent", "created", "removed"]
     assert not any(kind.startswith("endpoint-") for kind, _ in book.events)
+
+
+def test_several_sessions_are_given_their_steps_in_turn(standing: Standing) -> None:
+    with held(standing.server()) as place, account_at(place, PASSWORD, Book()) as account:
+        own = database(place.server, account)
+        own.query("create table t (a integer primary key, b integer); insert into t values (1, 10)")
+        steps = [
+            ("A", "start transaction"),
+            ("A", "update t set b = 11 where a = 1"),
+            ("B", "select b from t where a = 1"),
+            ("B", "update t set b = b + 1 where a = 1"),
+            ("A", "commit"),
+            ("B", "select b from t where a = 1"),
+            ("B", "select nothing_there from t"),
+        ]
+        answers = own.sessions([SessionStep(session=session, sql=sql) for session, sql in steps])
+        assert [answer.waited for answer in answers] == [False, False, False, True, False, False, False]
+        assert (answers[2].rows, answers[5].rows) == ((("10",),), (("12",),))
+        assert "nothing_there" in answers[6].refusal
+
+
+def test_a_session_that_waits_without_end_holds_nobody(standing: Standing) -> None:
+    with held(standing.server()) as place, account_at(place, PASSWORD, Book()) as account:
+        own = database(place.server, account)
+        own.query("create table t (a integer primary key, b integer); insert into t values (1, 10)")
+        hold = [
+            ("A", "start transaction"),
+            ("A", "update t set b = 11"),
+            ("B", "update t set b = 12"),
+            ("B", "select 1"),
+        ]
+        plan = SessionPlan(steps=tuple(SessionStep(session=s, sql=sql) for s, sql in hold), look=0.5, bound=1)
+        answers = conduct(place.server.endpoint, account, plan)
+        assert [(answer.given, answer.answered) for answer in answers] == [(True, True)] * 2 + [
+            (True, False),
+            (False, False),
+        ]
+        own.query("update t set b = 13")  # what the sessions held is free
 
 
 def test_cells_at_once_are_counted_and_see_nothing_of_each_other(standing: Standing) -> None:

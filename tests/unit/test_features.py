@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Callable
@@ -12,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from harness.clients.features import try_feature, used
+from harness.clients.features import Tried, try_features, used
 from harness.control.servers import QueryFailed
 from harness.errors import InfrastructureError
 from harness.model.definitions import SqlFeature, SqlFeatures, Suite
 from harness.reading.parsing import parse
 
 FOLDER = Path(__file__).parents[2] / "suites" / "database" / "conformance"
-FEATURES = parse(FOLDER / "features.yaml", SqlFeatures).features
+ALL = parse(FOLDER / "features.yaml", SqlFeatures)
+FEATURES = [each for feature in ALL.features for each in feature.at_levels()]
 
 
 class Sqlite:
@@ -27,7 +29,7 @@ class Sqlite:
 
     def __init__(self) -> None:
         self.definition = SimpleNamespace(sql="sqlite")
-        self.name = "sqlite"
+        self.name, self.by_driver, self.has_sessions = "sqlite", False, False
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
 
     def query(self, sql: str) -> list[list[str]]:
@@ -43,6 +45,11 @@ class Sqlite:
 def feature(sql: str, **more: Any) -> SqlFeature:
     raw = {"feature": "f", "case": "DBC-01", "title": "t", "standard": "s", "sql": {"any": sql}, **more}
     return SqlFeature.model_validate(raw)
+
+
+def try_feature(database: Any, feature: SqlFeature, number: int) -> Tried:
+    (tried,) = try_features(database, SqlFeatures(features=(feature,)), feature.case, itertools.count(number))
+    return tried
 
 
 def tables(database: Sqlite) -> list[list[str]]:
@@ -92,14 +99,16 @@ def test_a_family_without_a_statement_is_no_answer_of_the_database() -> None:
     database: Any = Sqlite()
     raw = {"feature": "f", "case": "C-1", "title": "t", "standard": "s", "sql": {"oracle": "SELECT 1"}, "answer": ["1"]}
     tried = try_feature(database, SqlFeature.model_validate(raw), 1)
-    assert (tried.state, "no statement is known" in tried.words) == ("no", True)
+    assert (tried.state, "no statement is known" in tried.words) == ("unknown", True)
 
 
 def test_a_database_that_is_away_is_the_laboratorys() -> None:
     def away(_: str) -> list[list[str]]:
         raise InfrastructureError("the machine does not answer", advice="see to it")
 
-    database: Any = SimpleNamespace(definition=SimpleNamespace(sql="sqlite"), name="sqlite", query=away)
+    database: Any = SimpleNamespace(
+        definition=SimpleNamespace(sql="sqlite"), name="sqlite", by_driver=False, query=away
+    )
     with pytest.raises(InfrastructureError):
         try_feature(database, feature("SELECT 1;", answer=["1"]), 1)
 
@@ -111,7 +120,9 @@ def test_a_client_that_fails_for_all_says_nothing_of_a_feature(more: dict[str, A
     def gone(_: str) -> list[list[str]]:
         raise QueryFailed("postgresql: could not connect to server")
 
-    database: Any = SimpleNamespace(definition=SimpleNamespace(sql="postgresql"), name="postgresql", query=gone)
+    database: Any = SimpleNamespace(
+        definition=SimpleNamespace(sql="postgresql"), name="postgresql", by_driver=False, query=gone
+    )
     with pytest.raises(InfrastructureError, match="does not answer any more: could not connect"):
         try_feature(database, feature("SELECT 1;", **more), 1)
 
@@ -127,7 +138,40 @@ def test_each_feature_has_a_case_a_name_and_a_statement() -> None:
     assert {each.case for each in FEATURES} == {case.id for case in suite.cases}
     names = [each.feature for each in FEATURES]
     assert len(names) == len(set(names)) >= 80
-    assert not [each.feature for each in FEATURES if "any" not in each.sql]
+    for each in FEATURES:
+        known = {*(each.steps or each.sql), *each.without}
+        assert "any" in known or {"postgresql", "mysql", "sqlite"} <= known, each.feature
+        assert not each.levels or {"postgresql", "mysql", "sqlite"} <= ALL.begin.keys()
+
+
+def test_each_range_of_characters_goes_over_whole() -> None:
+    """GB 18030-2022 has 20,976 + 6,582 Han in these blocks of the BMP, and 60,317 beyond."""
+    database = Sqlite()
+    counts = {}
+    for each in FEATURES:
+        if each.characters:
+            assert try_feature(database, each, 1).state == "yes"
+            counts[each.feature] = sum(
+                int(r[-5:].strip("-"), 16) - int(r.split("-")[0], 16) + 1 for r in each.characters
+            )
+    assert counts == {"gb18030-level-1": 27_558, "gb18030-level-3": 60_317}
+
+
+def test_a_family_whose_client_cuts_statements_is_given_its_words_and_a_driver_is_not() -> None:
+    cursor = next(each for each in FEATURES if each.feature == "cursor")
+    sent: list[str] = []
+    for by_driver in (False, True):
+        database: Any = SimpleNamespace(
+            definition=SimpleNamespace(sql="mysql"),
+            name="m",
+            by_driver=by_driver,
+            query=lambda sql: sent.append(sql) or [["2"]],
+        )
+        assert try_feature(database, cursor, 1).state == "yes"
+    client, _, driver, _ = sent
+    assert "DELIMITER //" in client
+    assert "DELIMITER" not in driver
+    assert "SELECT x; END;\n" in driver
 
 
 @pytest.mark.parametrize(
@@ -162,7 +206,7 @@ def work(suite: ModuleType, own: dict[str, str]) -> tuple[Callable[[str], None],
     notes: list[str] = []
     tried: Any = suite.tried.__wrapped__ if hasattr(suite.tried, "__wrapped__") else suite.tried._get_wrapped_function()
     run = tried(
-        FEATURES,
+        ALL,
         Sqlite(),
         own,
         lambda name, data, media: kept.update({name: json.loads(data)}),

@@ -52,7 +52,7 @@ from harness.model.definitions.profile import CENTER, PROFILES, SELF_TEST, Amoun
 from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.service import Readiness, Service
-from harness.model.definitions.sqlfeature import SqlFeature, SqlFeatures
+from harness.model.definitions.sqlfeature import SqlFeature, SqlFeatures, SqlStep
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import (
     Cpu,
@@ -143,6 +143,7 @@ __all__ = [
     "SqlFamily",
     "SqlFeature",
     "SqlFeatures",
+    "SqlStep",
     "Strategy",
     "Strings",
     "Suite",

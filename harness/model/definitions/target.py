@@ -204,6 +204,14 @@ class Limits(Definition):
     processes: int = Field(default=512, ge=16, le=32768)
 
 
+class SessionRecipe(Definition):
+    """A client that stays: it reads SQL from its standard input, answers each statement at once, and goes on after an
+    error, with nothing but errors in its standard error."""
+
+    command: str = Field(min_length=1, description="ends with `exec CLIENT`; prints tab-separated rows")
+    shell: str = Field(min_length=1, description="what a line begins with that the client has a shell run")
+
+
 class Database(Entry):
     """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it; with
     ``endpoint``, how cells get theirs on a server of the laboratory, and with ``image``, how a cell's own server is run
@@ -247,6 +255,7 @@ class Database(Entry):
     ready: str | None = None
     create: str | None = Field(default=None, description="makes user and database of a cell")
     query: str = Field(default="", description="reads SQL from standard input, prints tab-separated rows")
+    session: SessionRecipe | None = Field(default=None, description="for what several sessions show at once")
     version: str = ""
     declared: str = Field(
         default="",
@@ -283,7 +292,7 @@ class Database(Entry):
 
     def at_endpoint(self) -> Database:
         """The same database on a server of the laboratory: nothing of it is installed, started or logged here."""
-        own = ("packages", "before_install", "setup", "start", "stop", "ready", "create", "query", "version")
+        own = ("packages", "before_install", "setup", "start", "stop", "ready", "create", "query", "session", "version")
         nothing = {key: type(self).model_fields[key].get_default() for key in (*own, "observe_settings", "log")}
         return self.model_copy(update={**nothing, "placement": "external"})
 
@@ -309,7 +318,7 @@ class Database(Entry):
         assert image is not None
         nothing = {
             key: type(self).model_fields[key].get_default()
-            for key in ("packages", "wheels", "before_install", "setup", "path")
+            for key in ("packages", "wheels", "before_install", "setup", "path", "session")
         }
         runs: dict[str, object] = {"placement": "server", "start": START, "stop": STOP, "log": LOG}
         asks: dict[str, object] = {
