@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 from harness.clients.sessions import hold
+from harness.control.backups import ToolMissing, restored
 from harness.control.servers import CellDatabase, QueryFailed
 from harness.errors import InfrastructureError
 from harness.model.definitions import SqlFamily, SqlFeature, SqlFeatures, SqlStep
@@ -90,6 +91,8 @@ class _Trial:
         if not script or feature.steps:
             return self._result("unknown", "no statement is known for this family of SQL / 未收录该 SQL 方言的语句", "")
         shown = _filled(script, {"{t}": "t", "{u}": "u"})
+        if feature.restored:
+            return self._restored(script, _of(feature.restored, family) or "", shown)
         return self._refused(script, shown) if feature.refused else self._answered(script, shown)
 
     def _answered(self, script: str, shown: str) -> Tried:
@@ -118,6 +121,41 @@ class _Trial:
             return self._result("yes", "", shown)
         took = f": {_listed(['|'.join(row) for row in rows])}" if rows else ""
         return self._result("differs", f"it was not refused{took} / 未被拒绝{took}", shown)
+
+    def _restored(self, script: str, asked: str, shown: str) -> Tried:
+        """What was written, in a database that the dump of it was restored into."""
+        if self.database.definition.backup is None:
+            return self._result("unknown", "its tools are not known, or do not run here / 备份工具未知或不在本单元", "")
+        names = self._names()
+        tables = [name for mark, name in names.items() if mark in script]
+        sent = self._sent(asked, names)
+        shown = f"{shown}\n-- dump, restore 备份并恢复\n{_filled(asked, {'{t}': 't', '{u}': 'u'})}"
+        try:
+            self.database.query(self._sent(script, names))
+            before = [] if self.feature.refused else self.database.query(sent)
+            with restored(self.database, tables, names["{t}"].replace("xct", "xcr")) as second:
+                if self.feature.refused:
+                    second.query(_filled("SELECT COUNT(*) FROM {t};", names))  # it is there: else that is refused
+                    return self._refused_by(second, sent, shown)
+                after = second.query(sent)
+        except QueryFailed as refusal:
+            return self._no(refusal, shown)
+        except ToolMissing as missing:
+            return self._result("unknown", f"a tool is not there / 缺少工具: {missing}", shown)
+        wanted = [self._of_size(row) for row in self.feature.answer]
+        for when, rows in (("before the dump / 备份前", before), ("restored / 恢复后", after)):
+            given = ["|".join(row) for row in rows]
+            if given != wanted:
+                return self._result("differs", f"{when}: {_listed(given)}, expected {_listed(wanted)}", shown)
+        return self._result("yes", "", shown)
+
+    def _refused_by(self, second: CellDatabase, sql: str, shown: str) -> Tried:
+        try:
+            second.query(sql)
+        except QueryFailed as refusal:
+            _demand_life(second, refusal)
+            return self._result("yes", "", shown)
+        return self._result("differs", "the restored database did not refuse it / 恢复后的数据库未拒绝", shown)
 
     def _held(self, steps: Sequence[SqlStep], script: str) -> Tried:
         """What several sessions show."""
@@ -168,6 +206,8 @@ class _Trial:
 
     def _no(self, refusal: QueryFailed, shown: str) -> Tried:
         _demand_life(self.database, refusal)
+        if str(refusal).endswith("Killed"):  # by a limit of its machine; the database said nothing
+            return self._result("unknown", "its machine has too little memory for this / 所在机器内存不足", shown)
         return self._result("no", _said(refusal, self.database), shown)
 
     def _result(self, state: State, words: str, statement: str) -> Tried:

@@ -104,9 +104,9 @@ class CellServer:
             return f"the product's machine does not reach the {role} at {access.host}, port {port}"
         return ""
 
-    def _render(self, command: str) -> str:
+    def _render(self, command: str, **more: Any) -> str:
         kind, word = ("database", "db") if isinstance(self.definition, Database) else ("middleware", "middleware")
-        values: dict[str, Any] = {word: self.access.values()}
+        values: dict[str, Any] = {word: self.access.values(), **more}
         if self.administrator is not None:
             values["admin"] = vars(self.administrator)
         return render(command, values, where=f"targets/{kind}/{self.name}.yaml")
@@ -337,6 +337,14 @@ class CellDatabase(CellServer):
         if not answer.ok:
             raise QueryFailed(f"{self.name}: {answer.text[-800:]}")
         return [line.split("\t") for line in answer.out.splitlines()]
+
+    def operate(self, command: str, seconds: float, **values: Any) -> Completed:
+        """Run a command of its entry as root; ``values``: what the template sees beside ``db``.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        return self.machine.run(self._hidden(self._render(command, **values)), timeout=seconds * self.factor)
 
     @property
     def has_sessions(self) -> bool:

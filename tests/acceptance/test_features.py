@@ -40,6 +40,8 @@ KNOWN = {
     "deadlock": "✓✓✓≠",  # seekdb ends a wait by its time limit, and keeps the rest of that transaction
     "ddl-commits-by-itself": "≠✓≠✓",
     "lost-connection": "✓✓?✓",
+    "backup-values": "✓✓✓✓",
+    "backup-keys": "✓✓✓✓",
 }
 
 
@@ -50,7 +52,7 @@ def test_features_of_four_databases_stand_side_by_side(harness: Run, tmp_path: P
     assert {cell["verdict"] for cell in record["cells"]} == {"conformant"}
     tried = [case for cell in record["cells"] for case in cell["cases"] if case["suite"] == "database/conformance"]
     assert {case["result"] for case in tried} == {"pass"}
-    assert len(tried) == 56
+    assert len(tried) == 60
     out = tmp_path / "特性 features.md"
     assert harness("export", "features", "--out", out).code == 0
     lines = out.read_text().splitlines()

@@ -18,6 +18,7 @@ from harness.control.servers import QueryFailed
 from harness.errors import InfrastructureError
 from harness.model.definitions import SqlFeature, SqlFeatures, Suite
 from harness.reading.parsing import parse
+from harness.system.process import Completed, run
 
 FOLDER = Path(__file__).parents[2] / "suites" / "database" / "conformance"
 ALL = parse(FOLDER / "features.yaml", SqlFeatures)
@@ -228,3 +229,95 @@ def test_what_is_missing_and_used_fails_with_its_place(suite: ModuleType) -> Non
     with pytest.raises(AssertionError, match=r"uses what the database does not offer:\n.*schema.sql:2.*syntax error"):
         run("DBC-07")
     assert [row["used"] for row in kept["features.json"] if row["feature"] == "on-duplicate-key"] == ["schema.sql:2"]
+
+
+class Restored(Sqlite):
+    """A database whose tools, of a shell, answer as they are said to; the outer edge."""
+
+    def __init__(self, dump: str = "true", restore: str = "true", family: str = "sqlite") -> None:
+        super().__init__()
+        recipe = SimpleNamespace(dump=dump, restore=restore, remove="true")
+        self.definition = SimpleNamespace(sql=family, backup=recipe)
+        self.access = SimpleNamespace(path="", model_copy=lambda update: None)
+        self.done: list[str] = []
+        self.machine = SimpleNamespace(run=lambda command: None)
+
+    def operate(self, command: str, seconds: float, **values: Any) -> Completed:
+        self.done.append(command)
+        return run(["sh", "-c", command], timeout=30)
+
+
+def backup(monkeypatch: pytest.MonkeyPatch, database: Any, second: Any, **more: Any) -> Tried:
+    monkeypatch.setattr("harness.control.backups.dataclasses.replace", lambda _, access: second)
+    raw = {"sql": {"any": "CREATE TABLE {t} (a UNIQUE);\nINSERT INTO {t} VALUES (1);"}, **more}
+    whole = SqlFeature.model_validate({"feature": "f", "case": "C-1", "title": "t", "standard": "s", **raw})
+    return try_feature(database, whole, 1)
+
+
+ASKED = {"restored": {"any": "SELECT a FROM {t};"}, "answer": ["1"]}
+REFUSED = {"restored": {"any": "INSERT INTO {t} VALUES (1);"}, "refused": True}
+
+
+@pytest.mark.parametrize(
+    ("second", "more", "state", "words"),
+    [
+        ("CREATE TABLE xct1 (a);\nINSERT INTO xct1 VALUES (1)", ASKED, "yes", ""),
+        (
+            "CREATE TABLE xct1 (a);\nINSERT INTO xct1 VALUES ('1 ')",
+            ASKED,
+            "differs",
+            "restored / 恢复后: 1 , expected 1",
+        ),
+        ("CREATE TABLE other (a)", ASKED, "no", "no such table"),
+        ("CREATE TABLE xct1 (a UNIQUE);\nINSERT INTO xct1 VALUES (1)", REFUSED, "yes", ""),
+        ("CREATE TABLE xct1 (a)", REFUSED, "differs", "did not refuse it"),
+        # A table that is not there refuses everything.
+        ("CREATE TABLE other (a)", REFUSED, "no", "no such table"),
+    ],
+)
+def test_what_was_restored_is_compared(
+    monkeypatch: pytest.MonkeyPatch, second: str, more: dict[str, Any], state: str, words: str
+) -> None:
+    restored = Sqlite()
+    restored.query(second)
+    tried = backup(monkeypatch, Restored(), restored, **more)
+    assert (tried.state, words in tried.words) == (state, True), tried.words
+    assert "dump, restore" in tried.statement
+
+
+@pytest.mark.parametrize(
+    ("tools", "state", "words"),
+    [
+        ({"dump": "echo no right >&2; exit 1"}, "no", "dump: no right"),
+        ({"dump": "exit 3"}, "no", "dump: exit 3"),
+        ({"restore": "echo ERROR at line 2 >&2; exit 1"}, "no", "restore: ERROR at line 2"),
+        ({"dump": "no-such-tool-of-a-database"}, "unknown", "a tool is not there"),
+    ],
+)
+def test_tools_that_fail_are_named_and_a_tool_that_is_not_there_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, tools: dict[str, str], state: str, words: str
+) -> None:
+    database = Restored(**tools)
+    tried = backup(monkeypatch, database, Sqlite(), **ASKED)
+    assert (tried.state, words in tried.words) == (state, True), tried.words
+    assert database.done[-1] == "true"  # what was made is removed
+    assert tables(database) == []
+
+
+def test_a_database_whose_tools_do_not_run_here_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    database: Any = Sqlite()
+    database.definition.backup = None
+    assert backup(monkeypatch, database, Sqlite(), **ASKED).state == "unknown"
+
+
+def test_a_client_that_its_machine_killed_says_nothing_of_the_database() -> None:
+    def killed(sql: str) -> list[list[str]]:
+        if "LENGTH" in sql:
+            raise QueryFailed("sqlite: Killed")
+        return []
+
+    database: Any = SimpleNamespace(
+        definition=SimpleNamespace(sql="sqlite"), name="sqlite", by_driver=False, query=killed
+    )
+    tried = try_feature(database, feature("SELECT LENGTH(x);", answer=["1"]), 1)
+    assert (tried.state, "too little memory" in tried.words) == ("unknown", True)

@@ -52,6 +52,9 @@ class SqlFeature(Definition):
         default=(), description="rows of a database that has it, columns by |"
     )
     refused: bool = Field(default=False, description="a database that has it refuses the last statement")
+    restored: dict[Family, str] = Field(
+        default={}, description="asked, after `sql`, of what the database's own tools dumped and restored"
+    )
     steps: dict[Family, Steps] = Field(default={}, description="of several sessions at once, by family")
     levels: Annotated[tuple[Level, ...], BeforeValidator(listed)] = Field(
         default=(), description="isolation levels at which the steps are tried, each a feature of its own"
@@ -71,6 +74,8 @@ class SqlFeature(Definition):
             raise ValueError(f"{self.feature}: give either `answer`, `refused: true` or `steps`")
         if not self.sql and not self.steps:
             raise ValueError(f"{self.feature}: give `sql`")
+        if self.restored and self.steps:
+            raise ValueError(f"{self.feature}: `restored` and `steps` do not go together")
         if (self.levels or self.refusals) and not self.steps:
             raise ValueError(f"{self.feature}: `levels` and `refusals` belong to `steps`")
         begins = any("{begin}" in step.sql for steps in self.steps.values() for step in steps)
@@ -111,7 +116,7 @@ def bounds(characters: str) -> tuple[int, int]:
         ValueError: it is something else.
     """
     first, dash, last = characters.partition("-")
-    found = int(first, 16), int(last, 16)
-    if not dash or found[0] > found[1]:
+    codes = int(first, 16), int(last, 16)
+    if not dash or codes[0] > codes[1]:
         raise ValueError(f"{characters} is no FIRST-LAST")
-    return found
+    return codes

@@ -212,6 +212,15 @@ class SessionRecipe(Definition):
     shell: str = Field(min_length=1, description="what a line begins with that the client has a shell run")
 
 
+class BackupRecipe(Definition):
+    """The database's own tools for a backup; templates that see ``backup`` too: tables, file, and name and path of the
+    database that it is restored into. Run by root."""
+
+    dump: str = Field(min_length=1, description="writes the tables to the file")
+    restore: str = Field(min_length=1, description="makes a database of that name, the cell's user's, of the file")
+    remove: str = Field(min_length=1, description="removes that database, whether it is there or not")
+
+
 class Database(Entry):
     """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it; with
     ``endpoint``, how cells get theirs on a server of the laboratory, and with ``image``, how a cell's own server is run
@@ -256,6 +265,7 @@ class Database(Entry):
     create: str | None = Field(default=None, description="makes user and database of a cell")
     query: str = Field(default="", description="reads SQL from standard input, prints tab-separated rows")
     session: SessionRecipe | None = Field(default=None, description="for what several sessions show at once")
+    backup: BackupRecipe | None = Field(default=None, description="how its tables are dumped and restored")
     version: str = ""
     declared: str = Field(
         default="",
@@ -292,7 +302,19 @@ class Database(Entry):
 
     def at_endpoint(self) -> Database:
         """The same database on a server of the laboratory: nothing of it is installed, started or logged here."""
-        own = ("packages", "before_install", "setup", "start", "stop", "ready", "create", "query", "session", "version")
+        own = (
+            "packages",
+            "before_install",
+            "setup",
+            "start",
+            "stop",
+            "ready",
+            "create",
+            "query",
+            "session",
+            "backup",
+            "version",
+        )
         nothing = {key: type(self).model_fields[key].get_default() for key in (*own, "observe_settings", "log")}
         return self.model_copy(update={**nothing, "placement": "external"})
 
@@ -318,7 +340,7 @@ class Database(Entry):
         assert image is not None
         nothing = {
             key: type(self).model_fields[key].get_default()
-            for key in ("packages", "wheels", "before_install", "setup", "path", "session")
+            for key in ("packages", "wheels", "before_install", "setup", "path", "session", "backup")
         }
         runs: dict[str, object] = {"placement": "server", "start": START, "stop": STOP, "log": LOG}
         asks: dict[str, object] = {

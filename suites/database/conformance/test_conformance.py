@@ -115,3 +115,7 @@ def test_locks(tried):
 
 def test_connections(tried):
     tried("DBC-14")
+
+
+def test_backup(tried):
+    tried("DBC-15")
