@@ -13,6 +13,13 @@ from harness.provision.system_state import BEFORE, LIST, SystemState
 #: Of what stays after a removal, these do something without the product: a timer, a unit, a setting of the kernel.
 ACTING = ("services", "cron", "sysctl", "settings")
 
+#: Prints those files, and links to files, that belong to an installed package. dpkg also knows those of removed ones.
+_OWNED = r"""has() { p=$(dpkg-query -S "$1" 2>/dev/null | head -n 1); p=${p%%: *}; p=${p%%,*}
+if [ -n "$p" ]; then [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ]
+else rpm -qf "$1" >/dev/null 2>&1; fi; }
+for f; do t=$(readlink -f "$f"); for g in "$f" "${f#/usr}" "$t" "${t#/usr}"; do
+if [ -n "$g" ] && has "$g"; then printf '%s\0' "$f"; break; fi; done; done"""
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -65,6 +72,13 @@ class Changes:
         """What is declared and was not added."""
         return [f"{key}: {name}" for key, names in self.added.items() for name in declared.missing(key, names)]
 
-    def acting(self) -> list[str]:
-        """Of what is there and was not: what acts without the product."""
-        return [f"{key}: {name}" for key in ACTING for name in self.added[key]]
+    def acting(self, installation: Installation) -> list[str]:
+        """Of what is there and was not: what acts without the product. What belongs to a package that is still
+        installed is that package's: the product only needed it.
+
+        Raises:
+            InfrastructureError: the files could not all be looked at.
+        """
+        paths = [name for key in ACTING for name in self.added[key]]
+        owned = set(installation.each(_OWNED, paths))
+        return [f"{key}: {name}" for key in ACTING for name in self.added[key] if name not in owned]

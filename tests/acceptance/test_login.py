@@ -82,7 +82,7 @@ def test_a_product_with_a_login_is_tested_by_its_declaration(harness: Run, tmp_p
     assert cells["open"]["verdict"] == "conformant", [c for c in cases["open"].values() if c["result"] != "pass"]
     assert {cases["open"][f"HTTP-0{number}"]["result"] for number in range(1, 9)} == {"pass"}
     kept = {m["name"]: m["value"] for m in cases["open"]["LC-06"]["measurements"]}
-    assert kept["texts kept"] == 10
+    assert kept["texts kept"] == 5
     assert cells["shut"]["verdict"] == "nonconformant"
     assert cases["shut"]["HTTP-02"]["result"] == "fail"
     assert "the session is refused: POST /login gave status 401" in cases["shut"]["HTTP-02"]["detail"]

@@ -92,7 +92,7 @@ def test_each_process_of_a_product_is_tested_and_all_of_them(harness: Run, tmp_p
     for service in ("app", "worker", "web"):
         assert {f"time to stop {service}", f"time to ready after restart of {service}"} <= measured
     kept = {m["name"]: m["value"] for m in strong["LC-06"]["measurements"]}
-    assert kept["texts kept"] == 10 + 3 * 3
+    assert kept["texts kept"] == 5 + 3 * 2
     log = harness("logs", cells["strong"]["short"], "service-worker.log").out
     assert "beat" in log
     assert cells["weak"]["verdict"] == "nonconformant"
