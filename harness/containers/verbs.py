@@ -23,6 +23,7 @@ from harness.system.process import Completed, run
 #: Comment of the rules that are ours.
 _MARK = "harness-verb"
 _SECONDS = 30.0
+_OF_NETWORK = (Verb.CUT, Verb.DELAY, Verb.LOSS, Verb.NAMES)
 #: With limits below what is in use the kernel would end the product in the call itself, so the engine refuses.
 _LEAST_MEMORY = 6 << 20
 
@@ -41,7 +42,7 @@ class ContainerVerbs(UnsupportedVerbs):
         if not self.engine.is_podman:
             verbs.add(Verb.MEMORY)  # Podman's interface has no update (4.3)
         if self._reaches() and shutil.which("iptables") is not None:
-            verbs |= {Verb.CUT, Verb.LOSS}
+            verbs |= {Verb.CUT, Verb.LOSS, Verb.NAMES}
             if _has_netem():
                 verbs.add(Verb.DELAY)
         return frozenset(verbs)
@@ -65,8 +66,14 @@ class ContainerVerbs(UnsupportedVerbs):
             chance = ("-m", "statistic", "--mode", "random", "--probability", f"{loss:.4f}")
             self._rule("-I", "OUTPUT", "-o", "eth0", *chance, "-j", "DROP")
 
+    def lose_names(self) -> None:
+        self._demand(Verb.NAMES, "nsenter and iptables are needed, as root on the engine's machine")
+        note_deed(self.noted, self.role, Verb.NAMES)
+        for protocol in ("udp", "tcp"):  # the engine's own server stands behind rules of its own: before those
+            self._rule("-t", "raw", "-I", "OUTPUT", "-p", protocol, "--dport", "53", "-j", "DROP")
+
     def heal_network(self) -> None:
-        for verb in (Verb.CUT, Verb.DELAY, Verb.LOSS):
+        for verb in _OF_NETWORK:
             note_deed(self.noted, self.role, verb, ends=True)
         self._heal()
 
@@ -104,7 +111,7 @@ class ContainerVerbs(UnsupportedVerbs):
         if Verb.MEMORY in self.can and int(inspected["HostConfig"].get("Memory") or 0) != self._declared_memory():
             self.restore_memory()
         if Verb.CUT in self.can and self._heal():
-            for verb in (Verb.CUT, Verb.DELAY, Verb.LOSS):
+            for verb in _OF_NETWORK:
                 note_deed(self.noted, self.role, verb, ends=True)
 
     def _demand(self, verb: Verb, why: str) -> None:
@@ -153,10 +160,13 @@ class ContainerVerbs(UnsupportedVerbs):
 
     def _heal(self) -> bool:
         """Take our rules and the queue out of the container's network; whether there were any."""
-        listed = self._in_network("iptables", "-w", "5", "-S").out.splitlines()
-        own = [line.split() for line in listed if line.startswith("-A ") and _MARK in line]
-        for words in own:
-            self._in_network("iptables", "-w", "5", "-D", *(word.strip('"') for word in words[1:]))
+        own = 0
+        for table in ("filter", "raw"):
+            listed = self._in_network("iptables", "-w", "5", "-t", table, "-S").out.splitlines()
+            for words in [line.split() for line in listed if line.startswith("-A ") and _MARK in line]:
+                rule = (word.strip('"') for word in words[1:])
+                self._in_network("iptables", "-w", "5", "-t", table, "-D", *rule)
+                own += 1
         slowed = "netem" in self._in_network("tc", "qdisc", "show", "dev", "eth0").out
         if slowed:
             self._in_network("tc", "qdisc", "del", "dev", "eth0", "root")

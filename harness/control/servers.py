@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.control.ending import SIGILL
 from harness.control.imaged import demand_no_word_of_licence, demand_running, said_last
+from harness.control.killing import kill_all
 from harness.control.sessions import answers_of, conducted
 from harness.endpoints.asking import Account, Refused, connect
 from harness.errors import AttestationMismatch, InfrastructureError, StepTimeout, SuiteError
@@ -217,6 +218,13 @@ class CellServer:
         answer = self._command(self.definition.stop, 60 + (image.stop_seconds if image is not None else 0))
         if not answer.ok:
             raise InfrastructureError(f"{self.name} did not stop: {answer.text[-600:]}")
+
+    def kill(self) -> None:
+        """SIGKILL to everything of it. Raises NotOffered: it is not alone in a container of the cell; else as
+        ``kill_all``."""
+        if self.external or self.embedded or self.imaged or self.machine.reference.kind != "container":
+            raise NotOffered(f"{self.name} is not alone in a container of the cell / 数据库并非独占单元的容器")
+        kill_all(self.machine, self.name, self.factor)
 
     def restart(self) -> None:
         """Stop, start, wait. Raises as those two; an endpoint is restarted as its inventory says."""

@@ -87,6 +87,7 @@ _VERBS: dict[str, type[_Arguments]] = {
     "cut_network": _Peer,
     "heal_network": _Arguments,
     "slow_network": _Slow,
+    "lose_names": _Arguments,
     "fill_disk": _Fill,
     "free_disk": _Arguments,
     "move_clock": _Clock,

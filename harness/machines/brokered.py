@@ -164,6 +164,9 @@ class BrokeredVerbs(UnsupportedVerbs):
     def slow_network(self, *, delay: float = 0.0, loss: float = 0.0) -> None:
         self._ask("slow_network", delay=delay, loss=loss)
 
+    def lose_names(self) -> None:
+        self._ask("lose_names")
+
     def fill_disk(self, *, leave: int = 0, path: str = "/") -> None:
         self._ask("fill_disk", leave=leave, path=path)
 

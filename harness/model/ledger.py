@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 #: Media type of the samples and figures of a load.
 MEDIA_LOAD = "application/vnd.xinchuang.load+json"
+#: Media type of a time line: ``harness.model.timeline.Timeline``.
+MEDIA_TIMELINE = "application/vnd.xinchuang.timeline+json"
 
 
 class Ledger(Protocol):

@@ -26,6 +26,7 @@ class Verb(enum.StrEnum):
 
     CUT = "cut"  #: no packet comes in or goes out
     DELAY = "delay"  #: packets that go out wait
+    NAMES = "names"  #: no name server answers it
     LOSS = "loss"  #: packets that go out are lost
     FILL = "fill"  #: hardly any space is left on its disk
     CLOCK = "clock"  #: its clock goes ahead or behind
@@ -48,11 +49,15 @@ class Verbs(Protocol):
         ...
 
     def heal_network(self) -> None:
-        """Take back ``cut_network`` and ``slow_network``."""
+        """Take back ``cut_network``, ``slow_network`` and ``lose_names``."""
         ...
 
     def slow_network(self, *, delay: float = 0.0, loss: float = 0.0) -> None:
         """Let packets that go out wait ``delay`` seconds; lose a part of them, ``loss`` from 0 to 1."""
+        ...
+
+    def lose_names(self) -> None:
+        """Drop its questions to name servers; ``heal_network`` is the opposite."""
         ...
 
     def fill_disk(self, *, leave: int = 0, path: str = "/") -> None:
@@ -120,6 +125,9 @@ class UnsupportedVerbs:
 
     def slow_network(self, *, delay: float = 0.0, loss: float = 0.0) -> None:
         self._cannot(Verb.DELAY if delay else Verb.LOSS)
+
+    def lose_names(self) -> None:
+        self._cannot(Verb.NAMES)
 
     def fill_disk(self, *, leave: int = 0, path: str = "/") -> None:
         self._cannot(Verb.FILL)

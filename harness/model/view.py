@@ -13,6 +13,7 @@ from harness.model.definitions import CENTER, SELF_TEST, Text
 from harness.model.definitions.matrix import NO_DATABASE
 from harness.model.reasons import reasons_of
 from harness.model.results import Cause, DefectSeverity, Fidelity, Measurement, Result, SkipReason, Verdict
+from harness.model.timeline import Timeline
 
 #: The suite of the steps of a deployment, which every cell has and no matrix asks for.
 DEPLOYMENT_SUITE = "deployment"
@@ -111,6 +112,7 @@ class CellView:
     waived: tuple[dict[str, Any], ...]
     files: tuple[FileView, ...]
     load: dict[str, Any] | None
+    timelines: tuple[Timeline, ...]
     logs: dict[str, str]
 
     @property

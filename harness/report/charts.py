@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from harness.model.results import Verdict
+from harness.model.timeline import Timeline
 from harness.model.view import CampaignView, CellView
 from harness.system.printable import visible
 
@@ -134,6 +135,33 @@ def resources(load: dict[str, Any]) -> list[Markup]:
         parts.append(f"<polyline points='{line}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
         charts.append(_svg(560, 190, parts))
     return charts
+
+
+#: States of a time line, with the colours of their time.
+_SERVED, _OUTAGE, _FAULT = "#2e7d4f", "#b3261e", "#b7791f"
+
+
+def availability(lines: Sequence[Timeline]) -> Markup:
+    """When a product served under each fault (green), and when it did not (red); the fault is the bar above (amber)."""
+    parts: list[str] = []
+    for number, line in enumerate(lines):
+        base, span = number * 58, line.span or 1.0
+        parts.append(_text(0, base + 13, line.zh, 11.5, weight=600))
+        recovery = "未恢复 not recovered" if line.recovery is None else f"恢复 recovery {line.recovery:.1f} s"
+        said = f"可用 available {line.availability:.1%}　中断 outage {line.outage:.1f} s　{recovery}"
+        parts.append(_text(540, base + 13, said, 10.5, anchor="end", colour="#59606b"))
+        if line.fault is not None:
+            parts.append(_span(line.fault, span, base + 18, 5, _FAULT))
+        parts.append(_span((0.0, line.span), span, base + 25, 12, _SERVED))
+        parts += [_span(outage, span, base + 25, 12, _OUTAGE) for outage in line.outages]
+        parts.append(_text(50, base + 49, "0", 9.5, colour="#59606b"))
+        parts.append(_text(540, base + 49, f"{line.span:.1f} s", 9.5, anchor="end", colour="#59606b"))
+    return _svg(560, max(20, len(lines) * 58), parts)
+
+
+def _span(part: tuple[float, float], span: float, y: float, height: float, colour: str) -> str:
+    wide = max(1.0, _x(part[1], span) - _x(part[0], span))
+    return f"<rect x='{_x(part[0], span):.1f}' y='{y}' width='{wide:.1f}' height='{height}' fill='{colour}'/>"
 
 
 def _axes(span: float, high: float, unit: str) -> list[str]:

@@ -55,6 +55,8 @@ def render_document(
             files[f"latency-{cell.short}.svg"] = str(charts.latency(cell.load, cell.load.get("threshold"))).encode()
             for number, picture in enumerate(charts.resources(cell.load)):
                 files[f"resources-{cell.short}-{number}.svg"] = str(picture).encode()
+        if cell.timelines:
+            files[f"availability-{cell.short}.svg"] = str(charts.availability(cell.timelines)).encode()
     if issuing.profile.logo:
         files[issuing.profile.logo] = presentation.path(issuing.profile.logo).read_bytes()
     data = content(view, presentation.wording(), issuing, digests)
@@ -281,6 +283,7 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "notes": list(dict.fromkeys((*cell.adjusted, *cell.notes))),
         "left_out": list(cell.left_out),
         "load": cell.load is not None,
+        "availability": bool(cell.timelines),
         "resources": len(charts.resources(cell.load)) if cell.load is not None else 0,
         "attestation": [
             {

@@ -137,6 +137,7 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
         "logs": cell.logs,
         "steps": str(charts.steps(cell)),
         "load": load,
+        "availability": str(charts.availability(cell.timelines)) if cell.timelines else "",
         "results": [_result(case, known, cases, files) for case in cell.cases],
     }
 

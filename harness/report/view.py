@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from harness.judging import counts, overall
 from harness.model.definitions import SELF_TEST, Case, Text
 from harness.model.definitions.runners import RUNNER_KINDS
-from harness.model.ledger import MEDIA_LOAD
+from harness.model.ledger import MEDIA_LOAD, MEDIA_TIMELINE
 from harness.model.plan import FRESH, ROLES, SAME, UPGRADE
 from harness.model.records import AttemptFacts, AttemptRow, CampaignRow, EnvironmentFacts, FileRow
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
+from harness.model.timeline import Timeline
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
 from harness.system.canonical import read_json
 from harness.system.printable import one_line, printable
@@ -145,8 +149,17 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Calla
         waived=tuple(waiver.model_dump(mode="json") for waiver in facts.waived),
         files=files,
         load=load,
+        timelines=tuple(_timelines(files, read)),
         logs={f.name: _tail(read(f.sha256).decode(errors="replace")) for f in files if f.name.endswith(".log")},
     )
+
+
+def _timelines(files: Sequence[FileView], read: Callable[[str], bytes]) -> Iterator[Timeline]:
+    """Those that suites kept; what is none, whatever its media type says, is evidence and nothing more."""
+    for file in files:
+        if file.media == MEDIA_TIMELINE:
+            with contextlib.suppress(ValidationError):
+                yield Timeline.model_validate_json(read(file.sha256))
 
 
 def _cases(

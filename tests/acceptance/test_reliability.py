@@ -28,6 +28,7 @@ TEXTS: dict[str, Any] = {
     "environment": {"DSN": DSN, "FAULT": "{{ cell.fault }}"},
     "ready": {"path": "/health", "seconds": 30},
     "ports": {"web": 8080},
+    "recovery_seconds": 8,
     "limits": {"memory": "512m", "cpus": 1, "processes": 2048},
     "http": {
         "port": "web",
@@ -54,10 +55,11 @@ def test_each_fault_is_named_and_a_good_product_passes(harness: Run, tmp_path: P
     results = {place: case["result"] for place, case in cases.items()}
     details = {place: case["detail"] for place, case in cases.items()}
     shown = {place: text for place, text in details.items() if place[1].startswith("REL")}
-    for name in ("REL-01", "REL-02", "REL-03", "REL-05", "REL-08", "REL-09"):
+    shows = [f"REL-{number:02}" for number in (1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15)]
+    for name in shows:
         assert results["good", name] == "pass", shown
     # What a container cannot show is skipped, and does not decide.
-    assert {results["good", name] for name in ("REL-06", "REL-07")} == {"skip"}
+    assert {results["good", name] for name in ("REL-06", "REL-07", "REL-16")} == {"skip"}
     assert cells["good"]["verdict"] == "conformant"
     assert results["forgets", "REL-01"] == "fail", shown
     assert "texts that the product had acknowledged are lost" in details["forgets", "REL-01"]
@@ -67,5 +69,12 @@ def test_each_fault_is_named_and_a_good_product_passes(harness: Run, tmp_path: P
         assert results["single", name] == "fail", shown
         assert words in details["single", name]
     assert results["single", "REL-01"] == "pass", shown
+    # What a fault has left behind is not held against the product under the next.
+    for name in ("REL-03", "REL-05", "REL-10", "REL-14"):
+        assert results["stays-away", name] == "pass", shown
+    for name in ("REL-11", "REL-13"):
+        assert (results["forgets", name], results["stays-away", name]) == ("fail", "fail"), shown
+    report = Path(ran.json["outputs"]["html"]).read_text()
+    assert "数据库停止" in report
     verdicts = {fault: cell["verdict"] for fault, cell in cells.items()}
     assert (verdicts["forgets"], verdicts["stays-away"]) == ("nonconformant", "nonconformant")

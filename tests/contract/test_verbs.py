@@ -81,6 +81,7 @@ def test_each_verb_that_is_named_is_had_and_every_other_is_refused(machine: Mach
     calls = {
         Verb.DELAY: lambda: verbs.slow_network(delay=0.01),
         Verb.LOSS: lambda: verbs.slow_network(loss=0.01),
+        Verb.NAMES: verbs.lose_names,
         Verb.FILL: lambda: verbs.fill_disk(leave=1 << 30),
         Verb.CLOCK: lambda: verbs.move_clock(0),
         Verb.MEMORY: lambda: verbs.limit_memory(64 << 20),
@@ -130,6 +131,23 @@ def test_lost_packets_come_late_or_not(pair: tuple[Machine, ...], machine: Machi
     assert not answers(machine, "database")
     machine.verbs.heal_network()
     assert answers(machine, "database")
+
+
+def test_names_are_lost_and_come_back(machine: Machine) -> None:
+    if Verb.NAMES not in machine.verbs.can:
+        with pytest.raises(UnsupportedVerb, match="has no verb names"):
+            machine.verbs.lose_names()
+        return
+    ask = "timeout 3 getent hosts database"
+    address = machine.run(ask).out.split()[0]
+    machine.verbs.lose_names()
+    assert not machine.run(ask).ok
+    assert answers(machine, address)
+    machine.verbs.heal_network()
+    assert machine.run(ask).ok
+    machine.verbs.lose_names()
+    machine.verbs.undo()
+    assert machine.run(ask).ok
 
 
 def test_a_pause_stops_everything_and_ends(machine: Machine) -> None:

@@ -22,6 +22,7 @@ CALLS = {
     "pause": (),
     "resume": (),
     "slow_network": (),
+    "lose_names": (),
 }
 
 

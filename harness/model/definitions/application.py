@@ -211,6 +211,9 @@ class Application(Definition):
     )
     stop: Signal = "TERM"
     stop_seconds: float = Field(default=30, gt=0)
+    recovery_seconds: float = Field(
+        default=30, gt=0, le=3600, description="until it serves again by itself after a fault around it"
+    )
     uninstall: Strings = ()
     ports: dict[str, int] = Field(default={})
     reach: Annotated[tuple[Reached, ...], BeforeValidator(listed)] = Field(

@@ -18,7 +18,7 @@ from harness.errors import Canceled, StepTimeout
 from harness.machines.broker import Broker
 from harness.model.context import CellContext
 from harness.model.definitions import Case
-from harness.model.ledger import Ledger
+from harness.model.ledger import MEDIA_LOAD, Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Measurement, Observation, Result
 from harness.model.testnames import Selection, select
@@ -302,4 +302,4 @@ def _named(runs: Sequence[TestRun]) -> Iterator[tuple[str, bytes, str]]:
                 stem, suffix = os.path.splitext(plain)  # noqa: PTH122  # a name, not a path
                 unique = f"{stem}-{number}{suffix}"
             used.add(unique)
-            yield unique, data, media
+            yield unique, data, "application/json" if media == MEDIA_LOAD else media  # that of a load is the driver's

@@ -1,7 +1,4 @@
-"""The product under faults of what is around it: it recovers by itself, and keeps everything that it acknowledged.
-
-A write that is refused, or gets no answer, while a fault lasts may have happened or not: nothing is said of it.
-"""
+"""The product under faults of what is around it: it recovers by itself, and keeps everything that it acknowledged."""
 
 from __future__ import annotations
 
@@ -13,62 +10,64 @@ import time
 
 import pytest
 
+from harness.clients.traffic import Traffic
 from harness.control.fault import ProductFault
+from harness.errors import UnsupportedVerb
+from harness.model.ledger import MEDIA_TIMELINE
 from harness.model.verbs import Verb
 
-#: How long a fault lasts, and within what time the product must serve again; the latter is scaled by the target.
-FAULT_SECONDS, RECOVERY_SECONDS = 5.0, 30.0
-#: Texts that are written before a fault.
-BEFORE = 3
 CONNECTIONS, HALF_OPEN = 1000, 50
-
-
-class Written:
-    """What the product acknowledged, and what it makes of that."""
-
-    def __init__(self, resource):
-        self.resource, self.kept, self.refused = resource, {}, 0
-        for _ in range(BEFORE):
-            key, text = self._next()
-            resource.create(key, text)
-            self.kept[key] = text
-
-    def _next(self):
-        key = self.resource.fresh_key()
-        return key, f"acknowledged {len(self.kept)} {key}"
-
-    def attempt(self):
-        """Write a text; gives whether the product acknowledged it."""
-        key, text = self._next()
-        try:
-            refusal = self.resource.try_create(key, text)
-        except ProductFault:
-            refusal = "no answer"
-        if refusal:
-            self.refused += 1
-            return False
-        self.kept[key] = text
-        return True
-
-    def serves(self):
-        """Whether a new text is taken and given back."""
-        return self.attempt() and not self.lost(list(self.kept)[-1:])
-
-    def lost(self, keys=None):
-        """Keys of acknowledged texts that do not come back."""
-        return [key for key in keys or self.kept if self.kept[key] not in self.resource.try_texts(key)]
-
-    def remove(self):
-        for key in self.kept:
-            self.resource.discard(key)
+#: What the product has under pressure beside what it uses: a tenth of that, and so many bytes.
+SPARE_MEMORY = 4 << 20
 
 
 @pytest.fixture
-def written(resource):
-    texts = Written(resource)
-    yield texts
-    with contextlib.suppress(ProductFault):
-        texts.remove()
+def serving(application, resource):
+    """The product, which serves: what an earlier fault has left of it is restarted, so that each has its own result."""
+    if Traffic(resource).attempt().state != "served":
+        application.restart()
+    return application
+
+
+@pytest.fixture
+def during(serving, resource, settle, measure, note, keep):
+    """Traffic while a fault lasts; after it the product must serve by itself, with everything that it acknowledged."""
+
+    @contextlib.contextmanager
+    def fault(zh, en):
+        with Traffic(resource) as traffic:
+            limit = serving.context.application.recovery_seconds
+            settle(traffic.serves, what=f"the product takes and gives texts before {en}", seconds=limit)
+            began = traffic.now()
+            yield traffic
+            traffic.fault = (began, traffic.now())
+            try:
+                what = f"the product takes and gives texts again after {en}"
+                settle(traffic.serves, what=what, seconds=limit)
+            finally:
+                traffic.stop()
+                line = traffic.timeline(zh, en)
+                keep("availability.json", line.model_dump_json(), MEDIA_TIMELINE)
+                measure("availability", 100 * line.availability, "%")
+                measure("longest outage", line.outage, "s")
+        measure("time to recover", line.recovery or 0.0, "s")
+        demand_kept(traffic, zh, en, measure, note)
+
+    return fault
+
+
+def demand_kept(traffic, zh, en, measure, note):
+    """Everything that was acknowledged is there. Texts are removed, where that can be done."""
+    try:
+        measure("texts acknowledged", len(traffic.kept), "1")
+        measure("writes not served", sum(sample.state != "served" for sample in traffic.samples), "1")
+        lost = traffic.lost()
+        assert not lost, f"after {en}: texts that the product had acknowledged are lost: {lost[:20]}"
+        count = len(traffic.kept)
+        note(f"after {en} it served, all {count} texts were there / {zh}后恢复服务，已确认的 {count} 条内容均在")
+    finally:
+        with contextlib.suppress(ProductFault):
+            traffic.remove()
 
 
 @pytest.fixture
@@ -83,108 +82,91 @@ def verbs(application):
     return demand
 
 
-@pytest.fixture
-def recovered(written, settle, measure, note):
-    """Wait until the product serves by itself, then look for everything that it acknowledged."""
-
-    def look(what):
-        began = time.monotonic()
-        settle(written.serves, what=f"the product takes and gives texts again after {what}", seconds=RECOVERY_SECONDS)
-        seconds = time.monotonic() - began
-        measure("time to recover", seconds, "s")
-        measure("texts acknowledged", len(written.kept), "1")
-        measure("refused or unanswered meanwhile", written.refused, "1")
-        lost = written.lost()
-        assert not lost, f"after {what}: texts that the product had acknowledged are lost: {lost}"
-        note(f"after {what} it served by itself, all {len(written.kept)} texts were there / 自行恢复，已确认的内容均在")
-
-    return look
-
-
-def lasting(written):
-    """Let a fault last, with a client that goes on."""
-    ends = time.monotonic() + FAULT_SECONDS
-    written.attempt()
-    time.sleep(max(0.0, ends - time.monotonic()))
-
-
 def apart(database):
     if database.embedded:
         pytest.skip("not-applicable: the database is embedded; nothing lies between it and the product")
 
 
-def test_database_stopped(database, written, recovered):
+@pytest.fixture
+def lasting(amount):
+    """Lets a fault last; the traffic goes on."""
+    return lambda: time.sleep(amount("fault"))
+
+
+def test_database_stopped(database, during, lasting):
     apart(database)
-    database.stop()
-    try:
-        lasting(written)
-    finally:
-        database.start()
-    recovered("a stop of the database")
+    with during("数据库停止", "a stop of the database"):
+        database.stop()
+        try:
+            lasting()
+        finally:
+            database.start()
 
 
-def test_network_to_the_database_cut(database, verbs, written, recovered):
+def test_network_to_the_database_cut(database, verbs, during, lasting):
     apart(database)
     machine = verbs(Verb.CUT)
-    machine.cut_network("database")
-    try:
-        lasting(written)
-    finally:
-        machine.heal_network()
-    recovered("a cut of the network to the database")
+    with during("与数据库断网", "a cut of the network to the database"):
+        machine.cut_network("database")
+        try:
+            lasting()
+        finally:
+            machine.heal_network()
 
 
-def demand_written(machine, written, words, **how):
+def demand_taken(machine, traffic, lasting, words, **how):
     """Every write is taken while the network is slow."""
     machine.slow_network(**how)
     try:
-        refused = written.refused
-        for _ in range(BEFORE):
-            written.attempt()
-        assert written.refused == refused, f"with {words}, the product refused writes or did not answer"
+        began = traffic.now()
+        lasting()
+        bad = [sample for sample in traffic.samples if sample.at >= began and sample.state in ("refused", "unanswered")]
+        assert not bad, f"with {words}, the product refused {len(bad)} writes or did not answer"
     finally:
         machine.heal_network()
 
 
-def test_packets_lost(verbs, written, recovered):
-    demand_written(verbs(Verb.LOSS), written, "5 % of its packets lost", loss=0.05)
-    recovered("a loss of 5 % of the packets")
+def test_packets_lost(verbs, during, lasting):
+    machine = verbs(Verb.LOSS)
+    with during("丢包 5%", "a loss of 5 % of the packets") as traffic:
+        demand_taken(machine, traffic, lasting, "5 % of its packets lost", loss=0.05)
 
 
-def test_packets_late(verbs, written, recovered):
-    demand_written(verbs(Verb.DELAY), written, "packets 200 ms late", delay=0.2)
-    recovered("a delay of 200 ms")
+def test_packets_late(verbs, during, lasting):
+    machine = verbs(Verb.DELAY)
+    with during("延迟 200 毫秒", "a delay of 200 ms") as traffic:
+        demand_taken(machine, traffic, lasting, "packets 200 ms late", delay=0.2)
 
 
-def test_paused(verbs, written, recovered):
+def test_paused(verbs, during, lasting):
     machine = verbs(Verb.PAUSE)
-    machine.pause()
-    try:
-        time.sleep(FAULT_SECONDS)
-    finally:
-        machine.resume()
-    recovered("a pause of the product")
+    with during("产品暂停", "a pause of the product"):
+        machine.pause()
+        try:
+            lasting()
+        finally:
+            machine.resume()
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600], ids=["an hour ahead", "an hour behind"])
-def test_clock_moved(verbs, written, recovered, seconds):
+def test_clock_moved(verbs, during, seconds, lasting):
     machine = verbs(Verb.CLOCK)
-    machine.move_clock(seconds)
-    try:
-        lasting(written)
-    finally:
-        machine.restore_clock()
-    recovered(f"a clock that was moved by {seconds} s")
+    with during(f"时钟拨动 {seconds} 秒", f"a clock that was moved by {seconds} s"):
+        machine.move_clock(seconds)
+        try:
+            lasting()
+        finally:
+            machine.restore_clock()
 
 
-def test_disk_full(verbs, written, recovered):
+def test_disk_full(verbs, during, lasting):
     machine = verbs(Verb.FILL)
-    machine.fill_disk()
-    try:
-        lasting(written)
-    finally:
-        machine.free_disk()
-    recovered("a full disk")
+    with during("磁盘写满", "a full disk"):
+        machine.fill_disk()
+        try:
+            lasting()
+        finally:
+            machine.free_disk()
 
 
 @pytest.fixture
@@ -213,24 +195,108 @@ def connected(stack, address, number, data=b""):
     return taken
 
 
-def demand_served(written, application, what):
-    """Others are served while ``what`` lasts; a limit of the definition that was reached meanwhile is named."""
-    if not written.attempt():
-        reached = application.limit_reached()
-        raise AssertionError(f"while {what}, the product serves nobody else{f': {reached}' if reached else ''}")
+@pytest.fixture
+def beside(serving, resource, address, settle, measure, note):
+    """Others are served while so many connections are open, and after that."""
+
+    def look(number, data, what, zh, en):
+        traffic = Traffic(resource)
+        limit = serving.context.application.recovery_seconds
+        settle(lambda: traffic.attempt().state == "served" and traffic.serves(), what="it serves", seconds=limit)
+        with contextlib.ExitStack() as stack:
+            taken = connected(stack, address, number, data)
+            measure("connections", taken, "1")
+            if traffic.attempt().state in ("refused", "unanswered"):
+                reached = serving.limit_reached()
+                while_open = what.format(taken)
+                raise AssertionError(f"while {while_open}, it serves nobody else{f': {reached}' if reached else ''}")
+        again = f"the product takes and gives texts again after {en}"
+        settle(lambda: traffic.attempt().state == "served", what=again, seconds=limit)
+        demand_kept(traffic, zh, en, measure, note)
+
+    return look
 
 
-def test_idle_connections(application, written, recovered, address, measure):
-    with contextlib.ExitStack() as stack:
-        taken = connected(stack, address, CONNECTIONS)
-        measure("idle connections", taken, "1")
-        demand_served(written, application, f"{taken} connections are open and idle")
-    recovered("idle connections")
+def test_idle_connections(beside):
+    beside(CONNECTIONS, b"", "{} connections are open and idle", "空闲连接", "idle connections")
 
 
-def test_requests_that_never_end(application, written, recovered, address, measure):
-    with contextlib.ExitStack() as stack:
-        taken = connected(stack, address, HALF_OPEN, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-        measure("unfinished requests", taken, "1")
-        demand_served(written, application, f"{taken} requests are not finished")
-    recovered("requests that never ended")
+def test_requests_that_never_end(beside):
+    begun = b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "
+    beside(HALF_OPEN, begun, "{} requests are not finished", "不结束的请求", "requests that never ended")
+
+
+def test_product_killed(application, during):
+    with during("产品被强制终止", "a kill of the product"):
+        application.kill()
+        application.start()
+        application.wait_ready()
+
+
+def test_database_restarted(database, during):
+    apart(database)
+    with during("数据库重启", "a restart of the database"):
+        database.restart()
+
+
+def test_both_restarted(application, database, during):
+    apart(database)
+    with during("产品与数据库重启", "a restart of product and database"):
+        application.stop()
+        database.restart()
+        application.start()
+        application.wait_ready()
+
+
+def test_database_killed(database, during, lasting):
+    apart(database)
+    with during("数据库被强制终止", "a kill of the database"):
+        database.kill()
+        lasting()
+        database.start()
+
+
+def test_memory_is_short(application, verbs, during, measure, note, lasting):
+    machine = verbs(Verb.MEMORY)
+    application.expect_end()  # the kernel may end it for want of memory, which is taken from it
+    with during("内存不足", "a shortage of memory"):
+        used = application.machine.resources()
+        if used is None:
+            pytest.skip("capability: the memory that it uses cannot be read on this machine")
+        size = int(used.memory * 1.1 * 2**20) + SPARE_MEMORY
+        measure("memory left to it", size / 2**20, "MiB")
+        machine.limit_memory(size)
+        try:
+            lasting()
+        finally:
+            machine.restore_memory()
+        if application.exit_code() is not None:
+            note("the kernel ended it, and it was started again / 内核终止了产品，已重新启动")
+            application.start()
+            application.wait_ready()
+    application.restart()  # so that its later ends count
+
+
+def test_names_are_lost(database, verbs, during, lasting):
+    apart(database)
+    machine = verbs(Verb.NAMES)
+    with during("域名解析中断", "an outage of the name server"):
+        machine.lose_names()
+        try:
+            lasting()
+        finally:
+            machine.heal_network()
+
+
+def test_machine_restarted(application, during):
+    reboot = getattr(application.machine, "reboot", None)
+    if reboot is None:
+        pytest.skip("capability: this machine cannot be restarted")
+    with during("机器重启", "a restart of its machine"):
+        try:
+            reboot()
+        except UnsupportedVerb as error:
+            pytest.skip(f"capability: {error.message}")
+        if not application.running():  # what no service manager starts is started by the operator
+            application.start()
+        application.wait_ready()
