@@ -25,8 +25,9 @@ from harness.system.wait import Deadline, wait_until
 
 #: How often the log of a server that does not answer yet is looked at.
 LOOK_SECONDS = 5.0
-#: After which a session that has no answer is waiting for another, and how long that may last at most.
-LOCK_SECONDS, BOUND_SECONDS = 1.0, 30.0
+#: After which a session that has no answer is waiting for another, and how long that may last at most; both scaled by
+#: the target, the first up to the last of these: servers end such a wait by themselves, seekdb after 10 seconds.
+LOCK_SECONDS, BOUND_SECONDS, MOST_LOCK_SECONDS = 1.0, 30.0, 4.0
 #: Where a server's machine keeps commands that hold its password, for root alone.
 COMMANDS = "/var/lib/harness-server"
 ENDPOINT_STAYS = "the database is on a server of the laboratory"
@@ -366,7 +367,8 @@ class CellDatabase(CellServer):
             InfrastructureError: machine or server do not answer.
             SuiteError: it has no sessions.
         """
-        plan = SessionPlan(steps=tuple(steps), look=LOCK_SECONDS * self.factor, bound=BOUND_SECONDS * self.factor)
+        look = min(LOCK_SECONDS * self.factor, MOST_LOCK_SECONDS)
+        plan = SessionPlan(steps=tuple(steps), look=look, bound=BOUND_SECONDS * self.factor)
         if self.by_driver:
             return ANSWERS.validate_json(self._asked("sessions", plan.seconds, plan=plan.model_dump()).out)
         recipe = self.definition.session

@@ -15,8 +15,12 @@ from harness.clients.sessions import judged
 from harness.control.servers import CellDatabase
 from harness.control.sessions import answers_of, conducted
 from harness.errors import InfrastructureError
+from harness.model.context import Access
 from harness.model.definitions import SqlFeature, SqlFeatures, SqlStep
 from harness.model.sessions import SessionPlan, SessionStep, StepAnswer
+from harness.system.process import Completed
+
+ACCESS = Access(kind="d")
 
 #: A client whose language is the shell's: what it is given is run, word by word, and it stays after an error.
 CLIENT = r"""exec sh -c 'while IFS= read -r line; do
@@ -236,6 +240,21 @@ def test_a_client_that_cannot_stay_leaves_it_unknown() -> None:
 def test_a_refusal_that_nobody_expects_is_a_statement_that_is_not_offered() -> None:
     (result,) = tried(Sessions("mysql", [NO]), feature({"session": "A", "sql": "x"}))
     assert (result.state, result.words) == ("no", "A: ERROR: deadlock detected")
+
+
+@pytest.mark.parametrize(("factor", "look"), [(1.0, 1), (3.0, 3), (20.0, 4)])
+def test_a_slow_target_is_given_longer_but_not_until_a_server_ends_the_wait_itself(factor: float, look: int) -> None:
+    scripts: list[str] = []
+
+    def run(script: str, *, timeout: float, user: str) -> Completed:
+        scripts.append(script)
+        return Completed(rc=0, out="given 1\nend 1 0 0\nout A \nerr A \n")
+
+    session = SimpleNamespace(command="exec client", shell=r"\!")
+    definition: Any = SimpleNamespace(session=session, placement="server", endpoint=None)
+    database = CellDatabase(machine=SimpleNamespace(run=run), definition=definition, access=ACCESS, factor=factor)
+    assert database.sessions([SessionStep(session="A", sql="x")])[0].answered
+    assert f"look={look} bound={30 * factor:.0f} " in scripts[0]
 
 
 def test_a_database_without_a_recipe_for_sessions_has_none() -> None:
