@@ -28,7 +28,7 @@ def waivers(case: str = "ISA-4", more: str = "") -> str:
 
 WRONG = [
     ("ISA-44", "", "no such case", "ISA-4"),
-    ("LC-1", "suite: compat/lifecycle", "no such case in compat/lifecycle", "LC-01"),
+    ("LC-1", "suite: compat/lifecycle", "no such case in compat/lifecycle", "LC-10"),
     ("*", "suite: compat/lifecicle", "no such suite", "compat/lifecycle"),
     ("*", "when: {cpu: kunpeng920}", "axis cpu has no such value", "kunpeng-920"),
     ("*", "when: {cpv: kunpeng-920}", "no such axis", "cpu"),

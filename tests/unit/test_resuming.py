@@ -30,6 +30,7 @@ NAMED: dict[str, Any] = {
     "hosts": "/lab/hosts.yaml",
     "databases": "/lab/databases.yaml",
     "brought_images": True,
+    "profile": "center",
     "trust_code": True,
 }
 CELLS = [Cell(axes={"n": str(number)}, suites=(), reason="") for number in range(2)]
