@@ -7,14 +7,15 @@ gathered first.
 
 from __future__ import annotations
 
-import json
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.system.canonical import read_json
 
 #: Most bytes of one record, and of a file that holds several.
 RECORD, WHOLE = 16 * 2**20, 2**30
@@ -85,7 +86,8 @@ def advisories(path: Path, ecosystem: str, names: Collection[str]) -> tuple[list
             records += bool(of)
             if not record.get("withdrawn"):
                 known += [_advisory(record, each) for each in of if _package(each).get("name") in names]
-    except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+    # RuntimeError: a member is encrypted, or compressed by an unknown method.
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(
             f"{path.name} holds no OSV records: {error}", advice="give a zip of JSON files, a JSON file, or JSON lines"
         ) from error
@@ -99,15 +101,15 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 if member.filename.endswith(".json"):
                     if member.file_size > RECORD:
                         raise ValueError(f"{member.filename} has {member.file_size} bytes")
-                    yield _record(json.loads(archive.read(member)))
+                    yield _record(read_json(archive.read(member)))
         return
     if path.stat().st_size > WHOLE:
         raise ValueError(f"it has {path.stat().st_size} bytes")
     text = path.read_text("utf-8")
     try:
-        value = json.loads(text)
+        value = read_json(text)
     except ValueError:
-        value = [json.loads(line) for line in text.splitlines() if line.strip()]
+        value = [read_json(line) for line in text.splitlines() if line.strip()]
     for each in value if isinstance(value, list) else [value]:
         yield _record(each)
 

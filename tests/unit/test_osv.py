@@ -79,6 +79,25 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, text: str) -> None:
         advisories(path, "Debian:12", {"nginx"})
 
 
+@pytest.mark.parametrize("flaw", ["encrypted", "unknown method", "cut", "damaged"])
+def test_a_zip_that_cannot_be_read_is_named(tmp_path: Path, flaw: str) -> None:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", '{"id": "A-1"}' + " " * 5000)
+    data = bytearray(path.read_bytes())
+    central = data.index(b"PK\1\2")
+    if flaw == "encrypted":
+        data[6] |= 1
+        data[central + 8] |= 1
+    elif flaw == "unknown method":
+        data[8] = data[central + 10] = 77
+    elif flaw == "damaged":
+        data[40:50] = b"\xff" * 10
+    path.write_bytes(bytes(data[:60] if flaw == "cut" else data))
+    with pytest.raises(UsageError, match=r"data\.zip holds no OSV records"):
+        advisories(path, "Debian:12", {"nginx"})
+
+
 def test_the_data_are_an_input_of_the_campaign(tmp_path: Path) -> None:
     """Else resume, bundle and replay would not have them."""
     given = {"file": "osv.jsonl", "date": "2026-11-20"}
