@@ -46,6 +46,7 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
                 with load_turn(attempt, machines):
                     run_suites(attempt, deployment, when="main", alone=True)
             with turn(attempt):
+                run_suites(attempt, deployment, when="late", alone=False)
                 run_suites(attempt, deployment, when="end", alone=False)
                 look_back(attempt, target, deployment)
                 collect(attempt, deployment)

@@ -114,7 +114,7 @@ def test_a_service_is_started_by_systemd_in_a_virtual_machine(
         accept=[{"expired_release": "debian-forky", "because": "tests"}],
     )
     notes(folder, "2.0")
-    ran = harness("run", folder, "--format", "json")
+    ran = harness("run", folder, "--format", "json", timeout=3600)  # LoongArch took 15 minutes on a busy machine
     assert ran.code == 0, ran.err
     found = cell(ran)
     assert (found["verdict"], found["fidelity"]) == ("conformant", "system-emulated")

@@ -45,6 +45,12 @@ def test_no_text_of_a_shipped_case_is_empty() -> None:
     assert not empty
 
 
+def test_only_the_life_cycle_ends_with_the_product() -> None:
+    """It removes the product; a case of another suite after that would find none, and blame the product for it."""
+    assert {suite.suite for suite, case in shipped() if case.when == "end"} == {"compat/lifecycle"}
+    assert any(case.when == "late" for _, case in shipped())
+
+
 @pytest.mark.parametrize(("blocker", "expected"), [(True, DefectSeverity.SERIOUS), (False, DefectSeverity.MINOR)])
 def test_a_case_without_a_severity_goes_by_whether_it_blocks(blocker: bool, expected: DefectSeverity) -> None:
     raw = {"id": "A-1", "test": "t", "title": "t", "characteristic": "reliability", "clause": "5", "blocker": blocker}

@@ -47,8 +47,10 @@ class Case(Definition):
     clause: str = Field(description="clause of GB/T 25000.51-2016")
     blocker: bool
     certifies_emulated: bool = Field(default=True, description="false: recorded, but certifies nothing")
-    when: Literal["main", "end", "upgrade"] = Field(
-        default="main", description="end: after all suites, may destroy; upgrade: on cells that upgrade, by deployment"
+    when: Literal["main", "late", "end", "upgrade"] = Field(
+        default="main",
+        description="late: after all suites, must leave a product that runs; end: after those, may destroy; "
+        "upgrade: on cells that upgrade, by deployment",
     )
     seconds: float = Field(default=60, gt=0, description="limit of each of its tests, scaled by the target's factor")
     center_seconds: float | None = Field(default=None, gt=0, description="in profile center instead of `seconds`")
