@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,15 +36,23 @@ class Timeline(BaseModel):
         return max([sample.at + sample.seconds for sample in self.samples] + [self.fault[1] if self.fault else 0.0])
 
     @property
+    def slow(self) -> float:
+        """Seconds beyond which a write was waited for in vain until it was served: a second, or ten times what one took
+        before the fault."""
+        before = self.fault[0] if self.fault is not None else self.span
+        usual = [s.seconds for s in self.samples if s.state == "served" and s.at + s.seconds <= before]
+        return max(1.0, 10 * statistics.median(usual)) if usual else 1.0
+
+    @property
     def outages(self) -> tuple[tuple[float, float], ...]:
-        """From the beginning of a write that was not served to the end of the next that was; the last may be open, and
-        ends with the line."""
+        """From the beginning of a write that was not served, or only after more than ``slow``, to the end of the next
+        that was; the last may be open, and ends with the line."""
         outages: list[tuple[float, float]] = []
         began: float | None = None
         for sample in self.samples:
-            if sample.state != "served":
-                began = sample.at if began is None else began
-            elif began is not None:
+            if began is None and (sample.state != "served" or sample.seconds > self.slow):
+                began = sample.at
+            if began is not None and sample.state == "served":
                 outages.append((began, sample.at + sample.seconds))
                 began = None
         return (*outages, (began, self.span)) if began is not None else tuple(outages)
@@ -61,14 +70,11 @@ class Timeline(BaseModel):
 
     @property
     def recovery(self) -> float | None:
-        """Seconds from the end of the fault to the end of the first write after it that was served; 0 where none failed
-        from the fault on, None where none was served."""
+        """Seconds from the end of the fault to the end of the last outage after it; 0 where there was none, None where
+        nothing was served after the fault."""
         if self.fault is None:
             return None
-        after = [sample for sample in self.samples if sample.at + sample.seconds >= self.fault[0]]
-        if all(sample.state == "served" for sample in after):
-            return 0.0 if after else None
-        for sample in after:
-            if sample.state == "served" and sample.at >= self.fault[1]:
-                return sample.at + sample.seconds - self.fault[1]
-        return None
+        end = self.fault[1]
+        if not any(sample.state == "served" and sample.at + sample.seconds >= end for sample in self.samples):
+            return None
+        return max([stop - end for _, stop in self.outages if stop >= end], default=0.0)

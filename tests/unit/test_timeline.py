@@ -44,6 +44,15 @@ def test_what_served_all_the_while_needed_no_time() -> None:
     assert (line(fault=None).span, line(fault=None).availability) == (0.0, 1.0)
 
 
+def test_what_was_served_late_was_not_served_meanwhile() -> None:
+    known = line((0, 0.1, "served"), (1, 0.1, "served"), (2.5, 3.5, "served"), (7, 0.1, "served"))
+    assert known.slow == 1.0
+    assert known.outages == ((2.5, 6.0),)
+    assert known.recovery == 1.0
+    usual = line((0, 0.5, "served"), (1, 0.5, "served"), (2.5, 3.5, "served"))  # a slow product is none that is away
+    assert (usual.slow, usual.outages) == (5.0, ())
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 100), st.floats(0, 9), st.sampled_from(["served", "refused", "unread"])), max_size=30
