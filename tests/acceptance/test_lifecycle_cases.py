@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_each_fault_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
     wrong = seen["misnames", "LC-08"][1]
     assert "ended with status 3, declared is 0" in wrong
     assert "lacks '2.0'" in wrong
-    assert "sleep 60: it did not end within 1 s" in wrong
+    assert re.search(r"sleep 60: it did not end within \d+ s", wrong)  # scaled by how busy the machine is
     assert "there after the installation: users: absent" in seen["misnames", "LC-09"][1]
     files = {file["name"]: file for cell in record["cells"][:1] for file in cell["files"]}
     picture = next(file for name, file in files.items() if name.endswith("terminal-1.svg"))
