@@ -60,6 +60,3 @@ def test_a_profile_stays_from_run_to_replay(harness: Run, tmp_path: Path) -> Non
     shown = harness("show", "--workspace", tmp_path / "elsewhere", "--format", "json")
     profile, case = case_of(shown.json["outputs"])
     assert (profile, case["detail"]) == ("center", "7 rounds")
-    short = harness("run", root, "--format", "json")
-    profile, case = case_of(short.json["outputs"])
-    assert (profile, case["title"]["en"], case["detail"]) == ("self-test", "answers 2 times", "2 rounds")
