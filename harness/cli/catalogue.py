@@ -23,6 +23,7 @@ from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.machines.placing import by_container, by_vm
 from harness.model.definitions import Cpu, Database, Entry, Os
+from harness.model.definitions.target import DATABASE_RECIPES
 from harness.model.results import Fidelity
 from harness.reading.entries import TARGET_KINDS, entries, entry
 from harness.virtual.qemu import BOARDS
@@ -248,19 +249,7 @@ def facts_of(value: Entry) -> list[tuple[str, str, str, str]]:
         *TARGET_KINDS,
     }
     if not isinstance(value, Cpu | Os):  # how to install and start it is no fact about it
-        left_out |= {
-            "before_install",
-            "setup",
-            "start",
-            "stop",
-            "ready",
-            "create",
-            "query",
-            "observe_settings",
-            "limits",
-            "start_seconds",
-            "log",
-        }
+        left_out |= {*DATABASE_RECIPES, "limits", "start_seconds"}
     facts: list[tuple[str, str, str, str]] = []
 
     def add(key: str, plain: Any) -> None:

@@ -151,7 +151,7 @@ def client_hello(version: int, suites: Sequence[int], name: str) -> bytes:
     body = struct.pack(">H", legacy) + secrets.token_bytes(32) + _short(session)
     body += _long(b"".join(struct.pack(">H", suite) for suite in suites)) + _short(b"\0")
     if version not in (SSL3, TLCP):  # these have no extensions
-        body += _long(_extensions(newest, suites, name))
+        body += _long(_extensions(version, suites, name))
     message = b"\x01" + struct.pack(">I", len(body))[1:] + body
     return struct.pack(">BH", _HANDSHAKE, TLCP if version == TLCP else min(legacy, TLS10)) + _long(message)
 
@@ -193,7 +193,7 @@ def _server_hello(message: bytes) -> HelloAnswer:
     return HelloAnswer(version=version, suite=suite)
 
 
-def _extensions(newest: bool, suites: Sequence[int], name: str) -> bytes:  # noqa: FBT001
+def _extensions(version: int, suites: Sequence[int], name: str) -> bytes:
     national = any(suite in SM_SUITES for suite in suites)
     groups, signatures = ((_CURVE_SM2,), (_SM2_SM3,)) if national else (_GROUPS, _SIGNATURES)
     pairs = [
@@ -203,7 +203,7 @@ def _extensions(newest: bool, suites: Sequence[int], name: str) -> bytes:  # noq
     ]
     if not name.replace(".", "").isdigit() and ":" not in name:
         pairs.append((0, _long(b"\0" + _long(name.encode("idna")))))
-    if newest:
+    if version == TLS13:
         # No share of a key: the server chooses suite and group, and asks again (4.1.4). That is all that is needed.
         pairs += [(_SUPPORTED_VERSIONS, _short(struct.pack(">H", TLS13))), (51, _long(b"")), (45, _short(b"\x01"))]
     return b"".join(struct.pack(">H", kind) + _long(data) for kind, data in pairs)

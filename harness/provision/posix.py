@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.errors import InfrastructureError
 from harness.model.machine import Machine, Resources
 
@@ -18,9 +20,10 @@ done
 """
 _USED = r"""
 head -n 1 /proc/stat; getconf CLK_TCK; sed -n 's/^Mem\(Total\|Available\): *\([0-9]*\) kB/\2/p' /proc/meminfo
-echo net; cat /proc/net/dev; echo disk
-for d in /sys/block/*; do case $d in */loop*|*/ram*|*/zram*|*/dm-*|*/md*) continue;; esac; cat $d/stat; done 2>/dev/null
+echo disks /sys/block/*; cat /proc/net/dev /proc/diskstats 2>/dev/null
 """
+#: Devices that lie upon others, or in memory: what they move is counted there, or is no disk's.
+_BENEATH = re.compile(r"loop|ram|zram|dm-|md")
 #: What serves a login, and is no program of a product.
 _SERVING = ("sshd: ", "sshd-session: ", "/usr/lib/openssh/sshd-session", "sshd-auth")
 
@@ -85,10 +88,10 @@ def traffic(lines: list[str]) -> float | None:
 
 
 def _moved(lines: list[str]) -> tuple[float | None, float | None]:
-    """MiB to and from disks (sectors of 512 bytes: Documentation/block/stat.rst) and over networks."""
-    if "net" not in lines or "disk" not in lines:
+    """MiB to and from whole disks (sectors of 512 bytes: Documentation/admin-guide/iostats.rst) and over networks."""
+    if not lines or not lines[0].startswith("disks "):
         return None, None
-    middle = lines.index("disk")
-    counts = [line.split() for line in lines[middle + 1 :]]
-    sectors = [int(row[2]) + int(row[6]) for row in counts if len(row) > 6 and row[2].isdigit() and row[6].isdigit()]
-    return (sum(sectors) * 512 / 2**20 if sectors else None), traffic(lines[:middle])
+    disks = {path.rpartition("/")[2] for path in lines[0].split()[1:]}
+    rows = [row for row in map(str.split, lines[1:]) if len(row) > 9 and row[2] in disks and not _BENEATH.match(row[2])]
+    sectors = [int(row[5]) + int(row[9]) for row in rows if row[5].isdigit() and row[9].isdigit()]
+    return (sum(sectors) * 512 / 2**20 if sectors else None), traffic(lines[1:])

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections import deque
 from pathlib import Path
 
 #: Bytes of one output that are kept. What a product prints must not fill the controller's memory.
 MAX_OUTPUT = 8_000_000
+#: The note in what was cut.
+CUT = re.compile(r"\[\.\.\. [0-9]+ bytes cut by the harness \.\.\.\]")
 #: Bytes of a file that may be read from a machine into memory.
 MAX_FILE = 96 * 2**20
 

@@ -144,6 +144,10 @@ def test_only_what_is_new_in_the_log_counts(tmp_path: Path, monkeypatch: pytest.
     assert watched.trouble() == ["new error"]
     log.write_text("error\n")  # it was begun anew
     assert watched.trouble() == ["error"]
+    log.write_text("well\n" * 3_000_000)
+    assert "more came into the system log" in str(watched.trouble())
+    log.unlink()
+    assert "can no longer be read" in str(watched.trouble())
 
 
 def test_a_machine_counts_disk_and_network() -> None:
@@ -153,6 +157,10 @@ def test_a_machine_counts_disk_and_network() -> None:
     net = ["  lo: 1048576 0 0 0 0 0 0 0 1048576 0", "eth0: 1048576 0 0 0 0 0 0 0 2097152 0"]
     assert posix.traffic(["Inter-| Receive", " face |bytes", *net]) == 3.0
     assert posix.traffic(["lo: 1 0 0 0 0 0 0 0 1 0"]) is None
+    disks = ["254 0 vda 9 9 2048 9 9 9 4096 9", "254 1 vda1 9 9 2048 9 9 9 4096 9", "7 0 loop0 9 9 2048 9 9 9 4096 9"]
+    assert posix._moved(["disks /sys/block/loop0 /sys/block/vda", *net, *disks]) == (3.0, 3.0)
+    assert posix._moved(["disks /sys/block/*", *net]) == (None, 3.0)
+    assert posix._moved([]) == (None, None)
 
 
 def test_a_list_of_this_system_is_whole_and_compares() -> None:

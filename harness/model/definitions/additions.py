@@ -52,7 +52,8 @@ class Call(Definition):
 
     run: str = Field(min_length=1, description="template; runs in the application's machine as its user")
     shows: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        default=(), description="texts that stand in its output; {version} stands for the declared version"
+        default=(),
+        description="texts that stand in its output; {version} is the declared version, compared by its parts",
     )
     status: int = Field(default=0, ge=0, le=255)
     seconds: float = Field(default=30, gt=0, description="limit, scaled by the target's factor")

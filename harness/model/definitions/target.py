@@ -221,6 +221,13 @@ class BackupRecipe(Definition):
     remove: str = Field(min_length=1, description="removes that database, whether it is there or not")
 
 
+#: How a database is installed, started and asked on a machine of the cell; no facts about it.
+DATABASE_RECIPES = (
+    *("before_install", "setup", "start", "stop", "ready", "create", "query", "session", "backup"),
+    *("observe_settings", "log"),
+)
+
+
 class Database(Entry):
     """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it; with
     ``endpoint``, how cells get theirs on a server of the laboratory, and with ``image``, how a cell's own server is run
@@ -302,20 +309,8 @@ class Database(Entry):
 
     def at_endpoint(self) -> Database:
         """The same database on a server of the laboratory: nothing of it is installed, started or logged here."""
-        own = (
-            "packages",
-            "before_install",
-            "setup",
-            "start",
-            "stop",
-            "ready",
-            "create",
-            "query",
-            "session",
-            "backup",
-            "version",
-        )
-        nothing = {key: type(self).model_fields[key].get_default() for key in (*own, "observe_settings", "log")}
+        own = ("packages", "version", *DATABASE_RECIPES)
+        nothing = {key: type(self).model_fields[key].get_default() for key in own}
         return self.model_copy(update={**nothing, "placement": "external"})
 
     @property

@@ -127,6 +127,8 @@ def _log(lines: Any) -> Steadiness:
     if lines is None:
         text = "the target keeps no system log that could be read (a container has none) / 目标无系统日志"
         return Steadiness(good=None, text=text)
+    if isinstance(lines, str):
+        return Steadiness(good=None, text=lines, unknown=True)
     measured = (Measurement(name="new warnings and errors", value=len(lines), unit="1"),)
     if lines:
         shown = "\n".join(lines[:SHOWN])

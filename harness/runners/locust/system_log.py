@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.model.machine import Machine
+from harness.system.bounded import CUT
 
 #: Where systems keep it; the first that is there.
 PLACES = ("/var/log/messages", "/var/log/syslog", "/var/log/kern.log")
@@ -12,8 +13,6 @@ PLACES = ("/var/log/messages", "/var/log/syslog", "/var/log/kern.log")
 TROUBLE = re.compile(
     r"\b(warn(ing)?|err(or)?s?|fail(s|ed|ure|ures|ing)?|panic|oops|segfault|out of memory|oom-kill\w*)\b", re.IGNORECASE
 )
-#: Bytes that are read of what is new.
-MOST = 1_000_000
 _MARK = (
     f"for f in {' '.join(PLACES)}; do [ -f $f ] && printf 'file %s %s\\n' $f $(wc -c <$f) && exit 0; done; "
     "journalctl -n 0 --show-cursor -q 2>/dev/null | sed -n 's/^-- cursor: /journal /p'"
@@ -28,8 +27,9 @@ class SystemLog:
         kind, _, place = machine.run(_MARK, timeout=60).out.strip().partition(" ")
         self._kind, self._place = kind, place.split()
 
-    def trouble(self) -> list[str] | None:
-        """New lines that tell of trouble; None where the machine keeps no system log, or it cannot be read.
+    def trouble(self) -> list[str] | str | None:
+        """New lines that tell of trouble; None where the machine keeps no system log; why what is new could not all be
+        read, in words.
 
         Raises:
             InfrastructureError: the machine does not answer.
@@ -37,10 +37,15 @@ class SystemLog:
         if self._kind == "file" and len(self._place) == 2:
             path, size = self._place
             # One that was begun anew meanwhile is shorter: then all of it is new.
-            command = f"s={size}; [ $(wc -c <{path}) -ge $s ] || s=0; tail -c +$((s + 1)) {path} | head -c {MOST}"
+            command = f"n=$(wc -c <{path}) || exit; s={size}; [ $n -ge $s ] || s=0; tail -c +$((s + 1)) {path}"
         elif self._kind == "journal" and len(self._place) == 1:
-            command = f"journalctl -q --no-pager -o short --after-cursor='{self._place[0]}' | head -c {MOST}"
+            command = f"journalctl -q --no-pager -o short --after-cursor='{self._place[0]}'"
         else:
             return None
         answer = self.machine.run(command, timeout=60)
-        return [line for line in answer.out.splitlines() if TROUBLE.search(line)] if answer.ok else None
+        if not answer.ok:
+            return f"the system log can no longer be read: {answer.err.strip()[-200:] or f'exit {answer.rc}'}"
+        lines = [line for line in answer.out.splitlines() if TROUBLE.search(line)]
+        if not lines and CUT.search(answer.out):
+            return "more came into the system log than is read, and what was read tells of no trouble"
+        return lines
