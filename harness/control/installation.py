@@ -15,6 +15,7 @@ from harness.errors import InfrastructureError
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
+from harness.provision.searching import LITERAL
 from harness.system import shell
 
 #: Most files made at run time that are looked at of each kind.
@@ -256,10 +257,10 @@ class Installation:
         paths = answer.out.split("\0")[:-1]
         if not paths or paths[-1] != "proof" or not answer.ok:
             return None
-        script = (
+        script = LITERAL + (
             # A package may name its file by /lib where the system has merged that into /usr/lib.
-            'for f; do dpkg-query -S "$f" >/dev/null 2>&1 || dpkg-query -S "${f#/usr}" >/dev/null 2>&1 || '
-            'rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
+            'for f; do n=$(literal "$f"); dpkg-query -S "$n" >/dev/null 2>&1 || '
+            'dpkg-query -S "${n#/usr}" >/dev/null 2>&1 || rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
         )
         return (
             self.each(script, [path for path in paths[:-1] if is_program(path)][:MAX_MADE])
@@ -308,7 +309,8 @@ class Installation:
         answer = self.machine.run(
             f"for p in {pids}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "
             "q=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$q/status 2>/dev/null); printf ' %s' $q; done; echo; done\n"
-            f"for f in {paths}; do o=$(dpkg-query -S $f 2>/dev/null || rpm -qf --qf '%{{NAME}}: ' $f 2>/dev/null) "
+            f'{LITERAL}for f in {paths}; do o=$(dpkg-query -S "$(literal "$f")" 2>/dev/null || '
+            f"rpm -qf --qf '%{{NAME}}: ' $f 2>/dev/null) "
             '&& echo "= $f ${o%%:*}"; done',
             timeout=60,
         )

@@ -11,6 +11,7 @@ import hashlib
 from harness.hosts.leases import PLACE
 from harness.model.machine import Machine
 from harness.provision.installing import LOADED
+from harness.provision.searching import LITERAL
 from harness.system import shell
 
 KEPT = f"{PLACE}/kept"
@@ -28,19 +29,22 @@ x" ] || return 1
 }
 """
 # $p is the path, $m the topmost of its folders that is missing, $r the physical path of the folder of that.
-_NOTE = r"""
+_NOTE = (
+    LITERAL
+    + r"""
 ( k=KEPT/NUMBER; [ ! -e $k.path ] || exit 0
 umask 077; mkdir -p KEPT || exit 1
 p=PATH; m=$p
 while d=${m%/*}; [ -n "$d" ] && [ ! -e "$d" ] && [ ! -L "$d" ]; do m=$d; done
 r=$(cd -P -- "$d/" && pwd -P) || exit 1; r=${r%/}
 if [ -e "$p" ] || [ -L "$p" ]; then rm -rf $k.data; cp -a -- "$p" $k.data || exit 1
-o=$(dpkg -S "$p" 2>/dev/null) && printf %s "${o%%:*}" >$k.owner
+o=$(dpkg -S "$(literal "$p")" 2>/dev/null) && printf %s "${o%%:*}" >$k.owner
 o=$(rpm -qf --qf '%{NAME}' "$p" 2>/dev/null) && printf %s "$o" >$k.owner
 else
 printf %s "$r/${m##*/}" >$k.made || exit 1; fi
 printf %s "$r${p#"$d"}" >$k.path.part && mv -f $k.path.part $k.path ) || exit 1
 """
+)
 _PUT_BACK = (
     REMOVE
     + r"""
