@@ -87,7 +87,14 @@ def run(
             # The program itself may be over: what it started holds the pipes then.
             kill_session(process.pid)
             raise
-    return Completed(rc=process.returncode, out=out.text, err=err.text, seconds=time.monotonic() - started)
+    status = process.returncode
+    return Completed(
+        # Python counts signals below zero, shells above 128. ``timeout`` kills itself with what it ended too late.
+        rc=status if status >= 0 else 128 - status,
+        out=out.text,
+        err=err.text,
+        seconds=time.monotonic() - started,
+    )
 
 
 def _converse(

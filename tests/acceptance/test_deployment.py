@@ -95,9 +95,10 @@ def test_what_goes_wrong_with_an_upgrade_is_told(
     ("cpu", "suites"),
     [
         ("hygon-c86", ["compat/lifecycle", "checks"]),
-        pytest.param("loongson-3a5000", ["checks"], marks=pytest.mark.full),
+        ("loongson-3a5000", ["checks"]),
     ],
 )
+@pytest.mark.full
 def test_a_service_is_started_by_systemd_in_a_virtual_machine(
     harness: Run, tmp_path: Path, cpu: str, suites: list[str]
 ) -> None:
@@ -167,7 +168,10 @@ def imaged(root: Path, cpu: str, artifact: Path, **more: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("cpu", "fidelity"), [("x86-64", "container"), ("hygon-c86", "system-emulated")])
+@pytest.mark.parametrize(
+    ("cpu", "fidelity"),
+    [("x86-64", "container"), pytest.param("hygon-c86", "system-emulated", marks=pytest.mark.full)],
+)
 def test_a_container_image_of_the_vendor_is_what_the_cell_is_made_of(
     harness: Run, tmp_path: Path, cpu: str, fidelity: str
 ) -> None:

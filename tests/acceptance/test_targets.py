@@ -291,6 +291,7 @@ def test_it_answers(application, target):
     assert not list((tmp_path / ".harness" / "machines").glob("*"))
 
 
+@pytest.mark.full
 def test_the_powerdns_matrix_on_all_kinds_of_machines(harness: Run, tmp_path: Path, hosts: Path, lab: LabHost) -> None:
     """A lab host, a virtual machine, a container, and a cell whose database is on another architecture."""
     folder = tmp_path / "powerdns"

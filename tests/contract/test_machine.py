@@ -22,15 +22,22 @@ from tests.labs import container, over_ssh, podman, virtual
 ARCHITECTURES = {"x86_64": "debian-12", "aarch64": "debian-12", "loongarch64": "debian-forky"}
 #: Models of the virtual machines; that of x86-64 is no CPU that this machine could be.
 MODELS = {"x86_64": "hygon-c86", "aarch64": "phytium-ft2000plus", "loongarch64": "loongson-3a5000"}
+#: Each way and each architecture; what else two of them make together takes minutes, and is no part of the gate.
+LONG = {("ssh", "aarch64"), ("ssh", "loongarch64"), ("vm", "aarch64"), ("podman", "aarch64")}
 KINDS = [
-    *((way, arch) for way in ("docker", "ssh", "vm") for arch in ARCHITECTURES),
-    ("local", "x86_64"),
-    ("podman", "x86_64"),
-    ("podman", "aarch64"),
+    pytest.param(
+        (way, architecture), id=f"{way} {architecture}", marks=[pytest.mark.full] * ((way, architecture) in LONG)
+    )
+    for way, architecture in (
+        *((way, architecture) for way in ("docker", "ssh", "vm") for architecture in ARCHITECTURES),
+        ("local", "x86_64"),
+        ("podman", "x86_64"),
+        ("podman", "aarch64"),
+    )
 ]
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=[" ".join(kind) for kind in KINDS])
+@pytest.fixture(scope="module", params=KINDS)
 def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     way, architecture = request.param
     os, folder = ARCHITECTURES[architecture], tmp_path_factory.mktemp(way)

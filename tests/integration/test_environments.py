@@ -66,7 +66,7 @@ def kinds(journal: Journal) -> list[str]:
 @pytest.mark.parametrize(
     ("system", "architecture", "machine"),
     [
-        ("debian-12", "aarch64", 183),
+        pytest.param("debian-12", "aarch64", 183, marks=pytest.mark.full),
         ("debian-forky", "loongarch64", 258),
     ],
 )

@@ -96,18 +96,15 @@ class Lab:
         journal.close()
 
 
-#: After a write and before the next the journal is the same: each third of those is tried here, all in the full ring.
+#: Each third write is tried here, all in the full ring.
 SOME, EVERY = 3, 1
 
 
 @pytest.mark.parametrize(
     ("moment", "step"),
     [
-        ("inside", EVERY),
-        ("before", SOME),
-        ("after", SOME),
-        pytest.param("before", EVERY, marks=pytest.mark.full),
-        pytest.param("after", EVERY, marks=pytest.mark.full),
+        *((moment, SOME) for moment in ("inside", "before", "after")),
+        *(pytest.param(moment, EVERY, marks=pytest.mark.full) for moment in ("inside", "before", "after")),
     ],
 )
 def test_killed_at_the_writes_in_turn(forks: ForkServer, tmp_path: Path, moment: str, step: int) -> None:
