@@ -66,10 +66,11 @@ def kinds(journal: Journal) -> list[str]:
 @pytest.mark.parametrize(
     ("system", "architecture", "machine"),
     [
-        pytest.param("debian-12", "aarch64", 183, marks=pytest.mark.full),
+        ("debian-12", "aarch64", 183),
         ("debian-forky", "loongarch64", 258),
     ],
 )
+@pytest.mark.full
 def test_native_tools_give_the_same_environment_and_leave_no_trace(
     recorder: Recorder, system: str, architecture: str, machine: int
 ) -> None:

@@ -67,6 +67,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     found = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    found.set_script_timeout(300)  # 30 s are too few for axe on a busy machine
     yield found
     found.quit()
 
