@@ -111,7 +111,7 @@ class CellView:
     #: Waivers that were applied: ``suite``, ``case``, ``because``, ``approved_by``, ``expires``.
     waived: tuple[dict[str, Any], ...]
     files: tuple[FileView, ...]
-    load: dict[str, Any] | None
+    loads: dict[str, dict[str, Any]]  #: what each load was and did, by suite
     timelines: tuple[Timeline, ...]
     logs: dict[str, str]
 

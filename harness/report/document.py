@@ -51,10 +51,10 @@ def render_document(
     files = {"matrix.svg": str(charts.matrix(view, linked=False)).encode()}
     for cell in view.cells:
         files[f"steps-{cell.short}.svg"] = str(charts.steps(cell)).encode()
-        if cell.load is not None:
-            files[f"latency-{cell.short}.svg"] = str(charts.latency(cell.load, cell.load.get("threshold"))).encode()
-            for number, picture in enumerate(charts.resources(cell.load)):
-                files[f"resources-{cell.short}-{number}.svg"] = str(picture).encode()
+        for each, load in enumerate(cell.loads.values()):
+            files[f"latency-{cell.short}-{each}.svg"] = str(charts.latency(load, load.get("threshold"))).encode()
+            for number, picture in enumerate(charts.resources(load)):
+                files[f"resources-{cell.short}-{each}-{number}.svg"] = str(picture).encode()
         if cell.timelines:
             files[f"availability-{cell.short}.svg"] = str(charts.availability(cell.timelines)).encode()
     if issuing.profile.logo:
@@ -282,9 +282,8 @@ def _cell(cell: CellView, words: Wording, runners: Mapping[str, str]) -> dict[st
         "limits": [limit.model_dump() for limit in cell.limits],
         "notes": list(dict.fromkeys((*cell.adjusted, *cell.notes))),
         "left_out": list(cell.left_out),
-        "load": cell.load is not None,
+        "loads": [{"suite": name, "resources": len(charts.resources(load))} for name, load in cell.loads.items()],
         "availability": bool(cell.timelines),
-        "resources": len(charts.resources(cell.load)) if cell.load is not None else 0,
         "attestation": [
             {
                 "machine": str(f.get("machine", "")),

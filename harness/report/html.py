@@ -101,10 +101,14 @@ def _names(view: CampaignView) -> dict[str, dict[str, list[str]]]:
 
 def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]]) -> dict[str, Any]:
     files = {file: number for number, file in enumerate(cell.files)}
-    load = []
-    if cell.load is not None:
-        pictures = (charts.latency(cell.load, cell.load.get("threshold")), *charts.resources(cell.load))
-        load = [str(picture) for picture in pictures if picture]
+    loads = [
+        {
+            "suite": name,
+            "latency": str(charts.latency(load, load.get("threshold"))),
+            "resources": [str(picture) for picture in charts.resources(load) if picture],
+        }
+        for name, load in cell.loads.items()
+    ]
     emulator = f"{cell.emulator.get('kind', 'qemu-user')} {cell.emulator['version']}" if cell.emulator else ""
     return {
         "short": cell.short,
@@ -136,7 +140,7 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
         "images": list(cell.images),
         "logs": cell.logs,
         "steps": str(charts.steps(cell)),
-        "load": load,
+        "loads": loads,
         "availability": str(charts.availability(cell.timelines)) if cell.timelines else "",
         "results": [_result(case, known, cases, files) for case in cell.cases],
     }

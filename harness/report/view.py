@@ -118,7 +118,6 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Calla
     }
     last, facts, files = tries.last, tries.facts, tries.files
     environment = facts.environment or EnvironmentFacts()
-    load = next((_thinned(printable(read_json(read(f.sha256)))) for f in files if f.media == MEDIA_LOAD), None)
     return CellView(
         id=cell["id"],
         short=cell["short"],
@@ -148,10 +147,17 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Calla
         left_out=_left_out(cell, plan),
         waived=tuple(waiver.model_dump(mode="json") for waiver in facts.waived),
         files=files,
-        load=load,
+        loads=_loads(cell["suites"], files, read),
         timelines=tuple(_timelines(files, read)),
         logs={f.name: _tail(read(f.sha256).decode(errors="replace")) for f in files if f.name.endswith(".log")},
     )
+
+
+def _loads(suites: Sequence[str], files: Sequence[FileView], read: Callable[[str], bytes]) -> dict[str, dict[str, Any]]:
+    """By suite, in their order; a driver names the file of a load after its suite."""
+    kept = {f.name: f for f in files if f.media == MEDIA_LOAD}
+    named = {suite: kept.get(suite.replace("/", "-") + ".json") for suite in suites}
+    return {suite: _thinned(printable(read_json(read(f.sha256)))) for suite, f in named.items() if f is not None}
 
 
 def _timelines(files: Sequence[FileView], read: Callable[[str], bytes]) -> Iterator[Timeline]:

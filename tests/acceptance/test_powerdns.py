@@ -103,7 +103,7 @@ def test_load_is_recorded_everywhere_and_certifies_nothing_emulated(record: Any)
         native = cell["axes"]["cpu"] == "x86-64"
         assert {case["result"] for case in loads} == ({"pass"} if native else {"skip"})
         assert all(case["decides"] == native for case in loads)
-        assert cell["load"]["resources"], "the product's processes were not sampled"
+        assert cell["loads"]["load/http"]["resources"], "the product's processes were not sampled"
 
 
 def test_junit_counts_what_the_record_holds(ran: Ran, record: Any) -> None:

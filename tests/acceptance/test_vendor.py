@@ -45,7 +45,7 @@ def test_own_pytest_folder_and_own_locustfile(harness: Run, tmp_path: Path) -> N
     assert len(cases["V-PAGE"]["evidence"]) == 2
     assert cases["V-WITH-TESTINFRA"]["result"] == "pass"
     assert cases["LOAD-03"]["result"] == "pass"
-    assert {s[3] for s in record["cells"][0]["load"]["samples"]} == {True}
+    assert {s[3] for s in record["cells"][0]["loads"]["stress"]["samples"]} == {True}
 
 
 def test_a_locustfile_that_cannot_be_used_is_the_suites_fault(harness: Run, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_stalling_product_shows_in_the_latency_from_the_intended_start(harness
     ran = harness("run", root, "--format", "json")
     assert ran.code == 1, ran.err
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
-    samples = record["cells"][0]["load"]["samples"]
+    samples = record["cells"][0]["loads"]["stress"]["samples"]
     # Sixteen users cannot keep 40 requests a second of one second each: the backlog must show in the latency.
     assert max(s[1] for s in samples) > 2 * max(s[2] for s in samples)
     assert {c["result"] for c in record["cells"][0]["cases"] if c["id"] in ("LOAD-01", "LOAD-03")} == {"fail"}

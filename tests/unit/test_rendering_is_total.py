@@ -86,10 +86,10 @@ def test_any_text_is_rendered_in_every_output(text: str) -> None:
 def test_numbers_that_json_does_not_have_become_null(number: float) -> None:
     shown = view()
     load = {"samples": [], "resources": [], "figures": {"p95": number}, "threshold": 250.0, "ramp": 1.0, "hold": 2.0}
-    for output in every_output(changed(shown, load=load, seconds={"total": 1.0})):
+    for output in every_output(changed(shown, loads={"load/http": load}, seconds={"total": 1.0})):
         assert not any(word in output for word in (b"NaN", b"Infinity")) or output.startswith(b"<!DOCTYPE")
-    record = strictly(strict_json(full_record(changed(shown, load=load))).encode())
-    assert record["cells"][0]["load"]["figures"]["p95"] is None
+    record = strictly(strict_json(full_record(changed(shown, loads={"load/http": load}))).encode())
+    assert record["cells"][0]["loads"]["load/http"]["figures"]["p95"] is None
 
 
 def test_load_without_samples_has_a_picture_that_says_so() -> None:
@@ -98,9 +98,22 @@ def test_load_without_samples_has_a_picture_that_says_so() -> None:
     half = {**empty, "samples": [[1.0, None, None, False]], "resources": [[0.0, None, 1.0], [1.0, 2.0, None]]}
     ET.fromstring(str(latency(half, 250.0)))
     assert resources(half) == []
-    shown = changed(view(), load=empty)
+    shown = changed(view(), loads={"load/http": empty})
     pdf, _ = render_document(shown, TEMPLATES, ISSUING, DIGESTS)
     assert shown.id in pdf_text(pdf)
+
+
+def test_each_load_of_a_cell_has_its_pictures() -> None:
+    """Two suites that load: both are shown, each by its name and with its own threshold."""
+    empty = {"samples": [[1.0, 9.0, 9.0, True]], "resources": [], "figures": {}, "ramp": 1.0, "hold": 2.0}
+    both = {"load/http": {**empty, "threshold": 9.5}, "负载/b": {**empty, "threshold": 10.5}}
+    shown = changed(view(), loads=both)
+    page = render_html(shown, TEMPLATES).decode()
+    pdf, _ = render_document(shown, TEMPLATES, ISSUING, DIGESTS)
+    for name in both:
+        assert f'"suite":"{name}"' in page.replace('": "', '":"')
+        assert name in pdf_text(pdf)
+    assert page.count("p95") == 2
 
 
 def test_small_numbers_keep_six_digits_everywhere() -> None:
