@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,9 @@ class Advisory:
         return Span(version, last=version) if version in self.versions else None
 
 
-def advisories(path: Path, ecosystem: str, names: Collection[str]) -> tuple[list[Advisory], int]:
-    """Of a file, what is known of packages with ``names`` in ``ecosystem``, and how many records of that ecosystem it
-    holds at all.
+def advisories(path: Path, ecosystem: str, wanted: Callable[[str], bool]) -> tuple[list[Advisory], int]:
+    """Of a file, what is known of packages of ``ecosystem`` whose names are ``wanted``, and how many records of that
+    ecosystem it holds at all.
 
     Raises:
         UsageError: it is no such file.
@@ -85,7 +85,7 @@ def advisories(path: Path, ecosystem: str, names: Collection[str]) -> tuple[list
             of = [each for each in affected if _package(each).get("ecosystem") == ecosystem]
             records += bool(of)
             if not record.get("withdrawn"):
-                known += [_advisory(record, each) for each in of if _package(each).get("name") in names]
+                known += [_advisory(record, each) for each in of if wanted(str(_package(each).get("name")))]
     # RuntimeError: a member is encrypted, or compressed by an unknown method.
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(
@@ -134,7 +134,7 @@ def _advisory(record: Mapping[str, Any], affected: Mapping[str, Any]) -> Advisor
         aliases=tuple(str(each) for each in (*_listed(record.get("aliases")), *_listed(record.get("upstream")))),
         package=str(_package(affected).get("name")),
         summary=str(record.get("summary") or record.get("details") or "")[:200],
-        spans=tuple(span for each in ranges if each.get("type") == "ECOSYSTEM" for span in _spans(each)),
+        spans=tuple(span for each in ranges if each.get("type") in ("ECOSYSTEM", "SEMVER") for span in _spans(each)),
         versions=tuple(str(each) for each in _listed(affected.get("versions"))),
         urgency=str(specific.get("urgency", "")) if isinstance(specific, dict) else "",
         severity=next((str(each["score"]) for each in reversed(scores) if "score" in each), ""),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,71 @@ SEEDED = [
     record("DEBIAN-CVE-2026-1003", "busybox", {"introduced": "0"}),
     record("DEBIAN-CVE-2026-1004", "dpkg", {"introduced": "0"}, {"fixed": "99"}),
 ]
+
+
+def library(name: str, ecosystem: str, package: str, **events: str) -> dict[str, Any]:
+    place = {"name": package, "ecosystem": ecosystem}
+    given = [{key: value} for key, value in {"introduced": "0", **events}.items()]
+    kind = "SEMVER" if ecosystem == "npm" else "ECOSYSTEM"
+    return {"id": name, "affected": [{"package": place, "ranges": [{"type": kind, "events": given}]}]}
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as made:
+        for name, data in members.items():
+            made.writestr(name, data)
+    return whole.getvalue()
+
+
+def test_libraries_in_archives_of_the_product_are_held_against_data_of_their_ecosystem(
+    harness: Run, tmp_path: Path
+) -> None:
+    """Two campaigns: in the first the data of Maven know a fix, in the second the jar is newer, and npm has no data."""
+    for version, result, words in (
+        ("2.14.1", "fail", "org.example:log-core 2.14.1: CVE-2026-2001, fixed in 2.15.0"),
+        ("2.15.0", "skip", "the matrix gives no data for libraries: 1 of npm; 2 records of others show nothing"),
+    ):
+        folder = tmp_path / version
+        folder.mkdir()
+        jar = archive(
+            {
+                "META-INF/maven/org.example/log-core/pom.properties": (
+                    f"groupId=org.example\nartifactId=log-core\nversion={version}\n".encode()
+                )
+            }
+        )
+        site = {"www/health": b"good\n", "lib/app.war": archive({"WEB-INF/lib/日志.jar": jar})}
+        site["node_modules/left/package.json"] = b'{"name": "left", "version": "1.0.0"}'
+        web = {
+            **WEB,
+            "artifacts": [{"path": "site.zip", "install": "archive", "to": "/opt/site"}],
+            "setup": [],
+            "start": "busybox httpd -f -p 8080 -h /opt/site/www",
+        }
+        data = [{"file": "maven.json", "date": str(TODAY), "ecosystem": "Maven"}]
+        root = product(folder / "p", web, suites=["security/product"], vulnerabilities=data)
+        (root / "site.zip").write_bytes(archive(site))
+        known = [
+            library("GHSA-1", "Maven", "org.example:log-core", fixed="2.15.0") | {"aliases": ["CVE-2026-2001"]},
+            library("GHSA-2", "Maven", "org.other:log-core", fixed="9"),
+        ]
+        (root / "maven.json").write_text(json.dumps(known))
+        ran = harness("run", root, "--format", "json", *("--case", "SEC-12", "--case", "SEC-13", "--case", "SEC-19"))
+        found, _ = cases(ran)
+        assert found["SEC-19"]["result"] == result, found["SEC-19"]
+        assert words in found["SEC-19"]["detail"]
+        assert found["SEC-13"]["result"] == "skip", "data of libraries say nothing of the system"
+        bom = json.loads(kept(found["SEC-12"], tmp_path, "sbom.cdx.json"))
+        files = {
+            part["purl"]: part["properties"][0]["value"]
+            for part in bom["components"]
+            if {"purl", "properties"} <= part.keys()
+        }
+        inside = "!/META-INF/maven/org.example/log-core/pom.properties"
+        place = f"site.zip!/lib/app.war!/WEB-INF/lib/日志.jar{inside}"
+        assert files[f"pkg:maven/org.example/log-core@{version}"] == place
+        assert "pkg:npm/left@1.0.0" in files
 
 
 def cases(ran: Any) -> tuple[dict[str, Any], Path]:

@@ -109,7 +109,8 @@ class VulnerabilityData(Definition):
     days: int = Field(default=30, ge=1, le=3650, description="older than that it is stale: it shows no absence")
     ecosystem: str = Field(
         default="",
-        description="the name that OSV gives the system, such as Debian:12; none: of its os-release",
+        description="the name that OSV gives the system, such as Debian:12; none: of its os-release; Maven, PyPI or "
+        "npm: for libraries in the product's files",
     )
 
 
