@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from harness.control.capturing import end_capture
 from harness.execution.attempt import Attempt, Ended
 from harness.execution.attesting import attest, attest_foundations
 from harness.execution.contexts import draw_secrets
@@ -44,6 +45,7 @@ def run_cell(lab: Lab, placed: PlacedCell, record: AttemptRecord) -> Judgement:
                 run_suites(attempt, deployment, when="main", alone=False)
             if has_load(attempt):
                 with load_turn(attempt, machines):
+                    end_capture(deployment.database)
                     run_suites(attempt, deployment, when="main", alone=True)
             with turn(attempt):
                 run_suites(attempt, deployment, when="late", alone=False)

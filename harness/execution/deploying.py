@@ -9,6 +9,7 @@ from functools import partial
 
 from harness.attest.attestation import attest_database, attest_version
 from harness.attest.versions import line_of, states
+from harness.control.capturing import begin_capture
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
 from harness.control.servers import CellDatabase, CellServer
@@ -84,6 +85,8 @@ def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
         return
     if not server.embedded:
         server.create()
+        if any(suite.definition.suite == "database/conformance" for suite in attempt.suites):
+            begin_capture(server)
     if server.definition.absent:
         return
     if server.external:

@@ -131,6 +131,9 @@ def server_faults(source: Source, word: str) -> Iterator[Fault]:
     access = Access.model_fields.keys()
     for loc, text in _matching(source, (), ("session", "command")):
         yield from _faults(source, loc, text, {word: access})
+    for key in ("begin", "end", "read"):
+        for loc, text in _matching(source, (), ("capture", key)):
+            yield from _faults(source, loc, text, {word: access})
     for key in ("dump", "restore", "remove"):
         for loc, text in _matching(source, (), ("backup", key)):
             yield from _faults(source, loc, text, {word: access, "backup": ("tables", "file", "name", "path")})

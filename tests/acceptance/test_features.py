@@ -51,8 +51,10 @@ def test_features_of_four_databases_stand_side_by_side(harness: Run, tmp_path: P
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
     assert {cell["verdict"] for cell in record["cells"]} == {"conformant"}
     tried = [case for cell in record["cells"] for case in cell["cases"] if case["suite"] == "database/conformance"]
-    assert {case["result"] for case in tried} == {"pass"}
-    assert len(tried) == 60
+    assert {case["result"] for case in tried if case["id"] != "DBC-16"} == {"pass"}
+    # Of SQLite and seekdb no statements are captured.
+    assert sorted(case["result"] for case in tried if case["id"] == "DBC-16") == ["pass", "pass", "skip", "skip"]
+    assert len(tried) == 64
     out = tmp_path / "特性 features.md"
     assert harness("export", "features", "--out", out).code == 0
     lines = out.read_text().splitlines()

@@ -136,7 +136,7 @@ def test_a_feature_has_an_answer_or_a_refusal(raw: dict[str, Any]) -> None:
 
 def test_each_feature_has_a_case_a_name_and_a_statement() -> None:
     suite = parse(FOLDER / "suite.yaml", Suite)
-    assert {each.case for each in FEATURES} == {case.id for case in suite.cases}
+    assert {each.case for each in FEATURES} == {case.id for case in suite.cases if case.when == "main"}
     names = [each.feature for each in FEATURES]
     assert len(names) == len(set(names)) >= 80
     for each in FEATURES:

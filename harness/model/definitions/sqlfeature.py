@@ -88,8 +88,9 @@ class SqlFeature(Definition):
 
     def at_levels(self) -> Iterator[SqlFeature]:
         """The feature itself, or one for each level."""
-        if not self.levels:
-            yield self
+        if len(self.levels) < 2 and self.feature.endswith("".join(self.levels).replace(" ", "-")):
+            yield self  # it has none, or is one of them
+            return
         for level in self.levels:
             title = {"zh": f"{self.title.zh}（{level.upper()}）", "en": f"{self.title.en} ({level.upper()})"}
             yield self.model_copy(

@@ -223,9 +223,19 @@ class BackupRecipe(Definition):
 
 #: How a database is installed, started and asked on a machine of the cell; no facts about it.
 DATABASE_RECIPES = (
-    *("before_install", "setup", "start", "stop", "ready", "create", "query", "session", "backup"),
+    *("before_install", "setup", "start", "stop", "ready", "create", "query", "session", "backup", "capture"),
     *("observe_settings", "log"),
 )
+
+
+class CaptureRecipe(Definition):
+    """How the server's log says what a product sends. Run by root; no restart is needed for it, and it outlasts one."""
+
+    begin: str = Field(min_length=1, description="from now on statements are logged")
+    end: str = Field(min_length=1, description="no longer, because a load would be measured with it")
+    read: str = Field(
+        min_length=1, description="prints the statements of the cell's user, each with ; but those of this harness"
+    )
 
 
 class Database(Entry):
@@ -273,6 +283,7 @@ class Database(Entry):
     query: str = Field(default="", description="reads SQL from standard input, prints tab-separated rows")
     session: SessionRecipe | None = Field(default=None, description="for what several sessions show at once")
     backup: BackupRecipe | None = Field(default=None, description="how its tables are dumped and restored")
+    capture: CaptureRecipe | None = Field(default=None, description="how statements of a product are captured")
     version: str = ""
     declared: str = Field(
         default="",
@@ -335,7 +346,7 @@ class Database(Entry):
         assert image is not None
         nothing = {
             key: type(self).model_fields[key].get_default()
-            for key in ("packages", "wheels", "before_install", "setup", "path", "session", "backup")
+            for key in ("packages", "wheels", "before_install", "setup", "path", "session", "backup", "capture")
         }
         runs: dict[str, object] = {"placement": "server", "start": START, "stop": STOP, "log": LOG}
         asks: dict[str, object] = {

@@ -12,8 +12,12 @@ from pathlib import Path
 import pytest
 
 from harness.clients.features import try_features, used
+from harness.control.capturing import captured
 from harness.model.definitions import SqlFeatures
 from harness.reading.parsing import parse
+
+#: Characters of a captured statement that are shown.
+MOST_SHOWN = 300
 
 numbers = itertools.count(1)
 
@@ -119,3 +123,32 @@ def test_connections(tried):
 
 def test_backup(tried):
     tried("DBC-15")
+
+
+def test_captured(features, database, keep, measure, note):
+    """Runs after the other suites: what they had the product send is in the log by then."""
+    statements = captured(database)
+    if statements is None:
+        pytest.skip(
+            "not-applicable: what a product sends to this database is not captured: its entry does not say how, or the "
+            "server is the laboratory's / 未收录该数据库记录语句的方法，或数据库由实验室提供"
+        )
+    measure("statements captured", len(statements), "1")
+    every = [each for feature in features.features for each in feature.at_levels()]
+    needed = used(every, {str(number): text for number, text in enumerate(statements)})
+    mine = SqlFeatures(begin=features.begin, features=tuple(each for each in every if each.feature in needed))
+    results = [
+        result
+        for case in dict.fromkeys(each.case for each in mine.features)
+        for result in try_features(database, mine, case, numbers)
+    ]
+    rows = [
+        {**result.record(), "used": statements[int(needed[result.feature].partition(":")[0])][:MOST_SHOWN]}
+        for result in results
+    ]
+    keep("used.json", json.dumps(rows, ensure_ascii=False, indent=1), "application/json")
+    note(f"{len(statements)} statements were captured, {len(rows)} features are used / 捕获的语句数与所用特性数")
+    missing = [row for row in rows if row["state"] == "no"]
+    assert not missing, "the product sends what the database does not offer:\n" + "\n".join(
+        f"{row['en']}: {row['words']}: {row['used']}" for row in missing
+    )
