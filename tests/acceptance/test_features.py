@@ -33,7 +33,7 @@ KNOWN = {
     "lost-update-repeatable-read": "✓≠✓✓",  # InnoDB writes over what it did not read
     "lost-update-serializable": "✓✓✓✓",
     "write-skew-serializable": "✓✓✓≠",  # seekdb gives a snapshot under this name
-    "read-uncommitted-read-uncommitted": "≠✓≠≠",
+    "read-uncommitted": "≠✓≠≠",
     "row-lock": "✓✓✓✓",
     "other-row": "✓✓≠✓",
     "nowait": "✓✓✗✓",
