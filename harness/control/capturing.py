@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from harness.control.servers import COMMANDS, CellDatabase
 from harness.errors import InfrastructureError
 from harness.system import shell
+from harness.system.bounded import CUT
 
-#: In which a log is read or a setting made, in seconds, scaled by the target, and the most that is read of it.
-SECONDS, MOST = 120, 4 * 2**20
+#: In which a log is read or a setting made, in seconds, scaled by the target.
+SECONDS = 120
 #: Stands beside the server while its log has the statements since the cell began.
 _MARK = f"{COMMANDS}/capture"
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Statements that others than this harness sent as the cell's user, each once, in order."""
+
+    statements: tuple[str, ...]
+    cut: bool  #: the log was too long to be read whole: what stood in its middle is not among them
 
 
 def begin_capture(database: CellDatabase) -> None:
@@ -32,8 +42,8 @@ def end_capture(database: CellDatabase) -> None:
         _do(database, recipe.end, "stop logging statements")
 
 
-def captured(database: CellDatabase) -> list[str] | None:
-    """Statements that others than this harness sent as the cell's user; None where that is not captured.
+def captured(database: CellDatabase) -> Captured | None:
+    """What was sent since the capture began; None where that is not captured.
 
     Raises:
         InfrastructureError: the log cannot be read.
@@ -41,8 +51,10 @@ def captured(database: CellDatabase) -> list[str] | None:
     recipe = database.definition.capture
     if recipe is None or not _is_captured(database):
         return None
-    text = _do(database, recipe.read, "give the statements that it logged")[:MOST]
-    return list(dict.fromkeys(part.strip() for part in re.split(r";[ \t]*(?:\n|$)", text) if part.strip()))
+    text = _do(database, recipe.read, "give the statements that it logged")
+    parts = [part.strip() for part in re.split(r";[ \t]*(?:\n|$)", text)]
+    whole = tuple(dict.fromkeys(part for part in parts if part and not CUT.search(part)))
+    return Captured(statements=whole, cut=CUT.search(text) is not None)
 
 
 def _is_captured(database: CellDatabase) -> bool:

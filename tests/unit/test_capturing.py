@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.control.capturing import begin_capture, captured, end_capture
+from harness.control.capturing import Captured, begin_capture, captured, end_capture
 from harness.errors import InfrastructureError
 from harness.model.definitions import Database
 from harness.model.definitions.target import CaptureRecipe
@@ -61,7 +61,10 @@ def test_a_log_of_postgresql_gives_the_products_statements_and_no_others(tmp_pat
     assert known is not None
     read = known.read.replace("/var/log/postgresql/harness.log", f"'{log}'")
     server: Any = Server(recipe(read=read))
-    assert captured(server) == [
+    seen = captured(server)
+    assert seen is not None
+    assert not seen.cut
+    assert list(seen.statements) == [
         "SELECT a FROM t\nWHERE b = $1\n LIMIT 3",
         "INSERT INTO a VALUES ('; ''')",
         "INSERT INTO a VALUES (1) ON DUPLICATE KEY UPDATE b = 2",
@@ -77,7 +80,14 @@ def test_what_is_not_captured_is_not_taken_for_no_statement(server: Any) -> None
 
 def test_a_product_that_sent_nothing_sent_nothing() -> None:
     server: Any = Server(recipe(read="echo ';'"))
-    assert captured(server) == []
+    assert captured(server) == Captured(statements=(), cut=False)
+
+
+def test_a_log_that_was_not_read_whole_says_so_and_gives_no_half_a_statement() -> None:
+    server: Any = Server(
+        recipe(read="printf 'SELECT 1;\\nSELECT [... 9 bytes cut by the harness ...] b;\\nSELECT 3;\\n'")
+    )
+    assert captured(server) == Captured(statements=("SELECT 1", "SELECT 3"), cut=True)
 
 
 def test_a_log_that_cannot_be_read_is_trouble_of_the_laboratory() -> None:

@@ -22,6 +22,14 @@ MOST_SHOWN = 300
 numbers = itertools.count(1)
 
 
+def note_others(results, note):
+    """Say of each feature that is not simply there how it is not."""
+    words = {"differs": "differs 不同", "no": "not offered 不支持", "unknown": "not asked 未测"}
+    for result in results:
+        if result.state in words:
+            note(f"{result.zh} {result.en}: {words[result.state]}: {result.words}")
+
+
 @pytest.fixture(scope="module")
 def features():
     return parse(Path(__file__).with_name("features.yaml"), SqlFeatures)
@@ -51,12 +59,7 @@ def tried(features, database, own, keep, measure, note):
         keep("features.json", json.dumps(rows, ensure_ascii=False, indent=1), "application/json")
         for state in ("yes", "differs", "no", "unknown"):
             measure(state, sum(result.state == state for result in results), "1")
-        for result in results:
-            if result.state != "yes":
-                word = {"differs": "differs 不同", "no": "not offered 不支持", "unknown": "not asked 未测"}[
-                    result.state
-                ]
-                note(f"{result.zh} {result.en}: {word}: {result.words}")
+        note_others(results, note)
         missing = [row for row in rows if row["state"] == "no" and row["used"]]
         assert not missing, "the product's SQL uses what the database does not offer:\n" + "\n".join(
             f"{row['en']} ({row['used']}): {row['words']}" for row in missing
@@ -127,13 +130,16 @@ def test_backup(tried):
 
 def test_captured(features, database, keep, measure, note):
     """Runs after the other suites: what they had the product send is in the log by then."""
-    statements = captured(database)
-    if statements is None:
+    seen = captured(database)
+    if seen is None:
         pytest.skip(
             "not-applicable: what a product sends to this database is not captured: its entry does not say how, or the "
             "server is the laboratory's / 未收录该数据库记录语句的方法，或数据库由实验室提供"
         )
+    statements = seen.statements
     measure("statements captured", len(statements), "1")
+    if seen.cut:
+        note("the log is too long to be read whole: statements of its middle are not judged / 日志过长，中间部分未读取")
     every = [each for feature in features.features for each in feature.at_levels()]
     needed = used(every, {str(number): text for number, text in enumerate(statements)})
     mine = SqlFeatures(begin=features.begin, features=tuple(each for each in every if each.feature in needed))
@@ -147,6 +153,7 @@ def test_captured(features, database, keep, measure, note):
         for result in results
     ]
     keep("used.json", json.dumps(rows, ensure_ascii=False, indent=1), "application/json")
+    note_others(results, note)
     note(f"{len(statements)} statements were captured, {len(rows)} features are used / 捕获的语句数与所用特性数")
     missing = [row for row in rows if row["state"] == "no"]
     assert not missing, "the product sends what the database does not offer:\n" + "\n".join(
