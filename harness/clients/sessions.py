@@ -30,10 +30,19 @@ def hold(database: CellDatabase, feature: SqlFeature, steps: Sequence[SqlStep], 
     Raises:
         InfrastructureError: the database does not answer.
     """
-    given = [SessionStep(session=step.session, sql=sql) for step, sql in zip(steps, filled, strict=True)]
+    several = [(each, sql) for step, sql in zip(steps, filled, strict=True) for each in _each(step)]
+    given = [SessionStep(session=step.session, sql=sql) for step, sql in several]
     answers = database.sessions(given)
+    steps = [step for step, _ in several]
     fault, refused = judged(feature, steps, answers)
     return Held(fault, refused, "\n".join(_line(s, a) for s, a in zip(steps, answers, strict=True)))
+
+
+def _each(step: SqlStep) -> list[SqlStep]:
+    """The step for each of the sessions that are given it."""
+    if step.times == 1:
+        return [step]
+    return [step.model_copy(update={"session": f"{step.session}{n}", "times": 1}) for n in range(1, step.times + 1)]
 
 
 def judged(feature: SqlFeature, steps: Sequence[SqlStep], answers: Sequence[StepAnswer]) -> tuple[str, bool]:

@@ -237,6 +237,16 @@ def test_a_client_that_cannot_stay_leaves_it_unknown() -> None:
     assert (result.state, "no client is known" in result.words) == ("unknown", True)
 
 
+def test_a_step_for_several_sessions_is_given_to_each_and_the_refused_one_is_named() -> None:
+    steps = ({"session": "A", "sql": "x", "times": 2}, {"session": "B", "sql": "y"})
+    database = Sessions("mysql", [StepAnswer(), StepAnswer(), StepAnswer()])
+    (result,) = tried(database, feature(*steps))
+    assert (result.state, database.given) == ("yes", [("A1", "x"), ("A2", "x"), ("B", "y")])
+    too_many = StepAnswer(refusal="ERROR 1040 (HY000): Too many connections")
+    (result,) = tried(Sessions("mysql", [StepAnswer(), too_many, StepAnswer()]), feature(*steps))
+    assert (result.state, result.words) == ("no", "A2: ERROR 1040 (HY000): Too many connections")
+
+
 def test_a_refusal_that_nobody_expects_is_a_statement_that_is_not_offered() -> None:
     (result,) = tried(Sessions("mysql", [NO]), feature({"session": "A", "sql": "x"}))
     assert (result.state, result.words) == ("no", "A: ERROR: deadlock detected")

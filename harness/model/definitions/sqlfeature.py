@@ -19,6 +19,12 @@ class SqlStep(Definition):
     """What a session is given, and what must come of it; nothing is demanded of what a key does not say."""
 
     session: str = Field(pattern="^[A-Z]$", description="the one that is given it; it is connected at its first step")
+    times: int = Field(
+        default=1,
+        ge=1,
+        le=50,
+        description="given to so many sessions, which stay connected: A is A1, A2 and so on then",
+    )
     sql: str = Field(min_length=1, description="statements; {begin} begins a transaction at the level of the feature")
     waits: bool | None = Field(default=None, description="whether it waits for another session; either where not given")
     answer: Annotated[tuple[str, ...] | None, BeforeValidator(listed)] = Field(
