@@ -51,14 +51,14 @@ class Hit:
 
 def libraries(components: Iterable[Component]) -> list[Library]:
     """Those of an ecosystem with rules, with a version, each once."""
-    found = set()
+    named = set()
     for each in components:
         if each.kind in _RULES and each.version:
             ecosystem = _RULES[each.kind][0]
             name = f"{each.group}:{each.name}" if each.kind == "maven" and each.group else each.name
             whole = each.kind != "maven" or bool(each.group)
-            found.add(Library(ecosystem, _canonical(ecosystem, name), each.version, each.file, whole))
-    return sorted(found)
+            named.add(Library(ecosystem, _canonical(ecosystem, name), each.version, each.file, whole))
+    return sorted(named)
 
 
 def naming(some: Sequence[Library], ecosystem: str) -> Callable[[str], bool]:
