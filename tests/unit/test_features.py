@@ -217,6 +217,12 @@ def work(suite: ModuleType, own: dict[str, str]) -> tuple[Callable[[str], None],
     return run, kept, notes
 
 
+def test_a_type_alone_does_not_show_that_its_largest_values_are_needed() -> None:
+    """TEXT of MariaDB ends at 64 KiB and TIMESTAMP in 2038: a product that declares them may store neither."""
+    schema = "CREATE TABLE domains (a TEXT, b TIMESTAMP, c MEDIUMTEXT, d BLOB, e DECIMAL(10, 2));"
+    assert used(ALL.features, {"s.sql": schema}).keys() & {"text-64k", "timestamp-2038", "lob-64m"} == set()
+
+
 def test_what_is_missing_informs(suite: ModuleType) -> None:
     run, kept, notes = work(suite, {})
     run("DBC-07")
