@@ -86,14 +86,23 @@ def hits(some: Iterable[Library], known: Sequence[Advisory], ecosystem: str) -> 
         for advisory in known:
             if not library.is_named(advisory.package):
                 continue
-            try:
-                less = {(a, b): bool(rules(a) < rules(b)) for a, b in advisory.bounds(library.version)}
-            except (InvalidVersion, TypeError, ValueError):
+            less = _less(rules, library.version, advisory)
+            if less is None:
                 odd.append(library)
                 break
             if (span := advisory.affects(library.version, less)) is not None:
                 met.append(Hit(library, advisory, span))
     return met, odd
+
+
+def _less(rules: type[Version], version: str, advisory: Advisory) -> dict[tuple[str, str], bool] | None:
+    """What ``Advisory.affects`` needs to know of a version; None where that has no order."""
+    if "$" in version:  # a variable of the build, which Maven's rules would order like a word
+        return None
+    try:
+        return {(a, b): bool(rules(a) < rules(b)) for a, b in advisory.bounds(version)}
+    except (InvalidVersion, TypeError, ValueError):
+        return None
 
 
 def _canonical(ecosystem: str, name: str) -> str:

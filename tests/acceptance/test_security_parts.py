@@ -52,10 +52,12 @@ def archive(members: dict[str, bytes]) -> bytes:
 def test_libraries_in_archives_of_the_product_are_held_against_data_of_their_ecosystem(
     harness: Run, tmp_path: Path
 ) -> None:
-    """Two campaigns: in the first the data of Maven know a fix, in the second the jar is newer, and npm has no data."""
+    """Three campaigns: in the first the data of Maven know a fix; in the second the jar is newer, and npm has no data;
+    in the third npm has data too, and an archive beside them cannot be read."""
     for version, result, words in (
         ("2.14.1", "fail", "org.example:log-core 2.14.1: CVE-2026-2001, fixed in 2.15.0"),
         ("2.15.0", "skip", "the matrix gives no data for libraries: 1 of npm; 2 records of others show nothing"),
+        ("2.16.0", "skip", "could not check wholly"),
     ):
         folder = tmp_path / version
         folder.mkdir()
@@ -68,6 +70,8 @@ def test_libraries_in_archives_of_the_product_are_held_against_data_of_their_eco
         )
         site = {"www/health": b"good\n", "lib/app.war": archive({"WEB-INF/lib/日志.jar": jar})}
         site["node_modules/left/package.json"] = b'{"name": "left", "version": "1.0.0"}'
+        if version == "2.16.0":
+            site["lib/broken.jar"] = b"PK\x03\x04" + bytes(40)
         web = {
             **WEB,
             "artifacts": [{"path": "site.zip", "install": "archive", "to": "/opt/site"}],
@@ -75,6 +79,8 @@ def test_libraries_in_archives_of_the_product_are_held_against_data_of_their_eco
             "start": "busybox httpd -f -p 8080 -h /opt/site/www",
         }
         data = [{"file": "maven.json", "date": str(TODAY), "ecosystem": "Maven"}]
+        if version == "2.16.0":
+            data.append({"file": "npm.json", "date": str(TODAY), "ecosystem": "npm"})
         root = product(folder / "p", web, suites=["security/product"], vulnerabilities=data)
         (root / "site.zip").write_bytes(archive(site))
         known = [
@@ -82,6 +88,7 @@ def test_libraries_in_archives_of_the_product_are_held_against_data_of_their_eco
             library("GHSA-2", "Maven", "org.other:log-core", fixed="9"),
         ]
         (root / "maven.json").write_text(json.dumps(known))
+        (root / "npm.json").write_text(json.dumps([library("GHSA-3", "npm", "left", fixed="0.9.0")]))
         ran = harness("run", root, "--format", "json", *("--case", "SEC-12", "--case", "SEC-13", "--case", "SEC-19"))
         found, _ = cases(ran)
         assert found["SEC-19"]["result"] == result, found["SEC-19"]

@@ -60,9 +60,10 @@ def test_versions_are_compared_by_the_rules_of_their_ecosystem(
 
 
 def test_a_version_that_has_no_order_is_named_and_not_passed_over() -> None:
-    odd_one = Library("PyPI", "a", "unknown version", "f")
-    seen, odd = hits([odd_one, Library("npm", "a", "1.0.0", "f")], [advisory("a", Span("0", fixed="9"))], "PyPI")
-    assert (seen, odd) == ([], [odd_one])
+    for ecosystem, version in (("PyPI", "unknown version"), ("npm", "latest"), ("Maven", "${project.version}")):
+        odd_one = Library(ecosystem, "a", version, "f")
+        seen, odd = hits([odd_one, Library("npm", "b", "1.0.0", "f")], [advisory("a", Span("0", fixed="9"))], ecosystem)
+        assert (seen, odd) == ([], [odd_one])
 
 
 def test_a_jar_without_a_group_may_be_any_of_its_name_and_one_with_a_group_is_that_alone() -> None:

@@ -26,12 +26,12 @@ def parts(application, installation):
 
 @pytest.fixture(scope="module")
 def contained(target):
-    """Components inside the files that the product brings, as each says of itself."""
+    """Libraries inside the files that the product brings, as each says of itself; and how many places in these files
+    could not be read, so that nothing is known of what lies there."""
     files = product_files(target.application, target.template_folder, target.architecture)
     names = {file: str(file.relative_to(target.template_folder)) for file in files}
-    return [
-        each for each in scan(files, (), Targets(), names=names).components if each.kind in ("maven", "npm", "pypi")
-    ]
+    result = scan(files, (), Targets(), names=names)
+    return [each for each in result.components if each.kind in ("maven", "npm", "pypi")], result.unread
 
 
 def test_bill_of_materials(target, parts, contained, measure, keep, note):
@@ -47,10 +47,12 @@ def test_bill_of_materials(target, parts, contained, measure, keep, note):
         Component(kind="file", name=each.path.rpartition("/")[2], version="", file=each.path, sha256=each.sha256)
         for each in programs
     ]
-    components += contained
+    inside, unread = contained
+    components += inside
     measure("packages", len(packages), "1")
     measure("programs of the product", len(programs), "1")
-    measure("libraries in its files", len(contained), "1")
+    measure("libraries in its files", len(inside), "1")
+    measure("places in its files that could not be read", unread, "1")
     name = f"{target.application.application} {target.application.version}"
     keep("sbom.cdx.json", render_sbom(components, tool="harness", subject=name), CYCLONEDX)
     known = {each.name for each in packages}
@@ -58,8 +60,8 @@ def test_bill_of_materials(target, parts, contained, measure, keep, note):
     assert not lost, f"packages of the product are not installed any more: {', '.join(lost)}"
     note(
         f"CycloneDX 1.6: {len(packages)} packages of {system.get('PRETTY_NAME', namespace)}, {len(programs)} programs "
-        f"of the product by SHA-256, {len(contained)} libraries in its files / {len(packages)} 个软件包，产品自身 "
-        f"{len(programs)} 个程序文件，其中的第三方库 {len(contained)} 个"
+        f"of the product by SHA-256, {len(inside)} libraries in its files / {len(packages)} 个软件包，产品自身 "
+        f"{len(programs)} 个程序文件，其中的第三方库 {len(inside)} 个"
     )
 
 
@@ -120,7 +122,11 @@ def demand_fresh(files):
 
 
 def test_vulnerable_libraries(target, contained, keep, note):
-    mine = libraries(contained)
+    inside, unread = contained
+    mine = libraries(inside)
+    unseen = [f"{unread} places in the product's files could not be read / {unread} 处无法读取"] if unread else []
+    if unseen and not mine:
+        pytest.skip(f"capability: could not check: {unseen[0]}")
     if not mine:
         pytest.skip(
             "not-applicable: no file of the product says that it is a library of Maven, PyPI or npm / 未识别出第三方库"
@@ -146,7 +152,7 @@ def test_vulnerable_libraries(target, contained, keep, note):
             f"not-applicable: could not check: the matrix gives no data for libraries: {words}{known} / 无法检查"
         )
     demand_fresh(given)
-    doubts = [*empty, *sorted({f"{each.name} {each.version} cannot be compared" for each in odd})]
+    doubts = [*unseen, *empty, *sorted({f"{each.name} {each.version} cannot be compared" for each in odd})]
     doubts += sorted({f"{_hit_words(hit)} (its group is not stated)" for hit in met if not hit.library.whole})
     if doubts:
         pytest.skip(f"capability: could not check wholly / 无法完全检查: {'; '.join(doubts[:10])}")
