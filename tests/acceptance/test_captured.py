@@ -6,12 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import Run
 from tests.products import product
-
-pytestmark = pytest.mark.systems
 
 #: Each sends a habit of the other's family, and lives on when that is refused: nothing but the log shows it.
 POSTGRESQL = (

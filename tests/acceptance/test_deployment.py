@@ -43,6 +43,7 @@ def upgrading(root: Path, **former: Any) -> Path:
     return folder
 
 
+@pytest.mark.full
 def test_a_way_back_without_a_command_is_gone_all_the_same(harness: Run, tmp_path: Path) -> None:
     """`rollback: []` says that the product goes back when its former files are there again."""
     folder = upgrading(tmp_path / "p", upgrade=[], rollback=[])
@@ -73,7 +74,9 @@ def test_an_upgrade_keeps_data_and_the_way_back_too(harness: Run, tmp_path: Path
     ("change", "code", "case", "told"),
     [
         ({"upgrade": []}, 1, "DEP-8", "gives status 404|read gave status 404"),
-        ({"rollback": ["exit 3"]}, 1, "DEP-9", "a step to version 1.0 failed (exit 3)"),
+        pytest.param(
+            {"rollback": ["exit 3"]}, 1, "DEP-9", "a step to version 1.0 failed (exit 3)", marks=pytest.mark.full
+        ),
         ({"set": {"version": "1.0", "artifacts": [], "start": "/opt/none"}}, 3, "", "the former version 1.0 does not"),
     ],
     ids=["data lost", "no way back", "former version fails"],
@@ -199,6 +202,7 @@ services:
 """
 
 
+@pytest.mark.full
 def test_a_compose_file_of_the_vendor_on_a_host_with_an_engine(
     harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,8 +255,18 @@ PLAYBOOK = """\
     ("play", "code", "told"),
     [
         (PLAYBOOK, 0, ""),
-        (PLAYBOOK.replace("state: directory", "state: absent\n        nonsense: 1"), 1, "playbook"),
-        (PLAYBOOK.replace("hosts: all", "hosts: others"), 1, "has no play for the host application"),
+        pytest.param(
+            PLAYBOOK.replace("state: directory", "state: absent\n        nonsense: 1"),
+            1,
+            "playbook",
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
+            PLAYBOOK.replace("hosts: all", "hosts: others"),
+            1,
+            "has no play for the host application",
+            marks=pytest.mark.full,
+        ),
         (f"{PLAYBOOK}    - ansible.builtin.fail: {{msg: HARNESS-INFRASTRUCTURE it is gone}}\n", 1, "playbook"),
     ],
     ids=["configures", "fails", "other hosts", "blames the laboratory"],
@@ -307,6 +321,7 @@ def test_a_host_that_cannot_run_compose_is_the_labs_trouble(
 LOST = PLAYBOOK + "    - name: the machine goes\n      ansible.builtin.shell: kill -TERM 1; sleep 20\n"
 
 
+@pytest.mark.full
 def test_a_machine_that_is_lost_under_a_playbook_is_the_labs_trouble(harness: Run, tmp_path: Path) -> None:
     folder = product(
         tmp_path / "p",

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import Run
-
-pytestmark = pytest.mark.systems
 
 DATABASES = Path(__file__).parents[2] / "matrices" / "databases"
 #: What is known of each by its documents: feature -> PostgreSQL, MariaDB, SQLite, seekdb.

@@ -30,8 +30,9 @@ SERVED: dict[str, set[str]] = {
     "rust": set(),
     "web": set(),
 }
-#: What takes minutes; a JAR and a WAR of other products run in the gate (test_java.py).
-LONG = ("java-jar", "java-war")
+#: What the gate leaves to `full`: WARs of other products run there in test_java.py, and products of scripts and of
+#: compiled programs of other kinds here.
+LONG = ("go", "java-jar", "java-war", "node", "php", "rust", "web")
 #: Kinds whose example has what an emulated ARM needs.
 ON_ARM = ("batch", "c", "deb", "go", "java-jar", "java-war", "node", "php", "python")
 

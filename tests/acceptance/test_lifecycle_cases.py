@@ -7,12 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import Run
 from tests.products import WEB, product
-
-pytestmark = pytest.mark.systems
 
 UNIT = "/etc/systemd/system/webby.service"
 SETUP = [

@@ -1,4 +1,7 @@
-"""The main job, whole: PowerDNS on four CPU classes with three databases, to the certificate."""
+"""The main job, whole: PowerDNS on four CPU classes with three databases, to the certificate.
+
+Each CPU class and each database is in the gate, in six of the twelve cells; all twelve are in the full ring.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,42 @@ pytestmark = pytest.mark.load
 
 ROOT = Path(__file__).parents[2]
 CPUS = ["x86-64", "kunpeng-920", "phytium-ft2000plus", "loongson-3a5000"]
+#: Emulated cells that the gate has, by class and database.
+GATE = {("kunpeng-920", "mariadb"), ("phytium-ft2000plus", "sqlite"), ("loongson-3a5000", "postgresql")}
+
+
+@pytest.fixture(scope="module", params=["gate", pytest.param("whole", marks=pytest.mark.full)])
+def shape(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("powerdns")
+def place(shape: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp(f"powerdns-{shape}")
 
 
 @pytest.fixture(scope="module")
-def ran(place: Path) -> Ran:
-    """One run of the whole matrix, as a user starts it."""
+def matrix(shape: str, place: Path) -> Path:
+    """The shipped matrix, for the gate without half of its cells."""
+    if shape == "whole":
+        return ROOT / "matrices" / "powerdns"
+    folder = Path(shutil.copytree(ROOT / "matrices" / "powerdns", place / "powerdns"))
+    text = yaml.safe_load((folder / "matrix.yaml").read_text())
+    text["exclude"] += [
+        {"cpu": cpu, "database": database, "because": "tested in another ring"}
+        for cpu in CPUS[1:]
+        for database in ("sqlite", "postgresql", "mariadb")
+        if (cpu, database) not in GATE
+    ]
+    (folder / "matrix.yaml").write_text(yaml.safe_dump(text, allow_unicode=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(place: Path, matrix: Path) -> Ran:
+    """One run of the matrix, as a user starts it."""
     done = subprocess.run(
-        command("run", str(ROOT / "matrices" / "powerdns"), "--format", "json"),
+        command("run", str(matrix), "--format", "json"),
         cwd=place,
         capture_output=True,
         text=True,
@@ -49,11 +76,12 @@ def record(ran: Ran) -> Any:
     return json.loads(Path(ran.json["outputs"]["json"]).read_text())
 
 
-def test_every_cell_is_conformant(ran: Ran) -> None:
+def test_every_cell_is_conformant(ran: Ran, shape: str) -> None:
     summary = ran.json
     assert ran.code == 0, "\n".join(f"{c['id']}: {c['verdict']} {c['message']}" for c in summary["cells"])
     assert summary["verdict"] == "conformant"
-    assert len(summary["cells"]) == 12
+    assert len(summary["cells"]) == {"gate": 6, "whole": 12}[shape]
+    assert {cell["axes"]["cpu"] for cell in summary["cells"]} == set(CPUS)
     for cell in summary["cells"]:
         assert cell["cases"]["fail"] == cell["cases"]["error"] == cell["cases"]["miss"] == 0
         native = cell["axes"]["cpu"] == "x86-64"
@@ -122,7 +150,7 @@ def test_the_certificate_says_what_it_is(ran: Ran, record: Any) -> None:
     assert "hence a pre-adaptation only" in " ".join(text.split())
     assert "未签名" in solid
     assert "UNSIGNED" in text
-    assert solid.count("user-emulated") >= 9
+    assert solid.count("user-emulated") >= sum(cell["axes"]["cpu"] != "x86-64" for cell in record["cells"])
     assert solid.count("nativecontainer") >= 3
     for name in ("鲲鹏920", "飞腾FT-2000+/64", "龙芯3A5000", "PostgreSQL", "MariaDB", "SQLite"):
         assert name in solid
@@ -145,7 +173,7 @@ def test_the_report_needs_nothing_from_elsewhere(ran: Ran, record: Any) -> None:
 def test_the_full_report_has_every_cell_and_case(ran: Ran, record: Any) -> None:
     document = pypdfium2.PdfDocument(ran.json["outputs"]["report"])
     text = "".join(pdf_text(ran.json["outputs"]["report"]).split())
-    assert len(document) > 40
+    assert len(document) > 3 * len(record["cells"])
     assert "报告结束Endofreport" in text
     assert f"第{len(document)}页共{len(document)}页" in text
     for cell in record["cells"]:
@@ -181,13 +209,13 @@ def test_everything_was_journaled_before_it_was_made(ran: Ran, place: Path) -> N
     assert {r.state for r in journal.resources() if r.kind != "image"} == {"removed"}
 
 
-def test_a_second_run_installs_nothing(place: Path, ran: Ran) -> None:
-    """All CPUs with one database, and the suite alone that needs both: what is installed depends on no suite."""
+def test_a_second_run_installs_nothing(place: Path, matrix: Path, ran: Ran) -> None:
+    """With the suite alone that needs both machines: what is installed depends on no suite."""
     assert ran.code == 0
     folder = place / "again"
-    shutil.copytree(ROOT / "matrices" / "powerdns", folder)
-    matrix = yaml.safe_load((folder / "matrix.yaml").read_text())
-    (folder / "matrix.yaml").write_text(yaml.safe_dump({**matrix, "suites": ["compat/database"]}, allow_unicode=True))
+    shutil.copytree(matrix, folder)
+    text = yaml.safe_load((folder / "matrix.yaml").read_text())
+    (folder / "matrix.yaml").write_text(yaml.safe_dump({**text, "suites": ["compat/database"]}, allow_unicode=True))
     again = subprocess.run(
         command("run", str(folder), "--only", "database=postgresql", "--format", "json"),
         cwd=place,
@@ -198,14 +226,16 @@ def test_a_second_run_installs_nothing(place: Path, ran: Ran) -> None:
     )
     summary = json.loads(again.stdout)
     record = json.loads(Path(summary["outputs"]["json"]).read_text())
-    tested = {cell["axes"]["cpu"]: cell for cell in record["cells"] if cell["verdict"] != "not-tested"}
-    assert tested.keys() == set(CPUS)
-    for cell in tested.values():
+    tested = [cell for cell in record["cells"] if cell["verdict"] != "not-tested"]
+    having = [cell["axes"]["cpu"] for cell in record["cells"] if cell["axes"]["database"] == "postgresql"]
+    assert [cell["axes"]["cpu"] for cell in tested] == having
+    assert len(having) >= 2
+    for cell in tested:
         assert cell["verdict"] == "conformant", cell["message"]
         assert cell["cached"]
     kinds = {e.kind for e in Workspace(place / ".harness").journal.events(summary["campaign"])}
     assert "environment" not in kinds
     # The cells left out are told as not tested, and nothing is certified.
     assert again.returncode == 3
-    assert record["coverage"]["not_tested"] == 8
+    assert record["coverage"]["not_tested"] == len(record["cells"]) - len(having) > 0
     assert "certificate" not in summary["outputs"]

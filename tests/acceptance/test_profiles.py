@@ -6,13 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.conftest import Run
 from tests.products import WEB, product
-
-pytestmark = pytest.mark.systems
 
 CHECK = """
 def test_it(amount, note, application):

@@ -7,12 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import Run
 from tests.products import product
-
-pytestmark = pytest.mark.systems
 
 DSN = "host={{ db.host }} port={{ db.port }} dbname={{ db.name }} user={{ db.user }} password={{ db.password }}"
 FAULTS = ("forgets", "stays-away", "single")

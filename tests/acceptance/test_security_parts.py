@@ -9,13 +9,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cyclonedx.model.bom import Bom
 
 from tests.conftest import Run
 from tests.products import WEB, product
 
-pytestmark = pytest.mark.systems
 TODAY = datetime.datetime.now(datetime.UTC).date()
 
 

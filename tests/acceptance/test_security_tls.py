@@ -6,13 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.certificates import Authority
 from tests.conftest import Run
 from tests.products import product
 
-pytestmark = pytest.mark.systems
 NGINX = """\
 user www-data;
 pid /run/tiny.pid;

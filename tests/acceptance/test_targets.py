@@ -167,6 +167,7 @@ def test_a_cell_on_a_host_that_is_reached_through_another(
         engine.remove_network(network)
 
 
+@pytest.mark.full
 def test_what_cannot_be_undone_marks_the_host(harness: Run, tmp_path: Path, hosts: Path, lab: LabHost) -> None:
     """A file that the product left in a folder that was there before is nobody's to remove."""
     messy = {**WEB, "start": "sh -c 'echo left >/usr/local/lib/left-behind; exec busybox httpd -f -p 8080 -h /srv/www'"}
@@ -267,6 +268,7 @@ def test_a_lease_that_is_lost_ends_the_cell(harness: Run, tmp_path: Path, hosts:
             )
 
 
+@pytest.mark.full
 def test_a_virtual_machine_that_is_killed_is_the_labs_trouble(harness: Run, tmp_path: Path) -> None:
     """QEMU ends in the middle of a test; the cell is tried again and passes."""
     mark = tmp_path / "killed"

@@ -243,6 +243,7 @@ def test_kill_in_the_middle_then_gc_then_resume(harness: Run, tmp_path: Path) ->
     assert "ended in the middle" in first.message
 
 
+@pytest.mark.full
 def test_kill_then_resume_without_gc(harness: Run, tmp_path: Path) -> None:
     root = product(tmp_path / "p", WEB, check=SLOW)
     process = begin(tmp_path, root, "deploy")
@@ -253,6 +254,7 @@ def test_kill_then_resume_without_gc(harness: Run, tmp_path: Path) -> None:
     assert ours(tmp_path / ".harness") == []
 
 
+@pytest.mark.full
 def test_resume_takes_the_definitions_that_were_submitted(harness: Run, tmp_path: Path) -> None:
     root = product(tmp_path / "p", WEB, check=SLOW)
     process = begin(tmp_path, root, "checks")
@@ -277,6 +279,7 @@ def test_gc_leaves_a_running_campaign_alone(harness: Run, tmp_path: Path) -> Non
     assert process.returncode == 0, err
 
 
+@pytest.mark.full
 def test_killed_at_random_moments_and_resumed_each_time(harness: Run, tmp_path: Path) -> None:
     """kill -9 with the real engine, again and again; the moments are drawn anew in each run of the test, and told."""
     axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "n": ["1", "2", "3"]}

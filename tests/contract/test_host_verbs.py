@@ -167,6 +167,7 @@ TRIP = (
 )
 
 
+@pytest.mark.full
 def test_packets_wait_or_are_lost_on_a_kernel_that_can(tmp_path: Path) -> None:
     """In a virtual machine, whose kernel has what this machine's may lack."""
     recipe = Recipe(name="netem", os="debian-12", architecture="x86_64", packages=("kmod", "iptables", "iproute2"))

@@ -18,7 +18,7 @@ from tests.labs import lab_host
 
 MANAGERS = ("dnf4", "dnf5")
 #: yum too, which openEuler has as a link to dnf.
-with_yum = pytest.mark.parametrize("manager", [*MANAGERS, "yum"], indirect=True)
+with_yum = pytest.mark.parametrize("manager", [*MANAGERS, pytest.param("yum", marks=pytest.mark.full)], indirect=True)
 REPO = "[{name}]\nname={name}\nbaseurl=file://{place}\nenabled=1\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/test\n"
 EXACT = "Requires: seeded-{other} = {version}"
 

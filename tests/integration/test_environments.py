@@ -264,7 +264,10 @@ def test_a_command_of_the_catalogue_that_fails_is_its_own_fault(recorder: Record
 LENT_AND_EMULATED = "i=0; while [ $i -lt 300 ]; do dpkg --validate-version 1.0-1; i=$((i + 1)); done; sleep 1"
 
 
-@pytest.mark.parametrize(("os", "architecture"), [("debian-12", "aarch64"), ("debian-forky", "loongarch64")])
+@pytest.mark.parametrize(
+    ("os", "architecture"),
+    [("debian-12", "aarch64"), pytest.param("debian-forky", "loongarch64", marks=pytest.mark.full)],
+)
 def test_programs_that_the_lab_lends_to_an_installation_are_not_counted(
     recorder: Recorder, os: str, architecture: str
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_real_rpm(tmp_path: Path) -> None:
     assert [one.file for one in result.findings if one.rule == "ARCH-1"] == [f"{package}!/opt/app"]
 
 
+@pytest.mark.full
 def test_nothing_blocks_packages_that_are_known_to_work() -> None:
     """At least 30 packages of the distribution, each for three architectures."""
     packages = fetch(KNOWN_GOOD)
