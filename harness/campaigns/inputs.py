@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import EvidenceStore, Workspace
 from harness.evidence.store import disk_errors
+from harness.model.definitions import DatedData
 from harness.model.plan import Definitions, Plan
 from harness.model.records import CampaignRow
 from harness.planning.lockfile import NAME as LOCK
@@ -163,7 +164,8 @@ def _named(definitions: Definitions) -> Iterator[Path]:
     """The matrix, and the files that it names."""
     matrix = definitions.matrix
     yield definitions.folder / definitions.matrix_path.name
-    data = [each.file for each in matrix.vulnerabilities]
+    dated: tuple[DatedData, ...] = (*matrix.vulnerabilities, *matrix.malware)
+    data = [each.file for each in dated]
     for name in (matrix.application, matrix.waivers, matrix.axes_from, matrix.include_from, *data):
         if name:
             yield _plain(definitions.folder / str(name))

@@ -74,6 +74,7 @@ def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContex
         from_repositories=repository_packages(placed, target.product),
         matrix_folder=attempt.lab.definitions.folder,
         vulnerabilities=attempt.lab.definitions.matrix.vulnerabilities,
+        malware=attempt.lab.definitions.matrix.malware,
         profile=attempt.lab.definitions.matrix.profile,
         trusts_code=attempt.lab.trusts_code,
     )

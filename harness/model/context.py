@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, SecretStr
 
-from harness.model.definitions import SELF_TEST, Application, Database, Middleware, Profile, VulnerabilityData
+from harness.model.definitions import (
+    SELF_TEST,
+    Application,
+    Database,
+    MalwareData,
+    Middleware,
+    Profile,
+    VulnerabilityData,
+)
 from harness.model.machine import MachineReference
 
 #: Masked wherever it is printed; its value goes into JSON alone, for files that only their owner reads.
@@ -113,8 +121,9 @@ class CellContext(BaseModel):
     template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product
     from_repositories: tuple[str, ...] = ()  #: those of them that the system's repositories gave
-    matrix_folder: Path = Path()  #: where ``vulnerabilities`` lie
+    matrix_folder: Path = Path()  #: where ``vulnerabilities`` and ``malware`` lie
     vulnerabilities: tuple[VulnerabilityData, ...] = ()  #: what the matrix gives of them
+    malware: tuple[MalwareData, ...] = ()  #: signatures that the matrix gives, which lie there too
     profile: Profile = SELF_TEST  #: of the campaign
     trusts_code: bool = False  #: whether the vendor's code runs without a sandbox
 

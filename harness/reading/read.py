@@ -19,6 +19,7 @@ from harness.model.definitions import (
     Architecture,
     Cpu,
     Database,
+    DatedData,
     Matrix,
     Middleware,
     Os,
@@ -106,8 +107,10 @@ class _MatrixReader:
         cpus, systems, databases = targets.load(Cpu), targets.load(Os), targets.load(Database)
         runtimes, middlewares = targets.load(Runtime), targets.load(Middleware)
         waivers = self._waivers()
-        for index, data in enumerate(matrix.vulnerabilities):
-            self._is_beside(("vulnerabilities", index, "file"), data.file)
+        dated: dict[str, tuple[DatedData, ...]] = {"vulnerabilities": matrix.vulnerabilities, "malware": matrix.malware}
+        for key, given in dated.items():
+            for index, data in enumerate(given):
+                self._is_beside((key, index, "file"), data.file)
         files: dict[str, str] | None = None
         suites = self._suites()
         if application is not None and product is not None:

@@ -81,8 +81,8 @@ CAREFUL: dict[str, Any] = {
     },
     "limits": {"memory": "128m", "cpus": 1, "processes": 64},
 }
-#: What does not apply to products without HTTPS, packages of the system, and data of vulnerabilities or of libraries.
-SKIPPED = ("SEC-13", "SEC-14", "SEC-15", "SEC-16", "SEC-17", "SEC-18", "SEC-19")
+#: What does not apply to products without HTTPS, packages of the system, and data of vulnerabilities or malware.
+SKIPPED = ("SEC-13", "SEC-14", "SEC-15", "SEC-16", "SEC-17", "SEC-18", "SEC-19", "SEC-20")
 #: Faults that are in the product, the case that names them, and the words. Those of a cell are of different cases.
 SEEDED = {
     "empty patient silent": {

@@ -101,17 +101,30 @@ class Accept(Definition):
     because: str = Field(min_length=1)
 
 
-class VulnerabilityData(Definition):
+class DatedData(Definition):
+    """A file beside the matrix whose content was true on a day."""
+
+    file: str
+    date: Date = Field(description="the day on which it was taken, ISO 8601")
+
+
+class VulnerabilityData(DatedData):
     """Known vulnerabilities as OSV records, as they were on a day."""
 
     file: str = Field(description="beside the matrix: a zip of JSON files, a JSON file, or JSON lines")
-    date: Date = Field(description="the day on which it was taken, ISO 8601")
     days: int = Field(default=30, ge=1, le=3650, description="older than that it is stale: it shows no absence")
     ecosystem: str = Field(
         default="",
         description="the name that OSV gives the system, such as Debian:12; none: of its os-release; Maven, PyPI or "
         "npm: for libraries in the product's files",
     )
+
+
+class MalwareData(DatedData):
+    """Signatures of malware for ClamAV, as they were on a day."""
+
+    file: str = Field(description="beside the matrix: a database with an ending of ClamAV, as daily.cld or own.hsb")
+    days: int = Field(default=7, ge=1, le=3650, description="older than that it is stale: it shows no absence")
 
 
 class Require(Definition):
@@ -148,6 +161,9 @@ class Matrix(Definition):
     waivers: str | None = Field(default=None, description="file beside the matrix with the waivers of the product")
     vulnerabilities: Annotated[tuple[VulnerabilityData, ...], BeforeValidator(listed)] = Field(
         default=(), description="for security/product; without it nothing is said of known vulnerabilities"
+    )
+    malware: Annotated[tuple[MalwareData, ...], BeforeValidator(listed)] = Field(
+        default=(), description="for security/product; without it nothing is said of malware"
     )
     suites: Annotated[tuple[SuiteName, ...], BeforeValidator(listed)] = Field(min_length=1)
     profile: Profile = Field(
