@@ -239,15 +239,33 @@ def _demand_life(database: CellDatabase, refusal: QueryFailed) -> None:
         ) from refusal
 
 
-def used(features: Iterable[SqlFeature], texts: Mapping[str, str]) -> dict[str, str]:
-    """The features that SQL of a product uses: their names, and where: a text of ``texts`` by name, and its line."""
+#: What is no SQL of a statement: texts (their quotes stay), comments but those that MySQL reads. Backslashes escape in
+#: MySQL's texts alone.
+_NO_SQL = {
+    "mysql": re.compile(r"'((?:[^'\\]|''|\\.)*)'|--(?=\s|$)[^\n]*|/\*(?!!).*?\*/", re.DOTALL),
+    "": re.compile(r"'((?:[^']|'')*)'|--[^\n]*|/\*(?!!).*?\*/", re.DOTALL),
+}
+
+
+def _blank(match: re.Match[str]) -> str:
+    text = match.group()
+    blanks = re.sub(r"[^\n]", " ", text)
+    return f"'{blanks[1:-1]}'" if text.startswith("'") else blanks
+
+
+def used(features: Iterable[SqlFeature], texts: Mapping[str, str], family: SqlFamily | None = None) -> dict[str, str]:
+    """The features that SQL of a product uses: their names, and where: a text of ``texts`` by name, and its line.
+
+    What stands in texts (string literals) and comments is no SQL; ``family`` says how texts are written.
+    """
+    pattern_of_rest = _NO_SQL["mysql" if family == "mysql" else ""]
+    plain_texts = {name: pattern_of_rest.sub(_blank, text) for name, text in texts.items()}
     places: dict[str, str] = {}
     for feature in features:
         if not feature.used:
             continue
         pattern = re.compile(feature.used, re.IGNORECASE)
-        for name, text in texts.items():
-            plain = re.sub(r"--[^\n]*", lambda match: " " * len(match.group()), text)
+        for name, plain in plain_texts.items():
             if match := pattern.search(plain):
                 places[feature.feature] = f"{name}:{plain.count(chr(10), 0, match.start()) + 1}"
                 break

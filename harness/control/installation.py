@@ -24,8 +24,7 @@ MAX_MADE = 2000
 _PROGRAM = re.compile(r"/(usr/)?(local/)?(s?bin|lib\w*|libexec)/.|/opt/.")
 #: Of copies that rpm and dpkg keep of a configuration file that somebody has changed.
 KEPT_ENDINGS = (".rpmsave", ".rpmnew", ".rpmorig", ".dpkg-old", ".dpkg-dist", ".dpkg-new")
-#: A shell of the harness that waits for a process of the product.
-#: Command line of what starts the product and waits for it.
+#: Command line of the harness's shell that starts the product and waits for it.
 SUPERVISOR = re.compile(rf"{RUN}/(services/[^/ ]+/)?control\.sh")
 #: Of the kernel, of the machine itself, of the harness, or temporary by its place.
 _NOT_LOOKED_AT = (

@@ -78,8 +78,18 @@ class Scan:
         unique: dict[tuple[Any, ...], Component] = {}
         for component in self.facts.components:
             digest = component.sha256 if component.kind == "file" else ""
-            unique[(component.kind, component.name, component.version, component.architecture, digest)] = component
-        return list(unique.values())
+            key = (component.kind, component.group, component.name, component.version, component.architecture, digest)
+            unique[key] = component
+        stated = {
+            (each.name, each.version): each.file for each in unique.values() if each.kind == "maven" and each.group
+        }
+        return [
+            each
+            for each in unique.values()
+            if each.kind != "maven"
+            or each.group
+            or not stated.get((each.name, each.version), "").startswith(f"{each.file}!/")
+        ]
 
     def result(self, started: float) -> ScanResult:
         """``started``: by the monotonic clock."""

@@ -50,10 +50,10 @@ class Hit:
 
 
 def libraries(components: Iterable[Component]) -> list[Library]:
-    """Those of an ecosystem with rules, with a version, each once."""
+    """Those of an ecosystem with rules, each once; the version is empty where the file states none."""
     named = set()
     for each in components:
-        if each.kind in _RULES and each.version:
+        if each.kind in _RULES:
             ecosystem = _RULES[each.kind][0]
             name = f"{each.group}:{each.name}" if each.kind == "maven" and each.group else each.name
             whole = each.kind != "maven" or bool(each.group)
@@ -97,7 +97,7 @@ def hits(some: Iterable[Library], known: Sequence[Advisory], ecosystem: str) -> 
 
 def _less(rules: type[Version], version: str, advisory: Advisory) -> dict[tuple[str, str], bool] | None:
     """What ``Advisory.affects`` needs to know of a version; None where that has no order."""
-    if "$" in version:  # a variable of the build, which Maven's rules would order like a word
+    if not version or "$" in version:  # a variable of the build, which Maven's rules would order like a word
         return None
     try:
         return {(a, b): bool(rules(a) < rules(b)) for a, b in advisory.bounds(version)}

@@ -117,7 +117,7 @@ class Walk:
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
         if not elf and (size == 0 or self._unread(head, where.place)):
             return
-        with _buffer(file, size if elf else min(size, limits.TEXT)) as data:
+        with buffer(file, size if elf else min(size, limits.TEXT)) as data:
             if head[:2] == b"#!" and data.find(b"\0") >= 0:
                 self.unread.append((where.place, "a script that carries data: unpack it, and scan what comes out"))
             if elf and head[8:10] != b"AI" and (what := opaque.carried_by(data)):
@@ -226,7 +226,7 @@ def _suffix(place: str) -> str:
 
 
 @contextlib.contextmanager
-def _buffer(file: IO[bytes], size: int) -> Iterator[Buffer]:
+def buffer(file: IO[bytes], size: int) -> Iterator[Buffer]:
     """The content: mapped where it lies in a file on disk and is large, else read."""
     if size > limits.IN_MEMORY:
         with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):

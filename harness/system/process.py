@@ -89,7 +89,7 @@ def run(
             raise
     status = process.returncode
     return Completed(
-        # Python counts signals below zero, shells above 128. ``timeout`` kills itself with what it ended too late.
+        # Python gives the number of a signal below zero, a shell above 128: here it is above, whoever was ended.
         rc=status if status >= 0 else 128 - status,
         out=out.text,
         err=err.text,

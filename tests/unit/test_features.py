@@ -16,7 +16,7 @@ import pytest
 from harness.clients.features import Tried, try_features, used
 from harness.control.servers import QueryFailed
 from harness.errors import InfrastructureError
-from harness.model.definitions import SqlFeature, SqlFeatures, Suite
+from harness.model.definitions import SqlFamily, SqlFeature, SqlFeatures, Suite
 from harness.reading.parsing import parse
 from harness.system.process import Completed, run
 
@@ -228,6 +228,22 @@ def test_what_is_missing_informs(suite: ModuleType) -> None:
     run("DBC-07")
     assert kept["no 1"] == sum(row["state"] == "no" for row in kept["features.json"]) > 0
     assert any("ON DUPLICATE KEY" in note and "not offered" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("family", "sql", "features"),
+    [
+        ("postgresql", "INSERT INTO log VALUES ('unsigned; it''s on conflict, `x`')", set()),
+        ("postgresql", "INSERT INTO t VALUES ('a--b') ON CONFLICT (a) DO NOTHING", {"on-conflict"}),
+        ("postgresql", "INSERT INTO t VALUES ('C:\\') ON CONFLICT (a) DO NOTHING", {"on-conflict"}),
+        ("mysql", "INSERT INTO t VALUES ('it\\'s on conflict')", set()),
+        ("mysql", "CREATE TABLE t (a INT /* unsigned */)", set()),
+        ("mysql", "CREATE TABLE t (a INT /*!40101 unsigned */)", {"integer-unsigned"}),
+    ],
+)
+def test_texts_and_comments_are_no_sql(family: SqlFamily, sql: str, features: set[str]) -> None:
+    asked = {"integer-unsigned", "on-conflict", "backquoted-identifier", "regular-expression"}
+    assert used(ALL.features, {"1": sql}, family).keys() & asked == features
 
 
 def test_what_is_missing_and_used_fails_with_its_place(suite: ModuleType) -> None:

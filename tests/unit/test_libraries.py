@@ -34,6 +34,7 @@ def test_libraries_have_the_names_that_osv_gives_them() -> None:
         ("Maven", "org.example:log-core", True),
         ("PyPI", "zope-interface", True),
         ("npm", "@scope/left", True),
+        ("npm", "no-version", True),
     ]
 
 
@@ -60,7 +61,12 @@ def test_versions_are_compared_by_the_rules_of_their_ecosystem(
 
 
 def test_a_version_that_has_no_order_is_named_and_not_passed_over() -> None:
-    for ecosystem, version in (("PyPI", "unknown version"), ("npm", "latest"), ("Maven", "${project.version}")):
+    for ecosystem, version in (
+        ("PyPI", "unknown version"),
+        ("npm", "latest"),
+        ("Maven", "${project.version}"),
+        ("npm", ""),
+    ):
         odd_one = Library(ecosystem, "a", version, "f")
         seen, odd = hits([odd_one, Library("npm", "b", "1.0.0", "f")], [advisory("a", Span("0", fixed="9"))], ecosystem)
         assert (seen, odd) == ([], [odd_one])

@@ -365,3 +365,16 @@ def test_damaged_files_of_any_kind_end_in_findings(tmp_path: Path, data: st.Data
     path = tmp_path / kind
     path.write_bytes(bytes(value))
     assert of(path).seconds >= 0
+
+
+def test_libraries_of_one_name_and_version_are_told_apart_by_their_groups(tmp_path: Path) -> None:
+    """Also where a jar beside them says no group, or says it inside only."""
+    for name, group in (("a", "org.jdom"), ("b", "jdom"), ("jdom-1.1", "org.jdom")):
+        with zipfile.ZipFile(tmp_path / f"{name}.jar", "w") as jar:
+            place = f"META-INF/maven/{group}/jdom/pom.properties"
+            jar.writestr(place, f"groupId={group}\nartifactId=jdom\nversion=1.1\n")
+    (tmp_path / "other").mkdir()
+    with zipfile.ZipFile(tmp_path / "other" / "jdom-1.1.jar", "w") as jar:
+        jar.writestr("META-INF/MANIFEST.MF", "")
+    libraries = {(one.group, one.name, one.version) for one in of(tmp_path).components if one.kind == "maven"}
+    assert libraries == {("org.jdom", "jdom", "1.1"), ("jdom", "jdom", "1.1"), ("", "jdom", "1.1")}

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harness.control.fault import ProductFault
 from harness.hosts.local import LocalMachine
 from harness.model.definitions import Additions, Case, Limits, LoadProfile
 from harness.model.results import Cause, Result, SkipReason
@@ -49,6 +50,32 @@ def observed(test: str, seen: dict[str, Any], *, emulated: bool = False) -> Any:
         blocker=True,
     )
     return criterion(case, "load/stability", seen, PROFILE, {}, None, emulated=emulated, limits=LIMITS)
+
+
+@pytest.mark.parametrize("test", STEADY)
+def test_a_product_that_ends_under_the_load_passes_nothing(test: str) -> None:
+    case = Case(
+        id="S-1",
+        test=test,
+        title="s",  # type: ignore[arg-type]
+        characteristic="reliability/maturity",
+        clause="5.3.5",
+        blocker=True,
+    )
+    crashed = ProductFault("it exited with status 7", "退出状态 7", "")
+    early = outcome(resources=[(t, 50.0, 100.0) for t in TIMES[:20]])
+    seen = criterion(case, "load/stability", early, PROFILE, {}, crashed, emulated=False, limits=LIMITS)
+    assert seen.result is Result.FAIL
+    assert "status 7" in seen.detail
+
+
+@pytest.mark.parametrize("test", ["cpu_spread", "memory_spread", "memory_leak"])
+@pytest.mark.parametrize(
+    "times", [TIMES[:50], [t for t in TIMES if not 12 <= t < 21]], ids=["samples end early", "samples have a gap"]
+)
+def test_what_was_not_sampled_is_not_judged(test: str, times: list[float]) -> None:
+    seen = observed(test, outcome(resources=[(t, 50.0, 100.0) for t in times]))
+    assert (seen.result, seen.cause) == (Result.ERROR, Cause.INFRA)
 
 
 @pytest.mark.parametrize("test", STEADY)
@@ -144,6 +171,11 @@ def test_only_what_is_new_in_the_log_counts(tmp_path: Path, monkeypatch: pytest.
     assert watched.trouble() == ["new error"]
     log.write_text("error\n")  # it was begun anew
     assert watched.trouble() == ["error"]
+    log.write_text("well\n")
+    assert "was begun anew" in str(watched.trouble())
+    log.rename(tmp_path / "messages.1")  # rotated, and longer than before
+    log.write_text("all is well\n" * 9)
+    assert "was begun anew" in str(watched.trouble())
     log.write_text("well\n" * 3_000_000)
     assert "more came into the system log" in str(watched.trouble())
     log.unlink()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from harness.model.definitions.base import Bilingual, Definition, Name, PlacedError, Strings, SuiteName, listed
 from harness.model.definitions.gate import Date
@@ -107,6 +108,14 @@ class DatedData(Definition):
     file: str
     date: Date = Field(description="the day on which it was taken, ISO 8601")
 
+    @field_validator("date")
+    @classmethod
+    def _is_past(cls, value: datetime.date) -> datetime.date:
+        """Data of a day to come would never be stale. A day more: not every clock is in one time zone."""
+        if value > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1):
+            raise ValueError(f"{value} is a day to come")
+        return value
+
 
 class VulnerabilityData(DatedData):
     """Known vulnerabilities as OSV records, as they were on a day."""
@@ -123,7 +132,10 @@ class VulnerabilityData(DatedData):
 class MalwareData(DatedData):
     """Signatures of malware for ClamAV, as they were on a day."""
 
-    file: str = Field(description="beside the matrix: a database with an ending of ClamAV, as daily.cld or own.hsb")
+    file: str = Field(
+        pattern=r"\.(cvd|cld|cud|hdb|hsb|mdb|msb|imp|ndb|ldb|cdb|yar|yara)$",
+        description="beside the matrix: a database with an ending of ClamAV, as daily.cld or own.hsb",
+    )
     days: int = Field(default=7, ge=1, le=3650, description="older than that it is stale: it shows no absence")
 
 

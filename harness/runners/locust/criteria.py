@@ -84,6 +84,9 @@ def criterion(
 ) -> Observation:
     """One criterion by the figures of a hold in which requests were answered; ``limits``: of the product's machine."""
     if case.test in STEADY:
+        if crashed is not None:
+            text = f"the product ended during the load / 负载期间产品退出: {crashed}"
+            return Observation(case=case.id, suite=suite, result=Result.FAIL, detail=text)
         return _steady(case, suite, outcome, profile, limits or Limits(), emulated=emulated)
     if case.test not in CRITERIA:
         known = ", ".join([*CRITERIA, *STEADY])

@@ -41,11 +41,9 @@ def steadiness(test: str, outcome: Mapping[str, Any], profile: LoadProfile, limi
         return Steadiness(
             good=None, text=f"the target's machine does not show its {kind} from here / 此目标无法从外部观测"
         )
-    begin, end = _held(points, profile)
-    values = windows(points, begin, end, profile.window)
-    if len(values) < FEWEST_WINDOWS:
-        text = f"{len(values)} windows of {profile.window:g} s were sampled, at least {FEWEST_WINDOWS} are needed"
-        return Steadiness(good=None, text=text, unknown=True)
+    if lacking := _lacking(points, profile):
+        return Steadiness(good=None, text=lacking, unknown=True)
+    values = windows(points, *_held(points, profile), profile.window)
     unit, whole = {
         "cpu": ("%", 100.0 * limits.cpus),
         "memory": ("MiB", size_in_bytes(limits.memory) / 2**20),
@@ -96,11 +94,31 @@ def _held(points: list[Point], profile: LoadProfile) -> tuple[float, float]:
     return max(0.0, last - profile.hold + profile.drop), last - profile.drop
 
 
+def _lacking(points: list[Point], profile: LoadProfile) -> str:
+    """What of the hold was not sampled; empty where each of its windows was."""
+    begin, end = _held(points, profile)
+    sampled = len(windows(points, begin, end, profile.window))
+    wanted = max(FEWEST_WINDOWS, int((profile.hold - 2 * profile.drop) / profile.window + 1e-9))
+    if points[-1][0] < profile.hold:
+        return (
+            f"samples end after {points[-1][0]:.0f} s of a load of {profile.hold:g} s / 采样在负载结束前中断，"
+            f"仅 {points[-1][0]:.0f} 秒"
+        )
+    if sampled < wanted:
+        return (
+            f"{sampled} windows of {profile.window:g} s were sampled, {wanted} are needed / 采样窗口 {sampled} 个，"
+            f"需要 {wanted} 个"
+        )
+    return ""
+
+
 def _growth(points: list[Point] | None, outcome: Mapping[str, Any], profile: LoadProfile) -> Steadiness:
     if points is None:
         return Steadiness(
             good=None, text="the target's machine does not show its memory from here / 此目标无法从外部观测"
         )
+    if lacking := _lacking(points, profile):
+        return Steadiness(good=None, text=lacking, unknown=True)
     held = within(points, *_held(points, profile))
     growth = Growth.of(held)
     if growth is None:

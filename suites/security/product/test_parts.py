@@ -78,7 +78,8 @@ def test_known_vulnerabilities(target, parts, keep, note):
     if not files:
         named = ", ".join(each.file for each in given)
         pytest.skip(
-            f"capability: could not check: {named} is not for {ecosystem or 'this system, which OSV has no name for'}"
+            f"capability: could not check: {named} is not for "
+            f"{ecosystem or 'this system, which OSV has no name for'} / 无法检查：数据不适用于本系统"
         )
     packages = parts.packages()
     versions = {name: each.source_version for each in packages for name in (each.source,)}
@@ -88,7 +89,9 @@ def test_known_vulnerabilities(target, parts, keep, note):
         some, number = advisories(target.matrix_folder / each.file, each.ecosystem or ecosystem, versions.__contains__)
         known, records = [*known, *some], records + number
     if not records:
-        pytest.skip(f"capability: could not check: the data hold no record of {files[0].ecosystem or ecosystem}")
+        pytest.skip(
+            f"capability: could not check: the data hold no record of {files[0].ecosystem or ecosystem} / 数据无记录"
+        )
     less = parts.less({pair for one in known for pair in one.bounds(versions[one.package])})
     own = {package.split(":")[0] for package in target.installed}
     own |= {each.source for each in packages if each.name in own}
@@ -143,6 +146,15 @@ def test_vulnerable_libraries(target, contained, keep, note):
     sure = sorted({_hit_words(hit) for hit in met if hit.library.whole and hit.span.fixed})
     dates = ", ".join(f"{each.file} of {each.date}" for each in given)
     assert not sure, f"{len(sure)} known vulnerabilities of libraries have a fix ({dates}): {'; '.join(sure[:20])}"
+    demand_fresh(given)
+    doubts = [
+        *unseen,
+        *empty,
+        *sorted({f"{each.name} {each.version or '(no version)'} cannot be compared" for each in odd}),
+    ]
+    doubts += sorted({f"{_hit_words(hit)} (its group is not stated)" for hit in met if not hit.library.whole})
+    if doubts:
+        pytest.skip(f"capability: could not check wholly / 无法完全检查: {'; '.join(doubts[:10])}")
     lacking = sorted({each.ecosystem for each in mine} - {each.ecosystem for each in given})
     counts = {name: sum(each.ecosystem == name for each in mine) for name in ECOSYSTEMS}
     if lacking:
@@ -151,11 +163,6 @@ def test_vulnerable_libraries(target, contained, keep, note):
         pytest.skip(
             f"not-applicable: could not check: the matrix gives no data for libraries: {words}{known} / 无法检查"
         )
-    demand_fresh(given)
-    doubts = [*unseen, *empty, *sorted({f"{each.name} {each.version} cannot be compared" for each in odd})]
-    doubts += sorted({f"{_hit_words(hit)} (its group is not stated)" for hit in met if not hit.library.whole})
-    if doubts:
-        pytest.skip(f"capability: could not check wholly / 无法完全检查: {'; '.join(doubts[:10])}")
     shown = ", ".join(f"{number} of {name}" for name, number in counts.items() if number)
     note(f"{dates}: {records} records; libraries: {shown}; {len(lines)} without a fix / 未有修复的 {len(lines)} 个")
 
@@ -181,7 +188,10 @@ def test_packages_are_signed(target, parts, note):
         )
     signed = [name for name in own if name not in shipped]
     if doubts or not signed:
-        pytest.skip(f"not-applicable: no package of the product came from a source whose signature is verified: {own}")
+        pytest.skip(
+            "not-applicable: no package of the product came from a source whose signature is verified / "
+            f"无来自已验证签名来源的软件包: {own}"
+        )
     note(f"from repositories whose signature apt verifies / 来自由 apt 验证签名的软件源: {', '.join(signed)}")
 
 
