@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import Run
 from tests.products import WEB, product
 
@@ -23,6 +25,7 @@ def cases(campaign: dict[str, Any]) -> list[dict[str, dict[str, Any]]]:
     ]
 
 
+@pytest.mark.full
 def test_one_case_is_run_and_the_others_are_left_out(harness: Run, tmp_path: Path) -> None:
     """Two cells, two suites; what was chosen passes, and is no verdict of the product."""
     axes = {"os": ["debian-12"], "cpu": ["x86-64"], "database": ["sqlite"], "n": ["1", "2"]}

@@ -267,7 +267,12 @@ PLAYBOOK = """\
             "has no play for the host application",
             marks=pytest.mark.full,
         ),
-        (f"{PLAYBOOK}    - ansible.builtin.fail: {{msg: HARNESS-INFRASTRUCTURE it is gone}}\n", 1, "playbook"),
+        pytest.param(
+            f"{PLAYBOOK}    - ansible.builtin.fail: {{msg: HARNESS-INFRASTRUCTURE it is gone}}\n",
+            1,
+            "playbook",
+            marks=pytest.mark.full,
+        ),
     ],
     ids=["configures", "fails", "other hosts", "blames the laboratory"],
 )
@@ -291,7 +296,9 @@ def test_an_ansible_playbook_of_the_vendor(harness: Run, tmp_path: Path, play: s
     ("packages", "cause", "told"),
     [
         ((), "config", "has no container engine with compose"),
-        (("docker-compose", "docker.io"), "infra", "its container engine does not answer"),
+        pytest.param(
+            ("docker-compose", "docker.io"), "infra", "its container engine does not answer", marks=pytest.mark.full
+        ),
     ],
     ids=["no compose", "engine down"],
 )

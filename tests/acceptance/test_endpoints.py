@@ -167,6 +167,7 @@ def _until(look: Any, process: subprocess.Popen[str]) -> None:
     raise AssertionError("it did not come so far")
 
 
+@pytest.mark.full
 def test_a_run_that_is_killed_leaves_a_database_that_the_next_removes(
     harness: Run, tmp_path: Path, standing: Standing
 ) -> None:

@@ -65,9 +65,8 @@ def test_the_product_reaches_it(host):
 """
 
 
-@pytest.mark.parametrize(
-    ("cpu", "others"), [("x86-64", "kunpeng-920"), pytest.param("hygon-c86", "same", marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize(("cpu", "others"), [("x86-64", "kunpeng-920"), ("hygon-c86", "same")])
+@pytest.mark.full
 def test_database_and_middleware_on_machines_of_their_own(harness: Run, tmp_path: Path, cpu: str, others: str) -> None:
     """Three machines: containers of two architectures, and virtual machines with a cable to each server."""
     web = {**WEB, "templates": [{"template": "web.conf", "path": "/etc/tiny-web.conf", "mode": "0600"}]}

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.acceptance.test_report_in_browser import browse
@@ -65,6 +66,7 @@ def test_findings_are_results_of_the_cells_that_they_concern(harness: Run, tmp_p
     assert "certificate" not in ran.json["outputs"]
 
 
+@pytest.mark.full
 def test_a_waiver_makes_it_conditional_and_reaches_the_certificate(harness: Run, tmp_path: Path) -> None:
     root = carried(tmp_path / "p", waivers="waivers.yaml")
     expires = datetime.date.today() + datetime.timedelta(days=30)

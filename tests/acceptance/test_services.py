@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.acceptance.test_login import DESK
 from tests.conftest import Run
 from tests.products import product
@@ -59,6 +61,7 @@ SERVICES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.full
 def test_each_process_of_a_product_is_tested_and_all_of_them(harness: Run, tmp_path: Path) -> None:
     """Two cells at once: in one, the worker dies again and again, and is the one that is named."""
     application = {key: value for key, value in DESK.items() if key not in ("start", "environment")} | {

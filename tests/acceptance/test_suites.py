@@ -102,9 +102,15 @@ def kv(root: Path, mode: str, *uninstall: str) -> Path:
 @pytest.mark.parametrize(
     ("mode", "uninstall", "failed", "words"),
     [
-        ("good", (), set(), ""),
+        pytest.param("good", (), set(), "", marks=pytest.mark.full),
         ("memory", (), {"LC-06"}, "texts that the product had acknowledged are lost"),
-        ("last", (), {"LC-06", "HTTP-07", "HTTP-08"}, "the first resource lost its text to the second"),
+        pytest.param(
+            "last",
+            (),
+            {"LC-06", "HTTP-07", "HTTP-08"},
+            "the first resource lost its text to the second",
+            marks=pytest.mark.full,
+        ),
         ("mixes", (), {"HTTP-08"}, "texts that concurrent writers wrote came back wrong"),
         ("leaves", (), {"LC-07"}, "/usr/local/bin/kvctl"),
         ("good", ("rm -f /usr/bin/[a-z]* /bin/[a-z]*",), {"LC-07"}, "the machine runs no command any more"),

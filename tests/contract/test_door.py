@@ -15,7 +15,7 @@ from harness.containers.images import BaseImages
 from tests.labs import Notes, podman, system
 
 
-@pytest.mark.parametrize("kind", ["docker", "podman"])
+@pytest.mark.parametrize("kind", ["docker", pytest.param("podman", marks=pytest.mark.full)])
 def test_two_containers_without_a_network_have_a_listener_each(kind: str, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(podman(tmp_path)) if kind == "podman" else Engine("contract")

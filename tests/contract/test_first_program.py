@@ -31,7 +31,7 @@ def archive(data: bytes) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["docker", "podman"])
+@pytest.mark.parametrize("kind", ["docker", pytest.param("podman", marks=pytest.mark.full)])
 def test_a_system_whose_sleep_does_not_wait_is_named_with_what_it_said(kind: str, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(podman(tmp_path)) if kind == "podman" else Engine("contract")

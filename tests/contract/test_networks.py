@@ -15,7 +15,9 @@ from harness.system.wait import wait_until
 from tests.labs import SAY, cell_of_containers, podman
 
 
-@pytest.mark.parametrize("kind", ["docker", "docker whose containers are not reached", "podman"])
+@pytest.mark.parametrize(
+    "kind", ["docker", "docker whose containers are not reached", pytest.param("podman", marks=pytest.mark.full)]
+)
 def test_a_declared_port_is_reached_and_no_other(kind: str, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(podman(tmp_path)) if kind == "podman" else Engine("contract")
