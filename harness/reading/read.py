@@ -9,7 +9,7 @@ Usage::
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -107,10 +107,8 @@ class _MatrixReader:
         cpus, systems, databases = targets.load(Cpu), targets.load(Os), targets.load(Database)
         runtimes, middlewares = targets.load(Runtime), targets.load(Middleware)
         waivers = self._waivers()
-        dated: dict[str, tuple[DatedData, ...]] = {"vulnerabilities": matrix.vulnerabilities, "malware": matrix.malware}
-        for key, given in dated.items():
-            for index, data in enumerate(given):
-                self._is_beside((key, index, "file"), data.file)
+        self._dated("vulnerabilities", matrix.vulnerabilities)
+        self._dated("malware", matrix.malware)
         files: dict[str, str] | None = None
         suites = self._suites()
         if application is not None and product is not None:
@@ -154,6 +152,10 @@ class _MatrixReader:
         fault = file_fault(self.source, loc, name, "the file")
         self.faults += [fault] if fault is not None else []
         return fault is None
+
+    def _dated(self, key: str, given: Sequence[DatedData]) -> None:
+        for index, data in enumerate(given):
+            self._is_beside((key, index, "file"), data.file)
 
     def _waivers(self) -> Waivers | None:
         if not self.matrix.waivers or not self._is_beside(("waivers",), self.matrix.waivers):
