@@ -14,8 +14,6 @@ from tests.conftest import Run
 from tests.distribution import ID, Key, base_package, medium, repository, rpm, served
 from tests.products import WEB, product
 
-pytestmark = pytest.mark.systems
-
 TREEINFO = """\
 [general]
 family = Harness test distribution

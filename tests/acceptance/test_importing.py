@@ -29,8 +29,6 @@ from tests.pages import solid
 from tests.products import WEB, product
 from tests.registries import push, registry_in
 
-pytestmark = pytest.mark.systems
-
 TITLE = "Test Linux {}, a test distribution"
 RELEASE = 'ID=testlinux\nVERSION_ID="{0}"\nPRETTY_NAME="' + TITLE.format("{0}") + '"\nVENDOR_NAME="Tests"\n'
 

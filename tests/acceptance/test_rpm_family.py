@@ -16,8 +16,6 @@ from tests.conftest import Run
 from tests.distribution import ID, KINDS, Key, comps, image, repository, rpm, served
 from tests.registries import push, registry_in
 
-pytestmark = pytest.mark.systems
-
 #: What a laboratory writes of a repository of its own.
 PLACE = "os"
 

@@ -6,12 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.conftest import Run
-
-pytestmark = pytest.mark.systems
 
 POWERDNS = Path(__file__).parents[2] / "matrices" / "powerdns"
 SHIPPED = {"file": "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql"}

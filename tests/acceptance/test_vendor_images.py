@@ -25,8 +25,6 @@ from tests.vendors import (
     write_inventory,
 )
 
-pytestmark = pytest.mark.systems
-
 POWERDNS = Path(__file__).parents[2] / "matrices" / "powerdns"
 
 CHECK = """
