@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.conftest import Run
@@ -49,6 +50,7 @@ def test_the_report_in_a_browser(harness: Run, tmp_path: Path) -> None:
     assert "V-IT-RUNS" in printed
 
 
+@pytest.mark.full
 def test_the_guides_examples_run_as_written(harness: Run, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "guide" / "guide.md").read_text(encoding="utf-8")
     blocks = dict(re.findall(r"```yaml\n# (\w+\.yaml)\n(.*?)```", text, re.DOTALL))

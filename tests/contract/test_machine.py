@@ -22,8 +22,15 @@ from tests.labs import container, over_ssh, podman, virtual
 ARCHITECTURES = {"x86_64": "debian-12", "aarch64": "debian-12", "loongarch64": "debian-forky"}
 #: Models of the virtual machines; that of x86-64 is no CPU that this machine could be.
 MODELS = {"x86_64": "hygon-c86", "aarch64": "phytium-ft2000plus", "loongarch64": "loongson-3a5000"}
-#: Each way and each architecture; what else two of them make together takes minutes, and is no part of the gate.
-LONG = {("ssh", "aarch64"), ("ssh", "loongarch64"), ("vm", "aarch64"), ("vm", "loongarch64"), ("podman", "aarch64")}
+#: Two architectures and each way are in the gate; what else they make together takes minutes.
+LONG = {
+    ("docker", "loongarch64"),
+    ("ssh", "aarch64"),
+    ("ssh", "loongarch64"),
+    ("vm", "aarch64"),
+    ("vm", "loongarch64"),
+    ("podman", "aarch64"),
+}
 KINDS = [
     pytest.param(
         (way, architecture), id=f"{way} {architecture}", marks=[pytest.mark.full] * ((way, architecture) in LONG)

@@ -27,7 +27,7 @@ SERVE = "setsid perl -MIO::Socket::INET -e 's()' >/dev/null 2>&1 &".replace(
     ' while ($c = $s->accept) { print $c "here\\n"; close $c }',
 )
 ASK = "timeout 3 bash -c 'cat </dev/tcp/{}/8080'"
-WAYS = ("docker", "vm")
+WAYS = ("docker", pytest.param("vm", marks=pytest.mark.full))
 
 
 @pytest.fixture(scope="module", params=WAYS)
