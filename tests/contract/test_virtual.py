@@ -172,6 +172,7 @@ def test_a_machine_that_ends_is_the_labs_trouble(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.full
 def test_sixteen_kilobyte_pages_of_loongarch(tmp_path: Path) -> None:
     """What no container on this kernel can show."""
     with virtual("debian-forky", "loongson-3a5000", tmp_path) as machine:
