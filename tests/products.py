@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,15 @@ def product(
     (root / "checks").mkdir(exist_ok=True)
     (root / "checks" / "test_checks.py").write_text(check)
     return root
+
+
+def archive(members: dict[str, bytes]) -> bytes:
+    """A zip with these files."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as made:
+        for name, data in members.items():
+            made.writestr(name, data)
+    return whole.getvalue()
 
 
 def deb(folder: Path, architecture: str) -> Path:

@@ -75,9 +75,11 @@ def unfold(path: Path, place: str, folder: Path, budget: Budget, *, known: Colle
         OSError: a file cannot be read, or ``folder`` cannot be written.
     """
     walk = _Copies(opener, folder=folder, known=known)
-    copy = folder / "whole"
+    copy, size = folder / "whole", path.stat().st_size
+    if size > budget.left:
+        return Unfolded({}, [(place, f"{size} bytes are more than are looked at")])
+    budget.spend(size)
     shutil.copyfile(path, copy)
-    size = copy.stat().st_size
     with copy.open("rb") as file:
         for _ in walk.of_file(file, size, Where(place, place, place, "tree"), budget):
             pass

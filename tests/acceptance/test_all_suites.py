@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,11 @@ def test_no_case_fails(tmp_path: Path, name: str, cpu: str) -> None:
     matrix["axes"]["database"] = ["postgresql"]
     (folder / "matrix.yaml").write_text(yaml.safe_dump({**matrix, "suites": [*SUITES, *own]}, allow_unicode=True))
     words = command("run", str(folder), "--only", f"cpu={cpu}", "--format", "json")
+    began = time.monotonic()
     ran = Ran.of(subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=4 * 3600, check=False))
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
     (cell,) = [cell for cell in record["cells"] if cell["axes"]["cpu"] == cpu]
-    print(f"{name} on {cpu}: {cell['verdict']} {sum(cell['seconds'].values()):.0f} s {cell['message']}")
+    print(f"{name} on {cpu}: {cell['verdict']} {time.monotonic() - began:.0f} s {cell['message']}")
     bad = {case["id"]: case["detail"] for case in cell["cases"] if case["result"] not in ("pass", "skip")}
     assert not bad
     assert cell["verdict"] == "conformant", cell["message"]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from cyclonedx.model.bom import Bom
 
 from tests.conftest import Run
-from tests.products import WEB, product
+from tests.products import WEB, archive, product
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 
@@ -37,14 +35,6 @@ def library(name: str, ecosystem: str, package: str, **events: str) -> dict[str,
     given = [{key: value} for key, value in {"introduced": "0", **events}.items()]
     kind = "SEMVER" if ecosystem == "npm" else "ECOSYSTEM"
     return {"id": name, "affected": [{"package": place, "ranges": [{"type": kind, "events": given}]}]}
-
-
-def archive(members: dict[str, bytes]) -> bytes:
-    whole = io.BytesIO()
-    with zipfile.ZipFile(whole, "w") as made:
-        for name, data in members.items():
-            made.writestr(name, data)
-    return whole.getvalue()
 
 
 def test_libraries_in_archives_of_the_product_are_held_against_data_of_their_ecosystem(

@@ -40,7 +40,7 @@ def outcome(**change: Any) -> dict[str, Any]:
     }
 
 
-def observed(test: str, seen: dict[str, Any], *, emulated: bool = False) -> Any:
+def observed(test: str, seen: dict[str, Any], *, emulated: bool = False, crashed: ProductFault | None = None) -> Any:
     case = Case(
         id="S-1",
         test=test,
@@ -49,22 +49,13 @@ def observed(test: str, seen: dict[str, Any], *, emulated: bool = False) -> Any:
         clause="5.3.5",
         blocker=True,
     )
-    return criterion(case, "load/stability", seen, PROFILE, {}, None, emulated=emulated, limits=LIMITS)
+    return criterion(case, "load/stability", seen, PROFILE, {}, crashed, emulated=emulated, limits=LIMITS)
 
 
 @pytest.mark.parametrize("test", STEADY)
 def test_a_product_that_ends_under_the_load_passes_nothing(test: str) -> None:
-    case = Case(
-        id="S-1",
-        test=test,
-        title="s",  # type: ignore[arg-type]
-        characteristic="reliability/maturity",
-        clause="5.3.5",
-        blocker=True,
-    )
-    crashed = ProductFault("it exited with status 7", "退出状态 7", "")
     early = outcome(resources=[(t, 50.0, 100.0) for t in TIMES[:20]])
-    seen = criterion(case, "load/stability", early, PROFILE, {}, crashed, emulated=False, limits=LIMITS)
+    seen = observed(test, early, crashed=ProductFault("it exited with status 7", "退出状态 7", ""))
     assert seen.result is Result.FAIL
     assert "status 7" in seen.detail
 

@@ -54,7 +54,7 @@ def tried(features, database, own, keep, measure, note):
     def work(case):
         results = try_features(database, features, case, numbers)
         mine = [each for feature in features.features if feature.case == case for each in feature.at_levels()]
-        needed = used(mine, own)
+        needed = used(mine, own, database.definition.sql)
         rows = [{**result.record(), "used": needed.get(result.feature, "")} for result in results]
         keep("features.json", json.dumps(rows, ensure_ascii=False, indent=1), "application/json")
         for state in ("yes", "differs", "no", "unknown"):
