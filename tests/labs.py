@@ -229,13 +229,17 @@ SAY = (
 
 @contextlib.contextmanager
 def cell_of_containers(
-    engine: Engine, *ports: int, reach: tuple[Reached, ...] = (), ledger: Ledger | None = None
+    engine: Engine,
+    *ports: int,
+    reach: tuple[Reached, ...] = (),
+    ledger: Ledger | None = None,
+    model: str = "hygon-c86",
 ) -> Iterator[Machines]:
     """The bare machines of a product, which has ``ports``, and of its database; gone afterwards."""
     images = BaseImages(engine, cache_folder())
-    base = images.ensure(system("debian-12"), "x86_64", Notes())
+    base = images.ensure(system("debian-12"), cpu(model).architecture, Notes())
     bare = Environment(image=base.id, key="", cached=True, seconds=0)
-    roles = (role("debian-12", "hygon-c86", ports=ports, reach=reach), role("debian-12", "hygon-c86", name="database"))
+    roles = (role("debian-12", model, ports=ports, reach=reach), role("debian-12", model, name="database"))
     owner = Owner(campaign="contract", cell=secrets.token_hex(4), attempt="1")
     maker = Containers(engine, Environments(engine, images))
     with maker.machines(roles, {each.name: bare for each in roles}, owner, ledger or Notes()) as machines:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from harness.clients.sessions import hold
 from harness.control.backups import ToolMissing, restored
+from harness.control.ending import short_of_memory
 from harness.control.servers import CellDatabase, QueryFailed
 from harness.errors import InfrastructureError
 from harness.model.definitions import SqlFamily, SqlFeature, SqlFeatures, SqlStep
@@ -235,7 +236,9 @@ def _demand_life(database: CellDatabase, refusal: QueryFailed) -> None:
         database.query("SELECT 1 FROM dual;" if database.definition.sql == "oracle" else "SELECT 1;")
     except QueryFailed:
         raise InfrastructureError(
-            f"{database.name} does not answer any more: {_said(refusal, database)}", advice="see the database's log"
+            f"{database.name} does not answer any more: {_said(refusal, database)}"
+            + short_of_memory(database.machine, database.name, database.definition.limits),
+            advice="see the database's log",
         ) from refusal
 
 

@@ -31,7 +31,7 @@ def hold(database: CellDatabase, feature: SqlFeature, steps: Sequence[SqlStep], 
         InfrastructureError: the database does not answer.
     """
     several = [(each, sql) for step, sql in zip(steps, filled, strict=True) for each in _each(step)]
-    given = [SessionStep(session=step.session, sql=sql) for step, sql in several]
+    given = [SessionStep(session=step.session, sql=sql, at_once=step.times > 1) for step, sql in several]
     answers = database.sessions(given)
     steps = [step for step, _ in several]
     fault, refused = judged(feature, steps, answers)
@@ -42,7 +42,7 @@ def _each(step: SqlStep) -> list[SqlStep]:
     """The step for each of the sessions that are given it."""
     if step.times == 1:
         return [step]
-    return [step.model_copy(update={"session": f"{step.session}{n}", "times": 1}) for n in range(1, step.times + 1)]
+    return [step.model_copy(update={"session": f"{step.session}{n}"}) for n in range(1, step.times + 1)]
 
 
 def judged(feature: SqlFeature, steps: Sequence[SqlStep], answers: Sequence[StepAnswer]) -> tuple[str, bool]:

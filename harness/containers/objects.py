@@ -6,11 +6,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 
+from harness.attest.architecture import host_architecture
 from harness.containers import firewall
 from harness.containers.engine import Engine
 from harness.containers.networks import CellNetwork, make_network
 from harness.errors import HarnessBug, HarnessError
-from harness.model.definitions import size_in_bytes
+from harness.model.definitions import EMULATED_MEMORY, EMULATED_PROCESSES, Limits, size_in_bytes
 from harness.model.ledger import Ledger
 from harness.model.recipe import Environment
 from harness.provision.provisioner import Owner, Role
@@ -79,15 +80,16 @@ class CellObjects:
             raise HarnessBug(f"no environment for {role.name}")
         name = f"{self._stem}-{role.name}"
         self._intend("container", name)
+        emulated = role.cpu.architecture != host_architecture()
         identity = self._engine.create_container(
             name,
             environment.image,
             labels=self._engine.labels(*self._owner, role.name),
             network=network.name,
             alias=role.name,
-            memory=size_in_bytes(role.limits.memory),
+            memory=self._memory(role.limits, emulated=emulated),
             cpus=min(role.limits.cpus, self._engine.cpus),
-            processes=role.limits.processes,
+            processes=role.limits.processes * (EMULATED_PROCESSES if emulated else 1),
             environment=dict(variables),
             ports=role.ports,
             closed=network.closed,
@@ -96,6 +98,12 @@ class CellObjects:
         )
         self._ledger.created("container", name, identity)
         return identity
+
+    def _memory(self, limits: Limits, *, emulated: bool) -> int:
+        """Bytes of memory that a container may use; an emulated container half of the machine's at most, where that is
+        more than what is stated."""
+        stated = size_in_bytes(limits.memory)
+        return max(stated, min(stated * EMULATED_MEMORY, self._engine.memory // 2)) if emulated else stated
 
     def keep(self) -> list[str]:
         """Leave it all standing at the end; gives its names. `gc` removes it."""

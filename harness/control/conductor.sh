@@ -1,6 +1,6 @@
 # Gives the steps of several sessions to clients of a database that stay, in the order of its last lines, and prints
 # what came of each. Before it stand: client (starts one, in place of this shell), shell (by which a client runs a
-# command of the shell), look, bound and whole (seconds).
+# command of the shell), look, bound, patience and whole (seconds).
 d=$(mktemp -d) && cd "$d" || exit 1
 trap 'rm -rf "$d"' EXIT
 # A client says by this where its answer ends: what it printed until then, in bytes.
@@ -31,7 +31,8 @@ met() {
   done
 }
 
-step() {
+# Gives a session a step, and looks at nothing.
+give() {
   steps=$((steps + 1))
   [ -z "$stuck" ] || return 0
   eval "p=\${pid_$1:-} last=\${last_$1:-}"
@@ -41,12 +42,17 @@ step() {
   # Opened for reading too, so that a client that has ended takes nothing with it.
   printf '%s\n%s sh ./mark %s %s\n' "$2" "$shell" "$steps" "$1" 1<>"$1.in"
   eval "last_$1=$steps"
+}
+
+step() {
+  give "$@"
+  [ -z "$stuck" ] || return 0
   met "$steps" "$p" "$look"
   [ $? -ne 1 ] || echo "waited $steps"
 }
 
 finish() {
-  [ -n "$stuck" ] || for s in $sessions; do eval "met \$last_$s \$pid_$s $bound"; done
+  [ -n "$stuck" ] || for s in $sessions; do eval "met \$last_$s \$pid_$s $patience"; done
   n=0
   while [ $n -lt $steps ]; do
     n=$((n + 1))

@@ -277,7 +277,7 @@ class Deployment:
 
     def unasked(self, ends: list[End]) -> ProductFault:
         """The failure that such ends are, with how each came, and the last lines that the product said before it."""
-        limit = self.context.application.limits.memory
+        limit = self.context.memory_limit
         logs = [f"--- before the end of {end.start}:\n{self.control.said(end.start, 20)}".rstrip() for end in ends[:3]]
         return ending.unasked(ends, [words(end, limit) for end in ends], logs)
 

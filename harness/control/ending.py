@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 
 from harness.attest.emulation import Sign, emulator_trouble
 from harness.control.ends import End, signal_name
 from harness.control.fault import ProductFault
-from harness.errors import InfrastructureError
+from harness.errors import HarnessError, InfrastructureError
 from harness.model.context import CellContext
+from harness.model.definitions import Limits
 from harness.model.machine import Machine
 
 _MEMORY = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
@@ -32,7 +34,7 @@ def ended(
     """
     label = f"{context.axes.get('cpu', '')} ({context.qemu_cpu or context.architecture})"
     memory = code == 137 and (memory or out_of_memory(machine))
-    limit = context.application.limits.memory
+    limit = context.memory_limit
     trouble = emulator_trouble(log) if context.emulated else None
     if trouble is not None and trouble.sign is Sign.EMULATOR:
         raise InfrastructureError(
@@ -45,6 +47,18 @@ def out_of_memory(machine: Machine) -> bool:
     """Whether the kernel killed something in the product's container for memory."""
     text = machine.run(_MEMORY, timeout=30).out
     return any(int(count) > 0 for count in re.findall(r"^oom_kill (\d+)", text, re.MULTILINE))
+
+
+def short_of_memory(machine: Machine, name: str, limits: Limits) -> str:
+    """What a message about a server that is away goes on with, where the kernel ended programs of its machine for
+    lack of memory; empty where it did not, or the machine does not answer."""
+    with contextlib.suppress(HarnessError):
+        if out_of_memory(machine):
+            return (
+                f"; the kernel ended programs of its machine for lack of memory (limits.memory of {name} is "
+                f"{limits.memory}; give it more) / 内存不足，内核终止了其机器上的进程，请调大 {name} 的 limits.memory"
+            )
+    return ""
 
 
 def explained(code: int, log: str, *, cpu: str, memory_limit: str, memory: bool, left: list[str]) -> ProductFault:

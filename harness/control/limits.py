@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.containers.engine_errors import engine_errors
 from harness.containers.machine import ContainerMachine
 from harness.errors import HarnessError
-from harness.model.definitions import Limits
+from harness.model.definitions import EMULATED_PROCESSES, Limits
 from harness.model.machine import Machine
 
 #: A number below which no process limit is taken for the machine's own: that of a whole host is in the thousands.
@@ -48,7 +48,8 @@ def full_of_processes(machine: Machine, limits: Limits) -> bool:
         except HarnessError:
             return False
     # One below: the command that asks is a process too, and so is the next that the product would start.
-    return any(current >= most - 2 for current, most in counted if 0 < most <= limits.processes)
+    stretched = limits.processes * EMULATED_PROCESSES
+    return any(current >= most - 2 for current, most in counted if 0 < most <= limits.processes or most == stretched)
 
 
 def harness_limit(text: str, machine: Machine, *, has_ipv6: bool = True) -> HarnessLimit | None:

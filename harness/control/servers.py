@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.control.ending import SIGILL
+from harness.control.ending import SIGILL, short_of_memory
 from harness.control.imaged import demand_no_word_of_licence, demand_running, said_last
 from harness.control.killing import kill_all
 from harness.control.sessions import answers_of, conducted
@@ -269,7 +269,7 @@ class CellServer:
                 demand_running(self.machine, self.name)
             except InfrastructureError as error:
                 return error.message
-        return f"{self.name} does not answer"
+        return f"{self.name} does not answer{short_of_memory(self.machine, self.name, self.definition.limits)}"
 
     def _is_ready(self) -> bool:
         """As ``ready``; what is asked with SQL and takes no connection yet is not ready."""

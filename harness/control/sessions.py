@@ -22,12 +22,12 @@ def conducted(plan: SessionPlan, client: str, command_prefix: str) -> str:
     """The script that runs a plan: ``client`` is the command of a client that reads SQL from its standard input, goes
     on after an error, and runs the rest of a line that begins with ``command_prefix`` in a shell."""
     conductor = resources.files(__package__).joinpath("conductor.sh").read_text(encoding="utf-8")
-    given = [f"step {step.session} {shell.quote(step.sql)}" for step in plan.steps]
+    given = [f"{'give' if step.at_once else 'step'} {step.session} {shell.quote(step.sql)}" for step in plan.steps]
     return "\n".join(
         [
             f"client() {{ exec sh -c {shell.quote(client)}; }}",
             f"shell={shell.quote(command_prefix)} look={math.ceil(plan.look)} bound={math.ceil(plan.bound)} "
-            f"whole={math.ceil(plan.seconds)}",
+            f"patience={math.ceil(plan.patience)} whole={math.ceil(plan.seconds)}",
             conductor,
             *given,
             "finish",

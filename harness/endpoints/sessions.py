@@ -32,9 +32,9 @@ def conduct(endpoint: Endpoint, account: Account, plan: SessionPlan) -> list[Ste
                 break
             answer = begin(functools.partial(_give, sessions[step.session], step))
             last[step.session] = answer
-            begun.append((answer, not _settled(answer, plan.look)))
+            begun.append((answer, not step.at_once and not _settled(answer, plan.look)))
         for answer in last.values():
-            _settled(answer, plan.bound)
+            _settled(answer, plan.patience)
         answers = [
             answer.result().model_copy(update={"waited": waited})
             if answer.done()

@@ -135,6 +135,12 @@ class CellContext(BaseModel):
         return definition
 
     @property
+    def memory_limit(self) -> str:
+        """The memory that the product may use, for a message."""
+        emulated = self.emulated and self.application_machine.kind == "container"
+        return self.application.limits.memory_words(emulated=emulated)
+
+    @property
     def shipped(self) -> tuple[str, ...]:
         """Packages that the product brought itself."""
         given = {*self.application.packages, *self.from_repositories}

@@ -18,6 +18,7 @@ class SessionStep(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     session: str = Field(pattern=r"^[A-Z][0-9]{0,3}$")
     sql: str
+    at_once: bool = False  #: the next step is given at once, and nothing shows whether this one waited
 
 
 Steps = Annotated[tuple[SessionStep, ...], BeforeValidator(listed), Field(max_length=MOST_STEPS)]
@@ -33,9 +34,14 @@ class SessionPlan(BaseModel):
     bound: float = Field(gt=0, le=3600)
 
     @property
+    def patience(self) -> float:
+        """Seconds within which a session has its last answer: many that are given theirs at once share a machine."""
+        return self.bound + self.look * sum(step.at_once for step in self.steps)
+
+    @property
     def seconds(self) -> float:
         """What the whole takes at most."""
-        return len(self.steps) * (self.look + 2) + 2 * self.bound + 60
+        return len(self.steps) * (self.look + 2) + self.bound + self.patience + 60
 
 
 class StepAnswer(BaseModel):

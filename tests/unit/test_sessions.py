@@ -272,3 +272,22 @@ def test_a_database_without_a_recipe_for_sessions_has_none() -> None:
     database = CellDatabase(machine=Any, definition=definition, access=Any)
     assert not database.has_sessions
     assert SqlStep(session="A", sql="x").refused is False
+
+
+def test_what_many_sessions_are_given_at_once_runs_side_by_side(tmp_path: Path) -> None:
+    """Each waits until the last of them is there; looked at in turn, none would come to that."""
+    meet = f"touch {tmp_path}/$PPID-$$; until [ $(ls {tmp_path} | grep -c -- -) -ge 12 ]; do sleep 0.05; done; echo met"
+    given = [SessionStep(session=f"A{n}", sql=meet, at_once=True) for n in range(1, 13)]
+    plan = SessionPlan(steps=(*given, SessionStep(session="B", sql="echo beside")), look=0.5, bound=4)
+    (folder := tmp_path / "d").mkdir()
+    ran = subprocess.run(
+        ["sh", "-c", conducted(plan, CLIENT, r"\!")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    answers = answers_of(plan, ran.stdout)
+    assert [answer.rows for answer in answers] == [(("met",),)] * 12 + [(("beside",),)]
+    assert not any(answer.waited for answer in answers[:12])

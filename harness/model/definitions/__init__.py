@@ -57,6 +57,8 @@ from harness.model.definitions.service import Readiness, Service
 from harness.model.definitions.sqlfeature import SqlFeature, SqlFeatures, SqlStep
 from harness.model.definitions.suite import Case, LoadProfile, Suite
 from harness.model.definitions.target import (
+    EMULATED_MEMORY,
+    EMULATED_PROCESSES,
     Cpu,
     Database,
     Emulation,
@@ -72,6 +74,8 @@ from harness.model.definitions.wording import WordingFile
 
 __all__ = [
     "CENTER",
+    "EMULATED_MEMORY",
+    "EMULATED_PROCESSES",
     "PROFILES",
     "SELF_TEST",
     "Accelerator",

@@ -23,7 +23,7 @@ class SqlStep(Definition):
         default=1,
         ge=1,
         le=50,
-        description="given to so many sessions, which stay connected: A is A1, A2 and so on then",
+        description="given to so many sessions at once, which stay connected: A is A1, A2 and so on then",
     )
     sql: str = Field(min_length=1, description="statements; {begin} begins a transaction at the level of the feature")
     waits: bool | None = Field(default=None, description="whether it waits for another session; either where not given")
@@ -36,6 +36,8 @@ class SqlStep(Definition):
     def _consistent(self) -> Self:
         if self.refused is True and self.answer is not None:
             raise ValueError("a step that is refused has no answer")
+        if self.times > 1 and self.waits is not None:
+            raise ValueError("whether steps wait that many sessions are given at once is not looked at")
         return self
 
 

@@ -196,12 +196,23 @@ class Wheel(Definition):
     )
 
 
+#: By how much the limit of memory is stretched in a container of another architecture. The kernel counts the memory of
+#: the emulator toward it, some 10 MiB for each process (measured: docs/decisions/0006-load-and-turns.md).
+EMULATED_MEMORY = 4
+#: Likewise of processes and threads: the emulator has a thread of its own in each process.
+EMULATED_PROCESSES = 2
+
+
 class Limits(Definition):
     """What one container may use."""
 
     memory: Size = "1g"
     cpus: float = Field(default=1.0, gt=0, le=64)
     processes: int = Field(default=512, ge=16, le=32768)
+
+    def memory_words(self, *, emulated: bool) -> str:
+        """The limit of memory as a container has it, for a message in both languages: `512m`."""
+        return f"{self.memory} × {EMULATED_MEMORY} (模拟 emulated)" if emulated else self.memory
 
 
 class SessionRecipe(Definition):
