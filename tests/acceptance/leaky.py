@@ -1,7 +1,9 @@
 """A product with faults of security, each on purpose; started with a secret as its argument."""
 
 import http.server
+import os
 import socket
+import subprocess
 import sys
 import traceback
 from pathlib import Path
@@ -15,6 +17,10 @@ debug = socket.create_server(("0.0.0.0", 9999))
 local = socket.create_server(("127.0.0.1", 9997))
 beacon = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 beacon.bind(("0.0.0.0", 9998))
+
+# Leaves its parent, its session and its environment: it is not known to be the product's by any of them.
+AWAY = "import socket, time; end = socket.create_server(('0.0.0.0', 9996)); time.sleep(3600)"
+subprocess.run(["/usr/bin/setsid", "-f", sys.executable, "-c", AWAY], env={}, cwd=os.sep, check=True)
 
 
 class Leaky(http.server.BaseHTTPRequestHandler):

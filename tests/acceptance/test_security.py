@@ -110,14 +110,19 @@ def test_each_fault_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
     found = cases(harness("run", folder, "--format", "json"))
     assert {name: found[name]["result"] for name in found if name != "cell"} == dict.fromkeys(
         (f"SEC-{number:02}" for number in range(1, 9)), "fail"
-    ) | dict.fromkeys((*SKIPPED, "SEC-09", "SEC-10", "SEC-11"), "skip") | dict.fromkeys(("SEC-12", "SEC-14"), "pass"), (
-        found
-    )
+    ) | dict.fromkeys((*SKIPPED, "SEC-09", "SEC-10", "SEC-11"), "skip") | {
+        "SEC-12": "pass",
+        "SEC-14": "pass",
+        "SEC-21": "fail",
+    }, found
     ports = found["SEC-01"]["detail"]
     assert "TCP port 9999" in ports
     assert "UDP port 9998" in ports
     assert "9997" not in ports  # its own machine alone reaches it
     assert "8080" not in ports
+    assert found["SEC-21"]["detail"].startswith(
+        "another machine reaches TCP ports that the product does not declare (ports): 9996, 9999"
+    )
     assert "everybody may write to /opt/leaky/leaky.py (666)" in found["SEC-02"]["detail"]
     assert "/opt/leaky/tool 工具.py (4755) runs with the rights" in found["SEC-02"]["detail"]
     assert "leaky.py ***" in found["SEC-03"]["detail"]
@@ -170,6 +175,7 @@ def test_a_product_without_faults_fails_nothing(harness: Run, tmp_path: Path) ->
     assert {of["none"][name]["result"] for name in SKIPPED} == {"skip"}
     assert "could not check: the matrix gives no `vulnerabilities`" in of["none"]["SEC-13"]["detail"]
     assert "TCP port 8080" in of["none"]["SEC-01"]["detail"]
+    assert "reached from another machine / 其他机器可达的端口: 8080" in of["none"]["SEC-21"]["detail"]
     assert "the right one was refused" in of["none"]["SEC-10"]["detail"]
     assert cells["none"]["verdict"] == "conformant"
     for faults, named in SEEDED.items():

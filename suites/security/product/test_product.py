@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from harness.clients.sweep import beside, sweep
 from harness.control.exposure import Exposure
+
+#: For which a port may be silent: the machine is beside this machine, and its kernel answers.
+SILENCE_SECONDS = 2.0
 
 
 @pytest.fixture
@@ -23,6 +27,39 @@ def test_open_ports_are_declared(target, exposure, note):
     assert not more, f"the product listens where it does not declare it (ports): {', '.join(more)}"
     shown = ", ".join([*(f"TCP {each}" for each in tcp), *(f"UDP {each}" for each in udp)]) or "none"
     note(f"open and declared / 开放且已声明: {shown}")
+
+
+def test_ports_from_another_machine(target, application, measure, note):
+    declared = set(target.application.ports.values())
+    if not declared:
+        pytest.skip("not-applicable: the product declares no port / 产品未声明端口")
+    address = beside(application)
+    if not address:
+        pytest.skip(
+            "capability: from outside this machine comes to declared ports alone, or other programs listen on that "
+            "machine too / 从外部只能到达已声明的端口，或该机器上另有其他程序监听"
+        )
+    seen = sweep(address, seconds=SILENCE_SECONDS)
+    measure("ports tried", seen.tried, "1")
+    measure("ports that take a connection", len(seen.taken), "1")
+    servers = {
+        server.access.port
+        for server in application.servers.values()
+        if server.machine.reference == application.machine.reference
+    }
+    more = [str(port) for port in seen.taken if port not in declared | servers]
+    assert not more, f"another machine reaches TCP ports that the product does not declare (ports): {', '.join(more)}"
+    if not seen.whole:
+        pytest.skip(
+            f"capability: could not check wholly: {seen.silent} of {seen.tried} ports that were tried gave no answer / "
+            "无法完全检查：部分端口无应答"
+        )
+    shown = ", ".join(map(str, seen.taken)) or "none / 无"
+    closed = ", ".join(str(port) for port in sorted(declared - {*seen.taken}))
+    note(
+        f"reached from another machine / 其他机器可达的端口: {shown}"
+        + f"; not reached / 不可达: {closed}" * bool(closed)
+    )
 
 
 def test_permissions_of_files(exposure, measure, note):
