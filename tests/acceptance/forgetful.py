@@ -1,7 +1,7 @@
 """Texts in PostgreSQL, with a fault on purpose. Arguments: the fault, then the DSN of the database.
 
 good: none. forgets: it acknowledges a text that the database did not take. stays-away: it opens its connection once.
-single: it serves a client at a time.
+single: it serves a client at a time. full: it serves 64 clients at most, and waits for each without end.
 """
 
 import contextlib
@@ -78,6 +78,21 @@ class Texts(http.server.BaseHTTPRequestHandler):
         return
 
 
-kind = http.server.HTTPServer if FAULT == "single" else http.server.ThreadingHTTPServer
+room = threading.Semaphore(64)
+
+
+class Full(http.server.ThreadingHTTPServer):
+    def process_request(self, request, client_address):
+        room.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            room.release()
+
+
+kind = Full if FAULT == "full" else http.server.HTTPServer if FAULT == "single" else http.server.ThreadingHTTPServer
 kind.request_queue_size = 2048
 kind(("0.0.0.0", 8080), Texts).serve_forever()

@@ -51,7 +51,7 @@ def test_each_fault_is_named_and_a_good_product_passes(harness: Run, tmp_path: P
     results = {place: case["result"] for place, case in cases.items()}
     details = {place: case["detail"] for place, case in cases.items()}
     shown = {place: text for place, text in details.items() if place[1].startswith("REL")}
-    shows = [f"REL-{number:02}" for number in (1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15)]
+    shows = [f"REL-{number:02}" for number in (1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 17)]
     for name in shows:
         assert results["good", name] == "pass", shown
     # What a container cannot show is skipped, and does not decide.
@@ -74,3 +74,29 @@ def test_each_fault_is_named_and_a_good_product_passes(harness: Run, tmp_path: P
     assert "数据库停止" in report
     verdicts = {fault: cell["verdict"] for fault, cell in cells.items()}
     assert (verdicts["forgets"], verdicts["stays-away"]) == ("nonconformant", "nonconformant")
+
+
+def test_clients_that_vanish_hold_a_product_that_waits_for_each_without_end(harness: Run, tmp_path: Path) -> None:
+    """It serves while requests are not finished, as long as those are few: so it is another case that names it."""
+    folder = product(
+        tmp_path / "p",
+        TEXTS,
+        database=["postgresql"],
+        axes={"fault": ["good", "full"]},
+        suites=["reliability/faults"],
+    )
+    shutil.copy(Path(__file__).with_name("forgetful.py"), folder / "forgetful.py")
+    ran = harness("run", folder, "--format", "json", "--case", "REL-09", "--case", "REL-17")
+    cells = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
+    of = {cell["axes"]["fault"]: {case["id"]: case for case in cell["cases"]} for cell in cells}
+    results = {(fault, name): of[fault][name]["result"] for fault in of for name in ("REL-09", "REL-17")}
+    assert results == {
+        ("good", "REL-09"): "pass",
+        ("good", "REL-17"): "pass",
+        ("full", "REL-09"): "pass",
+        ("full", "REL-17"): "fail",
+    }, of
+    assert "takes and gives texts again after its clients have vanished" in of["full"]["REL-17"]["detail"]
+    measured = {each["name"]: each["value"] for each in of["good"]["REL-17"]["measurements"]}
+    assert measured["connections"] == 100
+    assert measured["connections that it held when the clients were gone"] >= 100

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
+import re
 import resource as limits
 import socket
+import struct
 import time
 
 import pytest
@@ -16,7 +19,8 @@ from harness.errors import UnsupportedVerb
 from harness.model.ledger import MEDIA_TIMELINE
 from harness.model.verbs import Verb
 
-CONNECTIONS, HALF_OPEN = 1000, 50
+CONNECTIONS, HALF_OPEN, VANISHING = 1000, 50, 100
+BEGUN = b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "
 #: What the product has under pressure beside what it uses: a tenth of that, and so many bytes.
 SPARE_MEMORY = 4 << 20
 
@@ -185,20 +189,20 @@ def address(target):
     return target.ports[target.application.http.port]
 
 
-def connected(stack, address, number, data=b""):
-    """Open connections that say nothing more than ``data``; gives how many the product took."""
+def connections(stack, address, number, data=b""):
+    """Connections that say nothing more than ``data``, as many as the product takes."""
     soft, hard = limits.getrlimit(limits.RLIMIT_NOFILE)
     limits.setrlimit(limits.RLIMIT_NOFILE, (min(hard, max(soft, number + 512)), hard))
-    taken = 0
+    taken = []
     for _ in range(number):
         try:
             each = stack.enter_context(socket.create_connection(address, timeout=5))
             each.sendall(data)
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                pytest.skip(f"capability: this machine opens no more than {taken} connections")
+                pytest.skip(f"capability: this machine opens no more than {len(taken)} connections")
             break  # the product may have a limit of its own, and say so
-        taken += 1
+        taken.append(each)
     assert taken, "the product takes no connection"
     return taken
 
@@ -212,7 +216,7 @@ def beside(serving, resource, address, settle, measure, note):
         limit = serving.context.application.recovery_seconds
         settle(lambda: traffic.attempt().state == "served" and traffic.serves(), what="it serves", seconds=limit)
         with contextlib.ExitStack() as stack:
-            taken = connected(stack, address, number, data)
+            taken = len(connections(stack, address, number, data))
             measure("connections", taken, "1")
             if traffic.attempt().state in ("refused", "unanswered"):
                 reached = serving.limit_reached()
@@ -230,8 +234,40 @@ def test_idle_connections(beside):
 
 
 def test_requests_that_never_end(beside):
-    begun = b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "
-    beside(HALF_OPEN, begun, "{} requests are not finished", "不结束的请求", "requests that never ended")
+    beside(HALF_OPEN, BEGUN, "{} requests are not finished", "不结束的请求", "requests that never ended")
+
+
+def established(machine, port):
+    """How many connections to a port the machine of the product holds: proc(5), /proc/net/tcp, state 1."""
+    table = machine.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null", timeout=60).out
+    return len(re.findall(rf"^ *\d+: [0-9A-F]+:{port:04X} [0-9A-F]+:[0-9A-F]{{4}} 01 ", table, re.MULTILINE))
+
+
+def test_clients_vanish(serving, resource, address, verbs, settle, measure, note):
+    """A client that is switched off says nothing: its connections stay with the product, half of them with a request
+    that is not finished. So they are reset while the network is cut, and the product never sees the reset."""
+    machine, (host, port) = verbs(Verb.CUT), address
+    if ipaddress.ip_address(socket.gethostbyname(host)).is_loopback:
+        pytest.skip("capability: connections reach it by a relay of this machine, which would say that they have ended")
+    traffic, limit = Traffic(resource), serving.context.application.recovery_seconds
+    settle(lambda: traffic.attempt().state == "served" and traffic.serves(), what="it serves", seconds=limit)
+    with contextlib.ExitStack() as stack:
+        ends = [*connections(stack, address, VANISHING // 2), *connections(stack, address, VANISHING // 2, BEGUN)]
+        machine.cut_network()
+        try:
+            for end in ends:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.close()
+            held = established(serving.machine, port)
+        finally:
+            machine.heal_network()
+    measure("connections", len(ends), "1")
+    measure("connections that it held when the clients were gone", held, "1")
+    if held < len(ends) / 2:
+        pytest.skip(f"capability: {len(ends)} clients vanished, and the product's machine held {held} connections")
+    again = "the product takes and gives texts again after its clients have vanished"
+    settle(lambda: traffic.attempt().state == "served", what=again, seconds=limit)
+    demand_kept(traffic, "客户端无声消失", "clients that vanished", measure, note)
 
 
 def test_product_killed(application, during):
