@@ -156,6 +156,9 @@ def client_hello(version: int, suites: Sequence[int], name: str) -> bytes:
     return struct.pack(">BH", _HANDSHAKE, TLCP if version == TLCP else min(legacy, TLS10)) + _long(message)
 
 
+_WARNING, _CLOSE_NOTIFY = b"\x01", b"\x00"
+
+
 def parsed(stream: bytes) -> HelloAnswer | None:
     """What the beginning of a server's stream says; None where more of it is needed."""
     message = b""
@@ -166,6 +169,8 @@ def parsed(stream: bytes) -> HelloAnswer | None:
         if len(stream) < 5 + length:
             return None
         content, stream = stream[5 : 5 + length], stream[5 + length :]
+        if kind == _ALERT and content[:1] == _WARNING and content[1:2] != _CLOSE_NOTIFY:
+            continue  # such as unrecognized_name: the ServerHello may follow (RFC 5246, 7.2)
         if kind == _ALERT:
             return HelloAnswer(alert=content[1] if len(content) > 1 else None)
         message += content

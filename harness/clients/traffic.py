@@ -12,6 +12,7 @@ from types import TracebackType
 
 from harness.clients.resource import ProductResource
 from harness.control.fault import ProductFault
+from harness.errors import InfrastructureError
 from harness.model.timeline import Sample, State, Timeline
 
 #: Seconds between two writes.
@@ -31,6 +32,7 @@ class Traffic:
         self.kept: dict[str, str] = {}
         self.samples: list[Sample] = []
         self.fault: tuple[float, float] | None = None
+        self.away = False  #: the product's machine cannot be asked: a request without an answer says no more than that
         self._began = time.monotonic()
         self._ended = threading.Event()
         self._error: BaseException | None = None
@@ -68,10 +70,15 @@ class Traffic:
         return sample
 
     def _try(self, key: str, text: str) -> State:
+        away = self.away  # a request that was begun meanwhile may get its answer after
         try:
             if self.resource.try_create(key, text):
                 return "refused"
         except ProductFault:
+            return "unanswered"
+        except InfrastructureError:
+            if not (away or self.away):
+                raise
             return "unanswered"
         self.kept[key] = text
         return "served" if text in self.resource.try_texts(key) else "unread"

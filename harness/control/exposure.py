@@ -83,9 +83,21 @@ class Exposure:
             Mode(path, mode)
             for mode, path in (each.split(" ", 1) for each in self.installation.each(script, self.files()))
         ]
-        writable = [each for each in modes if int(each.mode[-1]) & 2]
+        loose = {each.path: each for each in modes if int(each.mode[-1]) & 2}
+        writable = [loose[path] for path in self._reachable(list(loose))]
         rights = [each for each in modes if int(each.mode, 8) & 0o6000]
         return sorted(writable), sorted(rights)
+
+    def _reachable(self, paths: list[str]) -> list[str]:
+        """Those of ``paths`` that everybody comes to: no folder above the file, wherever a link leads to it, is kept
+        from others. Raises InfrastructureError where they could not all be looked at."""
+        if paths:
+            self._demand('[ "$(readlink -f /proc/..)" = / ]', "readlink with -f")
+        script = (
+            'for f; do r=$(readlink -f "$f") && d=${r%/*} || d=; while [ -n "$d" ]; do '
+            '[ -n "$(find "$d" -prune -perm -0001)" ] || continue 2; d=${d%/*}; done; printf "%s\\0" "$f"; done'
+        )
+        return self.installation.each(script, paths)
 
     def secrets_in_files(self) -> list[str]:
         """Files of the product that hold a secret of the cell and that everybody may read.
@@ -103,10 +115,10 @@ class Exposure:
             known = f'grep -qaFf {place} -- {place} && [ -n "$(find {place} -prune -perm 0600)" ]'
             self._demand(known, "find with -perm and grep with -a, -F and -f")
             script = (
-                'for f; do [ -f "$f" ] && [ -n "$(find "$f" -prune -perm -0004)" ] && '
+                'for f; do [ -f "$f" ] && [ -n "$(find -H "$f" -prune -perm -0004)" ] && '
                 f'grep -qaFf {shell.quote(place)} -- "$f" && printf \'%s\\0\' "$f"; done; true'
             )
-            return sorted(self.installation.each(script, self.files()))
+            return sorted(self._reachable(self.installation.each(script, self.files())))
         finally:
             machine.run(f"rm -f {shell.quote(place)}", timeout=60)
 

@@ -22,6 +22,8 @@ from harness.system import shell
 MAX_MADE = 2000
 #: Where programs and libraries lie: what stays there would still be run or loaded.
 _PROGRAM = re.compile(r"/(usr/)?(local/)?(s?bin|lib\w*|libexec)/.|/opt/.")
+#: Where products have both programs and data.
+_MIXED = "/opt/"
 #: Of copies that rpm and dpkg keep of a configuration file that somebody has changed.
 KEPT_ENDINGS = (".rpmsave", ".rpmnew", ".rpmorig", ".dpkg-old", ".dpkg-dist", ".dpkg-new")
 #: Command line of the harness's shell that starts the product and waits for it.
@@ -34,6 +36,10 @@ _NOT_LOOKED_AT = (
     *("/var/log/hawkey.log", "/var/log/apt", "/var/log/dpkg.log"),
     *("/var/log/harness", "/etc/ld.so.cache", "/etc/hosts", "/etc/resolv.conf", "/etc/hostname"),
 )
+
+
+#: What ldd of glibc or musl says of every ELF file that it can read.
+_OF_LDD = re.compile(r"\(0x[0-9a-f]+\)|statically linked|not a dynamic executable|Not a valid dynamic program")
 
 
 def is_program(path: str) -> bool:
@@ -57,13 +63,27 @@ class LinkedFile:
 
     @property
     def missing(self) -> list[str]:
-        """Names of libraries that are not found."""
-        return re.findall(r"(\S+) => not found", self.text)
+        """Names of libraries that are not found, in the words of glibc and of musl."""
+        return re.findall(r"(\S+) => not found", self.text) + re.findall(
+            r"^Error loading shared library (\S+):", self.text, re.MULTILINE
+        )
+
+    @property
+    def versions(self) -> list[str]:
+        """Versions of symbols that a library which is there does not have: ``GLIBC_2.38 of /lib/libc.so.6``."""
+        lines = re.findall(r"(\S+): version [`']([^`']+)' not found", self.text)
+        return [f"{version} of {library}" for library, version in lines]
+
+    @property
+    def examined(self) -> bool:
+        """Whether the text is an answer of ldd on the file: where ldd is missing or breaks, it is none."""
+        return bool(self.missing or self.versions) or _OF_LDD.search(self.text) is not None
 
     @property
     def undefined(self) -> set[str]:
         """Symbols that nothing defines, without their versions."""
         names = re.findall(r"undefined symbol:? (\S+)", self.text)
+        names += re.findall(r"^Error relocating .*: (\S+): symbol not found", self.text, re.MULTILINE)
         return {name.split("@")[0].rstrip(",") for name in names}
 
 
@@ -124,7 +144,8 @@ class Installation:
         """
         # Only what can be loaded or run is looked at: two processes a file are dear on an emulated target.
         script = (
-            'for f; do case "$f" in *.so|*.so.*) ;; *) [ -x "$f" ] || continue ;; esac; [ -f "$f" ] || continue; '
+            'for f; do case "$f" in *.so|*.so.*|*.node) ;; *) [ -x "$f" ] || continue ;; esac; '
+            '[ -f "$f" ] || continue; '
             'h=$(od -An -v -tx1 -N20 "$f" | tr -d " \\n"); [ "${h#7f454c46}" != "$h" ] || continue; '
             'printf "%s\\0%s\\0%s\\0" "$f" "$h" "$(ldd -d -r "$f" 2>&1)"; done'
         )
@@ -233,6 +254,18 @@ class Installation:
         """Files that are the product's without any doubt: of its artifacts, and its templates; not those of packages
         from the system's repositories. Raises InfrastructureError where they could not all be looked at."""
         return Installation(self.context.model_copy(update={"installed": self.context.shipped}), self.machine).files()
+
+    def programs(self, paths: Sequence[str]) -> list[str]:
+        """Those of ``paths`` that would still be run or loaded. A product keeps its data below /opt, too: there the
+        file itself decides. Raises InfrastructureError where they could not all be looked at."""
+        mixed = [path for path in paths if path.startswith(_MIXED)]
+        script = (
+            'for f; do case "$f" in *.so|*.so.*|*.node|*.jar|*.war|*.class|*.py|*.pyc|*.js|*.php) ;; '
+            '*) h=$(head -c 4 "$f" 2>/dev/null | od -An -tx1 | tr -d " \\n"); '
+            '[ -x "$f" ] || [ "$h" = 7f454c46 ] || continue ;; esac; printf "%s\\0" "$f"; done'
+        )
+        own = {*self.each(script, mixed), *(path for path in paths if path not in mixed and is_program(path))}
+        return [path for path in paths if path in own]
 
     def kept_configuration(self, files: Sequence[str]) -> list[str]:
         """Copies of configuration ``files`` that the package manager keeps where somebody had changed them: rpm(8),

@@ -44,7 +44,8 @@ def full_of_processes(machine: Machine, limits: Limits) -> bool:
         try:
             with engine_errors(f"counting the processes of {machine.name}"):
                 stats = machine.engine.client.api.stats(machine.container, stream=False, one_shot=True)
-            counted = [(int((stats.get("pids_stats") or {}).get("current", 0)), limits.processes)]
+            counts = stats.get("pids_stats") or {}
+            counted = [(int(counts.get("current", 0)), int(counts.get("limit", 0)))]
         except HarnessError:
             return False
     # One below: the command that asks is a process too, and so is the next that the product would start.

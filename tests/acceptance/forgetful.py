@@ -81,6 +81,10 @@ class Texts(http.server.BaseHTTPRequestHandler):
 room = threading.Semaphore(64)
 
 
+if FAULT == "full":
+    Texts.protocol_version = "HTTP/1.1"  # who is in stays in: a client of before is served while new clients are not
+
+
 class Full(http.server.ThreadingHTTPServer):
     def process_request(self, request, client_address):
         room.acquire()

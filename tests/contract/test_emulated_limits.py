@@ -8,6 +8,7 @@ from harness.containers.engine import Engine
 from harness.containers.machine import ContainerMachine
 from harness.control.ending import short_of_memory
 from harness.control.limits import full_of_processes
+from harness.errors import InfrastructureError
 from harness.model.definitions import EMULATED_MEMORY, EMULATED_PROCESSES, Limits, size_in_bytes
 from tests.labs import cell_of_containers
 
@@ -15,11 +16,17 @@ from tests.labs import cell_of_containers
 TAKE = "perl -e '$x = q(x) x (1228 << 20); print length $x'"
 
 
+def unanswered(*_: object, **__: object) -> None:
+    raise InfrastructureError("the engine lost what a command printed")
+
+
 @pytest.mark.parametrize(
     ("model", "memory", "processes"),
     [("hygon-c86", 1, 1), ("kunpeng-920", EMULATED_MEMORY, EMULATED_PROCESSES)],
 )
-def test_both_machines_of_a_cell_have_the_limits_of_their_kind(model: str, memory: int, processes: int) -> None:
+def test_both_machines_of_a_cell_have_the_limits_of_their_kind(
+    monkeypatch: pytest.MonkeyPatch, model: str, memory: int, processes: int
+) -> None:
     engine, stated = Engine("contract"), Limits()
     with cell_of_containers(engine, model=model) as machines:
         for machine in machines.of.values():
@@ -29,6 +36,9 @@ def test_both_machines_of_a_cell_have_the_limits_of_their_kind(model: str, memor
             assert limits["PidsLimit"] == stated.processes * processes
             assert not full_of_processes(machine, stated)
             assert short_of_memory(machine, "a database", stated) == ""
+            with monkeypatch.context() as lost:  # what cannot be asked there is asked of the engine
+                lost.setattr(machine, "run", unanswered)
+                assert not full_of_processes(machine, stated)
             took = machine.run(TAKE, timeout=300)
             words = short_of_memory(machine, "a database", stated)
             if memory == 1:

@@ -69,6 +69,15 @@ def test_what_is_no_hello_chooses_nothing(stream: bytes) -> None:
     assert hello.parsed(stream[:3]) is None
 
 
+@pytest.mark.parametrize(("alert", "goes_on"), [(b"\x01\x70", True), (b"\x01\x00", False), (b"\x02\x28", False)])
+def test_a_warning_before_the_hello_is_passed_over(alert: bytes, goes_on: bool) -> None:
+    """unrecognized_name is a warning (RFC 6066, 3); close_notify and what is fatal end it."""
+    stream = b"\x15\x03\x03\x00\x02" + alert
+    hello_of = bytes.fromhex(NATIONAL[hello.TLS13, "TLS_SM4_GCM_SM3"])
+    answer = hello.parsed(stream + hello_of)
+    assert answer == (hello.parsed(hello_of) if goes_on else hello.HelloAnswer(alert=alert[1]))
+
+
 #: First records of a server by BabaSSL 8.3.2 (the library in the wheel tongsuopy 1.0.1) with SM2 certificates: for TLCP
 #: its ServerHello, for TLS 1.3 its HelloRetryRequest, which asks for a share of curveSM2 (group 41).
 NATIONAL = {

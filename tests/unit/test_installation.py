@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import harness.control.installation as installing
 from harness.control.installation import Installation, LinkedFile, is_program
 from harness.errors import InfrastructureError
 from harness.scan.exports import exported_symbols
@@ -92,6 +93,49 @@ def test_what_ldd_says_is_read() -> None:
     assert file.undefined == {"floor", "PyBool_FromLong"}
     big = dataclasses.replace(file, head=b"\x7fELF\x02\x02" + bytes(12) + struct.pack(">H", 8))
     assert big.machine == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "examined", "missing", "versions"),
+    [
+        ("sh: 1: ldd: not found", False, [], []),
+        ("ldd: exited with unknown exit code (139)", False, [], []),
+        ("", False, [], []),
+        ("\tstatically linked", True, [], []),
+        ("\tlinux-vdso.so.1 (0x00007fff)\n\tlibc.so.6 => /lib/libc.so.6 (0x1)", True, [], []),
+        (
+            "/opt/x: /lib/libc.so.6: version `GLIBC_2.38' not found (required by /opt/x)\n\tlibc.so.6 => /l (0x1)",
+            True,
+            [],
+            ["GLIBC_2.38 of /lib/libc.so.6"],
+        ),
+        (
+            "/lib/libc.so.6: version 'GLIBC_ABI_DT_RELR' not found (required by /opt/x)",
+            True,
+            [],
+            ["GLIBC_ABI_DT_RELR of /lib/libc.so.6"],
+        ),
+        ("Error loading shared library libkv.so.1: No such file or directory (needed by /x)", True, ["libkv.so.1"], []),
+    ],
+)
+def test_what_ldd_does_not_say_is_no_answer(text: str, examined: bool, missing: list[str], versions: list[str]) -> None:
+    file = LinkedFile("/opt/x", b"\x7fELF\x02\x01" + bytes(14), text)
+    assert (file.examined, file.missing, file.versions) == (examined, missing, versions)
+
+
+def test_data_beside_programs_is_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installing, "_MIXED", f"{tmp_path}/")
+    data, program, library, script = (tmp_path / name for name in ("data 库.db", "run", "lib 中.so", "tool.py"))
+    data.write_bytes(b"SQLite format 3")
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    shutil.copy(os.path.realpath("/bin/true"), tmp_path / "engine")
+    (tmp_path / "engine").chmod(0o644)
+    library.touch()
+    script.touch()
+    paths = [str(path) for path in (data, program, library, script, tmp_path / "engine")]
+    given = installation(tmp_path, Machine(tmp_path)).programs([*paths, "/usr/bin/kv", "/etc/kv.conf"])
+    assert given == [*paths[1:], "/usr/bin/kv"]
 
 
 def test_a_process_that_has_overwritten_its_arguments_breaks_no_look(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.clients.resource import NoAnswer
 from harness.clients.traffic import Traffic
+from harness.errors import InfrastructureError
 from harness.model.ledger import MEDIA_TIMELINE
 from harness.model.timeline import Sample, Timeline
 from harness.model.view import FileView
@@ -105,6 +106,8 @@ class Store:
         answer = next(self.answers, "good") if self.answers is not None else "good"
         if answer == "away":
             raise NoAnswer("no answer", "无应答")
+        if answer == "still":
+            raise InfrastructureError("the machine is paused")
         if answer == "broken":
             raise RuntimeError("the suite's own")
         if answer == "full":
@@ -137,6 +140,15 @@ def test_traffic_says_what_each_write_met() -> None:
     assert traffic.lost() == ["k1"]
     traffic.remove()
     assert store.texts == {}
+
+
+def test_a_machine_that_cannot_be_asked_is_trouble_unless_it_is_known_to_stand_still() -> None:
+    traffic = Traffic(Store(iter(["still", "still"])))  # type: ignore[arg-type]
+    traffic.away = True
+    assert traffic.attempt().state == "unanswered"
+    traffic.away = False
+    with pytest.raises(InfrastructureError):
+        traffic.attempt()
 
 
 def test_what_is_acknowledged_and_not_there_is_no_service() -> None:

@@ -64,7 +64,8 @@ def run_locust(
     profile = definition.profile
     if profile is None:
         raise ValueError(f"{definition.suite} has no profile")
-    if deployment.context.application.http is None:
+    application = deployment.context.application
+    if application.http is None or (application.http.resource is None and not application.readiness.path):
         return [_without_http(definition.suite, case) for case in cases]
     emulated = deployment.context.emulated
     name = definition.suite.replace("/", "-")
@@ -156,6 +157,12 @@ def _page(client: HttpClient) -> dict[str, Any]:
     """The readiness page, for a product without a resource; the answer must be of the media type it has now."""
     ready = client.deployment.context.application.readiness
     answer = client.send("GET", ready.path or "")
+    if answer.status_code not in ready.status:
+        raise ProductFault(
+            f"GET {ready.path} gave status {answer.status_code}, expected {list(ready.status)}",
+            f"GET {ready.path} 返回状态 {answer.status_code}，期望 {list(ready.status)}",
+            client.deployment.log(15),
+        )
     media = answer.headers.get("content-type", "").partition(";")[0].strip()
     return _read(client, ready.path or "", ready.status, media=media)
 
@@ -274,7 +281,10 @@ def _outcome(text: bytes | None) -> dict[str, Any] | None:
 
 
 def _without_http(suite: str, case: Case) -> Observation:
-    reason = "the application declares no http section: there is nothing that a load reads"
+    reason = (
+        "the application declares no http section, or neither http.resource nor a path of `ready`: there is nothing "
+        "that a load reads"
+    )
     return Observation(
         case=case.id, suite=suite, result=Result.SKIP, skip_reason=SkipReason.NOT_APPLICABLE, detail=reason
     )

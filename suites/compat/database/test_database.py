@@ -47,7 +47,9 @@ def test_survives_database_restart(resource, database, application, settle, meas
         began = time.monotonic()
         assert stored(database, resource, key) == [TEXT], "the database lost a committed row at its restart"
         # A product may need a moment to open a new connection; it must do so by itself.
-        settle(lambda: TEXT in resource.try_texts(key), what="the product serves the text after the database's restart")
+        limit = application.context.application.recovery_seconds
+        again = "the product serves the text after the database's restart"
+        settle(lambda: TEXT in resource.try_texts(key), what=again, seconds=limit)
         measure("time until the product serves again", time.monotonic() - began, "s")
         note("the committed row was there, and the product served it by itself / 已提交的行仍在，产品自行恢复服务")
 

@@ -56,6 +56,9 @@ def tried(features, database, own, keep, measure, note):
         mine = [each for feature in features.features if feature.case == case for each in feature.at_levels()]
         needed = used(mine, own, database.definition.sql)
         rows = [{**result.record(), "used": needed.get(result.feature, "")} for result in results]
+        for row in rows:
+            if row["used"] and row["state"] == "differs":
+                note(f"used by the product, and different / 产品使用且有差异: {row['zh']} {row['en']} ({row['used']})")
         keep("features.json", json.dumps(rows, ensure_ascii=False, indent=1), "application/json")
         for state in ("yes", "differs", "no", "unknown"):
             measure(state, sum(result.state == state for result in results), "1")
@@ -64,6 +67,14 @@ def tried(features, database, own, keep, measure, note):
         assert not missing, "the product's SQL uses what the database does not offer:\n" + "\n".join(
             f"{row['en']} ({row['used']}): {row['words']}" for row in missing
         )
+        unknown = [row for row in rows if row["state"] == "unknown"]
+        if lacking := [f"{row['en']} ({row['used']})" for row in unknown if row["used"]]:
+            pytest.skip(
+                f"capability: could not check what the product uses / 无法检查产品所用的特性: {'; '.join(lacking)}"
+            )
+        if len(unknown) == len(rows):
+            reasons = "; ".join(dict.fromkeys(row["words"] for row in unknown))
+            pytest.skip(f"not-applicable: no feature could be asked for: {reasons} / 无可检查的特性")
 
     return work
 

@@ -16,7 +16,7 @@ from harness.system import shell
 from harness.system.wait import Deadline, wait_until
 
 #: Wrong passwords that are tried where no policy is declared; seconds of a lock that are waited for.
-UNDECLARED, LONGEST_WAIT = 10, 60.0
+UNDECLARED, USUAL, LONGEST_WAIT = 10, 3, 60.0
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ def test_default_passwords_are_refused(logins, note):
 
 def test_wrong_passwords_have_consequences(logins, measure, note):
     policy, account = logins.definition.wrong_passwords, logins.definition.tried
-    usual = logins.demand(account).seconds
+    # The first login of a product that was just started is slow, and would hide a delay.
+    usual = min(logins.demand(account).seconds for _ in range(USUAL))
     if policy is None:
         _undeclared(logins, account)
     since = Deadline(policy.seconds)
@@ -68,7 +69,8 @@ def test_wrong_passwords_have_consequences(logins, measure, note):
     if policy.then == "locked":
         _locked(logins, account, policy, since, note)
         return
-    longer = logins.attempt(account, secrets.token_hex(12)).seconds - usual
+    # Twice: an answer may be late by chance.
+    longer = min(logins.attempt(account, secrets.token_hex(12)).seconds for _ in range(2)) - usual
     measure("delay", longer, "s")
     assert longer >= policy.seconds * 0.9, (
         f"after {policy.after} wrong passwords the next answer took {longer:.1f} s longer than a usual login "

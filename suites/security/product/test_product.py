@@ -6,6 +6,7 @@ import pytest
 
 from harness.clients.sweep import beside, sweep
 from harness.control.exposure import Exposure
+from harness.control.installation import MAX_MADE, is_program
 
 #: For which a port may be silent: the machine is beside this machine, and its kernel answers.
 SILENCE_SECONDS = 2.0
@@ -62,7 +63,20 @@ def test_ports_from_another_machine(target, application, measure, note):
     )
 
 
-def test_permissions_of_files(exposure, measure, note):
+def left_out(installation):
+    """What of the product's files was not looked at, for a note; empty where that is nothing."""
+    made = installation.made_files()
+    if made is None:
+        return "; files that came into being while it ran were not looked at / 未检查运行期间产生的文件"
+    if max(sum(map(is_program, made)), len(made) - sum(map(is_program, made))) >= MAX_MADE:
+        return (
+            f"; of the files that came into being while it ran only {len(made)} were looked at / "
+            "运行期间产生的文件仅检查了一部分"
+        )
+    return ""
+
+
+def test_permissions_of_files(exposure, installation, measure, note):
     files = exposure.files()
     if not files:
         pytest.skip("not-applicable: the product has no file on this machine")
@@ -73,15 +87,19 @@ def test_permissions_of_files(exposure, measure, note):
     assert not wrong, "; ".join(wrong[:20])
     note(
         f"none of {len(files)} files is writable for everybody, setuid or setgid / 无人人可写、setuid 或 setgid 的文件"
+        + left_out(installation)
     )
 
 
-def test_secrets_are_not_laid_open(exposure, note):
+def test_secrets_are_not_laid_open(exposure, installation, note):
     lines = exposure.secrets_in_processes()
     assert not lines, f"every user of the machine reads a secret in its list of processes: {'; '.join(lines)}"
     files = exposure.secrets_in_files()
     assert not files, f"everybody may read files with a secret in them: {', '.join(files)}"
-    note("no secret of the cell stands in a command line or in a file that everybody may read / 未泄露机密")
+    note(
+        "no secret of the cell stands in a command line or in a file that everybody may read / 未泄露机密"
+        + left_out(installation)
+    )
 
 
 def test_runs_without_the_rights_of_root(target, exposure, note):

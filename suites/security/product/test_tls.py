@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import socket
+import ssl
 
 import pytest
 from cryptography import x509
@@ -12,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 
 from harness.clients import hello
+from harness.control.fault import ProductFault
 
 #: RFC 9325 (BCP 195), 4.1 and 4.2; NIST SP 800-57 part 1: 112 bits.
 LEAST_RSA, LEAST_CURVE = 2048, 224
@@ -27,30 +30,42 @@ def tls(application):
     return application.tls
 
 
+def asked(application, call, silent):
+    """What ``call`` gives; ``silent`` where the product does not answer, which is no offer. A product that has ended is
+    named so."""
+    try:
+        return call()
+    except TimeoutError:
+        application.demand_no_end()
+        return silent
+    except OSError as error:
+        application.demand_no_end()
+        raise ProductFault(f"no connection: {error}", f"无法建立连接：{error}", application.log(15)) from error
+
+
 @pytest.fixture
 def offers(tls, application, target):
     """``offers(version, suites)`` gives those suites that the product accepts."""
     at = target.ports[target.application.http.port]
 
     def ask(version, suites):
-        try:
-            return hello.offered(at, version, suites, name=tls.definition.name, seconds=10 * target.factor)
-        except OSError:
-            application.demand_no_end()
-            raise
+        seconds = 10 * target.factor
+        look = functools.partial(hello.offered, at, version, suites, name=tls.definition.name, seconds=seconds)
+        return asked(application, look, [])
 
     return ask
 
 
 @pytest.fixture
-def speaks(tls, target):
+def speaks(tls, application, target):
     """``speaks(version)``: whether the product answers a ClientHello of a version with that version."""
     at = target.ports[target.application.http.port]
 
     def ask(version):
         suites = hello.suites_for(version)
-        answer = hello.ask(at, version, suites, name=tls.definition.name, seconds=10 * target.factor)
-        return answer.version == version
+        seconds = 10 * target.factor
+        look = functools.partial(hello.ask, at, version, suites, name=tls.definition.name, seconds=seconds)
+        return asked(application, look, hello.HelloAnswer()).version == version
 
     return ask
 
@@ -77,10 +92,22 @@ def test_ciphers_of_tls(offers, note, keep):
     note(f"none of {len(hello.WEAK_SUITES)} weak suites, {len(strong)} others of TLS 1.2 / 无弱密码套件")
 
 
-def test_certificate(tls, target, note, keep):
+def presented(tls, at, seconds):
+    """The certificate that the product shows, in DER."""
+    try:
+        with socket.create_connection(at, timeout=seconds) as raw, tls.context().wrap_socket(raw) as connection:
+            return connection.getpeercert(binary_form=True)
+    except ssl.SSLCertVerificationError as error:
+        raise AssertionError(f"its certificate is not accepted: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise AssertionError(f"it makes no TLS session: {error}") from error
+
+
+def test_certificate(tls, application, target, note, keep):
     at = target.ports[target.application.http.port]
-    with socket.create_connection(at, timeout=10 * target.factor) as raw, tls.context().wrap_socket(raw) as connection:
-        certificate = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
+    shown = asked(application, functools.partial(presented, tls, at, 10 * target.factor), None)
+    assert shown is not None, "it shows no certificate: the TLS session is not answered"
+    certificate = x509.load_der_x509_certificate(shown)
     keep("certificate.pem", certificate.public_bytes(Encoding.PEM).decode())
     wrong = [*_key(certificate), *_signature(certificate)]
     try:
