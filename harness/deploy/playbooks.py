@@ -103,6 +103,8 @@ def _prepare(folder: Path, machine: MachineReference, variables: Mapping[str, st
         "HARNESS_MACHINE": str(folder / "machine.json"),
         "ANSIBLE_LOCAL_TEMP": str(folder),
         "ANSIBLE_HOME": str(folder),
+        # An ansible.cfg beside the playbook may choose another, which prints no recap: nothing could be judged then.
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
@@ -127,13 +129,15 @@ def _check(deployment: Deployment, playbook: Playbook, completed: Completed, *, 
             f"{deployment.machine.name} did not answer while {playbook.playbook} ran",
             advice="see the logs of the cell, then: harness resume",
         )
-    if not completed.ok or not re.search(r"^PLAY RECAP", completed.out, re.MULTILINE):
+    _, recap, ends = completed.out.rpartition("\nPLAY RECAP")
+    if not completed.ok or not recap:
         raise ProductFault(
             f"the playbook {playbook.playbook} failed (exit {completed.rc}): {_first_failure(completed.text)}",
             f"playbook {playbook.playbook} 执行失败（状态码 {completed.rc}）",
             completed.text[-2500:],
         )
-    if re.search(r"no hosts matched", completed.text):
+    # A play for another group, whose hosts are no machine of the cell, may stand beside those of this host.
+    if not re.search(rf"^{HOST}\s+:", ends, re.MULTILINE):
         raise ProductFault(
             f"the playbook {playbook.playbook} has no play for the host {HOST}: nothing was done",
             f"playbook {playbook.playbook} 没有针对主机 {HOST} 的任务",
