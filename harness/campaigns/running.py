@@ -35,6 +35,7 @@ from harness.presentation import Presentation
 from harness.reading.catalogue import Catalogue
 from harness.reading.origins import replaced
 from harness.system.canonical import read_json
+from harness.system.descriptors import raise_limit
 
 #: An attempt that ended by one of these says nothing of the product: the cell is run again.
 INCOMPLETE = (Cause.CANCELED, Cause.INFRA, Cause.HARNESS)
@@ -207,6 +208,7 @@ def _work(
     held: Hold,
 ) -> Finished:
     """Run the cells of these ids, and render."""
+    raise_limit()  # each connection that a cell of a closed network hands on takes two descriptors of this process
     identity = submitted.row.id
     job = Job(
         campaign=identity,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import secrets
 import socket
@@ -33,6 +34,10 @@ PIECE = 1 << 16
 #: Connections of a cell at once; further ones wait. Each takes two of this process's descriptors.
 MOST = 256
 _INTERFACES = Path("/sys/class/net")
+#: After a connection that this machine could not take, in seconds: what it lacks may be free again then.
+PAUSE_SECONDS = 0.5
+#: What this machine itself lacks for a connection: descriptors, memory, ports of its own.
+_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
 
 @dataclass
@@ -41,6 +46,11 @@ class _Count:
     failures: int = 0
     failed: float = 0.0  #: when the last did, in seconds since 1970
     error: str = ""
+    lacked: float = 0.0  #: when this machine itself last could not carry one, in seconds since 1970
+    lack: str = ""
+
+    def note_lack(self, error: OSError) -> None:
+        self.lacked, self.lack = time.time(), _words(error)
 
 
 class Reaching:
@@ -75,8 +85,14 @@ class Reaching:
         ]
 
     def troubles(self, since: float) -> list[str]:
-        """Places that did not take a connection since a moment (seconds since 1970), in words."""
-        return [
+        """Places that did not take a connection since a moment (seconds since 1970), in words, and those for which this
+        machine could not carry one."""
+        lacks = [
+            f"the machine of the harness could not carry a connection to {place}: {count.lack}"
+            for place, count in self._counts.items()
+            if count.lacked >= since
+        ]
+        return lacks + [
             f"{place}, which the product must reach, did not take a connection: {count.error}"
             for place, count in self._counts.items()
             if count.failed >= since and place not in self._own
@@ -96,7 +112,14 @@ class Reaching:
             listener.settimeout(0)
             while True:
                 await room.acquire()
-                near, _ = await loop.sock_accept(listener)
+                try:
+                    near, _ = await loop.sock_accept(listener)
+                except OSError as error:  # no connection of one place may end the way to it for the rest of the cell
+                    room.release()
+                    if error.errno != errno.ECONNABORTED:  # that is a client which went away
+                        self._counts[place].note_lack(error)
+                        await asyncio.sleep(PAUSE_SECONDS)
+                    continue
                 task = asyncio.create_task(carry(place, near))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
@@ -118,6 +141,8 @@ class Reaching:
             far_reader, far = await asyncio.wait_for(asyncio.open_connection(address, place.port), SECONDS)
         except (OSError, TimeoutError, InfrastructureError, UsageError) as error:
             count.failures, count.failed, count.error = count.failures + 1, time.time(), _words(error)
+            if isinstance(error, OSError) and error.errno in _LACKS:
+                count.note_lack(error)
             near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
             near.close()
             return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
+import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -82,7 +85,9 @@ def test_a_virtual_machine_reaches_no_such_place(folder: Any) -> None:
 
 
 @contextlib.contextmanager
-def led(places: list[Reached], where: dict[str, socket.socket | None], monkeypatch: Any) -> Iterator[Any]:
+def led(
+    places: list[Reached], where: dict[str, socket.socket | None], monkeypatch: Any, own: Collection[Reached] = ()
+) -> Iterator[Any]:
     """Ways to servers of this machine by the names of places; None where there is none."""
 
     def address(at: Reached, *, own: bool = False) -> str:
@@ -93,7 +98,7 @@ def led(places: list[Reached], where: dict[str, socket.socket | None], monkeypat
     monkeypatch.setattr(reaching, "address_of_place", address)
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in places]
     ends = [listener.getsockname() for listener in listeners]
-    way = Reaching(places, listeners)
+    way = Reaching(places, listeners, own)
     way.start()
     try:
         yield way, ends
@@ -159,6 +164,45 @@ def test_a_product_cannot_use_up_the_descriptors_of_the_harness(monkeypatch: pyt
         nears[2].sendall(b"third")
         assert third.recv(10) == b"third"
         assert way.facts()[0]["connections"] == 3
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["declared", "of the laboratory"])
+@pytest.mark.parametrize("where", ["accept", "connect"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS])
+def test_what_this_machine_lacks_is_its_own_trouble_and_passes(
+    monkeypatch: pytest.MonkeyPatch, number: int, where: str, own: bool
+) -> None:
+    """The laboratory's own places too; those that come after are carried as before, to each place."""
+    lacking = threading.Event()
+    lacking.set()
+    names = {"accept": (asyncio.SelectorEventLoop, "sock_accept"), "connect": (asyncio, "open_connection")}
+    holder, name = names[where]
+    works = getattr(holder, name)
+
+    async def call(*given: Any, **named: Any) -> Any:
+        if lacking.is_set() and "sock" not in named:
+            lacking.clear()
+            raise OSError(number, os.strerror(number))
+        return await works(*given, **named)
+
+    monkeypatch.setattr(holder, name, call)
+    monkeypatch.setattr(reaching, "PAUSE_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        places = [at("one", first.getsockname()[1]), at("two", second.getsockname()[1])]
+        began = time.time()
+        servers: dict[str, socket.socket | None] = {"one": first, "two": second}
+        with led(places, servers, monkeypatch, own=places if own else ()) as (way, ends):
+            if where == "connect":
+                with pytest.raises(ConnectionResetError), socket.create_connection(ends[0], 10) as near:
+                    near.recv(1)
+            for server, end in ((first, ends[0]), (second, ends[1])):
+                with socket.create_connection(end, 10) as near, server.accept()[0] as far:
+                    near.sendall(b"there")
+                    assert far.recv(10) == b"there"
+            told = [words for words in way.troubles(began) if os.strerror(number) in words]
+            assert told
+            assert told[0].startswith("the machine of the harness could not carry a connection to ")
+            assert way.troubles(time.time() + 1) == []
 
 
 @pytest.mark.parametrize("address", ["127.0.0.5", "::1", "224.0.0.1", "fe80::1"])

@@ -156,3 +156,18 @@ def test_a_secret_is_masked_in_whatever_form_it_is_written(secret: str, write: C
     assert write(secret)[4:-4] not in masked
     assert masked.startswith("before ")
     assert masked.endswith(" after")
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "holds"),
+    [(64, 256, 128, 128), (64, 100, 128, 100), (200, 256, 128, 200), (64, 64, 128, 64)],
+    ids=["raised", "to the hard limit", "never lowered", "nothing left"],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_it_goes(soft: int, hard: int, wanted: int, holds: int) -> None:
+    code = (
+        "import resource\nfrom harness.system.descriptors import raise_limit\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        f"print(raise_limit({wanted}), *resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    answer = run([sys.executable, "-c", code], timeout=60)
+    assert answer.out.split() == [str(holds), str(holds), str(hard)], answer.text
