@@ -28,6 +28,7 @@ from harness.model.definitions import Database
 from harness.model.machine import Machine, MachineReference
 from harness.model.templating import render
 from harness.provision.provisioner import Outlet, no_outlet
+from harness.system.addresses import in_url
 from harness.system.wait import Deadline, wait_until
 
 #: A disk with less free space, in KiB, is full.
@@ -105,7 +106,7 @@ class Deployment:
         if http is None:
             raise LookupError("the application declares no http section")
         host, port = self.context.ports[http.port]
-        return f"{'https' if http.tls is not None else 'http'}://{host}:{port}{http.base}{path}"
+        return f"{'https' if http.tls is not None else 'http'}://{in_url(host)}:{port}{http.base}{path}"
 
     @property
     def tls(self) -> ProductTls | None:

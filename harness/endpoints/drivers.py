@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, cast
 
+from harness.system.addresses import in_url
+
 #: As ``psql -A -t`` and ``mariadb -N -B`` print a value that is not there.
 _NULL = {"psycopg": "", "psycopg2": "", "ksycopg2": "", "PyMySQL": "NULL", "dmPython": "", "yaspy": ""}
 #: What ``mariadb -B`` writes in a value for what would end it.
@@ -117,7 +119,9 @@ def _dmpython(module: ModuleType, login: Login) -> Any:
 
 
 def _yaspy(module: ModuleType, login: Login) -> Any:
-    connection = module.connect(**_given(dsn=f"{login.host}:{login.port}", user=login.user, password=login.password))
+    connection = module.connect(
+        **_given(dsn=f"{in_url(login.host)}:{login.port}", user=login.user, password=login.password)
+    )
     connection.autocommit = True
     return connection
 

@@ -17,6 +17,7 @@ from harness.model.definitions import (
     VulnerabilityData,
 )
 from harness.model.machine import MachineReference
+from harness.system.addresses import in_url
 
 #: Masked wherever it is printed; its value goes into JSON alone, for files that only their owner reads.
 Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")]
@@ -40,8 +41,17 @@ class Access(BaseModel):
     driver_jar: str = ""  #: on the product's machine; empty where the product brings its own
 
     def values(self) -> dict[str, Any]:
-        """What templates see: each of these by its name, the password in clear."""
-        return {**self.model_dump(), "password": self.password.get_secret_value()}
+        """What templates see: each of ``names``, the password in clear."""
+        return {
+            **self.model_dump(),
+            "url_host": in_url(self.host),
+            "password": self.password.get_secret_value(),
+        }
+
+    @classmethod
+    def names(cls) -> frozenset[str]:
+        """Names that templates may use of it: its fields, and ``url_host``, the host as a URL has it."""
+        return frozenset((*cls.model_fields, "url_host"))
 
 
 class ServerContext(BaseModel):

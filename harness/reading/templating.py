@@ -127,8 +127,8 @@ def server_faults(source: Source, word: str) -> Iterator[Fault]:
     """Unknown names in the commands of a server of the catalogue, which see ``word`` (db, middleware) alone."""
     for key in SERVER_COMMANDS:
         for loc, text in _matching(source, (), (key,)):
-            yield from _faults(source, loc, text, {word: Access.model_fields.keys()})
-    access = Access.model_fields.keys()
+            yield from _faults(source, loc, text, {word: Access.names()})
+    access = Access.names()
     for loc, text in _matching(source, (), ("session", "command")):
         yield from _faults(source, loc, text, {word: access})
     for key in ("begin", "end", "read"):
@@ -150,11 +150,11 @@ def server_faults(source: Source, word: str) -> Iterator[Fault]:
         yield from _faults(source, loc, text, {"slot": None})
     for pattern in (("servlet", "start"), ("servlet", "environment", "*")):
         for loc, text in _matching(source, (), pattern):
-            yield from _faults(source, loc, text, {"db": Access.model_fields.keys(), **BENEATH})
+            yield from _faults(source, loc, text, {"db": Access.names(), **BENEATH})
 
 
 def _names(source: Source, bases: list[Loc], axes: Collection[str] | None) -> Names:
-    access = Access.model_fields.keys()
+    access = Access.names()
 
     def keys(key: str) -> set[str]:
         every = [_at(source.value, (*base, key)) for base in bases]

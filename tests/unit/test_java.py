@@ -15,6 +15,7 @@ from harness.errors import DefinitionError
 from harness.execution.contexts import Secrets, context_of
 from harness.execution.making import roles_of
 from harness.machines.placing import place
+from harness.model.context import Access
 from harness.model.definitions import Database, Middleware, Runtime
 from harness.model.machine import MachineReference
 from harness.model.recipe import Recipe
@@ -230,12 +231,12 @@ def test_a_former_version_is_in_the_container_too(product: MatrixFolder) -> None
 
 
 def test_every_database_that_java_reaches_says_how() -> None:
-    values = {"db": {"host": "h", "port": 1, "name": "app", "user": "app", "password": "p", "path": "/f", "kind": "k"}}
+    access = Access(kind="k", host="fd00::5", port=1, password=SecretStr("p"), path="/f")
     for name, (_, database) in entries("database").items():
         assert isinstance(database, Database)
         assert bool(database.jdbc) == bool(database.driver_class), name
-        url = render(database.jdbc, values, where=name)
-        assert not url or (url.startswith("jdbc:") and ("h:1" in url or "/f" in url)), (name, url)
+        url = render(database.jdbc, {"db": access.values()}, where=name)
+        assert not url or (url.startswith("jdbc:") and ("//[fd00::5]:1" in url or "/f" in url)), (name, url)
 
 
 def test_every_servlet_container_of_the_catalogue_is_whole() -> None:

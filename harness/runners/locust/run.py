@@ -27,6 +27,7 @@ from harness.runners.locust.figures import summarise
 from harness.runners.locust.sampling import INTERVAL, Sampler
 from harness.runners.locust.support import ENVIRONMENT
 from harness.runners.locust.system_log import SystemLog
+from harness.system.addresses import in_url
 from harness.system.canonical import read_json
 from harness.system.process import run, without_proxy
 from harness.system.sandbox import Sandbox, demanded, read_untrusted
@@ -267,7 +268,7 @@ def _placed(
         http = deployment.context.application.http
         if http is not None:
             host, port = broker.context.ports[http.port]
-            way["host"] = f"{'https' if http.tls is not None else 'http'}://{host}:{port}"
+            way["host"] = f"{'https' if http.tls is not None else 'http'}://{in_url(host)}:{port}"
         yield sandbox.place, sandbox, way
 
 
