@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 
@@ -9,13 +10,15 @@ from pydantic import BaseModel, ConfigDict
 
 from harness.endpoints.asking import Account, Refused, connect, where
 from harness.endpoints.sessions import conduct
-from harness.errors import HarnessBug, InfrastructureError, StepTimeout, SuiteError
+from harness.errors import Canceled, HarnessBug, InfrastructureError, StepTimeout, SuiteError
 from harness.model.definitions import Endpoint
 from harness.model.machine import MachineReference, Resources
 from harness.model.sessions import ANSWERS, SessionPlan
 from harness.model.verbs import UnsupportedVerbs, Verb, Verbs, note_deed
+from harness.system.abandoning import begin, settled
 from harness.system.canonical import read_json
 from harness.system.process import Completed, run
+from harness.system.wait import Deadline
 
 
 class EndpointVerbs(UnsupportedVerbs):
@@ -50,7 +53,19 @@ class EndpointMachine:
                 f"{where(self.endpoint)}: no command runs there: a server of the laboratory is asked with SQL alone",
                 advice="use database.query",
             )
-        asked = _asked(stdin)
+        asked, end = _asked(stdin), Deadline(timeout)
+        # Most drivers know no limit for a statement, and none for a server that fell silent in the middle of one. The
+        # call is left behind then: it closes its connection itself, where it ever comes back.
+        answer = begin(functools.partial(self._ask, command, asked))
+        try:
+            return settled(answer, what=where(self.endpoint), stopped=lambda: not end.left)
+        except Canceled as error:
+            raise InfrastructureError(
+                f"{where(self.endpoint)}: no answer within {timeout:.0f} s",
+                advice="see what the server does, and who holds locks there, then: harness resume",
+            ) from error
+
+    def _ask(self, command: str, asked: _Asked) -> Completed:
         account = Account(user=asked.user, password=asked.password, database=asked.name)
         began = time.monotonic()
         if command == "sessions":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +22,7 @@ from harness.endpoints.asking import statements_of
 from harness.endpoints.drivers import DRIVERS, text_of
 from harness.endpoints.inventory import Server, fitting, resolved
 from harness.endpoints.machine import EndpointMachine
-from harness.errors import DefinitionError, UsageError
+from harness.errors import DefinitionError, InfrastructureError, UsageError
 from harness.execution.contexts import draw_secrets
 from harness.execution.endpoints import way_to
 from harness.execution.making import roles_of
@@ -296,6 +299,58 @@ def test_a_restart_is_a_command_of_the_inventory_and_is_noted(tmp_path: Path) ->
     assert machine.run("restart").ok
     assert done.read_text() == "restarted\n"
     assert deeds.read_text().count('"reboot"') == 2
+
+
+class Silent:
+    """A driver's connection whose server falls silent at one point, until it is let go on."""
+
+    def __init__(self, at: str, go_on: threading.Event) -> None:
+        self.at, self.go_on, self.description, self.closed = at, go_on, None, threading.Event()
+
+    def connected(self, *_: object) -> Silent:
+        return self._reached("connect")
+
+    def cursor(self) -> Silent:
+        return self
+
+    def execute(self, _: str) -> None:
+        self._reached("execute")
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        return []
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def _reached(self, at: str) -> Silent:
+        if at == self.at:
+            assert self.go_on.wait(60)
+        return self
+
+
+@pytest.mark.parametrize("silent_at", ["connect", "execute"])
+@pytest.mark.parametrize("command", ["query", "ready"])
+@pytest.mark.parametrize("name", sorted(DRIVERS))
+def test_a_server_that_falls_silent_is_the_laboratorys_trouble(
+    monkeypatch: pytest.MonkeyPatch, name: str, command: str, silent_at: str
+) -> None:
+    """By every driver; and the connection ends where the call comes back after all."""
+    go_on = threading.Event()
+    silent = Silent(silent_at, go_on)
+    driver = dataclasses.replace(
+        DRIVERS[name], module="json", connect=silent.connected, rows=lambda cursor: iter(cursor.fetchall())
+    )
+    monkeypatch.setitem(DRIVERS, name, driver)
+    own = server().endpoint.model_copy(update={"driver": name})
+    machine = EndpointMachine(MachineReference(kind="endpoint", name="database", endpoint=own))
+    asked = json.dumps({"user": "u", "password": "p", "name": "n", "sql": "select 1"})
+    try:
+        with pytest.raises(InfrastructureError, match=r"pg-1 .*: no answer within 0 s"):
+            machine.run(command, timeout=0.3, stdin=asked)
+    finally:
+        go_on.set()
+    assert silent.closed.wait(60)
+    assert machine.run(command, timeout=60, stdin=asked).ok
 
 
 def test_a_reference_travels_without_a_secret() -> None:
