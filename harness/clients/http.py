@@ -14,6 +14,7 @@ from harness.clients.resource import Action, fresh_key, temporary
 from harness.clients.texts import texts_of
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
+from harness.control.sendable import demand_headers, path_at
 from harness.model.definitions import Request, Resource, Session
 from harness.model.templating import render
 from harness.system.tls import trouble_of
@@ -54,7 +55,7 @@ class HttpClient:
         Raises:
             ProductFault: no answer, or no session can be made.
             TurnedAway: no answer to a stranger without the client's certificate.
-            UsageError: HTTPS cannot be spoken by what the application declares.
+            UsageError: HTTPS cannot be spoken by what the application declares, or such a request cannot be sent.
         """
         given = {"json": json} if json is not None else {}
         if headers is not None:
@@ -82,8 +83,10 @@ class HttpClient:
     def good_headers(self) -> dict[str, str]:
         """Headers of a good request, the session's and its cookies among them. Raises ProductFault as ``send``."""
         self._open()
+        carried = self._carried()
+        demand_headers(carried)
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.client.cookies.jar)
-        return {**self._carried(), **({"Cookie": cookies} if cookies else {})}
+        return {**carried, **({"Cookie": cookies} if cookies else {})}
 
     @contextlib.contextmanager
     def apart(self) -> Iterator[Callable[[Request, dict[str, Any], str], httpx.Response]]:
@@ -185,6 +188,8 @@ class HttpClient:
         self, client: httpx.Client, method: str, path: str, given: dict[str, Any], headers: dict[str, str]
     ) -> httpx.Response:
         own = {**headers, **given.get("headers", {})}
+        demand_headers(own)
+        path = path_at(self.deployment.url(""), path)
         try:
             return client.request(method, self.deployment.url(path), **{**given, "headers": own})
         except httpx.HTTPError as error:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from harness.control.fault import ProductFault
+from harness.errors import UsageError
 from harness.model.definitions import Capture, Request
 from harness.model.templating import render, render_all
 
@@ -52,6 +53,7 @@ def captured(request: Request, answer: httpx.Response, where: str) -> dict[str, 
 
     Raises:
         ProductFault: it is not in the answer.
+        UsageError: a cookie is there several times.
     """
     return {name: _taken(capture, answer, f"{where}: {name}") for name, capture in request.capture.items()}
 
@@ -65,13 +67,24 @@ def _taken(capture: Capture, answer: httpx.Response, what: str) -> str:
     elif capture.header is not None:
         value, place = answer.headers.get(capture.header), f"no header {capture.header}"
     else:
-        value, place = answer.cookies.get(capture.cookie or ""), f"no cookie {capture.cookie}"
+        value, place = _cookie(answer, capture.cookie or "", what), f"no cookie {capture.cookie}"
     if value is None:
         raise ProductFault(
             f"{what} cannot be taken of the answer (status {answer.status_code}): {place}: {answer.text[:400]}",
             f"{what}：应答（状态 {answer.status_code}）中没有所需的值",
         )
     return value if isinstance(value, str) else str(value)
+
+
+def _cookie(answer: httpx.Response, name: str, what: str) -> str | None:
+    """Raises UsageError where the answer sets it for several paths, each to something else: which is meant?"""
+    values = {cookie.path: cookie.value for cookie in answer.cookies.jar if cookie.name == name}
+    if len(set(values.values())) > 1:
+        raise UsageError(
+            f"{what}: the answer sets the cookie {name} several times, for the paths {', '.join(sorted(values))}",
+            advice="capture something else of the answer (pointer, pattern, header), or of another request",
+        )
+    return next(iter(values.values()), None)
 
 
 def _pointed(answer: httpx.Response, pointer: str) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from harness.control.sendable import demand_headers, path_at
 from harness.control.tls import ProductTls
 from harness.errors import UsageError
 from harness.model.context import CellContext
@@ -63,19 +64,21 @@ def ask(
         command = render(ready.command or "false", context.values(), where="ready.command")
         output = machine.run(command, timeout=30 * context.factor)
         return Answer(output.ok, f"its readiness command ended with {output.rc}: {output.text.strip()[-200:]}")
-    address = url(ready.path)
     try:
-        return _get(context, tls, address, headers())
+        given = headers()
+        demand_headers(given)
+        return _get(context, tls, url(path_at(url(""), ready.path)), given)
     except UsageError as error:
         # What does not listen has not come so far that the declarations could be held against it.
-        if not _listens(httpx.URL(address)):
+        http = context.application.http
+        if http is not None and not _listens(context.ports[http.port]):
             return Answer(ready=False, words=f"GET {ready.path}: connection refused")
         return Answer(ready=False, words=error.message, wrong=error)
 
 
-def _listens(address: httpx.URL) -> bool:
+def _listens(address: tuple[str, int]) -> bool:
     try:
-        socket.create_connection((address.host, address.port or 443), timeout=5).close()
+        socket.create_connection(address, timeout=5).close()
     except OSError:
         return False
     return True

@@ -14,12 +14,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
 from harness.clients.http import HttpClient
+from harness.clients.requesting import captured
+from harness.control import readiness
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
+from harness.control.sendable import path_at
+from harness.errors import UsageError
 from harness.model.definitions import Capture, Http, Request
 
 PASSWORD = "it's & 密码"
@@ -260,3 +265,103 @@ def test_what_an_answer_lacks_is_said(desk: tuple[type[Desk], int], capture: dic
 def test_declarations_that_cannot_be_meant(model: Any, value: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         model.model_validate(value)
+
+
+def test_an_absolute_url_of_the_product_is_a_path_of_it(desk: tuple[type[Desk], int]) -> None:
+    """As servers put it into Location (RFC 9110, 10.2.2)."""
+    _, port = desk
+    note: dict[str, Any] = {"method": "POST", "path": "/xml", "content": "<n/>", "status": [201]}
+    note |= {"capture": {"where": {"header": "Location"}}}
+    for root in (f"http://127.0.0.1:{port}", f"HTTPS://127.0.0.1:{port}"):
+        path = root + "{{ got.where }}"
+        assert ask(port, {**READ, "path": path, "before": [note]}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "sent"),
+    [
+        ("http://h:1/app", "http://h:1/app/notes/1?a=b%20c", "/notes/1?a=b%20c"),
+        ("http://h:80/app", "http://h/app", ""),
+        ("https://[fd00::1]:443", "https://[fd00::1]/x", "/x"),
+        ("http://h:1", "/notes/适", "/notes/适"),
+        ("http://h:1", "", ""),
+        ("http://h:1/app/", "notes", "notes"),
+        ("http://h:1/app/", "http://h:1/app/notes", "notes"),
+    ],
+)
+def test_a_path_is_taken_of_an_own_url(root: str, path: str, sent: str) -> None:
+    assert path_at(root, path) == sent
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "http://h:2/app/x",
+        "http://other:1/app/x",
+        "http://h:1/apple",
+        "http://h:1/",
+        "http://h:x/",
+        "notes",
+        "1",
+        "/a\nb",
+    ],
+)
+def test_what_is_no_path_of_the_product_is_a_fault_of_the_declarations(path: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        path_at("http://h:1/app", path)
+    assert repr(path)[1:-1] in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["测试", "é", "a\nb", "a\r\nX: y", "\0", " a", "a "])
+def test_what_is_no_header_is_a_fault_of_the_declarations(desk: tuple[type[Desk], int], value: str) -> None:
+    """Whether it is sent with a request, asked for readiness, or given to the drivers of a load."""
+    _, port = desk
+    request = {**READ, "headers": {"X-Operator": "{{ text }}"}}
+    with pytest.raises(UsageError, match="the header 'X-Operator' cannot be sent: its value is not plain ASCII"):
+        ask(port, request, key="1", text=value)
+    asked = client(port)
+    asked.deployment.headers = lambda: {"X-Operator": value}  # type: ignore[method-assign]
+    for send in (asked.good_headers, lambda: asked.send("GET", "/form")):
+        with pytest.raises(UsageError, match="X-Operator"):
+            send()
+    asked.close()
+    http, ready = Http(port="web"), SimpleNamespace(path="/form", status=(200,))
+    application = SimpleNamespace(serves=True, readiness=ready, http=http)
+    context: Any = SimpleNamespace(application=application, factor=1.0, ports={"web": ("127.0.0.1", port)})
+    answer = readiness.ask(
+        context, cast(Any, None), None, lambda path: f"http://127.0.0.1:{port}{path}", lambda: {"X-Operator": value}
+    )
+    assert not answer.ready
+    assert "X-Operator" in str(answer.wrong)
+
+
+@pytest.mark.parametrize("value", ["测试", "{{ key }} 测", "a\nb"])
+@pytest.mark.parametrize("model", ["http", "stranger", "session", "request"])
+def test_a_header_that_no_request_can_carry_is_a_fault_of_the_file(model: str, value: str) -> None:
+    headers = {"X-Good": "{{ '测试' | urlencode }}", "X-Operator": value}
+    whole: dict[str, dict[str, Any]] = {
+        "http": {"port": "web", "headers": headers},
+        "stranger": {"port": "web", "wrong_credentials": headers},
+        "session": {"port": "web", "session": {"requests": [READ], "headers": headers}},
+        "request": {"port": "web", "session": {"requests": [{**READ, "headers": headers}]}},
+    }
+    with pytest.raises(ValidationError, match="plain ASCII in one line") as refused:
+        Http.model_validate(whole[model])
+    (fault,) = refused.value.errors()
+    assert fault["ctx"]["error"].loc == ("X-Operator",)
+    headers["X-Operator"] = headers["X-Good"]
+    Http.model_validate(whole[model])
+
+
+def answered(*cookies: str) -> httpx.Response:
+    return httpx.Response(
+        200, headers=[("Set-Cookie", each) for each in cookies], request=httpx.Request("GET", "http://h.example/app/x")
+    )
+
+
+def test_a_cookie_that_is_set_for_several_paths_is_taken_where_it_is_one_value() -> None:
+    request = Request.model_validate({**READ, "capture": {"id": {"cookie": "id"}}})
+    same = answered("id=1; Path=/", "id=1; Path=/app", "other=2; Path=/")
+    assert captured(request, same, "here") == {"id": "1"}
+    with pytest.raises(UsageError, match=r"here: id: .* the cookie id several times, for the paths /, /app"):
+        captured(request, answered("id=1; Path=/", "id=2; Path=/app"), "here")

@@ -5,9 +5,25 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import Definition, PlacedError, listed
+
+#: What of a template is no text: expressions, statements, comments.
+_TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_PLAIN = re.compile(r"[\t -~]*")
+
+
+def _plain_headers(headers: Headers) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _PLAIN.fullmatch(name) or not _PLAIN.fullmatch(_TAGS.sub("", value)):
+            message = "a header of HTTP is plain ASCII in one line; for other characters: {{ '…' | urlencode }}"
+            raise PlacedError(message, name)
+    return headers
+
+
+#: Names and templates of values.
+Headers = Annotated[dict[str, str], AfterValidator(_plain_headers)]
 
 
 class Capture(Definition):
@@ -54,7 +70,7 @@ class Request(Definition):
     before: Annotated[tuple[Request, ...], BeforeValidator(listed)] = Field(
         default=(), description="requests that come first, each time: a form with its token, an upload"
     )
-    headers: dict[str, str] = Field(default={})
+    headers: Headers = Field(default={})
     body: dict[str, Any] | None = Field(default=None, description="sent as JSON")
     form: dict[str, str] | None = Field(default=None, description="sent as application/x-www-form-urlencoded")
     parts: dict[str, Part] | None = Field(default=None, description="sent as multipart/form-data")
@@ -75,9 +91,7 @@ class Session(Definition):
     """A login: what is asked first, and what the requests that follow carry beside the cookies."""
 
     requests: Annotated[tuple[Request, ...], BeforeValidator(listed)]
-    headers: dict[str, str] = Field(
-        default={}, description="of every request that follows; templates, which see `session`"
-    )
+    headers: Headers = Field(default={}, description="of every request that follows; templates, which see `session`")
     expired: Annotated[tuple[int, ...], BeforeValidator(listed)] = Field(
         default=(401, 403), description="status of an answer after which it is made anew, once"
     )
@@ -175,9 +189,9 @@ class Http(Definition):
     port: str = Field(description="name of one of the application's ports")
     base: str = ""
     tls: Tls | None = Field(default=None, description="HTTPS; without it requests are plain HTTP")
-    headers: dict[str, str] = Field(default={})
+    headers: Headers = Field(default={})
     session: Session | None = None
-    wrong_credentials: dict[str, str] | None = Field(
+    wrong_credentials: Headers | None = Field(
         default=None,
         description="headers of a stranger; where none are given, a stranger has neither a `session` nor the client's "
         "certificate",
