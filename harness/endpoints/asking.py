@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,6 @@ from typing import Any
 from harness.endpoints.drivers import DRIVERS, Driver, Login
 from harness.errors import InfrastructureError, UsageError
 from harness.model.definitions import Endpoint
-
-#: Where a text of several statements is cut for a driver that takes one at a time: a semicolon at the end of a line.
-_END = re.compile(r";[ \t]*(?:\r?\n|$)")
 
 
 class Refused(Exception):
@@ -65,7 +61,11 @@ class Session:
 
     def script(self, sql: str) -> list[list[str]]:
         """As ``rows``, for a text of several statements."""
-        return self.rows(sql) if self._driver.whole else self.rows(*statements_of(sql))
+        if self._driver.whole:
+            return self.rows(sql)
+        from harness.endpoints.statements import statements_of  # it loads a parser of SQL, which few cells need
+
+        return self.rows(*statements_of(sql))
 
     def alive(self) -> bool:
         """Whether the server answers in this session."""
@@ -131,11 +131,6 @@ def connect(endpoint: Endpoint, account: Account) -> Session:
             f"{where(endpoint)} takes no connection of {account.user!r}: {words}",
             advice="check that it is up, its address, account and secret in databases.yaml: harness databases check",
         ) from error
-
-
-def statements_of(sql: str) -> list[str]:
-    """The statements of a text, each ended by a semicolon at the end of a line."""
-    return [statement.strip() for statement in _END.split(sql) if statement.strip()]
 
 
 def _words(error: BaseException) -> str:

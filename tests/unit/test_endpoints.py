@@ -18,10 +18,10 @@ from harness.campaigns import RunOptions, databases_at
 from harness.cli import doctor
 from harness.cli.entry import cli
 from harness.control.servers import CellDatabase, NotOffered
-from harness.endpoints.asking import statements_of
 from harness.endpoints.drivers import DRIVERS, text_of
 from harness.endpoints.inventory import Server, fitting, resolved
 from harness.endpoints.machine import EndpointMachine
+from harness.endpoints.statements import statements_of
 from harness.errors import DefinitionError, InfrastructureError, UsageError
 from harness.execution.contexts import draw_secrets
 from harness.execution.endpoints import way_to
@@ -259,6 +259,41 @@ def test_values_are_written_as_the_databases_own_client_does(value: object, driv
 def test_a_script_is_cut_at_the_ends_of_its_statements() -> None:
     text = "CREATE TABLE a (b VARCHAR(9) DEFAULT ';x');\nBEGIN x; y; END;\n\nSELECT 1"
     assert statements_of(text) == ["CREATE TABLE a (b VARCHAR(9) DEFAULT ';x')", "BEGIN x; y; END", "SELECT 1"]
+
+
+TRIGGER = """CREATE OR REPLACE {} stamp BEFORE INSERT ON a FOR EACH ROW
+BEGIN
+  :new.b := 'x;
+';  -- a text over two lines;
+  :new.c := 8 / 2;
+END;"""
+
+
+@pytest.mark.parametrize("end", ["\n/\n", "\r\n  /  \r\n", "\n/"])
+@pytest.mark.parametrize("kind", ["TRIGGER", "EDITIONABLE PROCEDURE", "FUNCTION", "PACKAGE BODY", "TYPE BODY"])
+def test_a_block_ends_at_a_slash_alone_and_not_at_its_semicolons(kind: str, end: str) -> None:
+    block, loose = TRIGGER.format(kind), "DECLARE\n  x INT;\nBEGIN\n  x := 1;\nEND;"
+    text = f"-- tables;\nCREATE TABLE a (b INT);\n{block}{end}\nINSERT INTO a VALUES (1);\n{loose}{end}"
+    assert statements_of(text) == ["CREATE TABLE a (b INT)", block, "INSERT INTO a VALUES (1)", loose]
+    assert statements_of(f"{block}{end}\n{block}{end}\n/* all; */\n") == [block, block]
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        ("SELECT 1;  -- first;\nSELECT 2; /* second\n */\n-- end of file\n", ["SELECT 1", "SELECT 2"]),
+        ("SELECT ';\n', q'[it's;\n]', \"a;\n\" FROM dual;\n", ["SELECT ';\n', q'[it's;\n]', \"a;\n\" FROM dual"]),
+        ("/* a;\nb; */ SELECT 1\n/\nSELECT 2;\n/\n", ["SELECT 1", "SELECT 2"]),
+        ("SELECT 4\n/ 2 FROM dual;\n", ["SELECT 4\n/ 2 FROM dual"]),
+        ("CALL p('a;\nb');\nSHOW 'c;\nd';", ["CALL p('a;\nb')", "SHOW 'c;\nd'"]),
+        (";\n;\n-- nothing\n/\n", []),
+        ("", []),
+        ("INSERT INTO 表 VALUES ('适；配;');\r\nSELECT 1;\r\n", ["INSERT INTO 表 VALUES ('适；配;')", "SELECT 1"]),
+        ("SELECT 'open;\nSELECT 1;\n", ["SELECT 'open", "SELECT 1"]),
+    ],
+)
+def test_texts_and_comments_end_no_statement_and_are_none(text: str, statements: list[str]) -> None:
+    assert statements_of(text) == statements
 
 
 class Answering:
