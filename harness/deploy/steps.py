@@ -12,7 +12,7 @@ from harness.control.fault import ProductFault
 from harness.control.servers import QueryFailed
 from harness.deploy.playbooks import run_playbook
 from harness.deploy.words import observed
-from harness.errors import InfrastructureError, StepTimeout
+from harness.errors import InfrastructureError, StepTimeout, UsageError
 from harness.model.definitions import Suite
 from harness.model.results import (
     WITHOUT_DATABASE,
@@ -45,6 +45,7 @@ def deploy(
     Raises:
         InfrastructureError: a machine or the database server fails; nothing is known of the product then.
         DefinitionError: a template of the product is wrong.
+        UsageError: a template or a schema is not UTF-8.
     """
     known: dict[str, Step] = {
         "configure": configure,
@@ -124,13 +125,15 @@ def configure(deployment: Deployment) -> None:
     Raises:
         ProductFault: a playbook fails.
         InfrastructureError: the machine does not answer.
+        UsageError: a template is not UTF-8.
     """
     context = deployment.context
     values = context.values()
     _make_data_folder(deployment)
     folder = context.template_folder
     for template in context.application.templates:
-        source = (folder / template.template).read_text(encoding="utf-8")
+        source = _decoded((folder / template.template).read_bytes(), f"the template {template.template}")
+        source = source.replace("\r\n", "\n")  # whatever machine it was written on
         text = render(source, values, where=str(folder / template.template))
         deployment.machine.put(template.path, text.encode(), mode=template.mode, owner=template.owner)
     for playbook in context.application.playbooks:
@@ -164,7 +167,7 @@ def _schema(deployment: Deployment) -> None:
             continue
         if step.file is not None:
             try:
-                sql = deployment.machine.get(step.file).decode("utf-8")
+                sql = _decoded(deployment.machine.get(step.file), f"the schema file {step.file}")
             except FileNotFoundError:
                 raise ProductFault(
                     f"the installed product has no schema file {step.file}", f"安装后的产品缺少建表文件 {step.file}"
@@ -178,6 +181,21 @@ def _schema(deployment: Deployment) -> None:
             raise ProductFault(
                 f"the database refuses the product's schema ({what}): {error}", f"数据库拒绝产品的建表语句（{what}）"
             ) from error
+
+
+def _decoded(data: bytes, what: str) -> str:
+    """A file of the vendor's as text. Which other encoding it has nobody says, and that is no failure of the product.
+
+    Raises:
+        UsageError: it is not UTF-8.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{what} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+            advice="convert it (iconv -f GB18030 -t UTF-8), or feed a schema in another encoding by a `command`",
+        ) from error
 
 
 def _demand(completed: Completed, command: str) -> None:

@@ -223,12 +223,24 @@ def _faults(source: Source, loc: Loc, text: str, names: Names) -> Iterator[Fault
 
 def _file_faults(path: Path, names: Names) -> Iterator[Fault]:
     try:
-        text = read_plain(path, MAX_BYTES).decode("utf-8")
+        data = read_plain(path, MAX_BYTES)
+        text = data.decode("utf-8")
     except OSError as error:
         if error.errno == errno.EFBIG:  # whether the file is there is asked elsewhere
             yield Fault(file=str(path), line=1, column=1, message=f"the template is {error.strerror}")
         return
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        yield Fault(
+            file=str(path),
+            line=before.count("\n") + 1,
+            column=len(before) - before.rfind("\n"),
+            message="the template is not UTF-8",
+            expected="UTF-8",
+            found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
+            hint="convert it, for example with: iconv -f GB18030 -t UTF-8; what the product needs in another encoding, "
+            "its start may convert",
+        )
         return
     for unknown in unknown_names(text, names):
         line, column = _spot(text.splitlines(), unknown.line, unknown.name) or (unknown.line, 1)

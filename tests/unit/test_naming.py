@@ -154,6 +154,18 @@ def test_an_unknown_name_in_a_template_file_is_a_fault_of_that_file(folder: Any)
     assert (Path(fault.file).name, fault.line, fault.column) == ("app.conf", 3, 13)
 
 
+@pytest.mark.parametrize("encoding", ["gbk", "gb18030", "utf-16"])
+def test_a_template_file_in_another_encoding_is_a_fault_with_its_place(folder: Any, encoding: str) -> None:
+    for name in ("one.conf", "two.conf"):
+        (folder.root / name).write_bytes("port = 1\ntitle =".encode("ascii") + "测试\n".encode(encoding))
+    files = [{"template": name, "path": f"/etc/{name}"} for name in ("one.conf", "two.conf")]
+    folder.change("application", templates=files)
+    faults = template_faults(folder)
+    assert [Path(fault.file).name for fault in faults] == ["one.conf", "two.conf"]
+    assert all((fault.line, fault.column) == (2, 8) for fault in faults)
+    assert all("at offset 16" in fault.found and "iconv -f GB18030" in fault.hint for fault in faults)
+
+
 @pytest.mark.parametrize(
     "text",
     [
