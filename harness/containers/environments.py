@@ -105,7 +105,9 @@ class Environments:
             foreign = recipe.architecture != host_architecture()
             tools = self.images.native_tools(system, ledger) if foreign and self.native else None
             sources = self._outlet.sources(system, recipe.architecture, ledger, vendor=vendor)
-            make = functools.partial(self._build, recipe, base, tag, manager=manager_of(system), sources=sources)
+            make = functools.partial(
+                self._build, recipe, base, tag, manager=manager_of(system), sources=sources, listed=on is None
+            )
             try:
                 make(tools, ledger=ledger)
             except InstallFailed:
@@ -243,6 +245,7 @@ class Environments:
         *,
         manager: str,
         sources: tuple[Source, ...],
+        listed: bool,
         ledger: Ledger,
     ) -> None:
         model = recipe.cpu or NAMES[recipe.architecture].baseline
@@ -255,7 +258,7 @@ class Environments:
             self.build_container(base.id, model, mounts, ledger, title) as machine,
             first_program(self.engine, {title: machine.container}, brought=brought),
         ):
-            installer = Installer(machine, recipe, manager, cancel=self.cancel)
+            installer = Installer(machine, recipe, manager, listed=listed, cancel=self.cancel)
             lent = {str(mount["Target"]): Path(mount["Source"]) for mount in mounts or ()}
             process = self.engine.first_process(machine.container)
             watch = ExecutionWatch(machine.container, process, recipe.architecture, lent)

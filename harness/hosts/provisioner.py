@@ -93,7 +93,9 @@ class LabHosts:
 
     def install(self, machine: Machine, role: Role, ledger: Ledger) -> Environment:
         started = time.monotonic()
-        installer = Installer(machine, role.recipe, manager_of(role.os), keep=True, cancel=self.cancel)
+        # Product and server may share a host: what the server adds to it is not the product's.
+        listed = role.name == APPLICATION
+        installer = Installer(machine, role.recipe, manager_of(role.os), keep=True, listed=listed, cancel=self.cancel)
         self._note_archives(machine, role)
         try:
             facts = installer.install()

@@ -56,6 +56,9 @@ class Recipe:
     beneath: tuple[str, ...] = ()
     beneath_commands: tuple[str, ...] = ()  #: of the catalogue too: after the packages, before the product's own files
 
+    def _beneath(self) -> list[str]:
+        return [name for name in self.packages if name in self.beneath]
+
     def key(self, base_digest: str) -> str:
         """SHA-256 (hex) over the base image and everything that goes in."""
 
@@ -77,6 +80,8 @@ class Recipe:
                 self.cpu,
                 *([files(self.images)] if self.images else []),
                 *([{"beneath": list(self.beneath_commands)}] if self.beneath_commands else []),
+                # What is beneath comes first, and before the list of what the product came to is written.
+                *([{"beneath packages": beneath}] if (beneath := self._beneath()) else []),
             ]
         )
 

@@ -16,7 +16,7 @@ from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.dnf import IN_CONTAINERS, Dnf
 from harness.provision.repositories import SET_ASIDE, is_repository
-from harness.provision.system_state import BEFORE, LIST
+from harness.provision.system_state import BEFORE, LIST, OTHERS, joined
 from harness.provision.trouble import trouble_of
 from harness.provision.unpacking import UnfitArchive, plain_tar
 from harness.provision.wheels import fetched
@@ -60,6 +60,9 @@ class Installer:
     keep: bool = False
     over: bool = False  #: another version is there: nothing is fetched that it did not need too
     downgrade: bool = False  #: that is a later one
+    #: What is installed is listed as what the product adds to the system; else it joins a list that is there, as the
+    #: system that the product came to: a server on the same host, what a virtual machine needs.
+    listed: bool = True
     cancel: threading.Event = field(default_factory=threading.Event)
     log: list[str] = field(default_factory=list)
 
@@ -81,12 +84,14 @@ class Installer:
             machine.put(file.path, file.content.encode(), mode=file.mode)
         if any(is_repository(file.path) for file in recipe.before):
             self.step("set the image's own repositories aside", SET_ASIDE, cause="infra")
+        if not self.listed:
+            self._list_others()
         facts: list[PackageFact] = []
         if recipe.packages or (recipe.package_files and not self.over):
             family.update(needed=bool(recipe.packages) or self.manager == "apt")
         own = tuple(name for name in recipe.packages if name not in recipe.beneath)
         for names, cause in ((recipe.beneath, "config"), (own, "product")):
-            if cause == "product" and not self.over:
+            if cause == "product" and self.listed and not self.over:
                 self._list_system()
             if names:
                 facts += family.packages(names, cause)
@@ -94,26 +99,13 @@ class Installer:
             self.step(command, command, cause="config")
         if recipe.package_files:
             facts += family.files(recipe.package_files)
-        for file in recipe.copies:
-            data = file.source.read_bytes() if file.source else b""
-            machine.put(file.path, data, mode=file.mode)
-            facts.append(
-                PackageFact(name=Path(file.path).name, version="", architecture=recipe.architecture, sha256=file.sha256)
-            )
-        for file in recipe.archives:
-            self._unpack(file)
-            facts.append(
-                PackageFact(
-                    name=file.wheel.partition("==")[0] or (file.source.name if file.source else file.path),
-                    version=file.wheel.partition("==")[2],
-                    architecture=recipe.architecture,
-                    sha256=file.sha256,
-                )
-            )
+        facts += self._files()
         for file in recipe.images:
             facts.append(self._load(file))
         for command in recipe.commands:
             self.step(command, command)
+        if not self.listed:
+            self._join_others()
         if self.keep:
             policy = POLICY if self.manager == "apt" else ""
             self.step("clean", f"rm -rf {PACKAGES_DIR} {policy}", check=False)
@@ -135,6 +127,43 @@ class Installer:
         """Write down what of the system the product may change, before it comes."""
         folder = BEFORE.rpartition("/")[0]
         self.step("list the system", f"mkdir -p {folder} && {{ {LIST}}} >{BEFORE}", check=False, cause="infra")
+
+    def _list_others(self) -> None:
+        """Write down the same before something else comes, where the product is there already."""
+        command = f"rm -f {OTHERS}; [ ! -e {BEFORE} ] || {{ {LIST}}} >{OTHERS}"
+        self.step("list the system beside the product", command, check=False, cause="infra")
+
+    def _join_others(self) -> None:
+        """Add what came since to the list of what was there before the product: it is not the product's."""
+        try:
+            before, others = self.machine.get(BEFORE), self.machine.get(OTHERS)
+        except FileNotFoundError:
+            return
+        self.step("list the system again", f"{{ {LIST}}} >{OTHERS}", check=False, cause="infra")
+        self.machine.put(BEFORE, joined(before, others, self.machine.get(OTHERS)))
+        self.step("remove the other list", f"rm -f {OTHERS}", check=False, cause="infra")
+
+    def _files(self) -> list[PackageFact]:
+        """Copy and unpack the product's own files."""
+        recipe, machine = self.recipe, self.machine
+        facts: list[PackageFact] = []
+        for file in recipe.copies:
+            data = file.source.read_bytes() if file.source else b""
+            machine.put(file.path, data, mode=file.mode)
+            facts.append(
+                PackageFact(name=Path(file.path).name, version="", architecture=recipe.architecture, sha256=file.sha256)
+            )
+        for file in recipe.archives:
+            self._unpack(file)
+            facts.append(
+                PackageFact(
+                    name=file.wheel.partition("==")[0] or (file.source.name if file.source else file.path),
+                    version=file.wheel.partition("==")[2],
+                    architecture=recipe.architecture,
+                    sha256=file.sha256,
+                )
+            )
+        return facts
 
     def _unpack(self, file: RecipeFile) -> None:
         if file.wheel:

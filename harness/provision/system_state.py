@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 #: Where the list lies that was written before the product came.
 BEFORE = "/var/log/harness/before.txt"
+#: Where what is installed later, and is not the product's, keeps a list of its own meanwhile.
+OTHERS = f"{BEFORE}.others"
 #: The last line of a whole list.
 _END = "end\tof list"
 #: Prints a line for each thing: its kind, its name, the checksum of a file whose content matters; then the end mark.
@@ -57,3 +59,17 @@ class SystemState:
     def gone(self, before: SystemState, kind: str) -> list[str]:
         """Names of a kind that were there before."""
         return sorted(before.things.get(kind, {}).keys() - self.things.get(kind, {}).keys())
+
+
+def joined(before: bytes, others: bytes, now: bytes) -> bytes:
+    """The list ``before`` with what is in ``now`` and was not in ``others``: a later line of a name counts.
+
+    Where one of them is cut off the list is too, so that nobody takes it for what was there.
+    """
+    end = _END.encode()
+    lists = [text.rstrip(b"\n").split(b"\n") for text in (before, others, now)]
+    if any(lines[-1] != end for lines in lists):
+        return b""
+    old, there, new = lists
+    known = set(there)
+    return b"\n".join([*old[:-1], *(line for line in new if line not in known), end, b""])
