@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +115,8 @@ class ImageStart:
 class PackageFact:
     """An installed package as the package manager knows it; ``sha256`` of the package file where known.
 
-    ``asked``: words of a definition that it came for, where they are not its name (a group, a module, a capability).
+    ``asked``: what of a definition it came for, where that is not its name: a group, a module, a capability, a virtual
+    package, a name with a version. Groups and modules, which begin with ``@``, may be several, with blanks between.
     ``signature``: what the installation of a package file of the product showed: its signature, scripts that failed.
     """
 
@@ -127,7 +129,8 @@ class PackageFact:
 
     def came_for(self, names: Collection[str]) -> bool:
         """Whether it is what ``names`` of a definition ask for."""
-        return self.name in names or any(word in names for word in self.asked.split())
+        # Blanks may be part of what was asked for: "@Development Tools", "libfoo >= 2".
+        return self.name in names or any(word in names for word in re.split(r"\s+(?=@)", self.asked) if word)
 
 
 @dataclass(frozen=True, kw_only=True)

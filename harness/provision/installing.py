@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.attest.architecture import NAMES
 from harness.errors import Canceled, DeploymentError, ProvisionError
 from harness.model.definitions import Os
 from harness.model.ledger import Ledger
 from harness.model.machine import Machine
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
+from harness.provision.apt import Apt
 from harness.provision.dnf import IN_CONTAINERS, Dnf
 from harness.provision.repositories import SET_ASIDE, is_repository
 from harness.provision.system_state import BEFORE, LIST, OTHERS, joined
@@ -27,7 +26,6 @@ PACKAGES_DIR = "/var/cache/harness"
 #: On a host: ids of container images that were loaded for the cell and were not there before.
 LOADED = "/run/harness/images"
 SECONDS = 1800
-MAN_FOLDERS = " ".join(f"/usr/share/man/man{section}" for section in range(1, 9))
 #: No services are started while packages are installed: the harness starts what it tests.
 POLICY = "/usr/sbin/policy-rc.d"
 
@@ -75,7 +73,7 @@ class Installer:
             Canceled: ``cancel`` was set meanwhile.
         """
         recipe, machine = self.recipe, self.machine
-        family = _Apt(self) if self.manager == "apt" else Dnf(self)
+        family = Apt(self) if self.manager == "apt" else Dnf(self)
         if self.manager == "apt":
             machine.put(POLICY, b"#!/bin/sh\nexit 101\n", mode="0755")
         elif not self.keep:
@@ -240,62 +238,6 @@ class Installer:
         return InstallFailed(
             trouble.message, step=title, log="\n".join(self.log), cause=trouble.cause, advice=trouble.advice
         )
-
-
-class _Apt:
-    CLEAN = "apt-get clean; rm -rf /var/lib/apt/lists/*"
-
-    def __init__(self, installer: Installer) -> None:
-        self.by = installer
-        self.apt = (
-            "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "
-            "--no-install-recommends"
-        )
-        if not installer.keep:
-            # Native programs stand in for the target's, and nobody misses an environment that a power cut has spoiled.
-            debian = NAMES[installer.recipe.architecture].debian
-            self.apt += f" -o APT::Architecture={debian} -o Dpkg::Options::=--force-unsafe-io"
-
-    def update(self, *, needed: bool) -> None:
-        if not self.by.keep:
-            # Base images leave manual pages out with their folders, and update-alternatives fails without those.
-            self.by.step("make folders of manual pages", f"mkdir -p {MAN_FOLDERS}", cause="infra")
-        self.by.step("apt-get update", f"{self.apt} update", check=needed, cause="infra")
-
-    def packages(self, names: tuple[str, ...], cause: str) -> list[PackageFact]:
-        """Fetch and install packages of the system; ``cause``: whose failure it is where one does not install."""
-        words = " ".join(names)
-        self.by.step("download packages", f"{self.apt} install --download-only {words}", cause="infra")
-        files = " ".join(f"/var/cache/apt/archives/{name}_*.deb" for name in names)
-        digests = self.by.step("digests of packages", f"sha256sum {files}", check=False).out
-        self.by.step("install packages", f"{self.apt} install {words}", cause=cause)
-        pairs = [line.split(maxsplit=1) for line in digests.splitlines() if " " in line]
-        by_name = {Path(path).name.partition("_")[0]: digest for digest, path in pairs}
-        answer = self.by.machine.run(
-            f"dpkg-query -W -f '${{Package}} ${{Version}} ${{Architecture}}\\n' {words}", timeout=120
-        )
-        rows = [line.split() for line in answer.out.splitlines() if len(line.split()) == 3]
-        return [PackageFact(name=n, version=v, architecture=a, sha256=by_name.get(n, "")) for n, v, a in rows]
-
-    def files(self, files: Sequence[RecipeFile]) -> list[PackageFact]:
-        """Install the product's own package files, all at once: they may need one another."""
-        places = [self.by.put(file) for file in files]
-        words, names = shell.join(places), " ".join(Path(place).name for place in places)
-        answer = self.by.step(f"dpkg -i {names}", f"dpkg -i {words}", check=False)
-        if not answer.ok:
-            wrong = re.search(r"package architecture \((\S+)\) does not match system \((\S+)\)", answer.text)
-            if wrong is None:
-                self.by.step("install what it depends on", f"{self.apt} -f install")
-            # Says what dpkg says, and fails: after -f the package may have been removed instead of completed.
-            self.by.step(f"dpkg -i {names} (again)", f"dpkg -i {words}")
-        return [self._read(place, file) for place, file in zip(places, files, strict=True)]
-
-    def _read(self, place: str, file: RecipeFile) -> PackageFact:
-        words = self.by.step(
-            "read the package",
-            f"dpkg-deb -f {shell.quote(place)} Package Version Architecture | sed 's/^[^:]*: //' | tr '\\n' ' '",
-        ).out.split()
-        return PackageFact(name=words[0], version=words[1], architecture=words[2], sha256=file.sha256)
 
 
 def install_over(

@@ -145,6 +145,10 @@ def test_a_package_came_for_its_name_or_for_what_was_asked() -> None:
     assert fact.came_for({"@more"})
     assert fact.came_for(["seeded-a"])
     assert not fact.came_for(("seeded", "@tool"))
+    group = PackageFact(name="gcc", version="1", architecture="x86_64", asked="@Development Tools @More Tools")
+    assert all(group.came_for({word}) for word in ("@Development Tools", "@More Tools"))
+    assert not group.came_for({"@Development", "Tools", ""})
+    assert PackageFact(name="foo", version="1", architecture="x86_64", asked="libfoo >= 2").came_for({"libfoo >= 2"})
 
 
 def test_what_media_say_of_themselves() -> None:
