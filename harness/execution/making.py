@@ -96,7 +96,21 @@ def serve(attempt: Attempt) -> Serving:
     emulators |= {role: provisioner.emulator(server.cpu) for role, server in placed.servers.items()}
     if (emulator := next(filter(None, emulators.values()), None)) is not None:
         attempt.learn(emulator=EmulatorFacts(**vars(emulator)))
-    return Serving(provisioner=provisioner, roles=roles_of(attempt), emulators=emulators)
+    roles = tuple(
+        _patient(role, _factor(attempt, role) if attempt.emulated or emulators[role.name] is not None else 1.0)
+        for role in roles_of(attempt)
+    )
+    return Serving(provisioner=provisioner, roles=roles, emulators=emulators)
+
+
+def _factor(attempt: Attempt, role: Role) -> float:
+    """What definitions declare for an emulated machine: it is installed before it is measured."""
+    return attempt.cell.timeout_factor if role.name == APPLICATION else role.cpu.timeout_factor
+
+
+def _patient(role: Role, factor: float) -> Role:
+    """A role whose steps of installation may take ``factor`` times longer."""
+    return dataclasses.replace(role, recipe=dataclasses.replace(role.recipe, patience=factor))
 
 
 def roles_of(attempt: Attempt) -> tuple[Role, ...]:
@@ -248,7 +262,8 @@ def install(
         environment = environments[role.name]
         if environment is None:
             attempt.state(State.PROVISIONING, "install / 安装")
-            work = partial(serving.provisioner.install, machines.on(role.name), role, attempt.record)
+            patient = _patient(role, factors.used)
+            work = partial(serving.provisioner.install, machines.on(role.name), patient, attempt.record)
             with attempt.step("environment"):
                 environment = _installed(attempt, role, work)
         assert environment is not None

@@ -72,7 +72,7 @@ def check_former(attempt: Attempt, control: Deployment) -> None:
 
 def _versions(attempt: Attempt, former: Application, deployment: Deployment) -> tuple[Version, Version]:
     """Both versions on the same machines, each with what is installed for it over the other."""
-    context = deployment.context.model_copy(update={"application": former})
+    context, patience = deployment.context.model_copy(update={"application": former}), deployment.context.factor
     machines = {role: server.machine for role, server in deployment.servers.items()}
     present = recipe_of(attempt, attempt.placed.application)
     # Packages of the system that both versions need are there.
@@ -88,9 +88,12 @@ def _versions(attempt: Attempt, former: Application, deployment: Deployment) -> 
                 trusts_code=deployment.trusts_code,
                 outlet=deployment.outlet,
             ),
-            recipe=dataclasses.replace(recipe_of(attempt, former), packages=()),
+            recipe=dataclasses.replace(recipe_of(attempt, former), packages=(), patience=patience),
         ),
-        version(control=deployment, recipe=dataclasses.replace(present, packages=(*added, *needed), beneath=needed)),
+        version(
+            control=deployment,
+            recipe=dataclasses.replace(present, packages=(*added, *needed), beneath=needed, patience=patience),
+        ),
     )
 
 

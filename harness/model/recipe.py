@@ -57,6 +57,9 @@ class Recipe:
     beneath: tuple[str, ...] = ()
     beneath_commands: tuple[str, ...] = ()  #: of the catalogue too: after the packages, before the product's own files
 
+    #: How many times longer than on this machine a step may take; no part of the key.
+    patience: float = 1.0
+
     def _beneath(self) -> list[str]:
         return [name for name in self.packages if name in self.beneath]
 

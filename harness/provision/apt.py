@@ -21,6 +21,12 @@ ARCHIVES = "/var/cache/apt/archives"
 QUERY = "${db:Status-Abbrev}\\t${Package}\\t${Version}\\t${Architecture}\\t${Provides}\\n"
 #: What apt-get says where it takes a package for a word that is not its name.
 _SELECTING = re.compile(r"^Note, selecting '([^']+)' (?:instead of|for \w+) '([^']+)'", re.MULTILINE)
+#: What may lack only because a repository is away: apt-get update takes that for no failure.
+_LACKING = re.compile(
+    r"^E: Unable to locate package|has no installation candidate|unmet dependencies|held broken packages"
+    r"|^E: (?:Version|Release) .* was not found|^E: Unable to satisfy dependencies|dependency problems",
+    re.MULTILINE,
+)
 _WRONG = re.compile(r"package architecture \((\S+)\) does not match system \((\S+)\)")
 
 
@@ -29,6 +35,7 @@ class AptSteps(Steps, Protocol):
 
     recipe: Recipe
     keep: bool
+    over: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +78,10 @@ class Apt:
         provide: the facts are those of the packages that came for it.
         """
         words = shell.join(names)
-        answer = self.by.step("download packages", f"{self.apt} install --download-only {words}", cause="infra")
+        answer = self._demand("download packages", f"{self.apt} install --download-only {words}", cause="infra")
         selected = selected_in(answer.text)
         digests = self._digests({plain(name).partition(":")[0] for name in names}.union(*selected.values()))
-        self.by.step("install packages", f"{self.apt} install {words}", cause=cause)
+        self._demand("install packages", f"{self.apt} install {words}", cause=cause)
         there, facts = self._there(), list[PackageFact]()
         for word in names:
             rows = rows_for(word, there, selected)
@@ -104,10 +111,26 @@ class Apt:
         answer = self.by.step(f"dpkg -i {names}", f"dpkg -i {words}", check=False)
         if not answer.ok:
             if _WRONG.search(answer.text) is None:
-                self.by.step("install what it depends on", f"{self.apt} -f install")
+                self._demand("install what it depends on", f"{self.apt} -f install")
             # Says what dpkg says, and fails: after -f the package may have been removed instead of completed.
-            self.by.step(f"dpkg -i {names} (again)", f"dpkg -i {words}")
+            self._demand(f"dpkg -i {names} (again)", f"dpkg -i {words}")
         return [self._read(place, file) for place, file in zip(places, files, strict=True)]
+
+    def _demand(self, title: str, command: str, *, cause: str = "product") -> Completed:
+        """A step that finds packages. What it lacks is the laboratory's trouble where a repository is away.
+
+        Raises:
+            DeploymentError: it failed.
+        """
+        answer = self.by.step(title, command, check=False)
+        if answer.ok:
+            return answer
+        if _LACKING.search(answer.text) and not self.by.over:  # over another version nothing was fetched
+            every = f"{self.apt} -o APT::Update::Error-Mode=any update"
+            update = self.by.step("whether every repository answers", every, check=False)
+            if not update.ok or "Failed to fetch" in update.text:  # older ones do not know that setting
+                raise self.by.failure("whether every repository answers", update, "infra")
+        raise self.by.failure(title, answer, cause)
 
     def _read(self, place: str, file: RecipeFile) -> PackageFact:
         words = self.by.step(

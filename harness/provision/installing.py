@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,12 @@ from harness.system.process import Completed
 PACKAGES_DIR = "/var/cache/harness"
 #: On a host: ids of container images that were loaded for the cell and were not there before.
 LOADED = "/run/harness/images"
+#: The longest step on this machine; on one that is slower, so many times longer (``Recipe.patience``).
 SECONDS = 1800
+#: Statuses of a step that was ended at its limit, and killed there.
+_ENDED = (124, 137)
+#: Clocks of two machines differ by less.
+_NEARLY = 0.98
 #: No services are started while packages are installed: the harness starts what it tests.
 POLICY = "/usr/sbin/policy-rc.d"
 
@@ -38,7 +44,8 @@ ADVICE = (
 
 
 class InstallFailed(DeploymentError):
-    """The packages or commands of an environment failed; ``cause`` says whose it is (``product`` for its own)."""
+    """The packages or commands of an environment failed; ``cause`` says whose it is (``product`` for its own), or
+    ``timeout``."""
 
     def __init__(self, message: str, *, step: str, log: str, cause: str, advice: str = "") -> None:
         super().__init__(message, step=step, log=log, advice=advice)
@@ -115,11 +122,15 @@ class Installer:
         """One step, logged. Raises as ``install``."""
         if self.cancel.is_set():
             raise Canceled("stopped while an environment was installed")
-        answer = self.machine.run(command, timeout=SECONDS)
+        answer = self.machine.run(command, timeout=self._limit)
         self.log.append(f"$ {title}  [{answer.seconds:.1f} s, exit {answer.rc}]\n{answer.text}")
         if check and not answer.ok:
             raise self.failure(title, answer, cause)
         return answer
+
+    @property
+    def _limit(self) -> float:
+        return SECONDS * self.recipe.patience
 
     def _list_system(self) -> None:
         """Write down what of the system the product may change, before it comes."""
@@ -234,7 +245,9 @@ class Installer:
 
     def failure(self, title: str, answer: Completed, cause: str) -> DeploymentError:
         """The error for a step that failed, with its cause: ``cause``, unless the output shows another."""
-        trouble = trouble_of(title, answer, self.recipe, cause)
+        # A command may end with such a status by itself, long before.
+        late = answer.rc in _ENDED and answer.seconds >= _NEARLY * self._limit
+        trouble = trouble_of(title, answer, self.recipe, cause, limit=self._limit if late else None)
         return InstallFailed(
             trouble.message, step=title, log="\n".join(self.log), cause=trouble.cause, advice=trouble.advice
         )
@@ -261,11 +274,13 @@ def explained(error: InstallFailed, refused: Sequence[str]) -> InstallFailed:
     """``error``, with what was asked for in vain: that it was asked for is a matter of the definitions."""
     if not refused:
         return error
+    hosts = [host[1] for words in refused if (host := re.match(r"\w+ (?:\w+://)?([^/:\s]+)", words))]
+    own = error.cause == "product" or any(f"//{host}" in error.message for host in hosts)
     return InstallFailed(
         f"{error.message}; {in_vain(refused)}",
         step=error.step,
         log=error.log,
-        cause="config" if error.cause == "product" else error.cause,
+        cause="config" if own else error.cause,
         advice=ADVICE,
     )
 

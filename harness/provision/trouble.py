@@ -31,6 +31,27 @@ _UNTRUE = re.compile(
     r"[Pp]ackage .*\bnot signed\b|signature.*\bBAD\b|checksum doesn't match|has incorrect checksum"
     r"|Problem opening package|GPG check FAILED|OpenPGP check for package"
 )
+#: A full disk, in words of programs, of apt-get and of rpm.
+_FULL = re.compile(
+    r"no space left on device|disk quota exceeded|you don't have enough free space in|more space needed on the"
+    r"|needs \S+ more space on the",
+    re.IGNORECASE,
+)
+#: A container engine that does not answer.
+_ENGINE = re.compile(
+    r"[^\n]*(?:Cannot connect to the Docker daemon|failed to connect to the docker API|Cannot connect to Podman"
+    r"|permission denied while trying to connect to the|error during connect|dial (?:unix|tcp) )[^\n]*",
+    re.IGNORECASE,
+)
+#: Nothing can be fetched, in words of apt-get: with the address, and the reasons alone.
+_APT_AWAY = (
+    re.compile(r"^(?:[EW]: )?Failed to fetch [^\n]*", re.MULTILINE),
+    re.compile(
+        r"^(?:[EW]: |\s+)?(?:Unable to fetch some archives|Some index files failed to download|Hash Sum mismatch"
+        r"|Temporary failure resolving|Could not resolve|Could not connect to|Unable to connect to)[^\n]*",
+        re.MULTILINE,
+    ),
+)
 #: Nothing can be fetched: dnf 4, dnf 5 and yum say it over and over.
 _AWAY = re.compile(
     r"(?:Failed to download metadata|Failed to synchronize cache|Cannot download repomd|Cannot retrieve metalink"
@@ -42,32 +63,42 @@ _AWAY = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class StepTrouble:
-    """Why a step failed. ``cause``: whose it is (``product``, ``config``, ``infra``)."""
+    """Why a step failed. ``cause``: whose it is (``product``, ``config``, ``infra``, ``timeout``)."""
 
     message: str
     cause: str
     advice: str
 
 
-def trouble_of(title: str, answer: Completed, recipe: Recipe, cause: str) -> StepTrouble:
-    """Why the step ``title`` ended as ``answer`` says; ``cause`` holds where its output shows no other."""
+def trouble_of(title: str, answer: Completed, recipe: Recipe, cause: str, *, limit: float | None = None) -> StepTrouble:
+    """Why the step ``title`` ended as ``answer`` says; ``cause`` holds where its output shows no other.
+
+    ``limit``: the seconds that it had, where they ran out.
+    """
     text = answer.text
     return (
         _of_the_lab(title, text)
         or _of_packages(text, recipe)
         # What the product's own commands fetch is its own affair: whether they may is said where they were refused.
-        or (_of_repositories(text) if title not in recipe.commands else None)
-        or _of_the_step(title, answer, cause)
+        or (_of_repositories(title, text) if title not in recipe.commands else None)
+        or _of_the_step(title, answer, cause, limit)
     )
 
 
 def _of_the_lab(title: str, text: str) -> StepTrouble | None:
-    """A full disk, or an emulator that fails."""
-    if "No space left on device" in text:
+    """A full disk, an engine that does not answer, or an emulator that fails."""
+    if _FULL.search(text):
         return StepTrouble(
             message="no space left while packages were installed",
             cause="infra",
             advice="free space on the disk of engine or host, then: harness resume",
+        )
+    # What a product's own command asks of an engine is its own affair.
+    if title.startswith("load ") and (engine := _ENGINE.search(text)) is not None:
+        return StepTrouble(
+            message=f"{title}: the container engine of the machine does not answer: {engine[0].strip()[:300]}",
+            cause="infra",
+            advice="start docker or podman on the host, for its login too, then: harness resume",
         )
     if (words := emulator_trouble(text)) is not None:
         advice = "try it in a virtual machine (prefer: [vm]) or on a host of that kind"
@@ -78,7 +109,7 @@ def _of_the_lab(title: str, text: str) -> StepTrouble | None:
 def _of_packages(text: str, recipe: Recipe) -> StepTrouble | None:
     """A package that the system does not have, or one for another architecture."""
     for missing in _MISSING.finditer(text):
-        name = next(group for group in missing.groups() if group)
+        name = next(group for group in missing.groups() if group).strip("'")  # newer ones of apt quote it
         asked = next((word for word in recipe.packages if word.lstrip("@").partition("/")[0] == name.lstrip("@")), "")
         if not asked and missing[2]:  # dnf 5 says it of files too
             continue
@@ -100,7 +131,7 @@ def _of_packages(text: str, recipe: Recipe) -> StepTrouble | None:
     )
 
 
-def _of_repositories(text: str) -> StepTrouble | None:
+def _of_repositories(title: str, text: str) -> StepTrouble | None:
     """A repository that is away, or gives what its key does not verify: never the product's."""
     if "There are no enabled repositories" in text:
         return StepTrouble(
@@ -121,7 +152,9 @@ def _of_repositories(text: str) -> StepTrouble | None:
             cause="infra",
             advice="mend the repository: its packages are not as they were signed, or not signed",
         )
-    if away := _AWAY.search(text):
+    # dpkg fetches nothing: what does is a script of the product's package.
+    apt = () if title.startswith("dpkg -i ") else _APT_AWAY
+    if away := next(filter(None, (pattern.search(text) for pattern in (_AWAY, *apt))), None):
         return StepTrouble(
             message=f"a repository gives nothing: {away[0].strip()[:300]}",
             cause="infra",
@@ -137,10 +170,15 @@ def _line(text: str, match: re.Match[str]) -> str:
     return text[begin:].partition("\n")[0].strip()[:300]
 
 
-def _of_the_step(title: str, answer: Completed, cause: str) -> StepTrouble:
-    """The last lines that the step printed."""
+def _of_the_step(title: str, answer: Completed, cause: str, limit: float | None) -> StepTrouble:
+    """The last lines that the step printed. What waits for the laboratory is the laboratory's trouble at any length."""
+    end = f"failed (exit {answer.rc})"
+    if limit is not None:
+        end, cause = f"did not end within {limit:g} s", cause if cause == "infra" else "timeout"
     advice = "see the installation log in the evidence"
     if cause == "infra":
         advice = "check the mirror (of the engine's machine, or of the host), then: harness resume"
+    if cause == "timeout":
+        advice = "see what it waits for in the installation log; raise timeout_factor if the machine is slow"
     last = " / ".join(line for line in answer.text.splitlines() if line.strip())[-400:]
-    return StepTrouble(message=f"{title} failed (exit {answer.rc}): {last}", cause=cause, advice=advice)
+    return StepTrouble(message=f"{title} {end}: {last}", cause=cause, advice=advice)

@@ -87,6 +87,7 @@ class VirtualMachines:
             os=recipe.os,
             architecture=recipe.architecture,
             packages=(*PACKAGES, *(SYSTEMD_PACKAGES if role.systemd else ())),
+            patience=recipe.patience,
         )
         whole = environments.ensure(more, role.os, ledger, on=installed)
         return dataclasses.replace(

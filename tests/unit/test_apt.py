@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.model.recipe import PackageFact, Recipe
+from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.apt import rows_for, rows_in, selected_in
-from harness.provision.installing import Installer, InstallFailed
+from harness.provision.installing import SECONDS, Installer, InstallFailed, explained
 from harness.system.process import Completed
 
 THERE = (
@@ -107,3 +110,125 @@ def test_what_apt_prints_of_its_choice() -> None:
     assert selected_in(text) == {"mail-transport-agent": {"exim4-daemon-light"}}
     (row,) = rows_for("mail-transport-agent", rows_in("ii \texim4-daemon-light\t1\tall\t\n"), selected_in(text))
     assert row.name == "exim4-daemon-light"
+
+
+UNMET = (
+    "The following packages have unmet dependencies:\n nginx : Depends: nginx-common but it is not installable\n"
+    "E: Unable to correct problems, you have held broken packages."
+)
+
+
+def failure(
+    text: str, title: str = "install packages", *, cause: str = "product", rc: int = 100, seconds: float = 1.0
+) -> InstallFailed:
+    recipe = Recipe(
+        name="x", os="debian-12", architecture="x86_64", packages=("nginx",), commands=("curl",), patience=2
+    )
+    machine: Any = Machine(lambda _: None)
+    error = Installer(machine, recipe).failure(title, Completed(rc=rc, err=text, seconds=seconds), cause)
+    assert isinstance(error, InstallFailed)
+    return error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "E: Failed to fetch http://deb.debian.org/debian/pool/n.deb  Connection timed out [IP: 1.2.3.4 80]",
+        "E: Failed to fetch http://deb.debian.org/debian/pool/n.deb  404  Not Found",
+        "Err:1 http://deb.debian.org/debian bookworm InRelease\n  Temporary failure resolving 'deb.debian.org'",
+        "   Hash Sum mismatch\n   Hashes of expected file:",
+        "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?",
+        "tar: /opt/x: Cannot write: No space left on device",
+        "sed: couldn't write: no space left on device",
+        "E: You don't have enough free space in /var/cache/apt/archives/.",
+        "Error: Transaction test error:\n  installing package a needs 12MB more space on the / filesystem",
+    ],
+)
+@pytest.mark.parametrize("title", ["install what it depends on", "install packages"])
+def test_trouble_of_the_laboratory_is_not_the_products(text: str, title: str) -> None:
+    assert failure(text, title).cause == "infra"
+
+
+@pytest.mark.parametrize("title", ["curl", "dpkg -i product.deb", "dpkg -i product.deb (again)"])
+def test_what_the_products_own_commands_and_scripts_fetch_is_their_affair(title: str) -> None:
+    assert failure("E: Failed to fetch https://vendor.example/x  Could not connect", title).cause == "product"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        "failed to connect to the docker API at unix:///var/run/docker.sock; check if the daemon is running",
+        "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+        "Error: unable to connect to Podman socket: dial unix /run/podman.sock: connect: no such file",
+        "write /var/lib/docker/tmp/x: no space left on device",
+    ],
+)
+def test_an_engine_that_does_not_answer_is_the_laboratorys(text: str) -> None:
+    assert failure(text, "load app.tar", rc=1).cause == "infra"
+    assert failure("open /x/manifest.json: no such file or directory", "load app.tar", rc=1).cause == "product"
+    assert failure(text.replace("no space", "nothing"), "curl", rc=1).cause == "product"
+
+
+def test_a_limit_that_ran_out_is_a_matter_of_time() -> None:
+    """A command that ends with 124 by itself, long before, is a failure as any other."""
+    late = failure("still going", "curl", rc=124, seconds=3600)
+    assert (late.cause, "did not end within 3600 s: still going" in late.message) == ("timeout", True)
+    assert failure("", "curl", rc=137, seconds=3605).cause == "timeout"
+    assert failure("", "curl", cause="config", rc=124, seconds=3600).cause == "timeout"
+    assert failure("", "download packages", cause="infra", rc=124, seconds=3600).cause == "infra"
+    assert failure("", "curl", rc=124, seconds=1800).cause == "product"
+    assert failure("", "curl", rc=1, seconds=4000).cause == "product"
+
+
+def test_the_limit_of_a_step_is_as_long_as_the_target_is_slow() -> None:
+    limits: list[float] = []
+    machine: Any = Machine(lambda _: None)
+    machine.run = lambda _, *, timeout, **__: limits.append(timeout) or Completed(rc=0)
+    recipe = Recipe(name="x", os="debian-12", architecture="x86_64", commands=("a",))
+    slow = dataclasses.replace(recipe, patience=7.5)
+    for each in (recipe, slow):
+        Installer(machine, each).install()
+    assert set(limits) == {SECONDS, 7.5 * SECONDS}
+    assert slow.key("base") == recipe.key("base")
+
+
+@pytest.mark.parametrize(
+    "away", [Completed(rc=100, err="E: x"), Completed(rc=0, err="W: Failed to fetch http://m/x  404")]
+)
+@pytest.mark.parametrize("own", [True, False], ids=["own file", "package"])
+def test_what_lacks_because_a_repository_is_away_is_the_laboratorys(away: Completed, own: bool, tmp_path: Path) -> None:
+    """apt-get update takes a repository that does not answer for no failure, and what it lacks is not there then."""
+    (tmp_path / "a.deb").write_bytes(b"x")
+    files = (RecipeFile(path="a.deb", source=tmp_path / "a.deb", sha256="0"),)
+    recipe = Recipe(
+        name="x",
+        os="debian-12",
+        architecture="x86_64",
+        packages=() if own else ("nginx",),
+        package_files=files if own else (),
+    )
+
+    def answer(command: str, update: Completed) -> Completed | None:
+        if "Error-Mode" in command:
+            return update
+        if "dpkg -i" in command:
+            return Completed(rc=1, err="dpkg: dependency problems prevent configuration of a")
+        if "--download-only" in command:
+            return Completed(rc=100, err="E: Unable to locate package nginx")
+        return None
+
+    causes = []
+    for update in (away, Completed(rc=0)):
+        machine: Any = Machine(functools.partial(answer, update=update))
+        with pytest.raises(InstallFailed) as failed:
+            Installer(machine, recipe).install()
+        causes.append(failed.value.cause)
+    assert causes == ["infra", "product" if own else "config"]
+
+
+def test_what_was_refused_is_a_matter_of_the_definitions_and_the_rest_is_not() -> None:
+    away = failure("E: Failed to fetch https://vendor.example/deb/x  Received HTTP code 403 from proxy")
+    assert explained(away, ["CONNECT vendor.example:443"]).cause == "config"
+    assert explained(away, ["GET http://vendor.example/y"]).cause == "config"
+    assert explained(away, ["GET http://other.example/y"]).cause == "infra"
