@@ -31,6 +31,21 @@ _UNTRUE = re.compile(
     r"[Pp]ackage .*\bnot signed\b|signature.*\bBAD\b|checksum doesn't match|has incorrect checksum"
     r"|Problem opening package|GPG check FAILED|OpenPGP check for package"
 )
+#: Steps that install packages of the system; words of a resolver in others speak of the product's own files.
+_OF_THE_SYSTEM = ("download packages", "install packages")
+#: Packages, or versions, that cannot be there together: apt-get; dnf 4, dnf 5 and yum. Files of two packages that
+#: conflict (`file … conflicts with file`) are no matter of a choice.
+_APART = re.compile(
+    r"^(?:The following packages have unmet dependencies:|E: (?:Version|Release) '[^\n]*' for '[^\n]*' was not found"
+    r"|E: Unable to satisfy dependencies|[^\n]*you have held broken packages"
+    r"|[^\n]*package \S+ [^\n]*conflicts with |[^\n]*nothing provides |[^\n]*none of the providers can be installed"
+    r"|[^\n]*cannot install both |[^\n]*cannot install the best |[^\n]*conflicting requests"
+    r"|[^\n]*problem with installed package|[^\n]*No match for argument|No package \S+ available"
+    r"|Error: Package: [^\n]*\n\s+Requires: )",
+    re.MULTILINE,
+)
+#: Of a machine whose packages were not whole before.
+_UNFINISHED = re.compile(r"^E: Unmet dependencies\. Try [^\n]*", re.MULTILINE)
 #: A full disk, in words of programs, of apt-get and of rpm.
 _FULL = re.compile(
     r"no space left on device|disk quota exceeded|you don't have enough free space in|more space needed on the"
@@ -81,6 +96,7 @@ def trouble_of(title: str, answer: Completed, recipe: Recipe, cause: str, *, lim
         or _of_packages(text, recipe)
         # What the product's own commands fetch is its own affair: whether they may is said where they were refused.
         or (_of_repositories(title, text) if title not in recipe.commands else None)
+        or (_of_a_choice(text, recipe) if title in _OF_THE_SYSTEM else None)
         or _of_the_step(title, answer, cause, limit)
     )
 
@@ -160,6 +176,25 @@ def _of_repositories(title: str, text: str) -> StepTrouble | None:
             cause="infra",
             advice="check the repositories of the system (`repositories` of its definition, or those of the image or "
             "host), then: harness resume",
+        )
+    return None
+
+
+def _of_a_choice(text: str, recipe: Recipe) -> StepTrouble | None:
+    """Packages of the system that do not go together: whoever asks for them has to choose others."""
+    if unfinished := _UNFINISHED.search(text):
+        return StepTrouble(
+            message=f"packages of the machine were not whole before anything was installed: {unfinished[0]}",
+            cause="infra",
+            advice="mend them on the host, then: harness resume",
+        )
+    if apart := _APART.search(text):
+        lines = " / ".join(line.strip() for line in text[apart.start() :].splitlines() if line.strip())
+        return StepTrouble(
+            message=f"{recipe.os} for {recipe.architecture} cannot install together what is asked for: {lines[:400]}",
+            cause="config",
+            advice="correct `packages` or `needs`: versions, and packages that exclude one another; or exclude this "
+            "combination",
         )
     return None
 

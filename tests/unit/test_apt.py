@@ -112,12 +112,6 @@ def test_what_apt_prints_of_its_choice() -> None:
     assert row.name == "exim4-daemon-light"
 
 
-UNMET = (
-    "The following packages have unmet dependencies:\n nginx : Depends: nginx-common but it is not installable\n"
-    "E: Unable to correct problems, you have held broken packages."
-)
-
-
 def failure(
     text: str, title: str = "install packages", *, cause: str = "product", rc: int = 100, seconds: float = 1.0
 ) -> InstallFailed:
@@ -232,3 +226,41 @@ def test_what_was_refused_is_a_matter_of_the_definitions_and_the_rest_is_not() -
     assert explained(away, ["CONNECT vendor.example:443"]).cause == "config"
     assert explained(away, ["GET http://vendor.example/y"]).cause == "config"
     assert explained(away, ["GET http://other.example/y"]).cause == "infra"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The following packages have unmet dependencies:\n nginx : Conflicts: apache2 but 2.4 is to be installed\n"
+        "E: Unable to correct problems, you have held broken packages.",
+        "E: Version '1.99' for 'nginx' was not found",
+        "E: Release 'bookworm-backports' for 'nginx' was not found",
+        "E: Unable to satisfy dependencies. Reached two conflicting assignments:\n   1. a:amd64 is selected",
+        "Error: \n Problem: problem with installed package a-1\n  - package b-1.noarch conflicts with a provided by c",
+        "Problem: conflicting requests\n  - nothing provides libx.so.1 needed by b-1.noarch from os",
+        "No match for argument: b-1.99\nError: Unable to find a match: b-1.99",
+        "Failed to resolve the transaction:\nProblem: cannot install both b-1 and b-2",
+        "Error: Package: b-1.noarch (os)\n           Requires: libx.so.1",
+        "  - package b-1 requires libx, but none of the providers can be installed",
+    ],
+)
+def test_packages_that_do_not_go_together_are_a_matter_of_the_definition(text: str) -> None:
+    """Of whatever step it is that finds out: nothing is tried again. Of the product's own file the same words are its
+    own failure."""
+    for title, cause in (
+        ("download packages", "infra"),
+        ("install packages", "product"),
+        ("install packages", "config"),
+    ):
+        apart = failure(text, title, cause=cause)
+        assert (apart.cause, "`packages`" in apart.advice) == ("config", True), apart.message
+    for title in ("install what it depends on", "dpkg -i a.deb (again)", "install a.rpm"):
+        assert failure(text.replace("No match", "no match").replace("Unable to find", ""), title).cause == "product"
+
+
+def test_what_is_no_matter_of_a_choice_keeps_its_cause() -> None:
+    files = "file /usr/bin/x from install of a-1.noarch conflicts with file from package b-1.noarch"
+    assert failure(files).cause == "product"
+    assert failure(files, "download packages", cause="infra").cause == "infra"
+    host = "You might want to run 'apt --fix-broken install'.\nE: Unmet dependencies. Try 'apt --fix-broken install'"
+    assert failure(f"The following packages have unmet dependencies:\n x : Depends: y\n{host}").cause == "infra"
