@@ -30,6 +30,7 @@ LEFT_OUT = (
             "apt",
             "rpm",
             "dnf",
+            "yum",
             "systemd",
             "ucf",
             "pam",

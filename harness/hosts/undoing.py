@@ -118,7 +118,7 @@ def restore(machine: Machine, host: Host, memory: Memory) -> list[str]:
         now = look(machine, host, memory.keep, before.roots)
         if attempt and not now.since(before):
             break
-        _remove_packages(machine, before, now)
+        remove_packages(machine, before, now)
         end_orphans(machine, before.processes)
         _unmount(machine, before, now)
         now = look(machine, host, memory.keep, before.roots)
@@ -211,6 +211,10 @@ def _each(machine: Machine, script: str, paths: Iterable[bytes], *, timeout: flo
     machine.run(f"xargs -0 -r -n 200 sh -c {shell.quote(script)} sh <{listed}; rm -f {listed}", timeout=timeout)
 
 
+#: Keys of repositories, which rpm lists as packages without an architecture: all have one name, and differ in version.
+_KEY = re.compile(r"gpg-pubkey\.\S+ ([A-Za-z0-9]+-[A-Za-z0-9]+)")
+#: The second: where keys are no packages any more.
+_REMOVE_KEYS = 'for p; do rpm -e "$p" || rpmkeys --delete "${p#gpg-pubkey-}"; done'
 #: Removes packages, given as arguments, that nothing else needs: all at once, and where that is refused, one after
 #: another as long as any goes. No tool that solves dependencies is asked: it would remove what needs them too.
 #: dpkg marks for removal what it then refuses to remove, so it is asked first.
@@ -227,13 +231,22 @@ while went=; for p; do there "$p" >/dev/null 2>&1 && remove "$p" && ! there "$p"
 """
 
 
-def _remove_packages(machine: Machine, before: HostState, now: HostState) -> None:
+def remove_packages(machine: Machine, before: HostState, now: HostState) -> None:
     """Remove packages that the host did not have in any version. One that was there and has another version now stays
     as it is, and makes the host dirty: others of the host need it."""
     known = {line.split()[0] for line in before.packages}
     new = _names({line.split()[0] for line in now.packages} - known)
     if new:
         machine.run(f"sh -c {shell.quote(_REMOVE_PACKAGES)} sh {shell.join(new)}", timeout=900)
+    # dnf takes over the key of a repository with the first package of it, also of the harness's own.
+    if keys := new_keys(before, now):
+        machine.run(f"sh -c {shell.quote(_REMOVE_KEYS)} sh {shell.join(keys)}", timeout=300)
+
+
+def new_keys(before: HostState, now: HostState) -> list[str]:
+    """Keys of repositories that the host did not have, by the names that rpm removes them by."""
+    new = (_KEY.fullmatch(line) for line in sorted(now.packages - before.packages))
+    return [f"gpg-pubkey-{key[1]}" for key in new if key is not None]
 
 
 def _remove_accounts(machine: Machine, before: HostState, now: HostState) -> None:

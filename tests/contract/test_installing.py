@@ -11,6 +11,9 @@ import pytest
 
 from harness.containers.machine import ContainerMachine
 from harness.control.packages import files_of, state_of
+from harness.hosts.state import look
+from harness.hosts.undoing import new_keys, remove_packages
+from harness.model.definitions import Host
 from harness.model.recipe import PackageFact, Recipe, RecipeFile
 from harness.provision.installing import Installer, InstallFailed
 from tests.distribution import Key, comps, defaults, image, repository, rpm, running, stream
@@ -160,6 +163,22 @@ def test_what_cannot_be_verified_is_never_the_products(machine: ContainerMachine
     needing = made.package("needing", more="Requires: seeded-unsigned")
     own = refused(machine, files=(needing,))
     assert own.cause == "infra", own.log
+
+
+@with_yum
+def test_a_host_is_as_before_with_its_keys_too(machine: ContainerMachine, made: Made) -> None:
+    """dnf takes over the key of a repository with the first package of it; another of that name may be there."""
+    machine.put("/root/other", made.other.text.encode())
+    assert machine.run("rpm --import /root/other").ok
+    host = Host(host="lab", address="127.0.0.1", labels={"cpu": "x86-64"})
+    before = look(machine, host)
+    install(machine, "seeded-app", keep=True)
+    now = look(machine, host, roots=before.roots)
+    assert len(new_keys(before, now)) == 1, now.since(before)
+    assert now.packages - before.packages > {"seeded-app.noarch 1.0-1", "seeded-lib.noarch 1.0-1"}
+    remove_packages(machine, before, now)
+    left = look(machine, host, roots=before.roots).since(before)
+    assert [words for words in left if words.startswith("package") or "/var/lib/" in words] == []
 
 
 def test_a_repository_that_is_away_is_the_labs(machine: ContainerMachine, made: Made) -> None:

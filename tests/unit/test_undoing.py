@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from harness.errors import InfrastructureError
 from harness.hosts import keeping, undoing
-from harness.hosts.state import HostState, parse_state, printable, topmost
-from harness.hosts.undoing import etc_members, removable, unescape_mount
+from harness.hosts.state import LEFT_OUT, HostState, parse_state, printable, topmost
+from harness.hosts.undoing import etc_members, new_keys, removable, unescape_mount
 
 NAME = st.binary(min_size=1, max_size=12).filter(lambda name: not {0, 47} & set(name) and name not in (b".", b".."))
 ODD = [b"a\n", b"\n/etc", b"-rf", b"it's", b'"', b"$(touch x)", b"`id`", b"trailing ", b" ", b"\xff\xfe", b"*", b"\\"]
@@ -262,3 +262,17 @@ def test_a_link_that_took_the_place_of_a_folder_is_not_written_through(here: Any
     assert not keeping.put_back(here)
     assert (tmp_path / "home" / "conf").read_text() == "precious"
     assert keeping.noted(here) == [str(tmp_path / "etc" / "conf")]
+
+
+def test_keys_of_repositories_that_are_new_are_known_by_their_versions() -> None:
+    """They bear one name, so a host that had another key has none of that name that is new."""
+    old, new = "gpg-pubkey.(none) 8483c65d-5ccc5b19", "gpg-pubkey.(none) 3d5f0a12-65a1b2c3"
+    long = f"gpg-pubkey.(none) {'ab' * 20}-65a1b2c3"
+    odd = {"gpg-pubkey.(none) $(x)-1", "gpg-pubkey-tools.noarch 1-1", "seeded.noarch 1.0-1"}
+    before, now = state(packages=frozenset({old})), state(packages=frozenset({old, new, long, *odd}))
+    assert new_keys(before, now) == ["gpg-pubkey-3d5f0a12-65a1b2c3", f"gpg-pubkey-{'ab' * 20}-65a1b2c3"]
+    assert new_keys(now, now) == []
+
+
+def test_what_package_managers_keep_of_themselves_is_not_compared() -> None:
+    assert {f"/var/lib/{name}" for name in ("dpkg", "apt", "rpm", "dnf", "yum")} <= set(LEFT_OUT)
