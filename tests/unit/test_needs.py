@@ -9,10 +9,11 @@ import pytest
 
 from harness.errors import DefinitionError
 from harness.execution.contexts import own_packages
-from harness.execution.making import roles_of
+from harness.execution.making import roles_of, serve
 from harness.machines.placing import place
 from harness.model.recipe import PackageFact
 from harness.planning import expand
+from harness.provision.provisioner import APPLICATION
 from harness.reading.read import read
 
 
@@ -51,3 +52,24 @@ def test_a_package_is_the_products_or_needed_and_not_both(folder: Any) -> None:
     (fault,) = caught.value.faults
     assert "both in packages and in needs: busybox" in fault.message
     assert "needs" in path.read_text().splitlines()[fault.line - 2]
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_what_is_emulated_is_installed_with_patience(folder: Any, emulated: bool) -> None:
+    """Before anything is measured, so what is declared counts."""
+    definitions, cell = placed(folder, packages=["busybox"])
+    provisioner = SimpleNamespace(emulator=lambda _: None)
+    attempt: Any = SimpleNamespace(
+        placed=cell,
+        cell=SimpleNamespace(timeout_factor=7.0),
+        emulated=emulated,
+        lab=SimpleNamespace(definitions=definitions, provisioners={cell.placement.kind: provisioner}),
+        state=lambda *_: None,
+        learn=lambda **_: None,
+    )
+    serving = serve(attempt)
+    expected = {role.name: role.cpu.timeout_factor if emulated else 1.0 for role in serving.roles}
+    assert {role.name: role.recipe.patience for role in serving.roles} == {
+        **expected,
+        APPLICATION: 7.0 if emulated else 1.0,
+    }
