@@ -62,7 +62,7 @@ class Compose:
 
     def start(self) -> bool:
         self._note()
-        self.machine.run(f"rm -f {self._key}.asked", timeout=60)
+        self.machine.run(f"rm -f {self._key}.asked {self._key}.container", timeout=60)
         answer = self._compose("up -d", timeout=UP_SECONDS * self.context.factor)
         if not answer.ok:
             output = answer.text.strip()[-600:]
@@ -71,7 +71,10 @@ class Compose:
                 f"compose 无法启动 {self.file.service}",
                 output,
             )
-        return self.running()
+        state = self._state()
+        if state.container:
+            self._written(f"echo {shell.quote(state.container)} >{self._key}.container")
+        return state.status == "running"
 
     def exit_code(self) -> int | None:
         state = self._state()
@@ -99,14 +102,26 @@ class Compose:
         return not self.running()
 
     def asked(self) -> None:
-        self._note()
-        if not self._state().over:
-            self.machine.run(f"mkdir -p {STARTS} && : >{self._key}.asked", timeout=60)
+        if not self._note().over:
+            self._written(f": >{self._key}.asked")
 
     def ends(self) -> list[End]:
-        self._note()
+        state = self._note()
+        answer = self.machine.run(
+            f"echo container $(cat {self._key}.container); cat {self._key}.ends 2>/dev/null", timeout=60
+        )
+        started = answer.out.partition("\n")[0].removeprefix("container").strip()
+        # What was stopped because somebody asked for it may be removed then; what replaces it has ends of its own.
+        if not started or started != (state.container or (started if state.asked else "")):
+            raise InfrastructureError(
+                f"{self.machine.name}: the container of {self.file.service} that was started "
+                f"({started[:12] or 'not noted'}) is not the one there now ({state.container[:12] or 'none'}): "
+                f"how it ended was not seen {answer.err.strip()[-200:]}",
+                advice=f"see what removed or replaced the container, or the notes in {STARTS}: the product, or "
+                "somebody on the host",
+            )
         ends = []
-        for line in self.machine.run(f"cat {self._key}.ends 2>/dev/null", timeout=60).out.splitlines():
+        for line in answer.out.splitlines()[1:]:
             if len(words := line.split()) == 4:
                 at, code, memory, restarted = words
                 ends.append(
@@ -140,17 +155,25 @@ class Compose:
         """Variables for the compose file, which may use them or hand them on to its services."""
         return f"{RUN}/compose.env"
 
-    def _note(self) -> None:
+    def _written(self, command: str) -> None:
+        """Raises InfrastructureError where a note could not be written: without it an end would be misunderstood."""
+        answer = self.machine.run(f"mkdir -p {STARTS} && {{ {command}; }}", timeout=60)
+        if not answer.ok:
+            raise InfrastructureError(
+                f"{self.machine.name}: what is seen of the product's ends cannot be noted in {STARTS}: "
+                f"{answer.text.strip()[-200:]}",
+                advice="check the machine's disk",
+            )
+
+    def _note(self) -> _State:
         """Write down an end that nobody asked for, and restarts that the engine made by itself; each of them once."""
         state = self._state()
         lines = [f"{state.finished} {state.code} {state.memory} ended"] if state.over and not state.asked else []
         lines += [f"restart/{n} {state.code} {state.memory} restarted" for n in range(state.restarts)]
         for line in lines:
             quoted = shell.quote(line)
-            self.machine.run(
-                f"mkdir -p {STARTS}; grep -qxsF -- {quoted} {self._key}.ends || echo {quoted} >>{self._key}.ends",
-                timeout=60,
-            )
+            self._written(f"grep -qxsF -- {quoted} {self._key}.ends || echo {quoted} >>{self._key}.ends")
+        return state
 
     def group(self) -> str:
         return "that of the engine"
@@ -185,30 +208,42 @@ class Compose:
         return answer
 
     def _state(self) -> _State:
-        """State of the service's container."""
+        """State of the service's container.
+
+        Raises:
+            InfrastructureError: the engine does not say.
+        """
         answer = self.machine.run(
-            "e=$(command -v docker || command -v podman); for l in com.docker.compose io.podman.compose; do "
-            f"c=$($e ps -aq --filter label=$l.project={self.project} --filter label=$l.service={self.file.service}); "
-            f'[ -z "$c" ] || $e inspect -f {shell.quote(_FORM)} $c; done | head -n 1; '
-            f"[ -e {self._key}.asked ] && echo asked",
+            "e=$(command -v docker || command -v podman)\nfor l in com.docker.compose io.podman.compose; do "
+            f"c=$($e ps -aq --filter label=$l.project={self.project} --filter label=$l.service={self.file.service}) "
+            f'|| exit 1; [ -z "$c" ] || $e inspect -f {shell.quote(_FORM)} $c | head -n 1; done\n'
+            f"[ ! -e {self._key}.asked ] || echo asked\necho looked",
             timeout=60,
         )
         words = answer.out.split()
-        if len(words) < 6:
-            return _State()
+        if words[-1:] != ["looked"]:
+            raise InfrastructureError(
+                f"{self.machine.name}: its container engine does not say how the product is: "
+                f"{answer.text.strip()[-200:]}",
+                advice="start the engine on the host, then: harness resume",
+            )
+        asked = "asked" in words[-2:]
+        if len(words) < 8:
+            return _State(asked=asked)
         return _State(
-            status=words[0],
-            code=int(words[1]),
-            pid=int(words[2]),
-            restarts=int(words[3]) if words[3].isdigit() else 0,
-            memory=words[4],
-            finished=words[5],
-            asked="asked" in words[6:],
+            container=words[0],
+            status=words[1],
+            code=int(words[2]),
+            pid=int(words[3]),
+            restarts=int(words[4]) if words[4].isdigit() else 0,
+            memory=words[5],
+            finished=words[6],
+            asked=asked,
         )
 
 
 _FORM = (
-    "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}} {{.RestartCount}} {{.State.OOMKilled}} "
+    "{{.Id}} {{.State.Status}} {{.State.ExitCode}} {{.State.Pid}} {{.RestartCount}} {{.State.OOMKilled}} "
     "{{if .State.FinishedAt}}{{json .State.FinishedAt}}{{else}}-{{end}}"
 )
 
@@ -217,6 +252,7 @@ _FORM = (
 class _State:
     """The state of a service's container, as its engine gives it; ``finished`` names its last end."""
 
+    container: str = ""  #: its id; empty where there is none
     status: str = ""
     code: int = 0
     pid: int = 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from harness.control.ends import End
 from harness.control.fault import ProductFault
 from harness.control.supervised import BEGAN, RUN, STARTS
-from harness.errors import StepTimeout
+from harness.errors import AttestationMismatch, InfrastructureError, StepTimeout
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
@@ -21,10 +21,24 @@ from harness.system.wait import wait_until
 _SHOW = "ActiveState,Result,MainPID,ExecMainPID,ExecMainCode,ExecMainStatus,Job,LoadState,ConditionResult"
 #: CLD_EXITED of waitid(2), which ExecMainCode gives; the others are ends by a signal.
 _EXITED = 1
-#: Run by systemd after each end (ExecStopPost=, systemd.service(5)); it notes those that nobody asked for.
-_ENDED = """[ -e {asked} ] ||
-echo "${{EXIT_CODE:-none}} ${{EXIT_STATUS:-none}} ${{SERVICE_RESULT:-none}} $(date +%s)" >>{ends}
+#: Drop-ins apply in the order of their names, whatever folder they lie in (systemd.unit(5)): ours must be the last.
+DROP_IN = "zzzz-harness.conf"
+#: Run by systemd before each start (ExecStartPre=, systemd.service(5)), so that a missing end is known to be missing.
+#: Where the disk is full, the memory of the machine takes the note.
+_STARTED = """echo start >>{starts} || echo start >>{spare}.starts
 exit 0
+"""
+#: Run by systemd after each end (ExecStopPost=); those that somebody asked for are only counted.
+_ENDED = """how="${{EXIT_CODE:-none}} ${{EXIT_STATUS:-none}} ${{SERVICE_RESULT:-none}} $(date +%s)"
+[ ! -e {asked} ] || how=asked
+echo "$how" >>{ends} || echo "$how" >>{spare}.ends
+exit 0
+"""
+#: Ends that the machine's own end brought leave no line: they are as that was, asked for or not.
+_ACCOUNT = """n() {{ cat "$@" 2>/dev/null | wc -l; }}
+[ ! -e {asked} ] || while [ $(n {ends} {spare}.ends) -lt $(n {starts} {spare}.starts) ]; do
+  echo asked >>{ends} || echo asked >>{spare}.ends || break
+done
 """
 _LISTENING = """
 g=$(systemctl show -p ControlGroup --value {unit})
@@ -59,10 +73,11 @@ class Systemd:
         limit = application.stop_seconds * self.context.factor
         text = (
             f"[Service]\nEnvironmentFile=-{RUN}/app.env\nRestart=no\nTimeoutStopSec={limit:.0f}\n"
-            f"ExecStopPost=+/bin/sh {RUN}/ended.sh\n"
+            f"ExecStartPre=-+/bin/sh {RUN}/started.sh\nExecStopPost=+/bin/sh {RUN}/ended.sh\n"
         )
-        self.machine.put(f"{self._drop_in}/90-harness.conf", text.encode())
-        self.machine.put(f"{RUN}/ended.sh", _ENDED.format(asked=self._asked, ends=self._ends).encode())
+        self.machine.put(f"{self._drop_in}/{DROP_IN}", text.encode())
+        self.machine.put(f"{RUN}/started.sh", self._noting(_STARTED).encode())
+        self.machine.put(f"{RUN}/ended.sh", self._noting(_ENDED).encode())
         answer = self.machine.run(
             f"mkdir -p {STARTS} && {{ [ -e {BEGAN} ] || : >{BEGAN}; }} && "
             f"systemctl daemon-reload && systemctl cat {shell.quote(self.unit)}",
@@ -74,12 +89,31 @@ class Systemd:
                 f"安装后的产品缺少服务 {self.unit}",
                 answer.text[-600:],
             )
+        self._demand_watched()
+
+    def _demand_watched(self) -> None:
+        """Raises AttestationMismatch where the unit's ends would not be seen, for all that the drop-in says."""
+        answer = self.machine.run(
+            f"systemctl show -p Restart -p ExecStartPre -p ExecStopPost -p DropInPaths {shell.quote(self.unit)}",
+            timeout=60 * self.context.factor,
+        )
+        kept = re.search(r"^Restart=no$", answer.out, re.MULTILINE)
+        noted = all(f"{RUN}/{script}.sh" in answer.out for script in ("started", "ended"))
+        if not kept or not noted:
+            paths = re.findall(r"^DropInPaths=(.*)$", answer.out, re.MULTILINE)
+            raise AttestationMismatch(
+                f"{self.machine.name}: the ends of {self.unit} cannot be seen: systemd does not take over what "
+                f"{DROP_IN} says (Restart=, ExecStartPre=, ExecStopPost=): {answer.err.strip()[-200:]} "
+                f"its drop-ins: {' '.join(paths) or 'not named'}",
+                advice=f"take a machine with systemd 231 or newer, and no drop-in whose name comes after {DROP_IN}",
+            )
 
     def start(self) -> bool:
         # --no-block: a unit that says itself when it is ready may take long, and readiness is ours to watch.
         unit = shell.quote(self.unit)
         answer = self.machine.run(
-            f"rm -f {self._asked}; systemctl reset-failed {unit} 2>/dev/null; systemctl start --no-block {unit}",
+            f"{self._noting(_ACCOUNT)}rm -f {self._asked}; systemctl reset-failed {unit} 2>/dev/null; "
+            f"systemctl start --no-block {unit}",
             timeout=60 * self.context.factor,
         )
         if not answer.ok:
@@ -153,15 +187,31 @@ class Systemd:
         )
 
     def ends(self) -> list[End]:
-        answer = self.machine.run(f"cat {self._ends} 2>/dev/null", timeout=60 * self.context.factor)
-        ends = []
-        for line in answer.out.splitlines():
-            if len(words := line.split()) == 4 and words[3].isdigit():
-                code, status, result, at = words
-                ends.append(
-                    End(start=self.unit, status=_status(code, status), memory=result == "oom-kill", at=float(at))
-                )
-        return ends
+        # The state comes first: what ends after that is noted for the next look.
+        answer = self.machine.run(
+            f"echo state $(systemctl show -p ActiveState {shell.quote(self.unit)})\n"
+            f"[ ! -e {self._asked} ] || echo pending\n"
+            f"cat {self._starts} {self._spare}.starts {self._ends} {self._spare}.ends 2>/dev/null",
+            timeout=60 * self.context.factor,
+        )
+        lines = answer.out.splitlines()
+        starts, asked = lines.count("start"), lines.count("asked")
+        ends = [
+            End(start=self.unit, status=_status(code, status), memory=result == "oom-kill", at=float(at))
+            for code, status, result, at in (line.split() for line in lines if re.fullmatch(r"(\S+ ){3}\d+", line))
+        ]
+        state = re.search(r"^state ActiveState=(\S+)", answer.out, re.MULTILINE)
+        # One end may yet come: that of the present start; or nothing could note it, and somebody asked for it.
+        open_end = state is not None and (state[1] not in ("inactive", "failed") or "pending" in lines)
+        missing = starts - len(ends) - asked - open_end
+        if state is None or not (starts or ends) or missing > 0:
+            raise InfrastructureError(
+                f"{self.machine.name}: not every start and end of {self.unit} is noted in {STARTS}: {starts} starts, "
+                f"{len(ends) + asked} ends: {answer.err.strip()[-200:]}",
+                advice="see what removed the notes (the product's removal, a full disk), or which command of "
+                "ExecStopPost= of the unit fails, so that those after it are not run",
+            )
+        return sorted(ends, key=lambda end: end.at or float("inf"))
 
     def said(self, start: str, lines: int) -> str:
         return self.log(lines)
@@ -183,9 +233,22 @@ class Systemd:
         return f"{self._key}.asked"
 
     @property
+    def _starts(self) -> str:
+        """A line for each start."""
+        return f"{self._key}.starts"
+
+    @property
     def _ends(self) -> str:
-        """A line for each end that nobody asked for."""
+        """A line for each end: how it came, or that it was asked for."""
         return f"{self._key}.ends"
+
+    @property
+    def _spare(self) -> str:
+        """Begins the names of the files for what the disk did not take."""
+        return f"{RUN}/{self._key.rpartition('/')[2]}"
+
+    def _noting(self, script: str) -> str:
+        return script.format(asked=self._asked, starts=self._starts, ends=self._ends, spare=self._spare)
 
     def group(self) -> str:
         return "that of systemd"

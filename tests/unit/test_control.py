@@ -160,16 +160,18 @@ def test_an_end_as_systemd_tells_it(code: str, status: str, expected: int | None
 
 
 def test_what_systemd_runs_after_an_end_notes_it_unless_it_was_asked_for(tmp_path: Path) -> None:
-    asked, ends = tmp_path / "asked", tmp_path / "ends"
-    script = _ENDED.format(asked=asked, ends=ends)
+    asked, ends, spare = tmp_path / "asked", tmp_path / "ends", tmp_path / "spare"
+    script = _ENDED.format(asked=asked, ends=ends, spare=spare)
     environment = {"EXIT_CODE": "dumped", "EXIT_STATUS": "SEGV", "SERVICE_RESULT": "core-dump", "PATH": "/usr/bin:/bin"}
     run = partial(subprocess.run, ["sh", "-c", script], env=environment, check=True)
     run()
     asked.touch()
     run()
-    code, status, result, at = ends.read_text().split()
-    assert (code, status, result) == ("dumped", "SEGV", "core-dump")
+    code, status, result, at, counted = ends.read_text().split()
+    assert (code, status, result, counted) == ("dumped", "SEGV", "core-dump", "asked")
     assert abs(int(at) - time.time()) < 600
+    subprocess.run(["sh", "-c", _ENDED.format(asked="/a", ends="/dev/full", spare=spare)], env=environment, check=True)
+    assert (tmp_path / "spare.ends").read_text().startswith("dumped SEGV core-dump "), "the disk was full"
 
 
 def test_a_moment_as_engines_write_it() -> None:

@@ -1,0 +1,156 @@
+"""A unit of systemd: what is not seen of its starts and ends is never taken for none. The shell is real, systemctl a
+script that answers from files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.control import systemd
+from harness.control.systemd import DROP_IN, Systemd
+from harness.errors import AttestationMismatch, InfrastructureError
+from harness.system.process import Completed
+from tests.suite_runs import context
+
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >>$PLACE/calls
+case $1 in
+show) cat $PLACE/properties ;;
+is-active) sed -n 's/^ActiveState=//p' $PLACE/properties ;;
+stop) sed -i 's/^ActiveState=.*/ActiveState=inactive/' $PLACE/properties; : >$PLACE/procs
+  [ ! -e $PLACE/stops-unnoted ] && sh $PLACE/run/ended.sh ;;
+start) sed -i 's/^ActiveState=.*/ActiveState=active/' $PLACE/properties; sh $PLACE/run/started.sh ;;
+esac
+exit 0
+"""
+GOOD = """\
+ActiveState=inactive
+MainPID=0
+Restart=no
+ExecStartPre={{ path=/bin/sh ; argv[]=/bin/sh {0}/run/started.sh ; }}
+ExecStopPost={{ path=/bin/sh ; argv[]=/bin/sh {0}/run/ended.sh ; }}
+DropInPaths=/etc/systemd/system/x.service.d/override.conf /run/systemd/system/x.service.d/zzzz-harness.conf
+"""
+
+
+class Machine:
+    """This machine's shell, with the folders of the harness below ``place``."""
+
+    name = "application"
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.written = place, {}  # type: ignore[var-annotated]
+        (place / "systemctl").write_text(SYSTEMCTL)
+        (place / "systemctl").chmod(0o755)
+        (place / "procs").touch()
+        self.show(GOOD.format(place))
+
+    def show(self, properties: str) -> None:
+        (self.place / "properties").write_text(properties)
+
+    def state(self, word: str) -> None:
+        text = (self.place / "properties").read_text()
+        self.show("".join(f"ActiveState={word}\n" if "ActiveS" in line else line for line in text.splitlines(True)))
+
+    def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
+        environment = {"PATH": f"{self.place}:{os.environ['PATH']}", "PLACE": str(self.place)}
+        ended = subprocess.run(
+            ["sh", "-c", command], capture_output=True, text=True, timeout=timeout, check=False, env=environment
+        )
+        return Completed(rc=ended.returncode, out=ended.stdout, err=ended.stderr)
+
+    def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
+        self.written[path] = data
+        if path.startswith(str(self.place)):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_bytes(data)
+
+    def crash(self, how: str = "exited 3 exit-code") -> None:
+        """As systemd does where the main process ends by itself."""
+        code, status, result = how.split()
+        self.run(f"EXIT_CODE={code} EXIT_STATUS={status} SERVICE_RESULT={result} sh $PLACE/run/ended.sh")
+        self.state("failed")
+
+
+@pytest.fixture
+def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(systemd, "RUN", str(tmp_path / "run"))
+    monkeypatch.setattr(systemd, "STARTS", str(tmp_path / "starts"))
+    monkeypatch.setattr(systemd, "BEGAN", str(tmp_path / "run" / "began"))
+    return Systemd(context(tmp_path), Machine(tmp_path), "x.service")  # type: ignore[arg-type]
+
+
+def test_a_drop_in_of_the_vendor_does_not_come_after_ours(unit: Any) -> None:
+    unit.install()
+    assert f"/run/systemd/system/x.service.d/{DROP_IN}" in unit.machine.written
+    for vendors in ("override.conf", "restart.conf", "zz-last.conf"):
+        assert sorted([DROP_IN, vendors])[-1] == DROP_IN
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("Restart=no", "Restart=always"), ("ended.sh", "other.sh"), ("started.sh", "other.sh")]
+)
+def test_a_unit_that_systemd_would_not_watch_is_refused(unit: Any, before: str, after: str) -> None:
+    unit.machine.show(GOOD.format(unit.machine.place).replace(before, after))
+    with pytest.raises(AttestationMismatch, match="cannot be seen"):
+        unit.install()
+
+
+def test_ends_that_nobody_asked_for_are_told_over_starts(unit: Any) -> None:
+    unit.install()
+    unit.start()
+    assert unit.ends() == []
+    unit.machine.crash()
+    unit.start()
+    unit.machine.crash("killed SEGV signal")
+    assert [end.status for end in unit.ends()] == [3, 139]
+    unit.start()
+    unit.stop(1)
+    assert len(unit.ends()) == 2
+
+
+def test_ends_without_notes_are_no_proof(unit: Any) -> None:
+    unit.install()
+    with pytest.raises(InfrastructureError, match="0 starts"):
+        unit.ends()
+    unit.start()
+    (unit.machine.place / "starts").rename(unit.machine.place / "away")
+    with pytest.raises(InfrastructureError, match="0 starts"):
+        unit.ends()
+
+
+@pytest.mark.parametrize("started_again", [False, True])
+def test_an_end_that_was_not_noted_is_no_proof(unit: Any, started_again: bool) -> None:
+    unit.install()
+    unit.start()
+    unit.machine.state("failed")  # a command of the vendor's before ours failed
+    if started_again:
+        unit.start()
+    with pytest.raises(InfrastructureError, match="ends"):
+        unit.ends()
+
+
+def test_where_the_disk_is_full_the_memory_of_the_machine_takes_the_notes(unit: Any) -> None:
+    unit.install()
+    for path in (unit._starts, unit._ends):
+        Path(path).symlink_to("/dev/full")
+    unit.start()
+    unit.machine.crash()
+    for path in (unit._starts, unit._ends):
+        Path(path).unlink()  # /dev/full gives no end of zeros
+    assert [end.status for end in unit.ends()] == [3]
+
+
+def test_what_the_end_of_the_machine_ended_was_asked_for(unit: Any) -> None:
+    """A machine that is switched off runs nothing after the end of its units."""
+    unit.install()
+    unit.start()
+    unit.asked()
+    unit.machine.state("inactive")
+    assert unit.ends() == []
+    unit.start()
+    assert unit.ends() == []
