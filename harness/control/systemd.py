@@ -18,9 +18,16 @@ from harness.model.templating import render
 from harness.system import shell
 from harness.system.wait import wait_until
 
-_SHOW = "ActiveState,Result,MainPID,ExecMainPID,ExecMainCode,ExecMainStatus,Job,LoadState,ConditionResult"
+_SHOW = "ActiveState,Result,MainPID,ControlPID,ExecMainPID,ExecMainCode,ExecMainStatus,Job,LoadState,ConditionResult"
 #: CLD_EXITED of waitid(2), which ExecMainCode gives; the others are ends by a signal.
 _EXITED = 1
+#: Where cgroups are: of version 2, or of version 1 those that systemd names its units by.
+CGROUPS = "/sys/fs/cgroup"
+#: The processes of the unit, and of cgroups that it was given to divide (Delegate=): into $m.
+_MEMBERS = """g=$(systemctl show -p ControlGroup {unit} | sed -n 's/^ControlGroup=//p')
+m=$([ -z "$g" ] || find {cgroups}$g {cgroups}/systemd$g {cgroups}/unified$g -name cgroup.procs -exec cat {{}} + \\
+  2>/dev/null | sort -un)
+"""
 #: Drop-ins apply in the order of their names, whatever folder they lie in (systemd.unit(5)): ours must be the last.
 DROP_IN = "zzzz-harness.conf"
 #: Run by systemd before each start (ExecStartPre=, systemd.service(5)), so that a missing end is known to be missing.
@@ -35,10 +42,19 @@ echo "$how" >>{ends} || echo "$how" >>{spare}.ends
 exit 0
 """
 #: Ends that the machine's own end brought leave no line: they are as that was, asked for or not.
-_ACCOUNT = """n() {{ cat "$@" 2>/dev/null | wc -l; }}
+_ACCOUNT = """n() {{ cat "$@" 2>/dev/null | grep -vc ^lost; }}
 [ ! -e {asked} ] || while [ $(n {ends} {spare}.ends) -lt $(n {starts} {spare}.starts) ]; do
   echo asked >>{ends} || echo asked >>{spare}.ends || break
 done
+"""
+#: A unit that stays active after its command (RemainAfterExit=, as every init script has it) has no end for systemd
+#: when its processes end.
+_LOST = f"""s=$(systemctl show -p ActiveState -p MainPID -p RemainAfterExit {{unit}})
+case $s in *ActiveState=active*) case $s in *RemainAfterExit=yes*) case $s in *MainPID=0*) {_MEMBERS}
+  if [ -z "$m" ] && [ -e {{alive}} ] && [ ! -e {{asked}} ]; then
+    echo "lost $(date +%s)" >>{{ends}} || echo "lost $(date +%s)" >>{{spare}}.ends
+    rm -f {{alive}}
+  fi ;; esac ;; esac ;; esac
 """
 _LISTENING = """
 g=$(systemctl show -p ControlGroup --value {unit})
@@ -111,9 +127,12 @@ class Systemd:
     def start(self) -> bool:
         # --no-block: a unit that says itself when it is ready may take long, and readiness is ours to watch.
         unit = shell.quote(self.unit)
+        if self._properties().get("ActiveState") == "active" and not self.running():
+            self.machine.run(self._noting(_LOST), timeout=60 * self.context.factor)
+            self._settle()
         answer = self.machine.run(
-            f"{self._noting(_ACCOUNT)}rm -f {self._asked}; systemctl reset-failed {unit} 2>/dev/null; "
-            f"systemctl start --no-block {unit}",
+            f"{self._noting(_ACCOUNT)}rm -f {self._asked} {self._key}.alive\n"
+            f"systemctl reset-failed {unit} 2>/dev/null; systemctl start --no-block {unit}",
             timeout=60 * self.context.factor,
         )
         if not answer.ok:
@@ -137,14 +156,25 @@ class Systemd:
         return status if int(properties.get("ExecMainCode") or _EXITED) == _EXITED else 128 + status
 
     def pid(self) -> int:
-        return int(self._properties().get("MainPID") or 0)
+        return next(iter(self._processes(self._properties())), 0)
 
     def running(self) -> bool:
         properties = self._properties()
-        return (
-            properties.get("ActiveState") in ("active", "activating", "reloading")
-            and properties.get("MainPID", "0") != "0"
+        return properties.get("ActiveState") in ("active", "activating", "reloading") and bool(
+            self._processes(properties)
         )
+
+    def _processes(self, properties: dict[str, str]) -> list[int]:
+        """Its main process; else what prepares or starts it; else, as systemd need not know which process is the main
+        one (init scripts, Type=oneshot, several daemons), all of its cgroup."""
+        for name in ("MainPID", "ControlPID"):
+            if properties.get(name, "0") not in ("", "0"):
+                return [int(properties[name])]
+        answer = self.machine.run(
+            f'{self._noting(_MEMBERS)}[ -z "$m" ] || {{ mkdir -p {STARTS}; : >{self._key}.alive; }}; echo $m',
+            timeout=60 * self.context.factor,
+        )
+        return [int(word) for word in answer.out.split() if word.isdigit()]
 
     def log(self, lines: int) -> str:
         return self.machine.run(
@@ -169,19 +199,30 @@ class Systemd:
         self.asked()
         self.machine.run(f"systemctl kill -s KILL {shell.quote(self.unit)}", timeout=60 * self.context.factor)
         try:
-            wait_until(
-                lambda: self._properties().get("ActiveState") in ("inactive", "failed"),
-                seconds=10 * self.context.factor,
-                what="the end of the unit",
-            )
+            wait_until(self._gone, seconds=10 * self.context.factor, what="the end of the unit")
         except StepTimeout:
             return False
+        if self._properties().get("ActiveState") == "active":  # for systemd; it would not start it again
+            self._settle()
         return True
+
+    def _gone(self) -> bool:
+        properties = self._properties()
+        return properties.get("ActiveState") in ("inactive", "failed") or (
+            properties.get("ActiveState") == "active" and not self._processes(properties)
+        )
+
+    def _settle(self) -> None:
+        """Have systemd take for stopped what it takes for active: an order to start it does nothing before."""
+        limit = self.context.application.stop_seconds * self.context.factor
+        self.machine.run(
+            f"mkdir -p {STARTS}; : >{self._asked}; systemctl stop {shell.quote(self.unit)}", timeout=limit * 3 + 30
+        )
 
     def asked(self) -> None:
         # A unit that is over already has ended by itself, and what notes that has run.
         self.machine.run(
-            f"case $(systemctl is-active {shell.quote(self.unit)}) in inactive|failed|unknown) ;; "
+            f"{self._noting(_LOST)}case $(systemctl is-active {shell.quote(self.unit)}) in inactive|failed|unknown) ;; "
             f"*) mkdir -p {STARTS}; : >{self._asked} ;; esac",
             timeout=60 * self.context.factor,
         )
@@ -189,7 +230,7 @@ class Systemd:
     def ends(self) -> list[End]:
         # The state comes first: what ends after that is noted for the next look.
         answer = self.machine.run(
-            f"echo state $(systemctl show -p ActiveState {shell.quote(self.unit)})\n"
+            f"{self._noting(_LOST)}echo state $(systemctl show -p ActiveState {shell.quote(self.unit)})\n"
             f"[ ! -e {self._asked} ] || echo pending\n"
             f"cat {self._starts} {self._spare}.starts {self._ends} {self._spare}.ends 2>/dev/null",
             timeout=60 * self.context.factor,
@@ -211,6 +252,7 @@ class Systemd:
                 advice="see what removed the notes (the product's removal, a full disk), or which command of "
                 "ExecStopPost= of the unit fails, so that those after it are not run",
             )
+        ends += [End(start=self.unit, status=None, at=float(line[5:])) for line in lines if line.startswith("lost ")]
         return sorted(ends, key=lambda end: end.at or float("inf"))
 
     def said(self, start: str, lines: int) -> str:
@@ -248,7 +290,16 @@ class Systemd:
         return f"{RUN}/{self._key.rpartition('/')[2]}"
 
     def _noting(self, script: str) -> str:
-        return script.format(asked=self._asked, starts=self._starts, ends=self._ends, spare=self._spare)
+        """A script with the names of the unit and of its notes filled in."""
+        return script.format(
+            unit=shell.quote(self.unit),
+            cgroups=CGROUPS,
+            asked=self._asked,
+            alive=f"{self._key}.alive",
+            starts=self._starts,
+            ends=self._ends,
+            spare=self._spare,
+        )
 
     def group(self) -> str:
         return "that of systemd"

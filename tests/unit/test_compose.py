@@ -62,7 +62,7 @@ def product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     given = context(tmp_path)
     application = given.application.model_copy(update={"environment": {"PASSWORD": "given"}})
     file = ComposeFile(file=str(tmp_path / "compose.yaml"), service="web")
-    product = Compose(given.model_copy(update={"application": application}), Machine(tmp_path), file)  # type: ignore[arg-type]
+    product: Any = Compose(given.model_copy(update={"application": application}), Machine(tmp_path), file)  # type: ignore[arg-type]
     product.install()
     product.machine.container(RUNS.format("first"))
     assert product.start()

@@ -19,10 +19,13 @@ from tests.suite_runs import context
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >>$PLACE/calls
 case $1 in
-show) cat $PLACE/properties ;;
+show) names=''
+  while [ $# -gt 0 ]; do [ "$1" != -p ] || names="$names|$2"; shift; done
+  grep -E "^($(echo "${names#|}" | tr , '|'))=" $PLACE/properties ;;
 is-active) sed -n 's/^ActiveState=//p' $PLACE/properties ;;
-stop) sed -i 's/^ActiveState=.*/ActiveState=inactive/' $PLACE/properties; : >$PLACE/procs
+stop) sed -i 's/^ActiveState=.*/ActiveState=inactive/' $PLACE/properties
   [ ! -e $PLACE/stops-unnoted ] && sh $PLACE/run/ended.sh ;;
+kill) find $PLACE/cgroup -name cgroup.procs -exec truncate -s 0 {} + ;;
 start) sed -i 's/^ActiveState=.*/ActiveState=active/' $PLACE/properties; sh $PLACE/run/started.sh ;;
 esac
 exit 0
@@ -30,6 +33,8 @@ exit 0
 GOOD = """\
 ActiveState=inactive
 MainPID=0
+ControlPID=0
+ControlGroup=/system.slice/x.service
 Restart=no
 ExecStartPre={{ path=/bin/sh ; argv[]=/bin/sh {0}/run/started.sh ; }}
 ExecStopPost={{ path=/bin/sh ; argv[]=/bin/sh {0}/run/ended.sh ; }}
@@ -46,15 +51,13 @@ class Machine:
         self.place, self.written = place, {}  # type: ignore[var-annotated]
         (place / "systemctl").write_text(SYSTEMCTL)
         (place / "systemctl").chmod(0o755)
-        (place / "procs").touch()
         self.show(GOOD.format(place))
 
     def show(self, properties: str) -> None:
         (self.place / "properties").write_text(properties)
 
     def state(self, word: str) -> None:
-        text = (self.place / "properties").read_text()
-        self.show("".join(f"ActiveState={word}\n" if "ActiveS" in line else line for line in text.splitlines(True)))
+        self.has(f"ActiveState={word}")
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         environment = {"PATH": f"{self.place}:{os.environ['PATH']}", "PLACE": str(self.place)}
@@ -69,6 +72,18 @@ class Machine:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(path).write_bytes(data)
 
+    def processes(self, *pids: int, below: str = "") -> None:
+        """Those of the unit's cgroup, or of one that the unit has set up itself."""
+        folder = self.place / "cgroup" / "system.slice" / "x.service" / below
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
+
+    def has(self, *properties: str) -> None:
+        text = (self.place / "properties").read_text().splitlines()
+        names = {each.partition("=")[0] for each in properties}
+        kept = [line for line in text if line.partition("=")[0] not in names]
+        self.show("".join(f"{line}\n" for line in [*kept, *properties]))
+
     def crash(self, how: str = "exited 3 exit-code") -> None:
         """As systemd does where the main process ends by itself."""
         code, status, result = how.split()
@@ -79,6 +94,7 @@ class Machine:
 @pytest.fixture
 def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(systemd, "RUN", str(tmp_path / "run"))
+    monkeypatch.setattr(systemd, "CGROUPS", str(tmp_path / "cgroup"))
     monkeypatch.setattr(systemd, "STARTS", str(tmp_path / "starts"))
     monkeypatch.setattr(systemd, "BEGAN", str(tmp_path / "run" / "began"))
     return Systemd(context(tmp_path), Machine(tmp_path), "x.service")  # type: ignore[arg-type]
@@ -152,5 +168,60 @@ def test_what_the_end_of_the_machine_ended_was_asked_for(unit: Any) -> None:
     unit.asked()
     unit.machine.state("inactive")
     assert unit.ends() == []
+    unit.start()
+    assert unit.ends() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "main", "control", "members", "alive", "pid"),
+    [
+        ("active", 4711, 0, (4711, 4712), True, 4711),
+        ("activating", 0, 4711, (4711,), True, 4711),  # ExecStartPre=, or a command that goes into the background
+        ("activating", 0, 0, (), False, 0),
+        ("active", 0, 0, (4713, 4712), True, 4712),  # an init script, RemainAfterExit=, several daemons
+        ("active", 0, 0, (), False, 0),
+        ("failed", 0, 0, (), False, 0),
+    ],
+)
+def test_a_unit_runs_while_a_process_of_it_does(
+    unit: Any, state: str, main: int, control: int, members: tuple[int, ...], alive: bool, pid: int
+) -> None:
+    unit.machine.has(f"ActiveState={state}", f"MainPID={main}", f"ControlPID={control}")
+    unit.machine.processes(*members)
+    assert unit.running() is alive
+    assert unit.pid() == pid
+
+
+def test_processes_in_a_cgroup_that_the_unit_divides_are_its_own(unit: Any) -> None:
+    unit.machine.state("active")
+    unit.machine.processes()
+    unit.machine.processes(4711, below="pool/worker")
+    assert unit.running()
+
+
+@pytest.mark.parametrize("act", ["nothing", "start", "asked"])
+def test_the_end_of_an_init_scripts_daemon_is_seen(unit: Any, act: str) -> None:
+    """systemd has such a unit active for as long as nobody stops it, and would not start it again."""
+    unit.install()
+    unit.start()
+    unit.machine.has("RemainAfterExit=yes")
+    unit.machine.processes(4711)
+    assert unit.running()
+    unit.machine.processes()
+    if act != "nothing":
+        getattr(unit, act)()
+    assert [end.status for end in unit.ends()] == [None]
+    assert len(unit.ends()) == 1
+    assert ("stop x.service" in (unit.machine.place / "calls").read_text()) is (act == "start")
+
+
+def test_a_kill_of_an_init_scripts_daemon_is_one_and_it_starts_again(unit: Any) -> None:
+    unit.install()
+    unit.start()
+    unit.machine.has("RemainAfterExit=yes")
+    unit.machine.processes(4711)
+    assert unit.running()
+    assert unit.kill()
+    assert "stop x.service" in (unit.machine.place / "calls").read_text()
     unit.start()
     assert unit.ends() == []
