@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from harness.control.ends import End
 from harness.control.fault import ProductFault
 from harness.control.supervised import RUN, STARTS
-from harness.errors import AttestationMismatch, HarnessError, InfrastructureError
+from harness.errors import AttestationMismatch, HarnessError, InfrastructureError, StepTimeout
 from harness.model.context import CellContext
 from harness.model.definitions import ComposeFile
 from harness.model.machine import Machine
 from harness.model.templating import render
 from harness.system import shell
 from harness.system.process import Completed
+from harness.system.wait import wait_until
 
 UP_SECONDS = 300.0
+ENGINE_SECONDS = 30.0
+_NO_ENVIRONMENT = 97  #: status of a command for which the variables are not there
 #: Succeeds where the engine answers. Podman has no daemon, so it always answers.
 _ENGINE = "if command -v docker >/dev/null; then docker version; else podman version; fi >/dev/null 2>&1"
 #: Compose as a plugin of the engine, or as the program of its own that it was before.
@@ -43,12 +46,7 @@ class Compose:
         return f"harness-{self.context.campaign}-{self.context.cell.rpartition('#')[2]}-{self.context.attempt}".lower()
 
     def install(self) -> None:
-        values = self.context.values()
-        variables = {
-            name: render(value, values, where="environment")
-            for name, value in self.context.application.environment.items()
-        }
-        self.machine.put(self._environment, shell.exports(variables).encode(), mode="0600")
+        self._put_environment()
         if not self.machine.run(f"test -f {shell.quote(self.file.file)}", timeout=30).ok:
             raise ProductFault(f"the installed product has no {self.file.file}", f"安装后的产品缺少 {self.file.file}")
         answer = self._compose("config -q", timeout=120)
@@ -60,7 +58,22 @@ class Compose:
                 output,
             )
 
+    def _put_environment(self) -> None:
+        values = self.context.values()
+        variables = {
+            name: render(value, values, where="environment")
+            for name, value in self.context.application.environment.items()
+        }
+        self.machine.put(self._environment, shell.exports(variables).encode(), mode="0600")
+
     def start(self) -> bool:
+        with contextlib.suppress(StepTimeout):  # a machine that was restarted answers before its engine does
+            wait_until(
+                lambda: self.machine.run(_ENGINE, timeout=60).ok,
+                seconds=ENGINE_SECONDS * self.context.factor,
+                what="the container engine",
+                interval=0.5,
+            )
         self._note()
         self.machine.run(f"rm -f {self._key}.asked {self._key}.container", timeout=60)
         answer = self._compose("up -d", timeout=UP_SECONDS * self.context.factor)
@@ -194,11 +207,14 @@ class Compose:
                 f"{self.machine.name} has no container engine with compose",
                 advice="install docker compose (or podman-compose) on the host",
             )
-        answer = self.machine.run(
-            f"[ ! -f {self._environment} ] || . {self._environment}; "
-            f"{self._words} -p {self.project} -f {shell.quote(self.file.file)} {words}",
-            timeout=timeout,
+        command = (
+            f"[ -f {self._environment} ] || exit {_NO_ENVIRONMENT}; . {self._environment}; "
+            f"{self._words} -p {self.project} -f {shell.quote(self.file.file)} {words}"
         )
+        answer = self.machine.run(command, timeout=timeout)
+        if answer.rc == _NO_ENVIRONMENT:  # the machine was restarted
+            self._put_environment()
+            answer = self.machine.run(command, timeout=timeout)
         # Each version of compose reports a missing engine in its own way, so the engine itself is asked.
         if not answer.ok and not self.machine.run(_ENGINE, timeout=60).ok:
             raise InfrastructureError(

@@ -56,6 +56,13 @@ case $s in *ActiveState=active*) case $s in *RemainAfterExit=yes*) case $s in *M
     rm -f {{alive}}
   fi ;; esac ;; esac ;; esac
 """
+#: What runs before the drop-in is there (a package has started it, or the machine, which was restarted) has neither its
+#: environment nor what was configured since.
+_EARLY = f"""case $(systemctl is-active {{unit}}) in active|activating|reloading)
+  if ! systemctl show -p DropInPaths {{unit}} | grep -q {DROP_IN}; then
+    : >{{spare}}.early; echo start >>{{starts}}
+  fi ;; esac
+"""
 _LISTENING = """
 g=$(systemctl show -p ControlGroup --value {unit})
 for p in $(cat /sys/fs/cgroup$g/cgroup.procs /sys/fs/cgroup/systemd$g/cgroup.procs 2>/dev/null); do
@@ -95,7 +102,7 @@ class Systemd:
         self.machine.put(f"{RUN}/started.sh", self._noting(_STARTED).encode())
         self.machine.put(f"{RUN}/ended.sh", self._noting(_ENDED).encode())
         answer = self.machine.run(
-            f"mkdir -p {STARTS} && {{ [ -e {BEGAN} ] || : >{BEGAN}; }} && "
+            f"mkdir -p {STARTS} && {{ [ -e {BEGAN} ] || : >{BEGAN}; }} && {self._noting(_EARLY)}"
             f"systemctl daemon-reload && systemctl cat {shell.quote(self.unit)}",
             timeout=60 * self.context.factor,
         )
@@ -124,7 +131,19 @@ class Systemd:
                 advice=f"take a machine with systemd 231 or newer, and no drop-in whose name comes after {DROP_IN}",
             )
 
+    def _install_again(self) -> None:
+        """Where the machine was restarted, what lay in /run is gone."""
+        paths = (f"{self._drop_in}/{DROP_IN}", *(f"{RUN}/{name}" for name in ("app.env", "started.sh", "ended.sh")))
+        look = " && ".join(f"[ -e {shell.quote(path)} ]" for path in paths)
+        answer = self.machine.run(f"{{ {look}; }} || echo missing", timeout=60 * self.context.factor)
+        if "missing" in answer.out:
+            self.install()
+        if self.machine.run(f"[ -e {self._spare}.early ]", timeout=60 * self.context.factor).ok:
+            self._settle()
+            self.machine.run(f"rm -f {self._spare}.early", timeout=60 * self.context.factor)
+
     def start(self) -> bool:
+        self._install_again()
         # --no-block: a unit that says itself when it is ready may take long, and readiness is ours to watch.
         unit = shell.quote(self.unit)
         if self._properties().get("ActiveState") == "active" and not self.running():

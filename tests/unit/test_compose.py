@@ -22,6 +22,7 @@ DOCKER = """#!/bin/sh
 case "$*" in
 *com.docker.compose.service*) cut -d' ' -f1 $PLACE/container 2>/dev/null; exit 0 ;;
 inspect*) cat $PLACE/container ;;
+version*) ;;
 *'up -d'*) echo "$PASSWORD" >$PLACE/environment ;;
 esac
 """
@@ -83,6 +84,19 @@ def test_an_engine_that_does_not_answer_is_no_proof(product: Any, look: str) -> 
     (product.machine.place / "away").touch()
     with pytest.raises(InfrastructureError, match="engine"):
         getattr(product, look)()
+
+
+def test_after_a_restart_of_the_machine_the_variables_are_there_again(product: Any) -> None:
+    place = product.machine.place
+    assert (place / "environment").read_text() == "given\n"
+    product.asked()
+    (place / "run").rename(place / "run-of-before")
+    (place / "environment").unlink()
+    product.start()
+    assert (place / "environment").read_text() == "given\n"
+    assert product.ends() == []
+    product.machine.container(OVER.format("first"))
+    assert len(product.ends()) == 1, "what ends after that was not asked for"
 
 
 @pytest.mark.parametrize("line", ["", RUNS.format("second")], ids=["removed", "replaced"])

@@ -4,6 +4,7 @@ script that answers from files."""
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,11 @@ class Machine:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "cgroup.procs").write_text("".join(f"{pid}\n" for pid in pids))
 
+    def properties(self) -> str:
+        return (self.place / "properties").read_text()
+
     def has(self, *properties: str) -> None:
-        text = (self.place / "properties").read_text().splitlines()
+        text = self.properties().splitlines()
         names = {each.partition("=")[0] for each in properties}
         kept = [line for line in text if line.partition("=")[0] not in names]
         self.show("".join(f"{line}\n" for line in [*kept, *properties]))
@@ -225,3 +229,36 @@ def test_a_kill_of_an_init_scripts_daemon_is_one_and_it_starts_again(unit: Any) 
     assert "stop x.service" in (unit.machine.place / "calls").read_text()
     unit.start()
     assert unit.ends() == []
+
+
+@pytest.fixture
+def restarted(unit: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Of a machine that was restarted: what lay in /run is gone."""
+    drop_in = unit.machine.place / "drop-in"
+    monkeypatch.setattr(Systemd, "_drop_in", property(lambda _: str(drop_in)))
+    unit.install()
+    unit.start()
+    unit.asked()
+    shutil.rmtree(drop_in)
+    shutil.rmtree(unit.machine.place / "run")
+    unit.machine.written.clear()
+    return unit
+
+
+@pytest.mark.parametrize("starts_at_boot", [False, True])
+def test_after_a_restart_of_the_machine_it_is_watched_and_has_its_environment(
+    restarted: Any, starts_at_boot: bool
+) -> None:
+    machine = restarted.machine
+    watched = next(line for line in machine.properties().splitlines() if line.startswith("DropInPaths="))
+    machine.has(f"ActiveState={'active' if starts_at_boot else 'inactive'}", "MainPID=4711", "DropInPaths=")
+    calls = (machine.place / "calls").read_text()
+    restarted.start()
+    machine.has(watched)
+    assert {Path(path).name for path in machine.written} == {"app.env", DROP_IN, "started.sh", "ended.sh"}
+    later = (machine.place / "calls").read_text().removeprefix(calls)
+    # What runs without its environment is started anew.
+    assert ("stop x.service" in later) is starts_at_boot
+    assert restarted.ends() == []
+    machine.crash()
+    assert [end.status for end in restarted.ends()] == [3]
