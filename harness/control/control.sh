@@ -178,9 +178,15 @@ left)  # the members of the present start, and those of earlier ones, with their
     for p in $members; do echo "$p $(tr '\000\n' '  ' </proc/$p/cmdline 2>/dev/null)"; done
   done
   ;;
-listening)  # sockets of the present start's members, then the tables of the kernel
+listening)  # the present start's members, those whose files may not be looked at, their sockets; tables of the kernel
   find_members "$run"
-  for p in $members; do ls -l /proc/$p/fd 2>/dev/null; done | sed -n 's/.*socket:\[\([0-9]*\)\].*/socket \1/p'
+  for p in $members; do
+    # Root of a container may not look into a process that has changed its user.
+    if [ -e /proc/$p/cwd ]; then echo "member $p"; ls -l /proc/$p/fd
+    elif read -r l </proc/$p/stat; then
+      case "${l##*) }" in Z*|X*) ;; *) echo "hidden $p" ;; esac
+    fi
+  done 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\].*/socket \1/p; /^member [0-9]*$/p; /^hidden [0-9]*$/p'
   cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
   [ -s /proc/net/if_inet6 ] && echo has-ipv6
   ;;

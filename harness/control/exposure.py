@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.containers.machine import waits
@@ -41,16 +42,16 @@ class Exposure:
 
     def open_sockets(self) -> tuple[list[Listener], list[Listener]] | None:
         """TCP sockets that listen and UDP sockets that take what comes, of the product's processes, but for those that
-        only its own machine reaches. None where it is not known which are its own.
+        only its own machine reaches. None where it is not known which are its own: no process of it is known, or one
+        may not be looked into (root of a container may not where a process has changed its user) while there are
+        sockets that may be that one's and are not declared.
 
         Raises:
             InfrastructureError: the machine does not say.
         """
         text = self.deployment.control.listening()
-        if not text:
+        if not re.search(r"^(member|hidden) \d+$", text, re.MULTILINE):
             return None
-        if not (sockets := re.findall(r"^socket \d+$", text, re.MULTILINE)):
-            return [], []
         machine = self.deployment.machine
         tables = machine.run(
             "cat /proc/net/udp /proc/net/udp6 2>/dev/null", timeout=60 * self.deployment.context.factor
@@ -59,10 +60,18 @@ class Exposure:
             raise InfrastructureError(
                 f"{machine.name}: its open ports could not be read", advice="the machine needs sh and cat"
             )
-        own = "\n".join(sockets)
-        tcp = [socket for socket in listeners(text) if not socket.loopback]
-        udp = [socket for socket in bound(f"{own}\n{tables.out}") if not socket.loopback]
-        return tcp, udp
+        own = re.findall(r"^socket \d+$", text, re.MULTILINE)
+        tcp, more_tcp = _apart(listeners, re.sub(r"^socket \d+$", "", text, flags=re.MULTILINE), own)
+        udp, more_udp = _apart(bound, tables.out, own)
+        if not re.search(r"^hidden \d+$", text, re.MULTILINE):
+            return tcp, udp
+        declared = set(self.deployment.context.application.ports.values())
+        if {each.port for each in more_tcp + more_udp} <= declared or {each.port for each in tcp + udp} - declared:
+            return (
+                sorted(tcp + [each for each in more_tcp if each.port in declared]),
+                sorted(udp + [each for each in more_udp if each.port in declared]),
+            )
+        return None
 
     def files(self) -> list[str]:
         """The product's files: installed, and made while it ran."""
@@ -177,3 +186,12 @@ class Exposure:
         """Secrets of the cell that are long enough to be known again."""
         lines = [line.strip() for text in self.deployment.context.hidden() for line in text.splitlines()]
         return sorted({line for line in lines if len(line) >= SHORTEST and not line.startswith("-----")})
+
+
+def _apart(look: Callable[[str], list[Listener]], table: str, own: list[str]) -> tuple[list[Listener], list[Listener]]:
+    """Sockets of a kernel's table that are ``own`` (lines ``socket INODE``), and all others; without those that only
+    the machine itself reaches."""
+    every = [socket for socket in look(table) if not socket.loopback]
+    lines = "\n".join(own)
+    known = [socket for socket in look(f"{lines}\n{table}") if not socket.loopback] if own else []
+    return known, [socket for socket in every if socket not in known]

@@ -78,7 +78,8 @@ class Control(Protocol):
 
     def listening(self) -> str:
         """The kernel's tables of TCP sockets, with a line ``socket INODE`` for each of the product's own where they are
-        known, and ``has-ipv6`` where the machine has IPv6."""
+        known, ``member PID`` for each process that was asked for them, ``hidden PID`` for each that may not be looked
+        into, and ``has-ipv6`` where the machine has IPv6."""
         ...
 
     def group(self) -> str:

@@ -63,11 +63,14 @@ _EARLY = f"""case $(systemctl is-active {{unit}}) in active|activating|reloading
     : >{{spare}}.early; echo start >>{{starts}}
   fi ;; esac
 """
-_LISTENING = """
-g=$(systemctl show -p ControlGroup --value {unit})
-for p in $(cat /sys/fs/cgroup$g/cgroup.procs /sys/fs/cgroup/systemd$g/cgroup.procs 2>/dev/null); do
-  ls -l /proc/$p/fd 2>/dev/null
-done | sed -n 's/.*socket:\\[\\([0-9]*\\)\\].*/socket \\1/p'
+#: As the verb of control.sh; two of each brace because names are filled in.
+_LISTENING = f"""{_MEMBERS}
+for p in $m; do
+  if [ -e /proc/$p/cwd ]; then echo "member $p"; ls -l /proc/$p/fd
+  elif read -r l </proc/$p/stat; then
+    case "${{{{l##*) }}}}" in Z*|X*) ;; *) echo "hidden $p" ;; esac
+  fi
+done 2>/dev/null | sed -n 's/.*socket:\\[\\([0-9]*\\)\\].*/socket \\1/p; /^member [0-9]*$/p; /^hidden [0-9]*$/p'
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null
 [ -s /proc/net/if_inet6 ] && echo has-ipv6
 """
@@ -281,7 +284,7 @@ class Systemd:
         return []
 
     def listening(self) -> str:
-        return self.machine.run(_LISTENING.format(unit=shell.quote(self.unit)), timeout=60 * self.context.factor).out
+        return self.machine.run(self._noting(_LISTENING), timeout=60 * self.context.factor).out
 
     @property
     def _key(self) -> str:

@@ -12,7 +12,10 @@ import pytest
 
 from harness.containers.machine import ContainerMachine
 from harness.control.deployment import Deployment
+from harness.control.exposure import Exposure
 from harness.control.fault import ProductFault
+from harness.control.installation import Installation
+from harness.control.listening import Listener
 from harness.control.supervised import LOG, Supervised
 from harness.errors import InfrastructureError
 from harness.hosts.ssh import SshMachine
@@ -427,3 +430,18 @@ def test_where_no_cgroup_can_be_made_none_is_claimed(machine: Machine, deploy: D
     product = deploy("sleep 1000")
     assert product.start()
     assert product.control.group() == ""
+
+
+@pytest.mark.parametrize("how", ["exec", "itself"])
+def test_sockets_of_a_product_that_has_changed_its_user_are_never_none(deploy: Deploy, how: str) -> None:
+    """Root of a container may not look into such a process: then it is not known, which is not the same."""
+    programs = {
+        "exec": "exec setpriv --reuid 65534 --clear-groups perl /opt/server.pl 8099",
+        "itself": "exec perl -e '$< = $> = 65534; do \"/opt/server.pl\"' 8099",
+    }
+    product = deploy(programs[how], user="root")
+    product.start()
+    wait_until(lambda: ":1FA3 " in product.control.listening() or None, seconds=20, what="the port")
+    sockets = Exposure(product, Installation(product.context, product.machine)).open_sockets()
+    assert sockets is None or sockets == ([Listener(8099, "*")], [])
+    assert (sockets is None) is ("hidden" in product.control.listening())

@@ -14,6 +14,7 @@ import pytest
 
 from harness.control.exposure import Exposure
 from harness.control.installation import Installation
+from harness.control.listening import Listener
 from harness.errors import InfrastructureError
 from harness.system.process import Completed
 
@@ -83,3 +84,44 @@ def test_what_others_do_not_come_to_is_open_to_nobody(open_folder: Path) -> None
     look = Exposure(deployment, files)
     assert look.secrets_in_files() == [str(open_folder / "open.conf"), str(open_folder / "to open")]
     assert [mode.path for mode in look.loose_files()[0]] == [str(open_folder / "open.conf")]
+
+
+ROW = "   {}: 00000000:{:04X} 00000000:0000 {} 0:0 00:0 0     0        0 {} 1 0 100 0 0 10 0\n"
+HEAD = "  sl  local_address rem_address   st\n"
+
+
+def sockets(lines: str, tcp: dict[int, int], udp: dict[int, int] | None = None) -> Any:
+    """What is said of a product that declares port 8080. ``lines``: of its processes; ``tcp`` and ``udp``: port by
+    inode of the sockets of its machine."""
+    table = HEAD + "".join(ROW.format(n, port, "0A", inode) for n, (inode, port) in enumerate(tcp.items()))
+    udp_table = HEAD + "".join(ROW.format(n, port, "07", inode) for n, (inode, port) in enumerate((udp or {}).items()))
+    machine = SimpleNamespace(name="m", run=lambda *_words, **_more: Completed(rc=0, out=udp_table))
+    context = SimpleNamespace(factor=1.0, application=SimpleNamespace(ports={"http": 8080}))
+    control = SimpleNamespace(listening=lambda: f"{lines}\n{table}")
+    deployment: Any = SimpleNamespace(context=context, machine=machine, control=control)
+    files: Any = None
+    return Exposure(deployment, files).open_sockets()
+
+
+def test_sockets_are_those_of_the_products_processes() -> None:
+    assert sockets("member 7\nsocket 1", {1: 8080, 2: 22}) == ([Listener(8080, "*")], [])
+    assert sockets("member 7\nsocket 1\nsocket 3", {1: 8080, 2: 22}, {3: 53, 4: 68}) == (
+        [Listener(8080, "*")],
+        [Listener(53, "*")],
+    )
+    assert sockets("member 7", {2: 22}) == ([], []), "it was looked at, and it has none"
+
+
+def test_sockets_of_processes_that_nobody_knows_are_not_none() -> None:
+    assert sockets("", {1: 8080}) is None
+    assert sockets("", {}) is None
+
+
+def test_sockets_of_a_process_that_may_not_be_looked_into_are_not_none() -> None:
+    hidden = "member 7\nhidden 8"
+    assert sockets(hidden, {1: 8080, 2: 9999}) is None, "9999 may be that one's, or another program's"
+    assert sockets(hidden, {}, {2: 9999}) is None
+    assert sockets(hidden, {1: 8080}) == ([Listener(8080, "*")], []), "whose it is does not matter"
+    assert sockets(f"{hidden}\nsocket 1", {1: 8080}) == ([Listener(8080, "*")], [])
+    # What is seen of the others is not lost.
+    assert sockets(f"{hidden}\nsocket 1", {1: 9000, 2: 9999}) == ([Listener(9000, "*")], [])

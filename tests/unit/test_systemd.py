@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -262,3 +263,14 @@ def test_after_a_restart_of_the_machine_it_is_watched_and_has_its_environment(
     assert restarted.ends() == []
     machine.crash()
     assert [end.status for end in restarted.ends()] == [3]
+
+
+def test_sockets_are_looked_for_in_every_cgroup_of_the_unit(unit: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        inode = os.fstat(server.fileno()).st_ino
+        unit.machine.processes()
+        unit.machine.processes(os.getpid(), below="pool/worker")
+        lines = unit.listening().splitlines()
+    assert f"member {os.getpid()}" in lines
+    assert f"socket {inode}" in lines
+    assert not [line for line in lines if line.startswith("hidden")]
