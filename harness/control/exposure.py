@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.containers.machine import waits
 from harness.control.deployment import Deployment
-from harness.control.installation import SUPERVISOR, Installation
+from harness.control.installation import Installation
 from harness.control.listening import Listener, bound, listeners
 from harness.errors import InfrastructureError
 from harness.provision import posix
@@ -138,11 +138,8 @@ class Exposure:
             InfrastructureError: they cannot be listed, or there is none.
         """
         context, machine = self.deployment.context, self.deployment.machine
-        known = {
-            pid: words
-            for pid, words in posix.processes(machine).items()
-            if pid not in context.ran_before and not SUPERVISOR.search(words) and not waits(words)
-        }
+        running = {pid: words for pid, words in posix.processes(machine).items() if not waits(words)}
+        known = self.installation.own_processes(running, self.deployment.control)
         script = (
             "for p; do while read -r k r e x; do [ $k = Uid: ] && echo $p $e; done </proc/$p/status; done 2>/dev/null"
         )

@@ -8,8 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.control.before import older
 from harness.control.fault import ProductFault
 from harness.control.packages import PackageState, files_of, state_of
+from harness.control.protocol import Control, control_of
 from harness.control.supervised import BEGAN, RUN
 from harness.errors import InfrastructureError
 from harness.model.context import CellContext
@@ -310,16 +312,7 @@ class Installation:
         Raises:
             InfrastructureError: the machine does not answer, or hides its ports.
         """
-        new = {
-            pid: args
-            for pid, args in self.machine.processes().items()
-            if pid not in self.context.ran_before and not SUPERVISOR.search(args)
-        }
-        context = self.context
-        own = context.application_machine
-        shared = any(server.machine == own and not server.embedded for server in context.servers.values())
-        foreign = self._of_others(new) if shared else set()
-        processes = [args for pid, args in new.items() if pid not in foreign]
+        processes = list(self.own_processes(self.machine.processes()).values())
         table = self.machine.run("cat /proc/net/tcp /proc/net/tcp6 2>/dev/null", timeout=30).out
         if "local_address" not in table:
             raise InfrastructureError(
@@ -328,9 +321,27 @@ class Installation:
         listening = {int(port, 16) for port in re.findall(r":([0-9A-F]{4}) [0-9A-F]+:0000 0A ", table)}
         return processes, sorted(listening & set(self.context.application.ports.values()))
 
-    def _of_others(self, processes: dict[int, str]) -> set[int]:
+    def own_processes(self, processes: dict[int, str], control: Control | None = None) -> dict[int, str]:
+        """Those of ``processes``, as they are on the machine now, that came after the product and are not of a server
+        that shares the machine. What the product's control knows as its own is the product's in any case.
+
+        Raises:
+            InfrastructureError: the machine does not answer.
+        """
+        context = self.context
+        before = older(context.ran_before, self.machine, processes)
+        new = {pid: args for pid, args in processes.items() if pid not in before and not SUPERVISOR.search(args)}
+        place = context.application_machine
+        if not any(server.machine == place and not server.embedded for server in context.servers.values()):
+            return new
+        text = (control or control_of(context, self.machine)).listening()
+        members = {int(pid) for pid in re.findall(r"^(?:member|hidden) (\d+)$", text, re.MULTILINE)}
+        foreign = self._of_others(new, before) - members
+        return {pid: args for pid, args in new.items() if pid not in foreign}
+
+    def _of_others(self, processes: dict[int, str], before: set[int]) -> set[int]:
         """Processes of a database server that shares the machine: of a program that belongs to no package of the
-        product, and all that such a program, or one that ran before the product came, has started."""
+        product, and all that such a program, or one that ran before the product came (``before``), has started."""
         if not processes:
             return set()
         pids, programs = (
@@ -351,7 +362,7 @@ class Installation:
         others = {path for path, package in owners.items() if package not in self.context.installed}
         # A process may have overwritten its arguments with nothing.
         roots = {pid for pid, args in processes.items() if others.intersection(args.split()[:1])}
-        roots |= set(self.context.ran_before) - {1}
+        roots |= before - {1}
         chains = [[int(word) for word in words] for words in lines if words and words[0] != "="]
         return {chain[0] for chain in chains if roots & set(chain)}
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from harness.attest.attestation import attest_database, attest_version
 from harness.attest.versions import line_of, states
+from harness.control.before import ran_before
 from harness.control.capturing import begin_capture
 from harness.control.deployment import Deployment
 from harness.control.fault import ProductFault
@@ -47,7 +48,7 @@ def deploy_product(attempt: Attempt, target: Target, secrets: Secrets, stack: co
         shared = any(role.name not in machines.of for role in target.serving.roles)
         if target.serving.provisioner.kind == "host" and shared:
             # The product must leave no process behind; the processes of a server on the same machine are not its own.
-            before = tuple(machines.application.processes())
+            before = ran_before(machines.application)
             deployment.context = context.model_copy(update={"ran_before": before})
         if attempt.placed.former is None:
             attempt.follow(deploy(deployment, attempt.lab.deployment_suite))

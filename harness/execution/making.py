@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from harness.attest.architecture import Emulator
+from harness.control.before import ran_before
 from harness.deploy import application_recipe, server_recipe, words
 from harness.endpoints.holding import account_at, placed_at
 from harness.endpoints.places import Place
@@ -21,6 +22,7 @@ from harness.errors import AttestationMismatch
 from harness.execution.attempt import Attempt
 from harness.execution.endpoints import DATABASE, note_of, served_by, way_to
 from harness.machines.placing import PlacedCell
+from harness.model.context import RanBefore
 from harness.model.definitions import Application, Middleware, Reached, size_in_bytes
 from harness.model.recipe import Environment, Recipe, ServerImage
 from harness.model.records import EmulatorFacts, EnvironmentFacts
@@ -66,7 +68,7 @@ class Target:
     machines: Machines
     factors: Factors
     environments: Mapping[str, Environment]
-    ran_before: tuple[int, ...]
+    ran_before: RanBefore
     place: Place | None = None
 
     @property
@@ -256,7 +258,7 @@ def install(
     environments: Mapping[str, Environment | None],
 ) -> Target:
     """Install on the machines what was not installed before."""
-    ran_before = tuple(machines.application.processes()) if serving.provisioner.kind != "container" else ()
+    before = ran_before(machines.application) if serving.provisioner.kind != "container" else RanBefore()
     installed: dict[str, Environment] = {}
     for role in serving.roles:
         environment = environments[role.name]
@@ -275,7 +277,7 @@ def install(
         machines=machines,
         factors=factors,
         environments=installed,
-        ran_before=ran_before,
+        ran_before=before,
     )
 
 

@@ -107,6 +107,16 @@ class Certificates(BaseModel):
         return [*keys, *(line for text in keys for line in text.splitlines() if len(line) >= WHOLE_LINE)]
 
 
+class RanBefore(BaseModel):
+    """Processes of the application's machine before the product came: a digest of each command line by process id, and
+    the machine's ``boot``, with the next of which ids begin anew. Empty in a container, where everything is the
+    product's."""
+
+    model_config = ConfigDict(frozen=True)
+    boot: str = ""
+    lines: dict[int, str] = {}
+
+
 class CellContext(BaseModel):
     """Everything of one deployed cell that suites and load drivers may use."""
 
@@ -126,7 +136,7 @@ class CellContext(BaseModel):
     certificates: Certificates = Certificates()
     beneath: dict[str, dict[str, Any]] = {}  #: what templates see of ``runtime`` and ``servlet``
     application_machine: MachineReference
-    ran_before: tuple[int, ...] = ()  #: processes of the application's machine before the product came
+    ran_before: RanBefore = RanBefore()
     ports: dict[str, tuple[str, int]]  #: name -> address on this machine
     template_folder: Path  #: folder of application.yaml
     installed: tuple[str, ...] = ()  #: packages of the product

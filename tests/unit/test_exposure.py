@@ -35,9 +35,14 @@ class Bare:
 
 @pytest.mark.parametrize("look", ["loose_files", "secrets_in_files", "processes", "secrets_in_processes"])
 def test_a_machine_without_tools_is_no_proof(look: str) -> None:
-    context = SimpleNamespace(factor=1.0, ran_before=(), hidden=lambda: ["a secret of the cell"])
-    deployment: Any = SimpleNamespace(context=context, machine=Bare())
-    files: Any = SimpleNamespace(files=lambda: ["/opt/x"], made_files=list, each=lambda *_words: [])
+    context = SimpleNamespace(factor=1.0, hidden=lambda: ["a secret of the cell"])
+    deployment: Any = SimpleNamespace(context=context, machine=Bare(), control=None)
+    files: Any = SimpleNamespace(
+        files=lambda: ["/opt/x"],
+        made_files=list,
+        each=lambda *_words: [],
+        own_processes=lambda processes, _control: processes,
+    )
     with pytest.raises(InfrastructureError):
         getattr(Exposure(deployment, files), look)()
 

@@ -146,7 +146,7 @@ def test_a_process_that_has_overwritten_its_arguments_breaks_no_look(tmp_path: P
             return Completed(rc=0, out=lines)
 
     processes = {10: "", 11: "/usr/sbin/mariadbd", 12: "/opt/kv/kv"}
-    assert installation(tmp_path, Told())._of_others(processes) == {11}
+    assert installation(tmp_path, Told())._of_others(processes, set()) == {11}
 
 
 @pytest.mark.parametrize(

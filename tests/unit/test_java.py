@@ -15,7 +15,7 @@ from harness.errors import DefinitionError
 from harness.execution.contexts import Secrets, context_of
 from harness.execution.making import roles_of
 from harness.machines.placing import place
-from harness.model.context import Access
+from harness.model.context import Access, RanBefore
 from harness.model.definitions import Database, Middleware, Runtime
 from harness.model.machine import MachineReference
 from harness.model.recipe import Recipe
@@ -81,7 +81,7 @@ def context(product: MatrixFolder, *, emulated: bool, **axes: str) -> Any:
         machines=machines,
         factors=factors,
         product=product_environment,
-        ran_before=(),
+        ran_before=RanBefore(),
         serving=SimpleNamespace(emulators=emulators),
         place=None,
     )

@@ -17,7 +17,7 @@ from harness.execution.deploying import start_servers
 from harness.execution.making import Factors, Serving, Target, roles_of
 from harness.machines.placing import place
 from harness.model import plan
-from harness.model.context import CellContext
+from harness.model.context import CellContext, RanBefore
 from harness.model.machine import MachineReference
 from harness.model.recipe import Environment
 from harness.model.templating import render
@@ -104,7 +104,7 @@ def target_of(attempt: Attempt) -> Target:
         machines=Machines(of=machines),
         factors=Factors(declared=1.0, measured=1.0),
         environments={"application": Environment(image="", key="", cached=True, seconds=0.0)},
-        ran_before=(),
+        ran_before=RanBefore(),
     )
 
 
