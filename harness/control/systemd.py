@@ -137,11 +137,13 @@ class Systemd:
     def _install_again(self) -> None:
         """Where the machine was restarted, what lay in /run is gone."""
         paths = (f"{self._drop_in}/{DROP_IN}", *(f"{RUN}/{name}" for name in ("app.env", "started.sh", "ended.sh")))
-        look = " && ".join(f"[ -e {shell.quote(path)} ]" for path in paths)
-        answer = self.machine.run(f"{{ {look}; }} || echo missing", timeout=60 * self.context.factor)
+        present = " && ".join(f"[ -e {shell.quote(path)} ]" for path in paths)
+        look = f"{{ {present}; }} || echo missing\n[ ! -e {self._spare}.early ] || echo early"
+        answer = self.machine.run(look, timeout=60 * self.context.factor)
         if "missing" in answer.out:
             self.install()
-        if self.machine.run(f"[ -e {self._spare}.early ]", timeout=60 * self.context.factor).ok:
+            answer = self.machine.run(look, timeout=60 * self.context.factor)
+        if "early" in answer.out:
             self._settle()
             self.machine.run(f"rm -f {self._spare}.early", timeout=60 * self.context.factor)
 
