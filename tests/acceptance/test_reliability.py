@@ -44,7 +44,7 @@ def test_each_fault_is_named_and_a_good_product_passes(harness: Run, tmp_path: P
     axes = {"fault": ["good", *FAULTS]}
     folder = product(tmp_path / "p", TEXTS, database=["postgresql"], axes=axes, suites=["reliability/faults"])
     shutil.copy(Path(__file__).with_name("forgetful.py"), folder / "forgetful.py")
-    ran = harness("run", folder, "--format", "json")
+    ran = harness("run", folder, "--format", "json", timeout=1800)
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
     cells = {cell["axes"]["fault"]: cell for cell in record["cells"]}
     cases = {(fault, case["id"]): case for fault, cell in cells.items() for case in cell["cases"]}

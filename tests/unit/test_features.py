@@ -16,7 +16,7 @@ import pytest
 from harness.clients.features import Tried, try_features, used
 from harness.control.servers import QueryFailed
 from harness.errors import InfrastructureError
-from harness.model.definitions import SqlFamily, SqlFeature, SqlFeatures, Suite
+from harness.model.definitions import Limits, SqlFamily, SqlFeature, SqlFeatures, Suite
 from harness.reading.parsing import parse
 from harness.system.process import Completed, run
 
@@ -114,18 +114,26 @@ def test_a_database_that_is_away_is_the_laboratorys() -> None:
         try_feature(database, feature("SELECT 1;", answer=["1"]), 1)
 
 
+@pytest.mark.parametrize("killed", [0, 3])
 @pytest.mark.parametrize("more", [{"answer": ["1"]}, {"refused": True}])
-def test_a_client_that_fails_for_all_says_nothing_of_a_feature(more: dict[str, Any]) -> None:
-    """psql and mariadb end with an error for a server that is away, as they do for a statement that is refused."""
+def test_a_client_that_fails_for_all_says_nothing_of_a_feature(more: dict[str, Any], killed: int) -> None:
+    """psql and mariadb end with an error for a server that is away, as they do for a statement that is refused. Where the
+    kernel ended programs there for lack of memory, the words say which limit to raise."""
+    counts = Completed(rc=0, out=f"oom_kill_disable 0\nunder_oom 0\noom_kill {killed}\n")
 
     def gone(_: str) -> list[list[str]]:
         raise QueryFailed("postgresql: could not connect to server")
 
     database: Any = SimpleNamespace(
-        definition=SimpleNamespace(sql="postgresql"), name="postgresql", by_driver=False, query=gone
+        definition=SimpleNamespace(sql="postgresql", limits=Limits()),
+        name="postgresql",
+        by_driver=False,
+        query=gone,
+        machine=SimpleNamespace(run=lambda *_, **__: counts),
     )
-    with pytest.raises(InfrastructureError, match="does not answer any more: could not connect"):
+    with pytest.raises(InfrastructureError, match="does not answer any more: could not connect") as error:
         try_feature(database, feature("SELECT 1;", **more), 1)
+    assert ("limits.memory of postgresql is 1g" in error.value.message) == bool(killed)
 
 
 @pytest.mark.parametrize("raw", [{"answer": ["1"], "refused": True}, {}])

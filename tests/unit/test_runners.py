@@ -268,7 +268,8 @@ class Lab:
 
     def __init__(self, trouble: str) -> None:
         self.trouble = trouble
-        self.context = SimpleNamespace(emulated=False, application=SimpleNamespace(http=True, limits=Limits()))
+        http = SimpleNamespace(resource=True)
+        self.context = SimpleNamespace(emulated=False, application=SimpleNamespace(http=http, limits=Limits()))
 
     def ensure_running(self) -> None: ...
     def exit_code(self) -> None: ...
