@@ -27,7 +27,7 @@ def listed(names: tuple[str, ...] | list[str]) -> str:
 
 def installed(packages: Iterable[PackageFact], application: Application) -> str:
     """The words of an installation that succeeded: the product's packages with their versions, and its files."""
-    names = [f"{package.name} {package.version}" for package in packages if package.name in application.packages]
+    names = [f"{package.name} {package.version}" for package in packages if package.came_for(application.packages)]
     files = [artifact.to or artifact.path for artifact in application.artifacts]
     parts = [
         f"{word} {listed(shown)}" for shown, word in ((names, "packages 软件包:"), (files, "files 文件:")) if shown

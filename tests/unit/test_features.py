@@ -117,8 +117,8 @@ def test_a_database_that_is_away_is_the_laboratorys() -> None:
 @pytest.mark.parametrize("killed", [0, 3])
 @pytest.mark.parametrize("more", [{"answer": ["1"]}, {"refused": True}])
 def test_a_client_that_fails_for_all_says_nothing_of_a_feature(more: dict[str, Any], killed: int) -> None:
-    """psql and mariadb end with an error for a server that is away, as they do for a statement that is refused. Where the
-    kernel ended programs there for lack of memory, the words say which limit to raise."""
+    """psql and mariadb end with an error for a server that is away, as they do for a statement that is refused.
+    Where the kernel ended programs there for lack of memory, the words say which limit to raise."""
     counts = Completed(rc=0, out=f"oom_kill_disable 0\nunder_oom 0\noom_kill {killed}\n")
 
     def gone(_: str) -> list[list[str]]:
