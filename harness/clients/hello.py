@@ -82,6 +82,8 @@ _TLS13_SUITES = (0x1301, 0x1302, 0x1303)
 _GROUPS = (29, 23, 24, 25, 30, 256, 257)  # x25519, secp256r1, secp384r1, secp521r1, x448, ffdhe2048, ffdhe3072
 _SIGNATURES = (0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201, 0x0807)
 _HANDSHAKE, _ALERT, _SERVER_HELLO = 22, 21, 2
+#: Level of an alert, and the description that ends the connection at any level (RFC 5246, 7.2).
+_WARNING, _CLOSE_NOTIFY = b"\x01", b"\x00"
 _SUPPORTED_VERSIONS = 43
 
 
@@ -154,9 +156,6 @@ def client_hello(version: int, suites: Sequence[int], name: str) -> bytes:
         body += _long(_extensions(version, suites, name))
     message = b"\x01" + struct.pack(">I", len(body))[1:] + body
     return struct.pack(">BH", _HANDSHAKE, TLCP if version == TLCP else min(legacy, TLS10)) + _long(message)
-
-
-_WARNING, _CLOSE_NOTIFY = b"\x01", b"\x00"
 
 
 def parsed(stream: bytes) -> HelloAnswer | None:

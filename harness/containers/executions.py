@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-import select
 import shutil
 import threading
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from harness.attest.programs import Program, read_program
 from harness.errors import StepTimeout
 from harness.model.attestation import Executions, ForeignProgram
 from harness.system.fanotify import ExecutionEvents
+from harness.system.polling import readable
 from harness.system.roots import open_in_root
 from harness.system.wait import wait_until
 
@@ -123,7 +123,7 @@ class ExecutionWatch:
     def _wait(self) -> bool:
         """Until an event, a look that is due, or ``close``; gives whether it was ``close``."""
         awaited = [self._stopping, *([self._events.descriptor] if self._events is not None else [])]
-        return self._stopping in select.select(awaited, [], [], LOOK_SECONDS)[0]
+        return self._stopping in readable(awaited, LOOK_SECONDS)
 
     def _look(self) -> None:
         with self._lock:

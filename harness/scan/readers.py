@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import pickle
-import select
 import socket
 import struct
 import subprocess
@@ -30,6 +29,7 @@ from harness.model.finding import Targets
 from harness.scan import limits
 from harness.scan.gathering import Facts
 from harness.scan.listing import Input
+from harness.system.polling import readable
 from harness.system.surroundings import surroundings
 
 AHEAD = 8  #: inputs that a reader is given before it has answered: so few that they fit into its socket
@@ -148,7 +148,7 @@ class _Reader:
     def _receive(self, count: int, end: float) -> bytes:
         data = bytearray()
         while len(data) < count:
-            if not select.select([self._socket], [], [], max(0.0, end - time.monotonic()))[0]:
+            if not readable([self._socket], max(0.0, end - time.monotonic())):
                 raise EOFError("no answer in time")
             try:
                 piece = self._socket.recv(min(count - len(data), 1 << 20))

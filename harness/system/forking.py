@@ -13,7 +13,6 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -28,6 +27,7 @@ from harness.errors import Canceled, InfrastructureError, StepTimeout
 from harness.system.bounded import read_bounded
 from harness.system.canonical import read_json
 from harness.system.entering import close_all, enter, give_up_rights
+from harness.system.polling import readable
 from harness.system.process import Completed, kill_session
 from harness.system.surroundings import surroundings
 
@@ -168,7 +168,7 @@ class ForkServer:
 
     def _wait(self, status: int, function: str, end: float, timeout: float, cancel: threading.Event | None) -> int:
         while True:
-            if select.select([status], [], [], min(0.5, max(end - time.monotonic(), 0.01)))[0]:
+            if readable([status], min(0.5, max(end - time.monotonic(), 0.01))):
                 answer = os.read(status, 64)
                 if not answer:
                     raise InfrastructureError(
@@ -199,7 +199,7 @@ def serve(requests: socket.socket, modules: Sequence[str]) -> None:
     running: dict[int, int] = {}  # process id -> the pipe that gets its exit status
     watched: list[Any] = [requests, wake]
     while True:
-        ready = select.select(watched, [], [])[0]
+        ready = readable(watched)
         if wake in ready:
             os.read(wake, 512)
             _reap(running)

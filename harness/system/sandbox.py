@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-import select
 import shutil
 import stat
 import subprocess
@@ -26,6 +25,7 @@ from harness.system import filter as seccomp
 from harness.system import shell
 from harness.system.canonical import read_json
 from harness.system.entering import close_all, open_namespaces
+from harness.system.polling import readable
 from harness.system.process import run
 from harness.system.scratch import temporary_folder
 from harness.system.surroundings import surroundings
@@ -210,7 +210,7 @@ class WaitingSandbox:
         assert stdout is not None
         words = b""
         try:
-            if select.select([stdout], [], [], START_SECONDS)[0]:
+            if readable([stdout], START_SECONDS):
                 words = os.read(stdout.fileno(), 4096)
             if words == b"\n":
                 self.namespaces = open_namespaces(int(read_json(information.read(10_000))["child-pid"]))

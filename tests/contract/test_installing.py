@@ -168,8 +168,8 @@ def test_what_cannot_be_verified_is_never_the_products(machine: ContainerMachine
 @with_yum
 def test_a_host_is_as_before_with_its_keys_too(machine: ContainerMachine, made: Made) -> None:
     """dnf takes over the key of a repository with the first package of it; another of that name may be there."""
-    machine.put("/root/other", made.other.text.encode())
-    assert machine.run("rpm --import /root/other").ok
+    machine.put("/var/tmp/other-key", made.other.text.encode())
+    assert machine.run("rpm --import /var/tmp/other-key").ok
     host = Host(host="lab", address="127.0.0.1", labels={"cpu": "x86-64"})
     before = look(machine, host)
     install(machine, "seeded-app", keep=True)

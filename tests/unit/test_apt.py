@@ -127,9 +127,9 @@ def failure(
 @pytest.mark.parametrize(
     "text",
     [
-        "E: Failed to fetch http://deb.debian.org/debian/pool/n.deb  Connection timed out [IP: 1.2.3.4 80]",
-        "E: Failed to fetch http://deb.debian.org/debian/pool/n.deb  404  Not Found",
-        "Err:1 http://deb.debian.org/debian bookworm InRelease\n  Temporary failure resolving 'deb.debian.org'",
+        "E: Failed to fetch http://mirror.example/debian/pool/n.deb  Connection timed out [IP: 1.2.3.4 80]",
+        "E: Failed to fetch http://mirror.example/debian/pool/n.deb  404  Not Found",
+        "Err:1 http://mirror.example/debian bookworm InRelease\n  Temporary failure resolving 'mirror.example'",
         "   Hash Sum mismatch\n   Hashes of expected file:",
         "E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?",
         "tar: /opt/x: Cannot write: No space left on device",

@@ -212,7 +212,7 @@ class Limits(Definition):
 
     def memory_words(self, *, emulated: bool) -> str:
         """The limit of memory as a container has it, for a message in both languages: `512m`."""
-        return f"{self.memory} × {EMULATED_MEMORY} (模拟 emulated)" if emulated else self.memory
+        return f"{self.memory} (模拟 emulated: × {EMULATED_MEMORY} at most)" if emulated else self.memory
 
 
 class SessionRecipe(Definition):
