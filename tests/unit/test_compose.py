@@ -4,7 +4,6 @@ that answers from files."""
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from harness.control.compose import Compose
 from harness.errors import InfrastructureError
 from harness.model.definitions import ComposeFile
 from harness.system.process import Completed
+from tests.here import run_here
 from tests.suite_runs import context
 
 DOCKER = """#!/bin/sh
@@ -43,10 +43,7 @@ class Machine:
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         environment = {"PATH": f"{self.place}:{os.environ['PATH']}", "PLACE": str(self.place)}
-        ended = subprocess.run(
-            ["sh", "-c", command], capture_output=True, text=True, timeout=timeout, check=False, env=environment
-        )
-        return Completed(rc=ended.returncode, out=ended.stdout, err=ended.stderr)
+        return run_here(command, timeout=timeout, environment=environment)
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness.control.installation import Installation
 from harness.control.listening import Listener
 from harness.errors import InfrastructureError
 from harness.system.process import Completed
+from tests.here import run_here
 
 
 class Bare:
@@ -57,8 +57,7 @@ class Here:
         Path(path).chmod(int(mode, 8))
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
-        ran = subprocess.run(["sh", "-c", command], input=stdin.encode(), capture_output=True, timeout=60, check=False)
-        return Completed(rc=ran.returncode, out=ran.stdout.decode(), err=ran.stderr.decode())
+        return run_here(command, stdin=stdin, timeout=timeout)
 
 
 @pytest.fixture

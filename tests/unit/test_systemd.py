@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from harness.control import systemd
 from harness.control.systemd import DROP_IN, Systemd
 from harness.errors import AttestationMismatch, InfrastructureError
 from harness.system.process import Completed
+from tests.here import run_here
 from tests.suite_runs import context
 
 SYSTEMCTL = """#!/bin/sh
@@ -63,10 +63,7 @@ class Machine:
 
     def run(self, command: str, *, timeout: float = 60, stdin: str = "", user: str = "root") -> Completed:
         environment = {"PATH": f"{self.place}:{os.environ['PATH']}", "PLACE": str(self.place)}
-        ended = subprocess.run(
-            ["sh", "-c", command], capture_output=True, text=True, timeout=timeout, check=False, env=environment
-        )
-        return Completed(rc=ended.returncode, out=ended.stdout, err=ended.stderr)
+        return run_here(command, timeout=timeout, environment=environment)
 
     def put(self, path: str, data: bytes, *, mode: str = "0644", owner: str = "root:root") -> None:
         self.written[path] = data
