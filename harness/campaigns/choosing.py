@@ -111,15 +111,19 @@ def jobs_at_once(
 def in_order(cells: list[Cell], definitions: Definitions, expected: dict[str, float]) -> list[Cell]:
     """The longest first, where earlier runs tell how long each takes: the last cells to end are then short ones.
 
-    Else native cells first: their verdicts are seen while others are still prepared; then the architectures in turn,
-    because two cells of one architecture would wait for the same base image when nothing is cached yet.
+    Else native cells first: their verdicts are seen while others are still prepared. Then cells with the same database
+    and middleware side by side, because they take alike, and a load waits for the work of all others; of these the
+    architectures in turn, because two cells of one architecture would wait for the same image when nothing is cached.
     """
     if all(cell.id in expected for cell in cells):
         return sorted(cells, key=lambda cell: (-expected[cell.id], cell.id))
-    turn: dict[str, int] = {}
-    keys: dict[str, tuple[bool, int]] = {}
+    kinds: dict[tuple[str, ...], int] = {}
+    turn: dict[tuple[str, int], int] = {}
+    keys: dict[str, tuple[bool, int, int]] = {}
     for cell in cells:
         architecture = definitions.cpus[cell.axes["cpu"]].architecture
-        turn[architecture] = turn.get(architecture, -1) + 1
-        keys[cell.id] = (architecture != host_architecture(), turn[architecture])
+        kind = tuple(value for axis, value in cell.axes.items() if axis not in ("os", "cpu"))
+        alike = architecture, kinds.setdefault(kind, len(kinds))
+        turn[alike] = turn.get(alike, -1) + 1
+        keys[cell.id] = (architecture != host_architecture(), alike[1], turn[alike])
     return sorted(cells, key=lambda cell: keys[cell.id])

@@ -5,24 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.control.installation import Installation
+from harness.control.owners import owned
 from harness.errors import InfrastructureError
 from harness.model.definitions import Additions
 from harness.model.definitions.additions import KINDS
-from harness.provision.searching import LITERAL
 from harness.provision.system_state import BEFORE, LIST, SystemState
 
 #: Of what stays after a removal, these do something without the product: a timer, a unit, a setting of the kernel.
 ACTING = ("services", "cron", "sysctl", "settings")
-
-#: Prints those files, and links to files, that belong to an installed package. dpkg also knows those of removed ones.
-_OWNED = (
-    LITERAL
-    + r"""has() { p=$(dpkg-query -S "$(literal "$1")" 2>/dev/null | head -n 1); p=${p%%: *}; p=${p%%,*}
-if [ -n "$p" ]; then [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ]
-else rpm -qf "$1" >/dev/null 2>&1; fi; }
-for f; do t=$(readlink -f "$f"); for g in "$f" "${f#/usr}" "$t" "${t#/usr}"; do
-if [ -n "$g" ] && has "$g"; then printf '%s\0' "$f"; break; fi; done; done"""
-)
 
 
 @dataclass(frozen=True)
@@ -84,5 +74,5 @@ class Changes:
             InfrastructureError: the files could not all be looked at.
         """
         paths = [name for key in ACTING for name in self.added[key]]
-        owned = set(installation.each(_OWNED, paths))
-        return [f"{key}: {name}" for key in ACTING for name in self.added[key] if name not in owned]
+        of_others = owned(installation.each, paths)
+        return [f"{key}: {name}" for key in ACTING for name in self.added[key] if name not in of_others]

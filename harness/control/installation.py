@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from harness.control.before import older
 from harness.control.fault import ProductFault
+from harness.control.owners import owners
 from harness.control.packages import PackageState, files_of, state_of
 from harness.control.protocol import Control, control_of
 from harness.control.supervised import BEGAN, RUN
@@ -17,7 +18,6 @@ from harness.errors import InfrastructureError
 from harness.model.context import CellContext
 from harness.model.machine import Machine
 from harness.model.templating import render
-from harness.provision.searching import LITERAL
 from harness.system import shell
 
 #: Most files made at run time that are looked at of each kind.
@@ -291,15 +291,11 @@ class Installation:
         paths = answer.out.split("\0")[:-1]
         if not paths or paths[-1] != "proof" or not answer.ok:
             return None
-        script = LITERAL + (
-            # A package may name its file by /lib where the system has merged that into /usr/lib.
-            'for f; do n=$(literal "$f"); dpkg-query -S "$n" >/dev/null 2>&1 || '
-            'dpkg-query -S "${n#/usr}" >/dev/null 2>&1 || rpm -qf "$f" >/dev/null 2>&1 || printf "%s\\0" "$f"; done'
-        )
-        return (
-            self.each(script, [path for path in paths[:-1] if is_program(path)][:MAX_MADE])
-            + [path for path in paths[:-1] if not is_program(path)][:MAX_MADE]
-        )
+        programs = [path for path in paths[:-1] if is_program(path)]
+        of_packages = owners(self.each, programs)
+        return [path for path in programs if path not in of_packages][:MAX_MADE] + [
+            path for path in paths[:-1] if not is_program(path)
+        ][:MAX_MADE]
 
     def plugins(self) -> list[tuple[list[str], str]]:
         """For each declared group of plugins: their files, and the program that loads them."""
@@ -344,26 +340,18 @@ class Installation:
         product, and all that such a program, or one that ran before the product came (``before``), has started."""
         if not processes:
             return set()
-        pids, programs = (
-            " ".join(map(str, processes)),
-            {word for args in processes.values() for word in args.split()[:1]},
-        )
-        paths = " ".join(shell.quote(program) for program in sorted(programs) if program.startswith("/"))
+        programs = sorted({word for args in processes.values() for word in args.split()[:1] if word.startswith("/")})
         answer = self.machine.run(
-            f"for p in {pids}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "
-            "q=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$q/status 2>/dev/null); printf ' %s' $q; done; echo; done\n"
-            f'{LITERAL}for f in {paths}; do o=$(dpkg-query -S "$(literal "$f")" 2>/dev/null || '
-            f"rpm -qf --qf '%{{NAME}}: ' $f 2>/dev/null) "
-            '&& echo "= $f ${o%%:*}"; done',
+            f"for p in {' '.join(map(str, processes))}; do q=$p; printf '%s' $p; while [ ${{q:-0}} -gt 1 ]; do "
+            "q=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$q/status 2>/dev/null); printf ' %s' $q; done; echo; done",
             timeout=60,
         )
-        lines = [line.split() for line in answer.out.splitlines()]
-        owners = {words[1]: words[2] for words in lines if words[:1] == ["="] and len(words) == 3}
-        others = {path for path, package in owners.items() if package not in self.context.installed}
+        packages = owners(self.each, programs)
+        others = {path for path, names in packages.items() if not names.intersection(self.context.installed)}
         # A process may have overwritten its arguments with nothing.
         roots = {pid for pid, args in processes.items() if others.intersection(args.split()[:1])}
         roots |= before - {1}
-        chains = [[int(word) for word in words] for words in lines if words and words[0] != "="]
+        chains = [[int(word) for word in line.split()] for line in answer.out.splitlines() if line.strip()]
         return {chain[0] for chain in chains if roots & set(chain)}
 
     def uninstall(self) -> str:

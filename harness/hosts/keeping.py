@@ -7,11 +7,12 @@ between leaves nothing that is not noted. They lie in ``KEPT``, a folder of root
 from __future__ import annotations
 
 import hashlib
+import re
 
 from harness.hosts.leases import PLACE
 from harness.model.machine import Machine
 from harness.provision.installing import LOADED
-from harness.provision.searching import LITERAL
+from harness.provision.searching import literal
 from harness.system import shell
 
 KEPT = f"{PLACE}/kept"
@@ -29,22 +30,19 @@ x" ] || return 1
 }
 """
 # $p is the path, $m the topmost of its folders that is missing, $r the physical path of the folder of that.
-_NOTE = (
-    LITERAL
-    + r"""
+_NOTE = r"""
 ( k=KEPT/NUMBER; [ ! -e $k.path ] || exit 0
 umask 077; mkdir -p KEPT || exit 1
 p=PATH; m=$p
 while d=${m%/*}; [ -n "$d" ] && [ ! -e "$d" ] && [ ! -L "$d" ]; do m=$d; done
 r=$(cd -P -- "$d/" && pwd -P) || exit 1; r=${r%/}
 if [ -e "$p" ] || [ -L "$p" ]; then rm -rf $k.data; cp -a -- "$p" $k.data || exit 1
-o=$(dpkg -S "$(literal "$p")" 2>/dev/null) && printf %s "${o%%:*}" >$k.owner
+o=$(dpkg -S PATTERN 2>/dev/null) && printf %s "${o%%:*}" >$k.owner
 o=$(rpm -qf --qf '%{NAME}' "$p" 2>/dev/null) && printf %s "$o" >$k.owner
 else
 printf %s "$r/${m##*/}" >$k.made || exit 1; fi
 printf %s "$r${p#"$d"}" >$k.path.part && mv -f $k.path.part $k.path ) || exit 1
 """
-)
 _PUT_BACK = (
     REMOVE
     + r"""
@@ -73,7 +71,9 @@ def note(path: str) -> str:
     """Shell text that notes what is at ``path`` before it is written; it exits with 1 where that cannot be done."""
     if path.startswith(_APART):
         return ""
-    return _NOTE.replace("KEPT", KEPT).replace("NUMBER", _number(path)).replace("PATH", shell.quote(path))
+    pattern = shell.quote(literal(path))
+    values = {"KEPT": KEPT, "NUMBER": _number(path), "PATH": shell.quote(path), "PATTERN": pattern}
+    return re.sub("KEPT|NUMBER|PATTERN|PATH", lambda match: values[match[0]], _NOTE)
 
 
 def note_folder(path: str, *, compared: bool) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-#: Shell function: prints a path so that it stands for itself. sed is started for odd names alone: units of systemd have
-#: a backslash in theirs (``system-systemd\x2dmute\x2dconsole.slice``).
-LITERAL = r"""
-literal() { case $1 in *[][\\*?]*) printf %s "$1" | sed 's/[][\\*?]/\\&/g' ;; *) printf %s "$1" ;; esac; }
-"""
+import re
+
+
+def literal(path: str) -> str:
+    """``path`` so that it stands for itself. Units of systemd have a backslash in their names
+    (``system-systemd\\x2dmute\\x2dconsole.slice``)."""
+    return re.sub(r"([][*?\\])", r"\\\1", path)

@@ -42,13 +42,14 @@ def test_as_many_as_cpus_and_stated_limits_allow(cpus: int, gib: int, asked: int
     assert jobs_at_once(definitions, RunOptions(jobs=asked), engine, len(plan.cells)) == jobs
 
 
-def test_native_first_then_the_architectures_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_native_first_then_like_cells_side_by_side_the_architectures_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing, "host_architecture", lambda: "x86_64")
     definitions, plan = plan_of(POWERDNS)
-    order = [definitions.cpus[c.axes["cpu"]].architecture for c in in_order(list(plan.cells), definitions, {})]
-    assert order[:3] == ["x86_64"] * 3
-    assert order[3:7] == ["aarch64", "loongarch64", "aarch64", "loongarch64"]
-    assert len(order) == 12
+    order = in_order(list(plan.cells), definitions, {})
+    architectures = [definitions.cpus[c.axes["cpu"]].architecture for c in order]
+    assert architectures == [*["x86_64"] * 3, *["aarch64", "loongarch64", "aarch64"] * 3]
+    databases = [c.axes["database"] for c in order]
+    assert databases[3:] == [name for name in databases[:3] for _ in range(3)]
 
 
 def test_only_narrows_and_refuses_what_no_cell_has() -> None:
