@@ -138,13 +138,14 @@ def test_data_beside_programs_is_none_of_them(tmp_path: Path, monkeypatch: pytes
     assert given == [*paths[1:], "/usr/bin/kv"]
 
 
-def test_a_process_that_has_overwritten_its_arguments_breaks_no_look(tmp_path: Path) -> None:
-    lines = "10 1\n11 10 1\n= /usr/sbin/mariadbd mariadb-server\n"
-
+def test_a_process_that_has_overwritten_its_arguments_breaks_no_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Told:
         def run(self, *_: Any, **__: Any) -> Completed:
-            return Completed(rc=0, out=lines)
+            return Completed(rc=0, out="10 1\n11 10 1\n")
 
+    monkeypatch.setattr(installing, "owners", lambda *_: {"/usr/sbin/mariadbd": {"mariadb-server"}})
     processes = {10: "", 11: "/usr/sbin/mariadbd", 12: "/opt/kv/kv"}
     assert installation(tmp_path, Told())._of_others(processes, set()) == {11}
 
