@@ -52,17 +52,10 @@ class Exposure:
         text = self.deployment.control.listening()
         if not re.search(r"^(member|hidden) \d+$", text, re.MULTILINE):
             return None
-        machine = self.deployment.machine
-        tables = machine.run(
-            "cat /proc/net/udp /proc/net/udp6 2>/dev/null", timeout=60 * self.deployment.context.factor
-        )
-        if "local_address" not in tables.out:
-            raise InfrastructureError(
-                f"{machine.name}: its open ports could not be read", advice="the machine needs sh and cat"
-            )
+        tables = self._udp_tables()
         own = re.findall(r"^socket \d+$", text, re.MULTILINE)
         tcp, more_tcp = _apart(listeners, re.sub(r"^socket \d+$", "", text, flags=re.MULTILINE), own)
-        udp, more_udp = _apart(bound, tables.out, own)
+        udp, more_udp = _apart(bound, tables, own)
         if not re.search(r"^hidden \d+$", text, re.MULTILINE):
             return tcp, udp
         declared = set(self.deployment.context.application.ports.values())
@@ -72,6 +65,25 @@ class Exposure:
                 sorted(udp + [each for each in more_udp if each.port in declared]),
             )
         return None
+
+    def bound_udp_ports(self) -> list[int]:
+        """UDP ports of the machine, whoever has them, that take what comes from elsewhere.
+
+        Raises:
+            InfrastructureError: the machine does not say.
+        """
+        return sorted({each.port for each in bound(self._udp_tables()) if not each.loopback})
+
+    def _udp_tables(self) -> str:
+        machine = self.deployment.machine
+        tables = machine.run(
+            "cat /proc/net/udp /proc/net/udp6 2>/dev/null", timeout=60 * self.deployment.context.factor
+        )
+        if "local_address" not in tables.out:
+            raise InfrastructureError(
+                f"{machine.name}: its open ports could not be read", advice="the machine needs sh and cat"
+            )
+        return tables.out
 
     def files(self) -> list[str]:
         """The product's files: installed, and made while it ran."""

@@ -121,7 +121,7 @@ def test_each_fault_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
     assert "9997" not in ports  # its own machine alone reaches it
     assert "8080" not in ports
     assert found["SEC-21"]["detail"].startswith(
-        "another machine reaches TCP ports that the product does not declare (ports): 9996, 9999"
+        "another machine reaches ports that the product does not declare (ports): TCP 9996, TCP 9999, UDP 9998"
     )
     assert "everybody may write to /opt/leaky/leaky.py (666)" in found["SEC-02"]["detail"]
     assert "/opt/leaky/tool 工具.py (4755) runs with the rights" in found["SEC-02"]["detail"]
@@ -175,7 +175,7 @@ def test_a_product_without_faults_fails_nothing(harness: Run, tmp_path: Path) ->
     assert {of["none"][name]["result"] for name in SKIPPED} == {"skip"}
     assert "could not check: the matrix gives no `vulnerabilities`" in of["none"]["SEC-13"]["detail"]
     assert "TCP port 8080" in of["none"]["SEC-01"]["detail"]
-    assert "reached from another machine / 其他机器可达的端口: 8080" in of["none"]["SEC-21"]["detail"]
+    assert "reached from another machine / 其他机器可达的端口: TCP 8080" in of["none"]["SEC-21"]["detail"]
     assert "the right one was refused" in of["none"]["SEC-10"]["detail"]
     assert cells["none"]["verdict"] == "conformant"
     for faults, named in SEEDED.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.clients import sweep as sweeping
-from harness.clients.sweep import beside, sweep
+from harness.clients.sweep import beside, sweep, unrefused
 
 
 @pytest.fixture
@@ -56,6 +57,44 @@ def test_a_firewall_that_drops_everything_ends_it_soon(monkeypatch: pytest.Monke
     seen = sweep("192.0.2.1", seconds=0.01)
     assert not seen.whole
     assert sweeping.MOST_SILENT <= seen.tried <= sweeping.MOST_SILENT + sweeping.AT_ONCE
+
+
+@pytest.fixture
+def datagrams() -> Iterator[list[int]]:
+    """UDP ports: a silent one, one that answers, one that is closed."""
+    ends = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+    for end in ends:
+        end.bind(("127.0.0.1", 0))
+    ports = [end.getsockname()[1] for end in ends]
+    ends[2].close()
+
+    def answer() -> None:
+        _, peer = ends[1].recvfrom(1)
+        ends[1].sendto(b"x", peer)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield ports
+    ends[1].close()
+    ends[0].close()
+    thread.join()
+
+
+def test_a_udp_port_is_reached_that_answers_or_does_not_refuse(datagrams: list[int]) -> None:
+    assert unrefused("127.0.0.1", datagrams, seconds=0.5) == tuple(sorted(datagrams[:2]))
+
+
+def test_nothing_is_said_of_udp_where_closed_ports_are_silent(
+    datagrams: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Datagrams to all ports but the first two are lost on the way."""
+    send = socket.socket.send
+
+    def lost(self: socket.socket, data: bytes) -> int:
+        return send(self, data) if self.getpeername()[1] in datagrams[:2] else len(data)
+
+    monkeypatch.setattr(socket.socket, "send", lost)
+    assert unrefused("127.0.0.1", datagrams, seconds=0.2) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.clients.sweep import beside, sweep
+from harness.clients.sweep import beside, sweep, unrefused
 from harness.control.exposure import Exposure
 from harness.control.installation import MAX_MADE, is_program
 
@@ -30,7 +30,7 @@ def test_open_ports_are_declared(target, exposure, note):
     note(f"open and declared / 开放且已声明: {shown}")
 
 
-def test_ports_from_another_machine(target, application, measure, note):
+def test_ports_from_another_machine(target, application, exposure, measure, note):
     declared = set(target.application.ports.values())
     if not declared:
         pytest.skip("not-applicable: the product declares no port / 产品未声明端口")
@@ -41,24 +41,33 @@ def test_ports_from_another_machine(target, application, measure, note):
             "machine too / 从外部只能到达已声明的端口，或该机器上另有其他程序监听"
         )
     seen = sweep(address, seconds=SILENCE_SECONDS)
-    measure("ports tried", seen.tried, "1")
-    measure("ports that take a connection", len(seen.taken), "1")
+    measure("TCP ports tried", seen.tried, "1")
+    measure("TCP ports that take a connection", len(seen.taken), "1")
     servers = {
         server.access.port
         for server in application.servers.values()
         if server.machine.reference == application.machine.reference
     }
-    more = [str(port) for port in seen.taken if port not in declared | servers]
-    assert not more, f"another machine reaches TCP ports that the product does not declare (ports): {', '.join(more)}"
+    udp_ports = sorted(declared | set(exposure.bound_udp_ports()))
+    udp = unrefused(address, udp_ports, seconds=SILENCE_SECONDS)
+    measure("UDP ports tried", len(udp_ports), "1")
+    more = [f"TCP {port}" for port in seen.taken if port not in declared | servers]
+    more += [f"UDP {port}" for port in udp or () if port not in declared | servers]
+    assert not more, f"another machine reaches ports that the product does not declare (ports): {', '.join(more)}"
     if not seen.whole:
         pytest.skip(
             f"capability: could not check wholly: {seen.silent} of {seen.tried} ports that were tried gave no answer / "
             "无法完全检查：部分端口无应答"
         )
-    shown = ", ".join(map(str, seen.taken)) or "none / 无"
-    closed = ", ".join(str(port) for port in sorted(declared - {*seen.taken}))
+    if udp is None:
+        pytest.skip(
+            "capability: could not check wholly: UDP ports that are closed are silent too / "
+            "无法完全检查：关闭的 UDP 端口同样无应答"
+        )
+    reached = [*(f"TCP {port}" for port in seen.taken), *(f"UDP {port}" for port in udp)]
+    closed = ", ".join(str(port) for port in sorted(declared - {*seen.taken, *udp}))
     note(
-        f"reached from another machine / 其他机器可达的端口: {shown}"
+        f"reached from another machine / 其他机器可达的端口: {', '.join(reached) or 'none / 无'}"
         + f"; not reached / 不可达: {closed}" * bool(closed)
     )
 
