@@ -2,13 +2,15 @@
 
 Rules, in this order: a blocker that failed always wins; a blocker in error, miss or an unapproved skip leaves the
 cell inconclusive, and so does a suite that was asked for and of which no case applies; failures and skips that a
-waiver accepts make it conditional; everything else is conformant. Cases
-that certify nothing on the target are recorded only. A waiver never changes what was seen, and none accepts an error
-or a miss: nothing is known there that could be accepted.
+waiver accepts make it conditional; everything else is conformant. What of performance could not be judged because the
+laboratory was busy is said, and decides nothing unless the matrix requires it. Cases that certify nothing on the
+target are recorded only. A waiver never changes what was seen, and none accepts an error or a miss: nothing is known
+there that could be accepted.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +42,7 @@ def judge(
     waivers: Sequence[Waiver] = (),
     axes: Mapping[str, str] | None = None,
     asked: Collection[str] = (),
+    requires_performance: bool = False,
 ) -> Judgement:
     """Judge one cell.
 
@@ -50,6 +53,7 @@ def judge(
         waivers: The waivers that hold on the day of the test.
         axes: The values of the cell's axes, by axis.
         asked: The suites that the matrix asks for; each must have at least one observation of a case that applies.
+        requires_performance: Whether the cell is inconclusive where its performance could not be judged.
     """
     waived: list[tuple[str, str, Waiver]] = []
 
@@ -62,6 +66,7 @@ def judge(
     deciding = [(suite, case) for suite, case in cases if counts(case, emulated=emulated)]
     failed: list[str] = []
     unknown: list[tuple[Cause, str]] = []
+    unjudged: list[str] = []
     passed = 0
     for suite, case in deciding:
         observation = observations.get((suite, case.id))
@@ -73,6 +78,8 @@ def judge(
             failed.append(f"{case.id} {case.title.en}: {_first_line(observation.detail)}")
         elif observation.result in (Result.ERROR, Result.MISS):
             unknown.append(_unknown(case, observation))
+        elif observation.skip_reason is SkipReason.LABORATORY and case.measures_performance:
+            unjudged.append(f"{case.id} {case.title.en}: {_first_line(observation.detail)}")
         elif observation.result is Result.SKIP and observation.skip_reason is not SkipReason.NOT_APPLICABLE:
             if accepted(suite, case.id):
                 continue
@@ -86,7 +93,12 @@ def judge(
         for suite, ids, reason in unseen_suites(cases, observations, asked)
         if not ids or sum(accepted(suite, identity) for identity in ids) < len(ids)
     ]
-    return _judgement(failed, unknown, waived, passed=passed)
+    if unjudged and requires_performance:
+        unknown.append((Cause.INFRA, f"{unjudged[0]}; the matrix requires it (require.performance)"))
+    judgement = _judgement(failed, unknown, waived, passed=passed)
+    if unjudged and judgement.verdict is Verdict.CONFORMANT:
+        return dataclasses.replace(judgement, message=f"performance was not judged: {'; '.join(unjudged)}")
+    return judgement
 
 
 def _unknown(case: Case, observation: Observation) -> tuple[Cause, str]:

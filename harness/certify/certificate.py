@@ -15,7 +15,7 @@ from harness.certify.statement import Issue
 from harness.model.basis import basis_rows, replaced_names
 from harness.model.definitions import Commission, IssuerProfile
 from harness.model.recipe import BROUGHT_FROM
-from harness.model.results import Fidelity, Result, Verdict
+from harness.model.results import Fidelity, Result, SkipReason, Verdict
 from harness.model.view import CampaignView, CellView
 from harness.presentation import Presentation, Wording
 from harness.presentation.typesetting import Place, typeset
@@ -273,6 +273,12 @@ def _limits_of(cell: CellView) -> Iterator[dict[str, str]]:
     for because in cell.adjusted:
         if because not in reasons:
             yield {"zh": f"调整：{name}：{because}", "en": f"Adjusted on {name}, by the matrix."}
+    unjudged = [case.id for case in cell.cases if case.decides and case.skip_reason is SkipReason.LABORATORY]
+    if unjudged:
+        yield {
+            "zh": f"性能未判定：{name} {'、'.join(unjudged)}：测试时实验室繁忙。",
+            "en": f"Performance not judged on {name} ({', '.join(unjudged)}): the laboratory was busy.",
+        }
     if cell.unsteady:
         yield {
             "zh": f"不稳定：{name} 第 {len(cell.attempts)} 次执行才通过。",

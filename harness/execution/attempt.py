@@ -324,6 +324,7 @@ class Attempt:
             waivers=self._holding(waivers, today),
             axes=self.cell.axes,
             asked=[suite.definition.suite for suite in self.suites if not self._needs_other_cells(suite)],
+            requires_performance=self.lab.definitions.matrix.require.performance,
         )
         left = [each.case for each in self.observations.values() if each.skip_reason is SkipReason.OPERATOR]
         if left and judgement.verdict in (Verdict.CONFORMANT, Verdict.CONDITIONAL) and not self.lab.choice.everything:

@@ -100,6 +100,8 @@ def _case(cell: CellRecord, case: CaseRecord, scales: Scales) -> Iterator[GateFi
     if case.result is not Result.FAIL and not skipped:
         return
     words, effect = ("was skipped", "undecided") if skipped else ("fails", "closes")
+    if case.skip_reason is SkipReason.LABORATORY and scales.policy.performance == "noted":
+        effect = "noted"
     if (accepted := _accepted(cell, case, scales)) is not None:
         yield _about(cell, "noted", f"{words}, {accepted}", case.id)
     else:

@@ -57,6 +57,7 @@ class SkipReason(_Word):
     DEPENDENCY = "dependency"  #: a case it builds on did not pass
     CAPABILITY = "capability"  #: the target cannot do what the case needs
     OPERATOR = "operator"  #: the operator left it out
+    LABORATORY = "laboratory"  #: the machine was busy with other work while it was measured; a suite cannot say that
 
 
 #: Why what needs a database does not apply to a cell; suites and steps skip with these words.

@@ -69,6 +69,30 @@ def test_a_skip_counts_unless_the_case_does_not_apply() -> None:
         assert found is (Verdict.INCONCLUSIVE if applies else Verdict.CONFORMANT)
 
 
+def performance(number: int) -> Case:
+    return case(number).model_copy(update={"characteristic": "performance_efficiency/time_behaviour"})
+
+
+def test_what_a_busy_laboratory_hid_is_said_and_decides_nothing() -> None:
+    cases = [("s", case(1)), ("s", performance(2))]
+    hidden = seen(2, Result.SKIP, reason=SkipReason.LABORATORY)
+    judgement = judge(cases, {("s", "C-1"): seen(1, Result.PASS), ("s", "C-2"): hidden}, emulated=False)
+    assert judgement.verdict is Verdict.CONFORMANT
+    assert judgement.message == "performance was not judged: C-2 t: why"
+    required = judge(
+        cases, {("s", "C-1"): seen(1, Result.PASS), ("s", "C-2"): hidden}, emulated=False, requires_performance=True
+    )
+    assert (required.verdict, required.cause) == (Verdict.INCONCLUSIVE, Cause.INFRA)
+    failed = judge(cases, {("s", "C-1"): seen(1, Result.FAIL), ("s", "C-2"): hidden}, emulated=False)
+    assert failed.verdict is Verdict.NONCONFORMANT
+
+
+def test_a_cell_of_which_nothing_but_that_is_known_is_inconclusive() -> None:
+    hidden = seen(2, Result.SKIP, reason=SkipReason.LABORATORY)
+    judgement = judge([("s", performance(2))], {("s", "C-2"): hidden}, emulated=False)
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+
+
 def test_what_certifies_nothing_on_emulation_decides_nothing_there() -> None:
     cases = [case(1), case(2, certifies_emulated=False)]
     assert verdict(cases, seen(1, Result.PASS), seen(2, Result.FAIL), emulated=True) is Verdict.CONFORMANT

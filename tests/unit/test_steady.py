@@ -45,7 +45,7 @@ def observed(test: str, seen: dict[str, Any], *, emulated: bool = False, crashed
         id="S-1",
         test=test,
         title="s",  # type: ignore[arg-type]
-        characteristic="reliability/maturity",
+        characteristic="performance_efficiency" if test.endswith("_spread") else "reliability/maturity",
         clause="5.3.5",
         blocker=True,
     )
@@ -94,8 +94,9 @@ def test_each_fault_is_named_by_its_criterion_alone(test: str, change: dict[str,
     assert {other for other, result in others.items() if result is not Result.PASS} <= allowed
     busy = {"machine busy": 0.99, "machine cpu": 2000.0}
     excused = observed(test, outcome(**change, **busy))
-    assert excused.result is (Result.ERROR if STEADY[test] else Result.FAIL)
-    assert excused.cause is (Cause.INFRA if STEADY[test] else None)
+    hidden = Result.ERROR if test == "memory_leak" else Result.SKIP  # a leak is no question of performance
+    assert excused.result is (hidden if STEADY[test] else Result.FAIL)
+    assert excused.cause is (Cause.INFRA if excused.result is Result.ERROR else None)
 
 
 def test_first_and_last_seconds_do_not_count() -> None:

@@ -80,6 +80,11 @@ class Policy(Definition):
     not_worse_than_baseline: bool = Field(
         default=False, description="with a baseline, a failure that was there already does not close the gate"
     )
+    performance: Literal["required", "noted"] = Field(
+        default="noted",
+        description="a case of performance that was not judged because the laboratory was busy; required: it leaves "
+        "the gate undecided",
+    )
     cells: Strings = Field(default=(), description="AXIS=VALUE of cells that decide; none: all cells")
     unsteady: Literal["pass", "fail"] = Field(default="pass", description="a cell that passed only after a failure")
     untested: Literal["pass", "fail"] = Field(default="fail", description="planned cells that were not run")

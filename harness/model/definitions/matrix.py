@@ -140,11 +140,16 @@ class MalwareData(DatedData):
 
 
 class Require(Definition):
-    """What a target must be; cells for which nothing of that kind is found are blocked."""
+    """What a target must be, where cells for which nothing of that kind is found are blocked; and what must be seen."""
 
     fidelity: Annotated[
         tuple[FidelityWord, ...], BeforeValidator(_one_or_more, json_schema_input_type=list[str] | str)
     ] = ()
+    performance: bool = Field(
+        default=False,
+        description="true: a cell is inconclusive where its performance could not be judged because the laboratory was "
+        "busy; else it is judged without, and its certificate says so",
+    )
 
 
 class Matrix(Definition):

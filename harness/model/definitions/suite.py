@@ -73,6 +73,11 @@ class Case(Definition):
         """How grave the defect is that a failure shows."""
         return DefectSeverity(self.severity or ("serious" if self.blocker else "minor"))
 
+    @property
+    def measures_performance(self) -> bool:
+        """Whether it asks how fast or how sparing the product is, which a busy laboratory hides (GB/T 25000.10)."""
+        return self.characteristic.startswith("performance_efficiency")
+
     def certifies_on(self, *, reads_files: bool) -> tuple[Fidelity, ...]:
         """The fidelities of a target that can show it. On the others its result is recorded and decides nothing."""
         if reads_files:

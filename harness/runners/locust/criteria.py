@@ -98,30 +98,30 @@ def criterion(
         for name in CRITERIA[case.test]
         if name in figures
     )
+    function = case.test == "error_rate"  # what is answered is the product's on any target; how fast is not
+
+    def observation(result: Result, text: str, **more: Any) -> Observation:
+        return Observation(case=case.id, suite=suite, result=result, measurements=measured, detail=text, **more)
+
     if crashed is not None:
-        good = good and case.test != "error_rate"
+        good = good and not function
         text = f"{text}; the product ended during the load: {crashed}"
-    elif emulated:
-        return Observation(
-            case=case.id,
-            suite=suite,
-            result=Result.SKIP,
-            skip_reason=SkipReason.CAPABILITY,
-            measurements=measured,
-            detail=f"recorded only, an emulated target shows no performance: {text}",
-        )
-    elif not good and case.test != "error_rate" and (why := saturated(outcome, profile)) is not None:
-        cause, words = why
-        return Observation(
-            case=case.id,
-            suite=suite,
-            result=Result.ERROR,
-            cause=cause,
-            measurements=measured,
-            detail=f"{words}; so this is not known of the product: {text}",
-        )
-    result = Result.PASS if good else Result.FAIL
-    return Observation(case=case.id, suite=suite, result=result, measurements=measured, detail=text)
+    elif emulated and not function:
+        words = f"recorded only, an emulated target shows no performance: {text}"
+        return observation(Result.SKIP, words, skip_reason=SkipReason.CAPABILITY)
+    elif not good and (emulated or not function) and (why := saturated(outcome, profile)) is not None:
+        return observation(**_unfit(case, why, text))
+    return observation(Result.PASS if good else Result.FAIL, text)
+
+
+def _unfit(case: Case, why: tuple[Cause, str], text: str) -> dict[str, Any]:
+    """What is not known of the product, and why. A laboratory that is busy leaves performance unjudged; anything else
+    that is not known is an error."""
+    cause, words = why
+    detail = f"{words}; so this is not known of the product: {text}"
+    if cause is Cause.INFRA and case.measures_performance:
+        return {"result": Result.SKIP, "text": detail, "skip_reason": SkipReason.LABORATORY}
+    return {"result": Result.ERROR, "text": detail, "cause": cause}
 
 
 def _steady(
@@ -141,8 +141,7 @@ def _steady(
         text = f"recorded only, an emulated target shows no performance: {steady.text}"
         return observation(Result.SKIP, text, skip_reason=SkipReason.CAPABILITY)
     if not steady.good and STEADY[case.test] and (why := saturated(outcome, profile)) is not None:
-        cause, words = why
-        return observation(Result.ERROR, f"{words}; so this is not known of the product: {steady.text}", cause=cause)
+        return observation(**_unfit(case, why, steady.text))
     return observation(Result.PASS if steady.good else Result.FAIL, steady.text)
 
 

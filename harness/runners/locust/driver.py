@@ -55,12 +55,13 @@ def described(error: BaseException) -> str:
     return text.encode("utf-8", "backslashreplace").decode()[:MAX_TEXT]
 
 
-def processor_times() -> tuple[float, float]:
-    """Seconds of all cores of this machine since it was started, and of those the busy ones: proc(5), /proc/stat."""
+def processor_times() -> tuple[float, float, float]:
+    """Seconds of all cores of this machine since it was started, of those the busy ones, and of these what its
+    hypervisor kept from it: proc(5), /proc/stat."""
     times = psutil.cpu_times()
     guests = times.guest + times.guest_nice  # counted in user and nice already
     total = sum(times) - guests
-    return total, total - times.idle - times.iowait
+    return total, total - times.idle - times.iowait, times.steal
 
 
 class Driver:
@@ -202,7 +203,7 @@ class Driver:
         self._wait(runner, count, lambda: self.waiting < count and time.monotonic() < limit and not self.exceptions)
         gevent.spawn(self._lag)
         cpu, self.began = time.process_time(), time.monotonic()
-        total, busy = processor_times()
+        times = processor_times()
         end = self.began + self.spec["ramp"] + self.spec["hold"] + GRACE
         # With more users it is no load of the profile any more, and perhaps more than this machine can bear.
         self._wait(
@@ -213,7 +214,7 @@ class Driver:
         seconds = time.monotonic() - self.began
         under_way, connections = self.under_way, self.connections()
         cpu = (time.process_time() - cpu) / max(seconds, 0.001)
-        total, busy = (after - before for after, before in zip(processor_times(), (total, busy), strict=True))
+        total, busy, stolen = (after - before for after, before in zip(processor_times(), times, strict=True))
         runner.quit()
         return {
             **self._outcome(),
@@ -221,6 +222,7 @@ class Driver:
             "connections": connections,
             "generator cpu": round(100 * cpu, 1),
             "machine busy": round(busy / total, 3) if total > 0 else 0.0,
+            "stolen": round(stolen / total, 3) if total > 0 else 0.0,
             "machine cpu": round(100 * busy / max(seconds, 0.001), 1),
         }
 

@@ -10,8 +10,10 @@ from harness.model.results import Cause
 
 #: Share of one core beyond which the generator cannot keep its schedule.
 BUSY_PERCENT = 85.0
-#: Share of this machine's CPU time beyond which it has none left; and the share of it that the cell must have taken.
-FULL_SHARE, OWN_SHARE = 0.9, 0.5
+#: Share of this machine's CPU time beyond which it has none left; and the share that other work may have of it.
+FULL_SHARE, OTHERS_SHARE = 0.9, 0.3
+#: Share of this machine's CPU time that its hypervisor may give to others (proc(5), /proc/stat: steal).
+STEAL_SHARE = 0.1
 #: Milliseconds by which 5 % of the generator's own wake-ups may be late; or this share of the threshold.
 LAG_MS, LAG_SHARE = 20.0, 0.2
 
@@ -73,11 +75,14 @@ def saturated(outcome: dict[str, Any], profile: LoadProfile) -> tuple[Cause, str
             f"the load generator was woken {lag:.0f} ms late (p95, limit {limit:.0f} ms): this machine was busy"
         )
     own = cpu + sum(_mean(outcome.get(name, [])) for name in ("resources", "database resources"))
-    if outcome["machine busy"] > FULL_SHARE and own < OWN_SHARE * outcome["machine cpu"]:
+    busy, stolen = outcome["machine busy"], outcome.get("stolen", 0.0)
+    if busy > FULL_SHARE and busy * (1 - own / outcome["machine cpu"]) > OTHERS_SHARE:
         return Cause.INFRA, (
-            f"this machine was busy with other work: {outcome['machine busy']:.0%} of its CPU time was used, and the "
+            f"this machine was busy with other work: {busy:.0%} of its CPU time was used, and the "
             f"load, the product and its database took {own / outcome['machine cpu']:.0%} of that"
         )
+    if stolen > STEAL_SHARE:
+        return Cause.INFRA, f"the hypervisor of this machine kept {stolen:.0%} of its CPU time from it (steal)"
     return None
 
 

@@ -8,7 +8,7 @@ import json
 import secrets
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Observation, Result, SkipReason
 from harness.runners.locust.criteria import Trouble, criterion, trouble_of
 from harness.runners.locust.figures import summarise
+from harness.runners.locust.quiet import await_quiet
 from harness.runners.locust.sampling import INTERVAL, Sampler
 from harness.runners.locust.support import ENVIRONMENT
 from harness.runners.locust.system_log import SystemLog
@@ -38,6 +39,8 @@ DRIVER = Path(__file__).with_name("driver.py")
 START_SECONDS = 60
 #: What the driver reports of every load.
 REPORTED = frozenset(("samples", "errors", "exceptions", "exception", "users", "ramp", "hold", "intended", "finished"))
+#: Seconds of a hold up to which a load is repeated, once, where this machine was busy with other work.
+LONGEST_AGAIN = 600
 #: A load of hours is looked at less often, not to make the record large.
 MOST_SAMPLES = 20_000
 #: Bytes of the driver's log that are kept, and of what it reports.
@@ -68,14 +71,42 @@ def run_locust(
     application = deployment.context.application
     if application.http is None or (application.http.resource is None and not application.readiness.path):
         return [_without_http(definition.suite, case) for case in cases]
-    emulated = deployment.context.emulated
-    name = definition.suite.replace("/", "-")
+    load = functools.partial(_load, suite, cases, profile, deployment, ledger, cancel, sandboxed=sandboxed)
+    observations = load()
+    if profile.hold <= LONGEST_AGAIN and _unjudged(observations):
+        await_quiet(cancel)
+        observations = load(mark="-again")
+    return observations
+
+
+def _unjudged(observations: list[Observation]) -> bool:
+    """Whether nothing is left to know but what the busy laboratory hid: a failure that was seen stays."""
+    reasons = {observation.skip_reason for observation in observations}
+    return SkipReason.LABORATORY in reasons and all(
+        observation.result in (Result.PASS, Result.SKIP) for observation in observations
+    )
+
+
+def _load(
+    suite: LocatedSuite,
+    cases: tuple[Case, ...],
+    profile: LoadProfile,
+    deployment: Deployment,
+    ledger: Ledger,
+    cancel: threading.Event,
+    *,
+    sandboxed: bool,
+    mark: str = "",
+) -> list[Observation]:
+    """One load. ``mark``: what the names of its evidence end with."""
+    definition, name = suite.definition, suite.definition.suite.replace("/", "-") + mark
+    keep = functools.partial(ledger.keep, f"{name}-locust.log")
     outcome: dict[str, Any] = {}
     crashed: ProductFault | None = None
     try:
         deployment.ensure_running()
         before = deployment.unasked_ends()
-        outcome = _drive(suite, profile, deployment, ledger, cancel, sandboxed=sandboxed)
+        outcome = _drive(suite, profile, deployment, keep, cancel, sandboxed=sandboxed)
         code = deployment.exit_code()
         crashed = deployment.ended(code) if code is not None else None
         fresh = [end for end in deployment.unasked_ends() if end not in before]
@@ -95,7 +126,7 @@ def run_locust(
     figures, limits = summarise(outcome, profile), deployment.context.application.limits
     record = {**outcome, "figures": figures, "threshold": profile.p95_ms}
     ledger.keep(f"{name}.json", json.dumps(record, allow_nan=False).encode(), MEDIA_LOAD)
-    judge = functools.partial(criterion, emulated=emulated, limits=limits)
+    judge = functools.partial(criterion, emulated=deployment.context.emulated, limits=limits)
     observations = [judge(case, definition.suite, outcome, profile, figures, crashed) for case in cases]
     failed = [observation.detail for observation in observations if observation.result is Result.FAIL]
     if failed and (lab := deployment.lab_trouble()):
@@ -108,7 +139,7 @@ def _drive(
     suite: LocatedSuite,
     profile: LoadProfile,
     deployment: Deployment,
-    ledger: Ledger,
+    keep: Callable[[bytes], object],
     cancel: threading.Event,
     *,
     sandboxed: bool,
@@ -121,7 +152,7 @@ def _drive(
             key, read = _resource(client)
         else:
             read = _page(client)
-        return _run_driver(suite, profile, deployment, ledger, cancel, read, sandboxed=sandboxed)
+        return _run_driver(suite, profile, deployment, keep, cancel, read, sandboxed=sandboxed)
     finally:
         if key and client.resource is not None:
             # The load's figures count more than a tidy end: a product that crashed cannot delete anything.
@@ -194,7 +225,7 @@ def _run_driver(
     suite: LocatedSuite,
     profile: LoadProfile,
     deployment: Deployment,
-    ledger: Ledger,
+    keep: Callable[[bytes], object],
     cancel: threading.Event,
     read: dict[str, Any],
     *,
@@ -229,7 +260,7 @@ def _run_driver(
                 )
         finally:  # also of a load that ran into its limit
             text = read_untrusted(log, MAX_LOG) or b""
-            ledger.keep(f"{suite.definition.suite.replace('/', '-')}-locust.log", text)
+            keep(text)
         result = _outcome(read_untrusted(out, MAX_OUTCOME))
         if result is None:
             end = text.decode(errors="replace")[-800:] or completed.text[-800:]
