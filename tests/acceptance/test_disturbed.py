@@ -149,9 +149,7 @@ def test_a_pause_under_a_load_is_the_labs_and_the_load_is_repeated(harness: Run,
     assert found["verdict"] == "conformant", found["message"]
     first, second = found["attempts"]
     assert (first["verdict"], first["cause"], second["verdict"]) == ("inconclusive", "infra", "conformant")
-    # A machine that is busy with other work is said first: then the pause explains nothing more.
-    words = ("of application was paused", "this machine was busy with other work")
-    assert any(text in first["message"] for text in words), first["message"]
+    assert "of application was paused" in first["message"]
     assert "p95" in first["message"]
 
 

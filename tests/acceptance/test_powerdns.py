@@ -123,14 +123,19 @@ def test_each_case_that_passed_says_what_was_observed(record: Any) -> None:
     assert not silent
 
 
-def test_load_is_recorded_everywhere_and_certifies_nothing_emulated(record: Any) -> None:
+def test_load_is_recorded_everywhere_and_certifies_no_speed_emulated(record: Any) -> None:
     for cell in record["cells"]:
         loads = [case for case in cell["cases"] if case["suite"] == "load/http"]
         assert len(loads) == 3
         assert all(case["measurements"] for case in loads)
         native = cell["axes"]["cpu"] == "x86-64"
-        assert {case["result"] for case in loads} == ({"pass"} if native else {"skip"})
-        assert all(case["decides"] == native for case in loads)
+        assert [case["id"] for case in loads if case["decides"]] == (
+            ["LOAD-01", "LOAD-02", "LOAD-03"] if native else ["LOAD-02"]
+        )
+        assert {case["id"]: case["result"] for case in loads}["LOAD-02"] == "pass"
+        # A machine that is busy hides how fast a native cell is.
+        reasons = {case["skip_reason"] for case in loads if case["result"] == "skip"}
+        assert reasons <= ({"laboratory"} if native else {"capability"})
         assert cell["loads"]["load/http"]["resources"], "the product's processes were not sampled"
 
 

@@ -128,7 +128,11 @@ def _load(
     ledger.keep(f"{name}.json", json.dumps(record, allow_nan=False).encode(), MEDIA_LOAD)
     judge = functools.partial(criterion, emulated=deployment.context.emulated, limits=limits)
     observations = [judge(case, definition.suite, outcome, profile, figures, crashed) for case in cases]
-    failed = [observation.detail for observation in observations if observation.result is Result.FAIL]
+    failed = [
+        observation.detail
+        for observation in observations
+        if observation.result is Result.FAIL or observation.skip_reason is SkipReason.LABORATORY
+    ]
     if failed and (lab := deployment.lab_trouble()):
         trouble = Trouble(Result.ERROR, Cause.INFRA, f"{lab}; before that: {'; '.join(failed)}")
         return _all(definition.suite, cases, trouble)
