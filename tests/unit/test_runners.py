@@ -327,6 +327,47 @@ def test_a_load_that_fails_because_of_the_lab_is_not_the_products_failure(
     assert (seen["LOAD-02"].cause is Cause.INFRA) == bool(trouble)
 
 
+def test_a_load_that_the_busy_laboratory_made_late_is_repeated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).parents[2] / "suites" / "load" / "http"
+    located = LocatedSuite(parse(path / "suite.yaml", Suite), path)
+    late = [(2 + n / 10, 900.0, 9.0, True) for n in range(40)]
+    loads = [load(late, **{"lag p95": 60.0}), load([(2 + n / 10, 9.0, 9.0, True) for n in range(40)])]
+    kept: list[str] = []
+    waited: list[object] = []
+    monkeypatch.setattr(locust_runner, "_drive", lambda *_, **__: loads.pop(0))
+    monkeypatch.setattr(locust_runner, "await_quiet", waited.append)
+    ledger: Any = SimpleNamespace(keep=lambda name, *_: kept.append(name))
+    lab: Any = Lab("")
+    seen = locust_runner.run_locust(located, located.definition.cases, lab, ledger, threading.Event())
+    assert {each.result for each in seen} == {Result.PASS}
+    assert (len(waited), kept, loads) == (1, ["load-http.json", "load-http-again.json"], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "trouble", "result", "reason"),
+    [
+        ({"wrong": True}, "", Result.FAIL, None),  # wrong answers, while it was late as well
+        ({}, "container x of application was paused", Result.ERROR, None),
+    ],
+)
+def test_a_failure_that_was_seen_is_not_repeated_away_nor_a_disturbance(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], trouble: str, result: Result, reason: None
+) -> None:
+    path = Path(__file__).parents[2] / "suites" / "load" / "http"
+    located = LocatedSuite(parse(path / "suite.yaml", Suite), path)
+    late = [(2 + n / 10, 900.0, 9.0, not changes) for n in range(40)]
+    loads = [load(late, **{"lag p95": 60.0})]
+    monkeypatch.setattr(locust_runner, "_drive", lambda *_, **__: loads.pop(0))
+    ledger: Any = SimpleNamespace(keep=lambda *_: "")
+    lab: Any = Lab(trouble)
+    seen = {
+        each.case: each
+        for each in locust_runner.run_locust(located, located.definition.cases, lab, ledger, threading.Event())
+    }
+    assert (seen["LOAD-02"].result, seen["LOAD-02"].skip_reason) == (result, reason)
+    assert trouble in seen["LOAD-01"].detail
+
+
 def test_a_suite_that_cannot_be_watched_is_ended(tmp_path: Path) -> None:
     """Without its watcher it would have no limit, and could not be stopped."""
 
