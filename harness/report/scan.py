@@ -49,6 +49,7 @@ def scan_record(result: ScanResult, findings: Sequence[Finding], waived: Waived)
         "bytes": result.bytes,
         "seconds": result.seconds,
         "unread": result.unread,
+        "skipped": dict(result.skipped),
     }
 
 

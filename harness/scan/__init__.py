@@ -102,6 +102,7 @@ class Scan:
             bytes=self.facts.size,
             seconds=round(time.monotonic() - started, 3),
             unread=len(self.facts.unread),
+            skipped=dict(sorted(self.facts.skipped.items())),
         )
 
 

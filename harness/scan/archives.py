@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from harness.model.finding import Component
-from harness.scan import limits
+from harness.scan import contents, limits
 from harness.scan.asar import read_asar
 from harness.scan.limits import CHUNK, Budget, Unreadable
 from harness.scan.streams import Counted, Part, Zstd, decompressed
@@ -164,6 +164,10 @@ def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str
             if through and not kind:
                 walk.links.append((place, f"{info.name} is written through the link {through[0]}"))
             if not info.isreg():
+                continue
+            pieces: Any = info.sparse  # place and length of each, of a sparse file
+            if pieces is not None and not any(length for _, length in pieces):
+                walk.skipped[contents.EMPTY] += 1  # holes alone, of any size
                 continue
             member = archive.extractfile(info)
             if member is not None:

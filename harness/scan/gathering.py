@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Targets
-from harness.scan import limits, packages, sql, texts
+from harness.scan import limits, opaque, packages, sql, texts
 from harness.scan.archives import opener
 from harness.scan.facts import ElfFact
 from harness.scan.facts import Reader as ElfReader
@@ -40,6 +40,7 @@ class Facts:
     images: dict[str, set[str]] = field(default_factory=dict)  #: place of an image -> architectures that it names
     families: set[str] = field(default_factory=set)  #: of SQL, that files are named for
     words: set[str] = field(default_factory=set)  #: names of databases that files are named for
+    skipped: dict[str, int] = field(default_factory=dict)  #: files in which nothing is looked for, by what they are
 
     def add(self, other: Facts) -> None:
         """Take the facts of another input too."""
@@ -51,6 +52,8 @@ class Facts:
             self.images.setdefault(place, set()).update(architectures)
         self.families |= other.families
         self.words |= other.words
+        for reason, count in other.skipped.items():
+            self.skipped[reason] = self.skipped.get(reason, 0) + count
 
 
 class Gatherer:
@@ -77,6 +80,7 @@ class Gatherer:
         except OutOfTime as error:
             walk.unread.append((given.place, str(error)))
         facts.components, facts.labels, facts.images, facts.size = walk.components, walk.labels, walk.images, walk.size
+        facts.skipped = dict(walk.skipped)
         facts.unread = _some(walk.unread + self._sql.trouble, given.place, "could not be read")
         facts.names, facts.links = (
             _some(walk.names, given.place, "lead out"),
@@ -107,7 +111,7 @@ class Gatherer:
                     Component(kind="file", name=entry.name, version="", file=entry.place, sha256=digest)
                 )
             return
-        text = bytes(entry.data).decode(errors="replace")
+        text = opaque.decoded(entry.data)
         if (architecture := image_architecture(text)) is not None:
             walk.images.setdefault(entry.place.rpartition("!/")[0], set()).add(architecture)
         component = packages.component_of(entry.place, text)
