@@ -46,6 +46,8 @@ class Scan:
         """
         inputs, unlisted = inputs_of(path, name or str(path))
         self.facts.unread += unlisted
+        place = name or str(path)
+        self.facts.roots.add(f"{place.rstrip('/')}/" if path.is_dir() else place[: len(place) - len(path.name)])
         for facts in gather(inputs, self.rules, self.targets, hashes=self.hashes):
             self.facts.add(facts)
 

@@ -177,6 +177,8 @@ for _place, _mark, _kind in _MARKS:
     if _place == 0:
         _BY_FIRST.setdefault(_mark[0], []).append((_mark, _kind))
 _INSIDE = tuple(mark for mark in _MARKS if mark[0])
+#: Tables of a JDK that are packed without a mark.
+_TABLES_OF_JAVA = ("java/lang/uniName.dat", "sun/nio/cs/ext/sjis0213.dat")
 #: Texts that no rule is for.
 _WEB = frozenset(".svg .map .css .scss .less .po .pot .html .htm .xhtml .rst".split())
 
@@ -208,6 +210,8 @@ SAMPLE = 8192  #: bytes that tell whether a file is a text
 def kind_of(head: bytes, place: str) -> str:
     """What a file is that begins like this and in which nothing is looked for; empty where it is none of these."""
     suffix = posixpath.splitext(place)[1].lower()
+    if place.endswith(_TABLES_OF_JAVA):
+        return JAVA
     if head[:4] == b"\xca\xfe\xba\xbe":  # a class has a version of 45 or more, a fat program few architectures
         return JAVA if head[6:8] >= b"\0\x2d" else MACOS
     if head[2:4] == b"\r\n" and suffix in (".pyc", ".pyo"):
