@@ -5,6 +5,7 @@ A suffix alone says nothing: what is called ``logo.png`` and begins like no pict
 
 from __future__ import annotations
 
+import codecs
 import math
 import posixpath
 import re
@@ -201,6 +202,8 @@ _BEGINNINGS = re.compile(
 )
 #: Bytes that are in no text, and the part of them that a text may have all the same.
 _CONTROL, _SOME = bytes(set(range(32)) - set(b"\0\t\n\r\f\b\x1b\x1a")), 0.05
+#: Bytes above ASCII, and the part of them beyond which a text has words between spaces, or is Chinese.
+_ABOVE, _MANY, _SPACES = bytes(range(128, 256)), 0.3, 0.02
 #: Bytes of unknown data that are weighed at a time, and the entropy above which they are packed or encrypted.
 _WEIGHED, _PACKED = 1 << 16, 7.3
 LEAST = 512  #: bytes; of fewer the entropy tells nothing, and nothing that runs is packed in them
@@ -237,7 +240,21 @@ def skipped(head: bytes, size: int, place: str) -> str:
 def is_text(sample: bytes) -> bool:
     """Whether a file that begins like this is a text, in UTF-8 or any encoding that has ASCII for its first half."""
     control = len(sample) - len(sample.translate(None, _CONTROL))
-    return b"\0" not in sample[:512] and control <= len(sample) * _SOME
+    if b"\0" in sample[:512] or control > len(sample) * _SOME:
+        return False
+    above = len(sample) - len(sample.translate(None, _ABOVE))
+    spaces = sum(sample.count(each) for each in (b" ", b"\n", b"\t"))
+    if above <= len(sample) * _MANY or spaces > len(sample) * _SPACES:
+        return True
+    return any(_decodes(sample, encoding) for encoding in ("utf-8", "gb18030"))
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(sample)  # its last character may be cut off
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def hides(data: Buffer) -> str:

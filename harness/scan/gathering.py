@@ -21,6 +21,9 @@ from harness.scan.limits import OutOfTime, Unreadable
 from harness.scan.listing import Input
 from harness.scan.walking import BROKEN, Entry, Walk, trouble_of
 
+#: Facts that are lists: those of several inputs stand one behind the other.
+_LISTS = "elves texts sqls components unread names links labels manifests platforms claims unparsed".split()
+
 
 @dataclass(kw_only=True)
 class Facts:
@@ -46,25 +49,14 @@ class Facts:
     roots: set[str] = field(default_factory=set)  #: what the places of inputs begin with: it is no part of the product
     families: set[str] = field(default_factory=set)  #: of SQL, that files are named for
     words: set[str] = field(default_factory=set)  #: names of databases that files are named for
+    unparsed: list[tuple[str, int, str]] = field(default_factory=list)  #: of SQL: place, line, beginning
     skipped: dict[str, int] = field(default_factory=dict)  #: files in which nothing is looked for, by what they are
 
     def add(self, other: Facts) -> None:
         """Take the facts of another input too."""
         self.files += other.files
         self.size += other.size
-        for name in (
-            "elves",
-            "texts",
-            "sqls",
-            "components",
-            "unread",
-            "names",
-            "links",
-            "labels",
-            "manifests",
-            "platforms",
-            "claims",
-        ):
+        for name in _LISTS:
             getattr(self, name).extend(getattr(other, name))
         for place, architectures in other.images.items():
             self.images.setdefault(place, set()).update(architectures)
@@ -87,6 +79,7 @@ class Gatherer:
         """The facts of an input. Its process has ``limits``; what could not be read is among the facts."""
         facts, walk = Facts(), Walk(opener)
         self._sql.families, self._sql.words, self._sql.trouble = facts.families, facts.words, []
+        self._sql.unparsed = []
         clock = _Clock(limits.seconds_of_input(given.size))
         try:
             with clock:
@@ -101,6 +94,7 @@ class Gatherer:
             walk.unread.append((given.place, str(error)))
         facts.components, facts.labels, facts.images, facts.size = walk.components, walk.labels, walk.images, walk.size
         facts.skipped = dict(walk.skipped)
+        facts.unparsed = self._sql.unparsed[: limits.NOTES]
         facts.unread = _some(walk.unread + self._sql.trouble, given.place, "could not be read")
         facts.names, facts.links = (
             _some(walk.names, given.place, "lead out"),

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import IO
 
-from harness.scan.contents import SAMPLE, is_text
+from harness.scan.contents import SAMPLE, hides, is_text
 from harness.scan.opaque import Buffer
 
 #: Archives that self-extracting programs carry behind their own content.
@@ -130,7 +130,9 @@ def _behind(data: Buffer, end: int, stop: int = 0) -> str:
 def carries(text: Buffer) -> bool:
     """Whether what follows the first NUL byte of a text is data: a few NUL bytes may stand in a text too."""
     place = text.find(b"\0")
-    return place >= 0 and not is_text(bytes(text[place : place + SAMPLE]).replace(b"\0", b"\1"))
+    if place < 0 or is_text(bytes(text[place : place + SAMPLE]).replace(b"\0", b"\1")):
+        return False
+    return text[:2] == b"#!" or bool(hides(bytes(text[place:])))
 
 
 def begins(piece: bytes) -> bool:

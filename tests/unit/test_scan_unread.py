@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model.finding import ScanResult
-from harness.scan import contents, payloads, scan
+from harness.scan import contents, payloads, scan, sql
 from tests.elves import elf
 from tests.inputs import pack, tar
 from tests.unit.test_scan_command import run
@@ -265,3 +265,50 @@ def test_a_gzip_file_without_a_name_inside_is_weighed(tmp_path: Path) -> None:
     assert of(tmp_path).unread == 1
     out = io.BytesIO(NOISE)
     assert contents.packed(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff" * 600 + bytes(3000),
+        "菜单".encode("gbk") * 300,
+        "é".encode("latin-1") * 9,
+        "Привет всем\n".encode("koi8-r") * 90,
+    ],
+)
+def test_tables_that_begin_without_a_nul_byte_carry_nothing(tmp_path: Path, data: bytes) -> None:
+    """Such as those of the compiler that every Tomcat has (part2.rsc)."""
+    (tmp_path / "part2.rsc").write_bytes(data)
+    assert of(tmp_path).unread == 0
+
+
+# --- SQL that is not understood ---
+
+
+def test_a_statement_that_cannot_be_tokenised_is_named_and_loses_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "x.sql").write_text(
+        "CREATE TABLE t (id INT AUTO_INCREMENT);\n"
+        "INSERT INTO t VALUES (2, 'unfinished) ON DUPLICATE KEY UPDATE a = 1;\n"
+        "SELECT NVL(a, 0) FROM t LIMIT 1, 2;\n"
+    )
+    findings = of(tmp_path / "x.sql").findings
+    assert {(f.rule, f.line) for f in findings} >= {("SQL-2", 1), ("SQL-5", 2), ("SQL-4", 3), ("SQL-10", 3)}
+    (unread,) = [f for f in findings if f.rule == "READ-1"]
+    assert unread.message.startswith("as SQL, in line 2: ")
+    assert run(tmp_path, "--target", "database=dameng-dm8").exit_code == 3
+
+
+def test_a_definition_that_is_not_parsed_is_named_and_its_columns_are_read(tmp_path: Path) -> None:
+    (tmp_path / "x.sql").write_text(
+        "SELECT 1;\n"
+        "CREATE TABLE x (user VARCHAR(9),\noffset INT, CLUSTER PRIMARY KEY(user)) STORAGE(ON MAIN, CLUSTERBTR);\n"
+    )
+    findings = of(tmp_path / "x.sql").findings
+    assert [(f.line, f.severity) for f in findings if f.rule == "READ-2"] == [(2, "info")]
+    assert {f.message for f in findings if f.rule == "SQL-8"} == {"user VARCHAR(9)", "offset INT"}
+
+
+@settings(deadline=None, max_examples=150)
+@given(text=st.lists(st.sampled_from([*"'\"`;\n$[/*-\\#{", "a", "CREATE TABLE t (", "''", "\0", "菜"]), max_size=60))
+def test_sql_of_any_shape_is_taken_apart(text: list[str]) -> None:
+    list(sql.Reader(RULES).read("x.sql", "".join(text), ("sql",)))
