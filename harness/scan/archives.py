@@ -28,6 +28,10 @@ from harness.system.archives import Marked, size_of_directory
 _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
 
 
+#: First bytes of the "new ASCII" form of cpio, without and with checksums (cpio(5)).
+_CPIO = (b"070701", b"070702")
+
+
 def opener(head: bytes) -> Opener | None:
     """The reader of a container whose first bytes are ``head``; None where the file is no container."""
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
@@ -50,6 +54,8 @@ def opener(head: bytes) -> Opener | None:
         return _deb
     if head[257:262] == b"ustar":
         return _tar
+    if head[:6] in _CPIO:
+        return _initramfs
     return None
 
 
@@ -173,6 +179,7 @@ def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str
             if member is not None:
                 with member:
                     yield from walk.member(member, info.name.removeprefix("./"), 0, own, budget)
+        _check_end(walk, archive.fileobj, where)
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -300,11 +307,25 @@ def _rpm(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
     yield from _cpio(walk, plain, own, budget)
 
 
+def _initramfs(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    """A cpio archive that is no payload of a package, such as a file system that a kernel begins with."""
+    yield from _cpio(walk, file, where.as_unit("tar"), budget)
+    _check_end(walk, file, where)
+
+
+def _check_end(walk: Walk, stream: Any, where: Where) -> None:
+    """Note what follows the end mark of an archive."""
+    while chunk := stream.read(CHUNK):
+        if chunk.strip(b"\0"):
+            walk.unread.append((where.place, "something lies behind its end mark: it was not read"))
+            return
+
+
 def _cpio(walk: Walk, stream: Any, own: Where, budget: Budget) -> Iterator[Entry]:
     """Members of a "new ASCII" cpio archive (cpio(5)), the payload of RPM packages."""
     while True:
         header = stream.read(110)
-        if header[:6] not in (b"070701", b"070702"):
+        if header[:6] not in _CPIO:
             raise Unreadable("the payload is no cpio archive, or is cut off")
         if not re.fullmatch(rb"[0-9a-fA-F]{104}", header[6:]):
             raise Unreadable("the payload is damaged")

@@ -13,6 +13,7 @@ import random
 import struct
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from harness.scan import contents, payloads, scan, sql
 from tests.elves import elf
 from tests.inputs import pack, tar
 from tests.unit.test_scan_command import run
+from tests.unit.test_scan_inputs import cpio
 from tests.unit.test_scan_rules import RULES, TARGETS
 
 PROGRAM = elf(machine="x86_64", kind="executable")
@@ -312,3 +314,27 @@ def test_a_definition_that_is_not_parsed_is_named_and_its_columns_are_read(tmp_p
 @given(text=st.lists(st.sampled_from([*"'\"`;\n$[/*-\\#{", "a", "CREATE TABLE t (", "''", "\0", "菜"]), max_size=60))
 def test_sql_of_any_shape_is_taken_apart(text: list[str]) -> None:
     list(sql.Reader(RULES).read("x.sql", "".join(text), ("sql",)))
+
+
+# --- what lies behind the end of an archive ---
+
+
+@pytest.mark.parametrize("packing", [bytes, gzip.compress, lzma.compress])
+def test_what_lies_behind_the_end_of_a_tar_is_told(tmp_path: Path, packing: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "x.tar").write_bytes(packing(TREE + bytes(20_000)))
+    assert of(tmp_path).unread == 0
+    (tmp_path / "x.tar").write_bytes(packing(TREE + TREE))
+    findings = of(tmp_path).findings
+    assert [f.message for f in findings if f.rule == "READ-1"] == [
+        "something lies behind its end mark: it was not read"
+    ]
+    assert any(f.rule == "ARCH-1" for f in findings)
+
+
+def test_a_cpio_archive_is_read_to_its_end(tmp_path: Path) -> None:
+    whole = cpio([("bin/app", PROGRAM)])
+    for data, unread in ((whole, 0), (gzip.compress(whole + bytes(500)), 0), (whole + gzip.compress(whole), 1)):
+        (tmp_path / "initrd.img").write_bytes(data)
+        result = of(tmp_path)
+        assert result.unread == unread, result.findings
+        assert any(f.file.endswith("!/bin/app") for f in result.findings if f.rule == "ARCH-1")
