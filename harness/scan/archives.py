@@ -20,9 +20,9 @@ from harness.model.finding import Component
 from harness.scan import contents, limits
 from harness.scan.asar import read_asar
 from harness.scan.limits import CHUNK, Budget, Unreadable
-from harness.scan.streams import Counted, Part, Zstd, decompressed
+from harness.scan.streams import Counted, Part, Streams, Zstd, decompressed
 from harness.scan.walking import BROKEN, Entry, Opener, Walk, Where, trouble_of
-from harness.system.archives import Marked, size_of_directory
+from harness.system.archives import Marked, extent_of_directory
 
 #: A layer of an image: a file system of its own, in which absolute links are at home.
 _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
@@ -73,7 +73,7 @@ def _is_lzma(head: bytes) -> bool:
 
 
 def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    _check_directory(file)
+    _check_directory(walk, file, size, where)
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         names = {info.filename for info in infos}
@@ -102,12 +102,17 @@ def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
                 walk.unread.append((place, trouble_of(error)))
 
 
-def _check_directory(file: IO[bytes]) -> None:
-    """Raises:
-    Unreadable: the list of members is so long that it would take all memory to read it.
+def _check_directory(walk: Walk, file: IO[bytes], size: int, where: Where) -> None:
+    """Note what follows the end of a zip archive.
+
+    Raises:
+        Unreadable: the list of members is so long that it would take all memory to read it.
     """
-    if size_of_directory(file) > limits.DIRECTORY:
+    length, end = extent_of_directory(file)
+    if length > limits.DIRECTORY:
         raise Unreadable(f"its list of members is larger than {limits.DIRECTORY >> 20} MiB; it was not read")
+    if end and size - end > limits.PADDING:
+        walk.unread.append((where.place, f"{size - end} bytes lie behind its end: they were not read"))
 
 
 def _wheel_key(where: Where) -> str:
@@ -132,13 +137,11 @@ def _gzip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) 
 
 
 def _xz(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    with lzma.LZMAFile(file, mode="rb") as stream:
-        yield from _compressed(walk, stream, size, where, budget)
+    yield from _compressed(walk, Streams(file, lzma.LZMADecompressor), size, where, budget)
 
 
 def _bz2(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    with bz2.BZ2File(file, mode="rb") as stream:
-        yield from _compressed(walk, stream, size, where, budget)
+    yield from _compressed(walk, Streams(file, bz2.BZ2Decompressor), size, where, budget)
 
 
 def _zstd(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
@@ -222,6 +225,8 @@ def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
                 )
             else:
                 yield from _tar_stream(walk, plain, own, budget, kind="deb")
+        elif name != "debian-binary" and not name.startswith("_gpg"):
+            yield from walk.member(part, name, max(1, length), own, budget)  # type: ignore[arg-type]
         position += 60 + length + length % 2
     if not {"control", "data"} <= members:
         raise Unreadable("the package is cut off")

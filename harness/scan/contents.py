@@ -9,6 +9,7 @@ import codecs
 import math
 import posixpath
 import re
+import zlib
 from collections import Counter
 
 from harness.scan.opaque import Buffer
@@ -207,6 +208,7 @@ _ABOVE, _MANY, _SPACES = bytes(range(128, 256)), 0.3, 0.02
 #: Bytes of unknown data that are weighed at a time, and the entropy above which they are packed or encrypted.
 _WEIGHED, _PACKED = 1 << 16, 7.3
 LEAST = 512  #: bytes; of fewer the entropy tells nothing, and nothing that runs is packed in them
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  #: RFC 1950, CMF and FLG
 SAMPLE = 8192  #: bytes that tell whether a file is a text
 
 
@@ -261,9 +263,18 @@ def hides(data: Buffer) -> str:
     """What may lie in data of an unknown kind, and is not read; empty where nothing does."""
     if (match := _BEGINNINGS.search(data)) is not None:
         return f"of no kind that is known here, and {_beginning(match[0])} begins inside at byte {match.start()}"
+    if bytes(data[:2]) in _ZLIB and _inflates(bytes(data[:4096])):
+        return "of no kind that is known here: packed with zlib"
     if len(data) >= LEAST and packed(data):
         return "of no kind that is known here: packed or encrypted"
     return ""
+
+
+def _inflates(start: bytes) -> bool:
+    try:
+        return len(zlib.decompressobj().decompress(start, 64)) == 64
+    except zlib.error:
+        return False
 
 
 def _beginning(mark: bytes) -> str:

@@ -37,12 +37,13 @@ _INSTALLERS = (
 _REST = 512
 _SIGNATURE = b"~Module signature appended~\n"
 _ZIP_END = 22  #: bytes of the end of a zip archive without a comment (APPNOTE.TXT 4.3.16)
-#: Long words of base64, in one line or many (each begins where a word begins, or the search would be quadratic), and
-#: what is uuencoded (POSIX, uuencode).
+#: Long words of base64 or of hexadecimal digits, in one line or many (each begins where a word begins, or the search
+#: would be quadratic), and what is uuencoded (POSIX, uuencode).
 _BASE64 = re.compile(
     rb"(?<![A-Za-z0-9+/])(?:(?:[A-Za-z0-9+/]{40,}+\s{1,40}+){4,}+[A-Za-z0-9+/]*+|[A-Za-z0-9+/]{200,}+)={0,2}"
 )
 _UU = re.compile(rb"(?m)^begin [0-7]{3,4} [^\r\n]{1,255}\r?\n(?P<lines>(?:[^\r\n]{1,100}+\r?\n)++)")
+_HEX = re.compile(rb"[0-9a-fA-F\s]+")
 _HEAD = 600  #: characters of base64 that tell what a word is: a tar archive is known by its byte 257
 
 
@@ -141,14 +142,20 @@ def begins(piece: bytes) -> bool:
 
 
 def encoded_in(text: Buffer) -> Iterator[bytes]:
-    """Programs and archives that stand in a text in base64 or uuencoded."""
+    """Programs and archives that stand in a text in base64, in hexadecimal digits or uuencoded."""
     for match in _UU.finditer(text):
         piece = b"".join(_uu_lines(match["lines"]))
         if begins(piece):
             yield piece
     for match in _BASE64.finditer(text):
-        if begins(_decoded(match[0][:_HEAD])):
-            yield _decoded(match[0])
+        decode = _from_hex if _HEX.fullmatch(match[0][:_HEAD]) else _decoded
+        if begins(decode(match[0][:_HEAD])):
+            yield decode(match[0])
+
+
+def _from_hex(text: bytes) -> bytes:
+    digits = re.sub(rb"[^0-9a-fA-F]", b"", text)
+    return bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
 
 
 def _decoded(text: bytes) -> bytes:

@@ -132,6 +132,8 @@ class Walk:
         if image:
             self.unread.append((where.place, "the file system inside an AppImage is not unpacked: extract it first"))
         with buffer(file, size) as data:
+            if head[:1] == b"!" and data.find(b"\x7fELF") < 0 and (what := contents.hides(bytes(data[8:]))):
+                raise Unreadable(f"a library or archive of ar(1) {what}")
             if not image and (what := payloads.carried_by(data)):
                 self.unread.append((where.place, f"a program that carries {what}: unpack it, and scan what comes out"))
             yield Entry(place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bz2
 import gzip
 import io
 import json
@@ -13,6 +14,7 @@ import random
 import struct
 import subprocess
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 from harness.model.finding import ScanResult
 from harness.scan import contents, payloads, scan, sql
 from tests.elves import elf
-from tests.inputs import pack, tar
+from tests.inputs import deb, pack, tar
 from tests.unit.test_scan_command import run
 from tests.unit.test_scan_inputs import cpio
 from tests.unit.test_scan_rules import RULES, TARGETS
@@ -195,11 +197,13 @@ def test_a_script_before_a_zip_archive_is_unpacked(tmp_path: Path) -> None:
         assert any(f.file.endswith("!/BOOT-INF/native/libx.so") for f in result.findings if f.rule.startswith("ARCH"))
 
 
-@pytest.mark.parametrize("form", ["base64", "one-line", "uuencode", "uuencode-base64"])
+@pytest.mark.parametrize("form", ["base64", "one-line", "uuencode", "uuencode-base64", "hexadecimal"])
 def test_archives_in_texts_are_read(tmp_path: Path, form: str) -> None:
     if form == "uuencode":
         lines = b"".join(binascii.b2a_uu(PACKED[i : i + 45]) for i in range(0, len(PACKED), 45))
         text = b"begin 644 x.tgz\n" + lines + b"`\nend\n"
+    elif form == "hexadecimal":
+        text = PACKED.hex().encode() + b"\n"
     elif form == "uuencode-base64":
         text = b"begin-base64 644 x.tgz\n" + base64.encodebytes(PACKED) + b"====\n"
     else:
@@ -338,3 +342,35 @@ def test_a_cpio_archive_is_read_to_its_end(tmp_path: Path) -> None:
         result = of(tmp_path)
         assert result.unread == unread, result.findings
         assert any(f.file.endswith("!/bin/app") for f in result.findings if f.rule == "ARCH-1")
+
+
+@pytest.mark.parametrize("packing", [lzma.compress, bz2.compress])
+def test_what_lies_behind_a_stream_is_told(tmp_path: Path, packing: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(packing(TREE[:700]) + bytes(8) + packing(TREE[700:]) + bytes(4))
+    assert of(path).unread == 0, "several streams are one content"
+    path.write_bytes(packing(TREE) + PROGRAM)
+    findings = of(path).findings
+    told = "something lies behind the end of its stream: it was not read"
+    assert [f.message for f in findings if f.rule == "READ-1"] == [told]
+    assert any(f.rule == "ARCH-1" for f in findings)
+
+
+def test_what_lies_behind_a_zip_archive_or_beside_the_parts_of_a_package_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(pack("x.zip", [("bin/app", PROGRAM)]) + NOISE)
+    assert of(tmp_path / "x.zip").unread == 1
+    member = f"{'more.bin':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(PROGRAM):<10}`\n".encode() + PROGRAM
+    path = tmp_path / "t_1_arm64.deb"
+    path.write_bytes(deb("t_1_arm64.deb", [("a", b"x")]) + member)
+    assert [f.file for f in of(path).findings if f.rule == "ARCH-4"] == [f"{path}!/more.bin"]
+
+
+def test_a_library_that_holds_no_objects_is_weighed(tmp_path: Path) -> None:
+    head = f"{'data.bin/':<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(NOISE):<10}`\n".encode()
+    (tmp_path / "lib.a").write_bytes(b"!<arch>\n" + head + NOISE)
+    assert of(tmp_path).unread == 1
+
+
+def test_a_stream_of_zlib_is_unread(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(zlib.compress(TREE * 9, 9))
+    assert of(tmp_path).unread == 1
