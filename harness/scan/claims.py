@@ -26,8 +26,8 @@ ALSO_RUN_BY = {"i386": ("x86_64",), "arm": ("aarch64",)}
 INDEPENDENT = ("jar", "wheel", "npm")
 #: Names of tools that work on files of another architecture than they run on: a word there names what they work on.
 _ABROAD = re.compile(
-    r"(?<![a-z])(?:qemu|cross|gcc|g\+\+|cc1|clang|gdb|ld|as|binutils|toolchains?|sysroot|grub|syslinux|emulator|binfmt|"
-    r"box64|fex|objdump|strip|firmware|lib(?:bfd|ctf|ctf-nobfd|opcodes))(?![a-z])"
+    r"(?<![a-z])(?:qemu|cross|gcc|g\+\+|cc1|clang|gdb|binutils|toolchains?|sysroot|grub|syslinux|emulator|binfmt|"
+    r"box64|fex|objdump|firmware|lib(?:bfd|ctf|ctf-nobfd|opcodes))(?![a-z])"
 )
 #: A target of a compiler, such as ``aarch64-linux-gnu-``: in the name of a program it says for what it compiles.
 _TRIPLE = re.compile(r"[a-z0-9_]+-(?:[a-z0-9_]+-)?(?:linux|none|elf|unknown)(?:-|$)")
@@ -133,7 +133,7 @@ def _claims_on(fact: ElfFact, said: Mapping[str, Claim], roots: Collection[str])
             yield Claim(fact.place[:end], speaker, frozenset(names))
         if begin <= container and fact.unit_kind in INDEPENDENT:
             return  # the name of the unit itself was the last that counts
-        if (claim := said.get(fact.place[:begin])) is not None and begin > start:
+        if (claim := said.get(fact.place[:begin])) is not None:
             yield claim
 
 

@@ -232,11 +232,12 @@ def kind_of(head: bytes, place: str) -> str:
 
 def skipped(head: bytes, size: int, place: str) -> str:
     """Why nothing is looked for in a file of ``size`` bytes that begins like this; empty where it is looked at."""
-    if not size:
-        return EMPTY
-    if kind := kind_of(head, place):
-        return kind
-    return WEB if posixpath.splitext(place)[1].lower() in _WEB and is_text(head) else ""
+    return kind_of(head, place) if size else EMPTY
+
+
+def is_page(head: bytes, place: str) -> bool:
+    """Whether a text is of a kind that no rule is for, and no script whatever it is called."""
+    return posixpath.splitext(place)[1].lower() in _WEB and head[:2] != b"#!"
 
 
 def is_text(sample: bytes) -> bool:

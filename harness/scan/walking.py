@@ -151,7 +151,12 @@ class Walk:
                 kind = "a script" if text[:2] == b"#!" else "a text"
                 self.unread.append((where.place, f"{kind} that carries data: unpack it, and scan what comes out"))
             pieces = list(payloads.encoded_in(text))
-            yield Entry(place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=text)
+            if contents.is_page(text[:2], where.place):
+                self.skipped[contents.WEB] += 1
+            else:
+                yield Entry(
+                    place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=text
+                )
         if size > limits.TEXT:
             self.unread.append((where.place, f"of a text only the first {limits.TEXT >> 20} MiB are read"))
         for number, piece in enumerate(pieces, 1):

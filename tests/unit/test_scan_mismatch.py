@@ -124,6 +124,7 @@ def test_folders_of_npm_packages_say_what_they_are_for(tmp_path: Path) -> None:
     (folder / "sharp.node").write_bytes(X86)
     (tmp_path / "other.node").write_bytes(X86)
     assert [finding.file for finding in mismatches(tmp_path)] == [str(folder / "sharp.node")]
+    assert [finding.file for finding in mismatches(folder)] == [str(folder / "sharp.node")]
 
 
 def test_what_lies_above_an_input_says_nothing(tmp_path: Path) -> None:

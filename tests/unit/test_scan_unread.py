@@ -102,6 +102,8 @@ SILENT = {
     "padded": elf(machine="aarch64", kind="executable") + bytes(5000) + lzma.compress(TREE),
     "makeself.sh": SCRIPT + PACKED,
     "DMInstall.bin": SCRIPT + PACKED,
+    "setup.html": SCRIPT + PACKED,
+    "page.html": b"<html></html>\n" * 100 + PACKED * 9,
     "no-shebang.bin": SCRIPT[10:] + PACKED,
     "install.bat": b"@echo off\r\ncertutil %0\r\nexit /b\r\n" + PACKED,
     "holder.dat": b"\1\2\3\4" * 200 + PROGRAM + bytes(100),
