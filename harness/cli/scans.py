@@ -25,7 +25,7 @@ from harness.reading.parsing import parse
 from harness.reading.read import read
 from harness.reading.suites import rules_of
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
-from harness.scan import scan
+from harness.scan import contents, scan
 from harness.scan.cases import split
 from harness.scan.inputs import files_of_cells, targets_of
 from harness.scan.merging import merged
@@ -239,6 +239,9 @@ def show(result: ScanResult, findings: Sequence[Finding], waived: int, console: 
         f"{counts}, 已豁免 waived {waived}; {result.files} 个文件 files, {result.bytes / 2**20:.1f} MiB, "
         f"{result.seconds:.1f} s" + (f"; 提示未列出 info not shown: {hidden} (--all)" if hidden else "")
     )
+    if result.skipped:
+        reasons = ", ".join(f"{contents.REASONS[reason]} {reason} {n}" for reason, n in sorted(result.skipped.items()))
+        console.print(f"已识别而未查 recognised and not searched: {escape(reasons)}", style="dim")
     if result.unread:
         console.print(
             f"{result.unread} 处内容未能读取，对其一无所知 could not be read: nothing is known of them", style="magenta"

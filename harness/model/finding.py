@@ -96,7 +96,8 @@ class Targets:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanResult:
-    """A whole scan. ``unread``: what could not be looked at, and why: of that nothing is known."""
+    """A whole scan. ``unread``: what could not be looked at, and why: of that nothing is known. ``skipped``: how many
+    files nothing is looked for in, by what they are."""
 
     findings: tuple[Finding, ...]
     components: tuple[Component, ...]
@@ -105,3 +106,4 @@ class ScanResult:
     bytes: int
     seconds: float
     unread: int  #: files and containers, each with a finding of its own
+    skipped: Mapping[str, int] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from harness.model.definitions import Rule, Waiver
 from harness.model.finding import Component, Finding, ScanResult, finding_record
 from harness.presentation import Presentation
 from harness.report.sarif import SCHEMA
+from harness.scan import contents
 
 _LEVELS = {"blocker": "error", "warning": "warning", "info": "note"}
 Waived = Sequence[tuple[Finding, Waiver]]
@@ -49,6 +50,7 @@ def scan_record(result: ScanResult, findings: Sequence[Finding], waived: Waived)
         "bytes": result.bytes,
         "seconds": result.seconds,
         "unread": result.unread,
+        "skipped": dict(result.skipped),
     }
 
 
@@ -133,6 +135,7 @@ def render_scan_html(
         waived=waived,
         scanned=scanned,
         counts=counts,
+        skipped=[(contents.REASONS[reason], reason, count) for reason, count in sorted(result.skipped.items())],
         targets=sorted(targets.items()),
         version=__version__,
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.model.definitions import Rule
-from harness.model.finding import Component, Finding, ScanResult, Targets
+from harness.model.finding import Component, Concern, Finding, ScanResult, Targets
 from harness.scan import binaries, packages, sql, texts
 from harness.scan.gathering import Facts
 from harness.scan.groups import Binaries, cpus, finding
@@ -26,7 +26,7 @@ from harness.scan.listing import inputs_of
 from harness.scan.readers import gather
 
 #: Detectors beside those of ``binaries``; ``Scan`` gives each the facts that it needs.
-OTHERS = ("text", "text-architecture", "sql", "component", "format", "unread", "names", "links")
+OTHERS = ("text", "text-architecture", "sql", "component", "format", "unread", "unparsed", "names", "links")
 DETECTORS = (*binaries.DETECTORS, *OTHERS)
 SEVERITIES = ("blocker", "warning", "info")
 
@@ -46,6 +46,8 @@ class Scan:
         """
         inputs, unlisted = inputs_of(path, name or str(path))
         self.facts.unread += unlisted
+        place = name or str(path)
+        self.facts.roots.add(f"{place.rstrip('/')}/" if path.is_dir() else place[: len(place) - len(path.name)])
         for facts in gather(inputs, self.rules, self.targets, hashes=self.hashes):
             self.facts.add(facts)
 
@@ -67,6 +69,10 @@ class Scan:
             yield from packages.known_trouble(rule, self.components, self.targets)
         elif rule.detect == "format":
             yield from packages.formats(rule, self.components, self.targets)
+        elif rule.detect == "unparsed":
+            databases = [Concern("database", name) for name in self.targets.databases]
+            for place, line, text in self.facts.unparsed if databases else ():
+                yield finding(rule, place, databases, text, place=f"line {line}", line=line)
         else:
             places = {"unread": self.facts.unread, "names": self.facts.names, "links": self.facts.links}[rule.detect]
             every = cpus(self.targets.cpus.values())
@@ -102,6 +108,7 @@ class Scan:
             bytes=self.facts.size,
             seconds=round(time.monotonic() - started, 3),
             unread=len(self.facts.unread),
+            skipped=dict(sorted(self.facts.skipped.items())),
         )
 
 

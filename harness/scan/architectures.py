@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from harness.model.definitions import Cpu, Rule
 from harness.model.finding import Finding, Targets
 from harness.scan.groups import Binaries, cpus, finding
-from harness.scan.variants import architectures_named
-
-#: Programs of a narrower architecture that the kernel of a wider one runs.
-ALSO_RUN_BY = {"i386": ("x86_64",), "arm": ("aarch64",)}
-#: Kinds of units that say for themselves what they are for: rules about them look inside.
-INDEPENDENT = ("jar", "wheel", "npm")
 
 
 def _lacking(every: Iterable[Cpu]) -> str:
@@ -59,50 +52,6 @@ def objects(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Findin
         if lacking:
             word = "a kernel module" if module else "object code"
             yield finding(rule, fact.place, cpus(lacking), f"{word} for {fact.machine}")
-
-
-def label(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
-    """Files of another architecture than the package or the image that they are in says.
-
-    Nothing on a machine of that architecture can load them. A file that is there for the right architecture too is one
-    of several variants, and a file whose path names its own architecture is chosen by that path: the first is no
-    finding, the second a warning.
-    """
-    said: dict[str, set[str]] = {place: set(names) for place, names in binaries.packages.images.items()}
-    for component in binaries.packages.components:
-        if component.architecture:
-            said.setdefault(component.file, set()).add(component.architecture)
-    variants: dict[tuple[str, str], set[str]] = defaultdict(set)
-    labels = {id(fact): _label(fact.place, said) for fact in binaries.facts if fact.runs}
-    for fact in binaries.facts:
-        if fact.runs:
-            variants[labels[id(fact)][0], fact.key] |= {fact.machine, *ALSO_RUN_BY.get(fact.machine, ())}
-    reported: set[tuple[str, str]] = set()
-    for fact in binaries.facts:
-        outer, names = labels.get(id(fact), ("", set()))
-        if not names or fact.unit_kind in INDEPENDENT or names & variants[outer, fact.key]:
-            continue
-        concerned = [cpu for cpu in targets.cpus.values() if cpu.architecture in names]
-        if not concerned or (outer, fact.key) in reported:
-            continue
-        reported.add((outer, fact.key))
-        inside = fact.place.removeprefix(outer)
-        chosen = fact.machine in architectures_named(inside) or "/firmware/" in inside
-        what = "image" if outer in binaries.packages.images else "package"
-        message = f"the {what} says {', '.join(sorted(names))}, the file is for {fact.machine}"
-        if chosen:
-            message += "; its path says so too"
-        yield finding(rule, fact.place, cpus(concerned), message, severity="warning" if chosen else None)
-
-
-def _label(place: str, said: Mapping[str, set[str]]) -> tuple[str, set[str]]:
-    """The innermost container of a file that names architectures, and these; empty where none does."""
-    outer = place.rpartition("!/")[0]
-    while outer:
-        if outer in said:
-            return outer, said[outer]
-        outer = outer.rpartition("!/")[0]
-    return "", set()
 
 
 def truncated(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:

@@ -17,15 +17,19 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from harness.model.finding import Component
-from harness.scan import limits
+from harness.scan import contents, limits
 from harness.scan.asar import read_asar
 from harness.scan.limits import CHUNK, Budget, Unreadable
-from harness.scan.streams import Counted, Part, Zstd, decompressed
+from harness.scan.streams import Counted, Part, Streams, Zstd, decompressed
 from harness.scan.walking import BROKEN, Entry, Opener, Walk, Where, trouble_of
-from harness.system.archives import Marked, size_of_directory
+from harness.system.archives import Marked, extent_of_directory
 
 #: A layer of an image: a file system of its own, in which absolute links are at home.
 _LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
+
+
+#: First bytes of the "new ASCII" form of cpio, without and with checksums (cpio(5)).
+_CPIO = (b"070701", b"070702")
 
 
 def opener(head: bytes) -> Opener | None:
@@ -50,6 +54,8 @@ def opener(head: bytes) -> Opener | None:
         return _deb
     if head[257:262] == b"ustar":
         return _tar
+    if head[:6] in _CPIO:
+        return _initramfs
     return None
 
 
@@ -67,7 +73,7 @@ def _is_lzma(head: bytes) -> bool:
 
 
 def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    _check_directory(file)
+    _check_directory(walk, file, size, where)
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         names = {info.filename for info in infos}
@@ -96,12 +102,17 @@ def _zip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
                 walk.unread.append((place, trouble_of(error)))
 
 
-def _check_directory(file: IO[bytes]) -> None:
-    """Raises:
-    Unreadable: the list of members is so long that it would take all memory to read it.
+def _check_directory(walk: Walk, file: IO[bytes], size: int, where: Where) -> None:
+    """Note what follows the end of a zip archive.
+
+    Raises:
+        Unreadable: the list of members is so long that it would take all memory to read it.
     """
-    if size_of_directory(file) > limits.DIRECTORY:
+    length, end = extent_of_directory(file)
+    if length > limits.DIRECTORY:
         raise Unreadable(f"its list of members is larger than {limits.DIRECTORY >> 20} MiB; it was not read")
+    if end and size - end > limits.PADDING:
+        walk.unread.append((where.place, f"{size - end} bytes lie behind its end: they were not read"))
 
 
 def _wheel_key(where: Where) -> str:
@@ -126,13 +137,11 @@ def _gzip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) 
 
 
 def _xz(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    with lzma.LZMAFile(file, mode="rb") as stream:
-        yield from _compressed(walk, stream, size, where, budget)
+    yield from _compressed(walk, Streams(file, lzma.LZMADecompressor), size, where, budget)
 
 
 def _bz2(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    with bz2.BZ2File(file, mode="rb") as stream:
-        yield from _compressed(walk, stream, size, where, budget)
+    yield from _compressed(walk, Streams(file, bz2.BZ2Decompressor), size, where, budget)
 
 
 def _zstd(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
@@ -165,10 +174,15 @@ def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str
                 walk.links.append((place, f"{info.name} is written through the link {through[0]}"))
             if not info.isreg():
                 continue
+            pieces: Any = info.sparse  # place and length of each, of a sparse file
+            if pieces is not None and not any(length for _, length in pieces):
+                walk.skipped[contents.EMPTY] += 1  # holes alone, of any size
+                continue
             member = archive.extractfile(info)
             if member is not None:
                 with member:
                     yield from walk.member(member, info.name.removeprefix("./"), 0, own, budget)
+        _check_end(walk, archive.fileobj, where)
 
 
 def _parents(name: str) -> Iterator[str]:
@@ -211,6 +225,8 @@ def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
                 )
             else:
                 yield from _tar_stream(walk, plain, own, budget, kind="deb")
+        elif name != "debian-binary" and not name.startswith("_gpg"):
+            yield from walk.member(part, name, max(1, length), own, budget)  # type: ignore[arg-type]
         position += 60 + length + length % 2
     if not {"control", "data"} <= members:
         raise Unreadable("the package is cut off")
@@ -296,11 +312,25 @@ def _rpm(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
     yield from _cpio(walk, plain, own, budget)
 
 
+def _initramfs(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+    """A cpio archive that is no payload of a package, such as a file system that a kernel begins with."""
+    yield from _cpio(walk, file, where.as_unit("tar"), budget)
+    _check_end(walk, file, where)
+
+
+def _check_end(walk: Walk, stream: Any, where: Where) -> None:
+    """Note what follows the end mark of an archive."""
+    while chunk := stream.read(CHUNK):
+        if chunk.strip(b"\0"):
+            walk.unread.append((where.place, "something lies behind its end mark: it was not read"))
+            return
+
+
 def _cpio(walk: Walk, stream: Any, own: Where, budget: Budget) -> Iterator[Entry]:
     """Members of a "new ASCII" cpio archive (cpio(5)), the payload of RPM packages."""
     while True:
         header = stream.read(110)
-        if header[:6] not in (b"070701", b"070702"):
+        if header[:6] not in _CPIO:
             raise Unreadable("the payload is no cpio archive, or is cut off")
         if not re.fullmatch(rb"[0-9a-fA-F]{104}", header[6:]):
             raise Unreadable("the payload is damaged")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.scan.architectures import architecture, label, objects, truncated
+from harness.scan.architectures import architecture, objects, truncated
+from harness.scan.claims import label
 from harness.scan.instructions import extension, x86_level
 from harness.scan.loading import loongarch_world, marker, page_alignment, symbol_version
 

@@ -12,14 +12,17 @@ from typing import Any
 
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Targets
-from harness.scan import limits, packages, sql, texts
+from harness.scan import limits, opaque, packages, sql, texts
 from harness.scan.archives import opener
 from harness.scan.facts import ElfFact
 from harness.scan.facts import Reader as ElfReader
-from harness.scan.images import image_architecture
+from harness.scan.images import Manifest, image_architecture, manifests_of
 from harness.scan.limits import OutOfTime, Unreadable
 from harness.scan.listing import Input
 from harness.scan.walking import BROKEN, Entry, Walk, trouble_of
+
+#: Facts that are lists: those of several inputs stand one behind the other.
+_LISTS = "elves texts sqls components unread names links labels manifests platforms claims unparsed".split()
 
 
 @dataclass(kw_only=True)
@@ -38,19 +41,31 @@ class Facts:
     #: Of packages that name their architecture: unit, place, architecture.
     labels: list[tuple[str, str, str]] = field(default_factory=list)
     images: dict[str, set[str]] = field(default_factory=dict)  #: place of an image -> architectures that it names
+    configurations: dict[str, str] = field(default_factory=dict)  #: place of an image's configuration -> architecture
+    manifests: list[Manifest] = field(default_factory=list)
+    platforms: list[tuple[str, str]] = field(default_factory=list)  #: place of a manifest, architecture by an index
+    #: Of metadata that name architectures: what the places of their files begin with, whose it is, architectures.
+    claims: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    roots: set[str] = field(default_factory=set)  #: what the places of inputs begin with: it is no part of the product
     families: set[str] = field(default_factory=set)  #: of SQL, that files are named for
     words: set[str] = field(default_factory=set)  #: names of databases that files are named for
+    unparsed: list[tuple[str, int, str]] = field(default_factory=list)  #: of SQL: place, line, beginning
+    skipped: dict[str, int] = field(default_factory=dict)  #: files in which nothing is looked for, by what they are
 
     def add(self, other: Facts) -> None:
         """Take the facts of another input too."""
         self.files += other.files
         self.size += other.size
-        for name in ("elves", "texts", "sqls", "components", "unread", "names", "links", "labels"):
+        for name in _LISTS:
             getattr(self, name).extend(getattr(other, name))
         for place, architectures in other.images.items():
             self.images.setdefault(place, set()).update(architectures)
+        self.configurations.update(other.configurations)
+        self.roots |= other.roots
         self.families |= other.families
         self.words |= other.words
+        for reason, count in other.skipped.items():
+            self.skipped[reason] = self.skipped.get(reason, 0) + count
 
 
 class Gatherer:
@@ -64,6 +79,7 @@ class Gatherer:
         """The facts of an input. Its process has ``limits``; what could not be read is among the facts."""
         facts, walk = Facts(), Walk(opener)
         self._sql.families, self._sql.words, self._sql.trouble = facts.families, facts.words, []
+        self._sql.unparsed = []
         clock = _Clock(limits.seconds_of_input(given.size))
         try:
             with clock:
@@ -77,6 +93,8 @@ class Gatherer:
         except OutOfTime as error:
             walk.unread.append((given.place, str(error)))
         facts.components, facts.labels, facts.images, facts.size = walk.components, walk.labels, walk.images, walk.size
+        facts.skipped = dict(walk.skipped)
+        facts.unparsed = self._sql.unparsed[: limits.NOTES]
         facts.unread = _some(walk.unread + self._sql.trouble, given.place, "could not be read")
         facts.names, facts.links = (
             _some(walk.names, given.place, "lead out"),
@@ -107,9 +125,15 @@ class Gatherer:
                     Component(kind="file", name=entry.name, version="", file=entry.place, sha256=digest)
                 )
             return
-        text = bytes(entry.data).decode(errors="replace")
+        text = opaque.decoded(entry.data)
         if (architecture := image_architecture(text)) is not None:
             walk.images.setdefault(entry.place.rpartition("!/")[0], set()).add(architecture)
+            facts.configurations[entry.place] = architecture
+        manifests, platforms = manifests_of(entry.place, text)
+        facts.manifests += manifests
+        facts.platforms += platforms
+        if (claim := packages.claim_of(entry.place, text)) is not None:
+            facts.claims.append(claim)
         component = packages.component_of(entry.place, text)
         if component is not None:
             walk.components.append(component)

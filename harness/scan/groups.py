@@ -10,6 +10,7 @@ from typing import Protocol
 from harness.model.definitions import Cpu, Rule, Severity
 from harness.model.finding import Component, Concern, Finding, Targets
 from harness.scan.facts import ElfFact
+from harness.scan.images import Manifest
 
 
 class Packages(Protocol):
@@ -18,6 +19,11 @@ class Packages(Protocol):
     labels: list[tuple[str, str, str]]
     components: list[Component]
     images: dict[str, set[str]]
+    configurations: dict[str, str]
+    manifests: list[Manifest]
+    platforms: list[tuple[str, str]]
+    claims: list[tuple[str, str, tuple[str, ...]]]
+    roots: set[str]
 
 
 @dataclass

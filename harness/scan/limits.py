@@ -16,6 +16,7 @@ TEXT = 16 << 20  #: texts are read up to here
 CHUNK = 1 << 20  #: bytes that are read of a stream at a time
 NAME = 4096  #: bytes of the name of a member, as of a path (PATH_MAX)
 RPM_HEADER = 64 << 20  #: bytes of the header of an RPM package; the kernel's has 2 MiB
+PADDING = 512  #: bytes behind the end of an archive that are padding or a mark
 DIRECTORY = 32 << 20  #: bytes of the list of members of a zip archive: some 300,000 members
 STEPS, STEPS_PER_BYTE = 1_000_000, 0.25  #: steps of work that a file may ask for, and more by its size
 MEMORY = 1 << 30  #: bytes of memory of the process that reads

@@ -27,7 +27,8 @@ class Input:
 def inputs_of(path: Path, name: str) -> tuple[list[Input], list[tuple[str, str]]]:
     """The files of ``path``, a file or a folder that is called ``name``; and what of it cannot be listed, with why."""
     if not path.is_dir():
-        return [_input(str(path), name, name)], []
+        # What is named is read, also where it is a link: links inside of what is named lead to what is read, or out.
+        return [_input(os.path.realpath(path), name, name)], []
     inputs: list[Input] = []
     troubles: list[tuple[str, str]] = []
 
@@ -36,8 +37,10 @@ def inputs_of(path: Path, name: str) -> tuple[list[Input], list[tuple[str, str]]
         troubles.append((_shown(place), error.strerror or str(error)))
 
     for folder, folders, names in os.walk(path, onerror=unlisted):
-        folders[:] = sorted(folder_name for folder_name in folders if folder_name not in (".git", ".hg", ".svn"))
         shown = Path(name, os.path.relpath(folder, path))
+        aside = [each for each in folders if each in (".git", ".hg", ".svn") or Path(folder, each).is_symlink()]
+        folders[:] = sorted(set(folders) - set(aside))
+        inputs += [_input(str(Path(folder, each)), str(shown / each), name) for each in sorted(aside)]
         inputs += [_input(str(Path(folder, file)), str(shown / file), name) for file in sorted(names)]
     return inputs, troubles
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,4 +29,5 @@ def merged(parts: Sequence[ScanResult]) -> ScanResult:
         bytes=sum(part.bytes for part in parts),
         seconds=round(sum(part.seconds for part in parts), 3),
         unread=len(unread) if unread else max(part.unread for part in parts),
+        skipped=dict(sum((Counter(part.skipped) for part in parts), Counter())),
     )

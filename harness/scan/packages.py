@@ -10,6 +10,7 @@ from email.parser import HeaderParser
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Concern, Finding, Targets
 from harness.scan.groups import finding
+from harness.scan.variants import WORDS, architectures_named
 from harness.system.canonical import read_json
 
 _GROUP = re.compile(r"^[ \t]*(groupId|artifactId|version)[ \t]*=[ \t]*(\S+)", re.MULTILINE)
@@ -44,6 +45,34 @@ def component_of(place: str, text: str) -> Component | None:
                 file=place,
             )
     return None
+
+
+def claim_of(place: str, text: str) -> tuple[str, str, tuple[str, ...]] | None:
+    """Architectures that metadata say the files around them are for: what the places of these files begin with, whose
+    word it is, architectures; None where they name none (package.json: os, cpu; WHEEL: the tags of its platform)."""
+    folder, name = posixpath.split(place)
+    if name == "package.json":
+        try:
+            value = read_json(text)
+        except ValueError:
+            return None
+        systems, names = (_strings(value.get(key)) for key in ("os", "cpu")) if isinstance(value, dict) else ((), ())
+        linux = not systems or "linux" in systems
+        architectures = tuple(WORDS[each] for each in names if each in WORDS)
+        if linux and names and len(architectures) == len(names):
+            return f"{folder}/", "the npm package", architectures
+    elif name == "WHEEL" and ".dist-info/WHEEL" in place and "!/" in place:
+        tags = HeaderParser().parsestr(text[:METADATA]).get_all("Tag", [])
+        platforms = [tag.rpartition("-")[2] for tag in tags if "linux" in tag]
+        architectures = tuple(sorted({each for platform in platforms for each in architectures_named(platform)}))
+        if platforms and architectures:
+            return f"{place.rpartition('!/')[0]}!/", "the wheel", architectures
+    return None
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) else [value]
+    return tuple(each for each in listed if isinstance(each, str))
 
 
 def jar_of(place: str) -> Component | None:

@@ -8,6 +8,7 @@ against those of another family only where the product has no file that is named
 from __future__ import annotations
 
 import bisect
+import contextlib
 import functools
 import logging
 import re
@@ -43,6 +44,7 @@ _OPENING = re.compile(r"<(select|insert|update|delete|sql)\b[^<>]*>", re.IGNOREC
 _CLOSING = re.compile(r"</(select|insert|update|delete|sql)>", re.IGNORECASE)
 MAX_PER_FILE = 20
 PIECE = 1 << 18  #: characters that are tokenised at a time, up to the end of a statement
+_QUOTES = re.compile(r"['\"`$\[\]\\#/*{}]")  #: what begins strings, names, comments and templates
 _END = re.compile(r";[ \t\r]*\n")
 PARSED = 200_000  #: characters of a statement that are parsed; longer ones are data
 
@@ -75,16 +77,19 @@ class Statement:
     line: int
     dialect: str
     above: int = 0  #: lines of the text above the piece that lines are counted in
+    trouble: str = ""  #: why it could be tokenised without its quotes alone
 
 
 class Reader:
-    """Looks for what the SQL rules name. ``trouble``: what could not be tokenised."""
+    """Looks for what the SQL rules name. ``trouble``: what could not be tokenised; ``unparsed``: place, line and
+    beginning of definitions of tables that the parser does not understand."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = [(rule, _Matcher(rule.parameters)) for rule in rules if rule.detect == "sql"]
         self.families: set[str] = set()  #: that files are named for
         self.words: set[str] = set()  #: names of databases that files are named for
         self.trouble: list[tuple[str, str]] = []
+        self.unparsed: list[tuple[str, int, str]] = []
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[SqlFact]:
         """Read the SQL of a file: all of an SQL file; the strings and the mapper elements of a program."""
@@ -109,16 +114,19 @@ class Reader:
     def _read(self, place: str, text: str, offset: int, word: str, family: str) -> Iterator[SqlFact]:
         counts: dict[str, int] = {}
         lines: set[tuple[str, int]] = set()
-        try:
-            for statement in statements(text, DIALECTS.get(family, "")):
-                for rule, line, excerpt in self._hits(statement):
-                    if (rule, line) in lines or counts.get(rule, 0) >= MAX_PER_FILE:
-                        continue
-                    lines.add((rule, line))
-                    counts[rule] = counts.get(rule, 0) + 1
-                    yield SqlFact(rule=rule, place=place, line=offset + line, excerpt=excerpt, word=word, family=family)
-        except ValueError as error:
-            self.trouble.append((place, f"as SQL: {error}"))
+        for statement in statements(text, DIALECTS.get(family, "")):
+            line = offset + statement.above + statement.line
+            if statement.trouble:
+                why = f"as SQL, in line {line}: {statement.trouble}; its words were searched all the same"
+                self.trouble.append((place, why))
+            elif is_unparsed(statement):
+                self.unparsed.append((place, line, " ".join(statement.text[:160].split())))
+            for rule, line, excerpt in self._hits(statement):
+                if (rule, line) in lines or counts.get(rule, 0) >= MAX_PER_FILE:
+                    continue
+                lines.add((rule, line))
+                counts[rule] = counts.get(rule, 0) + 1
+                yield SqlFact(rule=rule, place=place, line=offset + line, excerpt=excerpt, word=word, family=family)
 
     def _hits(self, statement: Statement) -> Iterator[tuple[str, int, str]]:
         """Rule, line of the text and excerpt of each place that a rule is about."""
@@ -154,34 +162,50 @@ def dialect_of(text: str) -> str:
 def statements(text: str, dialect: str = "") -> Iterator[Statement]:
     """The statements of a text, which is tokenised in pieces: tokens take a hundred times the memory of their text.
 
-    Raises:
-        ValueError: it cannot be tokenised in any dialect.
+    What can be tokenised in no dialect is taken in ever smaller pieces, and at last without its quotes.
     """
-    from sqlglot import TokenType
-
     guess = dialect or dialect_of(text)
     at = above = 0
-    size = PIECE
+    size, trouble = PIECE, ""
     while at < len(text):
         end = match.end() if (match := _END.search(text, at + size)) else len(text)
         piece = text[at:end]
         try:
             tokens, spoken = _tokenized(piece, guess)
-        except ValueError:
-            if end == len(text):
-                raise
-            size *= 2  # a string or a body may hold what looks like the end of a statement
-            continue
-        current: list[Any] = []
-        for token in tokens:
-            if token.token_type != TokenType.SEMICOLON:
-                current.append(token)
-            elif current:
-                yield _statement(current, piece, spoken, above)
-                current = []
-        if current:
-            yield _statement(current, piece, spoken, above)
-        at, above, size = end, above + piece.count("\n"), PIECE
+        except ValueError as error:
+            if size and end < len(text):
+                size *= 2  # a string or a body may hold what looks like the end of a statement
+                continue
+            if size:  # nothing that is longer helps: one statement after the other
+                size = 0
+                continue
+            trouble, spoken = str(error), ""
+            tokens = _words(piece)
+        yield from _split(tokens, piece, spoken, above, trouble)
+        at, above, trouble = end, above + piece.count("\n"), ""
+        size = PIECE if size else 0
+
+
+def _words(piece: str) -> list[Any]:
+    """The tokens of a text without its quotes; its words alone where there are none either."""
+    for rest in (_QUOTES.sub(" ", piece), re.sub(r"[^\w\s;]", " ", piece)):
+        with contextlib.suppress(ValueError):
+            return _tokenized(rest, "")[0]
+    return []
+
+
+def _split(tokens: list[Any], piece: str, spoken: str, above: int, trouble: str) -> Iterator[Statement]:
+    from sqlglot import TokenType
+
+    current: list[Any] = []
+    for token in tokens:
+        if token.token_type != TokenType.SEMICOLON:
+            current.append(token)
+        elif current:
+            yield _statement(current, piece, spoken, above, trouble)
+            current = []
+    if current:
+        yield _statement(current, piece, spoken, above, trouble)
 
 
 def _tokenized(text: str, guess: str) -> tuple[list[Any], str]:
@@ -198,8 +222,8 @@ def _tokenized(text: str, guess: str) -> tuple[list[Any], str]:
     raise ValueError(trouble)
 
 
-def _statement(tokens: list[Any], text: str, dialect: str, above: int) -> Statement:
-    return Statement(tokens, text[tokens[0].start : tokens[-1].end + 1], tokens[0].line, dialect, above)
+def _statement(tokens: list[Any], text: str, dialect: str, above: int, trouble: str) -> Statement:
+    return Statement(tokens, text[tokens[0].start : tokens[-1].end + 1], tokens[0].line, dialect, above, trouble)
 
 
 class _Matcher:
@@ -268,6 +292,17 @@ def columns(statement: Statement) -> list[tuple[str, bool, str, int]]:
         line = lines.get(column.name.upper(), statement.line)
         rows.append((column.name, bool(getattr(column.this, "quoted", False)), written, line))
     return rows
+
+
+def is_unparsed(statement: Statement) -> bool:
+    """Whether a statement defines a table and the parser does not understand it: its columns are read word by word."""
+    from sqlglot import exp
+
+    words = [token.text.upper() for token in statement.tokens[:6]]
+    if words[0] not in ("CREATE", "ALTER") or "TABLE" not in words:
+        return False
+    tree = _parsed(statement.text, statement.dialect) if len(statement.text) <= PARSED else None
+    return tree is None or isinstance(tree, exp.Command)
 
 
 #: What begins a part of a CREATE TABLE that is no column.

@@ -7,12 +7,13 @@ import gzip
 import io
 import lzma
 import os
+from collections.abc import Callable
 from typing import IO, Any, cast
 
 import zstandard
 
 from harness.scan import limits
-from harness.scan.limits import CHUNK, Budget
+from harness.scan.limits import CHUNK, Budget, Unreadable
 
 #: Bytes of the last frame of a zstd stream, which the reader adds itself.
 _MARK = 16
@@ -109,6 +110,62 @@ class Zstd(io.RawIOBase):
                 return len(out)
 
 
+class Streams(io.RawIOBase):
+    """The content of xz, lzma or bzip2 streams, one behind the other.
+
+    ``LZMAFile`` and ``BZ2File`` take whatever follows the last stream for nothing.
+    """
+
+    def __init__(self, file: Any, kind: Callable[[], Any]) -> None:
+        self._file, self._kind, self._packed, self._stream = file, kind, b"", kind()
+        self._later = False  #: a stream that is not the first, and of which nothing has come out yet
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; gives the number of bytes, 0 at the end.
+
+        Raises:
+            EOFError: the last stream is cut off.
+            Unreadable: what follows a stream is no such stream.
+        """
+        while True:
+            if self._stream.eof and not self._next():
+                return 0
+            if not self._packed and self._stream.needs_input:
+                self._packed = self._file.read(CHUNK)
+                if not self._packed:
+                    raise EOFError("the stream is cut off")
+            data = self._decompress(len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+
+    def _decompress(self, most: int) -> bytes:
+        packed, self._packed = self._packed, b""
+        try:
+            data: bytes = self._stream.decompress(packed, most)
+        except (lzma.LZMAError, OSError) as error:
+            if self._later:
+                raise Unreadable("something lies behind the end of its stream: it was not read") from error
+            raise
+        self._later = self._later and not data
+        return data
+
+    def _next(self) -> bool:
+        """Go on to the stream that follows; zeros between streams are padding (The .xz File Format, 2.2)."""
+        rest = self._stream.unused_data.lstrip(b"\0")
+        while not rest:
+            chunk = self._file.read(CHUNK)
+            if not chunk:
+                return False
+            rest = chunk.lstrip(b"\0")
+        self._stream, self._packed, self._later = self._kind(), rest, True
+        return True
+
+
 def decompressed(stream: Any) -> Any:
     """A stream as it is when whatever compresses it is undone; by its first bytes."""
     buffered = io.BufferedReader(stream, CHUNK)
@@ -117,9 +174,9 @@ def decompressed(stream: Any) -> Any:
     if head[:2] == b"\x1f\x8b":
         opened = gzip.GzipFile(fileobj=buffered, mode="rb")
     elif head[:6] == b"\xfd7zXZ\0" or head[:3] == b"\x5d\0\0":
-        opened = lzma.LZMAFile(buffered)  # noqa: SIM115  # it holds nothing that must be closed
+        opened = Streams(buffered, lzma.LZMADecompressor)
     elif head[:3] == b"BZh":
-        opened = bz2.BZ2File(buffered)
+        opened = Streams(buffered, bz2.BZ2Decompressor)
     elif head[:4] == b"\x28\xb5\x2f\xfd":
         opened = Zstd(buffered)
     return opened

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from harness.scan import limits, opaque
+from harness.scan import limits, opaque, payloads
 from harness.scan.archives import opener
 from harness.scan.limits import CHUNK, Budget, OutOfTime, Unreadable
 from harness.scan.walking import BROKEN, Entry, Walk, Where, buffer, trouble_of
@@ -31,14 +31,14 @@ class _Copies(Walk):
     copies: dict[str, Path] = field(default_factory=dict)
     known: Collection[str] = ()
 
-    def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where) -> Iterator[Entry]:
+    def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where, budget: Budget) -> Iterator[Entry]:
         what = opaque.container_of(head, where.place) or opaque.image_of(file, size)
         if not what and head[:4] == b"\x7fELF":
             if head[8:10] == b"AI":
                 what = "the file system of an AppImage"
             else:
                 with buffer(file, size) as data:
-                    what = opaque.carried_by(data)
+                    what = payloads.carried_by(data)
         if what and what not in self.known:
             self.unread.append((where.place, f"{what} is not opened"))
         yield from ()

@@ -13,6 +13,7 @@ import os
 import posixpath
 import stat
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
@@ -20,18 +21,11 @@ from typing import IO
 import zstandard
 
 from harness.model.finding import Component
-from harness.scan import limits, opaque
+from harness.scan import contents, limits, opaque, payloads
 from harness.scan.limits import CHUNK, Budget, OutOfTime, Unreadable
 from harness.scan.opaque import Buffer
 from harness.scan.variants import key_of, unit_of
 from harness.system.archives import DAMAGED
-
-#: Members of archives that are not kept: nothing is looked for in them.
-OPAQUE = frozenset(
-    ".png .jpg .jpeg .gif .ico .svg .webp .bmp .ttf .otf .woff .woff2 .eot .mp3 .mp4 .ogg .wav .webm .pdf .class .pyc "
-    ".mo .gmo .qm .map .css .scss .less .po .pot .html .htm .xhtml .rst .dat .bin .db .iso .exe .dll .dylib .lib "
-    ".pdb".split()
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +63,14 @@ class Walk:
     images: dict[str, set[str]] = field(default_factory=dict)
     jars: set[str] = field(default_factory=set)  #: places of jars that were met
     size: int = 0  #: bytes of all files and members that were looked at
+    skipped: Counter[str] = field(default_factory=Counter)  #: files in which nothing is looked for, by what they are
 
     def top(self, path: bytes, place: str, unit: str) -> Iterator[Entry]:
         """Every file of a regular file on disk that is called ``place``; nothing of a link, a device or a pipe."""
         try:
-            if not stat.S_ISREG(os.lstat(path).st_mode):
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISREG(mode):
+                self.skipped[_not_regular(mode)] += 1
                 return
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
@@ -101,39 +98,77 @@ class Walk:
         file.seek(0)
         opener = self.opener(head)
         if opener is None:
-            yield from self._leaf(file, size, head, where)
+            yield from self._leaf(file, size, head, where, budget)
             return
         if where.depth >= limits.DEPTH:
             raise Unreadable(f"containers are nested deeper than {limits.DEPTH}")
         yield from opener(self, file, size, where, budget)
 
-    def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where) -> Iterator[Entry]:
+    def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where, budget: Budget) -> Iterator[Entry]:
         if what := opaque.container_of(head, where.place) or opaque.image_of(file, size):
             raise Unreadable(f"{what} is not unpacked: unpack it, and scan what comes out")
-        if why := opaque.no_archive(where.place):
-            raise Unreadable(why)
-        if head[:4] == b"\x7fELF" and head[8:10] == b"AI":
-            self.unread.append((where.place, "the file system inside an AppImage is not unpacked: extract it first"))
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
-        if not elf and (size == 0 or self._unread(head, where.place)):
-            return
-        with buffer(file, size if elf else min(size, limits.TEXT)) as data:
-            if head[:2] == b"#!" and data.find(b"\0") >= 0:
-                self.unread.append((where.place, "a script that carries data: unpack it, and scan what comes out"))
-            if elf and head[8:10] != b"AI" and (what := opaque.carried_by(data)):
-                self.unread.append((where.place, f"a program that carries {what}: unpack it, and scan what comes out"))
-            text = data if elf else opaque.plain(data)
-            yield Entry(place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=text)
-        if not elf and size > limits.TEXT:
-            self.unread.append((where.place, f"of a text only the first {limits.TEXT >> 20} MiB are read"))
+        zipped = not elf and payloads.ends_as_zip(file, size)
+        if not zipped and (why := opaque.no_archive(where.place)):
+            raise Unreadable(why)
+        if elf:
+            yield from self._program(file, size, head, where)
+        elif head[:2] == b"MZ":
+            self._foreign(file, size, where, zipped=zipped)
+        elif reason := contents.skipped(head, size, where.place):
+            self.skipped[reason] += 1
+        elif head[:2] == b"#!" or opaque.is_wide(head) or contents.is_text(file.read(contents.SAMPLE)):
+            file.seek(0)
+            yield from self._text(file, size, where, budget, zipped=zipped)
+        elif not zipped:
+            file.seek(0)
+            self._unknown(file, size, where)
+        if zipped and (opener := self.opener(b"PK\x03\x04")) is not None:  # what lies before unpacks it
+            file.seek(0)
+            yield from opener(self, file, size, where, budget)
 
-    def _unread(self, head: bytes, place: str) -> bool:
-        """Whether nothing is looked for in a file that begins like this; a text that cannot be read is reported."""
-        if head[:2] == b"#!" or opaque.is_wide(head):
-            return False
-        if b"\0" in head and _suffix(place) in opaque.TEXTS:
-            self.unread.append((place, "a text that holds NUL bytes: it is in no encoding that is known here"))
-        return b"\0" in head or _suffix(place) in OPAQUE
+    def _program(self, file: IO[bytes], size: int, head: bytes, where: Where) -> Iterator[Entry]:
+        image = head[:4] == b"\x7fELF" and head[8:10] == b"AI"
+        if image:
+            self.unread.append((where.place, "the file system inside an AppImage is not unpacked: extract it first"))
+        with buffer(file, size) as data:
+            if head[:1] == b"!" and data.find(b"\x7fELF") < 0 and (what := contents.hides(bytes(data[8:]))):
+                raise Unreadable(f"a library or archive of ar(1) {what}")
+            if not image and (what := payloads.carried_by(data)):
+                self.unread.append((where.place, f"a program that carries {what}: unpack it, and scan what comes out"))
+            yield Entry(place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=data)
+
+    def _foreign(self, file: IO[bytes], size: int, where: Where, *, zipped: bool) -> None:
+        with buffer(file, size) as data:
+            if not zipped and (what := payloads.carried_by_windows(data)):
+                raise Unreadable(f"a Windows program that carries {what}: unpack it, and scan what comes out")
+        self.skipped[contents.WINDOWS] += 1
+
+    def _text(self, file: IO[bytes], size: int, where: Where, budget: Budget, *, zipped: bool) -> Iterator[Entry]:
+        with buffer(file, min(size, limits.TEXT)) as data:
+            text = opaque.plain(data)
+            if not zipped and text.find(b"\0") >= 0 and payloads.carries(text):
+                kind = "a script" if text[:2] == b"#!" else "a text"
+                self.unread.append((where.place, f"{kind} that carries data: unpack it, and scan what comes out"))
+            pieces = list(payloads.encoded_in(text))
+            if contents.is_page(text[:2], where.place):
+                self.skipped[contents.WEB] += 1
+            else:
+                yield Entry(
+                    place=where.place, key=where.key, unit=where.unit, unit_kind=where.kind, size=size, data=text
+                )
+        if size > limits.TEXT:
+            self.unread.append((where.place, f"of a text only the first {limits.TEXT >> 20} MiB are read"))
+        for number, piece in enumerate(pieces, 1):
+            yield from self.member(io.BytesIO(piece), f"encoded-{number}", len(piece), where, budget)
+
+    def _unknown(self, file: IO[bytes], size: int, where: Where) -> None:
+        if _suffix(where.place) in opaque.TEXTS:
+            raise Unreadable("a text that holds NUL or control bytes: it is in no encoding that is known here")
+        with buffer(file, size) as data:
+            if what := contents.hides(data):
+                raise Unreadable(what)
+        self.skipped[contents.UNKNOWN if size >= contents.LEAST else contents.SMALL] += 1
 
     def member(self, stream: IO[bytes], name: str, packed: int, inside: Where, budget: Budget) -> Iterator[Entry]:
         """A member of a container, as a stream that can be read once. ``packed``: its size there, 0 if unknown."""
@@ -151,7 +186,9 @@ class Walk:
                 if what := opaque.container_of(head, name):
                     self.unread.append((place, f"{what} is not unpacked: unpack it, and scan what comes out"))
                     return
-                if not opaque.no_archive(name) and self._unread(head, place):
+                inside_tells = opaque.no_archive(name) or head.startswith(opaque.CFB)
+                if not inside_tells and (reason := contents.skipped(head, len(head), name)):
+                    self.skipped[reason] += 1
                     return
             with tempfile.SpooledTemporaryFile(max_size=limits.IN_MEMORY) as copy:
                 size = copy.write(head)
@@ -219,6 +256,12 @@ def trouble_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"reading it takes more than {limits.MEMORY >> 20} MiB of memory"
     return f"it is damaged or cut off: {type(error).__name__}: {error}"[:300]
+
+
+def _not_regular(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return contents.HISTORY
+    return contents.LINKS if stat.S_ISLNK(mode) else contents.DEVICES
 
 
 def _suffix(place: str) -> str:

@@ -38,7 +38,7 @@ _EXTENDED = (
     tarfile.GNUTYPE_LONGLINK,
 )
 #: Where the size of the central directory stands in what ``zipfile`` gives (APPNOTE.TXT 4.3.16).
-_DIRECTORY_SIZE = 5
+_DIRECTORY_SIZE, _COMMENT_SIZE, _PLACE, _END_SIZE = 5, 7, 9, 22
 
 
 class Member(tarfile.TarInfo):
@@ -95,6 +95,11 @@ class Marked(Member):
 
 def size_of_directory(file: IO[bytes]) -> int:
     """Bytes of the list of members of a zip archive, which ``ZipFile`` makes objects of; 0 where there is none."""
+    return extent_of_directory(file)[0]
+
+
+def extent_of_directory(file: IO[bytes]) -> tuple[int, int]:
+    """As ``size_of_directory``, and the place where the archive ends; 0 where there is none."""
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what ZipFile itself goes by, also for ZIP64
     file.seek(0)
-    return int(end[_DIRECTORY_SIZE]) if end else 0
+    return (int(end[_DIRECTORY_SIZE]), int(end[_PLACE]) + _END_SIZE + int(end[_COMMENT_SIZE])) if end else (0, 0)

@@ -30,6 +30,7 @@ Detector = Literal[
     "component",
     "format",
     "unread",
+    "unparsed",
     "names",
     "links",
 ]
