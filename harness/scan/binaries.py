@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.scan.architectures import architecture, label, objects, truncated
 from harness.scan.instructions import extension, x86_level
 from harness.scan.loading import loongarch_world, marker, page_alignment, symbol_version
+from harness.scan.musl import foreign_libc
 
 DETECTORS = {
     "architecture": architecture,
@@ -17,4 +18,5 @@ DETECTORS = {
     "loongarch-world": loongarch_world,
     "page-alignment": page_alignment,
     "marker": marker,
+    "foreign-libc": foreign_libc,
 }

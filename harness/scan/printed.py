@@ -1,0 +1,89 @@
+"""Comparisons of an architecture with a word that is never printed where the text asks for it.
+
+``uname -m`` prints ``aarch64`` and ``loongarch64``; ``arm64`` and ``loong64`` are words of Debian, Go and Node.js. A
+text that names the right word too knows the difference: its other words are for other systems, or its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.model.definitions import Rule
+from harness.scan.languages import COMMENT, LONG_LINE
+from harness.scan.passages import Passage
+from harness.scan.variants import WORDS
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What tells an architecture: ``asks`` finds it, ``prints`` has what the word it prints begins with."""
+
+    name: str
+    asks: re.Pattern[str]
+    prints: dict[str, str]
+
+
+_UNAME = {"x86_64": "x86_64", "aarch64": "aarch", "loongarch64": "loongarch"}
+_GO = {"x86_64": "amd64", "aarch64": "arm64", "loongarch64": "loong64"}
+SOURCES = (
+    _Source(
+        "uname -m",
+        re.compile(
+            r"\buname\s+-m\b|\$\(arch\)|`arch`|platform\.machine\(\)|os\.uname\(\)|CMAKE_(?:HOST_)?SYSTEM_PROCESSOR"
+            r"|ansible_architecture|\bHOSTTYPE\b"
+        ),
+        _UNAME,
+    ),
+    _Source("os.arch", re.compile(r"""getProperty\(\s*"os\.arch"|\$\{os\.arch\}"""), {**_UNAME, "x86_64": "amd64"}),
+    _Source("process.arch", re.compile(r"\bprocess\.arch\b|\bos\.arch\(\)"), {**_GO, "x86_64": "x64"}),
+    _Source("GOARCH", re.compile(r"\bruntime\.GOARCH\b|\bgo env GOARCH\b|\bTARGETARCH\b"), _GO),
+    _Source("dpkg", re.compile(r"dpkg\s+--print-architecture|dpkg-architecture"), {**_GO, "loongarch64": "loong"}),
+)
+_WORD = "|".join(sorted(map(re.escape, WORDS), key=len, reverse=True))
+_COMPARED = re.compile(
+    rf"""(?:[=!]=+|=~|(?<=\s)=|STREQUAL|MATCHES|equals\w*\(|contains\(|startsWith\(|startswith\(|in\s*[(\[{{]|case\s
+    |[|,(]|^)\s*["'^*(\[]*(?P<word>{_WORD})(?P<after>["'$*)\]]*\s*(?:\||\)|\]|;|:|,|&&|then|$|\s))""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_CONTEXT = re.compile(
+    r"==|!=|=~|\s=\s|STREQUAL|MATCHES|equals|contains\(|starts[wW]ith|\bin\s*[(\[{]|\bcase\b|^\s*\(?[\w\s|*\"'.-]+\)"
+)
+
+
+def passages(rule: Rule, place: str, text: str, languages: tuple[str, ...]) -> Iterator[Passage]:
+    """The first comparison for each architecture whose word is never printed."""
+    del rule, place
+    sources = [source for source in SOURCES if source.asks.search(text)]
+    if len(sources) != 1:
+        return
+    source = sources[0]
+    comments = [COMMENT[language] for language in languages if language in COMMENT]
+    lines = [
+        "" if len(line) > LONG_LINE or any(comment.match(line) for comment in comments) else line
+        for line in text.split("\n")
+    ]
+    bare = "\n".join(lines).lower()
+    for architecture, printed in source.prints.items():
+        if printed in bare:
+            continue
+        for number, line in enumerate(lines, 1):
+            word = _compared(line, architecture)
+            if word:
+                message = f"{line.strip()[:100]} ({source.name} prints {_spelt(source, architecture)}, never {word})"
+                yield Passage(line=number, excerpt=message, about=frozenset({architecture}))
+                break
+
+
+def _compared(line: str, architecture: str) -> str:
+    """A word for an architecture that a line compares something with."""
+    if not _CONTEXT.search(line):
+        return ""
+    words = (match["word"] for match in _COMPARED.finditer(line))
+    return next((word for word in words if WORDS[word.lower()] == architecture), "")
+
+
+def _spelt(source: _Source, architecture: str) -> str:
+    printed = source.prints[architecture]
+    return architecture if architecture.startswith(printed) else printed
