@@ -112,9 +112,15 @@ _CONDA = re.compile(r"^\s*-\s*(?P<name>[A-Za-z][\w.-]*)\s*(?P<version>[=<>~!]=?[
 
 
 def _requirement(line: str) -> Iterator[_Entry]:
+    """A requirement; one with a marker of its own for the machine has thought of others."""
     match = _REQUIREMENT.match(line)
-    if match is not None:
+    if match is not None and "platform_machine" not in line:
         yield match["name"], match["version"], line, ""
+
+
+def _requirements(text: str) -> Iterator[_Entry]:
+    for line in text.split("\n"):
+        yield from _requirement(line)
 
 
 def _pyproject(text: str) -> Iterator[_Entry]:
@@ -235,7 +241,7 @@ READERS: tuple[tuple[re.Pattern[str], str, Callable[[str], Iterator[_Entry]]], .
         (r"(?:package-lock|npm-shrinkwrap)\.json", "npm", _package_lock),
         (r"yarn\.lock", "npm", _by(_YARN)),
         (r"pnpm-lock\.yaml", "npm", _by(_PNPM)),
-        (r"(?:requirements|constraints)[\w.-]*\.(?:txt|in)", "pypi", _by(_REQUIREMENT)),
+        (r"(?:requirements|constraints)[\w.-]*\.(?:txt|in)", "pypi", _requirements),
         (r"environment\.ya?ml", "pypi", _by(_CONDA)),
         (r"pyproject\.toml|Pipfile", "pypi", _pyproject),
         (r"(?:poetry|uv|pdm)\.lock", "pypi", _toml_lock),
