@@ -31,7 +31,8 @@ _X86 = re.compile(
     r"\b(?:x86|amd64|intel)\b|x86_64|_mm_\w+\(|\brdtsc|\bcpuid\b|\b[mls]fence\b|[ix]mmintrin|%%?[re][abcd]x",
     re.IGNORECASE,
 )
-_DEFINES = re.compile(r"^\s*#\s*define\s+(\w+)", re.MULTILINE)
+_DEFINES = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
+_ASKED = re.compile(r"#[ \t]*ifndef[ \t]+(\w+)|![ \t]*defined[ \t]*\(?[ \t]*(\w+)")
 _ERROR = re.compile(r"^\s*#\s*error\b")
 #: Names of what may be left out: a fast path, a part that is there for some.
 _OPTIONAL = re.compile(
@@ -61,21 +62,22 @@ class _Branch:
 def passages(rule: Rule, place: str, text: str, languages: tuple[str, ...]) -> Iterator[Passage]:
     """Each chain of a text that leaves architectures out, with those that it names."""
     del rule, place, languages
-    for chain in _chains(text):
-        passage = _of_chain(chain, text)
+    lines = text.split("\n")
+    asked = {name for pair in _ASKED.findall(text) for name in pair if name}
+    for chain in _chains(lines):
+        passage = _of_chain(chain, lines, asked)
         if passage is not None:
             yield passage
 
 
-def _chains(text: str) -> Iterator[list[_Branch]]:
+def _chains(lines: list[str]) -> Iterator[list[_Branch]]:
     stack: list[list[_Branch]] = []
-    lines = text.split("\n")
     for number, line in enumerate(lines, 1):
         bare = line.strip()
         word = bare[1:].lstrip() if bare.startswith("#") else ""
         if word.startswith("if"):
             condition = _whole(lines, number)
-            foreign = any(chain[-1].around for chain in stack) or bool(_ELSEWHERE.search(condition))
+            foreign = bool(stack and stack[-1][-1].around) or bool(_ELSEWHERE.search(condition))
             stack.append([_Branch(condition, number, foreign)])
         elif word.startswith(("elif", "else")) and stack:
             condition = _whole(lines, number) if word.startswith("elif") else ""
@@ -98,7 +100,8 @@ def _whole(lines: list[str], number: int) -> str:
     return " ".join(word.rstrip(" \\\r") for word in words)
 
 
-def _of_chain(chain: list[_Branch], text: str) -> Passage | None:
+def _of_chain(chain: list[_Branch], lines: list[str], asked: set[str]) -> Passage | None:
+    """What is wrong with a chain. ``asked``: names that the text defines where nothing else does."""
     if any(branch.around for branch in chain):
         return None
     *conditional, last = chain if not chain[-1].condition else [*chain, _Branch("", 0, around=False)]
@@ -111,13 +114,13 @@ def _of_chain(chain: list[_Branch], text: str) -> Passage | None:
             return _passage(first.error, first.body[0].strip() if first.body else first.condition, named)
         return None
     if last.error:
-        return _passage(last.error, f"{first.condition.strip()} … {text.split(chr(10))[last.error - 1].strip()}", named)
+        return _passage(last.error, f"{first.condition.strip()} … {lines[last.error - 1].strip()}", named)
     if last.body and "x86_64" not in named and _X86.search("\n".join(last.body)):
         return _passage(last.line, f"{first.condition.strip()} … #else is for x86", named | {"x86_64", "i386"})
-    return _default(conditional, last, named, text)
+    return _default(conditional, last, named, asked)
 
 
-def _default(conditional: list[_Branch], last: _Branch, named: set[str], text: str) -> Passage | None:
+def _default(conditional: list[_Branch], last: _Branch, named: set[str], asked: set[str]) -> Passage | None:
     """Branches that define the same for many architectures, and something else, or nothing, for all others."""
     names = set.intersection(*(set(_DEFINES.findall("\n".join(branch.body))) for branch in conditional))
     names = {name for name in names if not _OPTIONAL.search(name)}
@@ -125,7 +128,7 @@ def _default(conditional: list[_Branch], last: _Branch, named: set[str], text: s
     if len(families) < FAMILIES or not names:
         return None
     if not last.line:
-        missing = sorted(name for name in names if not re.search(rf"#\s*(?:ifndef|if\s+!defined)\W*{name}\b", text))
+        missing = sorted(names - asked)
         if not missing or len(conditional) < 2:
             return None
         return _passage(conditional[0].line, f"{conditional[0].condition.strip()} … {missing[0]} is not defined", named)

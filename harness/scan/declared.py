@@ -108,7 +108,7 @@ _REQUIREMENT = re.compile(
     r"(?=[;#\\@]|$|\s)",
     re.MULTILINE,
 )
-_CONDA = re.compile(r"^\s*-\s*(?P<name>[A-Za-z][\w.-]*)\s*(?P<version>[=<>~!]=?[^\s#]+)?\s*$", re.MULTILINE)
+_CONDA = re.compile(r"^[ \t]*-[ \t]*(?P<name>[A-Za-z][\w.-]*)\s*(?P<version>[=<>~!]=?[^\s#]+)?\s*$", re.MULTILINE)
 
 
 def _requirement(line: str) -> Iterator[_Entry]:
@@ -211,7 +211,7 @@ def _cargo(text: str) -> Iterator[_Entry]:
                 yield name, _version(entry), f"\n{alias}", ""
 
 
-_GO = re.compile(r"^\s*(?:require\s+)?(?P<name>[\w.-]+\.[\w.-]+/[\w./~-]+)\s+v(?P<version>\d[\w.+-]*)", re.MULTILINE)
+_GO = re.compile(r"^[ \t]*(?:require[ \t]+)?(?P<name>[\w.-]+\.[\w.-]+/[\w./~-]+)\s+v(?P<version>\d[\w.+-]*)", re.MULTILINE)
 _CONAN = re.compile(
     r"[\"'\s](?P<name>[a-z0-9_.+-]{2,})/(?P<version>\d[\w.+-]*|\[[^\]]+\])(?=[@#\"'\s]|$)", re.MULTILINE
 )

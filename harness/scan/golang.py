@@ -34,7 +34,7 @@ _PACKAGE = re.compile(r"^package[ \t]+(\w+)", re.MULTILINE)
 _FUNC = re.compile(r"^func[ \t]+(?P<name>\w+)(?:\[[^\]\n]*\])?\([^\n]*$", re.MULTILINE)
 _DECLARED = re.compile(r"^(?:var|const|type)[ \t]+(\w+)", re.MULTILINE)
 _LINKED = re.compile(r"^//go:linkname[ \t]+(\w+)", re.MULTILINE)
-_TEXT = re.compile(r"^\s*TEXT\s+(?:[\w./\u2215]*)\u00b7(\w+)(?:<ABI\w+>)?\(SB\)", re.MULTILINE)
+_TEXT = re.compile(r"^[ \t]*TEXT[ \t]+(?:[\w./\u2215]*)\u00b7(\w+)(?:<ABI\w+>)?\(SB\)", re.MULTILINE)
 _TERM = re.compile(r"\s*(?:(?P<word>[\w.]+)|(?P<sign>&&|\|\||!|\(|\)))")
 _CALLED = re.compile(r"(?<![.\w])([A-Za-z_]\w*)\(")
 #: What holds no calls: comments, texts, the heads of methods and functions.

@@ -17,9 +17,9 @@ from harness.system.canonical import read_json
 _PACKERS = re.compile(r"electron-builder|electron-packager|electron-forge|electron-rebuild|\bpkg\b|\bnexe\b|prebuild")
 _CHOSEN = re.compile(r"--(?:x64|ia32|armv7l|arm64|loong64)\b|--arch[= ]\s*[\"']?[\w,]+|linux-(?:x64|arm64)\b")
 #: Keys of manifests whose lists are of architectures.
-_LISTS = re.compile(r"^\s*(?:archs|architectures|arch)\s*[=:]\s*(\[[^\]]*\]|[\"'][^\"'\n]*[\"'])", re.MULTILINE)
+_LISTS = re.compile(r"^[ \t]*(?:archs|architectures|arch)\s*[=:]\s*(\[[^\]]*\]|[\"'][^\"'\n]*[\"'])", re.MULTILINE)
 _CONTROL = re.compile(r"^Architecture:[ \t]*(.+)$", re.MULTILINE)
-_CARGO = re.compile(r"^\s*target\s*=\s*(\[[^\]]*\]|\"[^\"\n]*\")", re.MULTILINE)
+_CARGO = re.compile(r"^[ \t]*target[ \t]*=[ \t]*(\[[^\]]*\]|\"[^\"\n]*\")", re.MULTILINE)
 _WHEEL = re.compile(r"[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(?:-\d\w*)?-[\w.]+-[\w.]+-(?P<tags>[\w.]+)\.whl$")
 
 
