@@ -32,6 +32,8 @@ _X86 = re.compile(
     re.IGNORECASE,
 )
 _DEFINES = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
+#: The name of a header that guards itself says nothing of what it is compiled for.
+_GUARD = re.compile(r"_H(?:PP|H|XX)?_*\b|_INCLUDED\b")
 _ASKED = re.compile(r"#[ \t]*ifndef[ \t]+(\w+)|![ \t]*defined[ \t]*\(?[ \t]*(\w+)")
 _ERROR = re.compile(r"^\s*#\s*error\b")
 #: Names of what may be left out: a fast path, a part that is there for some.
@@ -52,6 +54,8 @@ class _Branch:
 
     @property
     def named(self) -> set[str]:
+        if _GUARD.search(self.condition):
+            return set()
         every = architectures_named(self.condition)
         for words, architectures in _MACROS:
             if words.search(self.condition):
@@ -115,7 +119,7 @@ def _of_chain(chain: list[_Branch], lines: list[str], asked: set[str]) -> Passag
         return None
     if last.error:
         return _passage(last.error, f"{first.condition.strip()} … {lines[last.error - 1].strip()}", named)
-    if last.body and "x86_64" not in named and _X86.search("\n".join(last.body)):
+    if last.body and "x86_64" not in named and named - {"i386"} and _X86.search("\n".join(last.body)):
         return _passage(last.line, f"{first.condition.strip()} … #else is for x86", named | {"x86_64", "i386"})
     return _default(conditional, last, named, asked)
 

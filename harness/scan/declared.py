@@ -211,7 +211,9 @@ def _cargo(text: str) -> Iterator[_Entry]:
                 yield name, _version(entry), f"\n{alias}", ""
 
 
-_GO = re.compile(r"^[ \t]*(?:require[ \t]+)?(?P<name>[\w.-]+\.[\w.-]+/[\w./~-]+)\s+v(?P<version>\d[\w.+-]*)", re.MULTILINE)
+_GO = re.compile(
+    r"^[ \t]*(?:require[ \t]+)?(?P<name>[\w.-]+\.[\w.-]+/[\w./~-]+)\s+v(?P<version>\d[\w.+-]*)", re.MULTILINE
+)
 _CONAN = re.compile(
     r"[\"'\s](?P<name>[a-z0-9_.+-]{2,})/(?P<version>\d[\w.+-]*|\[[^\]]+\])(?=[@#\"'\s]|$)", re.MULTILINE
 )

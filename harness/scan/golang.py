@@ -188,7 +188,7 @@ def _lacks(files: list[GoFact], architecture: str) -> Iterator[tuple[str, int, s
     elsewhere = set().union(*(each.declares for each in sources)) - declared
     for each in built:
         for name, line in each.bodyless.items():
-            if name not in assembly and any(other.assembly for other in files):
+            if name not in assembly and any(name in other.assembly for other in files):
                 yield each.place, line, f"func {name} has no body, and no assembly for it"
         for name in sorted(each.uses & elsewhere)[:1]:
             yield each.place, 1, f"{name} is declared for other architectures only"

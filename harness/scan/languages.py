@@ -16,7 +16,7 @@ LANGUAGES = {
     "docker": "Dockerfile Dockerfile.* *.dockerfile *.Dockerfile Containerfile Containerfile.* docker-compose*.yml "
     "docker-compose*.yaml compose*.yml compose*.yaml",
     "make": "Makefile makefile GNUmakefile Makefile.* *.mk *.make CMakeLists.txt *.cmake CMakePresets.json "
-    "CMakeUserPresets.json configure configure.ac configure.in *.m4 *.pro *.pri meson.build meson.options BUILD "
+    "CMakeUserPresets.json configure configure.ac configure.in *.pro *.pri meson.build meson.options BUILD "
     "BUILD.bazel WORKSPACE WORKSPACE.bazel MODULE.bazel .bazelrc *.bzl *.gn *.gyp *.gypi *.gradle *.gradle.kts pom.xml "
     "SConstruct SConscript wscript setup.py xmake.lua *.csproj",
     "python": "*.py *.pyw",

@@ -20,8 +20,8 @@ def lacking(rule: Rule, groups: Mapping[str, str], targets: Targets) -> Iterator
     """
     value = next((text.lower() for name, text in groups.items() if name.startswith("level")), "")
     base, *extensions = value.replace(",", "+").split("+")
-    if re.fullmatch(r"v\d(?:\.\d)?", base):  # GOARM64, GOAMD64
-        base = f"armv{base[1:]}-a" if any(name.startswith("level_arm") for name in groups) else f"x86-64-{base}"
+    if re.fullmatch(r"v\d(?:\.\d)?", base):
+        base = {"level_arm": f"armv{base[1:]}-a", "level_amd": f"x86-64-{base}"}.get(next(iter(groups)), "")
     if base in ("native", "host"):
         yield from targets.cpus.values()
         return

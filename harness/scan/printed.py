@@ -47,6 +47,8 @@ _COMPARED = re.compile(
     |[|,(]|^)\s*["'^*(\[]*(?P<word>{_WORD})(?P<after>["'$*)\]]*\s*(?:\||\)|\]|;|:|,|&&|then|$|\s))""",
     re.VERBOSE | re.IGNORECASE,
 )
+#: On a Mac uname -m prints arm64: a condition about it may stand so many lines before.
+_MAC, NEAR = re.compile(r"darwin|apple|mac ?os|osx|OBJC", re.IGNORECASE), 8
 _CONTEXT = re.compile(
     r"==|!=|=~|\s=\s|STREQUAL|MATCHES|equals|contains\(|starts[wW]ith|\bin\s*[(\[{]|\bcase\b|^\s*\(?[\w\s|*\"'.-]+\)"
 )
@@ -70,7 +72,7 @@ def passages(rule: Rule, place: str, text: str, languages: tuple[str, ...]) -> I
             continue
         for number, line in enumerate(lines, 1):
             word = _compared(line, architecture)
-            if word:
+            if word and not _MAC.search("\n".join(lines[max(number - NEAR, 0) : number])):
                 message = f"{line.strip()[:100]} ({source.name} prints {_spelt(source, architecture)}, never {word})"
                 yield Passage(line=number, excerpt=message, about=frozenset({architecture}))
                 break

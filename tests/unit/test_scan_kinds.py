@@ -63,7 +63,8 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
     # char
     "getopt-long": (
         "m.c",
-        "int f(int n, char **v) {\n    int i = 0;\n    char c;\n    while (1) {\n        c = getopt_long(n, v, O, L, 0);\n"
+        "int f(int n, char **v) {\n    int i = 0;\n    char c;\n    while (1) {\n"
+        "        c = getopt_long(n, v, O, L, 0);\n"
         "        if (c == -1) { break; }\n    }\n    return i;\n}\n",
         "SRC-6",
         ARM,
@@ -71,7 +72,8 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
     ),
     "two-declared": (
         "r.c",
-        "void f(FILE *in) {\n    char *p, line[80];\n    char last = 0, ch;\n    do {\n        p++;\n    } while (p);\n"
+        "void f(FILE *in) {\n    char *p, line[80];\n    char last = 0, ch;\n    do {\n        p++;\n"
+        "    } while (p);\n"
         "    while ((ch = getc(in)) != EOF) { last = ch; }\n}\n",
         "SRC-6",
         ARM,
@@ -106,7 +108,8 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
     # chains
     "no-default": (
         "sys.h",
-        "#if defined(__x86_64__)\n#define NR_X 1\n#elif defined(__aarch64__)\n#define NR_X 2\n#elif defined(__mips__)\n"
+        "#if defined(__x86_64__)\n#define NR_X 1\n#elif defined(__aarch64__)\n#define NR_X 2\n"
+        "#elif defined(__mips__)\n"
         "#define NR_X 3\n#endif\n",
         "SRC-14",
         LOONGSON,
@@ -326,12 +329,14 @@ GOOD: Mapping[str, dict[str, str]] = {
         "one.sh": "#!/bin/sh\nA=$(uname -p 2>/dev/null || uname -m)\n",
     },
     "int-and-signed": {
-        "m.c": "int f(int n, char **v) {\n    char *name;\n    int c;\n    while ((c = getopt(n, v, O)) != -1) { }\n    return 0;\n}\n"
+        "m.c": "int f(int n, char **v) {\n    char *name;\n    int c;\n"
+        "    while ((c = getopt(n, v, O)) != -1) { }\n    return 0;\n}\n"
         "signed char d[] = { -1, 2 };\nstatic const char *s = \"-1\";\nchar x = '-';\nchar y[] = {'a', '-', '1'};\n"
         "int g(char *p) { return *p == 0; }\n"
     },
     "char-then-int": {
-        "r.c": "void a(void) {\n    char c;\n    c = 1;\n}\nvoid b(FILE *in) {\n    int c;\n    while ((c = getc(in)) != EOF) { }\n}\n"
+        "r.c": "void a(void) {\n    char c;\n    c = 1;\n}\nvoid b(FILE *in) {\n    int c;\n"
+        "    while ((c = getc(in)) != EOF) { }\n}\n"
     },
     "baseline": {
         "Makefile": "CFLAGS += -O2 -march=armv8-a -moutline-atomics\n",
@@ -348,11 +353,15 @@ GOOD: Mapping[str, dict[str, str]] = {
         "ui.c": "int rows_of_page = 12;\n",
     },
     "fast-path": {
-        "f.h": "#if defined(__x86_64__)\n#define HAVE_FAST 1\n#endif\n#if defined(__SSE2__) || defined(__aarch64__)\nint fast(void);\n"
+        "f.h": "#if defined(__x86_64__)\n#define HAVE_FAST 1\n#endif\n"
+        "#if defined(__SSE2__) || defined(__aarch64__)\nint fast(void);\n"
         "#else\nint plain(void);\n#endif\n",
-        "word.h": "#if defined(__x86_64__) || __SIZEOF_POINTER__ == 8\n#define BITS 64\n#else\n#define BITS 32\n#endif\n",
-        "all.h": "#if defined(__x86_64__)\n#define N 1\n#elif defined(__aarch64__)\n#define N 2\n#elif defined(__loongarch__)\n#define N 3\n"
-        "#elif defined(__mips__) || defined(__riscv) || defined(__sw_64__)\n#define N 4\n#else\n#error none\n#endif\n",
+        "word.h": "#if defined(__x86_64__) || __SIZEOF_POINTER__ == 8\n#define BITS 64\n#else\n"
+        "#define BITS 32\n#endif\n",
+        "all.h": "#if defined(__x86_64__)\n#define N 1\n#elif defined(__aarch64__)\n#define N 2\n"
+        "#elif defined(__loongarch__)\n#define N 3\n"
+        "#elif defined(__mips__) || defined(__riscv) || defined(__sw_64__)\n#define N 4\n#else\n#error none\n"
+        "#endif\n",
         "win.h": "#ifdef _MSC_VER\n#if defined(_M_X64)\n#define Q 1\n#else\n#error none\n#endif\n#endif\n",
     },
     "go-generic": {
@@ -365,7 +374,8 @@ GOOD: Mapping[str, dict[str, str]] = {
     "several-images": {
         "Dockerfile": "FROM --platform=$BUILDPLATFORM golang:1.23\nARG TARGETARCH\nRUN GOARCH=$TARGETARCH go build\n",
         "deploy.yaml": "kind: Deployment\nspec:\n  nodeSelector:\n    kubernetes.io/os: linux\n",
-        "build.sh": "#!/bin/sh\ndocker buildx build --platform linux/amd64,linux/arm64,linux/loong64,linux/riscv64 .  # mips64 sw_64\n",
+        "build.sh": "#!/bin/sh\n"
+        "docker buildx build --platform linux/amd64,linux/arm64,linux/loong64,linux/riscv64 .  # mips64 sw_64\n",
     },
     "npm-optional": {
         "package.json": json.dumps(
@@ -381,7 +391,8 @@ GOOD: Mapping[str, dict[str, str]] = {
         "pyproject.toml": '[project]\nname = "a"\ndependencies = ["scipy>=1.0; platform_machine == \'x86_64\'"]\n',
     },
     "wheels": {
-        "poetry.lock": '[[package]]\nname = "p"\nversion = "1.0"\nfiles = [{file = "p-1.0-py3-none-any.whl", hash = "x"}]\n',
+        "poetry.lock": '[[package]]\nname = "p"\nversion = "1.0"\n'
+        'files = [{file = "p-1.0-py3-none-any.whl", hash = "x"}]\n',
         "requirements.txt": "requests==2.31.0\n# numpy==1.10\nflask>=2,<3\n",
     },
     "current-java": {
@@ -390,11 +401,13 @@ GOOD: Mapping[str, dict[str, str]] = {
         "jvm.options": "-Xss1m\n-XX:+UseG1GC\n",
     },
     "current-config": {
-        "config.guess": "#! /bin/sh\ntimestamp='2023-08-22'\n aarch64:Linux:*:*) x86_64:Linux:*:*)\n loongarch64:Linux:*:*)\n"
+        "config.guess": "#! /bin/sh\ntimestamp='2023-08-22'\n aarch64:Linux:*:*) x86_64:Linux:*:*)\n"
+        " loongarch64:Linux:*:*)\n"
         " mips64el sw_64:Linux riscv64:Linux\n"
     },
     "chooses": {
-        "a.sh": "#!/bin/sh\nif command -v dnf >/dev/null; then dnf install -y x\nelif command -v yum >/dev/null; then yum install -y x\n"
+        "a.sh": "#!/bin/sh\nif command -v dnf >/dev/null; then dnf install -y x\n"
+        "elif command -v yum >/dev/null; then yum install -y x\n"
         "elif command -v apt-get >/dev/null; then apt-get install -y x\nfi\n",
         "b.sh": '#!/bin/sh\n. /etc/os-release\ncase "$ID" in\n  debian|deepin|uos) apt-get install -y x ;;\n'
         "  centos|kylin|openEuler|anolis|Loongnix) yum install -y x ;;\nesac\n",
@@ -404,6 +417,21 @@ GOOD: Mapping[str, dict[str, str]] = {
     "assembly-of-each": {
         "x86_64/copy.S": "copy:\n\tmovq %rsi, %rax\n",
         "aarch64/copy.S": "copy:\n\tldr x0, [x1]\n",
+    },
+    "mac": {
+        "CMakeLists.txt": 'if(APPLE)\n  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "arm64")\n    set(A 1)\n  endif()\nendif()\n'
+    },
+    "of-x86-itself": {
+        "asm/context.h": "#ifdef __i386__\nstruct a;\n#else /* __x86_64__ */\nstruct b;\n#endif\n",
+        "platform/guard.h": "#ifndef _PLATFORM_X86_H\n# error include the other\n#endif\n",
+    },
+    "assigned": {"d.py": 'dist = "Debian"\n', "sparc.mk": "CFLAGS += -mcpu=v9\n"},
+    "linked-from-elsewhere": {
+        "r/r.go": "package r\n\nfunc pin() int\n\nfunc add(a int) int\n",
+        "r/add_amd64.s": "TEXT \u00b7add(SB), 4, $0-16\n\tRET\n",
+        "r/add_arm64.s": "TEXT \u00b7add(SB), 4, $0-16\n\tRET\n",
+        "r/add_loong64.s": "TEXT \u00b7add(SB), 4, $0-16\n\tRET\n",
+        "r/add_rest.s": "//go:build mips64le || riscv64\n\nTEXT \u00b7add(SB), 4, $0-16\n\tRET\n",
     },
     "debian-any": {"debian/control": "Source: a\n\nPackage: a\nArchitecture: any\n"},
 }
