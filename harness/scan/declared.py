@@ -108,6 +108,8 @@ _REQUIREMENT = re.compile(
     r"(?=[;#\\@]|$|\s)",
     re.MULTILINE,
 )
+#: A requirement in a call of setup().
+_SETUP = re.compile(r"[\"'](?P<name>[A-Za-z][\w.-]*)(?:\[[\w, -]*\])?\s{0,4}(?P<version>[=<>~!]=?[^\"';\n]{1,60})[\"']")
 _CONDA = re.compile(r"^[ \t]*-[ \t]*(?P<name>[A-Za-z][\w.-]*)\s*(?P<version>[=<>~!]=?[^\s#]+)?\s*$", re.MULTILINE)
 
 
@@ -244,6 +246,8 @@ READERS: tuple[tuple[re.Pattern[str], str, Callable[[str], Iterator[_Entry]]], .
         (r"yarn\.lock", "npm", _by(_YARN)),
         (r"pnpm-lock\.yaml", "npm", _by(_PNPM)),
         (r"(?:requirements|constraints)[\w.-]*\.(?:txt|in)", "pypi", _requirements),
+        (r"setup\.cfg", "pypi", _requirements),
+        (r"setup\.py", "pypi", _by(_SETUP)),
         (r"environment\.ya?ml", "pypi", _by(_CONDA)),
         (r"pyproject\.toml|Pipfile", "pypi", _pyproject),
         (r"(?:poetry|uv|pdm)\.lock", "pypi", _toml_lock),

@@ -32,7 +32,7 @@ LANGUAGES = {
     "csharp": "*.cs",
     "yaml": "*.yml *.yaml",
     "packaging": "requirements*.txt requirements/*.txt constraints*.txt pyproject.toml setup.cfg pip.conf pip.ini "
-    "Pipfile .npmrc .yarnrc electron-builder.json electron-builder.json5 electron-builder.toml conanfile.txt "
+    "Pipfile .npmrc .yarnrc electron-builder.json5 electron-builder.toml conanfile.txt "
     "profiles/* debian/control debian/rules",
     "jvm": "jvm.options *.vmoptions *.jvmopts jvm.config .jvmopts .sbtopts java.opts JAVA_OPTS jvm.options.d/*",
     "installer": "*.nsi *.nsh *.iss *.install4j *.iap_xml *.lsm",
@@ -40,7 +40,7 @@ LANGUAGES = {
 #: Files that are one thing only, whatever else their names look like.
 _ALONE = {
     "autotools": "config.guess config.sub",
-    "npm": "package.json",
+    "npm": "package.json electron-builder.json",
     "lock": "package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml poetry.lock uv.lock pdm.lock Pipfile.lock "
     "Cargo.lock go.sum conan.lock gradle.lockfile MODULE.bazel.lock",
     "": "ltmain.sh libtool.m4 ltoptions.m4 ltversion.m4 lt~obsolete.m4",

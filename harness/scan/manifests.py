@@ -30,9 +30,9 @@ def passages(rule: Rule, place: str, text: str, languages: tuple[str, ...]) -> I
         return
     if rule.parameters["of"] == "locks":
         yield from _lock(name, text)
-    elif "npm" in languages:
+    elif name == "package.json":
         yield from _of_json(text, lambda value: _npm(value, text))
-    elif name in ("electron-builder.json", "electron-builder.json5"):
+    elif name == "electron-builder.json":
         yield from _of_json(text, lambda value: _packed(value, text))
     elif name == "control" and "debian/control" in place:
         yield from _control(text)

@@ -218,6 +218,8 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         ARM,
         X86,
     ),
+    "setup-py": ("setup.py", "setup(name='x', install_requires=['grpcio==1.30.0'])\n", "LIB-1", ARM, X86),
+    "packer-json": ("electron-builder.json", '{"linux": {"target": ["deb"], "arch": ["x64"]}}\n', "LIB-2", ARM, X86),
     "cibuildwheel": ("pyproject.toml", '[tool.cibuildwheel.linux]\narchs = ["x86_64"]\n', "LIB-2", ARM, X86),
     "platform-wheel": (
         "requirements.txt",
