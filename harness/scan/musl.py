@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from harness.model.definitions import Rule
+from harness.model.definitions import Rule, Severity
 from harness.model.finding import Concern, Finding, Targets
 from harness.scan.groups import Binaries, finding
+
+#: A file, its folder, or a package around it that is named for musl.
+_NAMED = re.compile(r"(?:musl|alpine)[^/]*(?:(?:/[^/]*)?$|!/)", re.IGNORECASE)
 
 
 def foreign_libc(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]:
     """Files that ask for the loader or the library of another libc (``loader``, ``library``), and do not bring it.
 
+    A library whose path says that it is for musl is one of several variants, and chosen by that path; a program may be.
     Inside of a container, such as an image, whatever lies there may bring it; beside it, only what lies in the same
     folder or further up.
     """
@@ -34,7 +38,10 @@ def foreign_libc(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[F
         reported.add(key)
         concerned = [Concern("os", system.os, fact.machine) for system in targets.systems_on(fact.machine)]
         if concerned:
-            yield finding(rule, fact.place, concerned, f"it asks for {asks}, which no glibc system has")
+            named = bool(_NAMED.search(fact.place))
+            severity: Severity | None = None if not named else "warning" if fact.program else "info"
+            message = f"it asks for {asks}, which no glibc system has" + ("; its path says so" if named else "")
+            yield finding(rule, fact.place, concerned, message, severity=severity)
 
 
 def _outermost(place: str) -> str:

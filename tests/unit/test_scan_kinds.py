@@ -525,6 +525,20 @@ def test_a_program_for_musl(tmp_path: Path) -> None:
     assert all(target.architecture == "aarch64" for each in places for target in each.targets)
 
 
+def test_a_variant_that_is_named_for_musl_is_chosen_by_its_name(tmp_path: Path) -> None:
+    library = elf(machine="aarch64", kind="shared", needed=["libc.musl-aarch64.so.1"])
+    program = elf(machine="aarch64", kind="executable", interpreter="/lib/ld-musl-aarch64.so.1")
+    for name, content in {"prebuilds/linux-arm64/a.musl.node": library, "tool-linux-musl-arm64": program}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    places = [each for each in scan([tmp_path], RULES, TARGETS).findings if each.rule == "LIBC-3"]
+    assert {(Path(each.file).name, each.severity) for each in places} == {
+        ("a.musl.node", "info"),
+        ("tool-linux-musl-arm64", "warning"),
+    }
+
+
 def test_a_package_that_brings_musl(tmp_path: Path) -> None:
     program = elf(machine="aarch64", kind="executable", interpreter="/lib/ld-musl-aarch64.so.1")
     (tmp_path / "image.tar").write_bytes(
