@@ -28,7 +28,7 @@ _MACROS = (
 )
 _ELSEWHERE = re.compile(r"_MSC_VER|_WIN32|_WIN64|__APPLE__|__ANDROID__|__CYGWIN__|__FreeBSD__|__sun\b")
 _X86 = re.compile(
-    r"\b(?:x86|amd64|intel)\b|x86_64|_mm_\w+\(|\brdtsc|\bcpuid\b|\b[mls]fence\b|[ix]mmintrin|%%?[re][abcd]x",
+    r"\b(?:x86|amd64|intel)\b|x86_64|_mm_\w+\(|\brdtsc|\bcpuid\b|\b[mls]fence\b|[ix]mmintrin|%%?[re][abcd]x|\bREG_(?:R|E)[A-Z]{2}\b",
     re.IGNORECASE,
 )
 _DEFINES = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
@@ -48,9 +48,14 @@ FAMILIES = 3  #: of architectures that a chain has to list, so that its default 
 class _Branch:
     condition: str
     line: int
-    around: bool  #: a condition that no Linux meets is around it, or it is one
+    around: bool  #: a condition that no Linux meets is around it
     body: list[str] = field(default_factory=list)
     error: int = 0  #: line of its own #error
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether no Linux meets its condition."""
+        return bool(_ELSEWHERE.search(self.condition)) and not re.search(r"linux|unix|GNUC", self.condition)
 
     @property
     def named(self) -> set[str]:
@@ -81,7 +86,7 @@ def _chains(lines: list[str]) -> Iterator[list[_Branch]]:
         word = bare[1:].lstrip() if bare.startswith("#") else ""
         if word.startswith("if"):
             condition = _whole(lines, number)
-            foreign = bool(stack and stack[-1][-1].around) or bool(_ELSEWHERE.search(condition))
+            foreign = bool(stack) and (stack[-1][-1].around or stack[-1][-1].elsewhere)
             stack.append([_Branch(condition, number, foreign)])
         elif word.startswith(("elif", "else")) and stack:
             condition = _whole(lines, number) if word.startswith("elif") else ""
@@ -109,6 +114,7 @@ def _of_chain(chain: list[_Branch], lines: list[str], asked: set[str]) -> Passag
     if any(branch.around for branch in chain):
         return None
     *conditional, last = chain if not chain[-1].condition else [*chain, _Branch("", 0, around=False)]
+    conditional = [branch for branch in conditional if not branch.elsewhere]
     named: set[str] = set().union(*(branch.named for branch in conditional))
     if not named or not all(branch.named for branch in conditional):
         return None

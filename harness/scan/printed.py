@@ -7,6 +7,7 @@ text that names the right word too knows the difference: its other words are for
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,13 +45,13 @@ SOURCES = (
 _WORD = "|".join(sorted(map(re.escape, WORDS), key=len, reverse=True))
 _COMPARED = re.compile(
     rf"""(?:[=!]=+|=~|(?<=\s)=|STREQUAL|MATCHES|equals\w*\(|contains\(|startsWith\(|startswith\(|in\s*[(\[{{]|case\s
-    |[|,(]|^)\s*["'^*(\[]*(?P<word>{_WORD})(?P<after>["'$*)\]]*\s*(?:\||\)|\]|;|:|,|&&|then|$|\s))""",
+    |[|,(]|^)\s*["'^*(\[]*(?P<word>{_WORD})(?=["'$*)\]]*\s*(?:\||\)|\]|;|:|,|&&|then|$|\s))""",
     re.VERBOSE | re.IGNORECASE,
 )
 #: On a Mac uname -m prints arm64: a condition about it may stand so many lines before.
 _MAC, NEAR = re.compile(r"darwin|apple|mac ?os|osx|OBJC", re.IGNORECASE), 8
 _CONTEXT = re.compile(
-    r"==|!=|=~|\s=\s|STREQUAL|MATCHES|equals|contains\(|starts[wW]ith|\bin\s*[(\[{]|\bcase\b|^\s*\(?[\w\s|*\"'.-]+\)"
+    r"==|!=|=~|\s=\s|STREQUAL|MATCHES|equals|contains\(|starts[wW]ith|\bin\s*[(\[{]|\bcase\b|\bifn?eq\b|^\s*\(?[\w\s|*\"'.-]+\)"
 )
 
 
@@ -67,15 +68,25 @@ def passages(rule: Rule, place: str, text: str, languages: tuple[str, ...]) -> I
         for line in text.split("\n")
     ]
     bare = "\n".join(lines).lower()
+    places: dict[int, dict[str, str]] = defaultdict(dict)  # line -> architecture -> the word
     for architecture, printed in source.prints.items():
-        if printed in bare:
-            continue
-        for number, line in enumerate(lines, 1):
-            word = _compared(line, architecture)
-            if word and not _MAC.search("\n".join(lines[max(number - NEAR, 0) : number])):
-                message = f"{line.strip()[:100]} ({source.name} prints {_spelt(source, architecture)}, never {word})"
-                yield Passage(line=number, excerpt=message, about=frozenset({architecture}))
-                break
+        for number, word in [] if printed in bare else _first(lines, architecture):
+            places[number][architecture] = word
+    for number, words in places.items():
+        prints = ", ".join(_spelt(source, architecture) for architecture in words)
+        message = (
+            f"{lines[number - 1].strip()[:100]} ({source.name} prints {prints}, never {', '.join(words.values())})"
+        )
+        yield Passage(line=number, excerpt=message, about=frozenset(words))
+
+
+def _first(lines: list[str], architecture: str) -> Iterator[tuple[int, str]]:
+    """Line and word of the first comparison with a word for an architecture, if there is one."""
+    for number, line in enumerate(lines, 1):
+        word = _compared(line, architecture)
+        if word and not _MAC.search("\n".join(lines[max(number - NEAR, 0) : number])):
+            yield number, word
+            return
 
 
 def _compared(line: str, architecture: str) -> str:

@@ -48,6 +48,14 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         ARM,
         LOONGSON,
     ),
+    "ifeq": ("Makefile", "M := $(shell uname -m)\nifeq ($(M),arm64)\nA := 1\nendif\n", "SRC-12", ARM, LOONGSON),
+    "second-of-two": (
+        "e.py",
+        'import os\nm = os.uname().machine\nok = m in ("arm64", "loong64", "x86_64")\n',
+        "SRC-12",
+        LOONGSON,
+        X86,
+    ),
     "go-loongarch64": ("a/a.go", 'package a\n\nvar X = runtime.GOARCH == "loongarch64"\n', "SRC-12", LOONGSON, ARM),
     "java-arm64": (
         "Loader.java",
@@ -119,6 +127,21 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         "pause.h",
         '#if defined(__aarch64__)\n#define P() __asm__("yield")\n#else /* x86 */\n#define P() _mm_pause()\n'
         "static inline int f(void) { return _mm_x(1); }\n#endif\n",
+        "SRC-14",
+        LOONGSON,
+        X86,
+    ),
+    "with-windows": (
+        "detect.h",
+        "#if defined(_WIN32)\n#define P 1\n#elif defined(__linux__) && defined(__x86_64__)\n#define P 2\n"
+        "#elif defined(__linux__) && defined(__aarch64__)\n#define P 3\n#else\n#error none\n#endif\n",
+        "SRC-14",
+        LOONGSON,
+        ARM,
+    ),
+    "register": (
+        "pc.h",
+        "#ifdef __aarch64__\n#define PC(u) (u)->pc\n#else\n#define PC(u) (u)->gregs[REG_RIP]\n#endif\n",
         "SRC-14",
         LOONGSON,
         X86,
@@ -302,6 +325,15 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         "openeuler-22.03",
         "",
     ),
+    "any-variable": (
+        "i.sh",
+        '#!/bin/bash\nif [ "$OS_TYPE" = "centos" ]; then A=1; fi\n'
+        'if [[ `lsb_release -is` == "Ubuntu" ]]; then A=2; fi\n',
+        "SRC-7",
+        "kylin-v10-sp3",
+        "",
+    ),
+    "in-a-list": ("i.py", 'if name.lower() in ["centos linux", "ubuntu"]:\n    a = 1\n', "SRC-7", "uos-server-20", ""),
     "without-anolis": (
         "chain.sh",
         '#!/bin/sh\ncase "$ID" in\n  centos|kylin|openeuler|uos) yum install -y x ;;\n  *) exit 1 ;;\nesac\n',
@@ -420,6 +452,7 @@ GOOD: Mapping[str, dict[str, str]] = {
         "x86_64/copy.S": "copy:\n\tmovq %rsi, %rax\n",
         "aarch64/copy.S": "copy:\n\tldr x0, [x1]\n",
     },
+    "databases": {"db.sh": '#!/bin/sh\ncase "$DB" in\n  oracle) a=1 ;;\n  mysql) a=2 ;;\nesac\n'},
     "mac": {
         "CMakeLists.txt": 'if(APPLE)\n  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "arm64")\n    set(A 1)\n  endif()\nendif()\n'
     },
