@@ -452,6 +452,7 @@ GOOD: Mapping[str, dict[str, str]] = {
         "x86_64/copy.S": "copy:\n\tmovq %rsi, %rax\n",
         "aarch64/copy.S": "copy:\n\tldr x0, [x1]\n",
     },
+    "family": {"t.yml": "- include_tasks: rpm.yml\n  when: ansible_os_family == 'RedHat'\n"},
     "databases": {"db.sh": '#!/bin/sh\ncase "$DB" in\n  oracle) a=1 ;;\n  mysql) a=2 ;;\nesac\n'},
     "mac": {
         "CMakeLists.txt": 'if(APPLE)\n  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "arm64")\n    set(A 1)\n  endif()\nendif()\n'
