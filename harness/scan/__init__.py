@@ -19,14 +19,14 @@ from typing import Any
 
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Concern, Finding, ScanResult, Targets
-from harness.scan import binaries, packages, sql, texts
+from harness.scan import binaries, golang, packages, sql, texts, troubles
 from harness.scan.gathering import Facts
 from harness.scan.groups import Binaries, cpus, finding
 from harness.scan.listing import inputs_of
 from harness.scan.readers import gather
 
 #: Detectors beside those of ``binaries``; ``Scan`` gives each the facts that it needs.
-OTHERS = ("text", "text-architecture", "sql", "component", "format", "unread", "unparsed", "names", "links")
+OTHERS = (*texts.DETECTORS, "go-variants", "sql", "component", "format", "unread", "unparsed", "names", "links")
 DETECTORS = (*binaries.DETECTORS, *OTHERS)
 SEVERITIES = ("blocker", "warning", "info")
 
@@ -60,13 +60,15 @@ class Scan:
     def _of(self, rule: Rule, groups: Binaries) -> Iterator[Finding]:
         if rule.detect in binaries.DETECTORS:
             yield from binaries.DETECTORS[rule.detect](rule, groups, self.targets)
-        elif rule.detect in ("text", "text-architecture"):
+        elif rule.detect in texts.DETECTORS:
             yield from texts.findings(rule, [fact for fact in self.facts.texts if fact.rule == rule.id], self.targets)
         elif rule.detect == "sql":
             facts = [fact for fact in self.facts.sqls if fact.rule == rule.id]
             yield from sql.findings(rule, facts, self.targets, self.facts)
         elif rule.detect == "component":
-            yield from packages.known_trouble(rule, self.components, self.targets)
+            yield from troubles.known_trouble(rule, self.components, self.facts.declared, self.targets)
+        elif rule.detect == "go-variants":
+            yield from golang.variants(rule, self.facts.gos, self.targets)
         elif rule.detect == "format":
             yield from packages.formats(rule, self.components, self.targets)
         elif rule.detect == "unparsed":

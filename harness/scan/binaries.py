@@ -6,6 +6,7 @@ from harness.scan.architectures import architecture, objects, truncated
 from harness.scan.claims import label
 from harness.scan.instructions import extension, x86_level
 from harness.scan.loading import loongarch_world, marker, page_alignment, symbol_version
+from harness.scan.musl import foreign_libc
 
 DETECTORS = {
     "architecture": architecture,
@@ -18,4 +19,5 @@ DETECTORS = {
     "loongarch-world": loongarch_world,
     "page-alignment": page_alignment,
     "marker": marker,
+    "foreign-libc": foreign_libc,
 }

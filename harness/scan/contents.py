@@ -227,6 +227,8 @@ def kind_of(head: bytes, place: str) -> str:
     for place_, mark, kind in _INSIDE:
         if head[place_ : place_ + len(mark)] == mark:
             return kind
+    if is_text(head[:SAMPLE]):  # a name alone hides no text: go.mod is none of Fortran's modules
+        return ""
     return next((kind for mark, kind in _BY_SUFFIX.get(suffix, ()) if head.startswith(mark)), "")
 
 

@@ -38,6 +38,7 @@ class ElfFact:
     markers: dict[str, str] = field(default_factory=dict)  #: name -> what was matched
     uses: tuple[code.Use, ...] = ()
     trouble: str = ""  #: what of it could not be looked at, and why
+    interpreter: str = ""  #: the program that loads it, as its own header names it
     missing: bool = False  #: nothing at all is known but that it is damaged
 
 
@@ -87,6 +88,7 @@ class Reader:
             alignment=parsed.alignment,
             x86_level=parsed.x86_level,
             soname=parsed.soname,
+            interpreter=parsed.interpreter,
             missing=missing,
             versions={
                 prefix: elf.highest({v for every in parsed.versions.values() for v in every}, prefix)

@@ -12,8 +12,9 @@ from typing import Any
 
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Targets
-from harness.scan import limits, opaque, packages, sql, texts
+from harness.scan import golang, limits, opaque, packages, sql, texts, troubles
 from harness.scan.archives import opener
+from harness.scan.declared import Declared, declared
 from harness.scan.facts import ElfFact
 from harness.scan.facts import Reader as ElfReader
 from harness.scan.images import Manifest, image_architecture, manifests_of
@@ -22,7 +23,9 @@ from harness.scan.listing import Input
 from harness.scan.walking import BROKEN, Entry, Walk, trouble_of
 
 #: Facts that are lists: those of several inputs stand one behind the other.
-_LISTS = "elves texts sqls components unread names links labels manifests platforms claims unparsed".split()
+_LISTS = (
+    "elves texts sqls components declared gos unread names links labels manifests platforms claims unparsed".split()
+)
 
 
 @dataclass(kw_only=True)
@@ -35,6 +38,8 @@ class Facts:
     texts: list[texts.TextFact] = field(default_factory=list)
     sqls: list[sql.SqlFact] = field(default_factory=list)
     components: list[Component] = field(default_factory=list)
+    declared: list[Declared] = field(default_factory=list)  #: those that some rule asks for
+    gos: list[golang.GoFact] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)  #: place, why
     names: list[tuple[str, str]] = field(default_factory=list)  #: place, a name that leads out
     links: list[tuple[str, str]] = field(default_factory=list)  #: place, a link that leads out
@@ -72,7 +77,10 @@ class Gatherer:
     """Reads inputs for a set of rules and targets. ``hashes``: also SHA-256 of packages and binaries."""
 
     def __init__(self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> None:
-        self._elf, self._text, self._sql = ElfReader(rules, targets), texts.Reader(rules), sql.Reader(rules)
+        names = texts.system_names(targets).values()
+        self._elf, self._text, self._sql = ElfReader(rules, targets), texts.Reader(rules, names), sql.Reader(rules)
+        self._wanted = troubles.wanted(rules)
+        self._go = any(rule.detect == "go-variants" for rule in rules)
         self._hashes = hashes
 
     def gather(self, given: Input) -> Facts:
@@ -137,6 +145,9 @@ class Gatherer:
         component = packages.component_of(entry.place, text)
         if component is not None:
             walk.components.append(component)
+        facts.declared += declared(entry.place, text, self._wanted)
+        if self._go and (go := golang.fact(entry.place, text)) is not None:
+            facts.gos.append(go)
         languages = texts.languages_of(entry.place, text)
         if languages:
             facts.texts += self._text.read(entry.place, text, languages)

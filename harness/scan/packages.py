@@ -90,22 +90,6 @@ def older(version: str, than: str) -> bool:
     return bool(numbers) and numbers < limit
 
 
-def known_trouble(rule: Rule, components: Iterable[Component], targets: Targets) -> Iterator[Finding]:
-    """Components of the rule's table. A package that names one architecture is not held against others here."""
-    for component in components:
-        for entry in rule.parameters["packages"]:
-            if component.kind not in entry["kinds"] or not re.fullmatch(entry["name"], component.name):
-                continue
-            if "below" in entry and not older(component.version, str(entry["below"])):
-                continue
-            concerned = [
-                Concern("cpu", cpu.cpu) for cpu in targets.cpus.values() if cpu.architecture in entry["architectures"]
-            ]
-            if concerned:
-                message = f"{component.name} {component.version}: {entry['told']}"
-                yield finding(rule, component.file, concerned, message)
-
-
 def formats(rule: Rule, components: Iterable[Component], targets: Targets) -> Iterator[Finding]:
     """Packages of one family only, for systems of the other."""
     every = list(components)

@@ -3,67 +3,32 @@
 from __future__ import annotations
 
 import bisect
-import fnmatch
-import functools
-import posixpath
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from harness.model.definitions import Rule, Severity
 from harness.model.finding import Concern, Finding, Targets
+from harness.scan import branches, chains, levels, manifests, printed
 from harness.scan.groups import cpus, finding
+from harness.scan.languages import COMMENT, LONG_LINE, languages_of
+from harness.scan.passages import Passage
 from harness.scan.variants import architectures_named
 
-#: Language -> names of its files.
-LANGUAGES = {
-    "c": "*.c *.cc *.cpp *.cxx *.h *.hh *.hpp *.hxx *.inc *.inl *.S *.s *.asm *.m *.cu",
-    "shell": "*.sh *.bash *.ksh *.csh *.run *.spec *.install preinst postinst prerm postrm rc.local configure *.init "
-    "*.service",
-    "docker": "Dockerfile Dockerfile.* *.dockerfile Containerfile docker-compose*.yml docker-compose*.yaml compose.yml "
-    "compose.yaml",
-    "make": "Makefile makefile GNUmakefile Makefile.* *.mk *.make CMakeLists.txt *.cmake configure configure.ac *.pro "
-    "meson.build BUILD BUILD.bazel *.bzl *.gn *.gyp *.gypi *.gradle pom.xml SConstruct wscript setup.py",
-    "python": "*.py",
-    "java": "*.java *.kt *.scala *.groovy *.properties",
-    "javascript": "*.js *.mjs *.cjs *.ts *.jsx *.tsx",
-    "go": "*.go",
-    "rust": "*.rs",
-    "perl": "*.pl *.pm",
-    "sql": "*.sql *.ddl *.dml",
-    "xml": "*.xml",
-    "php": "*.php",
-    "csharp": "*.cs",
+__all__ = ["DETECTORS", "MAX_PER_FILE", "Reader", "TextFact", "findings", "languages_of"]
+
+#: Detectors whose rules look for regular expressions; each gives another set of targets to what matches.
+PATTERNS = ("text", "text-architecture", "text-system", "text-page", "text-level")
+#: Detectors with code of their own -> what of a text they are about.
+PASSAGES = {
+    "chain": chains.passages,
+    "printed": printed.passages,
+    "stated": manifests.passages,
 }
-_SHEBANGS = {
-    "sh": "shell",
-    "bash": "shell",
-    "dash": "shell",
-    "ksh": "shell",
-    "python": "python",
-    "python3": "python",
-    "perl": "perl",
-    "node": "javascript",
-}
-#: Conditions that keep code away from other architectures.
-_GUARD = re.compile(
-    r"x86|i[3-6]86|amd64|_M_X64|_M_IX86|SSE|AVX|MMX|aarch64|arm|neon|loongarch|mips|riscv|ppc|__has_include|intel|_MSC_VER|_WIN32|__APPLE__",
-    re.IGNORECASE,
-)
-_COMMENT = {
-    "c": re.compile(r"^\s*(?://|\*|/\*)"),
-    "shell": re.compile(r"^\s*#"),
-    "docker": re.compile(r"^\s*#"),
-    "make": re.compile(r"^\s*#"),
-    "python": re.compile(r"^\s*#"),
-    "java": re.compile(r"^\s*(?://|\*|/\*|#)"),
-    "javascript": re.compile(r"^\s*(?://|\*|/\*)"),
-    "go": re.compile(r"^\s*//"),
-    "rust": re.compile(r"^\s*//"),
-    "perl": re.compile(r"^\s*#"),
-}
+DETECTORS = (*PATTERNS, *PASSAGES)
+#: Detectors whose findings leave out the architectures that the text names.
+_NAMING = ("text-architecture", "chain", "stated")
 MAX_PER_FILE = 20  #: the number of places of a rule in a file that become findings
-LONG_LINE = 2000  #: no person wrote a longer one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,107 +40,149 @@ class TextFact:
     line: int
     excerpt: str
     guarded: bool = False
-    named: frozenset[str] = frozenset()  #: architectures that the file names
+    mild: bool = False  #: worth a note only
+    relief: bool = False  #: no trouble, but what eases that of the rule elsewhere
+    named: frozenset[str] = frozenset()  #: architectures that the text names, or that are no trouble
+    about: frozenset[str] = frozenset()  #: the only architectures that are concerned; none: all
+    systems: frozenset[str] = frozenset()  #: systems that the file names, by ID of os-release in lower case
+    groups: dict[str, str] = field(default_factory=dict)  #: named groups of what matched
 
 
-@functools.lru_cache(maxsize=65536)
-def _languages(name: str) -> tuple[str, ...]:
-    return tuple(
-        language for language, globs in LANGUAGES.items() if any(fnmatch.fnmatchcase(name, g) for g in globs.split())
+class _Text:
+    """A text, and what several rules ask of it."""
+
+    def __init__(self, place: str, text: str, languages: tuple[str, ...]) -> None:
+        self.place, self.text, self.languages = place, text, languages
+        self._starts: list[int] | None = None
+        self._around: list[bool] | None = None
+        self._named: frozenset[str] | None = None
+
+    def line(self, at: int) -> tuple[int, str]:
+        """Number and text of the line that a place is in."""
+        if self._starts is None:
+            self._starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
+        number = bisect.bisect_right(self._starts, at)
+        end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
+        return number, self.text[self._starts[number - 1] : end]
+
+    def guarded(self, line: int) -> bool:
+        """Whether a condition about an architecture is around a line."""
+        if self._around is None:
+            self._around = branches.around(self.text, self.languages)
+        return bool(self._around) and self._around[line - 1]
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Architectures that the text names."""
+        if self._named is None:
+            self._named = frozenset(architectures_named(self.text))
+        return self._named
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A rule as it is looked for."""
+
+    rule: Rule
+    languages: frozenset[str]
+    pattern: re.Pattern[str]
+    unless: re.Pattern[str]
+    unless_file: re.Pattern[str]
+    unless_place: re.Pattern[str]
+    eases: re.Pattern[str]
+    eased_in: frozenset[str]
+    most: int
+
+    def branches(self, whole: _Text) -> bool:
+        """Whether it matters that a place lies in a branch for an architecture: always where it is compiled."""
+        return "c" in whole.languages or bool(self.rule.parameters.get("branches"))
+
+
+def _looked(rule: Rule) -> _Looked:
+    parameters = rule.parameters
+
+    def compiled(key: str) -> re.Pattern[str]:
+        return re.compile(parameters.get(key, r"(?!)"), re.MULTILINE)
+
+    return _Looked(
+        rule,
+        frozenset(parameters["languages"]),
+        re.compile("|".join(f"(?:{expression})" for expression in parameters.get("patterns", ())), re.MULTILINE),
+        compiled("unless"),
+        compiled("unless_file"),
+        compiled("unless_place"),
+        compiled("eased_by"),
+        frozenset(parameters.get("eased_in", ())),
+        parameters.get("most", MAX_PER_FILE),
     )
 
 
-def languages_of(place: str, text: str) -> tuple[str, ...]:
-    """Languages of a file, by its name, else by its first line."""
-    languages = _languages(posixpath.basename(place))
-    if not languages and text.startswith("#!"):
-        words = text[2:LONG_LINE].partition("\n")[0].replace("/env ", "/").split()
-        program = posixpath.basename(words[0]) if words else ""
-        languages = tuple(filter(None, (_SHEBANGS.get(program),)))
-    return languages
-
-
 class Reader:
-    """Looks for what the text rules name."""
+    """Looks for what the text rules name. ``systems``: names that a file may name systems by."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self.rules = [
-            (
-                rule,
-                frozenset(rule.parameters["languages"]),
-                re.compile("|".join(f"(?:{expression})" for expression in rule.parameters["patterns"]), re.MULTILINE),
-                re.compile(rule.parameters.get("unless", r"(?!)")),
-            )
-            for rule in rules
-            if rule.detect in ("text", "text-architecture")
-        ]
+    def __init__(self, rules: Iterable[Rule], systems: Iterable[str] = ()) -> None:
+        every = list(rules)
+        self.looked = [_looked(rule) for rule in every if rule.detect in PATTERNS]
+        self.others = [(rule, PASSAGES[rule.detect]) for rule in every if rule.detect in PASSAGES]
+        self.systems = re.compile("|".join(sorted(map(re.escape, systems), key=len, reverse=True)) or r"(?!)", re.I)
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[TextFact]:
         """Each place of a text that a rule for one of its languages matches, up to a limit for each rule."""
-        guards: list[bool] | None = None
-        named: frozenset[str] | None = None
-        starts: list[int] | None = None
-        for rule, wanted, pattern, unless in self.rules:
-            applicable = [language for language in languages if language in wanted]
-            if not applicable:
-                continue
-            count = 0
-            for match in pattern.finditer(text):
-                if starts is None:
-                    starts = _starts(text)
-                line = _line(starts, match.start())
-                end = starts[line] - 1 if line < len(starts) else len(text)
-                if end - starts[line - 1] > LONG_LINE:
-                    continue
-                whole = text[starts[line - 1] : end]
-                comment = _COMMENT.get(applicable[0])
-                if (comment is not None and comment.match(whole)) or unless.search(whole):
-                    continue
-                if guards is None:
-                    guards = _guards(text) if "c" in languages else []
-                if named is None:
-                    named = frozenset(architectures_named(text))
-                yield TextFact(
-                    rule=rule.id,
-                    place=place,
-                    line=line,
-                    excerpt=whole.strip()[:160],
-                    guarded=bool(guards) and guards[line - 1],
-                    named=named,
+        whole = _Text(place, text, languages)
+        for looked in self.looked:
+            applicable = [language for language in languages if language in looked.languages]
+            if looked.eased_in & set(languages) and (ease := looked.eases.search(text)) is not None:
+                line = whole.line(ease.start())[0]
+                yield TextFact(rule=looked.rule.id, place=place, line=line, excerpt=ease[0].strip()[:80], relief=True)
+            if applicable:
+                yield from self._matches(looked, whole, COMMENT.get(applicable[0]))
+        for rule, passages in self.others:
+            if set(languages) & set(rule.parameters["languages"]):
+                yield from (
+                    _fact(rule, place, passage)
+                    for _, passage in zip(range(MAX_PER_FILE), passages(rule, place, text, languages), strict=False)
                 )
-                count += 1
-                if count >= MAX_PER_FILE:
-                    break
+
+    def _matches(self, looked: _Looked, whole: _Text, comment: re.Pattern[str] | None) -> Iterator[TextFact]:
+        rule, place = looked.rule, whole.place
+        lines: set[int] = set()
+        for match in looked.pattern.finditer(whole.text):
+            begin = match.start() + len(match[0]) - len(match[0].lstrip())
+            number, line = whole.line(begin)
+            if number in lines or len(line) > LONG_LINE:
+                continue
+            if (comment is not None and comment.match(line)) or looked.unless.search(line):
+                continue
+            if not lines and (looked.unless_place.search(place) or looked.unless_file.search(whole.text)):
+                return
+            lines.add(number)
+            yield TextFact(
+                rule=rule.id,
+                place=place,
+                line=number,
+                excerpt=line.strip()[:160],
+                guarded=looked.branches(whole) and whole.guarded(number),
+                named=whole.named,
+                systems=self._systems(whole.text) if rule.detect == "text-system" else frozenset(),
+                groups={name: value for name, value in match.groupdict().items() if value},
+            )
+            if len(lines) >= looked.most:
+                return
+
+    def _systems(self, text: str) -> frozenset[str]:
+        return frozenset(word.lower() for word in self.systems.findall(text))
 
 
-def _starts(text: str) -> list[int]:
-    return [0, *(match.end() for match in re.finditer("\n", text))]
-
-
-def _line(starts: list[int], at: int) -> int:
-    return bisect.bisect_right(starts, at)
-
-
-def _guards(text: str) -> list[bool]:
-    """For each line whether a preprocessor condition about an architecture is around it."""
-    stack: list[bool] = []
-    around = 0  # conditions about an architecture in the stack
-    lines = []
-    for line in text.split("\n"):
-        bare = line.strip()
-        if bare.startswith("#"):
-            word = bare[1:].lstrip()
-            if word.startswith("if"):
-                stack.append(bool(_GUARD.search(word)))
-                around += stack[-1]
-            elif word.startswith(("elif", "else")) and stack:
-                if not stack[-1] and _GUARD.search(word):
-                    stack[-1] = True
-                    around += 1
-            elif word.startswith("endif") and stack:
-                around -= stack.pop()
-        lines.append(around > 0)
-    return lines
+def _fact(rule: Rule, place: str, passage: Passage) -> TextFact:
+    return TextFact(
+        rule=rule.id,
+        place=place,
+        line=passage.line,
+        excerpt=passage.excerpt[:160],
+        named=passage.named,
+        about=passage.about,
+        mild=passage.mild,
+    )
 
 
 def concerned(rule: Rule, targets: Targets) -> list[Concern]:
@@ -193,16 +200,42 @@ def concerned(rule: Rule, targets: Targets) -> list[Concern]:
     )
 
 
+def _concerned(rule: Rule, fact: TextFact, general: list[Concern], targets: Targets) -> list[Concern]:
+    """Targets that a place is trouble for."""
+    if rule.detect == "text-system":
+        named = {
+            name for name, system in targets.systems.items() if system.identity.get("ID", "").lower() in fact.systems
+        }
+        return [concern for concern in general if concern.name not in named]
+    if rule.detect == "text-page":
+        return levels.larger_pages(fact.groups, targets)
+    if rule.detect == "text-level":
+        return cpus(levels.lacking(rule, fact.groups, targets))
+    fitting = {
+        name
+        for name, cpu in targets.cpus.items()
+        if (rule.detect in _NAMING and cpu.architecture in fact.named)
+        or (fact.about and cpu.architecture not in fact.about)
+    }
+    return [concern for concern in general if concern.name not in fitting]
+
+
 def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets) -> Iterator[Finding]:
     """Findings of a rule about texts. The author of a file that names an architecture has thought of that one."""
+    every = list(facts)
     general = concerned(rule, targets)
-    for fact in facts:
-        concerns = general
-        if rule.detect == "text-architecture":
-            named = {Concern("cpu", name) for name, cpu in targets.cpus.items() if cpu.architecture in fact.named}
-            concerns = [concern for concern in general if concern not in named]
+    relief = next((fact for fact in every if fact.relief), None)
+    for fact in every:
+        concerns = [] if fact.relief else _concerned(rule, fact, general, targets)
         if not concerns:
             continue
-        severity: Severity | None = "info" if fact.guarded else None
         message = fact.excerpt + (" (inside a condition about the architecture)" if fact.guarded else "")
+        if relief is not None:
+            message += f" ({relief.place} line {relief.line} sets {relief.excerpt})"
+        severity: Severity | None = "info" if fact.guarded or fact.mild or relief is not None else None
         yield finding(rule, fact.place, concerns, message, place=f"line {fact.line}", line=fact.line, severity=severity)
+
+
+def system_names(targets: Targets) -> Mapping[str, str]:
+    """Name of each declared system -> its ID in os-release."""
+    return {name: system.identity["ID"] for name, system in targets.systems.items() if "ID" in system.identity}

@@ -25,6 +25,7 @@ WORDS = {
     "aarch_64": "aarch64",
     "arm64": "aarch64",
     "armv8": "aarch64",
+    "arm64v8": "aarch64",
     "arm": "arm",
     "armhf": "arm",
     "armel": "arm",

@@ -327,6 +327,35 @@ def test_a_load_that_fails_because_of_the_lab_is_not_the_products_failure(
     assert (seen["LOAD-02"].cause is Cause.INFRA) == bool(trouble)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "rate"), [(0.001, 4.0), (0.5, 1.0), (1.0, 0.5), (60.0, 0.5)], ids=["quick", "slow", "slower", "stuck"]
+)
+def test_an_emulated_target_is_asked_as_often_as_it_can_answer(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rate: float
+) -> None:
+    clock = [0.0]
+
+    def again() -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr("harness.runners.locust.run.time.monotonic", lambda: clock[0])
+    profile = PROFILE.model_copy(update={"rate": 40, "emulated_rate": 4, "hold": 6})
+    assert locust_runner.calibrated_rate(profile, again) == rate
+
+
+def test_an_emulated_target_that_answers_nothing_is_neither_green_nor_the_products_failure() -> None:
+    hanging = load([], **{"under way": 16, "connections": 16})
+    native, emulated = trouble_of(hanging, PROFILE, None), trouble_of(hanging, PROFILE, None, emulated=True)
+    assert native is not None
+    assert emulated is not None
+    assert native.result is Result.FAIL
+    assert (emulated.result, emulated.cause) == (Result.ERROR, Cause.INFRA)
+    crash = ProductFault("it ended with status 1", "以状态 1 退出")
+    ended = trouble_of(hanging, PROFILE, crash, emulated=True)
+    assert ended is not None
+    assert ended.result is Result.FAIL
+
+
 def test_a_load_that_the_busy_laboratory_made_late_is_repeated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(__file__).parents[2] / "suites" / "load" / "http"
     located = LocatedSuite(parse(path / "suite.yaml", Suite), path)

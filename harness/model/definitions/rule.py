@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import Architecture, Bilingual, Certainty, Definition, SqlFamily, Strings, listed
+from harness.model.definitions.trouble import Trouble
 
 Severity = Literal["blocker", "warning", "info"]
 
@@ -26,6 +27,14 @@ Detector = Literal[
     "marker",
     "text",
     "text-architecture",
+    "text-system",
+    "text-page",
+    "text-level",
+    "chain",
+    "printed",
+    "stated",
+    "go-variants",
+    "foreign-libc",
     "sql",
     "component",
     "format",
@@ -41,6 +50,13 @@ NEEDS = {
     "marker": {"markers"},
     "text": {"languages", "patterns"},
     "text-architecture": {"languages", "patterns"},
+    "text-system": {"languages", "patterns"},
+    "text-page": {"languages", "patterns"},
+    "text-level": {"languages", "patterns", "cpus", "extensions"},
+    "chain": {"languages"},
+    "printed": {"languages"},
+    "stated": {"languages", "of"},
+    "foreign-libc": {"loader", "library"},
     "component": {"packages"},
 }
 
@@ -100,12 +116,17 @@ class Rule(Definition):
     def _parameters(self) -> Self:
         if missing := sorted(NEEDS.get(self.detect, set()) - self.parameters.keys()):
             raise ValueError(f"{self.id}: detect: {self.detect} needs parameters {', '.join(missing)}")
-        texts = [self.parameters.get("fallback", ""), self.parameters.get("unless", "")]
+        texts = [
+            self.parameters.get(key, "") for key in ("fallback", "unless", "unless_file", "unless_place", "eased_by")
+        ]
         for text in [*texts, *self.parameters.get("patterns", ()), *self._markers()]:
             try:
                 re.compile(text)
             except re.error as error:
                 raise ValueError(f"{self.id}: {text!r} is no regular expression: {error}") from error
+        if self.detect == "component":
+            for entry in self.parameters["packages"]:
+                Trouble.model_validate(entry)
         return self
 
     def _markers(self) -> list[str]:

@@ -155,7 +155,11 @@ class LoadProfile(Definition):
     """
 
     rate: float = Field(gt=0, le=10_000)
-    emulated_rate: float | None = Field(default=None, gt=0, description="instead of rate on emulated targets")
+    emulated_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead of rate on emulated targets, at most: three requests before tell how often such a target answers",
+    )
     ramp: float = Field(default=3, ge=0, le=3600)
     hold: float = Field(default=10, gt=0, le=86_400)
     users: int = Field(default=20, ge=1, le=2000, description="most requests in flight")

@@ -28,7 +28,9 @@ class Trouble:
     text: str
 
 
-def trouble_of(outcome: dict[str, Any], profile: LoadProfile, crashed: ProductFault | None) -> Trouble | None:
+def trouble_of(
+    outcome: dict[str, Any], profile: LoadProfile, crashed: ProductFault | None, *, emulated: bool = False
+) -> Trouble | None:
     """What is wrong before any figure counts; None where figures count."""
     if "broken" in outcome:
         return Trouble(Result.ERROR, Cause.TEST, f"the locustfile is broken: {outcome['broken']}")
@@ -46,7 +48,11 @@ def trouble_of(outcome: dict[str, Any], profile: LoadProfile, crashed: ProductFa
         )
     if any(sample[0] >= outcome["ramp"] for sample in outcome["samples"]):
         return None
-    return _without_samples(outcome, crashed)
+    trouble = _without_samples(outcome, crashed)
+    if emulated and crashed is None and trouble.result is Result.FAIL:
+        words = f"{trouble.text}; whether the product hangs or its emulator was too slow for the load is not known"
+        return Trouble(Result.ERROR, Cause.INFRA, words)
+    return trouble
 
 
 def _without_samples(outcome: dict[str, Any], crashed: ProductFault | None) -> Trouble:

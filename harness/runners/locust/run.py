@@ -8,6 +8,7 @@ import json
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ from harness.system.scratch import temporary_folder
 DRIVER = Path(__file__).with_name("driver.py")
 #: Seconds beside ramp and hold: locust is imported, users begin, requests under way end.
 START_SECONDS = 60
+#: Requests one after the other by which an emulated target is calibrated, the share of its time that the load may
+#: take by them, and the fewest requests of a hold.
+PROBES, SHARE, FEWEST = 3, 0.5, 3
 #: What the driver reports of every load.
 REPORTED = frozenset(("samples", "errors", "exceptions", "exception", "users", "ramp", "hold", "intended", "finished"))
 #: Seconds of a hold up to which a load is repeated, once, where this machine was busy with other work.
@@ -112,7 +116,7 @@ def _load(
         fresh = [end for end in deployment.unasked_ends() if end not in before]
         if crashed is None and fresh:  # what manages it on the machine has started it again
             crashed = deployment.unasked(fresh)
-        trouble = trouble_of(outcome, profile, crashed)
+        trouble = trouble_of(outcome, profile, crashed, emulated=deployment.context.emulated)
     except ProductFault as fault:
         trouble = Trouble(Result.FAIL, None, f"{fault}\n{fault.log}")
     except StepTimeout as error:
@@ -152,17 +156,36 @@ def _drive(
     client = HttpClient(deployment)
     key = ""
     try:
-        if client.resource is not None:
+        resource = client.resource
+        if resource is not None:
             key, read = _resource(client)
         else:
             read = _page(client)
-        return _run_driver(suite, profile, deployment, keep, cancel, read, sandboxed=sandboxed)
+        rate = profile.rate
+        if deployment.context.emulated:
+            path = deployment.context.application.readiness.path or ""
+            again = functools.partial(resource.read, key) if resource else functools.partial(client.send, "GET", path)
+            rate = calibrated_rate(profile, again)
+        return _run_driver(suite, profile, deployment, keep, cancel, read, rate=rate, sandboxed=sandboxed)
     finally:
         if key and client.resource is not None:
             # The load's figures count more than a tidy end: a product that crashed cannot delete anything.
             with contextlib.suppress(ProductFault):
                 client.resource.delete(key)
         client.close()
+
+
+def calibrated_rate(profile: LoadProfile, again: Callable[[], object]) -> float:
+    """Requests a second that an emulated target gets: those of the profile, as far as requests one after the other
+    leave it half of the time; and ``FEWEST`` in the hold. More only shows how slow its emulator is.
+
+    ``again`` sends the request of the load once. Raises what that raises.
+    """
+    began = time.monotonic()
+    for _ in range(PROBES):
+        again()
+    each = (time.monotonic() - began) / PROBES
+    return max(min(profile.emulated_rate or profile.rate, SHARE / each), FEWEST / profile.hold)
 
 
 def _resource(client: HttpClient) -> tuple[str, dict[str, Any]]:
@@ -233,11 +256,12 @@ def _run_driver(
     cancel: threading.Event,
     read: dict[str, Any],
     *,
+    rate: float,
     sandboxed: bool,
 ) -> dict[str, Any]:
     with _placed(suite, deployment, read, sandboxed=sandboxed) as (folder, sandbox, way):
         prepared, spec, out, log = (folder / name for name in ("prepared.json", "spec.json", "out.json", "driver.log"))
-        specification = {**_specification(suite, profile, deployment), "host": read["host"], **way}
+        specification = {**_specification(suite, profile, deployment, rate), "host": read["host"], **way}
         for path, content in (
             (prepared, {"read": read}),
             (spec, {**specification, "out": str(out), "log": str(log)}),
@@ -276,13 +300,12 @@ def _run_driver(
     return result
 
 
-def _specification(suite: LocatedSuite, profile: LoadProfile, deployment: Deployment) -> dict[str, Any]:
-    slow = deployment.context.emulated and profile.emulated_rate is not None
+def _specification(suite: LocatedSuite, profile: LoadProfile, deployment: Deployment, rate: float) -> dict[str, Any]:
     tls = deployment.tls
     return {
         "tls": tls.material() if tls is not None else None,
         "locustfile": str(suite.folder / suite.definition.locustfile),
-        "rate": profile.emulated_rate if slow else profile.rate,
+        "rate": rate,
         "ramp": profile.ramp,
         "hold": profile.hold,
         "users": profile.users,
