@@ -158,7 +158,7 @@ class LoadProfile(Definition):
     emulated_rate: float | None = Field(
         default=None,
         gt=0,
-        description="instead of rate on emulated targets, and at most: three requests before the load tell what they bear",
+        description="instead of rate on emulated targets, and at most: three requests before tell what they bear",
     )
     ramp: float = Field(default=3, ge=0, le=3600)
     hold: float = Field(default=10, gt=0, le=86_400)
