@@ -91,6 +91,7 @@ class _Looked:
     unless_place: re.Pattern[str]
     eases: re.Pattern[str]
     eased_in: frozenset[str]
+    needs: tuple[str, ...]  #: words in lower case; a text with none of them is not searched, which takes far longer
     most: int
 
     def branches(self, whole: _Text) -> bool:
@@ -113,6 +114,7 @@ def _looked(rule: Rule) -> _Looked:
         compiled("unless_place"),
         compiled("eased_by"),
         frozenset(parameters.get("eased_in", ())),
+        tuple(parameters.get("needs", ("",))),
         parameters.get("most", MAX_PER_FILE),
     )
 
@@ -128,13 +130,13 @@ class Reader:
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[TextFact]:
         """Each place of a text that a rule for one of its languages matches, up to a limit for each rule."""
-        whole = _Text(place, text, languages)
+        whole, lower = _Text(place, text, languages), text.lower()
         for looked in self.looked:
             applicable = [language for language in languages if language in looked.languages]
             if looked.eased_in & set(languages) and (ease := looked.eases.search(text)) is not None:
                 line = whole.line(ease.start())[0]
                 yield TextFact(rule=looked.rule.id, place=place, line=line, excerpt=ease[0].strip()[:80], relief=True)
-            if applicable:
+            if applicable and any(word in lower for word in looked.needs):
                 yield from self._matches(looked, whole, COMMENT.get(applicable[0]))
         for rule, passages in self.others:
             if set(languages) & set(rule.parameters["languages"]):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.model.finding import Finding, Targets
-from harness.scan import scan
+from harness.scan import printed, scan
 from tests.elves import elf
 from tests.inputs import tar
 from tests.unit.test_scan_rules import RULES, TARGETS
@@ -579,3 +583,26 @@ def test_a_package_that_brings_musl(tmp_path: Path) -> None:
         tar([("lib/ld-musl-aarch64.so.1", elf(machine="aarch64", kind="shared")), ("usr/bin/tool", program)])
     )
     assert not [each for each in scan([tmp_path], RULES, TARGETS).findings if each.rule == "LIBC-3"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "pattern"),
+    [(rule.id, pattern) for rule in RULES if "needs" in rule.parameters for pattern in rule.parameters["patterns"]],
+)
+@given(data=st.data())
+def test_no_text_that_a_pattern_matches_lacks_the_words_that_it_needs(
+    rule: str, pattern: str, data: st.DataObject
+) -> None:
+    """A text without these words is not searched at all."""
+    text = data.draw(st.from_regex(re.compile(pattern, re.MULTILINE)))
+    needs = next(each for each in RULES if each.id == rule).parameters["needs"]
+    assert any(word in text.lower() for word in needs), text
+
+
+@pytest.mark.parametrize("source", printed.SOURCES, ids=lambda source: source.name)
+@given(data=st.data())
+def test_no_text_that_asks_for_an_architecture_lacks_the_words_that_are_looked_for_first(
+    source: Any, data: st.DataObject
+) -> None:
+    text = data.draw(st.from_regex(source.asks))
+    assert any(word in text for word in printed._ASKING), text
