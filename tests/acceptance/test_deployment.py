@@ -297,7 +297,10 @@ def test_an_ansible_playbook_of_the_vendor(harness: Run, tmp_path: Path, play: s
     [
         ((), "config", "has no container engine with compose"),
         pytest.param(
-            ("docker-compose", "docker.io"), "infra", "its container engine does not answer", marks=pytest.mark.full
+            ("docker-compose", "docker.io"),
+            "infra",
+            "its container engine does not say how the product is",
+            marks=pytest.mark.full,
         ),
     ],
     ids=["no compose", "engine down"],

@@ -132,7 +132,7 @@ def test_a_pause_under_a_load_is_the_labs_and_the_load_is_repeated(harness: Run,
     (folder / "pressure" / "locustfile.py").write_text(READER.format(mark=str(mark)))
 
     def pause() -> None:
-        wait_until(mark.exists, seconds=120, what="the load")
+        wait_until(mark.exists, seconds=900, what="the load")
         engine = Engine(Workspace(workspace).id)
         (name,) = [name for kind, name, labels in engine.ours() if kind == "container" and "application" in name]
         container = engine.client.containers.get(name)
