@@ -355,6 +355,9 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
 }
 
 GOOD: Mapping[str, dict[str, str]] = {
+    "package-name": {
+        "convert-usrmerge.pl": "#!/usr/bin/perl\ndie 'The libc6-i386 and libc6-x32 packages require it';\n"
+    },
     "all-words": {
         "get.sh": "#!/bin/sh\ncase $(uname -m) in\n  x86_64|amd64) f=a ;;\n  aarch64|arm64) f=b ;;\n"
         "  loongarch64|loong64) f=c ;;\n  mips64|sw_64|riscv64) f=d ;;\nesac\n"
