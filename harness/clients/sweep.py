@@ -81,6 +81,8 @@ def unrefused(address: str, ports: Sequence[int], *, seconds: float) -> tuple[in
     Raises:
         OSError: this machine cannot open as many sockets.
     """
+    if not ports:
+        return ()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # Three that are closed unless they were named (RFC 6335, 6: assigned to nobody): their silence is a firewall's.
     unused = [port for port in range(65000, 65500) if port not in ports][-3:]

@@ -50,6 +50,7 @@ REASONS = {
     UNKNOWN: "其中没有程序或归档的数据",
 }
 
+_PDF = b"%PDF-"  #: of a document, most of which may be text
 #: Place, first bytes there -> what a file is.
 _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", PICTURES),
@@ -83,7 +84,7 @@ _MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FLV\1", MEDIA),
     (0, b"MThd", MEDIA),
     (0, b".snd", MEDIA),
-    (0, b"%PDF-", DOCUMENTS),
+    (0, _PDF, DOCUMENTS),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", DOCUMENTS),
     (0, b"ITSF", DOCUMENTS),
     (0, b"\xf7\x02", DOCUMENTS),
@@ -215,6 +216,9 @@ SAMPLE = 8192  #: bytes that tell whether a file is a text
 def kind_of(head: bytes, place: str) -> str:
     """What a file is that begins like this and in which nothing is looked for; empty where it is none of these."""
     suffix = posixpath.splitext(place)[1].lower()
+    # Marks are short, and some are words: HELP of a script has a font's at its place, DIRC=/opt that of git's index.
+    if head[:2] == b"#!" or is_text(head[:SAMPLE]):
+        return DOCUMENTS if head.startswith(_PDF) else ""
     if place.endswith(_TABLES_OF_JAVA):
         return JAVA
     if head[:4] == b"\xca\xfe\xba\xbe":  # a class has a version of 45 or more, a fat program few architectures
@@ -227,8 +231,6 @@ def kind_of(head: bytes, place: str) -> str:
     for place_, mark, kind in _INSIDE:
         if head[place_ : place_ + len(mark)] == mark:
             return kind
-    if is_text(head[:SAMPLE]):  # a name alone hides no text: go.mod is none of Fortran's modules
-        return ""
     return next((kind for mark, kind in _BY_SUFFIX.get(suffix, ()) if head.startswith(mark)), "")
 
 

@@ -105,7 +105,9 @@ class Walk:
         yield from opener(self, file, size, where, budget)
 
     def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where, budget: Budget) -> Iterator[Entry]:
-        if what := opaque.container_of(head, where.place) or opaque.image_of(file, size):
+        text = head[:2] == b"#!" or opaque.is_wide(head) or contents.is_text(file.read(contents.SAMPLE))
+        file.seek(0)
+        if what := opaque.container_of(head, where.place) or ("" if text else opaque.image_of(file, size)):
             raise Unreadable(f"{what} is not unpacked: unpack it, and scan what comes out")
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
         zipped = not elf and payloads.ends_as_zip(file, size)
@@ -113,15 +115,13 @@ class Walk:
             raise Unreadable(why)
         if elf:
             yield from self._program(file, size, head, where)
-        elif head[:2] == b"MZ":
+        elif head[:2] == b"MZ" and not text:
             self._foreign(file, size, where, zipped=zipped)
         elif reason := contents.skipped(head, size, where.place):
             self.skipped[reason] += 1
-        elif head[:2] == b"#!" or opaque.is_wide(head) or contents.is_text(file.read(contents.SAMPLE)):
-            file.seek(0)
+        elif text:
             yield from self._text(file, size, where, budget, zipped=zipped)
         elif not zipped:
-            file.seek(0)
             self._unknown(file, size, where)
         if zipped and (opener := self.opener(b"PK\x03\x04")) is not None:  # what lies before unpacks it
             file.seek(0)

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.model.finding import ScanResult
-from harness.scan import contents, payloads, scan, sql
+from harness.scan import contents, opaque, payloads, scan, sql
 from tests.elves import elf
 from tests.inputs import deb, pack, tar
 from tests.unit.test_scan_command import run
@@ -376,3 +376,35 @@ def test_a_library_that_holds_no_objects_is_weighed(tmp_path: Path) -> None:
 def test_a_stream_of_zlib_is_unread(tmp_path: Path) -> None:
     (tmp_path / "cache").write_bytes(zlib.compress(TREE * 9, 9))
     assert of(tmp_path).unread == 1
+
+
+WORDS_OF_MARKS = sorted(
+    {
+        (place, mark)
+        for place, mark, _ in contents._MARKS
+        if mark != contents._PDF and mark.isascii() and mark.decode().isprintable()
+    }
+    | {
+        (place, mark)
+        for place, mark, _ in opaque.MARKS
+        if place < 64 and mark.isascii() and mark.decode().isprintable()
+    }
+    | {(0, b"MZ")}
+)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["file", "member"])
+@pytest.mark.parametrize(("place", "mark"), WORDS_OF_MARKS)
+def test_a_script_is_searched_whatever_words_stand_where_data_have_a_mark(
+    tmp_path: Path, place: int, mark: bytes, packed: bool
+) -> None:
+    """HELP at byte 32 was taken for a font, and DIRC=/opt for an index of git."""
+    text = b"# " + b"x" * (place - 2) if place else b""
+    text += mark + b"=1\ncp -r lib/linux-x86_64 /opt/app\n"
+    if packed:
+        (tmp_path / "a.tar").write_bytes(tar([("a.sh", text)]))
+    else:
+        (tmp_path / "a.sh").write_bytes(text)
+    result = scan([tmp_path], RULES, TARGETS)
+    assert [finding.rule for finding in result.findings if finding.severity != "info"] == ["SRC-1"], result
+    assert not result.skipped

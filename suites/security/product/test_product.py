@@ -48,7 +48,7 @@ def test_ports_from_another_machine(target, application, exposure, measure, note
         for server in application.servers.values()
         if server.machine.reference == application.machine.reference
     }
-    udp_ports = sorted(declared | set(exposure.bound_udp_ports()))
+    udp_ports = exposure.bound_udp_ports()
     udp = unrefused(address, udp_ports, seconds=SILENCE_SECONDS)
     measure("UDP ports tried", len(udp_ports), "1")
     more = [f"TCP {port}" for port in seen.taken if port not in declared | servers]
