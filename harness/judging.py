@@ -3,9 +3,9 @@
 Rules, in this order: a blocker that failed always wins; a blocker in error, miss or an unapproved skip leaves the
 cell inconclusive, and so does a suite that was asked for and of which no case applies; failures and skips that a
 waiver accepts make it conditional; everything else is conformant. What of performance could not be judged because the
-laboratory was busy is said, and decides nothing unless the matrix requires it. Cases that certify nothing on the
-target are recorded only. A waiver never changes what was seen, and none accepts an error or a miss: nothing is known
-there that could be accepted.
+laboratory was busy is said, and decides nothing unless the matrix requires it. What is recorded only decides nothing,
+and cases that certify nothing on the target do not either. A waiver never changes what was seen, and none accepts an
+error or a miss: nothing is known there that could be accepted.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def judge(
             failed.append(f"{case.id} {case.title.en}: {_first_line(observation.detail)}")
         elif observation.result in (Result.ERROR, Result.MISS):
             unknown.append(_unknown(case, observation))
+        elif observation.result is Result.RECORDED:
+            continue
         elif observation.skip_reason is SkipReason.LABORATORY and case.measures_performance:
             unjudged.append(f"{case.id} {case.title.en}: {_first_line(observation.detail)}")
         elif observation.result is Result.SKIP and observation.skip_reason is not SkipReason.NOT_APPLICABLE:

@@ -219,7 +219,7 @@
   function cellPage(cell) {
     const shown = cell.results.filter((one) => !(one[8] && one[1] === "pass" && !one[5]));
     const quiet = cell.results.filter((one) => one[8] && one[1] === "pass" && !one[5]).map((one) => data.cases[one[0]]);
-    const colours = { pass: "#236b42", fail: "#b3261e", error: "#6b4fa0", skip: "#8a5a00", miss: "#5f6670" };
+    const colours = { pass: "#236b42", fail: "#b3261e", error: "#6b4fa0", skip: "#8a5a00", miss: "#5f6670", recorded: "#38618c" };
     const bar = data.results.filter((result) => count(cell, result)).map((result) => el("span", { style: `width:${(100 * count(cell, result)) / cell.results.length}%;background:${colours[result]}` }));
     return [
       el("p", { class: "controls" }, el("a", { href: "#overview" }, "← ", t("总览", "overview"))),

@@ -147,11 +147,12 @@ def _of_basis(view: CampaignView, profile: IssuerProfile) -> list[Text]:
 def uncertified(cell: CellView, profile: IssuerProfile) -> tuple[str, ...]:
     """Quality characteristics with results in this cell that the policy does not certify at the cell's fidelity."""
     characteristics = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.PASS}
+    recorded = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.RECORDED}
     return tuple(
         sorted(
             name
-            for name in characteristics
-            if name in profile.certifies and cell.fidelity not in profile.certifies[name]
+            for name in characteristics | recorded
+            if name in recorded or (name in profile.certifies and cell.fidelity not in profile.certifies[name])
         )
     )
 

@@ -181,7 +181,7 @@ def print_table(finished: Finished, console: Console) -> None:
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    for column in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m", "deployed", "total"):
+    for column in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m/r", "deployed", "total"):
         table.add_column(column, justify="right" if column in ("deployed", "total") else "left", no_wrap=True)
     for cell in view.cells:
         zh, colour = VERDICTS[cell.verdict]
@@ -198,7 +198,9 @@ def print_table(finished: Finished, console: Console) -> None:
             f"{total:.1f} s" if total is not None else "-",
         )
     print_whole(table, console)
-    console.print("p/f/e/s/m: pass 通过 / fail 不通过 / error 未完成 / skip 跳过 / miss 未执行", style="dim")
+    console.print(
+        "p/f/e/s/m/r: pass 通过 / fail 不通过 / error 未完成 / skip 跳过 / miss 未执行 / recorded 仅记录", style="dim"
+    )
     for cell in view.cells:
         label = " · ".join(filter(None, (*(cell.axes[axis] for axis in ("cpu", "os", "database")), cell.further)))
         for reason in cell.reasons:

@@ -90,6 +90,14 @@ class Attempt:
         """Whether any machine of the cell is: then nothing of it shows performance."""
         return self.facts.fidelity in (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
 
+    @property
+    def judges_performance(self) -> bool:
+        """Whether times and rates count: on the declared hardware, and in containers where the matrix requires it. A
+        container shares its processors with whatever else its machine does."""
+        if self.facts.fidelity is Fidelity.CONTAINER:
+            return self.lab.definitions.matrix.require.performance
+        return not self.emulated
+
     # --- recording ---
 
     def learn(self, **facts: Any) -> None:

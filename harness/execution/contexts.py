@@ -58,6 +58,7 @@ def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContex
         axes=attempt.cell.axes,
         architecture=placed.cpu.architecture,
         emulated=attempt.emulated,
+        judges_performance=attempt.judges_performance,
         qemu_cpu=_model(attempt, target),
         factor=target.factors.used,
         declared_factor=target.factors.declared,

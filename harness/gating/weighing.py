@@ -96,11 +96,15 @@ def _unknown(cell: CellRecord) -> Iterator[GateFinding]:
 
 def _case(cell: CellRecord, case: CaseRecord, scales: Scales) -> Iterator[GateFinding]:
     """A failure closes, a skip leaves undecided, unless something accepts it."""
+    recorded = case.result is Result.RECORDED
     skipped = case.result is Result.SKIP and case.skip_reason is not SkipReason.NOT_APPLICABLE
-    if case.result is not Result.FAIL and not skipped:
+    if case.result is not Result.FAIL and not skipped and not recorded:
         return
-    words, effect = ("was skipped", "undecided") if skipped else ("fails", "closes")
-    if case.skip_reason is SkipReason.LABORATORY and scales.policy.performance == "noted":
+    words, effect = ("fails", "closes") if case.result is Result.FAIL else ("was skipped", "undecided")
+    if recorded:
+        words = "was recorded only"
+    unjudged = recorded or case.skip_reason is SkipReason.LABORATORY
+    if unjudged and scales.policy.performance == "noted":
         effect = "noted"
     if (accepted := _accepted(cell, case, scales)) is not None:
         yield _about(cell, "noted", f"{words}, {accepted}", case.id)

@@ -127,6 +127,7 @@ class CellContext(BaseModel):
     axes: dict[str, str]
     architecture: str
     emulated: bool
+    judges_performance: bool = True  #: whether how fast the product is counts in this cell, whatever a profile says
     qemu_cpu: str | None
     factor: float  #: what limits are multiplied by
     declared_factor: float = 1.0  #: the part of it that definitions declare; what is more was measured

@@ -37,6 +37,7 @@ class Result(_Word):
     ERROR = "error"  #: did not complete; nothing is known of the product
     SKIP = "skip"  #: left out on purpose, with a reason code
     MISS = "miss"  #: never ran
+    RECORDED = "recorded"  #: measured, and not judged: the target shows no performance; decides nothing
 
 
 class Cause(_Word):

@@ -23,8 +23,8 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
         f"不适用 not applicable {cover['not_applicable']} · 未选 not selected {cover['not_selected']} · "
         f"未测 not tested {cover['not_tested']}",
         "",
-        "| 单元 cell | 保真度 fidelity | 结论 verdict | pass | fail | error | skip | miss |",
-        "|---|---|---|--:|--:|--:|--:|--:|",
+        "| 单元 cell | 保真度 fidelity | 结论 verdict | pass | fail | error | skip | miss | recorded |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for cell in view.cells:
         fidelity = words.both("fidelity", cell.fidelity) if cell.fidelity is not None else "—"

@@ -133,9 +133,7 @@ def test_load_is_recorded_everywhere_and_certifies_no_speed_emulated(record: Any
             ["LOAD-01", "LOAD-02", "LOAD-03"] if native else ["LOAD-02"]
         )
         assert {case["id"]: case["result"] for case in loads}["LOAD-02"] == "pass"
-        # A machine that is busy hides how fast a native cell is.
-        reasons = {case["skip_reason"] for case in loads if case["result"] == "skip"}
-        assert reasons <= ({"laboratory"} if native else {"capability"})
+        assert {case["result"] for case in loads if case["id"] != "LOAD-02"} == {"recorded"}
         assert cell["loads"]["load/http"]["resources"], "the product's processes were not sampled"
 
 

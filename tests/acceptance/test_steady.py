@@ -36,7 +36,13 @@ FAULTY = {
 
 
 def test_each_fault_is_named_and_a_good_product_is_not_accused(harness: Run, tmp_path: Path) -> None:
-    folder = product(tmp_path / "p", STEADY, axes={"fault": ["good", "bad"]}, suites=["load/stability"])
+    folder = product(
+        tmp_path / "p",
+        STEADY,
+        axes={"fault": ["good", "bad"]},
+        suites=["load/stability"],
+        require={"performance": True},
+    )
     shutil.copy(Path(__file__).with_name("steady.py"), folder / "steady.py")
     ran = harness("run", folder, "--format", "json")
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())

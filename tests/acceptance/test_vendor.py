@@ -44,7 +44,7 @@ def test_own_pytest_folder_and_own_locustfile(harness: Run, tmp_path: Path) -> N
     assert [m["value"] for m in cases["V-PAGE"]["measurements"]] == [5.0, 5.0]
     assert len(cases["V-PAGE"]["evidence"]) == 2
     assert cases["V-WITH-TESTINFRA"]["result"] == "pass"
-    assert cases["LOAD-03"]["result"] == "pass"
+    assert (cases["LOAD-02"]["result"], cases["LOAD-03"]["result"]) == ("pass", "recorded")
     assert {s[3] for s in record["cells"][0]["loads"]["stress"]["samples"]} == {True}
 
 
@@ -68,7 +68,7 @@ def test_a_stalling_product_shows_in_the_latency_from_the_intended_start(harness
             f"cat >/srv/www/cgi-bin/slow <<'X'\n{slow}X\nchmod 755 /srv/www/cgi-bin/slow",
         ],
     }
-    root = product(tmp_path / "p", application, suites=["stress"])
+    root = product(tmp_path / "p", application, suites=["stress"], require={"performance": True}, retries={"infra": 0})
     (root / "stress").mkdir()
     (root / "stress" / "locustfile.py").write_text(LOCUSTFILE.replace("/health", "/cgi-bin/slow"))
     ran = harness("run", root, "--format", "json")
@@ -79,7 +79,7 @@ def test_a_stalling_product_shows_in_the_latency_from_the_intended_start(harness
     # A machine that is busy with other work leaves open whether the product or that work was slow.
     cases = [case for case in record["cells"][0]["cases"] if case["id"] in ("LOAD-01", "LOAD-03")]
     assert all(case["result"] == "fail" or case["skip_reason"] == "laboratory" for case in cases), cases
-    assert ran.code == (1 if any(case["result"] == "fail" for case in cases) else 0), ran.err
+    assert ran.code == (1 if any(case["result"] == "fail" for case in cases) else 3), ran.err
 
 
 def test_a_folder_made_by_init_runs_as_it_is(harness: Run, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import close, install, overhead, plans, render, scan, ssh, startup, turns, vms, warm
+from tests.benchmarks import close, install, load, overhead, plans, render, scan, ssh, startup, turns, vms, warm
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "plans": plans.main,
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "install": install.main,
     "warm": warm.main,
     "ssh": ssh.main,
+    "load": load.main,
     "scan": scan.main,
     "vms": vms.main,
     "render": render.main,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 from harness.control.deployment import Deployment
 from harness.control.ends import End
 from harness.control.supervised import Supervised
-from harness.model.definitions import Application, Suite
+from harness.model.definitions import Application, RateSearch, Suite
 from harness.model.ledger import MEDIA_LOAD
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Observation, Result
@@ -25,6 +26,7 @@ from tests.suite_runs import ROOT, Kept, context
 
 FAIL, ERROR, PASS = Result.FAIL, Result.ERROR, Result.PASS
 SHIPPED = ROOT / "suites" / "load" / "http"
+MIXED, CAPACITY = ROOT / "suites" / "load" / "mixed", ROOT / "suites" / "load" / "capacity"
 HEAD = "from locust import events, task\nfrom locust.contrib.fasthttp import FastHttpUser\n"
 
 
@@ -37,7 +39,8 @@ class Product(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.texts: dict[str, str] = {}
         self.behave = "well"
-        self.reads = 0
+        self.reads = self.updates = 0
+        self.one_at_a_time = threading.Lock()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -55,7 +58,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_PUT(self) -> None:
-        self.server.texts[self.path] = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.updates += self.path in self.server.texts
+        lost = self.server.behave == "loses updates" and self.path in self.server.texts and self.server.updates % 3 == 0
+        if not lost:
+            self.server.texts[self.path] = text
         self.answer(201, "{}")
 
     def do_DELETE(self) -> None:
@@ -68,8 +75,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.reads += 1
         later = self.server.reads > 1  # the first read is the harness's own
-        if self.server.behave == "hangs" and later:
+        hangs = {"hangs": later, "hangs now and then": later and self.server.reads % 10 == 0}
+        if hangs.get(self.server.behave):
             time.sleep(30)
+        elif self.server.behave == "serves 50 a second":
+            with self.server.one_at_a_time:
+                time.sleep(0.02)
+            self.answer(200, self.server.texts.get(self.path, "{}"))
         elif self.server.behave == "error page" or (self.server.behave == "error page later" and later):
             self.answer(200, "<html>Something went wrong</html>", "text/html")
         else:
@@ -103,9 +115,17 @@ def product() -> Iterator[Product]:
     server.server_close()
 
 
-def load(product: Product, folder: Path, locustfile: str = "", **profile: float) -> tuple[dict[str, Observation], Kept]:
-    """Run the shipped suite, or a locustfile of one's own with its profile; what was seen by criterion."""
-    definition = parse(SHIPPED / "suite.yaml", Suite)
+def load(
+    product: Product,
+    folder: Path,
+    locustfile: str = "",
+    *,
+    shipped: Path = SHIPPED,
+    judged: bool = True,
+    **profile: Any,
+) -> tuple[dict[str, Observation], Kept]:
+    """Run a shipped suite, or a locustfile of one's own with its profile; what was seen by criterion."""
+    definition = parse(shipped / "suite.yaml", Suite)
     assert definition.profile is not None
     changes = {"rate": 20.0, "ramp": 0.2, "hold": 1.0, "users": 4, "p95_ms": 1000.0, **profile}
     definition = definition.model_copy(update={"profile": definition.profile.model_copy(update=changes)})
@@ -113,7 +133,7 @@ def load(product: Product, folder: Path, locustfile: str = "", **profile: float)
         folder = folder / "own"
         folder.mkdir()
         (folder / "locustfile.py").write_text(HEAD + textwrap.dedent(locustfile))
-    suite = LocatedSuite(definition=definition, folder=folder if locustfile else SHIPPED)
+    suite = LocatedSuite(definition=definition, folder=folder if locustfile else shipped)
     application = Application.model_validate(
         {
             "application": "tiny",
@@ -137,7 +157,8 @@ def load(product: Product, folder: Path, locustfile: str = "", **profile: float)
             },
         }
     )
-    place = context(folder, application=application, ports={"web": ("127.0.0.1", product.server_port)})
+    ports = {"web": ("127.0.0.1", product.server_port)}
+    place = context(folder, application=application, ports=ports, judges_performance=judged)
     ledger = Kept()
     kept: Any = ledger
     deployment = Deployment.of(place)
@@ -224,6 +245,57 @@ def test_an_error_page_under_load_is_an_error(product: Product, tmp_path: Path) 
     seen, _ = load(product, tmp_path)
     assert seen["error_rate"].result is FAIL
     assert "error rate 100.00%" in seen["error_rate"].detail
+
+
+def test_a_request_that_hangs_is_an_error_where_speed_is_only_recorded(product: Product, tmp_path: Path) -> None:
+    """Each tenth read never ends, the others are answered at once: half of the users do nothing else any more."""
+    product.behave = "hangs now and then"
+    seen, _ = load(product, tmp_path, judged=False, hold=2.0, users=8)
+    assert seen["p95"].result is Result.RECORDED
+    assert "a container shares its processors" in seen["p95"].detail
+    assert seen["error_rate"].result is FAIL
+    assert "requests hang)" in seen["error_rate"].detail
+
+
+@pytest.mark.parametrize(("behave", "result"), [("well", PASS), ("loses updates", FAIL)])
+def test_reads_under_a_mixed_load_are_held_against_what_was_acknowledged(
+    product: Product, tmp_path: Path, behave: str, result: Result
+) -> None:
+    product.behave = behave
+    seen, ledger = load(product, tmp_path, shipped=MIXED, judged=False, hold=4.0)
+    assert seen["error_rate"].result is result, seen["error_rate"].detail
+    assert seen["p95"].result is Result.RECORDED
+    errors = json.loads(ledger.files["load-mixed.json"][0])["errors"]
+    assert all("gave not the text that was acknowledged last" in text for text in errors)
+    assert bool(errors) == (result is FAIL)
+    assert product.texts == {}, "what the users created is removed"
+
+
+@pytest.mark.load
+def test_the_rate_a_product_serves_is_searched_for_and_it_recovers(product: Product, tmp_path: Path) -> None:
+    product.behave = "serves 50 a second"
+    search = RateSearch(least=5, most=400, seconds=2, precision=0.3)
+    seen, ledger = load(product, tmp_path, shipped=CAPACITY, rate=10.0, users=64, p95_ms=400.0, search=search)
+    record = json.loads(ledger.files["load-capacity.json"][0])
+    assert record["knee"]["low"] <= 50 * 1.05, record  # no more can be served
+    assert record["beyond"]["rate"] > record["knee"]["low"]
+    assert seen["beyond"].result is PASS, seen
+    measured = {each.name: each.value for each in seen["knee"].measurements}
+    assert measured["loads"] == len(record["knee"]["steps"]) >= 4
+    # Other work on this machine may end the search early, and is then named; it never accuses the product.
+    assert seen["knee"].result in (PASS, Result.RECORDED), seen
+    assert seen["recovery"].result is PASS or seen["recovery"].cause is Cause.INFRA, seen
+
+
+def test_a_product_that_answers_wrongly_beyond_its_limits_fails_in_a_container_too(
+    product: Product, tmp_path: Path
+) -> None:
+    product.behave = "error page later"
+    search = RateSearch(least=5, most=10, seconds=1, precision=1)
+    seen, _ = load(product, tmp_path, shipped=CAPACITY, judged=False, search=search)
+    assert seen["knee"].result is Result.RECORDED
+    assert seen["beyond"].result is FAIL
+    assert "status 200" in seen["beyond"].detail
 
 
 def test_figures_outlive_a_product_that_cannot_delete_any_more(product: Product, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.evidence.checking import _value
 from harness.gating.record import read_record
 from harness.register.status import StatusList
-from harness.runners.locust.run import _outcome
+from harness.runners.locust.driving import _outcome
 from harness.scan.images import image_architecture
 from harness.scan.packages import component_of
 from harness.signing.dsse import Envelope, NoEnvelope

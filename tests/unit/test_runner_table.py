@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from harness.model.definitions import Suite
 from harness.model.definitions.runners import RUNNER_KINDS
 from harness.reading.kinds import schema_of
-from harness.runners.locust.run import DRIVER
+from harness.runners.locust.driving import DRIVER
 from harness.runners.runner import FILES_RUNNERS, PRODUCT_RUNNERS
 
 

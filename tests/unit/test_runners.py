@@ -21,7 +21,8 @@ from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Result, SkipReason
 from harness.reading.parsing import parse
 from harness.runners.locust import run as locust_runner
-from harness.runners.locust.criteria import criterion, trouble_of
+from harness.runners.locust.criteria import Target, criterion, trouble_of
+from harness.runners.locust.driving import calibrated_rate
 from harness.runners.locust.figures import percentile, summarise
 from harness.runners.locust.support import PreparedRead
 from harness.runners.pytest.outcomes import fold
@@ -30,6 +31,7 @@ from harness.runners.pytest.session import Report, TestRun
 from tests.suite_runs import context
 
 SUITES = Path(__file__).parents[2] / "suites"
+NATIVE = Target(emulated=False, judged=True)
 PROFILE = LoadProfile(rate=10, ramp=2, hold=4, p95_ms=100, error_rate=0.01)
 
 
@@ -211,9 +213,7 @@ def test_a_crash_without_an_answer_is_the_products_failure() -> None:
 def test_a_slow_generator_is_not_a_slow_product(generator: dict[str, Any], result: Result, cause: Cause | None) -> None:
     outcome = load([(2 + n / 10, 900.0, 9.0, True) for n in range(40)], **generator)
     figures = summarise(outcome, PROFILE)
-    seen = {
-        case.test: criterion(case, "load", outcome, PROFILE, figures, None, emulated=False) for case in load_cases()
-    }
+    seen = {case.test: criterion(case, "load", outcome, PROFILE, figures, None, target=NATIVE) for case in load_cases()}
     assert (seen["p95"].result, seen["p95"].cause) == (result, cause)
     assert (seen["p95"].skip_reason is SkipReason.LABORATORY) == (result is Result.SKIP)
     assert seen["error_rate"].result is Result.PASS
@@ -236,13 +236,65 @@ def test_wrong_answers_under_load_are_the_products_on_every_target(
     outcome = load([(2 + n / 10, 9.0, 9.0, n % 10 > 0) for n in range(40)], **generator)
     figures = summarise(outcome, PROFILE)
     of = {
-        case.test: (case, criterion(case, "load", outcome, PROFILE, figures, None, emulated=emulated))
+        case.test: (
+            case,
+            criterion(
+                case, "load", outcome, PROFILE, figures, None, target=Target(emulated=emulated, judged=not emulated)
+            ),
+        )
         for case in load_cases()
     }
     case, seen = of["error_rate"]
     assert (seen.result, seen.cause) == (result, cause)
     assert case.certifies_emulated
-    assert of["p95"][1].result is (Result.SKIP if emulated else Result.PASS)
+    assert of["p95"][1].result is (Result.RECORDED if emulated else Result.PASS)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (Target(emulated=True, judged=False), "an emulated target shows no performance"),
+        (Target(emulated=False, judged=False), "a container shares its processors"),
+    ],
+)
+def test_speed_that_a_target_cannot_show_is_recorded_and_what_disturbed_it_is_said(target: Target, words: str) -> None:
+    facts = {"cpu pressure": 81.0, "run queue": 5.2, "cpus": 2}
+    outcome = load([(2 + n / 10, 900.0, 9.0, True) for n in range(40)], **{"lag p95": 60.0, "laboratory": facts})
+    figures = summarise(outcome, PROFILE)
+    of = {case.test: criterion(case, "load", outcome, PROFILE, figures, None, target=target) for case in load_cases()}
+    assert (of["p95"].result, of["p95"].cause, of["p95"].skip_reason) == (Result.RECORDED, None, None)
+    assert words in of["p95"].detail
+    assert "p95 900.0 ms, threshold" in of["p95"].detail
+    assert "this machine was busy (CPU pressure 81 %, 5.2 tasks for 2 CPUs)" in of["p95"].detail
+    assert of["error_rate"].result is Result.PASS
+
+
+@pytest.mark.parametrize(
+    ("ages", "connections", "lag", "result", "cause"),
+    [
+        ([], 0, 0.0, Result.PASS, None),
+        ([0.4, 2.9], 2, 0.0, Result.PASS, None),  # under way, and no longer than others may take
+        ([4.0, 5.0], 2, 0.0, Result.FAIL, None),
+        ([4.0, 5.0], 0, 0.0, Result.PASS, None),  # tasks of the locustfile that wait for something else
+        ([4.0, 5.0], 2, 60.0, Result.ERROR, Cause.INFRA),
+    ],
+)
+def test_requests_that_hang_under_load_are_errors_where_speed_is_only_recorded(
+    ages: list[float], connections: int, lag: float, result: Result, cause: Cause | None
+) -> None:
+    """A product that answered half of the requests, and never the others, was conformant in a container."""
+    outcome = load(
+        [(2 + n / 10, 9.0, 9.0, True) for n in range(40)],
+        **{"ages": ages, "connections": connections, "lag p95": lag},
+    )
+    figures = summarise(outcome, PROFILE)
+    container = Target(emulated=False, judged=False)
+    of = {
+        case.test: criterion(case, "load", outcome, PROFILE, figures, None, target=container) for case in load_cases()
+    }
+    assert (of["error_rate"].result, of["error_rate"].cause) == (result, cause)
+    if result is Result.FAIL:
+        assert "(2 requests hang)" in of["error_rate"].detail
 
 
 def load_cases() -> tuple[Case, ...]:
@@ -298,7 +350,9 @@ class Lab:
     def __init__(self, trouble: str) -> None:
         self.trouble = trouble
         http = SimpleNamespace(resource=True)
-        self.context = SimpleNamespace(emulated=False, application=SimpleNamespace(http=http, limits=Limits()))
+        self.context = SimpleNamespace(
+            emulated=False, judges_performance=True, application=SimpleNamespace(http=http, limits=Limits())
+        )
 
     def ensure_running(self) -> None: ...
     def exit_code(self) -> None: ...
@@ -316,7 +370,7 @@ def test_a_load_that_fails_because_of_the_lab_is_not_the_products_failure(
     path = Path(__file__).parents[2] / "suites" / "load" / "http"
     located = LocatedSuite(parse(path / "suite.yaml", Suite), path)
     bad = load([(2 + n / 10, 10.0, 9.0, False) for n in range(40)])
-    monkeypatch.setattr(locust_runner, "_drive", lambda *_, **__: bad)
+    monkeypatch.setattr(locust_runner, "drive", lambda *_, **__: bad)
     ledger: Any = SimpleNamespace(keep=lambda *_: "")
     lab: Any = Lab(trouble)
     seen = {
@@ -338,9 +392,9 @@ def test_an_emulated_target_is_asked_as_often_as_it_can_answer(
     def again() -> None:
         clock[0] += seconds
 
-    monkeypatch.setattr("harness.runners.locust.run.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("harness.runners.locust.driving.time.monotonic", lambda: clock[0])
     profile = PROFILE.model_copy(update={"rate": 40, "emulated_rate": 4, "hold": 6})
-    assert locust_runner.calibrated_rate(profile, again) == rate
+    assert calibrated_rate(profile, again) == rate
 
 
 def test_an_emulated_target_that_answers_nothing_is_neither_green_nor_the_products_failure() -> None:
@@ -363,7 +417,7 @@ def test_a_load_that_the_busy_laboratory_made_late_is_repeated_once(monkeypatch:
     loads = [load(late, **{"lag p95": 60.0}), load([(2 + n / 10, 9.0, 9.0, True) for n in range(40)])]
     kept: list[str] = []
     waited: list[object] = []
-    monkeypatch.setattr(locust_runner, "_drive", lambda *_, **__: loads.pop(0))
+    monkeypatch.setattr(locust_runner, "drive", lambda *_, **__: loads.pop(0))
     monkeypatch.setattr(locust_runner, "await_quiet", waited.append)
     ledger: Any = SimpleNamespace(keep=lambda name, *_: kept.append(name))
     lab: Any = Lab("")
@@ -386,7 +440,7 @@ def test_a_failure_that_was_seen_is_not_repeated_away_nor_a_disturbance(
     located = LocatedSuite(parse(path / "suite.yaml", Suite), path)
     late = [(2 + n / 10, 900.0, 9.0, not changes) for n in range(40)]
     loads = [load(late, **{"lag p95": 60.0})]
-    monkeypatch.setattr(locust_runner, "_drive", lambda *_, **__: loads.pop(0))
+    monkeypatch.setattr(locust_runner, "drive", lambda *_, **__: loads.pop(0))
     ledger: Any = SimpleNamespace(keep=lambda *_: "")
     lab: Any = Lab(trouble)
     seen = {

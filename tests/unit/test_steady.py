@@ -16,7 +16,7 @@ from harness.presentation.terminal import terminal_picture
 from harness.provision import posix
 from harness.provision.system_state import LIST, SystemState
 from harness.runners.locust import system_log
-from harness.runners.locust.criteria import criterion
+from harness.runners.locust.criteria import Target, criterion
 from harness.runners.locust.steady import STEADY, steadiness
 from harness.runners.locust.system_log import TROUBLE, SystemLog
 
@@ -49,7 +49,16 @@ def observed(test: str, seen: dict[str, Any], *, emulated: bool = False, crashed
         clause="5.3.5",
         blocker=True,
     )
-    return criterion(case, "load/stability", seen, PROFILE, {}, crashed, emulated=emulated, limits=LIMITS)
+    return criterion(
+        case,
+        "load/stability",
+        seen,
+        PROFILE,
+        {},
+        crashed,
+        target=Target(emulated=emulated, judged=not emulated),
+        limits=LIMITS,
+    )
 
 
 @pytest.mark.parametrize("test", STEADY)
@@ -130,10 +139,11 @@ def test_too_few_samples_are_an_error_and_no_pass(test: str) -> None:
     assert (seen.result, seen.cause) == (Result.ERROR, Cause.INFRA)
 
 
-def test_an_emulated_target_is_recorded_only() -> None:
+def test_an_emulated_target_leaks_as_any_other_and_its_spread_is_recorded() -> None:
     leak = outcome(resources=[(t, 1.0, 100 + 0.5 * t) for t in TIMES])
+    assert observed("memory_spread", leak, emulated=True).result is Result.RECORDED
     seen = observed("memory_leak", leak, emulated=True)
-    assert (seen.result, seen.skip_reason) == (Result.SKIP, SkipReason.CAPABILITY)
+    assert (seen.result, seen.skip_reason) == (Result.FAIL, None)
     assert [one.name for one in seen.measurements] == ["memory slope", "memory slope low", "memory slope high"]
 
 

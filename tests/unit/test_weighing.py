@@ -50,13 +50,17 @@ def test_a_cell_needs_an_answer_of_each_case_that_decides(
 
 
 @pytest.mark.parametrize(("performance", "expected"), [("noted", "open"), ("required", "undecided")])
+@pytest.mark.parametrize(
+    ("unjudged", "words"),
+    [(case("skip", skip_reason="laboratory"), "was skipped"), (case("recorded"), "was recorded only")],
+)
 def test_performance_that_was_not_judged_is_noted_unless_the_policy_requires_it(
-    performance: str, expected: str
+    unjudged: dict[str, Any], words: str, performance: str, expected: str
 ) -> None:
-    record = campaign(cell(cases=[case("skip", skip_reason="laboratory"), case(identity="C-2")]))
+    record = campaign(cell(cases=[unjudged, case(identity="C-2")]))
     decision = decide(record, Policy(policy="p", performance=performance), today=TODAY)
     assert decision.word == expected
-    assert any("was skipped" in finding.reason for finding in decision.findings)
+    assert any(words in finding.reason for finding in decision.findings)
 
 
 def scanned(*files: str, **more: Any) -> dict[str, Any]:

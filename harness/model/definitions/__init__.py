@@ -55,7 +55,7 @@ from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.service import Readiness, Service
 from harness.model.definitions.sqlfeature import SqlFeature, SqlFeatures, SqlStep
-from harness.model.definitions.suite import Case, LoadProfile, Suite
+from harness.model.definitions.suite import Case, LoadProfile, RateSearch, Suite
 from harness.model.definitions.target import (
     EMULATED_MEMORY,
     EMULATED_PROCESSES,
@@ -134,6 +134,7 @@ __all__ = [
     "Plugins",
     "Policy",
     "Profile",
+    "RateSearch",
     "Reached",
     "Readiness",
     "Repository",

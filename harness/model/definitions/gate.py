@@ -82,8 +82,8 @@ class Policy(Definition):
     )
     performance: Literal["required", "noted"] = Field(
         default="noted",
-        description="a case of performance that was not judged because the laboratory was busy; required: it leaves "
-        "the gate undecided",
+        description="a case of performance that was recorded only, or not judged because the laboratory was busy; "
+        "required: it leaves the gate undecided",
     )
     cells: Strings = Field(default=(), description="AXIS=VALUE of cells that decide; none: all cells")
     unsteady: Literal["pass", "fail"] = Field(default="pass", description="a cell that passed only after a failure")

@@ -147,8 +147,9 @@ class Require(Definition):
     ] = ()
     performance: bool = Field(
         default=False,
-        description="true: a cell is inconclusive where its performance could not be judged because the laboratory was "
-        "busy; else it is judged without, and its certificate says so",
+        description="true: performance is judged in containers too, and a cell is inconclusive where it could not be "
+        "because the laboratory was busy; else it is recorded in containers, a cell is judged without what is not "
+        "known, and its certificate says so",
     )
 
 

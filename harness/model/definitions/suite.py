@@ -148,6 +148,25 @@ class Suite(Definition):
         return self.amounts[name].value(profile, emulated=emulated)
 
 
+class RateSearch(Definition):
+    """A search for the rate at which the limits of a profile are left: loads of a few seconds, one after the other.
+
+    Rates are requests a second, times are seconds.
+    """
+
+    least: float = Field(gt=0, le=10_000, description="the first rate; it is doubled until the limits are left")
+    most: float = Field(gt=0, le=10_000, description="no rate is higher")
+    seconds: float = Field(default=5, gt=0, le=3600, description="of the hold of each load")
+    precision: float = Field(default=0.1, gt=0, le=1, description="share between the rates that hold and do not")
+    beyond: float = Field(default=1.5, gt=1, le=10, description="times the rate that held, for the load beyond it")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.most < self.least:
+            raise PlacedError(f"most ({self.most:g}) is below least ({self.least:g})", "most")
+        return self
+
+
 class LoadProfile(Definition):
     """Open-model load: a rate that is ramped up and held, and the thresholds of the hold.
 
@@ -165,7 +184,26 @@ class LoadProfile(Definition):
     users: int = Field(default=20, ge=1, le=2000, description="most requests in flight")
     p95_ms: float = Field(gt=0)
     error_rate: float = Field(ge=0, le=1)
+    arrivals: Literal["even", "poisson"] = Field(
+        default="even",
+        description="when requests are due: each after the same time, or by chance, as of people who do not know of "
+        "each other; the record holds the seed",
+    )
+    judged_in_containers: bool = Field(
+        default=False,
+        description="true: how fast the product is counts in containers too; false: it is recorded there, because a "
+        "container shares its processors with whatever else the machine does",
+    )
     achieved: float = Field(default=0.98, gt=0, le=1, description="least share of the intended rate")
+    mix: dict[Literal["create", "read", "update", "delete"], Annotated[float, Field(gt=0)]] | None = Field(
+        default=None,
+        min_length=1,
+        description="action -> weight, for users of harness.runners.locust.mixed; the application declares "
+        "`http.resource`",
+    )
+    search: RateSearch | None = Field(
+        default=None, description="the rate is searched for; `rate` is what the product must keep its limits at"
+    )
     window: float = Field(default=5, gt=0, le=86_400, description="seconds whose means are compared, for a spread")
     drop: float = Field(default=3, ge=0, le=3600, description="seconds of the hold that do not count, at both ends")
     spread: float = Field(default=5, gt=0, le=100, description="percent that a window may lie off the mean")

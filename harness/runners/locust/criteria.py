@@ -1,4 +1,8 @@
-"""What a load says of the product: nothing where the locustfile or the generator failed, else by its criteria."""
+"""What a load says of the product: nothing where the locustfile or the generator failed, else by its criteria.
+
+What is answered, and whether the product stays alive, counts on every target. How fast it is counts on the declared
+hardware; on emulated targets, and in containers unless the matrix or the profile says so, it is recorded.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.control.fault import ProductFault
+from harness.model.context import CellContext
 from harness.model.definitions import Case, Limits, LoadProfile
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
 from harness.runners.locust.figures import UNITS, saturated
@@ -14,9 +19,38 @@ from harness.runners.locust.steady import STEADY, steadiness
 #: Criterion -> the figures that are recorded with it.
 CRITERIA = {
     "p95": ("p50", "p95", "p99"),
-    "error_rate": ("error rate", "requests"),
+    "error_rate": ("error rate", "requests", "hanging"),
     "throughput": ("throughput", "intended rate", "achieved", "cpu mean", "memory peak"),
 }
+
+
+#: Criteria of how fast or how even the product is; the others ask what it answers and whether it lasts.
+SPEED = frozenset(("p95", "throughput", "cpu_spread", "memory_spread", "disk_spread", "network_spread"))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the target of a load can show: ``judged`` where speed counts on it."""
+
+    emulated: bool
+    judged: bool
+
+    @property
+    def why(self) -> str:
+        """Why speed is recorded only."""
+        if self.emulated:
+            return "recorded only, an emulated target shows no performance / 仅记录，仿真目标不能体现性能"
+        return (
+            "recorded only, a container shares its processors with whatever else its machine does "
+            "(require.performance of the matrix, or judged_in_containers of the profile, has it judged) / "
+            "仅记录，容器与本机其他工作共用处理器"
+        )
+
+
+def target_of(context: CellContext, profile: LoadProfile) -> Target:
+    """What the target of a cell can show under a profile."""
+    judged = context.judges_performance or (profile.judged_in_containers and not context.emulated)
+    return Target(emulated=context.emulated, judged=judged)
 
 
 @dataclass(frozen=True)
@@ -85,7 +119,7 @@ def criterion(
     figures: dict[str, float],
     crashed: ProductFault | None,
     *,
-    emulated: bool,
+    target: Target,
     limits: Limits | None = None,
 ) -> Observation:
     """One criterion by the figures of a hold in which requests were answered; ``limits``: of the product's machine."""
@@ -93,7 +127,7 @@ def criterion(
         if crashed is not None:
             text = f"the product ended during the load / 负载期间产品退出: {crashed}"
             return Observation(case=case.id, suite=suite, result=Result.FAIL, detail=text)
-        return _steady(case, suite, outcome, profile, limits or Limits(), emulated=emulated)
+        return _steady(case, suite, outcome, profile, limits or Limits(), target)
     if case.test not in CRITERIA:
         known = ", ".join([*CRITERIA, *STEADY])
         text = f"unknown load criterion {case.test!r}; known: {known}"
@@ -104,18 +138,17 @@ def criterion(
         for name in CRITERIA[case.test]
         if name in figures
     )
-    function = case.test == "error_rate"  # what is answered is the product's on any target; how fast is not
 
     def observation(result: Result, text: str, **more: Any) -> Observation:
         return Observation(case=case.id, suite=suite, result=result, measurements=measured, detail=text, **more)
 
     if crashed is not None:
-        good = good and not function
+        good = good and case.test in SPEED
         text = f"{text}; the product ended during the load: {crashed}"
-    elif emulated and not function:
-        words = f"recorded only, an emulated target shows no performance: {text}"
-        return observation(Result.SKIP, words, skip_reason=SkipReason.CAPABILITY)
-    elif not good and (emulated or not function) and (why := saturated(outcome, profile)) is not None:
+    if not target.judged and case.test in SPEED:
+        return observation(Result.RECORDED, _recorded(target, text, outcome, profile))
+    excusable = crashed is None and not good and _excusable(case, figures, target)
+    if excusable and (why := saturated(outcome, profile)) is not None:
         return observation(**_unfit(case, why, text))
     return observation(Result.PASS if good else Result.FAIL, text)
 
@@ -130,8 +163,19 @@ def _unfit(case: Case, why: tuple[Cause, str], text: str) -> dict[str, Any]:
     return {"result": Result.ERROR, "text": detail, "cause": cause}
 
 
+def _excusable(case: Case, figures: dict[str, float], target: Target) -> bool:
+    """Whether a laboratory that was busy may be why: of times always, of wrong answers only where it is emulated."""
+    return target.emulated or case.test in SPEED or "hanging" in figures
+
+
+def _recorded(target: Target, text: str, outcome: dict[str, Any], profile: LoadProfile) -> str:
+    """A figure with the reason why nothing follows from it, and what disturbed it."""
+    busy = saturated(outcome, profile)
+    return f"{target.why}: {text}" + (f"; {busy[1]}" if busy is not None else "")
+
+
 def _steady(
-    case: Case, suite: str, outcome: dict[str, Any], profile: LoadProfile, limits: Limits, *, emulated: bool
+    case: Case, suite: str, outcome: dict[str, Any], profile: LoadProfile, limits: Limits, target: Target
 ) -> Observation:
     """A criterion of steadiness; one that could not be looked at is an error of the laboratory, never a pass."""
     steady = steadiness(case.test, outcome, profile, limits)
@@ -143,9 +187,8 @@ def _steady(
         return observation(Result.ERROR, steady.text, cause=Cause.INFRA)
     if steady.good is None:
         return observation(Result.SKIP, steady.text, skip_reason=SkipReason.NOT_APPLICABLE)
-    if emulated:
-        text = f"recorded only, an emulated target shows no performance: {steady.text}"
-        return observation(Result.SKIP, text, skip_reason=SkipReason.CAPABILITY)
+    if not target.judged and case.test in SPEED:
+        return observation(Result.RECORDED, _recorded(target, steady.text, outcome, profile))
     if not steady.good and STEADY[case.test] and (why := saturated(outcome, profile)) is not None:
         return observation(**_unfit(case, why, steady.text))
     return observation(Result.PASS if steady.good else Result.FAIL, steady.text)
@@ -157,7 +200,8 @@ def _judged(test: str, profile: LoadProfile, figures: dict[str, float]) -> tuple
         return p95 <= profile.p95_ms, f"p95 {p95:.1f} ms, threshold {profile.p95_ms:.0f} ms"
     if test == "error_rate":
         rate = figures["error rate"]
-        return rate <= profile.error_rate, f"error rate {rate:.2%}, threshold {profile.error_rate:.2%}"
+        hanging = f" ({figures['hanging']:.0f} requests hang)" if "hanging" in figures else ""
+        return rate <= profile.error_rate, f"error rate {rate:.2%}{hanging}, threshold {profile.error_rate:.2%}"
     achieved = figures["achieved"]
     intended = figures["intended rate"]
     text = f"{achieved:.1%} of the intended {intended:.0f}/s, threshold {profile.achieved:.0%}"

@@ -13,10 +13,12 @@ exceptions of the locustfile, its own lag and use of the CPU.
 import locust  # isort: skip
 import locust.exception  # isort: skip
 
+import gc
 import importlib.util
 import json
 import math
 import os
+import random
 import sys
 import time
 import traceback
@@ -43,10 +45,20 @@ LAG_INTERVAL = 0.02
 MAX_TEXT = 3000
 
 
-def schedule(rate: float, ramp: float, hold: float) -> list[float]:
-    """Intended starts in seconds from the beginning: rate grows from 0 over ``ramp``, then stays for ``hold``."""
-    rising = [math.sqrt(2 * ramp * k / rate) for k in range(int(rate * ramp / 2))] if ramp else []
-    return rising + [ramp + i / rate for i in range(int(rate * hold))]
+def schedule(rate: float, ramp: float, hold: float, *, seed: int | None = None) -> list[float]:
+    """Intended starts in seconds from the beginning: rate grows from 0 over ``ramp``, then stays for ``hold``.
+
+    They are even; with a ``seed`` they are those of a Poisson process of the same rate, as of many people who do not
+    know of each other.
+    """
+    if seed is None:
+        rising = [math.sqrt(2 * ramp * k / rate) for k in range(int(rate * ramp / 2))] if ramp else []
+        return rising + [ramp + i / rate for i in range(int(rate * hold))]
+    chance, starts, due = random.Random(seed), [], 0.0  # noqa: S311  # no secret
+    before = rate * ramp / 2  # starts that are expected in the ramp
+    while (due := due + chance.expovariate(1.0)) < before + rate * hold:
+        starts.append(math.sqrt(2 * ramp * due / rate) if due < before else ramp + (due - before) / rate)
+    return starts
 
 
 def described(error: BaseException) -> str:
@@ -64,12 +76,31 @@ def processor_times() -> tuple[float, float, float]:
     return total, total - times.idle - times.iowait, times.steal
 
 
+def run_delay() -> float:
+    """Seconds that this thread was ready to run and had no processor: proc(5), /proc/PID/schedstat; 0 where the kernel
+    keeps none."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def quantiles(seconds: list[float]) -> dict[str, float]:
+    """p50, p95, p99 and the largest, in milliseconds, and the share that is above 5 ms."""
+    if not seconds:
+        return {}
+    ordered = sorted(seconds)
+    named = {f"p{percent}": ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] for percent in (50, 95, 99)}
+    figures = {name: round(1000 * value, 2) for name, value in {**named, "max": ordered[-1]}.items()}
+    return {**figures, "above 5 ms": round(sum(1 for each in ordered if each > 0.005) / len(ordered), 4)}
+
+
 class Driver:
     """Hands out the schedule and records what became of each start."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
-        self.starts = schedule(spec["rate"], spec["ramp"], spec["hold"])
+        self.starts = schedule(spec["rate"], spec["ramp"], spec["hold"], seed=spec.get("seed"))
         self.next = 0
         self.began = 0.0
         self.waiting = 0
@@ -80,8 +111,11 @@ class Driver:
         self.finished = 0  #: tasks that came to their end
         self.silent = 0  #: of those, tasks that sent no request
         self.under_way = 0  #: tasks whose start was claimed and that did not end
+        self.begun: dict[int, float] = {}  #: of those: when they began, by the identity of their greenlet
         self.most_users = 0
         self.lags: list[float] = []
+        self.lateness: list[float] = []  #: of sends after their user was due to send, in seconds
+        self.collecting = 0.0  #: seconds that collections of garbage took
 
     def classes(self) -> list[type[locust.User]]:
         """The users of the locustfile, their waiting replaced by the schedule.
@@ -135,7 +169,9 @@ class Driver:
         greenlet = gevent.getcurrent()
         greenlet.harness_intended = intended
         self.under_way += 1
-        return max(0.0, self.began + intended - time.monotonic())
+        wait = max(0.0, self.began + intended - time.monotonic())
+        self.begun[id(greenlet)] = time.monotonic() + wait
+        return wait
 
     def finish_task(self) -> None:
         """The task of this user that was begun last is over."""
@@ -144,12 +180,20 @@ class Driver:
         if intended is None:
             return
         self.under_way -= 1
+        self.begun.pop(id(greenlet), None)
         self.finished += 1
         if getattr(greenlet, "harness_counted", None) != intended:
             self.silent += 1
         greenlet.harness_intended = None
 
-    def record(self, name: str, response_time: float, exception: BaseException | None = None, **_: Any) -> None:
+    def record(
+        self,
+        name: str,
+        response_time: float,
+        exception: BaseException | None = None,
+        start_time: float | None = None,
+        **_: Any,
+    ) -> None:
         """One answered request: latency from the intended start for the first of a task, else its own."""
         now = time.monotonic() - self.began
         greenlet = gevent.getcurrent()
@@ -160,8 +204,11 @@ class Driver:
             latency = response_time
         else:
             greenlet.harness_counted = intended
+            begun = self.begun.get(id(greenlet))
+            if start_time is not None and begun is not None:
+                self.lateness.append(max(0.0, start_time - self.epoch - begun))
             latency = (now - intended) * 1000
-        self.samples.append((round(intended, 4), round(latency, 2), round(response_time, 2), exception is None))
+        self.samples.append((round(intended, 6), round(latency, 2), round(response_time, 2), exception is None))
         if exception is not None:
             self.errors[f"{name}: {exception}"[:200]] += 1
 
@@ -169,6 +216,13 @@ class Driver:
         """An exception of the locustfile, which locust goes on after."""
         self.exceptions[type(exception).__name__] += 1
         self.exception = self.exception or described(exception)
+
+    def _collected(self, phase: str, _: dict[str, int]) -> None:
+        """Called by the garbage collector when it begins and ends."""
+        if phase == "start":
+            self._collection = time.monotonic()
+        else:
+            self.collecting += time.monotonic() - self._collection
 
     def _lag(self) -> None:
         """Note how late this process is woken: what it measures is wrong by as much."""
@@ -203,6 +257,9 @@ class Driver:
         self._wait(runner, count, lambda: self.waiting < count and time.monotonic() < limit and not self.exceptions)
         gevent.spawn(self._lag)
         cpu, self.began = time.process_time(), time.monotonic()
+        self.epoch = time.time() - self.began  # locust stamps its requests by the wall clock
+        gc.callbacks.append(self._collected)
+        waited = run_delay()
         times = processor_times()
         end = self.began + self.spec["ramp"] + self.spec["hold"] + GRACE
         # With more users it is no load of the profile any more, and perhaps more than this machine can bear.
@@ -213,13 +270,19 @@ class Driver:
         )
         seconds = time.monotonic() - self.began
         under_way, connections = self.under_way, self.connections()
+        ages = sorted(round(time.monotonic() - begun, 2) for begun in self.begun.values())
         cpu = (time.process_time() - cpu) / max(seconds, 0.001)
         total, busy, stolen = (after - before for after, before in zip(processor_times(), times, strict=True))
+        waited = run_delay() - waited
+        gc.callbacks.remove(self._collected)
         runner.quit()
         return {
             **self._outcome(),
             "under way": under_way,
+            "ages": [age for age in ages if age > 0],
             "connections": connections,
+            "generator waited": round(100 * waited / max(seconds, 0.001), 2),
+            "generator collected": round(1000 * self.collecting, 1),
             "generator cpu": round(100 * cpu, 1),
             "machine busy": round(busy / total, 3) if total > 0 else 0.0,
             "stolen": round(stolen / total, 3) if total > 0 else 0.0,
@@ -239,6 +302,8 @@ class Driver:
         lags = sorted(self.lags)
         return {
             "intended": len(self.starts),
+            "due": sum(1 for start in self.starts if start >= self.spec["ramp"]),
+            "seed": self.spec.get("seed"),
             "started": self.next,
             "samples": self.samples,
             "ramp": self.spec["ramp"],
@@ -251,6 +316,7 @@ class Driver:
             "exceptions": dict(self.exceptions),
             "exception": self.exception,
             "users": self.most_users,
+            "send lateness": quantiles(self.lateness),
             "lag p95": round(1000 * lags[int(len(lags) * 0.95)], 1) if lags else 0.0,
         }
 

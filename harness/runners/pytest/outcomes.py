@@ -9,7 +9,7 @@ from harness.model.results import Cause, Result, SkipReason
 from harness.runners.pytest.session import Report, TestRun
 
 #: From bad to good; a case with several tests (parameters), and a test with several reports, take the worst.
-ORDER = (Result.FAIL, Result.ERROR, Result.MISS, Result.SKIP, Result.PASS)
+ORDER = (Result.FAIL, Result.ERROR, Result.MISS, Result.SKIP, Result.RECORDED, Result.PASS)
 
 
 @dataclass(frozen=True)
