@@ -26,7 +26,7 @@ from tests.suite_runs import ROOT, Kept, context
 
 FAIL, ERROR, PASS = Result.FAIL, Result.ERROR, Result.PASS
 SHIPPED = ROOT / "suites" / "load" / "http"
-MIXED, CAPACITY = ROOT / "suites" / "load" / "mixed", ROOT / "suites" / "load" / "capacity"
+MIXED, CAPACITY, BASELINE = (ROOT / "suites" / "load" / name for name in ("mixed", "capacity", "baseline"))
 HEAD = "from locust import events, task\nfrom locust.contrib.fasthttp import FastHttpUser\n"
 
 
@@ -285,6 +285,19 @@ def test_the_rate_a_product_serves_is_searched_for_and_it_recovers(product: Prod
     # Other work on this machine may end the search early, and is then named; it never accuses the product.
     assert seen["knee"].result in (PASS, Result.RECORDED), seen
     assert seen["recovery"].result is PASS or seen["recovery"].cause is Cause.INFRA, seen
+
+
+def test_a_user_that_waits_for_answers_gives_a_baseline_with_its_spread(product: Product, tmp_path: Path) -> None:
+    seen, ledger = load(product, tmp_path, shipped=BASELINE, judged=False, users=1, rate=1.0)
+    assert (seen["p95"].result, seen["error_rate"].result) == (Result.RECORDED, PASS), seen
+    record = json.loads(ledger.files["load-baseline.json"][0])
+    assert record["loads"] == len(record["repetitions"]) == 3
+    assert record["figures"]["requests"] == sum(each["requests"] for each in record["repetitions"])
+    measured = {each.name: each.value for each in seen["p95"].measurements}
+    assert measured["p95 low"] <= record["spread"]["p95"]["mean"] <= measured["p95 high"]
+    # No request is sent before the answer to the last has come: latency is the product's own.
+    assert all(abs(sample[1] - sample[2]) < 50 for sample in record["samples"])
+    assert product.texts == {}
 
 
 def test_a_product_that_answers_wrongly_beyond_its_limits_fails_in_a_container_too(

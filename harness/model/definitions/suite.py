@@ -189,6 +189,16 @@ class LoadProfile(Definition):
         description="when requests are due: each after the same time, or by chance, as of people who do not know of "
         "each other; the record holds the seed",
     )
+    think: float | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="closed model: each of `users` waits so many seconds after an answer, and latency counts from the "
+        "request; `rate` is then the least throughput. Without it the model is open",
+    )
+    repetitions: int = Field(
+        default=1, ge=1, le=10, description="loads, one after the other; their samples count together"
+    )
     judged_in_containers: bool = Field(
         default=False,
         description="true: how fast the product is counts in containers too; false: it is recorded there, because a "
@@ -207,6 +217,13 @@ class LoadProfile(Definition):
     window: float = Field(default=5, gt=0, le=86_400, description="seconds whose means are compared, for a spread")
     drop: float = Field(default=3, ge=0, le=3600, description="seconds of the hold that do not count, at both ends")
     spread: float = Field(default=5, gt=0, le=100, description="percent that a window may lie off the mean")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.search is not None and (self.think is not None or self.repetitions > 1):
+            key = "think" if self.think is not None else "repetitions"
+            raise PlacedError(f"a search has an open model and repeats loads itself: no {key}", key)
+        return self
 
 
 Suite.model_rebuild()

@@ -137,7 +137,7 @@ def criterion(
         Measurement(name=name, value=figures[name], unit=UNITS.get(name, "1"))
         for name in CRITERIA[case.test]
         if name in figures
-    )
+    ) + _intervals(case.test, outcome)
 
     def observation(result: Result, text: str, **more: Any) -> Observation:
         return Observation(case=case.id, suite=suite, result=result, measurements=measured, detail=text, **more)
@@ -161,6 +161,16 @@ def _unfit(case: Case, why: tuple[Cause, str], text: str) -> dict[str, Any]:
     if cause is Cause.INFRA and case.measures_performance:
         return {"result": Result.SKIP, "text": detail, "skip_reason": SkipReason.LABORATORY}
     return {"result": Result.ERROR, "text": detail, "cause": cause}
+
+
+def _intervals(test: str, outcome: dict[str, Any]) -> tuple[Measurement, ...]:
+    """The ends of the 95 % intervals of a criterion's figures over several loads."""
+    return tuple(
+        Measurement(name=f"{name} {end}", value=values[end], unit=UNITS.get(name, "1"))
+        for name, values in outcome.get("spread", {}).items()
+        if name in CRITERIA[test]
+        for end in ("low", "high")
+    )
 
 
 def _excusable(case: Case, figures: dict[str, float], target: Target) -> bool:

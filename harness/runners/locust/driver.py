@@ -100,7 +100,10 @@ class Driver:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
-        self.starts = schedule(spec["rate"], spec["ramp"], spec["hold"], seed=spec.get("seed"))
+        self.think: float | None = spec.get("think")  #: seconds; None: the model is open
+        self.starts: list[float] = []
+        if self.think is None:
+            self.starts = schedule(spec["rate"], spec["ramp"], spec["hold"], seed=spec.get("seed"))
         self.next = 0
         self.began = 0.0
         self.waiting = 0
@@ -162,9 +165,15 @@ class Driver:
     def take(self) -> float:
         """Claim the next start; seconds until it is due (0 where it is overdue)."""
         self.finish_task()
-        if self.next >= len(self.starts):
+        if self.think is not None:  # the user's own next start
+            intended = time.monotonic() - self.began + self.think
+            if intended >= self.spec["ramp"] + self.spec["hold"]:
+                raise locust.exception.StopUser
+            self.starts.append(intended)
+        elif self.next >= len(self.starts):
             raise locust.exception.StopUser
-        intended = self.starts[self.next]
+        else:
+            intended = self.starts[self.next]
         self.next += 1
         greenlet = gevent.getcurrent()
         greenlet.harness_intended = intended
@@ -251,7 +260,7 @@ class Driver:
         hooks.user_error.add_listener(self.user_error)
         runner = environment.create_local_runner()
         hooks.init.fire(environment=environment, runner=runner, web_ui=None)
-        count = min(self.spec["users"], max(1, len(self.starts)))
+        count = self.spec["users"] if self.think is not None else min(self.spec["users"], max(1, len(self.starts)))
         runner.start(count, spawn_rate=count)
         limit = time.monotonic() + SPAWN_SECONDS
         self._wait(runner, count, lambda: self.waiting < count and time.monotonic() < limit and not self.exceptions)
@@ -304,6 +313,7 @@ class Driver:
             "intended": len(self.starts),
             "due": sum(1 for start in self.starts if start >= self.spec["ramp"]),
             "seed": self.spec.get("seed"),
+            "think": self.think,
             "started": self.next,
             "samples": self.samples,
             "ramp": self.spec["ramp"],

@@ -214,6 +214,7 @@ def _specification(suite: LocatedSuite, profile: LoadProfile, deployment: Deploy
         "ramp": profile.ramp,
         "hold": profile.hold,
         "users": profile.users,
+        "think": profile.think,
         "seed": secrets.randbelow(2**32) if profile.arrivals == "poisson" else None,
     }
 

@@ -41,13 +41,16 @@ def summarise(outcome: dict[str, Any], profile: LoadProfile) -> dict[str, float]
     ramp, hold, rate = outcome["ramp"], outcome["hold"], outcome["rate"]
     samples = [s for s in outcome["samples"] if s[0] >= ramp]
     latencies = sorted(s[1] for s in samples)
-    tasks = len({s[0] for s in samples})
+    loads = outcome.get("loads", 1)
+    tasks = len({s[0] for s in samples}) if loads == 1 else len(samples)
     figures = {
         "intended rate": rate,
         "requests": float(len(samples)),
-        "achieved": tasks / max(1, outcome.get("due", int(rate * hold))),
-        "throughput": tasks / hold,
+        "achieved": tasks / loads / max(1, outcome.get("due", int(rate * hold))),
+        "throughput": tasks / loads / hold,
     }
+    if outcome.get("think") is not None:  # users that wait for answers: the rate is what they came to
+        figures["achieved"] = figures["throughput"] / rate
     if samples:
         figures |= {f"p{percent}": percentile(latencies, percent) for percent in (50, 95, 99)}
         hanging = hung(outcome)

@@ -18,6 +18,7 @@ from harness.runners.locust.criteria import Trouble, criterion, target_of, troub
 from harness.runners.locust.driving import drive
 from harness.runners.locust.figures import summarise
 from harness.runners.locust.quiet import await_quiet
+from harness.runners.locust.repeating import together
 from harness.runners.locust.searching import search_rate
 
 #: Why a load has no meaning for a product.
@@ -86,13 +87,18 @@ def _load(
 ) -> list[Observation]:
     """One load. ``mark``: what the names of its evidence end with."""
     definition, name = suite.definition, suite.definition.suite.replace("/", "-") + mark
-    keep = functools.partial(ledger.keep, f"{name}-locust.log")
     outcome: dict[str, Any] = {}
     crashed: ProductFault | None = None
     try:
         deployment.ensure_running()
         before = deployment.unasked_ends()
-        outcome = drive(suite, profile, deployment, keep, cancel, sandboxed=sandboxed)
+        loads = []
+        for number in range(profile.repetitions):
+            log = f"{name}-{number + 1}" if number else name
+            keep = functools.partial(ledger.keep, f"{log}-locust.log")
+            loads.append(drive(suite, profile, deployment, keep, cancel, sandboxed=sandboxed))
+        broken = [each for each in loads if trouble_of(each, profile, None, emulated=deployment.context.emulated)]
+        outcome = broken[0] if broken else together(loads, profile)
         code = deployment.exit_code()
         crashed = deployment.ended(code) if code is not None else None
         fresh = [end for end in deployment.unasked_ends() if end not in before]
