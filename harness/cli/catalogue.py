@@ -23,7 +23,7 @@ from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.machines.placing import by_container, by_vm
 from harness.model.definitions import Cpu, Database, Entry, Os
-from harness.model.definitions.target import DATABASE_RECIPES
+from harness.model.definitions.recipes import DATABASE_RECIPES
 from harness.model.results import Fidelity
 from harness.reading.entries import TARGET_KINDS, entries, entry
 from harness.virtual.qemu import BOARDS

@@ -15,7 +15,7 @@ from rich.markup import escape
 from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here
 from harness.errors import UsageError
-from harness.model.definitions import Rule, Waiver, Waivers
+from harness.model.definitions import Database, Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
 from harness.model.plan import Definitions
 from harness.planning import expand
@@ -49,7 +49,8 @@ KINDS = ("cpu", "os", "database")
     "named",
     multiple=True,
     metavar="KIND=NAME",
-    help="only such targets: cpu=…, os=…, database=…; may be repeated. Without: all that are known",
+    help="only such targets: cpu=…, os=…, database=… (database=NAME:MODE in one of its modes); may be repeated. "
+    "Without: all that are known",
 )
 @click.option("--waivers", "waivers_file", type=click.Path(path_type=Path), help="accepted findings, with expiry")
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
@@ -141,6 +142,7 @@ def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targ
             cpus={name: cpu for name, cpu in targets.cpus.items() if name in axes["cpu"]},
             systems={name: system for name, system in targets.systems.items() if name in axes["os"]},
             databases={name: database for name, database in targets.databases.items() if name in axes["database"]},
+            dialect=targets.dialect,
         )
         if concerned.cpus or concerned.systems or concerned.databases:
             parts.append(scan(files, rules, concerned, hashes=hashes))
@@ -179,6 +181,10 @@ def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
     kept: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for text in named:
         kind, equals, name = text.partition("=")
+        if kind == "database":
+            name, _, mode = name.partition(":")
+        else:
+            mode = ""
         if not equals or kind not in KINDS:
             raise UsageError(
                 f"--target {text}: expected cpu=NAME, os=NAME or database=NAME",
@@ -189,11 +195,27 @@ def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
                 f"--target {text}: no such {kind}; known: {', '.join(every[kind])}",
                 advice="see: harness targets list, or the matrix",
             )
-        kept[kind][name] = every[kind][name]
+        kept[kind][name] = in_mode(every[kind][name], mode) if mode else every[kind][name]
     if not named:
         kept = every
         kept["cpu"] = {name: cpu for name, cpu in every["cpu"].items() if not cpu.obstacle}
-    return Targets(cpus=kept["cpu"], systems=kept["os"], databases=kept["database"])
+    dialect = matrix.dialect if matrix is not None else ""
+    return Targets(cpus=kept["cpu"], systems=kept["os"], databases=kept["database"], dialect=dialect)
+
+
+def in_mode(database: Database, mode: str) -> Database:
+    """A database in a mode that it has.
+
+    Raises:
+        UsageError: it has no such mode.
+    """
+    if mode not in database.modes:
+        known = ", ".join(database.modes) or "none is known"
+        raise UsageError(
+            f"database {database.database} has no mode {mode!r}; its modes: {known}",
+            advice=f"see: harness targets show {database.database}",
+        )
+    return database.in_mode(mode)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -82,6 +82,7 @@ class Targets:
     cpus: Mapping[str, Cpu] = field(default_factory=dict)
     systems: Mapping[str, Os] = field(default_factory=dict)
     databases: Mapping[str, Database] = field(default_factory=dict)
+    dialect: str = ""  #: that the application says its SQL is written in
 
     def systems_on(self, architecture: str) -> list[Os]:
         """Systems that are declared for this architecture: with a CPU of it, and with a release for it."""

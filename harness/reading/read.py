@@ -104,7 +104,7 @@ class _MatrixReader:
             product = self._gather(lambda: read_source(application_path))
         application = self._gather(lambda: validate(product, Application)) if product is not None else None
         targets = TargetReader(self.source, matrix, self.catalogue, self.faults)
-        cpus, systems, databases = targets.load(Cpu), targets.load(Os), targets.load(Database)
+        cpus, systems, databases = targets.load(Cpu), targets.load(Os), targets.in_modes(targets.load(Database))
         runtimes, middlewares = targets.load(Runtime), targets.load(Middleware)
         waivers = self._waivers()
         self._dated("vulnerabilities", matrix.vulnerabilities)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from harness.errors import DefinitionError, Fault
-from harness.model.definitions import Entry, Matrix
+from harness.model.definitions import Database, Entry, Matrix
 from harness.model.plan import ROLES, SAME, role_axes
 from harness.reading.catalogue import Catalogue
 from harness.reading.parsing import nearest, validate
@@ -33,6 +33,27 @@ class TargetReader:
                     entry = self._entry(kind, name, model, loc)
                     loaded |= {name: entry} if entry is not None else {}
         return loaded
+
+    def in_modes(self, databases: dict[str, Database]) -> dict[str, Database]:
+        """Databases in the modes that the matrix names."""
+        placed = dict(databases)
+        for name, mode in self._matrix.modes.items():
+            entry = databases.get(name)
+            known = list(databases) if entry is None else list(entry.modes)
+            wrong = name if entry is None else mode
+            if entry is not None and mode in entry.modes:
+                placed[name] = entry.in_mode(mode)
+                continue
+            self._faults.append(
+                self._source.fault(
+                    ("modes", name),
+                    f"no axis names the database {name}" if entry is None else f"{name} has no such mode",
+                    expected=f"one of {', '.join(known)}" if known else "a database whose entry names modes",
+                    found=wrong,
+                    hint=nearest(wrong, known),
+                )
+            )
+        return placed
 
     def _named(self, axis: str) -> list[tuple[Loc, str]]:
         matrix = self._matrix

@@ -78,7 +78,8 @@ class Gatherer:
 
     def __init__(self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> None:
         names = texts.system_names(targets).values()
-        self._elf, self._text, self._sql = ElfReader(rules, targets), texts.Reader(rules, names), sql.Reader(rules)
+        self._elf, self._text = ElfReader(rules, targets), texts.Reader(rules, names)
+        self._sql = sql.Reader(rules, targets.databases.values(), targets.dialect)
         self._wanted = troubles.wanted(rules)
         self._go = any(rule.detect == "go-variants" for rule in rules)
         self._hashes = hashes

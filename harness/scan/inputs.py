@@ -38,6 +38,7 @@ def targets_of(definitions: Definitions, architecture: str = "") -> Targets:
         cpus={name: cpu for name, cpu in definitions.cpus.items() if architecture in ("", cpu.architecture)},
         systems=definitions.systems,
         databases=definitions.databases,
+        dialect=definitions.application.dialect or "",
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from harness.control.capturing import Captured, begin_capture, captured, end_capture
 from harness.errors import InfrastructureError
 from harness.model.definitions import Database
-from harness.model.definitions.target import CaptureRecipe
+from harness.model.definitions.recipes import CaptureRecipe
 from harness.model.templating import render
 from harness.reading.parsing import parse
 from harness.system.process import Completed

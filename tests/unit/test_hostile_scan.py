@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from harness.model.finding import Finding
-from harness.scan import limits, readers, scan, sql, texts
+from harness.scan import limits, readers, scan, sqltokens, texts
 from harness.scan.exports import exported_symbols
 from harness.scan.gathering import Facts, Gatherer
 from harness.scan.listing import inputs_of
@@ -283,10 +283,10 @@ def test_statements_are_the_same_in_pieces_and_whole(monkeypatch: pytest.MonkeyP
         f"CREATE TABLE t{i} (a INT);\nINSERT INTO t VALUES ('x;\ny', {i}); -- it;\n\n/* a;\n b;\n*/ SELECT {i};\n"
         for i in range(40)
     )
-    whole = [(s.text, s.line + s.above) for s in sql.statements(text)]
+    whole = [(s.text, s.line + s.above) for s in sqltokens.statements(text)]
     for size in (1, 50, 333):
-        monkeypatch.setattr(sql, "PIECE", size)
-        assert [(s.text, s.line + s.above) for s in sql.statements(text)] == whole
+        monkeypatch.setattr(sqltokens, "PIECE", size)
+        assert [(s.text, s.line + s.above) for s in sqltokens.statements(text)] == whole
     assert len(whole) == 120
 
 

@@ -61,6 +61,34 @@ def test_detectors_and_rules_meet() -> None:
     assert {rule.detect for rule in RULES} == set(DETECTORS), "a detector that no rule uses"
 
 
+def test_modes_name_what_rules_look_for() -> None:
+    """A word that no rule has would be taken, or refused, in vain."""
+    words = {
+        word
+        for rule in RULES
+        if rule.detect == "sql"
+        for key in ("words", "types", "shapes", "lines")
+        for word in rule.parameters.get(key, ())
+    } | {'"', "`", "[", "double-quoted"}
+    named = {
+        f"{database.database}:{name}: {word}"
+        for database in TARGETS.databases.values()
+        for name, mode in database.modes.items()
+        for word in (*mode.takes, *mode.refuses)
+        if word not in words
+    }
+    assert named == set()
+    exceptions = [
+        (rule.id, word)
+        for rule in RULES
+        for key in ("taken_by", "refused_by")
+        for every in rule.parameters.get(key, {}).values()
+        for word in every
+        if word not in words
+    ]
+    assert exceptions == []
+
+
 def test_each_rule_is_a_case() -> None:
     cases = cases_of_rules(RULES)
     assert [case.id for case in cases] == [rule.id for rule in RULES]

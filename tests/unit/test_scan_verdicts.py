@@ -13,7 +13,8 @@ import pytest
 from harness.model.finding import Finding
 from harness.scan import scan
 from harness.scan.instructions import _NAMED
-from harness.scan.sql import columns, statements
+from harness.scan.sqlcolumns import columns
+from harness.scan.sqltokens import statements
 from tests.elves import elf
 from tests.inputs import deb, pack, tar
 from tests.unit.test_scan_command import report
@@ -203,8 +204,8 @@ def test_columns_are_read_whatever_stands_behind_them(clause: str) -> None:
     )
     (statement,) = statements(text, "oracle")
     found = columns(statement)
-    assert [(name, quoted) for name, quoted, _, _ in found] == [("offset", True), ("user", False), ("amount", False)]
-    assert [kind.partition("(")[0].replace("VARCHAR2", "VARCHAR") for _, _, kind, _ in found][1] == "VARCHAR"
+    assert [(one.name, one.quoted) for one in found] == [("offset", True), ("user", False), ("amount", False)]
+    assert [one.kind for one in found] == ["INT", "VARCHAR(20)", "DECIMAL(10 , 2)"]
 
 
 # --- variants of a product ---

@@ -55,6 +55,7 @@ from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
 from harness.model.definitions.service import Readiness, Service
 from harness.model.definitions.sqlfeature import SqlFeature, SqlFeatures, SqlStep
+from harness.model.definitions.sqlmode import SqlMode
 from harness.model.definitions.suite import Case, LoadProfile, RateSearch, Suite
 from harness.model.definitions.target import (
     EMULATED_MEMORY,
@@ -152,6 +153,7 @@ __all__ = [
     "SqlFamily",
     "SqlFeature",
     "SqlFeatures",
+    "SqlMode",
     "SqlStep",
     "Strategy",
     "Strings",

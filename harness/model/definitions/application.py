@@ -184,6 +184,10 @@ class Application(Definition):
     scan: Strings = Field(
         default=(), description="further files and folders beside application.yaml that the static scan reads"
     )
+    dialect: Literal["mysql", "postgresql", "oracle", "sqlite", "mssql", "db2"] | None = Field(
+        default=None,
+        description="whose SQL its statements are written in, where neither name nor head of a file says so",
+    )
     templates: Annotated[tuple[Template, ...], BeforeValidator(listed)] = ()
     setup: Strings = Field(default=(), description="once after installation; part of the cached environment")
     schema_steps: dict[str, Annotated[tuple[SchemaStep, ...], BeforeValidator(listed)]] = Field(

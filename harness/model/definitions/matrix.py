@@ -173,6 +173,9 @@ class Matrix(Definition):
         description="what serves the database of a cell: a server of databases.yaml, a container of its vendor's image "
         "there, or a machine of the cell that it is installed on",
     )
+    modes: dict[Name, Name] = Field(
+        default={}, description="compatibility mode by database, of those that its entry names: kingbase-v8: mysql"
+    )
     require: Require = Require()
     strategy: Strategy = Strategy()
     retries: Retries = Retries()

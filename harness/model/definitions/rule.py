@@ -92,6 +92,9 @@ class Concerns(Definition):
         default=(), description="databases whose SQL belongs to these families"
     )
     databases: Strings = Field(default=(), description="further databases, by name")
+    trait: Literal["bytes", "no-empty-string"] | None = Field(
+        default=None, description="databases whose VARCHAR(n) counts bytes, or whose '' is NULL, in their mode"
+    )
 
 
 class Rule(Definition):

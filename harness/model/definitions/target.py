@@ -24,6 +24,8 @@ from harness.model.definitions.base import (
 from harness.model.definitions.endpoint import EndpointRecipe
 from harness.model.definitions.image import LOG, START, STOP, ImageRecipe
 from harness.model.definitions.imported import Imported
+from harness.model.definitions.recipes import DATABASE_RECIPES, BackupRecipe, CaptureRecipe, SessionRecipe
+from harness.model.definitions.sqlmode import SqlMode
 
 #: Of a public key as GnuPG exports it with --armor (RFC 9580, 6.2).
 KEY_BEGINS = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -215,40 +217,6 @@ class Limits(Definition):
         return f"{self.memory} (模拟 emulated: × {EMULATED_MEMORY} at most)" if emulated else self.memory
 
 
-class SessionRecipe(Definition):
-    """A client that stays: it reads SQL from its standard input, answers each statement at once, and goes on after an
-    error, with nothing but errors in its standard error."""
-
-    command: str = Field(min_length=1, description="ends with `exec CLIENT`; prints tab-separated rows")
-    shell: str = Field(min_length=1, description="what a line begins with that the client has a shell run")
-
-
-class BackupRecipe(Definition):
-    """The database's own tools for a backup; templates that see ``backup`` too: tables, file, and name and path of the
-    database that it is restored into. Run by root."""
-
-    dump: str = Field(min_length=1, description="writes the tables to the file")
-    restore: str = Field(min_length=1, description="makes a database of that name, the cell's user's, of the file")
-    remove: str = Field(min_length=1, description="removes that database, whether it is there or not")
-
-
-#: How a database is installed, started and asked on a machine of the cell; no facts about it.
-DATABASE_RECIPES = (
-    *("before_install", "setup", "start", "stop", "ready", "create", "query", "session", "backup", "capture"),
-    *("observe_settings", "log"),
-)
-
-
-class CaptureRecipe(Definition):
-    """How the server's log says what a product sends. Run by root; no restart is needed for it, and it outlasts one."""
-
-    begin: str = Field(min_length=1, description="from now on statements are logged")
-    end: str = Field(min_length=1, description="no longer, because a load would be measured with it")
-    read: str = Field(
-        min_length=1, description="prints the statements of the cell's user, each with ; but those of this harness"
-    )
-
-
 class Database(Entry):
     """A database: what is known of it; with ``query`` and ``version``, how to install, start, ask and stop it; with
     ``endpoint``, how cells get theirs on a server of the laboratory, and with ``image``, how a cell's own server is run
@@ -268,6 +236,10 @@ class Database(Entry):
     ports: dict[str, int] = Field(default={}, description="further ports by what they are for")
     lineage: str = Field(default="", description="what it derives from, or whose dialect it speaks")
     sql: SqlFamily | None = Field(default=None, description="whose SQL it takes unless a setting says otherwise")
+    modes: dict[Name, SqlMode] = Field(default={}, description="its compatibility modes, by name")
+    mode: Name | None = Field(
+        default=None, description="mode that holds unless a matrix (`modes`) or a command names another one"
+    )
     driver: str = Field(default="", description="Python driver")
     dialect: str = Field(default="", description="dialect or URL scheme of SQLAlchemy")
     jdbc: str = Field(default="", description="JDBC URL of a cell's database: a template that sees `db`")
@@ -329,6 +301,20 @@ class Database(Entry):
         """Whether it is a server that the harness neither installs nor starts."""
         return self.placement == "external"
 
+    @property
+    def speaks(self) -> SqlMode | None:
+        """The SQL that it takes in its mode; None where nothing is known of it."""
+        if self.mode is not None:
+            return self.modes[self.mode]
+        if self.sql is None:
+            return None
+        return SqlMode(sql=self.sql, certainty="general", source="follows from its family")
+
+    def in_mode(self, mode: str) -> Database:
+        """The same database in a mode that it has: a server must show the setting of that mode."""
+        settings = {**self.settings, **self.modes[mode].setting}
+        return self.model_copy(update={"mode": mode, "settings": settings})
+
     def at_endpoint(self) -> Database:
         """The same database on a server of the laboratory: nothing of it is installed, started or logged here."""
         own = ("packages", "version", *DATABASE_RECIPES)
@@ -368,6 +354,14 @@ class Database(Entry):
             "observe_settings": image.observe_settings or None,
         }
         return self.model_copy(update={**nothing, **runs, **asks})
+
+    @model_validator(mode="after")
+    def _has_mode(self) -> Self:
+        if self.modes and self.mode is None:
+            raise PlacedError(f"give `mode`: which of {', '.join(self.modes)} holds where nobody names one?", "modes")
+        if self.mode is not None and self.mode not in self.modes:
+            raise PlacedError(f"no such mode: {self.mode}; known: {', '.join(self.modes) or 'none'}", "mode")
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
