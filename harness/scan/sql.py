@@ -8,13 +8,14 @@ against those of another family only where the product has no file that is named
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.model.definitions import Database, Rule
 from harness.model.finding import Concern, Finding, Targets
-from harness.scan.embedded import embedded
+from harness.scan.embedded import Embedded, changesets, embedded
 from harness.scan.groups import finding
 from harness.scan.sqldialects import Dialect, dialect_of
 from harness.scan.sqlrules import Hit, Matcher, refuses
@@ -23,6 +24,10 @@ from harness.scan.sqltokens import Statement, is_unparsed, statements
 from harness.scan.variants import sql_named
 
 MAX_PER_FILE = 20
+#: Names of functions that a text makes.
+_DEFINED = re.compile(
+    r"\bFUNCTION\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(?:[\w\"`]+\.)?[\"`]?(\w+)[\"`]?\s*\(", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,6 @@ class _Source:
     """Where a text of SQL stands, and what its name says."""
 
     place: str
-    offset: int
     word: str
     family: str
     file: bool  #: whether it is a file of SQL, and not a part of another text
@@ -83,23 +87,31 @@ class Reader:
             word, family = sql_named(place)
             self.families.add(family)
             self.words.add(word)
-            source = _Source(place, 0, word, family, file=True)
-            yield from self._within(source, [(text, 0)], dialect_of(text, family, self.declared))
+            source = _Source(place, word, family, file=True)
+            yield from self._within(source, changesets(text), dialect_of(text, family, self.declared))
             return
-        pieces = [(each.text, each.above) for each in embedded(text, languages)]
+        pieces = list(embedded(text, languages))
+        self.families |= {each.family for each in pieces if each.family}
+        self.words |= {each.word for each in pieces if each.word}
         if pieces:
-            whole = "\n".join(sql for sql, _ in pieces)
-            yield from self._within(_Source(place, 0, "", "", file=False), pieces, dialect_of(whole, "", self.declared))
+            whole = "\n".join(each.text for each in pieces if not each.name)
+            yield from self._within(_Source(place, "", "", file=False), pieces, dialect_of(whole, "", self.declared))
 
-    def _within(self, source: _Source, pieces: list[tuple[str, int]], dialect: Dialect) -> Iterator[SqlFact]:
+    def _within(self, source: _Source, pieces: list[Embedded], dialect: Dialect) -> Iterator[SqlFact]:
         """The facts of texts of one file, at most so many of each rule."""
         counts: dict[str, int] = {}
         places: set[tuple[str, int, str]] = set()
         strings = _Strings()
-        every: Iterator[tuple[str, Hit]] = (
-            each for text, above in pieces for each in self._hits(replace(source, offset=above), text, dialect, strings)
-        )
-        for rule, hit in [*every, *((rule.id, hit) for rule in self.strings for hit in strings.hits(dialect))]:
+        own = {name.upper() for each in pieces for name in _DEFINED.findall(each.text)}
+        every = [
+            (rule, hit, piece)
+            for piece in pieces
+            for rule, hit in (self._named(piece) if piece.name else self._hits(source, piece, dialect, strings))
+        ]
+        quotes = [(rule.id, hit, None) for rule in self.strings for hit in strings.hits(dialect)]
+        for rule, hit, piece in [*every, *quotes]:
+            if hit.what.endswith(" (") and hit.what.removesuffix(" (") in own:
+                continue  # the product makes this function itself
             if (rule, hit.line, hit.what) in places or counts.get(rule, 0) >= MAX_PER_FILE:
                 continue
             places.add((rule, hit.line, hit.what))
@@ -109,21 +121,28 @@ class Reader:
                 place=source.place,
                 line=hit.line,
                 excerpt=hit.excerpt,
-                word=source.word,
-                family=source.family,
+                word=(piece.word if piece is not None else "") or source.word,
+                family=(piece.family if piece is not None else "") or source.family,
                 what=hit.what,
                 role=hit.role,
             )
 
-    def _hits(self, source: _Source, text: str, dialect: Dialect, strings: _Strings) -> Iterator[tuple[str, Hit]]:
+    def _named(self, piece: Embedded) -> Iterator[tuple[str, Hit]]:
+        """A name of an annotation that is a reserved word."""
+        for matcher in self.matchers:
+            if piece.name.upper() in matcher.reserved:
+                yield matcher.rule.id, Hit(piece.above + 1, piece.text, piece.name.upper(), "column")
+
+    def _hits(self, source: _Source, piece: Embedded, dialect: Dialect, strings: _Strings) -> Iterator[tuple[str, Hit]]:
         """Rule and place of each hit in one text, with lines of the whole file."""
-        for statement in statements(text, dialect.tokenized_as):
-            above = source.offset + statement.above
+        spoken = dialect_of(piece.text, piece.family) if piece.family else dialect
+        for statement in statements(piece.text, spoken.tokenized_as):
+            above = piece.above + statement.above
             line = above + statement.line
             if statement.trouble:
                 why = f"as SQL, in line {line}: {statement.trouble}; its words were searched all the same"
                 self.trouble.append((source.place, why))
-            elif is_unparsed(statement):
+            elif piece.whole and is_unparsed(statement):
                 self.unparsed.append((source.place, line, " ".join(statement.text[:160].split())))
             if self.strings and not statement.trouble:
                 strings.take(statement, above)
@@ -131,8 +150,8 @@ class Reader:
                 for hit in matcher.find(statement):
                     yield matcher.rule.id, replace(hit, line=above + hit.line)
         for matcher in self.matchers if source.file else ():
-            for hit in matcher.in_lines(text, MAX_PER_FILE):
-                yield matcher.rule.id, hit
+            for hit in matcher.in_lines(piece.text, MAX_PER_FILE):
+                yield matcher.rule.id, replace(hit, line=piece.above + hit.line)
 
 
 class _Strings:

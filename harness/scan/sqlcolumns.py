@@ -11,10 +11,11 @@ from harness.scan.sqltokens import Statement
 
 #: What begins a part of a CREATE TABLE that is no column.
 _NO_COLUMN = frozenset(
-    "CONSTRAINT PRIMARY UNIQUE FOREIGN CHECK KEY INDEX FULLTEXT SPATIAL LIKE PERIOD EXCLUDE CLUSTER NOT".split()
+    "CONSTRAINT PRIMARY UNIQUE FOREIGN CHECK KEY INDEX FULLTEXT SPATIAL LIKE PERIOD EXCLUDE CLUSTER NOT DEFAULT "
+    "PARTITION".split()
 )
 #: Of these also columns are named: by what stands behind them it is known.
-_EITHER = frozenset(("KEY", "INDEX", "PERIOD", "CHECK", "CLUSTER", "LIKE"))
+_EITHER = frozenset(("KEY", "INDEX", "PERIOD", "CHECK", "CLUSTER", "LIKE", "DEFAULT", "PARTITION"))
 _TYPES = frozenset(
     "INT INTEGER TINYINT SMALLINT MEDIUMINT BIGINT NUMBER NUMERIC DECIMAL DEC FLOAT REAL DOUBLE BIT BOOL BOOLEAN CHAR "
     "VARCHAR VARCHAR2 NVARCHAR NVARCHAR2 NCHAR TEXT TINYTEXT MEDIUMTEXT LONGTEXT CLOB NCLOB BLOB DATE DATETIME TIME "
@@ -125,16 +126,17 @@ def _column_at(statement: Statement, number: int) -> Column | None:
     token = tokens[number]
     quoted = statement.quote_of(token) in ("`", '"', "[")
     word = token.text.upper()
-    if not quoted and word in _NO_COLUMN and not (word in _EITHER and _is_type(tokens, number + 1)):
+    if not quoted and word in _NO_COLUMN and not (word in _EITHER and _is_type(statement, number + 1)):
         return None
     if tokens[number + 1].text in (",", ")", "("):
         return None
     return Column(token.text, quoted, _kind(tokens, number + 1), number, token.line)
 
 
-def _is_type(tokens: list[Any], number: int) -> bool:
+def _is_type(statement: Statement, number: int) -> bool:
     """Whether a type stands there, and not the name of an index: that has columns in its parentheses."""
-    if tokens[number].text.upper() not in _TYPES:
+    tokens = statement.tokens
+    if tokens[number].text.upper() not in _TYPES or not _plain(statement, number):
         return False
     behind = [token.text for token in tokens[number + 1 : number + 3]]
     return len(behind) < 2 or behind[0] != "(" or behind[1].isdigit() or behind[1].upper() == "MAX"
