@@ -25,6 +25,7 @@ from harness.reading.parsing import parse
 from harness.reading.read import read
 from harness.reading.suites import rules_of
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
+from harness.report.sqltable import render_sql_xlsx
 from harness.scan import contents, scan
 from harness.scan.cases import split
 from harness.scan.inputs import files_of_cells, targets_of
@@ -60,6 +61,11 @@ KINDS = ("cpu", "os", "database")
     type=click.Path(path_type=Path, dir_okay=False),
     help="also write a bill of materials (CycloneDX 1.6 JSON)",
 )
+@click.option(
+    "--sql",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="also write the compatibility table of its SQL, each statement by database (XLSX)",
+)
 @click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
 @click.option("--explain", metavar="RULE", help="say what a rule looks for and why, and scan nothing")
 @click.pass_context
@@ -72,6 +78,7 @@ def scan_command(
     form: str,
     html: Path | None,
     sbom: Path | None,
+    sql: Path | None,
     every: bool,
     explain: str | None,
 ) -> None:
@@ -83,7 +90,9 @@ def scan_command(
     if explain is not None:
         _explain(rules, explain)
         return
-    result, holding, expired = _scan(paths, folder, named, waivers_file, rules, hashes=sbom is not None)
+    listed = sql is not None or html is not None
+    kept = {"hashes": sbom is not None, "statements": listed}
+    result, holding, expired = _scan(paths, folder, named, waivers_file, rules, **kept)
     findings, waived = split(result.findings, holding)
     for waiver in expired:
         say(f"waiver for {waiver.case} expired on {waiver.expires}: it accepts nothing", err=True)
@@ -92,6 +101,8 @@ def scan_command(
         _write(html, render_scan_html(result, findings, waived, scanned, Presentation.standard(catalogue_here())))
     if sbom is not None:
         _write(sbom, render_sbom(result.components).encode())
+    if sql is not None:
+        _write(sql, render_sql_xlsx(result))
     if form == "json":
         print_json(scan_record(result, findings, waived))
     elif form == "sarif":
@@ -111,6 +122,7 @@ def _scan(
     rules: tuple[Rule, ...],
     *,
     hashes: bool,
+    statements: bool,
 ) -> tuple[ScanResult, list[Waiver], list[Waiver]]:
     """The result, and the waivers that hold today and that do not."""
     definitions = read(folder, catalogue_here()) if folder is not None else None
@@ -121,9 +133,9 @@ def _scan(
     if missing := [str(path) for path in paths if not path.exists()]:
         raise UsageError(f"no such file or folder: {', '.join(missing)}", advice="name packages, archives or folders")
     if paths:
-        result = scan(paths, rules, targets, hashes=hashes)
+        result = scan(paths, rules, targets, hashes=hashes, statements=statements)
     elif definitions is not None:
-        result = _of_product(definitions, rules, targets, hashes=hashes)
+        result = _of_product(definitions, rules, targets, hashes=hashes, statements=statements)
     else:
         raise UsageError("nothing to scan", advice="name packages, archives or folders, or --matrix FOLDER")
     today = datetime.datetime.now(datetime.UTC).date()
@@ -134,7 +146,9 @@ def _scan(
     )
 
 
-def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targets, *, hashes: bool) -> ScanResult:
+def _of_product(
+    definitions: Definitions, rules: tuple[Rule, ...], targets: Targets, *, hashes: bool, statements: bool
+) -> ScanResult:
     """The files beside application.yaml, those of each variant held against the targets of its cells."""
     parts: list[ScanResult] = []
     for files, axes in files_of_cells(definitions, expand(definitions).cells).items():
@@ -145,7 +159,7 @@ def _of_product(definitions: Definitions, rules: tuple[Rule, ...], targets: Targ
             dialect=targets.dialect,
         )
         if concerned.cpus or concerned.systems or concerned.databases:
-            parts.append(scan(files, rules, concerned, hashes=hashes))
+            parts.append(scan(files, rules, concerned, hashes=hashes, statements=statements))
     if not parts:
         raise UsageError(
             "the product has no files beside its application.yaml: its packages come with the target",

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.model.definitions import Cpu, Database, Os
 from harness.model.definitions.rule import Rule, Severity
+from harness.model.sqlrow import SqlRow
 
 
 @dataclass(frozen=True, order=True)
@@ -108,3 +109,5 @@ class ScanResult:
     seconds: float
     unread: int  #: files and containers, each with a finding of its own
     skipped: Mapping[str, int] = field(default_factory=dict)
+    sql: tuple[SqlRow, ...] = ()  #: a row for each statement, where they are asked for
+    sql_left: int = 0  #: statements beyond the rows

@@ -12,7 +12,9 @@ from urllib.parse import quote
 from harness import __version__
 from harness.model.definitions import Rule, Waiver
 from harness.model.finding import Component, Finding, ScanResult, finding_record
+from harness.model.sqlrow import sql_record
 from harness.presentation import Presentation
+from harness.report import sqltable
 from harness.report.sarif import SCHEMA
 from harness.scan import contents
 
@@ -51,6 +53,7 @@ def scan_record(result: ScanResult, findings: Sequence[Finding], waived: Waived)
         "seconds": result.seconds,
         "unread": result.unread,
         "skipped": dict(result.skipped),
+        **({"sql": [sql_record(row) for row in result.sql], "sql_left": result.sql_left} if result.sql else {}),
     }
 
 
@@ -137,6 +140,9 @@ def render_scan_html(
         counts=counts,
         skipped=[(contents.REASONS[reason], reason, count) for reason, count in sorted(result.skipped.items())],
         targets=sorted(targets.items()),
+        sql=sqltable.troubled(result.sql),
+        sql_counts=sqltable.counted(result.sql),
+        sql_words=sqltable,
         version=__version__,
     )
     return text.encode("utf-8", "replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.model.results import Result
@@ -57,13 +57,7 @@ HEADS = {
 
 def render_xlsx(view: CampaignView, words: Wording) -> bytes:
     """The campaign as XLSX. Every text is a text: nothing that a product printed becomes a formula."""
-    import openpyxl
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Font
-    from openpyxl.utils import get_column_letter
-
-    book = openpyxl.Workbook(write_only=True)
-    rows = {
+    rows: dict[str, Iterable[Sequence[object]]] = {
         "概要 Summary": _summary(view, words),
         "单元 Cells": (_cell(cell, words) for cell in view.cells),
         "测试项 Cases": (_case(cell, case, words) for cell in view.cells for case in cell.cases),
@@ -74,7 +68,18 @@ def render_xlsx(view: CampaignView, words: Wording) -> bytes:
             for m in case.measurements
         ),
     }
-    for title, heads in HEADS.items():
+    return workbook(HEADS, rows)
+
+
+def workbook(sheets: Mapping[str, Sequence[str]], rows: Mapping[str, Iterable[Sequence[object]]]) -> bytes:
+    """A workbook. Every text is a text. ``sheets``: heads of the columns by title; ``rows``: their rows."""
+    import openpyxl
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
+    book = openpyxl.Workbook(write_only=True)
+    for title, heads in sheets.items():
         sheet = book.create_sheet(title)
         sheet.freeze_panes = "A2"
         for column, head in enumerate(heads, 1):

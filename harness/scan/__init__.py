@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.model.definitions import Rule
+from harness.model.definitions import Database, Rule
 from harness.model.finding import Component, Concern, Finding, ScanResult, Targets
-from harness.scan import binaries, golang, packages, sql, texts, troubles
+from harness.model.sqlrow import SqlRow
+from harness.scan import binaries, golang, packages, sql, sqltable, texts, troubles
 from harness.scan.gathering import Facts
 from harness.scan.groups import Binaries, cpus, finding
 from harness.scan.listing import inputs_of
@@ -34,8 +35,10 @@ SEVERITIES = ("blocker", "warning", "info")
 class Scan:
     """Facts of any number of inputs, and the findings that rules make of them."""
 
-    def __init__(self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> None:
-        self.rules, self.targets, self.hashes = rules, targets, hashes
+    def __init__(
+        self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False, statements: bool = False
+    ) -> None:
+        self.rules, self.targets, self.hashes, self.statements = rules, targets, hashes, statements
         self.facts = Facts()
 
     def add(self, path: Path, name: str = "") -> None:
@@ -48,7 +51,7 @@ class Scan:
         self.facts.unread += unlisted
         place = name or str(path)
         self.facts.roots.add(f"{place.rstrip('/')}/" if path.is_dir() else place[: len(place) - len(path.name)])
-        for facts in gather(inputs, self.rules, self.targets, hashes=self.hashes):
+        for facts in gather(inputs, self.rules, self.targets, hashes=self.hashes, statements=self.statements):
             self.facts.add(facts)
 
     def findings(self) -> list[Finding]:
@@ -99,6 +102,12 @@ class Scan:
             or not stated.get((each.name, each.version), "").startswith(f"{each.file}!/")
         ]
 
+    def _rows(self) -> Iterator[SqlRow]:
+        def meant(word: str, family: str, database: Database) -> bool:
+            return sql.meant(word, family, database, self.facts)
+
+        return sqltable.rows(self.facts.statements, self.rules, self.targets, meant)
+
     def result(self, started: float) -> ScanResult:
         """``started``: by the monotonic clock."""
         findings = tuple(self.findings())
@@ -111,6 +120,8 @@ class Scan:
             seconds=round(time.monotonic() - started, 3),
             unread=len(self.facts.unread),
             skipped=dict(sorted(self.facts.skipped.items())),
+            sql=tuple(self._rows()),
+            sql_left=self.facts.statements_left,
         )
 
 
@@ -121,14 +132,15 @@ def scan(
     *,
     names: Mapping[Path, str] | None = None,
     hashes: bool = False,
+    statements: bool = False,
 ) -> ScanResult:
     """Scan files and folders for what the declared targets will not take.
 
     ``names``: what findings call an input by, instead of its path. ``hashes``: also SHA-256 of every package and
-    binary, for a bill of materials.
+    binary, for a bill of materials. ``statements``: also a row for each statement of SQL.
     """
     started = time.monotonic()
-    work = Scan(rules, targets, hashes=hashes)
+    work = Scan(rules, targets, hashes=hashes, statements=statements)
     for path in paths:
         work.add(path, (names or {}).get(path, ""))
     return work.result(started)

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.model.definitions import Rule
 from harness.model.finding import Component, Targets
+from harness.model.sqlrow import SqlStatement
 from harness.scan import golang, limits, opaque, packages, sql, texts, troubles
 from harness.scan.archives import opener
 from harness.scan.declared import Declared, declared
@@ -24,7 +25,8 @@ from harness.scan.walking import BROKEN, Entry, Walk, trouble_of
 
 #: Facts that are lists: those of several inputs stand one behind the other.
 _LISTS = (
-    "elves texts sqls components declared gos unread names links labels manifests platforms claims unparsed".split()
+    "elves texts sqls components declared gos unread names links labels manifests platforms claims unparsed "
+    "statements".split()
 )
 
 
@@ -55,12 +57,15 @@ class Facts:
     families: set[str] = field(default_factory=set)  #: of SQL, that files are named for
     words: set[str] = field(default_factory=set)  #: names of databases that files are named for
     unparsed: list[tuple[str, int, str]] = field(default_factory=list)  #: of SQL: place, line, beginning
+    statements: list[SqlStatement] = field(default_factory=list)  #: for the table, where it is asked for
+    statements_left: int = 0  #: statements that are in no row, because there are too many
     skipped: dict[str, int] = field(default_factory=dict)  #: files in which nothing is looked for, by what they are
 
     def add(self, other: Facts) -> None:
         """Take the facts of another input too."""
         self.files += other.files
         self.size += other.size
+        self.statements_left += other.statements_left
         for name in _LISTS:
             getattr(self, name).extend(getattr(other, name))
         for place, architectures in other.images.items():
@@ -74,9 +79,13 @@ class Facts:
 
 
 class Gatherer:
-    """Reads inputs for a set of rules and targets. ``hashes``: also SHA-256 of packages and binaries."""
+    """Reads inputs for a set of rules and targets. ``hashes``: also SHA-256 of packages and binaries; ``statements``:
+    also each statement of SQL."""
 
-    def __init__(self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], targets: Targets, *, hashes: bool = False, statements: bool = False
+    ) -> None:
+        self._statements = statements
         names = texts.system_names(targets).values()
         self._elf, self._text = ElfReader(rules, targets), texts.Reader(rules, names)
         self._sql = sql.Reader(rules, targets.databases.values(), targets.dialect)
@@ -88,7 +97,8 @@ class Gatherer:
         """The facts of an input. Its process has ``limits``; what could not be read is among the facts."""
         facts, walk = Facts(), Walk(opener)
         self._sql.families, self._sql.words, self._sql.trouble = facts.families, facts.words, []
-        self._sql.unparsed = []
+        self._sql.unparsed, self._sql.left = [], 0
+        self._sql.kept = facts.statements if self._statements else None
         clock = _Clock(limits.seconds_of_input(given.size))
         try:
             with clock:
@@ -104,6 +114,7 @@ class Gatherer:
         facts.components, facts.labels, facts.images, facts.size = walk.components, walk.labels, walk.images, walk.size
         facts.skipped = dict(walk.skipped)
         facts.unparsed = self._sql.unparsed[: limits.NOTES]
+        facts.statements_left = self._sql.left
         facts.unread = _some(walk.unread + self._sql.trouble, given.place, "could not be read")
         facts.names, facts.links = (
             _some(walk.names, given.place, "lead out"),

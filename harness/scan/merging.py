@@ -7,8 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.model.finding import Finding, ScanResult
+from harness.model.sqlrow import SqlRow
+
+SqlKey = tuple[str, int, str]
 
 SEVERITIES = ("blocker", "warning", "info")
+
+
+def _rows(parts: Sequence[ScanResult]) -> tuple[SqlRow, ...]:
+    """Rows of all parts, each statement once with all its databases."""
+    rows: dict[SqlKey, SqlRow] = {}
+    for row in (row for part in parts for row in part.sql):
+        key = (row.statement.place, row.statement.line, row.statement.text)
+        before = rows[key].answers if key in rows else ()
+        rows[key] = replace(row, answers=tuple(dict.fromkeys((*before, *row.answers))))
+    return tuple(rows.values())
 
 
 def merged(parts: Sequence[ScanResult]) -> ScanResult:
@@ -29,5 +42,7 @@ def merged(parts: Sequence[ScanResult]) -> ScanResult:
         bytes=sum(part.bytes for part in parts),
         seconds=round(sum(part.seconds for part in parts), 3),
         unread=len(unread) if unread else max(part.unread for part in parts),
+        sql=_rows(parts),
+        sql_left=sum(part.sql_left for part in parts),
         skipped=dict(sum((Counter(part.skipped) for part in parts), Counter())),
     )

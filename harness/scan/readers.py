@@ -164,13 +164,15 @@ class _Reader:
         self._socket.close()
 
 
-def gather(inputs: Sequence[Input], rules: Sequence[Rule], targets: Targets, *, hashes: bool) -> Iterator[Facts]:
+def gather(
+    inputs: Sequence[Input], rules: Sequence[Rule], targets: Targets, *, hashes: bool, statements: bool = False
+) -> Iterator[Facts]:
     """The facts of each input, in their order. An input that ended its reader gives the fact that it is unread.
 
     Raises:
         InfrastructureError: no reader can be started.
     """
-    setup = pickle.dumps((tuple(rules), targets, hashes))
+    setup = pickle.dumps((tuple(rules), targets, hashes, statements))
     todo, given = deque(inputs), deque[Input]()
     reader: _Reader | None = None
     try:

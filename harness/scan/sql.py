@@ -15,12 +15,14 @@ from typing import Protocol
 
 from harness.model.definitions import Database, Rule
 from harness.model.finding import Concern, Finding, Targets
+from harness.model.sqlrow import Reading, SqlHit, SqlStatement
 from harness.scan.embedded import Embedded, changesets, embedded
 from harness.scan.groups import finding
-from harness.scan.sqldialects import Dialect, dialect_of
+from harness.scan.sqldialects import DIALECTS, Dialect, dialect_of
 from harness.scan.sqlrules import Hit, Matcher, refuses
 from harness.scan.sqlshapes import double_quoted
-from harness.scan.sqltokens import Statement, is_unparsed, statements
+from harness.scan.sqltable import LONGEST, MOST, rewritings
+from harness.scan.sqltokens import Statement, is_understood, is_unparsed, statements
 from harness.scan.variants import sql_named
 
 MAX_PER_FILE = 20
@@ -80,6 +82,10 @@ class Reader:
         self.words: set[str] = set()  #: names of databases that files are named for
         self.trouble: list[tuple[str, str]] = []
         self.unparsed: list[tuple[str, int, str]] = []
+        self.kept: list[SqlStatement] | None = None  #: statements for the table; None: they are not kept
+        self.left = 0  #: statements that are not kept because there are too many
+        spoken = {DIALECTS[mode.sql] for mode in modes if mode.sql in DIALECTS}
+        self.dialects = sorted(spoken)  #: that statements may be written in
 
     def read(self, place: str, text: str, languages: tuple[str, ...]) -> Iterator[SqlFact]:
         """Read the SQL of a file: all of an SQL file; the strings and the mapper elements of a program."""
@@ -102,6 +108,7 @@ class Reader:
         counts: dict[str, int] = {}
         places: set[tuple[str, int, str]] = set()
         strings = _Strings()
+        first = len(self.kept or ())
         own = {name.upper() for each in pieces for name in _DEFINED.findall(each.text)}
         every = [
             (rule, hit, piece)
@@ -109,6 +116,7 @@ class Reader:
             for rule, hit in (self._named(piece) if piece.name else self._hits(source, piece, dialect, strings))
         ]
         quotes = [(rule.id, hit, None) for rule in self.strings for hit in strings.hits(dialect)]
+        self._note(first, quotes)
         for rule, hit, piece in [*every, *quotes]:
             if hit.what.endswith(" (") and hit.what.removesuffix(" (") in own:
                 continue  # the product makes this function itself
@@ -146,12 +154,86 @@ class Reader:
                 self.unparsed.append((source.place, line, " ".join(statement.text[:160].split())))
             if self.strings and not statement.trouble:
                 strings.take(statement, above)
-            for matcher in self.matchers:
-                for hit in matcher.find(statement):
-                    yield matcher.rule.id, replace(hit, line=above + hit.line)
+            hits = [(matcher.rule.id, hit) for matcher in self.matchers for hit in matcher.find(statement)]
+            if self.kept is not None:
+                self._keep(source, piece, statement, spoken, hits)
+            for rule, hit in hits:
+                yield rule, replace(hit, line=above + hit.line)
         for matcher in self.matchers if source.file else ():
             for hit in matcher.in_lines(piece.text, MAX_PER_FILE):
+                if self.kept is not None:
+                    self._keep_line(source, piece, spoken, matcher.rule.id, hit)
                 yield matcher.rule.id, replace(hit, line=piece.above + hit.line)
+
+    def _keep(
+        self, source: _Source, piece: Embedded, statement: Statement, dialect: Dialect, hits: list[tuple[str, Hit]]
+    ) -> None:
+        """Keep a statement for the table, with what sqlglot makes of it for other dialects."""
+        assert self.kept is not None
+        if len(self.kept) >= MOST:
+            self.left += 1
+            return
+        understood = piece.whole and is_understood(statement)
+        kinds = [SqlHit(rule=rule, what=hit.what, role=hit.role) for rule, hit in hits]
+        reading: Reading = "damaged" if statement.trouble else "parsed" if understood else "words"
+        short = len(statement.text) <= LONGEST
+        self.kept.append(
+            SqlStatement(
+                place=source.place,
+                line=piece.above + statement.above + statement.line,
+                text=statement.text[:LONGEST],
+                dialect=dialect.name,
+                basis=dialect.basis,
+                reading=reading,
+                word=piece.word or source.word,
+                family=piece.family or source.family,
+                hits=tuple(dict.fromkeys(kinds)),
+                rewritings=rewritings(statement.text, statement.dialect, kinds, self.dialects, self._look)
+                if understood and short
+                else {},
+            )
+        )
+
+    def _keep_line(self, source: _Source, piece: Embedded, dialect: Dialect, rule: str, hit: Hit) -> None:
+        """Keep a line for a client for the table."""
+        assert self.kept is not None
+        if len(self.kept) >= MOST:
+            self.left += 1
+            return
+        self.kept.append(
+            SqlStatement(
+                place=source.place,
+                line=piece.above + hit.line,
+                text=hit.excerpt,
+                dialect=dialect.name,
+                basis=dialect.basis,
+                reading="line",
+                word=piece.word or source.word,
+                family=piece.family or source.family,
+                hits=(SqlHit(rule=rule, what=hit.what),),
+            )
+        )
+
+    def _note(self, first: int, quotes: list[tuple[str, Hit, None]]) -> None:
+        """Strings in double quotes are hits of the statements that they stand in; sqlglot takes them for names unless
+        the dialect is MySQL's."""
+        kept = self.kept or []
+        for rule, hit, _ in quotes if kept else ():
+            for number in range(first, len(kept)):
+                each = kept[number]
+                if each.line <= hit.line <= each.line + each.text.count("\n") and each.reading != "line":
+                    hits = dict.fromkeys((*each.hits, SqlHit(rule=rule, what=hit.what)))
+                    written = each.rewritings if each.dialect == "mysql" else {}
+                    kept[number] = replace(each, hits=tuple(hits), rewritings=written)
+
+    def _look(self, text: str, dialect: str) -> list[SqlHit]:
+        """The rules that are about a text."""
+        return [
+            SqlHit(rule=matcher.rule.id, what=hit.what, role=hit.role)
+            for statement in statements(text, dialect)
+            for matcher in self.matchers
+            for hit in matcher.find(statement)
+        ]
 
 
 class _Strings:
@@ -204,7 +286,7 @@ def _refused(rule: Rule, fact: SqlFact, database: Database, names: Names) -> boo
     return (
         mode is not None
         and refuses(rule, fact.what, fact.role, mode, database.database)
-        and _meant(fact, database, names)
+        and meant(fact.word, fact.family, database, names)
     )
 
 
@@ -219,12 +301,12 @@ def _instead(parts: list[tuple[SqlFact, list[Database]]]) -> str:
     return "".join(f"; {words} ({', '.join(dict.fromkeys(databases))})" for words, databases in others.items())
 
 
-def _meant(fact: SqlFact, database: Database, names: Names) -> bool:
-    """Whether a statement may be sent to this database: see the module."""
-    if not fact.word:
+def meant(word: str, family: str, database: Database, names: Names) -> bool:
+    """Whether a statement of a file for a word and a family may be sent to this database: see the module."""
+    if not word:
         return True
     own = database.database.partition("-")[0]
-    named = {word for word in names.words if word and (word.startswith(own) or own.startswith(word))}
+    named = {each for each in names.words if each and (each.startswith(own) or own.startswith(each))}
     if named:  # there are files for this very database
-        return fact.word in named
-    return fact.family == database.sql or database.sql not in names.families
+        return word in named
+    return family == database.sql or database.sql not in names.families

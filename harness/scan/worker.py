@@ -71,8 +71,8 @@ class _Session:
 
     def run(self) -> None:
         _limit()
-        rules, targets, hashes = pickle.loads(self._message())  # noqa: S301  # of the process that started this one
-        gatherer = Gatherer(rules, targets, hashes=hashes)
+        rules, targets, hashes, statements = pickle.loads(self._message())  # noqa: S301  # of the process that started this one
+        gatherer = Gatherer(rules, targets, hashes=hashes, statements=statements)
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         while message := self._message():
             given: Input = pickle.loads(message)  # noqa: S301  # as above
