@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness.cli.output import output_console, print_json, say
-from harness.cli.shared import catalogue_here
+from harness.cli.proofs import proven
+from harness.cli.shared import catalogue_here, databases_option
 from harness.errors import UsageError
 from harness.model.definitions import Database, Rule, Waiver, Waivers
 from harness.model.finding import Concern, Finding, ScanResult, Targets
@@ -66,6 +67,12 @@ KINDS = ("cpu", "os", "database")
     type=click.Path(path_type=Path, dir_okay=False),
     help="also write the compatibility table of its SQL, each statement by database (XLSX)",
 )
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="also give its statements to servers of databases.yaml, in a throw-away database, and say what they answer",
+)
+@databases_option
 @click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
 @click.option("--explain", metavar="RULE", help="say what a rule looks for and why, and scan nothing")
 @click.pass_context
@@ -79,6 +86,8 @@ def scan_command(
     html: Path | None,
     sbom: Path | None,
     sql: Path | None,
+    prove: bool,
+    databases: Path | None,
     every: bool,
     explain: str | None,
 ) -> None:
@@ -90,9 +99,12 @@ def scan_command(
     if explain is not None:
         _explain(rules, explain)
         return
-    listed = sql is not None or html is not None
+    listed = sql is not None or html is not None or prove
     kept = {"hashes": sbom is not None, "statements": listed}
     result, holding, expired = _scan(paths, folder, named, waivers_file, rules, **kept)
+    troubled = False
+    if prove:
+        result, troubled = proven(result, databases, _targets(folder, named))
     findings, waived = split(result.findings, holding)
     for waiver in expired:
         say(f"waiver for {waiver.case} expired on {waiver.expires}: it accepts nothing", err=True)
@@ -111,7 +123,7 @@ def scan_command(
         show(result, findings, len(waived), output_console(soft_wrap=True), every=every)
     blocked = any(finding.severity == "blocker" for finding in findings)
     unread = any(finding.rule == "READ-1" for finding in findings)
-    ctx.exit(1 if blocked else 3 if unread else 0)
+    ctx.exit(1 if blocked else 3 if unread or troubled else 0)
 
 
 def _scan(
@@ -126,8 +138,8 @@ def _scan(
 ) -> tuple[ScanResult, list[Waiver], list[Waiver]]:
     """The result, and the waivers that hold today and that do not."""
     definitions = read(folder, catalogue_here()) if folder is not None else None
-    waivers = definitions.waivers if definitions is not None else ()
     targets = narrowed(targets_of(definitions) if definitions is not None else None, named)
+    waivers = definitions.waivers if definitions is not None else ()
     if waivers_file is not None:
         waivers += parse(waivers_file, Waivers).waivers
     if missing := [str(path) for path in paths if not path.exists()]:
@@ -144,6 +156,12 @@ def _scan(
         [waiver for waiver in waivers if waiver.holds(today)],
         [waiver for waiver in waivers if not waiver.holds(today)],
     )
+
+
+def _targets(folder: Path | None, named: Sequence[str]) -> Targets:
+    """The targets that are declared."""
+    matrix = targets_of(read(folder, catalogue_here())) if folder is not None else None
+    return narrowed(matrix, named)
 
 
 def _of_product(

@@ -20,7 +20,7 @@ from harness.model.machine import MachineReference
 from harness.system.waiting import QUIET
 
 
-class _Unrecorded:
+class Unrecorded:
     """A ledger for work that belongs to no campaign."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class EndpointReport:
 
 def look_at(server: Server) -> EndpointReport:
     """Use a server as a cell would; nothing of that stays."""
-    name, ledger = server.endpoint.endpoint, _Unrecorded()
+    name, ledger = server.endpoint.endpoint, Unrecorded()
     try:
         with (
             placed_at((server,), ledger, QUIET, threading.Event(), patience=0.0) as place,

@@ -13,6 +13,10 @@ Outcome = Literal["refused", "noted", "clear", "unknown", "other"]
 Reading = Literal["parsed", "words", "line", "damaged"]
 
 
+#: What a real server answered. ``open``: it says something of the place, and not of the statement (a table is missing).
+Proof = Literal["accepted", "refused", "open", "not-sent"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SqlHit:
     """A rule that is about a statement; ``what`` and ``role`` as the rule finds it."""
@@ -40,6 +44,7 @@ class SqlStatement:
     dialect: str
     basis: str  #: how the dialect is known: named, recognised, declared, guessed, unknown
     reading: Reading
+    whole: bool = True  #: whether this is the statement as it is sent, all of it
     word: str = ""
     family: str = ""
     hits: tuple[SqlHit, ...] = ()
@@ -56,6 +61,8 @@ class SqlAnswer:
     rules: tuple[str, ...] = ()
     whats: tuple[str, ...] = ()
     rewriting: str = ""
+    proof: Proof | None = None  #: what a server answered, where one was asked
+    said: str = ""  #: its words; ``planned`` where it planned the statement only, ``run`` where it ran it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +91,7 @@ def sql_record(row: SqlRow) -> dict[str, Any]:
                 "rules": list(answer.rules),
                 "words": list(answer.whats),
                 "rewriting": answer.rewriting,
+                **({"proof": answer.proof, "said": answer.said} if answer.proof is not None else {}),
             }
             for answer in row.answers
         ],

@@ -42,8 +42,16 @@ _HEADS = {
         "规则 rules",
         "所涉 words",
         "建议改写 suggested rewriting",
+        "实测 answered",
+        "服务器的话 its words",
     ),
     "数据库 Databases": ("数据库 database", "模式 mode", *OUTCOMES.values()),
+}
+PROOFS = {
+    "accepted": "已接受 accepted",
+    "refused": "已拒绝 refused",
+    "open": "未定：缺表、已存在或无权限 open: a table, a row or a right",
+    "not-sent": "未发送 not sent",
 }
 #: Rows that a page shows; a workbook has all of them.
 SHOWN = 500
@@ -72,6 +80,8 @@ def _lines(rows: Sequence[SqlRow]) -> Iterator[tuple[object, ...]]:
                 ", ".join(answer.rules),
                 ", ".join(answer.whats),
                 answer.rewriting,
+                PROOFS[answer.proof] if answer.proof is not None else "",
+                answer.said,
             )
 
 
@@ -89,7 +99,7 @@ def troubled(rows: Sequence[SqlRow]) -> list[tuple[SqlRow, list[SqlAnswer]]]:
     """Statements that some database may refuse, or of which too little is known, with those databases."""
     every = []
     for row in rows:
-        against = [answer for answer in row.answers if answer.outcome in ("refused", "noted")]
+        against = [each for each in row.answers if each.outcome in ("refused", "noted") or each.proof == "refused"]
         if against:
             every.append((row, against))
     return every[:SHOWN]
