@@ -22,6 +22,8 @@ _BLOCKS = frozenset(("TRIGGER", "PROCEDURE", "FUNCTION", "PACKAGE", "TYPE", "CLA
 _BETWEEN = frozenset("OR REPLACE EDITIONABLE NONEDITIONABLE FORCE NOFORCE AND PUBLIC PRIVATE TEMPORARY TEMP".split())
 #: Words that end with END and that word, and those that begin what ends with END alone.
 _OPENS = frozenset(("BEGIN", "CASE", "LOOP", "DO", "REPEAT"))
+#: Behind these a statement of a block begins, where IF is none of the functions.
+_STARTS = frozenset(("", ";", "BEGIN", "LOOP", "DO", "REPEAT"))
 _ENDED = frozenset(("IF", "LOOP", "CASE", "WHILE", "REPEAT", "FOR"))
 
 
@@ -195,7 +197,7 @@ class _Block:
             self._depth += 1
             self._declares = False
             return
-        elif word == "IF" and before in ("", ";", "THEN", "ELSE", "BEGIN", "LOOP", "DO") and following != "(":
+        elif word == "IF" and (before in _STARTS or (before in ("THEN", "ELSE") and following != "(")):
             self._depth += 1
             return
         if word == "PACKAGE":

@@ -162,7 +162,8 @@ def test_blocks_and_batches_are_statements() -> None:
         (14, "DECLAR"),
     ]
     mysql = (
-        "DELIMITER $$\nCREATE PROCEDURE p() BEGIN DECLARE a INT; IF a = 1 THEN SELECT 1; END IF; SELECT 2; END $$\n"
+        "DELIMITER $$\n"
+        "CREATE PROCEDURE p() BEGIN DECLARE a INT; IF (a = 1) THEN SELECT IF(a, 1, 2); END IF; SELECT 2; END $$\n"
         "DELIMITER ;\nSELECT 3;\nCREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1;\nSELECT 4;\n"
     )
     assert [(each.line, each.text[:6]) for each in statements(mysql, "mysql")] == [
@@ -203,9 +204,17 @@ WRONG = {
     "SQL-3": [
         ("CREATE TABLE t (a INT COMMENT '编号', KEY k (a));\n", "postgresql"),
         ("CREATE TABLE t (a INT, INDEX (a));\n", "dameng-dm8"),
+        ("CREATE INDEX i USING BTREE ON t (a);\n", "postgresql"),
+        ("ALTER TABLE t MODIFY a BIGINT;\n", "postgresql"),
+        ("CREATE FULLTEXT INDEX i ON t (a);\n", "opengauss"),
     ],
     "SQL-9": [("SELECT IF(a > 1, 'p', 'q') FROM t WHERE d > NOW() - INTERVAL 1 DAY;\n", "postgresql")],
-    "SQL-21": [("-- x\n/*!40101 SET NAMES utf8mb4 */;\n", "opengauss"), ("SELECT 1\nGO\n", "mariadb")],
+    "SQL-21": [
+        ("-- x\n/*!40101 SET NAMES utf8mb4 */;\n", "opengauss"),
+        ("SELECT 1\nGO\n", "mariadb"),
+        ("SET sql_mode = 'ANSI';\n", "postgresql"),
+    ],
+    "SQL-11": [("CREATE UNIQUE INDEX i ON t USING btree (a);\n", "mariadb")],
     "SQL-27": [("UPDATE a SET x = b.y FROM b WHERE a.i = b.i;\n", "mariadb")],
 }
 
@@ -251,7 +260,8 @@ RIGHT = {
         'CREATE TABLE t (id INT IDENTITY(1, 1) PRIMARY KEY, "COMMENT" VARCHAR(20 CHAR), n NUMBER(10, 2), '
         "c CLOB, d DATETIME);\n",
         "MERGE INTO t USING s ON (t.id = s.id) WHEN MATCHED THEN UPDATE SET t.a = s.a;\nSELECT TOP 3 a FROM t;\n",
-        "CREATE SEQUENCE s START WITH 1;\nINSERT INTO t (id, name) VALUES (s.NEXTVAL, 'x');\n"
+        "ALTER TABLE t MODIFY a BIGINT;\nCREATE SEQUENCE s START WITH 1;\n"
+        "INSERT INTO t (id, name) VALUES (s.NEXTVAL, 'x');\n"
         "SELECT a FROM t LIMIT 2, 3;\n",
         "CREATE OR REPLACE PROCEDURE p IS v t.a%TYPE; BEGIN SELECT a INTO v FROM t; END;\n/\n",
     ],
