@@ -125,7 +125,7 @@ def test_the_table_is_written_as_workbook_page_and_json(tmp_path: Path) -> None:
     lines = list(sheets["语句 Statements"].iter_rows(values_only=True))
     assert len(lines) == 1 + 2 * 2
     assert lines[1][2] == "SELECT IFNULL(a, '<b>') FROM t"
-    assert lines[1][-1] == "SELECT COALESCE(a, '<b>') FROM t"
+    assert lines[1][11] == "SELECT COALESCE(a, '<b>') FROM t"
     assert list(sheets["数据库 Databases"].iter_rows(values_only=True))[2][:2] == ("opengauss", "b")
     html = page.read_text()
     assert "SELECT COALESCE(a, &#39;&lt;b&gt;&#39;) FROM t" in html
