@@ -24,6 +24,7 @@ from harness.reading.entries import entries
 from harness.reading.parsing import parse
 from harness.reading.read import read
 from harness.reading.suites import rules_of
+from harness.report.porting import efforts_of, plan_of, render_plan_html, render_plan_xlsx
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.scan import contents, scan
 from harness.scan.cases import split
@@ -59,6 +60,13 @@ KINDS = ("cpu", "os", "database")
     type=click.Path(path_type=Path, dir_okay=False),
     help="also write a bill of materials (CycloneDX 1.6 JSON)",
 )
+@click.option(
+    "--plan",
+    "plans",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="also write a plan to port, by what to do, effort and target: FILE.html or FILE.xlsx; may be repeated",
+)
 @click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
 @click.option("--explain", metavar="RULE", help="say what a rule looks for and why, and scan nothing")
 @click.pass_context
@@ -71,6 +79,7 @@ def scan_command(
     form: str,
     html: Path | None,
     sbom: Path | None,
+    plans: tuple[Path, ...],
     every: bool,
     explain: str | None,
 ) -> None:
@@ -79,6 +88,7 @@ def scan_command(
     Exit codes: 0 nothing blocks, 1 something does, 3 nothing blocks but something could not be read.
     """
     rules = shipped_rules()
+    _check_plans(plans)
     if explain is not None:
         _explain(rules, explain)
         return
@@ -91,6 +101,8 @@ def scan_command(
         _write(html, render_scan_html(result, findings, waived, scanned, Presentation.standard(catalogue_here())))
     if sbom is not None:
         _write(sbom, render_sbom(result.components).encode())
+    if plans:
+        _write_plans(plans, result, findings, scanned)
     if form == "json":
         print_json(scan_record(result, findings, waived))
     elif form == "sarif":
@@ -194,6 +206,26 @@ def narrowed(matrix: Targets | None, named: Sequence[str]) -> Targets:
         kept = every
         kept["cpu"] = {name: cpu for name, cpu in every["cpu"].items() if not cpu.obstacle}
     return Targets(cpus=kept["cpu"], systems=kept["os"], databases=kept["database"])
+
+
+def _check_plans(plans: Sequence[Path]) -> None:
+    """Before the scan, which may take long."""
+    for path in plans:
+        if path.suffix.lower() not in (".html", ".xlsx"):
+            raise UsageError(
+                f"--plan {path}: expected a name that ends with .html or .xlsx, got {path.suffix or 'no ending'}",
+                advice="for example: --plan plan.html --plan plan.xlsx",
+            )
+
+
+def _write_plans(plans: Sequence[Path], result: ScanResult, findings: Sequence[Finding], scanned: list[str]) -> None:
+    presentation = Presentation.standard(catalogue_here())
+    plan = plan_of(result, findings, efforts_of(presentation))
+    for path in plans:
+        if path.suffix.lower() == ".html":
+            _write(path, render_plan_html(plan, scanned, presentation))
+        else:
+            _write(path, render_plan_xlsx(plan, scanned, presentation.wording()))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -58,9 +58,6 @@ HEADS = {
 def render_xlsx(view: CampaignView, words: Wording) -> bytes:
     """The campaign as XLSX. Every text is a text: nothing that a product printed becomes a formula."""
     import openpyxl
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Font
-    from openpyxl.utils import get_column_letter
 
     book = openpyxl.Workbook(write_only=True)
     rows = {
@@ -75,21 +72,29 @@ def render_xlsx(view: CampaignView, words: Wording) -> bytes:
         ),
     }
     for title, heads in HEADS.items():
-        sheet = book.create_sheet(title)
-        sheet.freeze_panes = "A2"
-        for column, head in enumerate(heads, 1):
-            sheet.column_dimensions[get_column_letter(column)].width = 14 if len(head) < 12 else 24
-        top = []
-        for head in heads:
-            cell = WriteOnlyCell(sheet, value=head)
-            cell.font = Font(bold=True)
-            top.append(cell)
-        sheet.append(top)
-        for row in rows[title]:
-            sheet.append([_value(sheet, value) for value in row])
+        sheet_of(book, title, heads, rows[title])
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
+
+
+def sheet_of(book: Any, title: str, heads: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Add a sheet to a workbook that is only written: bold heads, then the rows."""
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
+    sheet = book.create_sheet(title)
+    sheet.freeze_panes = "A2"
+    top = []
+    for column, head in enumerate(heads, 1):
+        sheet.column_dimensions[get_column_letter(column)].width = 14 if len(head) < 12 else 24
+        cell = WriteOnlyCell(sheet, value=head)
+        cell.font = Font(bold=True)
+        top.append(cell)
+    sheet.append(top)
+    for row in rows:
+        sheet.append([_value(sheet, value) for value in row])
 
 
 def _value(sheet: Any, value: object) -> Any:

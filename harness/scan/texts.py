@@ -12,6 +12,7 @@ from harness.model.finding import Concern, Finding, Targets
 from harness.scan import branches, chains, levels, manifests, printed
 from harness.scan.groups import cpus, finding
 from harness.scan.languages import COMMENT, LONG_LINE, languages_of
+from harness.scan.pairs import Pair, pair_of, places
 from harness.scan.passages import Passage
 from harness.scan.variants import architectures_named
 
@@ -93,6 +94,7 @@ class _Looked:
     eased_in: frozenset[str]
     needs: tuple[str, ...]  #: words in lower case; a text with none of them is not searched, which takes far longer
     most: int
+    pairs: tuple[Pair, ...]
 
     def branches(self, whole: _Text) -> bool:
         """Whether it matters that a place lies in a branch for an architecture: always where it is compiled."""
@@ -116,6 +118,7 @@ def _looked(rule: Rule) -> _Looked:
         frozenset(parameters.get("eased_in", ())),
         tuple(parameters.get("needs", ("",))),
         parameters.get("most", MAX_PER_FILE),
+        tuple(map(pair_of, parameters.get("pairs", ()))),
     )
 
 
@@ -148,8 +151,7 @@ class Reader:
     def _matches(self, looked: _Looked, whole: _Text, comment: re.Pattern[str] | None) -> Iterator[TextFact]:
         rule, place = looked.rule, whole.place
         lines: set[int] = set()
-        for match in looked.pattern.finditer(whole.text):
-            begin = match.start() + len(match[0]) - len(match[0].lstrip())
+        for begin, groups in _places(looked, whole.text):
             number, line = whole.line(begin)
             if number in lines or len(line) > LONG_LINE:
                 continue
@@ -166,13 +168,22 @@ class Reader:
                 guarded=looked.branches(whole) and whole.guarded(number),
                 named=whole.named,
                 systems=self._systems(whole.text) if rule.detect == "text-system" else frozenset(),
-                groups={name: value for name, value in match.groupdict().items() if value},
+                groups=groups,
             )
             if len(lines) >= looked.most:
                 return
 
     def _systems(self, text: str) -> frozenset[str]:
         return frozenset(word.lower() for word in self.systems.findall(text))
+
+
+def _places(looked: _Looked, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Where a text matches, and the named groups of what matched."""
+    for match in looked.pattern.finditer(text):
+        begin = match.start() + len(match[0]) - len(match[0].lstrip())
+        yield begin, {name: value for name, value in match.groupdict().items() if value}
+    for pair in looked.pairs:
+        yield from ((begin, {}) for begin in places(pair, text))
 
 
 def _fact(rule: Rule, place: str, passage: Passage) -> TextFact:
