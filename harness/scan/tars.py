@@ -35,7 +35,11 @@ def read_tar(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budge
 
 
 def tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str = "") -> Iterator[Entry]:
-    """A tar archive as a stream. ``kind``: of the package whose content it is; empty for a container of its own."""
+    """A tar archive as a stream. ``kind``: of the package whose content it is; empty for a container of its own.
+
+    Raises:
+        Unreadable: it is damaged.
+    """
     npm = not kind and where.place.endswith(".tgz")
     own = where if kind else where.as_unit("npm" if npm else "tar")
     rooted = bool(kind) or bool(_LAYER.search(where.place))

@@ -68,6 +68,15 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         ARM,
         LOONGSON,
     ),
+    # a package manager that is put into a variable
+    "yum-chosen": (
+        "detect.sh",
+        '#!/bin/sh\nid=$(. /etc/os-release; echo $ID)\n[ "$id" = uos ] && pm=yum\n$pm install -y chrony\n',
+        "SRC-9",
+        "deepin-23",
+        "kylin-v10-sp3",
+    ),
+    "apt-chosen": ("i.sh", '#!/bin/sh\nPKG_MANAGER="apt-get"\n$PKG_MANAGER -y upgrade\n', "SRC-8", "kylin-v10-sp3", ""),
     # uname -p
     "backticks": ("env.sh", "#!/bin/sh\nif [ `uname -i` = aarch64 ]; then A=1; fi\n", "SRC-13", ARM, X86),
     "makefile": ("Makefile", "ARCH := $(shell uname -p)\n", "SRC-13", ARM, X86),
