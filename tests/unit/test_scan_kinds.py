@@ -136,7 +136,7 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         LOONGSON,
         ARM,
     ),
-    "x86-default": (
+    "silent-default": (
         "pause.h",
         '#if defined(__aarch64__)\n#define P() __asm__("yield")\n#else /* x86 */\n#define P() _mm_pause()\n'
         "static inline int f(void) { return _mm_x(1); }\n#endif\n",
@@ -144,7 +144,7 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         LOONGSON,
         X86,
     ),
-    "with-windows": (
+    "one-more-system": (
         "detect.h",
         "#if defined(_WIN32)\n#define P 1\n#elif defined(__linux__) && defined(__x86_64__)\n#define P 2\n"
         "#elif defined(__linux__) && defined(__aarch64__)\n#define P 3\n#else\n#error none\n#endif\n",
