@@ -84,8 +84,9 @@ def _members(
     walk: Walk, archive: _Archive, size: int, where: Where, budget: Budget, *, rooted: bool
 ) -> Iterator[Entry]:
     """``rooted``: it is a file system of its own, in which absolute links are at home."""
-    own = where.as_unit("tar")
+    own, met = where.as_unit("tar"), False
     while archive.next():
+        met = True
         name = archive.name
         place = f"{where.place}!/{name}"
         walk.check_name(name, place)
@@ -94,6 +95,8 @@ def _members(
         elif stat.S_ISREG(archive.mode):
             yield from walk.member(archive, name, max(1, size), own, budget)  # type: ignore[arg-type]
             _drain(archive, budget, size)
+    if not met:
+        raise Unreadable("it holds no member: it is empty, or damaged")
 
 
 def _drain(archive: _Archive, budget: Budget, packed: int) -> None:

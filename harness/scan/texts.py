@@ -37,7 +37,7 @@ _LOONGARCH = re.compile(r"(?<![a-z0-9])loongarch(?![a-z0-9])", re.IGNORECASE)
 _REMARK = re.compile(r"(?:^|\s)#\s")
 #: A build file with such a branch refuses architectures that it does not name.
 _REFUSES = re.compile(
-    r"(?i)(?:FATAL_ERROR|AC_MSG_ERROR|\$\(error\b)[^\n]{0,120}(?:arch|processor|cpu|platform|machine|unsupported|unknown)"
+    r"(?i)(?:FATAL_ERROR|AC_MSG_ERROR|\$\(error\b)[^\n]{0,120}(?:(?<!osx_)arch|processor|cpu|platform|machine|unsupported|unknown)"
 )
 MAX_PER_FILE = 20  #: the number of places of a rule in a file that become findings
 
@@ -122,7 +122,8 @@ class _Looked:
         if "c" in whole.languages or self.rule.parameters.get("branches"):
             return True
         # Build files choose what is faster, and go on without; those that refuse say so.
-        return self.rule.detect == "text-architecture" and "make" in whole.languages and not whole.refuses
+        built = bool({"make", "packaging"} & set(whole.languages))
+        return self.rule.detect == "text-architecture" and built and not whole.refuses
 
 
 def _looked(rule: Rule) -> _Looked:
