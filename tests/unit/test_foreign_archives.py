@@ -152,7 +152,7 @@ def test_each_kind_has_a_word_that_offers_the_extra() -> None:
     assert all(opener(b"", what) is not None for what in opaque.FOREIGN)
 
 
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(KINDS), data=st.data())
 def test_cut_and_changed_archives_end_in_facts(
     tmp_path: Path, archives: dict[str, bytes], name: str, data: st.DataObject
