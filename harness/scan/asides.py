@@ -13,7 +13,7 @@ _ASIDE = (
         "of tests, examples or documents",
         re.compile(
             r"(?:^|/)(?:[\w.]*[-_])?(?:tests?|t|testing|testsuites?|testdata|test-\w+|fixtures|fuzz\w*|bench\w*|examples?|"
-            r"samples?|demos?|contrib|docs?|documentation|ci)/|(?:^|/)ci[-_][\w.-]*$",
+            r"samples?|demos?|contrib|docs?|documentation|ci)/|(?:^|/)ci[-_][\w.-]*$|(?:^|[/_-])tests?\.(?:py|sh|pl)$",
             re.IGNORECASE,
         ),
     ),

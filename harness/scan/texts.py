@@ -37,7 +37,8 @@ _LOONGARCH = re.compile(r"(?<![a-z0-9])loongarch(?![a-z0-9])", re.IGNORECASE)
 _REMARK = re.compile(r"(?:^|\s)#\s")
 #: A build file with such a branch refuses architectures that it does not name.
 _REFUSES = re.compile(
-    r"(?i)(?:FATAL_ERROR|AC_MSG_ERROR|\$\(error\b)[^\n]{0,120}(?:(?<!osx_)arch|processor|cpu|platform|machine|unsupported|unknown)"
+    r"(?i)(?:FATAL_ERROR|AC_MSG_ERROR|\$\(error\b)(?=[^\n]{0,120}(?:unsupported|unknown|not support|unrecogni|only))"
+    r"[^\n]{0,120}(?:(?<!osx_)arch|processor|cpu\b|platform|machine)"
 )
 MAX_PER_FILE = 20  #: the number of places of a rule in a file that become findings
 
