@@ -64,6 +64,7 @@ if [ -n "$tests" ]; then
     command -v createrepo_c >/dev/null || want createrepo-c "the tests make a repository of packages"
     command -v xorriso >/dev/null || want xorriso "the tests make an installation medium"
     command -v gpg >/dev/null || want gnupg "the tests sign packages"
+    ls /usr/lib/*/libarchive.so.13 >/dev/null 2>&1 || want libarchive13 "the tests scan archives of other kinds"
     command -v clamscan >/dev/null || want clamav "the tests look for malware"
     command -v readelf >/dev/null || want binutils "the scan is compared with readelf"
     command -v file >/dev/null || want file "the scan is measured beside file"

@@ -25,6 +25,7 @@ from harness.reading.entries import entries
 from harness.reading.parsing import parse
 from harness.reading.read import read
 from harness.reading.suites import rules_of
+from harness.report.porting import efforts_of, plan_of, render_plan_html, render_plan_xlsx
 from harness.report.scan import by_rule, render_sbom, render_scan_html, render_scan_sarif, scan_record
 from harness.report.sqltable import render_sql_xlsx
 from harness.scan import contents, scan
@@ -73,6 +74,13 @@ KINDS = ("cpu", "os", "database")
     help="also give its statements to servers of databases.yaml, in a throw-away database, and say what they answer",
 )
 @databases_option
+@click.option(
+    "--plan",
+    "plans",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="also write a plan to port, by what to do, effort and target: FILE.html or FILE.xlsx; may be repeated",
+)
 @click.option("--all", "every", is_flag=True, help="show every place, and what is for information only")
 @click.option("--explain", metavar="RULE", help="say what a rule looks for and why, and scan nothing")
 @click.pass_context
@@ -88,6 +96,7 @@ def scan_command(
     sql: Path | None,
     prove: bool,
     databases: Path | None,
+    plans: tuple[Path, ...],
     every: bool,
     explain: str | None,
 ) -> None:
@@ -96,6 +105,7 @@ def scan_command(
     Exit codes: 0 nothing blocks, 1 something does, 3 nothing blocks but something could not be read.
     """
     rules = shipped_rules()
+    _check_plans(plans)
     if explain is not None:
         _explain(rules, explain)
         return
@@ -115,6 +125,8 @@ def scan_command(
         _write(sbom, render_sbom(result.components).encode())
     if sql is not None:
         _write(sql, render_sql_xlsx(result))
+    if plans:
+        _write_plans(plans, result, findings, scanned)
     if form == "json":
         print_json(scan_record(result, findings, waived))
     elif form == "sarif":
@@ -248,6 +260,26 @@ def in_mode(database: Database, mode: str) -> Database:
             advice=f"see: harness targets show {database.database}",
         )
     return database.in_mode(mode)
+
+
+def _check_plans(plans: Sequence[Path]) -> None:
+    """Before the scan, which may take long."""
+    for path in plans:
+        if path.suffix.lower() not in (".html", ".xlsx"):
+            raise UsageError(
+                f"--plan {path}: expected a name that ends with .html or .xlsx, got {path.suffix or 'no ending'}",
+                advice="for example: --plan plan.html --plan plan.xlsx",
+            )
+
+
+def _write_plans(plans: Sequence[Path], result: ScanResult, findings: Sequence[Finding], scanned: list[str]) -> None:
+    presentation = Presentation.standard(catalogue_here())
+    plan = plan_of(result, findings, efforts_of(presentation))
+    for path in plans:
+        if path.suffix.lower() == ".html":
+            _write(path, render_plan_html(plan, scanned, presentation))
+        else:
+            _write(path, render_plan_xlsx(plan, scanned, presentation.wording()))
 
 
 def _write(path: Path, data: bytes) -> None:

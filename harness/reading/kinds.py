@@ -16,6 +16,7 @@ from harness.model.definitions import (
     Cpu,
     Database,
     Databases,
+    Efforts,
     Hosts,
     IssuerProfile,
     LoadProfile,
@@ -51,6 +52,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "wording": WordingFile,
     "rules": Rules,
     "features": SqlFeatures,
+    "efforts": Efforts,
 }
 
 #: First line of a file, by which editors find the schema (yaml-language-server and those that follow it).

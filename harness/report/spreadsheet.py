@@ -74,27 +74,32 @@ def render_xlsx(view: CampaignView, words: Wording) -> bytes:
 def workbook(sheets: Mapping[str, Sequence[str]], rows: Mapping[str, Iterable[Sequence[object]]]) -> bytes:
     """A workbook. Every text is a text. ``sheets``: heads of the columns by title; ``rows``: their rows."""
     import openpyxl
+
+    book = openpyxl.Workbook(write_only=True)
+    for title, heads in sheets.items():
+        sheet_of(book, title, heads, rows[title])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def sheet_of(book: Any, title: str, heads: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Add a sheet to a workbook that is only written: bold heads, then the rows."""
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font
     from openpyxl.utils import get_column_letter
 
-    book = openpyxl.Workbook(write_only=True)
-    for title, heads in sheets.items():
-        sheet = book.create_sheet(title)
-        sheet.freeze_panes = "A2"
-        for column, head in enumerate(heads, 1):
-            sheet.column_dimensions[get_column_letter(column)].width = 14 if len(head) < 12 else 24
-        top = []
-        for head in heads:
-            cell = WriteOnlyCell(sheet, value=head)
-            cell.font = Font(bold=True)
-            top.append(cell)
-        sheet.append(top)
-        for row in rows[title]:
-            sheet.append([_value(sheet, value) for value in row])
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
+    sheet = book.create_sheet(title)
+    sheet.freeze_panes = "A2"
+    top = []
+    for column, head in enumerate(heads, 1):
+        sheet.column_dimensions[get_column_letter(column)].width = 14 if len(head) < 12 else 24
+        cell = WriteOnlyCell(sheet, value=head)
+        cell.font = Font(bold=True)
+        top.append(cell)
+    sheet.append(top)
+    for row in rows:
+        sheet.append([_value(sheet, value) for value in row])
 
 
 def _value(sheet: Any, value: object) -> Any:

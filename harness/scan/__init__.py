@@ -64,7 +64,8 @@ class Scan:
         if rule.detect in binaries.DETECTORS:
             yield from binaries.DETECTORS[rule.detect](rule, groups, self.targets)
         elif rule.detect in texts.DETECTORS:
-            yield from texts.findings(rule, [fact for fact in self.facts.texts if fact.rule == rule.id], self.targets)
+            facts_of_rule = [fact for fact in self.facts.texts if fact.rule == rule.id]
+            yield from texts.findings(rule, facts_of_rule, self.targets, self.facts.roots)
         elif rule.detect == "sql":
             facts = [fact for fact in self.facts.sqls if fact.rule == rule.id]
             yield from sql.findings(rule, facts, self.targets, self.facts)

@@ -17,23 +17,23 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from harness.model.finding import Component
-from harness.scan import contents, limits
+from harness.scan import foreign, limits
 from harness.scan.asar import read_asar
 from harness.scan.limits import CHUNK, Budget, Unreadable
 from harness.scan.streams import Counted, Part, Streams, Zstd, decompressed
+from harness.scan.tars import check_end, compressed, read_tar, tar_stream
 from harness.scan.walking import BROKEN, Entry, Opener, Walk, Where, trouble_of
 from harness.system.archives import Marked, extent_of_directory
 
-#: A layer of an image: a file system of its own, in which absolute links are at home.
-_LAYER = re.compile(r"!/(?:[^!]*/)?(?:layer\.tar|blobs/sha256/[0-9a-f]{64})$")
-
-
-#: First bytes of the "new ASCII" form of cpio, without and with checksums (cpio(5)).
+#: First bytes of the "new ASCII" form of cpio, without and with checksums, and its 13 fields (cpio(5)).
 _CPIO = (b"070701", b"070702")
+_CPIO_HEAD = re.compile(rb"07070[12][0-9a-fA-F]{104}")
 
 
-def opener(head: bytes) -> Opener | None:
-    """The reader of a container whose first bytes are ``head``; None where the file is no container."""
+def opener(head: bytes, what: str = "") -> Opener | None:
+    """The reader of a container whose first bytes are ``head``, or that ``opaque`` calls ``what``; None without one."""
+    if what:
+        return foreign.opener_of(what)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return _zip
     if head[:2] == b"\x1f\x8b":
@@ -53,8 +53,8 @@ def opener(head: bytes) -> Opener | None:
     if head[:8] == b"!<arch>\n" and head[8:24].startswith(b"debian-binary"):
         return _deb
     if head[257:262] == b"ustar":
-        return _tar
-    if head[:6] in _CPIO:
+        return read_tar
+    if _CPIO_HEAD.match(head):
         return _initramfs
     return None
 
@@ -121,75 +121,21 @@ def _wheel_key(where: Where) -> str:
     return posixpath.join(folder, "-".join(name.split("-")[:2]) + ".whl")
 
 
-def _compressed(walk: Walk, stream: Any, packed: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    """A compressed tar as a stream; any other compressed file as a container of one."""
-    peekable = io.BufferedReader(Counted(stream, budget, packed), CHUNK)
-    if peekable.peek(512)[257:262] == b"ustar":
-        yield from _tar_stream(walk, peekable, where, budget)
-        return
-    name = posixpath.basename(where.place)
-    yield from walk.member(peekable, name.rpartition(".")[0] or name, packed, where, Budget(budget.left))
-
-
 def _gzip(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
     with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-        yield from _compressed(walk, stream, size, where, budget)
+        yield from compressed(walk, stream, size, where, budget)
 
 
 def _xz(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    yield from _compressed(walk, Streams(file, lzma.LZMADecompressor), size, where, budget)
+    yield from compressed(walk, Streams(file, lzma.LZMADecompressor), size, where, budget)
 
 
 def _bz2(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    yield from _compressed(walk, Streams(file, bz2.BZ2Decompressor), size, where, budget)
+    yield from compressed(walk, Streams(file, bz2.BZ2Decompressor), size, where, budget)
 
 
 def _zstd(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    yield from _compressed(walk, Zstd(file), size, where, budget)
-
-
-def _tar(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
-    yield from _tar_stream(walk, file, where, budget)
-
-
-def _tar_stream(walk: Walk, stream: Any, where: Where, budget: Budget, kind: str = "") -> Iterator[Entry]:
-    """``kind``: of the package that the tar is the content of; empty where it is a container of its own."""
-    npm = not kind and where.place.endswith(".tgz")
-    own = where if kind else where.as_unit("npm" if npm else "tar")
-    rooted = bool(kind) or bool(_LAYER.search(where.place))
-    links: set[str] = set()
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=Marked) as archive:
-        for info in archive:
-            archive.members = []  # type: ignore[attr-defined]  # or its memory grows with the archive
-            place = f"{where.place}!/{info.name}"
-            if info.size < 0:
-                raise Unreadable(f"the archive is damaged: a member of {info.size} bytes")
-            walk.check_name(info.name, place)
-            if info.issym() or info.islnk():
-                walk.check_link(info.name if info.issym() else "", info.linkname, place, rooted=rooted)
-                links.add(posixpath.normpath(info.name))
-                continue
-            through = [parent for parent in _parents(info.name) if parent in links]
-            if through and not kind:
-                walk.links.append((place, f"{info.name} is written through the link {through[0]}"))
-            if not info.isreg():
-                continue
-            pieces: Any = info.sparse  # place and length of each, of a sparse file
-            if pieces is not None and not any(length for _, length in pieces):
-                walk.skipped[contents.EMPTY] += 1  # holes alone, of any size
-                continue
-            member = archive.extractfile(info)
-            if member is not None:
-                with member:
-                    yield from walk.member(member, info.name.removeprefix("./"), 0, own, budget)
-        _check_end(walk, archive.fileobj, where)
-
-
-def _parents(name: str) -> Iterator[str]:
-    path = posixpath.dirname(posixpath.normpath(name))
-    while path not in ("", "/", "."):
-        yield path
-        path = posixpath.dirname(path)
+    yield from compressed(walk, Zstd(file), size, where, budget)
 
 
 def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
@@ -224,7 +170,7 @@ def _deb(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
                     own,
                 )
             else:
-                yield from _tar_stream(walk, plain, own, budget, kind="deb")
+                yield from tar_stream(walk, plain, own, budget, kind="deb")
         elif name != "debian-binary" and not name.startswith("_gpg"):
             yield from walk.member(part, name, max(1, length), own, budget)  # type: ignore[arg-type]
         position += 60 + length + length % 2
@@ -315,15 +261,7 @@ def _rpm(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -
 def _initramfs(walk: Walk, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
     """A cpio archive that is no payload of a package, such as a file system that a kernel begins with."""
     yield from _cpio(walk, file, where.as_unit("tar"), budget)
-    _check_end(walk, file, where)
-
-
-def _check_end(walk: Walk, stream: Any, where: Where) -> None:
-    """Note what follows the end mark of an archive."""
-    while chunk := stream.read(CHUNK):
-        if chunk.strip(b"\0"):
-            walk.unread.append((where.place, "something lies behind its end mark: it was not read"))
-            return
+    check_end(walk, file, where)
 
 
 def _cpio(walk: Walk, stream: Any, own: Where, budget: Budget) -> Iterator[Entry]:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 #: Words that conditions about an architecture have.
 ARCHITECTURE = re.compile(
     r"x86|i[3-6]86|amd64|x64|_M_X64|_M_IX86|SSE|AVX|MMX|aarch64|arm|neon|loong|mips|riscv|ppc|__has_include|intel"
-    r"|_MSC_VER|_WIN32|__APPLE__",
+    r"|_MSC_VER|_WIN32|__APPLE__|__BMI|HAVE_BMI|__FMA|__F16C|PCLMUL|__AES__|__SHA__|__POPCNT|HAVE_\w*INTRIN|RDRAND|RDSEED|CPUID|RDTSC"
+    r"|SunOS|Solaris|Darwin|\bAIX\b|CYGWIN|MINGW|MSYS|(?:Open|Free|Net)BSD",
     re.IGNORECASE,
 )
 _OPENS = re.compile(r"\s*(?:if|ifeq|ifneq|ifdef|ifndef)\b")
@@ -28,7 +29,7 @@ def around(text: str, languages: tuple[str, ...]) -> list[bool]:
         return list(_preprocessor(text))
     if "python" in languages:
         return list(_indented(text))
-    if {"make", "shell"} & set(languages):
+    if {"make", "shell", "packaging"} & set(languages):
         return list(_worded(text))
     return []
 

@@ -41,6 +41,10 @@ _OPTIONAL = re.compile(
     r"HAVE|HAS|USE|ENABLE|FAST|UNALIGNED|OPT|SUPPORT|SIMD|NEON|SSE|AVX|ASM|INTRIN|WITH|CACHE|INLINE|LIKELY|PREFETCH|_H_?$|JIT",
     re.IGNORECASE,
 )
+#: A default that says that it knows nothing: whoever reads it asks at run time.
+_UNDECIDED = re.compile(
+    r"^[ \t]*#[ \t]*define[ \t]+(\w*ORDER\w*|\w*ENDIAN\w*)[ \t]+(?:0|\w*UNKNOWN\w*)[ \t]*(?:/|$)", re.MULTILINE
+)
 FAMILIES = 3  #: of architectures that a chain has to list, so that its default is taken for a property of the others
 
 
@@ -142,7 +146,8 @@ def _default(conditional: list[_Branch], last: _Branch, named: set[str], asked: 
         if not missing or len(conditional) < 2:
             return None
         return _passage(conditional[0].line, f"{conditional[0].condition.strip()} … {missing[0]} is not defined", named)
-    other = sorted(names & set(_DEFINES.findall("\n".join(last.body))))
+    undecided = {match[1] for match in _UNDECIDED.finditer("\n".join(last.body))}
+    other = sorted((names & set(_DEFINES.findall("\n".join(last.body)))) - undecided)
     if not other:
         return None
     return _passage(last.line, f"{conditional[0].condition.strip()} … #else defines another {other[0]}", named)

@@ -32,6 +32,9 @@ _ABROAD = re.compile(
 #: A target of a compiler, such as ``aarch64-linux-gnu-``: in the name of a program it says for what it compiles.
 _TRIPLE = re.compile(r"[a-z0-9_]+-(?:[a-z0-9_]+-)?(?:linux|none|elf|unknown)(?:-|$)")
 _PARTS = re.compile(r"(?:!/|/)")
+#: Programs of a compiler. A folder that holds one, such as that of GCC for another target, is named for what it
+#: compiles for; what lies there for the machine that they run on is theirs.
+_TOOLS = frozenset(("cc1", "cc1plus", "collect2", "lto1", "lto-wrapper", "as", "ld"))
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ def label(rule: Rule, binaries: Binaries, targets: Targets) -> Iterator[Finding]
     """
     said = _said(binaries)
     every = [fact for fact in binaries.facts if fact.runs or fact.kernel_module]
-    claims = {id(fact): list(_claims_on(fact, said, binaries.packages.roots)) for fact in every}
+    workshops = {
+        (posixpath.dirname(fact.place), fact.machine) for fact in every if posixpath.basename(fact.place) in _TOOLS
+    }
+    claims = {id(fact): list(_claims_on(fact, said, binaries.packages.roots, workshops)) for fact in every}
     variants: dict[tuple[str, str], set[str]] = defaultdict(set)
     for fact in every:
         for claim in claims[id(fact)]:
@@ -116,12 +122,16 @@ def _said(binaries: Binaries) -> dict[str, Claim]:
     return said
 
 
-def _claims_on(fact: ElfFact, said: Mapping[str, Claim], roots: Collection[str]) -> Iterator[Claim]:
+def _claims_on(
+    fact: ElfFact, said: Mapping[str, Claim], roots: Collection[str], workshops: Collection[tuple[str, str]]
+) -> Iterator[Claim]:
     """The claims on a file, the innermost first. What lies above an input says nothing: it is not shipped."""
     start = max((len(root) for root in roots if fact.place.startswith(root)), default=0)
     cuts = [start, *(match.end() for match in _PARTS.finditer(fact.place, start))]
     inside = fact.place[start:].lower()
-    abroad = _ABROAD.search(inside[inside.rfind("!/") + 1 :]) is not None
+    abroad = _ABROAD.search(inside[inside.rfind("!/") + 1 :]) is not None or any(
+        (fact.place[: match.start()], fact.machine) in workshops for match in _PARTS.finditer(fact.place)
+    )
     container = fact.place.rfind("!/")
     for begin, end in reversed(list(zip(cuts, [*cuts[1:], len(fact.place)], strict=True))):
         name = fact.place[begin:end].removesuffix("/").removesuffix("!").lower()

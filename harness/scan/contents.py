@@ -24,6 +24,7 @@ FORMATS, WEB, EMPTY, SMALL = (
     "empty files",
     "tiny pieces of data",
 )
+NUMBERS = "tables of numbers"
 LINKS, DEVICES, HISTORY = "links", "pipes, sockets and devices", "folders of version control"
 UNKNOWN = "data in which no program and no archive begins"
 #: Why a file is skipped, as reports say it -> in Chinese.
@@ -44,6 +45,7 @@ REASONS = {
     WEB: "网页、样式与译文",
     EMPTY: "空文件",
     SMALL: "极小的数据",
+    NUMBERS: "数值表",
     LINKS: "链接",
     DEVICES: "管道、套接字与设备",
     HISTORY: "版本控制目录",
@@ -208,6 +210,7 @@ _CONTROL, _SOME = bytes(set(range(32)) - set(b"\0\t\n\r\f\b\x1b\x1a")), 0.05
 _ABOVE, _MANY, _SPACES = bytes(range(128, 256)), 0.3, 0.02
 #: Bytes of unknown data that are weighed at a time, and the entropy above which they are packed or encrypted.
 _WEIGHED, _PACKED = 1 << 16, 7.3
+_ROWS, _ALIKE = 256, 6.0  #: numbers of a sample at the least, and bits of a place of theirs; even ones have 7.2 there
 LEAST = 512  #: bytes; of fewer the entropy tells nothing, and nothing that runs is packed in them
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  #: RFC 1950, CMF and FLG
 SAMPLE = 8192  #: bytes that tell whether a file is a text
@@ -236,6 +239,8 @@ def kind_of(head: bytes, place: str) -> str:
 
 def skipped(head: bytes, size: int, place: str) -> str:
     """Why nothing is looked for in a file of ``size`` bytes that begins like this; empty where it is looked at."""
+    if head[:2] == b"0\x82" and int.from_bytes(head[2:4]) + 4 == size:
+        return KEYS  # one SEQUENCE of ASN.1 from end to end (X.690, 8.1.3), as certificates and answers of OCSP are
     return kind_of(head, place) if size else EMPTY
 
 
@@ -270,7 +275,7 @@ def hides(data: Buffer) -> str:
         return f"of no kind that is known here, and {_beginning(match[0])} begins inside at byte {match.start()}"
     if bytes(data[:2]) in _ZLIB and _inflates(bytes(data[:4096])):
         return "of no kind that is known here: packed with zlib"
-    if len(data) >= LEAST and packed(data):
+    if len(data) >= LEAST and packed(data) and not numbers(data):
         return "of no kind that is known here: packed or encrypted"
     return ""
 
@@ -294,6 +299,24 @@ def packed(data: Buffer) -> bool:
     samples = [bytes(data[at : at + _WEIGHED]) for at in range(0, len(data), step)]
     weighed = [entropy(sample) for sample in samples if len(sample) >= LEAST]
     return bool(weighed) and sum(value > _PACKED for value in weighed) * 2 > len(weighed)
+
+
+def numbers(data: Buffer) -> bool:
+    """Whether the content, as far as it is weighed, is a table of numbers of 2, 4 or 8 bytes: weights of a model.
+
+    The bytes of one place of numbers, of their exponents or their high ends, are alike; nothing that is packed or
+    encrypted has such a place, whatever it is cut into.
+    """
+    step = max(_WEIGHED, len(data) // 8)
+    samples = [bytes(data[at : at + _WEIGHED]) for at in range(0, len(data), step)]
+    weighed = [sample for sample in samples if len(sample) >= _ROWS * 8]
+    return bool(weighed) and sum(any(_has_place(sample, width) for width in (2, 4, 8)) for sample in weighed) == len(
+        weighed
+    )
+
+
+def _has_place(sample: bytes, width: int) -> bool:
+    return min(entropy(sample[place::width]) for place in range(width)) < _ALIKE
 
 
 def entropy(sample: bytes) -> float:

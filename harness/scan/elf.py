@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from harness.scan.limits import Work
 from harness.scan.opaque import Buffer
@@ -120,20 +121,9 @@ def read(data: Buffer) -> Elf:
 def _read(data: Buffer) -> Elf:
     if data[:8] == b"!<arch>\n":
         return _archive(data)
-    size = len(data)
-    if size < 52:
-        raise NoElf("the ELF header is cut off")
-    bits, order = {1: 32, 2: 64}.get(data[4], 0), {1: "<", 2: ">"}.get(data[5], "")
-    if not bits or not order or (bits == 64 and size < 64):
-        raise NoElf("the ELF header is damaged or cut off")
-    if bits == 64:
-        kind, machine, _, _, at, sections_at, flags, _, entry, count, wide, number, names = struct.unpack_from(
-            f"{order}HHIQQQIHHHHHH", data, 16
-        )
-    else:
-        kind, machine, _, _, at, sections_at, flags, _, entry, count, wide, number, names = struct.unpack_from(
-            f"{order}HHIIIIIHHHHHH", data, 16
-        )
+    head = _header(data)
+    kind, machine, _, _, at, sections_at, flags, _, entry, count, wide, number, names = head.fields
+    bits, order = head.bits, head.order
     name = MACHINES.get(machine, f"machine {machine}")
     if name == "mips" and bits == 64:
         name = "mips64"
@@ -144,6 +134,45 @@ def _read(data: Buffer) -> Elf:
     reader.segments(at, entry, count)
     reader.sections(sections_at, wide, number, names)
     return elf
+
+
+class _Header(NamedTuple):
+    """``fields``: from e_type to e_shstrndx, but for e_ident (gABI, ELF header)."""
+
+    bits: int
+    order: str
+    fields: tuple[int, ...]
+
+
+def _header(data: Buffer) -> _Header:
+    size = len(data)
+    if size < 52:
+        raise NoElf("the ELF header is cut off")
+    bits, order = {1: 32, 2: 64}.get(data[4], 0), {1: "<", 2: ">"}.get(data[5], "")
+    if not bits or not order or (bits == 64 and size < 64):
+        raise NoElf("the ELF header is damaged or cut off")
+    layout = f"{order}HHIQQQIHHHHHH" if bits == 64 else f"{order}HHIIIIIHHHHHH"
+    return _Header(bits, order, struct.unpack_from(layout, data, 16))
+
+
+def end_of(data: Buffer) -> int:
+    """Where the last part of an ELF file ends: its headers, its segments, its sections.
+
+    Raises:
+        NoElf: its header is cut off or contradicts itself.
+    """
+    bits, order, fields = _header(data)
+    at, sections_at, entry, count, size, number = *fields[4:6], *fields[8:12]
+    program = struct.Struct(f"{order}IIQQQQ" if bits == 64 else f"{order}IIIII")
+    section = struct.Struct(f"{order}IIQQQQ" if bits == 64 else f"{order}IIIIII")
+    end: int = max(at + entry * count, sections_at + size * number)
+    for place in range(at, min(at + entry * count, len(data) - program.size + 1), max(1, entry)):
+        row = program.unpack_from(data, place)
+        end = max(end, row[2] + row[5] if bits == 64 else row[1] + row[4])
+    for place in range(sections_at, min(sections_at + size * number, len(data) - section.size + 1), max(1, size)):
+        _, kind, _, _, offset, length = section.unpack_from(data, place)
+        end = max(end, offset + length if kind != _SHT_NOBITS else 0)  # such a section takes no place in the file
+    return end
 
 
 def _archive(data: Buffer) -> Elf:

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from boolean import BooleanAlgebra, ParseError
+
 from harness.model.definitions import Rule
 from harness.model.finding import Finding, Targets
 from harness.scan.groups import cpus, finding
@@ -35,7 +37,7 @@ _FUNC = re.compile(r"^func[ \t]+(?P<name>\w+)(?:\[[^\]\n]*\])?\([^\n]*$", re.MUL
 _DECLARED = re.compile(r"^(?:var|const|type)[ \t]+(\w+)", re.MULTILINE)
 _LINKED = re.compile(r"^//go:linkname[ \t]+(\w+)", re.MULTILINE)
 _TEXT = re.compile(r"^[ \t]*TEXT[ \t]+(?:[\w./\u2215]*)\u00b7(\w+)(?:<ABI\w+>)?\(SB\)", re.MULTILINE)
-_TERM = re.compile(r"\s*(?:(?P<word>[\w.]+)|(?P<sign>&&|\|\||!|\(|\)))")
+_ALGEBRA = BooleanAlgebra()
 _CALLED = re.compile(r"(?<![.\w])([A-Za-z_]\w*)\(")
 #: What holds no calls: comments, texts, the heads of methods and functions.
 _SILENT = re.compile(r"//[^\n]*|\"(?:[^\"\\\n]|\\.)*\"|^func[ \t]*(?:\([^)\n]*\))?[ \t]*\w+", re.MULTILINE)
@@ -123,42 +125,11 @@ def _tag(tag: str, architecture: str) -> bool:
 
 def _holds(expression: str, architecture: str) -> bool:
     """Whether a constraint holds; one that cannot be read does."""
-    words: list[str] = []
-    at = 0
-    while (match := _TERM.match(expression, at)) is not None and match.end() > at:
-        words.append(match["word"] or match["sign"])
-        at = match.end()
     try:
-        value, rest = _either(words, architecture)
-    except (IndexError, RecursionError):
+        parsed = _ALGEBRA.parse(expression.replace("&&", "&").replace("||", "|"))
+        return bool(parsed(**{symbol.obj: _tag(symbol.obj, architecture) for symbol in parsed.symbols}))
+    except (ParseError, RecursionError, TypeError, AttributeError):  # the last two: of what holds no expression
         return True
-    return value or bool(rest)
-
-
-def _either(words: list[str], architecture: str) -> tuple[bool, list[str]]:
-    value, words = _both(words, architecture)
-    while words[:1] == ["||"]:
-        other, words = _both(words[1:], architecture)
-        value = value or other
-    return value, words
-
-
-def _both(words: list[str], architecture: str) -> tuple[bool, list[str]]:
-    value, words = _single(words, architecture)
-    while words[:1] == ["&&"]:
-        other, words = _single(words[1:], architecture)
-        value = value and other
-    return value, words
-
-
-def _single(words: list[str], architecture: str) -> tuple[bool, list[str]]:
-    if words[0] == "!":
-        value, rest = _single(words[1:], architecture)
-        return not value, rest
-    if words[0] == "(":
-        value, rest = _either(words[1:], architecture)
-        return value, rest[1:]
-    return _tag(words[0], architecture), words[1:]
 
 
 def variants(rule: Rule, facts: Iterable[GoFact], targets: Targets) -> Iterator[Finding]:

@@ -16,10 +16,15 @@ from typing import IO
 
 Buffer = bytes | mmap.mmap
 
+#: What ``harness.scan.foreign`` opens where its library is installed.
+SEVEN_ZIP, RAR, ISO, CPIO = "a 7z archive", "a RAR archive", "an ISO 9660 image", "a cpio archive"
+LZ4, COMPRESS, LZIP = "an LZ4 file", "a file of compress(1)", "an lzip file"
+FOREIGN = frozenset((SEVEN_ZIP, RAR, ISO, CPIO, LZ4, COMPRESS, LZIP))
+
 #: First bytes -> what a file is.
 MAGIC = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!\x1a\x07": "a RAR archive",
+    b"7z\xbc\xaf\x27\x1c": SEVEN_ZIP,
+    b"Rar!\x1a\x07": RAR,
     b"MSCF": "a cabinet archive",
     b"ISc(": "an InstallShield cabinet",
     b"hsqs": "a squashfs image",
@@ -44,16 +49,16 @@ MAGIC = {
     b"vhdxfile": "a disk image",
     b"<<< Oracle VM VirtualBox Disk Image": "a disk image",
     b"MSWIM\0\0\0": "a disk image",
-    b"070701": "a cpio archive",
-    b"070707": "a cpio archive",
-    b"070702": "a cpio archive",
-    b"\xc7\x71": "a cpio archive",
-    b"\x71\xc7": "a cpio archive",
+    b"070701": CPIO,
+    b"070707": CPIO,
+    b"070702": CPIO,
+    b"\xc7\x71": CPIO,
+    b"\x71\xc7": CPIO,
     b"xar!": "a xar archive",
-    b"\x04\x22\x4d\x18": "an LZ4 file",
-    b"\x02\x21\x4c\x18": "an LZ4 file",
-    b"\x1f\x9d": "a file of compress(1)",
-    b"LZIP": "an lzip file",
+    b"\x04\x22\x4d\x18": LZ4,
+    b"\x02\x21\x4c\x18": LZ4,
+    b"\x1f\x9d": COMPRESS,
+    b"LZIP": LZIP,
     b"\x89LZO\0": "an lzop file",
     b"LRZI": "an lrzip file",
     b"\xff\x06\0\0sNaPpY": "a snappy file",
@@ -73,6 +78,13 @@ MAGIC = {
     b"-----BEGIN AGE ENCRYPTED FILE-----": "an encrypted file",
     b"$ANSIBLE_VAULT;": "an encrypted file",
 }
+#: Marks that begin a text, because the format is one. All others that are words are none where a text begins with them.
+_OF_TEXTS = ("-----BEGIN ", "$ANSIBLE_VAULT;", "age-encryption.org/", "# v", "<<< ")
+_WORDS = frozenset(
+    mark for mark in MAGIC if mark.isascii() and mark.decode().isprintable() and not mark.decode().startswith(_OF_TEXTS)
+)
+#: The old ASCII form of cpio is a text too: its header is 70 octal digits behind the mark (cpio(5), odc).
+_ODC = re.compile(rb"070707[0-7]{70}")
 #: Suffixes of images, where the content is no text: whatever is inside, it is a file system.
 IMAGES = frozenset(".iso .img .vmdk .vdi .vhd .vhdx .qcow2 .dmg".split())
 #: Place, bytes that mark a file system, a table of partitions or another image there -> what it is.
@@ -93,7 +105,7 @@ MARKS = (
     (0x400, b"H+\0\4", "a disk image"),
     (0x400, b"HX\0\5", "a disk image"),
     (0xFF6, b"SWAPSPACE2", "a disk image"),
-    (0x8001, b"CD001", "a disk image"),
+    (0x8001, b"CD001", ISO),
     (0x8001, b"BEA01", "a disk image"),
     (0x8001, b"NSR0", "a disk image"),
     (0x9311, b"CD001", "a disk image"),
@@ -125,12 +137,18 @@ _HIGH, _HIGH_RUNS = re.compile(rb"[\x80-\xff]+"), re.compile(rb"[\x80-\xff]{2,}"
 _IN_PAIRS = 0.8  #: of the bytes above ASCII, in a text in GBK: the second byte of some characters is below
 
 
-def container_of(head: bytes, name: str) -> str:
-    """What a file is that begins like this and is not read; empty where nothing is known of it."""
+def container_of(head: bytes, *, text: bool = False) -> str:
+    """What a file is that begins like this; empty where nothing is known of it. ``text``: whether it is a text."""
+    mark = next((mark for mark in MAGIC if head.startswith(mark)), b"")
+    if text and mark in _WORDS and not _ODC.match(head):
+        return ""
+    return MAGIC.get(mark, "")
+
+
+def image_named(head: bytes, name: str) -> str:
+    """What a file is by its name, where its content is no text; empty where the name tells nothing."""
     suffix = posixpath.splitext(name)[1].lower()
-    if suffix in IMAGES and b"\0" in head:
-        return "a disk image"
-    return next((what for magic, what in MAGIC.items() if head.startswith(magic)), "")
+    return "a disk image" if suffix in IMAGES and b"\0" in head else ""
 
 
 def no_archive(name: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from harness.scan.contents import SAMPLE, hides, is_text
+from harness.scan.elf import NoElf, end_of
 from harness.scan.opaque import Buffer
 
 #: Archives that self-extracting programs carry behind their own content.
@@ -65,28 +66,10 @@ def carried_by(data: Buffer) -> str:
     if data.find(b"UPX!", 0, 512) >= 0:
         return "itself, packed by UPX"
     try:
-        end = _end_of_elf(data)
-    except struct.error:
+        end = end_of(data)
+    except NoElf:
         return ""
     return _behind(data, end)
-
-
-def _end_of_elf(data: Buffer) -> int:
-    """Where the last part of an ELF file ends: its headers, its segments, its sections (gABI, ELF header)."""
-    order = "<" if data[5] == 1 else ">"
-    wide = data[4] == 2
-    at, sections_at = struct.unpack_from(f"{order}{'QQ' if wide else 'II'}", data, 32 if wide else 28)
-    entry, count, size, number = struct.unpack_from(f"{order}HHHH", data, 54 if wide else 42)
-    program = struct.Struct(f"{order}IIQQQQ" if wide else f"{order}IIIII")
-    section = struct.Struct(f"{order}IIQQQQ" if wide else f"{order}IIIIII")
-    end: int = max(at + entry * count, sections_at + size * number)
-    for place in range(at, min(at + entry * count, len(data) - program.size + 1), max(1, entry)):
-        row = program.unpack_from(data, place)
-        end = max(end, row[2] + row[5] if wide else row[1] + row[4])
-    for place in range(sections_at, min(sections_at + size * number, len(data) - section.size + 1), max(1, size)):
-        _, kind, _, _, offset, length = section.unpack_from(data, place)
-        end = max(end, offset + length if kind != 8 else 0)  # NOBITS takes no place in the file
-    return end
 
 
 def carried_by_windows(data: Buffer) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.model.definitions import Rule, Severity
 from harness.model.finding import Concern, Finding, Targets
 from harness.scan import branches, chains, levels, manifests, printed
+from harness.scan.asides import about_sources, aside
 from harness.scan.groups import cpus, finding
 from harness.scan.languages import COMMENT, LONG_LINE, languages_of
+from harness.scan.pairs import Pair, pair_of, places
 from harness.scan.passages import Passage
 from harness.scan.variants import architectures_named
 
@@ -28,6 +31,15 @@ PASSAGES = {
 DETECTORS = (*PATTERNS, *PASSAGES)
 #: Detectors whose findings leave out the architectures that the text names.
 _NAMING = ("text-architecture", "chain", "stated")
+#: In conditions and lists the bare word stands for the one that there is.
+_LOONGARCH = re.compile(r"(?<![a-z0-9])loongarch(?![a-z0-9])", re.IGNORECASE)
+#: What follows a comment's sign on a line of languages that have ``#``.
+_REMARK = re.compile(r"(?:^|\s)#\s")
+#: A build file with such a branch refuses architectures that it does not name.
+_REFUSES = re.compile(
+    r"(?i)(?:FATAL_ERROR|AC_MSG_ERROR|\$\(error\b)(?=[^\n]{0,120}(?:unsupported|unknown|not support|unrecogni|only))"
+    r"[^\n]{0,120}(?:(?<!osx_)arch|processor|cpu\b|platform|machine)"
+)
 MAX_PER_FILE = 20  #: the number of places of a rule in a file that become findings
 
 
@@ -65,17 +77,28 @@ class _Text:
         end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
         return number, self.text[self._starts[number - 1] : end]
 
+    def column(self, at: int) -> int:
+        """Characters of a line before a place."""
+        return at - (self.text.rfind("\n", 0, at) + 1)
+
     def guarded(self, line: int) -> bool:
         """Whether a condition about an architecture is around a line."""
         if self._around is None:
             self._around = branches.around(self.text, self.languages)
         return bool(self._around) and self._around[line - 1]
 
+    @functools.cached_property
+    def refuses(self) -> bool:
+        """Whether it is a build file that ends with an error on architectures."""
+        return _REFUSES.search(self.text) is not None
+
     @property
     def named(self) -> frozenset[str]:
         """Architectures that the text names."""
         if self._named is None:
             self._named = frozenset(architectures_named(self.text))
+            if _LOONGARCH.search(self.text):
+                self._named |= {"loongarch64"}
         return self._named
 
 
@@ -93,10 +116,15 @@ class _Looked:
     eased_in: frozenset[str]
     needs: tuple[str, ...]  #: words in lower case; a text with none of them is not searched, which takes far longer
     most: int
+    pairs: tuple[Pair, ...]
 
     def branches(self, whole: _Text) -> bool:
         """Whether it matters that a place lies in a branch for an architecture: always where it is compiled."""
-        return "c" in whole.languages or bool(self.rule.parameters.get("branches"))
+        if "c" in whole.languages or self.rule.parameters.get("branches"):
+            return True
+        # Build files choose what is faster, and go on without; those that refuse say so.
+        built = bool({"make", "packaging"} & set(whole.languages))
+        return self.rule.detect == "text-architecture" and built and not whole.refuses
 
 
 def _looked(rule: Rule) -> _Looked:
@@ -116,6 +144,7 @@ def _looked(rule: Rule) -> _Looked:
         frozenset(parameters.get("eased_in", ())),
         tuple(parameters.get("needs", ("",))),
         parameters.get("most", MAX_PER_FILE),
+        tuple(map(pair_of, parameters.get("pairs", ()))),
     )
 
 
@@ -147,11 +176,13 @@ class Reader:
 
     def _matches(self, looked: _Looked, whole: _Text, comment: re.Pattern[str] | None) -> Iterator[TextFact]:
         rule, place = looked.rule, whole.place
+        hashed = comment is COMMENT["shell"] or comment is COMMENT["make"]
         lines: set[int] = set()
-        for match in looked.pattern.finditer(whole.text):
-            begin = match.start() + len(match[0]) - len(match[0].lstrip())
+        for begin, groups in _places(looked, whole.text):
             number, line = whole.line(begin)
             if number in lines or len(line) > LONG_LINE:
+                continue
+            if hashed and _REMARK.search(whole.text, begin - whole.column(begin), begin):
                 continue
             if (comment is not None and comment.match(line)) or looked.unless.search(line):
                 continue
@@ -166,13 +197,22 @@ class Reader:
                 guarded=looked.branches(whole) and whole.guarded(number),
                 named=whole.named,
                 systems=self._systems(whole.text) if rule.detect == "text-system" else frozenset(),
-                groups={name: value for name, value in match.groupdict().items() if value},
+                groups=groups,
             )
             if len(lines) >= looked.most:
                 return
 
     def _systems(self, text: str) -> frozenset[str]:
         return frozenset(word.lower() for word in self.systems.findall(text))
+
+
+def _places(looked: _Looked, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Where a text matches, and the named groups of what matched."""
+    for match in looked.pattern.finditer(text):
+        begin = match.start() + len(match[0]) - len(match[0].lstrip())
+        yield begin, {name: value for name, value in match.groupdict().items() if value}
+    for pair in looked.pairs:
+        yield from ((begin, {}) for begin in places(pair, text))
 
 
 def _fact(rule: Rule, place: str, passage: Passage) -> TextFact:
@@ -222,10 +262,14 @@ def _concerned(rule: Rule, fact: TextFact, general: list[Concern], targets: Targ
     return [concern for concern in general if concern.name not in fitting]
 
 
-def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets) -> Iterator[Finding]:
-    """Findings of a rule about texts. The author of a file that names an architecture has thought of that one."""
+def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets, roots: Collection[str] = ()) -> Iterator[Finding]:
+    """Findings of a rule about texts. The author of a file that names an architecture has thought of that one.
+
+    ``roots``: what the places of inputs begin with, which says nothing of what lies there.
+    """
     every = list(facts)
     general = concerned(rule, targets)
+    sources = about_sources(rule.parameters["languages"])
     relief = next((fact for fact in every if fact.relief), None)
     for fact in every:
         concerns = [] if fact.relief else _concerned(rule, fact, general, targets)
@@ -234,7 +278,10 @@ def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets) -> Iterato
         message = fact.excerpt + (" (inside a condition about the architecture)" if fact.guarded else "")
         if relief is not None:
             message += f" ({relief.place} line {relief.line} sets {relief.excerpt})"
-        severity: Severity | None = "info" if fact.guarded or fact.mild or relief is not None else None
+        if why := aside(fact.place, roots, sources=sources):
+            message += f" ({why})"
+        mild = fact.guarded or fact.mild or relief is not None or bool(why)
+        severity: Severity | None = "info" if mild else None
         yield finding(rule, fact.place, concerns, message, place=f"line {fact.line}", line=fact.line, severity=severity)
 
 

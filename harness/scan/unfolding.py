@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from harness.scan import limits, opaque, payloads
+from harness.scan import contents, limits, opaque, payloads
 from harness.scan.archives import opener
 from harness.scan.limits import CHUNK, Budget, OutOfTime, Unreadable
 from harness.scan.walking import BROKEN, Entry, Walk, Where, buffer, trouble_of
@@ -32,7 +32,13 @@ class _Copies(Walk):
     known: Collection[str] = ()
 
     def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where, budget: Budget) -> Iterator[Entry]:
-        what = opaque.container_of(head, where.place) or opaque.image_of(file, size)
+        text = contents.is_text(head)
+        what = (
+            opaque.container_of(head, text=text) or opaque.image_of(file, size) or opaque.image_named(head, where.place)
+        )
+        if what and what not in self.known and (reader := self.opener(b"", what)) is not None:
+            yield from self._container(reader, file, size, where, budget)
+            return
         if not what and head[:4] == b"\x7fELF":
             if head[8:10] == b"AI":
                 what = "the file system of an AppImage"

@@ -16,7 +16,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Protocol
 
 import zstandard
 
@@ -49,10 +49,11 @@ class Entry:
 class Walk:
     """What is met on the way beside files: packages, trouble, hostile names.
 
-    ``opener`` knows containers by their first bytes (``harness.scan.archives``).
+    ``opener`` knows containers by their first bytes, and some by what ``opaque`` calls them:
+    ``harness.scan.archives``.
     """
 
-    opener: Callable[[bytes], Opener | None]
+    opener: Openers
     components: list[Component] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)  #: place, why
     names: list[tuple[str, str]] = field(default_factory=list)  #: place, a name that leads out
@@ -99,16 +100,26 @@ class Walk:
         opener = self.opener(head)
         if opener is None:
             yield from self._leaf(file, size, head, where, budget)
-            return
+        else:
+            yield from self._container(opener, file, size, where, budget)
+
+    def _container(self, opener: Opener, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
         if where.depth >= limits.DEPTH:
             raise Unreadable(f"containers are nested deeper than {limits.DEPTH}")
         yield from opener(self, file, size, where, budget)
 
+    def _opaque(self, what: str, file: IO[bytes], size: int, where: Where, budget: Budget) -> Iterator[Entry]:
+        opener = self.opener(b"", what)
+        if opener is None:
+            raise Unreadable(f"{what} is not unpacked: {_advice(what)}")
+        yield from self._container(opener, file, size, where, budget)
+
     def _leaf(self, file: IO[bytes], size: int, head: bytes, where: Where, budget: Budget) -> Iterator[Entry]:
         text = head[:2] == b"#!" or opaque.is_wide(head) or contents.is_text(file.read(contents.SAMPLE))
         file.seek(0)
-        if what := opaque.container_of(head, where.place) or ("" if text else opaque.image_of(file, size)):
-            raise Unreadable(f"{what} is not unpacked: unpack it, and scan what comes out")
+        if what := _what(file, size, head, where.place, text=text):
+            yield from self._opaque(what, file, size, where, budget)
+            return
         elf = head[:4] == b"\x7fELF" or head[:8] == b"!<arch>\n"
         zipped = not elf and payloads.ends_as_zip(file, size)
         if not zipped and (why := opaque.no_archive(where.place)):
@@ -168,6 +179,9 @@ class Walk:
         with buffer(file, size) as data:
             if what := contents.hides(data):
                 raise Unreadable(what)
+            if size >= contents.LEAST and contents.packed(data):
+                self.skipped[contents.NUMBERS] += 1
+                return
         self.skipped[contents.UNKNOWN if size >= contents.LEAST else contents.SMALL] += 1
 
     def member(self, stream: IO[bytes], name: str, packed: int, inside: Where, budget: Budget) -> Iterator[Entry]:
@@ -183,10 +197,13 @@ class Walk:
             where = inside.inner(name)
             if self.opener(head) is None and head[:4] != b"\x7fELF":
                 # What starts like data that nothing is looked for in is not unfolded at all.
-                if what := opaque.container_of(head, name):
-                    self.unread.append((place, f"{what} is not unpacked: unpack it, and scan what comes out"))
+                what = opaque.container_of(head, text=contents.is_text(head))
+                image = "" if what else opaque.image_named(head, name)
+                # What kind of image it is stands further inside, and is asked for where some kind can be read.
+                if (what and not self.opener(b"", what)) or (image and not self.opener(b"", opaque.ISO)):
+                    self.unread.append((place, f"{what or image} is not unpacked: {_advice(what or image)}"))
                     return
-                inside_tells = opaque.no_archive(name) or head.startswith(opaque.CFB)
+                inside_tells = what or image or opaque.no_archive(name) or head.startswith(opaque.CFB)
                 if not inside_tells and (reason := contents.skipped(head, len(head), name)):
                     self.skipped[reason] += 1
                     return
@@ -248,7 +265,27 @@ class Where:
 
 
 Opener = Callable[[Walk, IO[bytes], int, Where, Budget], Iterator[Entry]]
+
+
+class Openers(Protocol):
+    """Knows the readers of containers."""
+
+    def __call__(self, head: bytes, what: str = "") -> Opener | None:
+        """The reader of a container that begins with ``head``, or that ``opaque`` calls ``what``; None without one."""
+
+
 BROKEN = (*DAMAGED, zstandard.ZstdError)
+
+
+def _what(file: IO[bytes], size: int, head: bytes, place: str, *, text: bool) -> str:
+    """What a file is that no reader knows by its first bytes; empty where it is no container either."""
+    known = opaque.container_of(head, text=text) or ("" if text else opaque.image_of(file, size))
+    return known or opaque.image_named(head, place)
+
+
+def _advice(what: str) -> str:
+    more = "install the extra `archives` and libarchive, or " if what in opaque.FOREIGN else ""
+    return f"{more}unpack it, and scan what comes out"
 
 
 def trouble_of(error: Exception) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import zipfile
@@ -15,12 +17,17 @@ from harness.model.definitions import Rule
 from harness.model.finding import Targets
 from harness.scan import Scan, code, elf
 from harness.scan.gathering import Gatherer
+from harness.scan.languages import languages_of
 from harness.scan.listing import inputs_of
 from tests.debs import fetch
 from tests.unit.test_scan_rules import RULES, TARGETS
 
 LIBRARIES = Path("/usr/lib")
 FILES = 300
+#: Sources and scripts that machines of developers have.
+TEXTS = (Path("/usr/include"), Path(sysconfig.get_path("stdlib")), Path("/usr/share"))
+SUFFIXES = frozenset(".h .c .cpp .py .pl .sh .mk .cmake .m4 .js".split())
+TEXT_FILES = 3000
 CODE_BYTES = 60_000_000
 ARM_PACKAGES = ("libopenblas0-pthread", "libnss3", "perl-base", "git", "bind9-dnsutils", "openssl")
 #: Headers, symbols, versions, notes: everything but what needs the code itself.
@@ -39,6 +46,7 @@ def main() -> None:
             f"({size / 1e6 / ours:.0f} MB/s); "
             f"file + readelf {loop:.2f} s; {loop / ours:.1f} times faster (goal 3)"
         )
+        _texts(Path(scratch) / "texts")
         _disassembly(root)
         _arm(Path(scratch) / "arm")
         _memory(root)
@@ -93,6 +101,56 @@ for j in "$1"/*.jar; do d=$(mktemp -d ./o.XXXXXX); unzip -q "$j" -d "$d"
 find "$1" "$2" -name '*.so' | while read -r f; do file -b "$f"; readelf -hldnVW --dyn-syms "$f" 2>&1; done >/dev/null
 """
     subprocess.run(["sh", "-c", script, "sh", str(root), str(scratch)], check=True)
+
+
+def _texts(root: Path) -> None:
+    """All rules about texts over sources and scripts of this machine, beside reading them, and beside grep.
+
+    Reading: each file once, and each expression of the rules for its languages over the whole of it. grep: one
+    expression, that of SRC-1, as PCRE.
+    """
+    root.mkdir()
+    size = count = 0
+    for folder in TEXTS:
+        for path in sorted(folder.rglob("*")):
+            if count >= TEXT_FILES or not path.is_file() or path.is_symlink() or path.suffix not in SUFFIXES:
+                continue
+            data = path.read_bytes()
+            size, count = size + len(data), count + 1
+            (root / f"{count}-{path.name}").write_bytes(data)
+    rules = [rule for rule in RULES if "patterns" in rule.parameters]
+    ours = min(_seconds(lambda: _scan(root, rules)) for _ in range(2))
+    plain = min(_seconds(lambda: _plainly(root, rules)) for _ in range(2))
+    (words,) = (rule.parameters["patterns"] for rule in rules if rule.id == "SRC-1")
+    grep = min(
+        _seconds(
+            lambda: subprocess.run(["grep", "-rlP", "|".join(words), root], stdout=subprocess.DEVNULL, check=False)
+        )
+        for _ in range(2)
+    )
+    print(
+        f"{count} texts, {size / 1e6:.1f} MB, {len(rules)} rules: scan {ours:.2f} s ({size / 1e6 / ours:.1f} MB/s); "
+        f"reading and searching plainly {plain:.2f} s, {ours / plain:.2f} times that (goal: at most 2.5); "
+        f"grep for one rule of them {grep:.2f} s"
+    )
+
+
+def _plainly(root: Path, rules: list[Rule]) -> int:
+    every = [
+        (
+            frozenset(rule.parameters["languages"]),
+            [re.compile(text, re.MULTILINE) for text in rule.parameters["patterns"]],
+        )
+        for rule in rules
+    ]
+    matches = 0
+    for path in root.iterdir():
+        text = path.read_bytes().decode(errors="replace")
+        languages = set(languages_of(str(path), text))
+        for wanted, patterns in every:
+            if wanted & languages:
+                matches += sum(len(pattern.findall(text)) for pattern in patterns)
+    return matches
 
 
 def _disassembly(root: Path) -> None:

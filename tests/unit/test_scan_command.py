@@ -81,7 +81,9 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "src" / "install.sh").write_text(
         "#!/bin/sh\n[ -f /etc/redhat-release ] && yum install -y x\ncp lib/amd64/x /opt\n"
     )
-    (root / "src" / "Dockerfile").write_text("FROM --platform=linux/amd64 debian:12\nRUN apt-get install -y curl\n")
+    (root / "src" / "Dockerfile").write_text(
+        "FROM --platform=linux/amd64 registry.example/base:12\nRUN apt-get install -y curl\n"
+    )
     (root / "sql" / "schema.sql").write_text(
         "CREATE TABLE `t` (\n  id INT AUTO_INCREMENT PRIMARY KEY,\n  offset INT,\n  body LONGTEXT\n) "
         "ENGINE=InnoDB DEFAULT CHARSET=utf8;\nINSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1;\n"

@@ -250,8 +250,8 @@ def hostile(name: str) -> bytes:
         return zipped(("opt/app", FOREIGN))[:-30]
     if name == "setup.run":
         return b"#!/bin/sh\ntail -n +4 $0 | tar xz\nexit\n" + tar([("opt/app", FOREIGN)], "w:gz")
-    if name == "other.7z":
-        return b"7z\xbc\xaf\x27\x1c" + bytes(100)
+    if name == "other.sqfs":
+        return b"hsqs" + bytes(100)
     raise AssertionError(name)
 
 
@@ -268,7 +268,7 @@ def hostile(name: str) -> bytes:
         ("cut.tar.gz", "cut off"),
         ("cut.zip", "cut off"),
         ("setup.run", "a script that carries data"),
-        ("other.7z", "a 7z archive is not unpacked"),
+        ("other.sqfs", "a squashfs image is not unpacked"),
     ],
 )
 def test_what_cannot_be_read_is_said_to_be_unread(tmp_path: Path, name: str, told: str) -> None:

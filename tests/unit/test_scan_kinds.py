@@ -68,6 +68,15 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         ARM,
         LOONGSON,
     ),
+    # a package manager that is put into a variable
+    "yum-chosen": (
+        "detect.sh",
+        '#!/bin/sh\nid=$(. /etc/os-release; echo $ID)\n[ "$id" = uos ] && pm=yum\n$pm install -y chrony\n',
+        "SRC-9",
+        "deepin-23",
+        "kylin-v10-sp3",
+    ),
+    "apt-chosen": ("i.sh", '#!/bin/sh\nPKG_MANAGER="apt-get"\n$PKG_MANAGER -y upgrade\n', "SRC-8", "kylin-v10-sp3", ""),
     # uname -p
     "backticks": ("env.sh", "#!/bin/sh\nif [ `uname -i` = aarch64 ]; then A=1; fi\n", "SRC-13", ARM, X86),
     "makefile": ("Makefile", "ARCH := $(shell uname -p)\n", "SRC-13", ARM, X86),
@@ -127,7 +136,7 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         LOONGSON,
         ARM,
     ),
-    "x86-default": (
+    "silent-default": (
         "pause.h",
         '#if defined(__aarch64__)\n#define P() __asm__("yield")\n#else /* x86 */\n#define P() _mm_pause()\n'
         "static inline int f(void) { return _mm_x(1); }\n#endif\n",
@@ -135,7 +144,7 @@ BAD: Mapping[str, tuple[str, str, str, str, str]] = {
         LOONGSON,
         X86,
     ),
-    "with-windows": (
+    "one-more-system": (
         "detect.h",
         "#if defined(_WIN32)\n#define P 1\n#elif defined(__linux__) && defined(__x86_64__)\n#define P 2\n"
         "#elif defined(__linux__) && defined(__aarch64__)\n#define P 3\n#else\n#error none\n#endif\n",

@@ -231,3 +231,18 @@ def test_a_name_blocks_exactly_where_it_is_not_true(tmp_path: Path, machine: str
     assert machine in MACHINES
     (tmp_path / "x.tar").write_bytes(tar([(form.format(GO[said]), elf(machine=machine))]))
     assert len(mismatches(tmp_path / "x.tar")) == (machine != said)
+
+
+def test_what_lies_beside_a_compiler_for_another_target_is_its_own(tmp_path: Path) -> None:
+    """Plugins and helpers of GCC for ARM were accused where the scan began in its own folder."""
+    folder = tmp_path / "aarch64-linux-gnu" / "12"
+    folder.mkdir(parents=True)
+    for name in ("cc1", "collect2", "liblto_plugin.so", "g++-mapper-server"):
+        kind = "shared" if ".so" in name else "executable"
+        (folder / name).write_bytes(elf(machine="x86_64", kind=kind))
+    (folder / "libgcc_s.so.1").write_bytes(elf(machine="aarch64"))
+    other = tmp_path / "lib" / "aarch64-linux-gnu"
+    other.mkdir(parents=True)
+    (other / "libwrong.so").write_bytes(elf(machine="x86_64"))
+    result = scan([tmp_path], RULES, TARGETS)
+    assert [Path(f.file).name for f in result.findings if f.rule == "ARCH-4"] == ["libwrong.so"]

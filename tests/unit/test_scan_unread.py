@@ -408,3 +408,27 @@ def test_a_script_is_searched_whatever_words_stand_where_data_have_a_mark(
     result = scan([tmp_path], RULES, TARGETS)
     assert [finding.rule for finding in result.findings if finding.severity != "info"] == ["SRC-1"], result
     assert not result.skipped
+
+
+DRAWN = [random.Random(number).gauss(0, 1) for number in range(8000)]
+WEIGHTS, HALVES = struct.pack("<8000f", *DRAWN), struct.pack("<8000e", *DRAWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "unread"),
+    [
+        ("model.dat", WEIGHTS, 0),
+        ("model.weights", HALVES, 0),
+        ("model.dat", NOISE, 1),
+        ("packed.dat", zlib.compress(PROGRAM * 9)[2:] + NOISE, 1),
+        ("behind.dat", WEIGHTS + b"PK\3\4\x14\0" + NOISE, 1),
+    ],
+)
+def test_weights_of_a_model_are_numbers_and_packed_bytes_are_none(
+    tmp_path: Path, name: str, data: bytes, unread: int
+) -> None:
+    """Both are as even; only numbers have places that are alike."""
+    assert contents.packed(data)
+    (tmp_path / name).write_bytes(data)
+    result = of(tmp_path)
+    assert (result.unread, dict(result.skipped)) == (unread, {} if unread else {contents.NUMBERS: 1})

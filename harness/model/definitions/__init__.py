@@ -31,6 +31,7 @@ from harness.model.definitions.base import (
     size_in_bytes,
 )
 from harness.model.definitions.databases import DatabaseImage, Databases
+from harness.model.definitions.efforts import Effort, Efforts, Work
 from harness.model.definitions.endpoint import Endpoint, EndpointRecipe, EndpointTls
 from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.http import Capture, Http, Request, Resource, Session, Tls
@@ -105,6 +106,8 @@ __all__ = [
     "Databases",
     "DatedData",
     "Definition",
+    "Effort",
+    "Efforts",
     "Emulation",
     "Endpoint",
     "EndpointRecipe",
@@ -170,6 +173,7 @@ __all__ = [
     "War",
     "Wheel",
     "WordingFile",
+    "Work",
     "WrongPasswords",
     "size_in_bytes",
 ]

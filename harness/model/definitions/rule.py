@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import Architecture, Bilingual, Certainty, Definition, SqlFamily, Strings, listed
+from harness.model.definitions.efforts import Work
 from harness.model.definitions.trouble import Trouble
 
 Severity = Literal["blocker", "warning", "info"]
@@ -43,6 +44,29 @@ Detector = Literal[
     "names",
     "links",
 ]
+#: What is to be done about what a detector finds; about all others: to change what stands in the file.
+WORK: dict[str, Work] = {
+    **dict.fromkeys(
+        (
+            "architecture",
+            "objects",
+            "label",
+            "truncated",
+            "x86-level",
+            "extension",
+            "symbol-version",
+            "loongarch-world",
+            "page-alignment",
+            "marker",
+            "foreign-libc",
+        ),
+        "build",
+    ),
+    **dict.fromkeys(("component",), "replace"),
+    **dict.fromkeys(("sql",), "database"),
+    **dict.fromkeys(("format", "names", "links"), "package"),
+    **dict.fromkeys(("unread", "unparsed"), "look"),
+}
 #: What each detector cannot do without.
 NEEDS = {
     "extension": {"extensions"},
@@ -110,6 +134,7 @@ class Rule(Definition):
     detect: Detector
     parameters: dict[str, Any] = Field(default={})
     concerns: Concerns = Concerns()
+    work: Work | None = Field(default=None, description="what is to be done, where the detector does not tell")
     certainty: Certainty
     source: str = Field(min_length=1)
     triggers: Example = Field(description="files in which it is found")
@@ -122,7 +147,7 @@ class Rule(Definition):
         texts = [
             self.parameters.get(key, "") for key in ("fallback", "unless", "unless_file", "unless_place", "eased_by")
         ]
-        for text in [*texts, *self.parameters.get("patterns", ()), *self._markers()]:
+        for text in [*texts, *self.parameters.get("patterns", ()), *self._markers(), *self._pairs()]:
             try:
                 re.compile(text)
             except re.error as error:
@@ -131,6 +156,17 @@ class Rule(Definition):
             for entry in self.parameters["packages"]:
                 Trouble.model_validate(entry)
         return self
+
+    def _pairs(self) -> list[str]:
+        pairs = self.parameters.get("pairs", ())
+        if not all({"declares", "uses", "within"} <= pair.keys() for pair in pairs):
+            raise ValueError(f"{self.id}: each pair needs declares, uses and within")
+        return [pair[key] for pair in pairs for key in ("declares", "uses", "hides", "stops") if key in pair]
+
+    @property
+    def kind_of_work(self) -> Work:
+        """What is to be done about what it finds."""
+        return self.work or WORK.get(self.detect, "edit")
 
     def _markers(self) -> list[str]:
         markers = self.parameters.get("markers", ())
