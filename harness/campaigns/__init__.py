@@ -13,7 +13,7 @@ from harness.issuing.certifying import certify, verify
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
 from harness.issuing.proving import ProvedRecord, proved_record
-from harness.issuing.rendering import finish, latest, verified_view, view_of
+from harness.issuing.rendering import finish, latest, outputs_in, verified_view, view_of
 from harness.planning.lockfile import check_lock, lock_path, write_lock
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "latest",
     "lock_path",
     "makespan",
+    "outputs_in",
     "plan_of",
     "proved_record",
     "replay",

@@ -61,8 +61,7 @@ def show_command(campaign: str | None, workspace: Path, form: str) -> None:
     """Show the verdicts of CAMPAIGN (the newest where none is named)."""
     place, identity = campaign_in(workspace, campaign)
     view = campaigns.view_of(identity, place)
-    files = {p.stem: str(p) for p in sorted(place.folder(identity).iterdir()) if p.suffix}
-    finished = Finished(view=view, outputs=files, interrupted=False)
+    finished = Finished(view=view, outputs=campaigns.outputs_in(place.folder(identity)), interrupted=False)
     if form == "json":
         print_json(finished.summary())
     else:

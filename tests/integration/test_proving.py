@@ -77,6 +77,18 @@ def test_nothing_is_rendered_or_exported_of_a_changed_journal(workspace: Path, n
     assert {"tables": "tables follow", "events": "chain of events"}[name] in shown["unverified"]
 
 
+def test_show_names_the_outputs_by_the_keys_of_run(workspace: Path) -> None:
+    """Of one campaign before and after it is certified; a page and a PDF of one stem are two outputs."""
+    shown = json.loads(invoke("show", "--workspace", workspace, "--format", "json").stdout)["outputs"]
+    assert shown.keys() == {"json", "junit", "html", "markdown", "report", "certificate"}
+    (folder_of(workspace) / "report.html").unlink()
+    again = json.loads(invoke("report", "--workspace", workspace, "--format", "json").stdout)["outputs"]
+    assert again == shown
+    assert {Path(path).name for path in shown.values()} == {
+        path.name for path in folder_of(workspace).iterdir() if path.suffix
+    }
+
+
 def test_a_loose_record_is_named_as_such(workspace: Path, tmp_path: Path) -> None:
     loose = Path(shutil.copy(folder_of(workspace) / "campaign.json", tmp_path / "campaign.json"))
     done = invoke("gate", loose, "--workspace", tmp_path / "none")
