@@ -10,6 +10,7 @@ from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
 from harness.campaigns.watching import cancel, container_of, evidence_of, status_of
 from harness.issuing.certifying import certify, verify
+from harness.issuing.exporting import word_report
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
 from harness.issuing.proving import ProvedRecord, proved_record
@@ -53,5 +54,6 @@ __all__ = [
     "verified_view",
     "verify",
     "view_of",
+    "word_report",
     "write_lock",
 ]

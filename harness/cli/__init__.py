@@ -35,7 +35,7 @@ COMMANDS = {
     "revoke": ("signing", "publish that a certificate is revoked, suspended, superseded, active again"),
     "renew": ("signing", "publish the status list again before it is stale"),
     "trust": ("trusting", "which keys speak for which issuer, for verify: add, list, remove"),
-    "export": ("records", "cases as a workbook, the compatibility list as JSON"),
+    "export": ("records", "the report for Word, cases as a workbook, the compatibility list"),
     "verify": ("signing", "check a signed result, or journal, evidence and reports of a workspace"),
     "gate": ("gates", "decide whether a campaign lets a release through"),
     "diff": ("gates", "what changed between two campaigns, and what to suspect"),

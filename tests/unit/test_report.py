@@ -340,12 +340,18 @@ def test_the_same_numbers_everywhere() -> None:
     assert dict(data["coverage"]) == one.coverage
     issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=SELF_TEST)
     told = document_content(one, TEMPLATES.wording(), issuing, DIGESTS)
-    assert [sum(column) for column in zip(*(c["counts"] for c in told["cells"]), strict=True)] == list(counts.values())
+    ran = [sum(column) for column in zip(*(c["counts"] for c in told["cells"]), strict=True)]
+    static = [sum(column) for column in zip(*(c["static"] for c in told["cells"]), strict=True)]
+    assert [sum(pair) for pair in zip(ran, static, strict=True)] == list(counts.values())
+    assert [total["counts"] for total in told["totals"]] == [ran, static]
+    assert static[0] > ran[0] / 2 > 0
+    grouped = [group for suite in told["tables"] for case in suite["cases"] for group in case["groups"]]
+    assert {group["result"]["word"] for group in grouped} == {"pass", "fail", "error", "skip"}
     assert [sum(column) for column in zip(*(c["counts"] for c in told["trace"]), strict=True)] == list(counts.values())
     assert {c["en"]: c["count"] for c in told["coverage"]}.keys() == {w.replace("_", " ") for w in one.coverage}
     pdf = pdf_text(render_document(one, TEMPLATES, issuing, DIGESTS)[0])
     first = one.cells[0]
-    assert "".join(str(first.count(result)) for result in Result) in pdf
+    assert "".join(str(sum(case.result is result for case in first.ran)) for result in Result) in pdf
     again = sum(len(cell.attempts[1:]) for cell in one.cells)
     assert len(told["incidents"]) == counts["fail"] + counts["error"] + again
     book = openpyxl.load_workbook(io.BytesIO(render_xlsx(one, TEMPLATES.wording())), read_only=True)
