@@ -231,8 +231,8 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
     texts += [text for cell in view.cells for text in _limits_of(cell)]
     texts += [
         {
-            "zh": f"静态扫描 {case.id} {case.title.zh}（{number} 个单元）。",
-            "en": f"Static scan: {case.title.en}, in {number} cells; noted, see the report.",
+            "zh": f"静态扫描有发现，不影响结论：检查项 {case.id}“{case.title.zh}”（{number} 个单元），见报告。",
+            "en": f"Static scan, findings that decide nothing: {case.id} “{case.title.en}” ({number} cells).",
         }
         for case, number in view.noted
     ]

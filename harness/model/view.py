@@ -163,6 +163,17 @@ class CellView:
         return tuple(case for case in self.cases if case.static)
 
     @property
+    def counts(self) -> dict[Result, int]:
+        """By result: how many cases that ran, or were to run; rules of static scans are counted apart."""
+        return {result: sum(1 for case in self.ran if case.result is result) for result in Result}
+
+    @property
+    def silent(self) -> str:
+        """How many of the static rules passed, of how many: ``71/72``; empty where there is none."""
+        passed = sum(1 for case in self.scanned if case.result is Result.PASS)
+        return f"{passed}/{len(self.scanned)}" if self.scanned else ""
+
+    @property
     def further_axes(self) -> tuple[tuple[str, str], ...]:
         """Axes beside CPU, system and database, with their values."""
         return tuple((k, v) for k, v in self.axes.items() if k not in ("cpu", "os", "database"))

@@ -200,9 +200,13 @@ def test_junit_has_one_suite_a_cell() -> None:
     shown = view({1: Result.FAIL})
     root = ET.fromstring(render_junit(shown))
     suites = root.findall("testsuite")
-    assert [suite.get("name") for suite in suites] == [cell.id for cell in shown.cells]
-    for suite, cell in zip(suites, shown.cells, strict=True):
-        assert len(suite.findall("testcase")) == int(suite.get("tests") or 0) == len(cell.cases)
+    assert [suite.get("name") for suite in suites[::2]] == [cell.id for cell in shown.cells]
+    assert [suite.get("name") for suite in suites[1::2]] == [f"{cell.id} (static)" for cell in shown.cells]
+    for suite, cell in zip(suites[1::2], shown.cells, strict=True):
+        assert len(suite.findall("testcase")) == int(suite.get("tests") or 0) == len(cell.scanned) > 50
+        assert suite.find("properties/property[@name='fidelity']").get("value") == "static"  # type: ignore[union-attr]
+    for suite, cell in zip(suites[::2], shown.cells, strict=True):
+        assert len(suite.findall("testcase")) == int(suite.get("tests") or 0) == len(cell.ran) > 20
         assert suite.find("properties/property[@name='verdict']").get("value") == cell.verdict.value  # type: ignore[union-attr]
     assert int(root.get("tests") or 0) == sum(len(cell.cases) for cell in shown.cells)
 
@@ -356,7 +360,8 @@ def test_the_same_numbers_everywhere() -> None:
     assert len(told["incidents"]) == counts["fail"] + counts["error"] + again
     book = openpyxl.load_workbook(io.BytesIO(render_xlsx(one, TEMPLATES.wording())), read_only=True)
     items = {row[0]: row[1] for row in book["概要 Summary"].iter_rows(values_only=True)}
-    assert {r: items[f"测试项 cases: {r}"] for r in counts} == counts
+    assert {r: items[f"测试项 cases: {r}"] + items[f"静态规则 static rules: {r}"] for r in counts} == counts
+    assert items["静态规则 static rules: pass"] == static[0]
     assert {word: items[f"覆盖 coverage: {word}"] for word in one.coverage} == one.coverage
     cases = list(book["测试项 Cases"].iter_rows(values_only=True))[1:]
     words = TEMPLATES.wording()
