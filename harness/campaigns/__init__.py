@@ -10,6 +10,7 @@ from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
 from harness.campaigns.watching import cancel, container_of, evidence_of, status_of
 from harness.issuing.certifying import certify, verify
+from harness.issuing.delivering import deliver
 from harness.issuing.exporting import word_report
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
@@ -34,6 +35,7 @@ __all__ = [
     "chosen",
     "container_of",
     "databases_at",
+    "deliver",
     "evidence_of",
     "expected_seconds",
     "expected_target",

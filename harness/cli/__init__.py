@@ -36,6 +36,7 @@ COMMANDS = {
     "renew": ("signing", "publish the status list again before it is stale"),
     "trust": ("trusting", "which keys speak for which issuer, for verify: add, list, remove"),
     "export": ("records", "the report for Word, cases as a workbook, the compatibility list"),
+    "package": ("packages", "report, certificate, record and evidence in archives of a bounded size"),
     "verify": ("signing", "check a signed result, or journal, evidence and reports of a workspace"),
     "gate": ("gates", "decide whether a campaign lets a release through"),
     "diff": ("gates", "what changed between two campaigns, and what to suspect"),
