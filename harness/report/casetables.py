@@ -14,6 +14,7 @@ from harness.model.definitions.runners import RUNNER_KINDS
 from harness.model.results import Fidelity, Result
 from harness.model.view import DEPLOYMENT_SUITE, CampaignView, CaseView
 from harness.presentation import Wording
+from harness.presentation.numbers import ranges
 from harness.system.printable import number_text
 
 NOTHING = Text(zh="—", en="—")
@@ -193,17 +194,6 @@ def static_rules(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
 def cell_tried(view: CampaignView, number: int) -> bool:
     """Whether the cell with this number (from 1) was tried at all."""
     return bool(view.cells[number - 1].attempts)
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Numbers in rising order in short: ``1–3、5``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return "、".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def characteristic(name: str, words: Wording) -> dict[str, str]:

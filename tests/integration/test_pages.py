@@ -303,6 +303,26 @@ def test_the_first_pages_are_a_cover_notices_and_contents() -> None:
         assert words in whole, words
 
 
+def test_the_face_alone_says_what_it_is_worth() -> None:
+    """A photo of the face of an unsigned one is no certificate; a sealed one says nothing of the kind."""
+    commission = Commission(applicant=Text(zh="示例公司", en="Example Ltd"), approver="王五")
+    unsigned = text(certificate(shaped(8), commission=commission)[0])
+    for words in (
+        "自测样张SPECIMEN",
+        "不具备证明效力",
+        "不能用于核验",
+        "测试依据basis",
+        "发证机构issuer",
+        "申请单位applicant",
+    ):
+        assert words in unsigned, words
+    assert "扫码核验" not in unsigned
+    signed = ShownSignature(sealed=True, code="https://verify.example.invalid/c/XC-1#1." + "A" * 160)
+    sealed = text(certificate(shaped(8), commission=commission, signature=signed)[0])
+    assert "扫码核验Scantoverify" in sealed
+    assert not [words for words in ("自测样张", "不具备证明效力", "不能用于核验") if words in sealed]
+
+
 def test_everything_that_was_tested_with_stands_in_certificate_and_report() -> None:
     shown = replacing("compat/lifecycle", "loongson-3a5000")
     issuing = Issuing(number="R", issued="2026-01-01", profile=SELF_TEST, state="unsigned", conclusion=[])

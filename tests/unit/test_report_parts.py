@@ -15,7 +15,8 @@ from harness.model.definitions import Commission, IssuerProfile, Text
 from harness.model.results import Fidelity, Measurement, Result
 from harness.model.view import CellView
 from harness.presentation.dates import day, days, minutes, written
-from harness.report.casetables import actual, ranges
+from harness.presentation.numbers import ranges
+from harness.report.casetables import actual
 from harness.report.charts import _rounded, matrices, steps
 from harness.report.document import Issuing, content
 from harness.report.topology import topology
