@@ -190,6 +190,7 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
         "passed": cell.count(Result.PASS) - static,
         "static": static,
         "skipped": cell.count(Result.SKIP),
+        "recorded": cell.count(Result.RECORDED),
         "left_out": [omission["suite"] for omission in cell.left_out],
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
         "uncertified": [words.pair("characteristic", characteristic) for characteristic in uncertified(cell, profile)],

@@ -208,7 +208,8 @@ def _fact(fact: Mapping[str, Any], words: Wording) -> dict[str, Any]:
 
 
 def _totals(view: CampaignView) -> list[dict[str, Any]]:
-    """What ran and what was only read, each counted for itself. The rate is of what applies, the unrun among it."""
+    """What ran and what was only read, each counted for itself. The rate is of what applies and
+    is judged, the unrun among it."""
     kinds = (
         ({"zh": "运行的测试项", "en": "cases that run"}, [case for cell in view.cells for case in cell.ran]),
         (
@@ -218,7 +219,11 @@ def _totals(view: CampaignView) -> list[dict[str, Any]]:
     )
     rows = []
     for name, cases in kinds:
-        applies = sum(1 for case in cases if case.skip_reason is not SkipReason.NOT_APPLICABLE)
+        applies = sum(
+            1
+            for case in cases
+            if case.skip_reason is not SkipReason.NOT_APPLICABLE and case.result is not Result.RECORDED
+        )
         passed = sum(1 for case in cases if case.result is Result.PASS)
         rate = f"{passed}/{applies} ({passed / applies:.1%})" if applies else "—"
         rows.append({"name": name, "cases": len(cases), "counts": _counts(cases), "rate": rate})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.model.basis import replaced_names
+from harness.model.results import Result
 from harness.model.view import CampaignView
 from harness.presentation import Wording
 from harness.system.printable import visible
@@ -22,8 +23,8 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
         f"不适用 not applicable {cover['not_applicable']} · 未选 not selected {cover['not_selected']} · "
         f"未测 not tested {cover['not_tested']}",
         "",
-        "| 单元 cell | 保真度 fidelity | 结论 verdict | pass | fail | error | skip | miss | recorded | 静态规则 static |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|",
+        f"| 单元 cell | 保真度 fidelity | 结论 verdict | {' | '.join(Result)} | 静态规则 static |",
+        f"|---|---|---|{'--:|' * len(Result)}--:|",
     ]
     for cell in view.cells:
         fidelity = words.both("fidelity", cell.fidelity) if cell.fidelity is not None else "—"

@@ -194,24 +194,24 @@ def _summary(paper: Paper, data: Mapping[str, Any], images: Mapping[str, bytes])
         ]
         for number, cell in enumerate(data["cells"], 1)
     ]
-    paper.table((9, 49, 24, 26, 11, 11, 11, 11, 11, 11), rows)
+    paper.table((9, 42, 22, 24, *[11] * len(data["results"]), 11), rows)
     paper.heading(2, "统计 Statistics")
     rows = [
         [
             *_heads(("种类", "kind"), ("计划", "planned")),
             *_results(data),
-            name("通过率（适用项）", "passed of what applies"),
+            name("通过率（判定项）", "passed of what is judged"),
         ]
     ]
     rows += [[_pair(t["name"]), box(str(t["cases"])), *_numbers(t["counts"]), box(t["rate"])] for t in data["totals"]]
-    paper.table((42, 17, 15, 15, 15, 15, 15, 40), rows)
+    paper.table((40, 16, *[14] * len(data["results"]), 34), rows)
     paper.heading(2, "按质量特性 By quality characteristic (GB/T 25000.10-2016)")
     rows = [[*_heads(("特性", "characteristic"), ("测试项", "cases")), *_results(data), name("静态", "static")]]
     rows += [
         [_pair(c["name"]), box(str(c["cases"])), *_numbers(c["counts"]), box(f"{c['static'][0]}/{sum(c['static'])}")]
         for c in data["characteristics"]
     ]
-    paper.table((66, 18, 15, 15, 15, 15, 15, 15), rows)
+    paper.table((60, 16, *[14] * len(data["results"]), 14), rows)
     if data["excluded"]:
         paper.heading(2, "不适用的组合 Excluded combinations")
         rows = [_heads(("数量", "count"), ("理由", "because"), ("规则", "rule"))]
@@ -278,7 +278,7 @@ def _tables(paper: Paper, data: Mapping[str, Any]) -> None:
         for rule in data["rules"]:
             findings = [f"单元 cells {f['cells']}：{f['detail']}" for f in rule["findings"]]
             rows.append([box(rule["id"]), box(both(rule["title"]), *findings), *_numbers(rule["counts"])])
-        paper.table((24, 80, 14, 14, 14, 14, 14), rows)
+        paper.table((22, 74, *[13] * len(data["results"])), rows)
 
 
 def _cells(paper: Paper, data: Mapping[str, Any], images: Mapping[str, bytes]) -> None:
@@ -351,7 +351,7 @@ def _trace(paper: Paper, data: Mapping[str, Any]) -> None:
         ]
         for t in data["trace"]
     ]
-    paper.table((18, 40, 24, 42, 10, 10, 10, 10, 10), rows)
+    paper.table((18, 38, 22, 36, *[10] * len(data["results"])), rows)
     paper.heading(1, "证据 Evidence")
     for cell in data["cells"]:
         if cell["files"]:

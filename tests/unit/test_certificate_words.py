@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from harness.certify.certificate import ShownSignature, conclusion, face, limits
+from harness.certify.certificate import ShownSignature, conclusion, face, limits, platform
 from harness.certify.policy import Kind, decide, uncertified
 from harness.model.definitions import Commission, Text
 from harness.model.results import Fidelity, Result, SkipReason
@@ -65,6 +65,10 @@ def test_what_was_only_recorded_is_named_as_not_certified() -> None:
         for c in cell.cases
     )
     assert uncertified(dataclasses.replace(cell, cases=cases), SELF_TEST) == ("performance_efficiency",)
+    recorded = dataclasses.replace(
+        cell, cases=tuple(dataclasses.replace(c, result=Result.RECORDED, skip_reason=None) for c in cell.ran[:2])
+    )
+    assert platform(recorded, WORDS, SELF_TEST)["recorded"] == 2
 
 
 def test_the_face_has_the_issuers_dates_and_whose_kernel_it_is() -> None:
