@@ -65,7 +65,12 @@
     select.addEventListener("change", () => change(select.value));
     return el("label", {}, el("span", {}, t(zh, en)), select);
   };
-  const count = (cell, result) => cell.results.reduce((sum, one) => sum + (one[1] === result ? 1 : 0), 0);
+  // Rules of static scans are counted apart: files were read for them, nothing ran.
+  const count = (cell, result) => cell.results.reduce((sum, one) => sum + (one[1] === result && !one[8] ? 1 : 0), 0);
+  const silent = (cell) => {
+    const rules = cell.results.filter((one) => one[8]);
+    return rules.length ? `${rules.filter((one) => one[1] === "pass").length}/${rules.length}` : "—";
+  };
 
   // --- the matrix ---
   function matrix(query) {
@@ -102,15 +107,15 @@
     return cells.flatMap((cell) => [
       el("tr", {}, el("td", {}, el("a", { href: `#cell-${cell.short}` }, both(title(cell)))),
         el("td", {}, both(word("fidelity", cell.fidelity || "—"))), el("td", {}, tag("verdict", cell.verdict)),
-        data.results.map((result) => el("td", { class: "n" }, String(count(cell, result)))),
+        data.results.map((result) => el("td", { class: "n" }, String(count(cell, result)))), el("td", { class: "n" }, silent(cell)),
         el("td", { class: "n" }, seconds(cell.seconds.deployed)), el("td", { class: "n" }, seconds(cell.seconds.total))),
-      cell.unsteady ? el("tr", {}, el("td", { colspan: 10 }, el("b", {}, t("不稳定", "unsteady")), ": ", t(`第 ${cell.attempts.length} 次执行才通过`, `passed only at attempt ${cell.attempts.length}`))) : null,
-      ...cell.waived.map((one) => el("tr", {}, el("td", { colspan: 10 }, el("b", {}, t("豁免", "waived")), ` ${one.case}: ${one.because} (`, t("批准", "approved by"), ` ${one.approved_by}, `, t("依据", "evidence"), ` ${one.evidence}, `, t("有效至", "until"), ` ${one.expires})`))),
-      cell.message ? el("tr", {}, el("td", { colspan: 10 }, cell.cause ? [el("b", {}, both(word("cause", cell.cause))), ": "] : "", cell.message)) : null,
+      cell.unsteady ? el("tr", {}, el("td", { colspan: 11 }, el("b", {}, t("不稳定", "unsteady")), ": ", t(`第 ${cell.attempts.length} 次执行才通过`, `passed only at attempt ${cell.attempts.length}`))) : null,
+      ...cell.waived.map((one) => el("tr", {}, el("td", { colspan: 11 }, el("b", {}, t("豁免", "waived")), ` ${one.case}: ${one.because} (`, t("批准", "approved by"), ` ${one.approved_by}, `, t("依据", "evidence"), ` ${one.evidence}, `, t("有效至", "until"), ` ${one.expires})`))),
+      cell.message ? el("tr", {}, el("td", { colspan: 11 }, cell.cause ? [el("b", {}, both(word("cause", cell.cause))), ": "] : "", cell.message)) : null,
     ].filter(Boolean));
   }
   const cellHead = () => [t("单元", "cell"), t("保真度", "fidelity"), t("结论", "verdict"),
-    ...data.results.map((result) => n(both(word("result", result)))), n(t("部署", "deployed")), n(t("总计", "total"))];
+    ...data.results.map((result) => n(both(word("result", result)))), n(t("静态规则", "static rules")), n(t("部署", "deployed")), n(t("总计", "total"))];
 
   // --- the views ---
   function overview(query) {
@@ -220,7 +225,7 @@
     const shown = cell.results.filter((one) => !(one[8] && one[1] === "pass" && !one[5]));
     const quiet = cell.results.filter((one) => one[8] && one[1] === "pass" && !one[5]).map((one) => data.cases[one[0]]);
     const colours = { pass: "#236b42", fail: "#b3261e", error: "#6b4fa0", skip: "#8a5a00", miss: "#5f6670", recorded: "#38618c" };
-    const bar = data.results.filter((result) => count(cell, result)).map((result) => el("span", { style: `width:${(100 * count(cell, result)) / cell.results.length}%;background:${colours[result]}` }));
+    const bar = data.results.filter((result) => count(cell, result)).map((result) => el("span", { style: `width:${(100 * count(cell, result)) / Math.max(1, cell.results.filter((one) => !one[8]).length)}%;background:${colours[result]}` }));
     return [
       el("p", { class: "controls" }, el("a", { href: "#overview" }, "← ", t("总览", "overview"))),
       card(el("h2", { tabindex: -1 }, both(title(cell)), " ", tag("verdict", cell.verdict)), el("p", {}, el("code", {}, cell.id)),
@@ -232,7 +237,7 @@
         cell.attempts.length > 1 ? [el("h3", {}, t("执行次", "Attempts")), table(null, [n("#"), t("开始", "started"), t("结论", "verdict"), t("说明", "message")],
           cell.attempts.map((one) => el("tr", {}, el("td", { class: "n" }, String(one[0])), el("td", {}, one[1]), el("td", {}, tag("verdict", one[2])), el("td", {}, one[3]))))] : null),
       card(el("h2", {}, t("测试项", "Cases")), el("div", { class: "bar", "aria-hidden": "true" }, bar),
-        el("p", { class: "soft" }, data.results.map((result, i) => [i ? "; " : "", both(word("result", result)), ` ${count(cell, result)}`])),
+        el("p", { class: "soft" }, data.results.map((result, i) => [i ? "; " : "", both(word("result", result)), ` ${count(cell, result)}`]), silent(cell) === "—" ? null : ["; ", t("静态规则（只读文件）", "static rules (files are read)"), ` ${silent(cell)}`]),
         table(null, caseHead(), shown.map((one) => caseRow(cell, one, data.cases[one[0]], false))),
         quiet.length ? el("details", {}, el("summary", {}, t(`静态扫描 ${quiet.length} 条规则未发现问题`, `${quiet.length} static rules that found nothing`)), el("p", { class: "mono" }, quiet.map((one) => one.id).join(", ")), el("p", { class: "soft" }, t("只读文件，未运行任何程序。", "Files were read, nothing was run."))) : null),
       cell.loads.map((one) => card(el("h2", {}, t("负载", "Load"), " ", el("code", {}, one.suite)), el("p", { class: "soft" }, t("开放模型：延迟从预定开始时刻计。", "Open model: latency counts from the intended start."), " ",

@@ -10,10 +10,12 @@ from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
 from harness.campaigns.watching import cancel, container_of, evidence_of, status_of
 from harness.issuing.certifying import certify, verify
+from harness.issuing.delivering import deliver
+from harness.issuing.exporting import word_report
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
 from harness.issuing.proving import ProvedRecord, proved_record
-from harness.issuing.rendering import finish, latest, verified_view, view_of
+from harness.issuing.rendering import finish, latest, outputs_in, verified_view, view_of
 from harness.planning.lockfile import check_lock, lock_path, write_lock
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "chosen",
     "container_of",
     "databases_at",
+    "deliver",
     "evidence_of",
     "expected_seconds",
     "expected_target",
@@ -42,6 +45,7 @@ __all__ = [
     "latest",
     "lock_path",
     "makespan",
+    "outputs_in",
     "plan_of",
     "proved_record",
     "replay",
@@ -52,5 +56,6 @@ __all__ = [
     "verified_view",
     "verify",
     "view_of",
+    "word_report",
     "write_lock",
 ]

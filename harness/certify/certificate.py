@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,19 @@ from harness.model.recipe import BROUGHT_FROM
 from harness.model.results import Fidelity, Result, SkipReason, Verdict
 from harness.model.view import CampaignView, CellView
 from harness.presentation import Presentation, Wording
+from harness.presentation.dates import day, days, written
+from harness.presentation.numbers import ranges
 from harness.presentation.typesetting import Place, typeset
 from harness.signing.keys import PublicKey
 from harness.system.printable import one_line
 
 TEMPLATE = "certificate.typ"
+#: The note of ``containers.images`` on a release file that had expired.
+_EXPIRED = re.compile(
+    r"release file of (?P<suite>\S+) expired, accepted: (?P<because>.*?) "
+    r"\(expired(?: \((?:invalid )?since (?P<days>[0-9]+) ?d.*)?.*\)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +72,7 @@ def render_certificate(
     signature = signature or ShownSignature()
     picture = io.BytesIO()
     segno.make(signature.code or f"XC-RECORD:{issue.number}:{digests['json']}", error="m", micro=False).save(
-        picture, kind="svg", xmldecl=False, svgns=True, border=0
+        picture, kind="svg", xmldecl=False, svgns=True, border=4
     )
     files = {"qr.svg": picture.getvalue()}
     if profile.logo:
@@ -105,11 +114,15 @@ def _title(
         "kind": {"zh": kind.zh, "en": kind.en, "pre": kind.pre, "conditional": kind.conditional},
         "number": issue.number,
         "report_number": issue.report_number,
-        "issued": issue.issued[:10],
-        "valid_until": issue.valid_until,
-        "tested": _days(view),
+        "issued": day(issue.issued, profile.utc_offset),
+        "valid_until": written(issue.valid_until) if issue.valid_until is not None else None,
+        "tested": days(view.created, view.finished or view.created, profile.utc_offset),
         "versions": one_line("、".join(view.versions), longest=120),
-        "issuer": {"name": profile.name.model_dump()},
+        "issuer": {
+            "name": profile.name.model_dump(),
+            "address": profile.address.model_dump() if profile.address is not None else None,
+            "contact": profile.contact,
+        },
         "logo": profile.logo,
         "product": view.application["name"],
         "vendor": view.application["vendor"],
@@ -166,6 +179,8 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
         "isa": cell.isa,
         "server": cell.fact("server model"),
         "kernel": cell.fact("kernel"),
+        # that of the machine beneath, which says nothing of the target
+        "shared": cell.fidelity in (Fidelity.CONTAINER, Fidelity.USER_EMULATED),
         "database": cell.database,
         "further": [f"{k}: {v}" for k, v in cell.further_axes],
         "version": cell.version,
@@ -175,6 +190,7 @@ def platform(cell: CellView, words: Wording, profile: IssuerProfile) -> dict[str
         "passed": cell.count(Result.PASS) - static,
         "static": static,
         "skipped": cell.count(Result.SKIP),
+        "recorded": cell.count(Result.RECORDED),
         "left_out": [omission["suite"] for omission in cell.left_out],
         "verdict": {"word": cell.verdict.value, **words.pair("verdict", cell.verdict)},
         "uncertified": [words.pair("characteristic", characteristic) for characteristic in uncertified(cell, profile)],
@@ -196,7 +212,9 @@ def conclusion(
         "inherited": len(commission.inherits),
     }
     wanted = ["conditional" if kind.conditional else "all"]
-    wanted += ["pre"] * kind.pre + ["shortened"] * view.shortened + ["inherited"] * bool(commission.inherits)
+    wanted += (
+        [_reservation(numbers)] * kind.pre + ["shortened"] * view.shortened + ["inherited"] * bool(commission.inherits)
+    )
     parts = [words.sentence("conclusion", word, **numbers) for word in wanted]
     if not_certified := sorted(
         {characteristic for cell in view.cells for characteristic in uncertified(cell, profile)}
@@ -225,14 +243,14 @@ def conclusion(
 
 def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -> list[dict[str, str]]:
     """The limits that a reader of the certificate must know, as pairs of ``zh`` and ``en``."""
-    texts = [limit.model_dump() for cell in view.cells for limit in cell.limits]
-    texts += [{"zh": note, "en": note} for note in view.accepted]
-    texts += [text for cell in view.cells for text in _brought(cell)]
+    texts = _on_platforms(view, lambda cell: [limit.model_dump() for limit in cell.limits])
+    texts += _on_platforms(view, lambda cell: [_accepted(note) for note in cell.notes if note in view.accepted])
+    texts += _on_platforms(view, lambda cell: list(_brought(cell)))
     texts += [text for cell in view.cells for text in _limits_of(cell)]
     texts += [
         {
-            "zh": f"静态扫描 {case.id} {case.title.zh}（{number} 个单元）。",
-            "en": f"Static scan: {case.title.en}, in {number} cells; noted, see the report.",
+            "zh": f"静态扫描有发现，不影响结论：检查项 {case.id}“{case.title.zh}”（{number} 个单元），见报告。",
+            "en": f"Static scan, findings that decide nothing: {case.id} “{case.title.en}” ({number} cells).",
         }
         for case, number in view.noted
     ]
@@ -246,6 +264,46 @@ def limits(view: CampaignView, profile: IssuerProfile, commission: Commission) -
         }
     )
     return [dict(text) for text in dict.fromkeys(tuple(text.items()) for text in texts)]
+
+
+def _on_platforms(view: CampaignView, texts_of: Callable[[CellView], list[dict[str, str]]]) -> list[dict[str, str]]:
+    """Texts of the cells, each once, with the numbers of the platforms that it is of where these are not all."""
+    platforms: dict[tuple[str, str], list[int]] = {}
+    for number, cell in enumerate(view.cells, 1):
+        for text in texts_of(cell):
+            known = platforms.setdefault((text["zh"], text["en"]), [])
+            known.extend([number] if number not in known else [])
+    every = len(view.cells)
+    return [
+        {"zh": zh, "en": en}
+        if len(numbers) == every
+        else {"zh": f"平台 {ranges(numbers)}：{zh}", "en": f"Platforms {ranges(numbers, ', ')}: {en}"}
+        for (zh, en), numbers in platforms.items()
+    ]
+
+
+def _accepted(note: str) -> dict[str, str]:
+    """A release file that was taken although it had expired, in both languages; another note stays as it is."""
+    match = _EXPIRED.fullmatch(note)
+    if match is None:
+        return {"zh": note, "en": note}
+    suite, because, days_over = match["suite"], match["because"], match["days"]
+    over = (
+        {"zh": f"过期 {days_over} 天", "en": f"expired {days_over} days ago"}
+        if days_over
+        else {"zh": "已过期", "en": "expired"}
+    )
+    return {
+        "zh": f"{suite} 的软件源发布文件{over['zh']}，按定义予以接受（理由：{because}）。",
+        "en": f"The release file of {suite} {over['en']} and was accepted by definition.",
+    }
+
+
+def _reservation(numbers: Mapping[str, int]) -> str:
+    """Which sentence says why it is a pre-adaptation: none names a kind of target that there is not."""
+    if numbers["emulated"] and numbers["containers"]:
+        return "pre"
+    return "pre_emulated" if numbers["emulated"] else "pre_containers" if numbers["containers"] else "pre_other"
 
 
 def _brought(cell: CellView) -> Iterator[dict[str, str]]:
@@ -328,8 +386,3 @@ def _records(view: CampaignView, digests: Mapping[str, str], signature: ShownSig
         *((f"签名密钥 {key.algorithm}", "signing key", key.keyid) for key in signature.keys),
     )
     return [{"name": {"zh": zh, "en": en}, "value": value} for zh, en, value in rows]
-
-
-def _days(view: CampaignView) -> str:
-    first, last = view.created[:10], view.finished[:10]
-    return first if last in ("", first) else f"{first} – {last}"

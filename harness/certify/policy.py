@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.model.basis import PARTS
 from harness.model.definitions import Commission, IssuerProfile, Text
-from harness.model.results import Result, Verdict
+from harness.model.results import Result, SkipReason, Verdict
 from harness.model.view import CampaignView, CellView
 
 #: The most cells that a refusal names; the report names all.
@@ -71,7 +71,7 @@ def _of_results(view: CampaignView) -> list[Text]:
         more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         refusals.append(
             Text(
-                zh=f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过",
+                zh=f"{len(view.cells)} 个计划单元中有 {len(bad)} 个未通过（{named}{more}）",
                 en=f"{len(bad)} of {len(view.cells)} planned cells are {', '.join(words)} ({named}{more})",
             )
         )
@@ -147,7 +147,12 @@ def _of_basis(view: CampaignView, profile: IssuerProfile) -> list[Text]:
 def uncertified(cell: CellView, profile: IssuerProfile) -> tuple[str, ...]:
     """Quality characteristics with results in this cell that the policy does not certify at the cell's fidelity."""
     characteristics = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.PASS}
-    recorded = {case.characteristic.partition("/")[0] for case in cell.cases if case.result is Result.RECORDED}
+    # What was recorded and decided nothing is not certified: a dash would read as if it were. Older records skip it.
+    recorded = {
+        case.characteristic.partition("/")[0]
+        for case in cell.cases
+        if case.result is Result.RECORDED or case.skip_reason in (SkipReason.CAPABILITY, SkipReason.LABORATORY)
+    }
     return tuple(
         sorted(
             name

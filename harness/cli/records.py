@@ -61,8 +61,7 @@ def show_command(campaign: str | None, workspace: Path, form: str) -> None:
     """Show the verdicts of CAMPAIGN (the newest where none is named)."""
     place, identity = campaign_in(workspace, campaign)
     view = campaigns.view_of(identity, place)
-    files = {p.stem: str(p) for p in sorted(place.folder(identity).iterdir()) if p.suffix}
-    finished = Finished(view=view, outputs=files, interrupted=False)
+    finished = Finished(view=view, outputs=campaigns.outputs_in(place.folder(identity)), interrupted=False)
     if form == "json":
         print_json(finished.summary())
     else:
@@ -95,16 +94,24 @@ def report_command(campaign: str | None, issuer: str, commission: Path | None, w
 
 
 @click.command("export")
-@click.argument("what", type=click.Choice(["xlsx", "compatibility", "sarif", "features"]))
+@click.argument("what", type=click.Choice(["docx", "xlsx", "compatibility", "sarif", "features"]))
 @click.argument("campaign", required=False)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="file to write")
+@issuer_option
+@commission_option
 @workspace_option
-def export_command(what: str, campaign: str | None, out: Path, workspace: Path) -> None:
-    """Write what centers file: cells and cases as a workbook (xlsx), rows of a compatibility list (JSON), what failed
-    as SARIF, or the features of the databases side by side (Markdown)."""
+def export_command(
+    what: str, campaign: str | None, out: Path, issuer: str, commission: Path | None, workspace: Path
+) -> None:
+    """Write what centers file: the report for Word (docx; with --issuer and --commission as of report), cells and cases
+    as a workbook (xlsx), rows of a compatibility list (JSON), what failed as SARIF, or the features of the databases
+    side by side (Markdown)."""
     place, identity = campaign_in(workspace, campaign)
     view = campaigns.verified_view(identity, place)
-    if what == "xlsx":
+    if what == "docx":
+        presentation = Presentation.standard(catalogue_here())
+        data = campaigns.word_report(view, place, presentation, Office.of(issuer, commission))
+    elif what == "xlsx":
         data = render_xlsx(view, Presentation.standard(catalogue_here()).wording())
     elif what == "sarif":
         data = render_campaign_sarif(view).encode()

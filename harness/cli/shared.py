@@ -20,7 +20,7 @@ from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
 from harness.model.definitions import PROFILES, Databases
 from harness.model.plan import Cell
-from harness.model.results import EXIT_CODES, Result, Verdict
+from harness.model.results import EXIT_CODES, Verdict
 from harness.reading.catalogue import Catalogue
 from harness.reading.endpoints import read_databases
 
@@ -181,7 +181,8 @@ def print_table(finished: Finished, console: Console) -> None:
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    for column in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m/r", "deployed", "total"):
+    static = ["static"] if any(cell.scanned for cell in view.cells) else []  # counted apart: nothing ran for them
+    for column in ("CPU", "OS", "database", "fidelity", "结论 verdict", "p/f/e/s/m/r", *static, "deployed", "total"):
         table.add_column(column, justify="right" if column in ("deployed", "total") else "left", no_wrap=True)
     for cell in view.cells:
         zh, colour = VERDICTS[cell.verdict]
@@ -193,7 +194,8 @@ def print_table(finished: Finished, console: Console) -> None:
             escape(" ".join(filter(None, (cell.axes["database"], cell.further)))),
             fidelity,
             f"[{colour}]{zh} {cell.verdict.value}[/{colour}]",
-            "/".join(str(cell.count(result)) for result in Result),
+            "/".join(str(number) for number in cell.counts.values()),
+            *([cell.silent or "-"] if static else []),
             f"{deployed:.1f} s" if deployed is not None else "-",
             f"{total:.1f} s" if total is not None else "-",
         )
@@ -201,6 +203,9 @@ def print_table(finished: Finished, console: Console) -> None:
     console.print(
         "p/f/e/s/m/r: pass 通过 / fail 不通过 / error 未完成 / skip 跳过 / miss 未执行 / recorded 仅记录", style="dim"
     )
+    if static:
+        words = "static: rules that passed, of all; no program ran 静态规则：通过/全部，未运行程序"
+        console.print(words, style="dim")
     for cell in view.cells:
         label = " · ".join(filter(None, (*(cell.axes[axis] for axis in ("cpu", "os", "database")), cell.further)))
         for reason in cell.reasons:

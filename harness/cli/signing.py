@@ -34,6 +34,7 @@ from harness.signing.keys import KeyStore
 from harness.signing.trust import Trust
 from harness.verification.checking import CheckStep, Status, check, check_published, status_of
 from harness.verification.fetching import fetch, is_address
+from harness.verification.packages import check_package, is_package
 
 EXITS = {Status.VALID: 0, Status.INVALID: 1, Status.COULD_NOT_CHECK: 3}
 WORDS = {Status.VALID: "有效 valid", Status.INVALID: "无效 INVALID", Status.COULD_NOT_CHECK: "无法核验 could not check"}
@@ -159,8 +160,8 @@ def verify_command(
     workspace: Path,
     form: str,
 ) -> None:
-    """Check a signed result: a folder with a certificate, a file of it, the address where it is published, or the text
-    of a certificate's QR code.
+    """Check a signed result: a folder with a certificate, a file of it, a package (any part of it), the address where
+    it is published, or the text of a certificate's QR code.
 
     Without one: whether journal, evidence and reports of the workspace are what was recorded.
     Exit codes: 0 valid, 1 invalid, 3 could not check.
@@ -212,4 +213,6 @@ def _checked(place: str, trust: Trust, register: str | None) -> list[CheckStep]:
             return check_published(place, trust, Path(scratch, "published"), register=local, memory=memory)
         if not Path(place).exists():
             raise UsageError(f"nothing at {place}", advice="name the folder of a certificate, a file of it, or a URL")
+        if is_package(Path(place)):
+            return check_package(Path(place), lambda folder: check(folder, trust, register=local, memory=memory))
         return check(Path(place), trust, register=local, memory=memory)

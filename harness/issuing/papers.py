@@ -18,6 +18,7 @@ from harness.errors import DefinitionError, Fault
 from harness.model.definitions import Commission, IssuerProfile, Text
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
+from harness.presentation.dates import zone
 from harness.presentation.typesetting import Place, typeset
 from harness.reading.parsing import parse
 from harness.report.document import TITLE, Issuing, render_document
@@ -105,9 +106,10 @@ class Papers:
             )
             decision = IssueDecision(kind=None, refusals=(refusal, *decision.refusals))
         now = datetime.datetime.now(datetime.UTC)
+        today = now.astimezone(zone(profile.utc_offset)).date()  # where it is issued
 
         def number(pattern: str) -> str:
-            return pattern.replace("{campaign}", view.id).replace("{year}", str(now.year))
+            return pattern.replace("{campaign}", view.id).replace("{year}", str(today.year))
 
         amends = office.commission.amends
         issue = Issue(
@@ -115,7 +117,7 @@ class Papers:
             report_number=number(profile.report_number) + ("" if amends is None else f"-A{amendment(amends.number)}"),
             issuer=profile.name.en,
             issued=now.isoformat(timespec="seconds"),
-            valid_until=last_day(profile, now.date()),
+            valid_until=last_day(profile, today),
             type=decision.kind.en if decision.kind is not None else "refused",
         )
         return cls(
@@ -152,13 +154,22 @@ class Papers:
         Raises:
             DefinitionError, InfrastructureError, UsageError: see ``render_document`` and ``PdfSigning.sign``.
         """
+        pdf, places = render_document(self.view, self.presentation, self.issuing(), digests)
+        return self._sealed(pdf, places, f"{TITLE.en} {self.issue.report_number}")
+
+    def issuing(self) -> Issuing:
+        """How the report is issued, whatever form it gets.
+
+        Raises:
+            DefinitionError: a sentence of the wording cannot be filled in.
+        """
         sentences = list(self.decision.refusals)
         if self.decision.kind is not None:
             kind, number = self.decision.kind, self.issue.number
             words = self.presentation.wording()
             zh, en = (words.sentence("conclusion", "issued", kind=name, number=number) for name in (kind.zh, kind.en))
             sentences = [Text(zh=zh["zh"], en=en["en"])]
-        issuing = Issuing(
+        return Issuing(
             number=self.issue.report_number,
             issued=self.issue.issued,
             profile=self.profile,
@@ -166,8 +177,6 @@ class Papers:
             state=self.signature.state(self.profile),
             conclusion=sentences,
         )
-        pdf, places = render_document(self.view, self.presentation, issuing, digests)
-        return self._sealed(pdf, places, f"{TITLE.en} {self.issue.report_number}")
 
     def predicate(self) -> dict[str, object]:
         """The content of the certificate, for programs: the predicate that is signed."""
@@ -226,7 +235,9 @@ class Papers:
         data = {
             "around": self.profile.name.zh,
             "picture": self.profile.seal,
-            "below": self.presentation.wording().pair("seal", "below"),
+            "below": self.profile.seal_words.model_dump()
+            if self.profile.seal_words is not None
+            else self.presentation.wording().pair("seal", "below"),
         }
         files = {self.profile.seal: self.presentation.path(self.profile.seal).read_bytes()} if self.profile.seal else {}
         seal, _ = typeset(self.presentation, "seal.typ", data, files)

@@ -147,6 +147,11 @@ def write_outputs(folder: Path, rendered: Rendered) -> dict[str, str]:
     return outputs
 
 
+def outputs_in(folder: Path) -> dict[str, str]:
+    """Kind -> path of every output that lies in a campaign's folder: the same keys as ``write_outputs`` gives."""
+    return {kind: str(folder / name) for kind, name in {**OUTPUTS, **SIGNED_FILES}.items() if (folder / name).is_file()}
+
+
 def is_certified(folder: Path) -> bool:
     """Whether something in a campaign's folder was signed or entered into a register."""
     return any((folder / name).exists() for name in (*SIGNED_FILES.values(), PROOF))

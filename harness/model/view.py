@@ -59,6 +59,11 @@ class CaseView:
     against: tuple[str, ...] = ()
 
     @property
+    def static(self) -> bool:
+        """Whether it is a rule of a static scan: files were read for it, and nothing ran."""
+        return self.fidelity is Fidelity.STATIC
+
+    @property
     def label(self) -> str:
         """How it is named in a list of reasons."""
         return self.id
@@ -127,9 +132,7 @@ class CellView:
     @property
     def quiet(self) -> tuple[CaseView, ...]:
         """Static cases that found nothing: reports name them in one line."""
-        return tuple(
-            c for c in self.cases if c.fidelity is Fidelity.STATIC and c.result is Result.PASS and not c.detail
-        )
+        return tuple(c for c in self.cases if c.static and c.result is Result.PASS and not c.detail)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -146,8 +149,29 @@ class CellView:
         return of_cases if of_cases and covered else (*own, *of_cases)
 
     def count(self, result: Result) -> int:
-        """The number of cases with this result."""
+        """The number of cases with this result, rules of static scans among them."""
         return sum(1 for case in self.cases if case.result is result)
+
+    @property
+    def ran(self) -> tuple[CaseView, ...]:
+        """Cases for which something ran, or was to run."""
+        return tuple(case for case in self.cases if not case.static)
+
+    @property
+    def scanned(self) -> tuple[CaseView, ...]:
+        """Rules of static scans: files were read, nothing ran."""
+        return tuple(case for case in self.cases if case.static)
+
+    @property
+    def counts(self) -> dict[Result, int]:
+        """By result: how many cases that ran, or were to run; rules of static scans are counted apart."""
+        return {result: sum(1 for case in self.ran if case.result is result) for result in Result}
+
+    @property
+    def silent(self) -> str:
+        """How many of the static rules passed, of how many: ``71/72``; empty where there is none."""
+        passed = sum(1 for case in self.scanned if case.result is Result.PASS)
+        return f"{passed}/{len(self.scanned)}" if self.scanned else ""
 
     @property
     def further_axes(self) -> tuple[tuple[str, str], ...]:

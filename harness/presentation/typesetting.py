@@ -119,3 +119,40 @@ def typeset(
             ) from error
     assert isinstance(pdf, bytes)
     return pdf, {place.pop("name"): Place(**place) for place in places}
+
+
+def drawn(pictures: Mapping[str, str], *, dots: int = 144) -> dict[str, bytes]:
+    """SVG pictures as PNG, by the same names, with ``dots`` an inch: for documents that take no SVG.
+
+    Raises:
+        InfrastructureError: a font is missing, or a picture cannot be drawn.
+    """
+    if not pictures:
+        return {}
+    known = fonts()
+    with temporary_folder("drawing") as scratch:
+        root = Path(scratch)
+        lines = ["#set page(width: auto, height: auto, margin: 0pt)"]
+        for number, picture in enumerate(pictures.values()):
+            (root / f"{number}.svg").write_text(picture, encoding="utf-8")
+            lines.append(f'#image("{number}.svg")')
+        (root / "pictures.typ").write_text(
+            "\n#pagebreak()\n".join(["\n".join(lines[:2]), *lines[2:]]), encoding="utf-8"
+        )
+        try:
+            pages = typst.compile(
+                root / "pictures.typ",
+                root=root,
+                font_paths=known,
+                format="png",
+                ppi=dots,
+                package_path=root / "none",
+                package_cache_path=root / "none",
+            )
+        except (typst.TypstError, RuntimeError) as error:
+            raise InfrastructureError(
+                f"a picture cannot be drawn: {error}", advice="report this with the record"
+            ) from error
+    images = pages if isinstance(pages, list) else [pages]
+    assert len(images) == len(pictures)
+    return dict(zip(pictures, images, strict=True))

@@ -90,7 +90,7 @@ def cases_of_rules(rules: tuple[Rule, ...]) -> tuple[Case, ...]:
         Case(
             id=rule.id,
             test=rule.id.lower(),
-            title=rule.title,
+            title=rule.checks or Text(zh=f"检查：{rule.title.zh}", en=f"Looked for: {rule.title.en}"),
             severity="serious" if rule.severity == "blocker" else "minor",
             purpose=rule.why,
             preconditions=Text(zh="样品的文件可读，未运行", en="files of the item are read, nothing runs"),

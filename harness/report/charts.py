@@ -5,14 +5,16 @@ All text is escaped; colours carry no meaning alone, each is named beside it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from harness.model.results import Verdict
+from harness.model.results import Fidelity, Verdict
 from harness.model.timeline import Timeline
 from harness.model.view import CampaignView, CellView
+from harness.presentation import Wording
 from harness.system.printable import visible
 
 COLOURS = {
@@ -25,12 +27,32 @@ COLOURS = {
 _FONT = "font-family='Noto Sans CJK SC, Noto Sans, sans-serif'"
 
 
-def matrix(view: CampaignView, *, linked: bool = True) -> Markup:
-    """The planned cells: a row per CPU and system, a column per database, each with verdict and fidelity."""
+#: Rows and columns of one picture: with more its words would be too small to be read on a page.
+_MOST_ROWS, _MOST_COLUMNS = 14, 5
+_HATCH = (
+    "<defs><pattern id='hatch' width='7' height='7' patternUnits='userSpaceOnUse' patternTransform='rotate(45)'>"
+    "<rect width='2.2' height='7' fill='#fff' fill-opacity='.3'/></pattern></defs>"
+)
+_EMULATED = (Fidelity.USER_EMULATED, Fidelity.SYSTEM_EMULATED)
+
+
+def matrices(view: CampaignView, words: Wording) -> list[Markup]:
+    """The planned cells: a row per CPU and system, a column per database, each with verdict and fidelity.
+
+    What is emulated is hatched. Large matrices are cut into several pictures.
+    """
     rows = list(dict.fromkeys((c.axes["cpu"], c.axes["os"]) for c in view.cells))
     columns = list(dict.fromkeys(c.axes["database"] for c in view.cells))
+    return [
+        _matrix(view, words, rows[y : y + _MOST_ROWS], columns[x : x + _MOST_COLUMNS])
+        for y in range(0, len(rows), _MOST_ROWS)
+        for x in range(0, len(columns), _MOST_COLUMNS)
+    ]
+
+
+def _matrix(view: CampaignView, words: Wording, rows: Sequence[tuple[str, str]], columns: Sequence[str]) -> Markup:
     left, top, width, height = 230, 34, 150, 52
-    parts: list[str] = []
+    parts: list[str] = [_HATCH]
     for x, column in enumerate(columns):
         name = next(c.names["database"] for c in view.cells if c.axes["database"] == column)
         parts.append(_text(left + x * width + width / 2, 22, name.zh, 13, anchor="middle", weight=600))
@@ -49,12 +71,8 @@ def matrix(view: CampaignView, *, linked: bool = True) -> Markup:
                 )
                 parts.append(_text(x0 + width / 2 - 3, base + 28, "—", 12, anchor="middle", colour="#8a8f98"))
                 continue
-            parts.append(_cell(worst(here), x0, base, width - 6, height - 6, linked=linked))
-    wide, high = left + len(columns) * width, top + len(rows) * height
-    return Markup(  # noqa: S704
-        f"<svg viewBox='0 0 {wide} {high}' width='{wide}' height='{high}' role='img' "
-        f"xmlns='http://www.w3.org/2000/svg' {_FONT}>{''.join(parts)}</svg>"
-    )
+            parts.append(_field(worst(here), words, x0, base, width - 6, height - 6))
+    return _svg(left + max(3, len(columns)) * width, top + len(rows) * height, parts)
 
 
 def worst(cells: Sequence[CellView]) -> CellView:
@@ -63,37 +81,32 @@ def worst(cells: Sequence[CellView]) -> CellView:
     return min(cells, key=lambda c: order.index(c.verdict))
 
 
-def _cell(cell: CellView, x: float, y: float, width: float, height: float, *, linked: bool) -> str:
-    fidelity = cell.fidelity.value if cell.fidelity is not None else "—"
-    body = (
-        f"<rect x='{x}' y='{y}' width='{width}' height='{height}' rx='5' fill='{COLOURS[cell.verdict]}'/>"
-        + _text(
-            x + width / 2,
-            y + 20,
-            f"{cell.verdict.zh} {cell.verdict.value}",
-            12,
-            anchor="middle",
-            colour="#fff",
-            weight=600,
-        )
-        + _text(x + width / 2, y + 36, fidelity, 10.5, anchor="middle", colour="#fff")
+def _field(cell: CellView, words: Wording, x: float, y: float, width: float, height: float) -> str:
+    fidelity = words.both("fidelity", cell.fidelity) if cell.fidelity is not None else "—"
+    box = f"<rect x='{x}' y='{y}' width='{width}' height='{height}' rx='5' fill="
+    middle = x + width / 2
+    hatch = f"{box}'url(#hatch)'/>" if cell.fidelity in _EMULATED else ""
+    verdict = words.both("verdict", cell.verdict)
+    return (
+        f"{box}'{COLOURS[cell.verdict]}'/>{hatch}"
+        + _text(middle, y + 20, verdict, 12, anchor="middle", colour="#fff", weight=600)
+        + _text(middle, y + 36, fidelity, 10.5, anchor="middle", colour="#fff")
     )
-    return f"<a href='#cell-{cell.short}'>{body}</a>" if linked else body
 
 
-def steps(cell: CellView) -> Markup:
+def steps(cell: CellView, words: Wording) -> Markup:
     """Where the time of a cell went; seconds."""
     shown = [(k, v) for k, v in cell.seconds.items() if k not in ("total", "deployed") and v > 0]
     longest = max((v for _, v in shown), default=1.0)
     parts = []
     for y, (name, value) in enumerate(shown):
         base = y * 22
-        parts.append(_text(150, base + 15, name, 11.5, anchor="end"))
+        parts.append(_text(170, base + 15, words.both("step", name), 11.5, anchor="end"))
         parts.append(
-            f"<rect x='158' y='{base + 4}' width='{max(1.5, 330 * value / longest):.1f}' height='14' rx='2' "
+            f"<rect x='178' y='{base + 4}' width='{max(1.5, 310 * value / longest):.1f}' height='14' rx='2' "
             "fill='#3b6ea5'/>"
         )
-        parts.append(_text(164 + 330 * value / longest, base + 15, f"{value:.1f} s", 11, colour="#59606b"))
+        parts.append(_text(184 + 310 * value / longest, base + 15, f"{value:.1f} s", 11, colour="#59606b"))
     return _svg(560, max(22, len(shown) * 22), parts)
 
 
@@ -103,22 +116,25 @@ def latency(load: dict[str, Any], threshold: float | None) -> Markup:
     if not points:
         return _svg(560, 40, [_text(50, 24, "没有请求得到应答 no request was answered", 11, colour="#b3261e")])
     span = load["ramp"] + load["hold"]
-    high = max(*(p[1] for p in points), 1.0) * 1.1
+    high = max(*(p[1] for p in points), 1.0)
     if threshold is not None and threshold < high * 3:
-        high = max(high, threshold * 1.1)
-    parts = _axes(span, high, "ms")
-    ramp_x = _x(load["ramp"], span)
-    parts.append(f"<line x1='{ramp_x:.1f}' y1='8' x2='{ramp_x:.1f}' y2='160' stroke='#c9ced6' stroke-dasharray='3 3'/>")
-    parts.append(_text(ramp_x + 4, 18, "hold 保持", 10, colour="#59606b"))
-    if threshold is not None and threshold <= high:
-        y = _y(threshold, high)
-        parts.append(f"<line x1='50' y1='{y:.1f}' x2='540' y2='{y:.1f}' stroke='#b3261e' stroke-dasharray='5 3'/>")
-        parts.append(_text(538, y - 4, f"p95 ≤ {threshold:.0f} ms", 10, anchor="end", colour="#b3261e"))
+        high = max(high, threshold)
+    high = _rounded(high * 1.05)
+    parts = _axes(span, high, "延迟 latency, ms")
     parts += [
         f"<circle cx='{_x(t, span):.1f}' cy='{_y(v, high):.1f}' r='1.8' fill='{'#3b6ea5' if good else '#b3261e'}'/>"
         for t, v, good in points
     ]
-    return _svg(560, 190, parts)
+    ramp_x = _x(load["ramp"], span)
+    parts.append(
+        f"<line x1='{ramp_x:.1f}' y1='22' x2='{ramp_x:.1f}' y2='172' stroke='#8a8f98' stroke-dasharray='3 3'/>"
+    )
+    parts.append(_on_white(ramp_x + 4, 34, "保持负载 hold", 10.5, colour="#59606b"))
+    if threshold is not None and threshold <= high:
+        y = _y(threshold, high)
+        parts.append(f"<line x1='50' y1='{y:.1f}' x2='540' y2='{y:.1f}' stroke='#b3261e' stroke-dasharray='5 3'/>")
+        parts.append(_on_white(538, y - 4, f"p95 ≤ {threshold:.0f} ms", 10.5, anchor="end", colour="#b3261e"))
+    return _svg(560, 200, parts)
 
 
 def resources(load: dict[str, Any]) -> list[Markup]:
@@ -128,12 +144,15 @@ def resources(load: dict[str, Any]) -> list[Markup]:
         return []
     span = samples[-1][0] or 1.0
     charts = []
-    for index, unit, colour in ((1, "% CPU", "#3b6ea5"), (2, "MiB", "#2e7d4f")):
-        high = max(*(s[index] for s in samples), 1.0) * 1.15
+    for index, title, colour in (
+        (1, "产品占用的 CPU：单核的百分比 CPU of the product, % of one core", "#3b6ea5"),
+        (2, "产品占用的内存 memory of the product, MiB", "#2e7d4f"),
+    ):
+        high = _rounded(max(*(s[index] for s in samples), 1.0) * 1.05)
         line = " ".join(f"{_x(s[0], span):.1f},{_y(s[index], high):.1f}" for s in samples)
-        parts = _axes(span, high, unit)
+        parts = _axes(span, high, title)
         parts.append(f"<polyline points='{line}' fill='none' stroke='{colour}' stroke-width='1.8'/>")
-        charts.append(_svg(560, 190, parts))
+        charts.append(_svg(560, 200, parts))
     return charts
 
 
@@ -164,16 +183,35 @@ def _span(part: tuple[float, float], span: float, y: float, height: float, colou
     return f"<rect x='{_x(part[0], span):.1f}' y='{y}' width='{wide:.1f}' height='{height}' fill='{colour}'/>"
 
 
-def _axes(span: float, high: float, unit: str) -> list[str]:
+def _axes(span: float, high: float, title: str) -> list[str]:
+    """Both axes, with a title above and numbers that are round; ``span`` in seconds."""
     parts = [
-        "<line x1='50' y1='160' x2='540' y2='160' stroke='#59606b'/><line x1='50' y1='8' x2='50' y2='160' "
-        "stroke='#59606b'/>"
+        "<line x1='50' y1='172' x2='540' y2='172' stroke='#59606b'/><line x1='50' y1='22' x2='50' y2='172' "
+        "stroke='#59606b'/>",
+        _text(50, 13, title, 11.5, weight=600),
     ]
     for share in (0.0, 0.5, 1.0):
-        parts.append(_text(44, _y(high * share, high) + 4, f"{high * share:.4g}", 10, anchor="end", colour="#59606b"))
-        parts.append(_text(_x(span * share, span), 176, f"{span * share:.3g} s", 10, anchor="middle", colour="#59606b"))
-    parts.append(_text(56, 18, unit, 10, colour="#59606b"))
+        y = _y(high * share, high)
+        parts.append(_text(44, y + 4, f"{high * share:.4g}", 10.5, anchor="end", colour="#59606b"))
+    step = _rounded(span / 5) if span > 0 else 1.0
+    for number in range(int(span / step + 1e-9) + 1):
+        at = number * step
+        parts.append(_text(_x(at, span), 188, f"{at:.3g} s", 10.5, anchor="middle", colour="#59606b"))
     return parts
+
+
+def _rounded(value: float) -> float:
+    """The least number of 1, 2, 4, 5, 6, 8 times a power of ten that is no less: half of it is short too."""
+    power = 10.0 ** math.floor(math.log10(value)) if value > 0 and math.isfinite(value) else 1.0
+    return next((factor * power for factor in (1, 2, 4, 5, 6, 8) if factor * power >= value), 10 * power)
+
+
+def _on_white(x: float, y: float, text: str, size: float, *, colour: str, anchor: str = "start") -> str:
+    """A text that dots beneath it do not hide."""
+    wide = sum(size if ord(c) > 0x2E7F else size * 0.56 for c in text)
+    left = x - wide if anchor == "end" else x
+    back = f"<rect x='{left - 1:.1f}' y='{y - size:.1f}' width='{wide + 2:.1f}' height='{size + 3:.1f}' fill='#fff'/>"
+    return back + _text(x, y, text, size, anchor=anchor, colour=colour)
 
 
 def _x(value: float, span: float) -> float:
@@ -181,7 +219,7 @@ def _x(value: float, span: float) -> float:
 
 
 def _y(value: float, high: float) -> float:
-    return 160 - 150 * min(value / high, 1.0)
+    return 172 - 150 * min(value / high, 1.0)
 
 
 def _svg(width: float, height: float, parts: Sequence[str]) -> Markup:

@@ -35,7 +35,7 @@ def report_data(view: CampaignView, words: Wording) -> dict[str, Any]:
     seconds, detail, measurements, indices of files of its cell, whether it is static, whether it decides."""
     known: dict[tuple[str, str], int] = {}
     cases: list[dict[str, Any]] = []
-    cells = [_cell(cell, known, cases) for cell in view.cells]
+    cells = [_cell(cell, words, known, cases) for cell in view.cells]
     return {
         "id": view.id,
         "product": _pair(Text(**view.application["name"])),
@@ -99,7 +99,9 @@ def _names(view: CampaignView) -> dict[str, dict[str, list[str]]]:
     return names
 
 
-def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[str, Any]]) -> dict[str, Any]:
+def _cell(
+    cell: CellView, words: Wording, known: dict[tuple[str, str], int], cases: list[dict[str, Any]]
+) -> dict[str, Any]:
     files = {file: number for number, file in enumerate(cell.files)}
     loads = [
         {
@@ -139,7 +141,7 @@ def _cell(cell: CellView, known: dict[tuple[str, str], int], cases: list[dict[st
         "files": [[f.name, f.size, f.sha256, f.media] for f in cell.files],
         "images": list(cell.images),
         "logs": cell.logs,
-        "steps": str(charts.steps(cell)),
+        "steps": str(charts.steps(cell, words)),
         "loads": loads,
         "availability": str(charts.availability(cell.timelines)) if cell.timelines else "",
         "results": [_result(case, known, cases, files) for case in cell.cases],

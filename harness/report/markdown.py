@@ -23,14 +23,16 @@ def render_markdown(view: CampaignView, words: Wording) -> str:
         f"不适用 not applicable {cover['not_applicable']} · 未选 not selected {cover['not_selected']} · "
         f"未测 not tested {cover['not_tested']}",
         "",
-        "| 单元 cell | 保真度 fidelity | 结论 verdict | pass | fail | error | skip | miss | recorded |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|",
+        f"| 单元 cell | 保真度 fidelity | 结论 verdict | {' | '.join(Result)} | 静态规则 static |",
+        f"|---|---|---|{'--:|' * len(Result)}--:|",
     ]
     for cell in view.cells:
         fidelity = words.both("fidelity", cell.fidelity) if cell.fidelity is not None else "—"
         verdict = words.both("verdict", cell.verdict) + (" ⚠ 不稳定 unsteady" if cell.unsteady else "")
-        counts = " | ".join(str(cell.count(result)) for result in Result)
-        lines.append(f"| {_text(' · '.join(cell.axes.values()))} | {fidelity} | {verdict} | {counts} |")
+        counts = " | ".join(str(number) for number in cell.counts.values())
+        lines.append(
+            f"| {_text(' · '.join(cell.axes.values()))} | {fidelity} | {verdict} | {counts} | {cell.silent or '—'} |"
+        )
     if view.unverified:
         lines[1:1] = [
             "",

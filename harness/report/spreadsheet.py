@@ -29,6 +29,7 @@ HEADS = {
         "执行次 attempts",
         *(result.value for result in Result),
         "秒 s",
+        "静态规则：通过/全部 static rules",
     ),
     "测试项 Cases": (
         "单元 cell",
@@ -124,7 +125,12 @@ def _summary(view: CampaignView, words: Wording) -> Iterable[tuple[object, ...]]
     for word, number in view.coverage.items():
         yield f"覆盖 coverage: {word}", number
     for result in Result:
-        yield f"测试项 cases: {result.value}", sum(cell.count(result) for cell in view.cells)
+        yield f"测试项 cases: {result.value}", sum(cell.counts[result] for cell in view.cells)
+    for result in Result:
+        yield (
+            f"静态规则 static rules: {result.value}",
+            sum(1 for cell in view.cells for case in cell.scanned if case.result is result),
+        )
 
 
 def _cell(cell: CellView, words: Wording) -> tuple[object, ...]:
@@ -141,8 +147,9 @@ def _cell(cell: CellView, words: Wording) -> tuple[object, ...]:
         cell.message,
         cell.version,
         len(cell.attempts),
-        *(cell.count(result) for result in Result),
+        *cell.counts.values(),
         cell.seconds.get("total"),
+        cell.silent,
     )
 
 

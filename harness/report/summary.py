@@ -32,6 +32,8 @@ def campaign_summary(view: CampaignView, outputs: dict[str, str]) -> dict[str, A
                 "attempts": len(cell.attempts),
                 "unsteady": cell.unsteady,
                 "cases": {result.value: cell.count(result) for result in Result},
+                # of these, rules of static scans, for which nothing ran
+                "static": {result.value: cell.count(result) - cell.counts[result] for result in Result},
                 "seconds": cell.seconds,
             }
             for cell in view.cells

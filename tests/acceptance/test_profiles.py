@@ -37,7 +37,7 @@ SUITE = {
 
 
 def case_of(outputs: dict[str, str]) -> tuple[str, dict[str, Any]]:
-    record = json.loads(Path(outputs.get("json") or outputs["campaign"]).read_text())
+    record = json.loads(Path(outputs["json"]).read_text())
     (case,) = [case for case in record["cells"][0]["cases"] if case["id"] == "OWN-1"]
     return record["profile"], case
 

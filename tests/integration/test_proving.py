@@ -1,134 +1,123 @@
-"""Statements of a product given to real PostgreSQL and MariaDB, beside what the scan says of them."""
+"""What was changed after it was recorded opens no gate, and no output is made of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import pypdfium2
 import pytest
-from click.testing import CliRunner
 
-from harness.cli.entry import cli
-from harness.endpoints.holding import left_at
 from harness.errors import UsageError
-from harness.execution.proving import prove
-from harness.model.finding import Targets
-from harness.scan import scan
-from tests.endpoints import Standing, entry, inventory, mariadb, postgresql
-from tests.unit.test_scan_rules import RULES
+from harness.evidence import Workspace
+from harness.issuing import rendering
+from harness.issuing.outcome import Progress
+from harness.issuing.rendering import Rendered, write_outputs
+from tests.integration.test_signing import edit, invoke
+from tests.integration.test_verify import recorded as recorded  # a fixture
+from tests.integration.test_verify import sql
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Standing]:
-    with postgresql() as standing:
-        yield standing
+@pytest.fixture
+def workspace(recorded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recorded, tmp_path / "ws"))
 
 
-@pytest.fixture(scope="module")
-def maria() -> Iterator[Standing]:
-    with mariadb() as standing:
-        yield standing
+def folder_of(workspace: Path) -> Path:
+    (folder,) = (workspace / "campaigns").iterdir()
+    return folder
 
 
-TEXT = (
-    "CREATE TABLE t (id INT PRIMARY KEY, note VARCHAR(20));\n"
-    "INSERT INTO t (id, note) VALUES (1, '适配 x');\n"
-    "INSERT INTO t VALUES (1, 'b') ON DUPLICATE KEY UPDATE note = 'c';\n"
-    "SELECT IFNULL(note, '%s') FROM t;\n"
-    "SELECT note FROM missing;\n"
-    "CREATE TABLE big (a MEDIUMINT);\n"
-    "SELECT pg_sleep(100000);\n"
-    "UPDATE t SET note = 'd' FROM t u WHERE u.id = t.id;\n"
-    "CREATE TABLE t (id INT);\n"
-    "CREATE USER intruder;\n"
-)
-#: What each answers, line by line.
-POSTGRES = ["accepted", "accepted", "refused", "refused", "open", "refused", "accepted", "accepted", "open", "open"]
-MARIA = ["accepted", "accepted", "accepted", "accepted", "open", "accepted", "refused", "refused", "open", "open"]
+def change_record(workspace: Path) -> None:
+    edit(folder_of(workspace) / "campaign.json", b'"detail": ""', b'"detail": "x"')
 
 
-def test_answers_of_servers_stand_beside_what_the_scan_says(
-    tmp_path: Path, postgres: Standing, maria: Standing
+def change_tables(workspace: Path) -> None:
+    sql(workspace, "UPDATE attempts SET message = 'all good'")
+
+
+def change_events(workspace: Path) -> None:
+    sql(workspace, "UPDATE events SET data = replace(data, '\"pass\"', '\"skip\"') WHERE kind = 'observation'")
+
+
+CHANGES = {"record": change_record, "tables": change_tables, "events": change_events}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_record_closes_the_gate(workspace: Path, change: Callable[[Path], None]) -> None:
+    record = folder_of(workspace) / "campaign.json"
+    elsewhere = workspace.parent / "elsewhere"
+    assert invoke("gate", "--workspace", workspace).exit_code == 0
+    assert invoke("gate", record, "--workspace", elsewhere).exit_code == 0
+    change(workspace)
+    for words in (("--workspace", workspace), (record, "--workspace", elsewhere), (record, "--workspace", workspace)):
+        done = invoke("gate", *words, "--format", "json")
+        assert done.exit_code == 1, done.output
+        assert "does not verify" in json.loads(done.stdout)["findings"][0]["reason"]
+    good = Path(shutil.copy(record, workspace.parent / "campaign.json"))
+    done = invoke("gate", good, "--baseline", record, "--workspace", elsewhere)
+    assert done.exit_code == 1
+    assert "the baseline does not verify" in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("name", ["tables", "events"])
+def test_nothing_is_rendered_or_exported_of_a_changed_journal(workspace: Path, name: str) -> None:
+    identity = folder_of(workspace).name
+    CHANGES[name](workspace)
+    out = workspace.parent / "out"
+    for words in (["report"], *(["export", what, "--out", out] for what in ("xlsx", "compatibility", "sarif"))):
+        done = invoke(*words, "--workspace", workspace)
+        assert isinstance(done.exception, UsageError), done.output
+        assert "is not what was recorded, and nothing is made of it" in done.exception.message
+    assert not out.exists()
+    assert isinstance(invoke("diff", identity, identity, "--workspace", workspace).exception, UsageError)
+    shown = json.loads(invoke("show", "--workspace", workspace, "--format", "json").stdout)
+    assert {"tables": "tables follow", "events": "chain of events"}[name] in shown["unverified"]
+
+
+def test_show_names_the_outputs_by_the_keys_of_run(workspace: Path) -> None:
+    """Of one campaign before and after it is certified; a page and a PDF of one stem are two outputs."""
+    shown = json.loads(invoke("show", "--workspace", workspace, "--format", "json").stdout)["outputs"]
+    assert shown.keys() == {"json", "junit", "html", "markdown", "report", "certificate"}
+    (folder_of(workspace) / "report.html").unlink()
+    again = json.loads(invoke("report", "--workspace", workspace, "--format", "json").stdout)["outputs"]
+    assert again == shown
+    assert {Path(path).name for path in shown.values()} == {
+        path.name for path in folder_of(workspace).iterdir() if path.suffix
+    }
+
+
+def test_a_loose_record_is_named_as_such(workspace: Path, tmp_path: Path) -> None:
+    loose = Path(shutil.copy(folder_of(workspace) / "campaign.json", tmp_path / "campaign.json"))
+    done = invoke("gate", loose, "--workspace", tmp_path / "none")
+    assert done.exit_code == 0
+    assert "nothing here can show that it was not changed" in done.stdout + done.stderr
+    assert "nothing here can show" not in invoke("gate", loose, "--workspace", workspace).output
+
+
+def test_outputs_of_a_record_that_does_not_verify_say_so_on_every_page(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "a b's.sql").write_text(TEXT)
-    targets = Targets(databases={name: entry(name) for name in ("postgresql", "mariadb")})
-    rows = scan([tmp_path], RULES, targets, statements=True).sql
-    proven, proofs = prove(rows, [postgres.server(), maria.server()])
-    answers = [{answer.database: answer for answer in row.answers} for row in proven]
-    assert [row["postgresql"].proof for row in answers] == POSTGRES
-    assert [row["mariadb"].proof for row in answers] == MARIA
-    assert [(each.database, each.accepted, each.refused, each.open, each.not_sent) for each in proofs] == [
-        ("postgresql", 4, 3, 3, 0),
-        ("mariadb", 5, 2, 3, 0),
-    ]
-    # Nothing that the scan calls clear is refused but the function of the other one, which no rule names.
-    missed = [
-        (row.statement.line, answer.database)
-        for row in proven
-        for answer in row.answers
-        if answer.outcome == "clear" and answer.proof == "refused"
-    ]
-    assert missed == [(7, "mariadb")]
-    wrong = [
-        row.statement.line for row in proven for a in row.answers if a.outcome == "refused" and a.proof == "accepted"
-    ]
-    assert wrong == []
-    assert answers[2]["postgresql"].said.startswith("syntax error")
-    assert (answers[3]["mariadb"].said, answers[0]["mariadb"].said) == ("planned", "run")
-    for standing in (postgres, maria):
-        assert left_at(standing.server()) == []
+    """The end of a run is rendered in any case: what was seen must not be lost."""
+    change_tables(workspace)
+    place, identity = Workspace(workspace), folder_of(workspace).name
+    seen: list[Rendered] = []
 
+    def write(folder: Path, rendered: Rendered) -> dict[str, str]:
+        seen.append(rendered)
+        return write_outputs(folder, rendered)
 
-def test_what_is_no_statement_as_it_stands_is_not_sent(tmp_path: Path, maria: Standing) -> None:
-    (tmp_path / "Dao.java").write_text(
-        'String q = "SELECT a FROM t WHERE b = " + b + " LIMIT 1";\nString r = "SELECT 1 + 1";\n'
-    )
-    (tmp_path / "a.sql").write_text("-- x\nDELIMITER ;\nSELECT 2;\n")
-    targets = Targets(databases={"mariadb": entry("mariadb")})
-    rows, (proof,) = prove(scan([tmp_path], RULES, targets, statements=True).sql, [maria.server()])
-    told = {row.statement.text: row.answers[0].proof for row in rows}
-    assert (proof.accepted, proof.not_sent) == (2, 2)
-    assert told["SELECT 2"] == told["SELECT 1 + 1"] == "accepted"
-
-
-def test_a_server_that_cannot_be_asked_is_no_pass(tmp_path: Path, maria: Standing, monkeypatch: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "sql").mkdir()
-    (tmp_path / "sql" / "a.sql").write_text("SELECT 1;\n")
-    target = ("--target", "database=mariadb")
-
-    def run(*words: str) -> Any:
-        return CliRunner().invoke(cli, ["scan", str(tmp_path / "sql"), "--prove", "--format", "json", *words])
-
-    assert isinstance(run(*target).exception, UsageError)
-    inventory(tmp_path, maria.plain())
-    good = run(*target)
-    assert good.exit_code == 0, json.loads(good.stdout)["findings"]
-    assert json.loads(good.stdout)["sql"][0]["databases"][0]["proof"] == "accepted"
-    assert isinstance(run("--target", "database=tidb").exception, UsageError)
-    inventory(tmp_path, {**maria.plain(), "user": "nobody"})
-    bad = run(*target)
-    assert bad.exit_code == 3
-    assert json.loads(bad.stdout)["sql"][0]["databases"][0]["proof"] == "not-sent"
-
-
-def test_a_server_in_another_mode_is_not_asked(tmp_path: Path, postgres: Standing) -> None:
-    """PostgreSQL stands for openGauss: it has no such setting, so it is in no mode that is declared."""
-    from harness.endpoints.inventory import resolved
-
-    (tmp_path / "a.sql").write_text("SELECT 1;\n")
-    gauss = entry("opengauss").in_mode("b")
-    recipe = entry("postgresql").endpoint
-    assert recipe is not None
-    stand_in = gauss.model_copy(
-        update={"endpoint": recipe.model_copy(update={"observe": {"datcompatibility": "SELECT 'A'"}})}
-    )
-    server = resolved(postgres.server().endpoint, stand_in)
-    rows, (proof,) = prove(
-        scan([tmp_path], RULES, Targets(databases={"opengauss": gauss}), statements=True).sql, [server]
-    )
-    assert "datcompatibility is 'A', and 'B' is declared (b)" in proof.trouble
-    assert (proof.accepted, proof.not_sent) == (0, 1)
-    assert rows[0].answers[0].proof == "not-sent"
+    monkeypatch.setattr(rendering, "write_outputs", write)
+    finished = rendering.finish(identity, place, Progress(), close=False)
+    assert "certificate" not in finished.outputs
+    files = seen[0].files
+    for kind in ("markdown", "html"):
+        assert "记录未通过核验" in files[kind].decode(), kind
+    assert json.loads(files["json"])["unverified"]
+    assert b'type="unverified"' in files["junit"]
+    for page in pypdfium2.PdfDocument(finished.outputs["report"]):
+        assert "do not rely on it" in page.get_textpage().get_text_bounded()
+    loose = Path(shutil.copy(finished.outputs["json"], workspace.parent / "campaign.json"))
+    assert invoke("gate", loose, "--workspace", workspace.parent / "none").exit_code == 1

@@ -200,9 +200,13 @@ def test_junit_has_one_suite_a_cell() -> None:
     shown = view({1: Result.FAIL})
     root = ET.fromstring(render_junit(shown))
     suites = root.findall("testsuite")
-    assert [suite.get("name") for suite in suites] == [cell.id for cell in shown.cells]
-    for suite, cell in zip(suites, shown.cells, strict=True):
-        assert len(suite.findall("testcase")) == int(suite.get("tests") or 0) == len(cell.cases)
+    assert [suite.get("name") for suite in suites[::2]] == [cell.id for cell in shown.cells]
+    assert [suite.get("name") for suite in suites[1::2]] == [f"{cell.id} (static)" for cell in shown.cells]
+    for suite, cell in zip(suites[1::2], shown.cells, strict=True):
+        assert len(suite.findall("testcase")) == int(suite.get("tests") or 0) == len(cell.scanned) > 50
+        assert suite.find("properties/property[@name='fidelity']").get("value") == "static"  # type: ignore[union-attr]
+    for suite, cell in zip(suites[::2], shown.cells, strict=True):
+        assert len(suite.findall("testcase")) == int(suite.get("tests") or 0) == len(cell.ran) > 20
         assert suite.find("properties/property[@name='verdict']").get("value") == cell.verdict.value  # type: ignore[union-attr]
     assert int(root.get("tests") or 0) == sum(len(cell.cases) for cell in shown.cells)
 
@@ -340,17 +344,24 @@ def test_the_same_numbers_everywhere() -> None:
     assert dict(data["coverage"]) == one.coverage
     issuing = Issuing(number="XR-1", issued=ISSUE.issued, profile=SELF_TEST)
     told = document_content(one, TEMPLATES.wording(), issuing, DIGESTS)
-    assert [sum(column) for column in zip(*(c["counts"] for c in told["cells"]), strict=True)] == list(counts.values())
+    ran = [sum(column) for column in zip(*(c["counts"] for c in told["cells"]), strict=True)]
+    static = [sum(column) for column in zip(*(c["static"] for c in told["cells"]), strict=True)]
+    assert [sum(pair) for pair in zip(ran, static, strict=True)] == list(counts.values())
+    assert [total["counts"] for total in told["totals"]] == [ran, static]
+    assert static[0] > ran[0] / 2 > 0
+    grouped = [group for suite in told["tables"] for case in suite["cases"] for group in case["groups"]]
+    assert {group["result"]["word"] for group in grouped} == {"pass", "fail", "error", "skip"}
     assert [sum(column) for column in zip(*(c["counts"] for c in told["trace"]), strict=True)] == list(counts.values())
     assert {c["en"]: c["count"] for c in told["coverage"]}.keys() == {w.replace("_", " ") for w in one.coverage}
     pdf = pdf_text(render_document(one, TEMPLATES, issuing, DIGESTS)[0])
     first = one.cells[0]
-    assert "".join(str(first.count(result)) for result in Result) in pdf
+    assert "".join(str(sum(case.result is result for case in first.ran)) for result in Result) in pdf
     again = sum(len(cell.attempts[1:]) for cell in one.cells)
     assert len(told["incidents"]) == counts["fail"] + counts["error"] + again
     book = openpyxl.load_workbook(io.BytesIO(render_xlsx(one, TEMPLATES.wording())), read_only=True)
     items = {row[0]: row[1] for row in book["概要 Summary"].iter_rows(values_only=True)}
-    assert {r: items[f"测试项 cases: {r}"] for r in counts} == counts
+    assert {r: items[f"测试项 cases: {r}"] + items[f"静态规则 static rules: {r}"] for r in counts} == counts
+    assert items["静态规则 static rules: pass"] == static[0]
     assert {word: items[f"覆盖 coverage: {word}"] for word in one.coverage} == one.coverage
     cases = list(book["测试项 Cases"].iter_rows(values_only=True))[1:]
     words = TEMPLATES.wording()

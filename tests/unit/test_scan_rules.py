@@ -116,3 +116,15 @@ def test_a_new_cpu_needs_no_new_code(tmp_path: Path) -> None:
         one for one in scan([root], RULES, Targets(cpus={"new": whole, "old": lacking})).findings if one.rule == "ISA-3"
     ]
     assert [str(one) for one in found.targets] == ["cpu:old"]
+
+
+def test_every_shipped_rule_names_what_is_checked_and_not_the_defect() -> None:
+    """In a report a rule that found nothing passes: a green title of a defect says the opposite of what was seen."""
+    rules = rules_of(SUITE)
+    assert [rule.id for rule in rules if rule.checks is None] == []
+    cases = cases_of_rules(rules)
+    assert [case.title for case in cases] == [rule.checks for rule in rules]
+    assert [rule.id for rule in rules if rule.checks == rule.title] == []
+    bare = rules[0].model_copy(update={"checks": None})
+    (case,) = cases_of_rules((bare,))
+    assert (case.title.zh, case.title.en) == (f"检查：{bare.title.zh}", f"Looked for: {bare.title.en}")

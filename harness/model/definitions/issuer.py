@@ -89,6 +89,19 @@ class IssuerProfile(Definition):
     seal: str = Field(
         default="", pattern=r"^([A-Za-z0-9._-]+\.(svg|png|jpg))?$", description="file in reports/; drawn where none is"
     )
+    utc_offset: str = Field(
+        default="+08:00",
+        pattern=r"^[+-](0[0-9]|1[0-4]):[0-5][0-9]$",
+        description="at which report and certificate write their dates; records keep UTC",
+    )
+    seal_words: Bilingual | None = Field(
+        default=None,
+        description="below the star of a seal that is drawn, as 检验检测专用章; else those of wording.yaml",
+    )
+    category: Bilingual | None = Field(
+        default=None, description="of its tests (检验检测类别), where no commission says"
+    )
+    notices: Texts = Field(default=(), description="the page 注意事项 of a report, in place of the shipped sentences")
     timestamp: str = Field(default="", pattern=r"^(https?://.+)?$", description="time-stamping authority (RFC 3161)")
     verification: str = Field(
         default="", pattern=r"^(https?://[^#]+)?$", description="address that the QR code leads to; {number} in it"
@@ -113,11 +126,27 @@ class Inheritance(Definition):
     reviewed_by: str = Field(min_length=1)
 
 
+class SigningDays(Definition):
+    """On which day each person signed; a line to be filled in by hand where none is given."""
+
+    author: Day | None = None
+    reviewer: Day | None = None
+    approver: Day | None = None
+
+
 class Commission(Definition):
     """``commission.yaml``: what people know of a test and no machine sees."""
 
     applicant: Bilingual | None = None
+    applicant_address: Bilingual | None = None
     contact: str = ""
+    category: Bilingual | None = Field(default=None, description="of the test (检验检测类别), as 委托测试")
+    order: str = Field(default="", max_length=64, description="number of the order or contract (任务单号)")
+    sample: str = Field(default="", max_length=64, description="number that the item was given (样品编号)")
+    producer: Bilingual | None = Field(default=None, description="who makes the item (生产单位); else its vendor")
+    purpose: Bilingual | None = Field(
+        default=None, description="of the test (测试目的); else a sentence of wording.yaml"
+    )
     received: Day | None = Field(default=None, description="day on which the item came")
     state: Bilingual | None = Field(default=None, description="of the item when it came")
     place: Bilingual | None = Field(default=None, description="of the activity: laboratory, on site, remote")
@@ -126,9 +155,11 @@ class Commission(Definition):
     external: Texts = Field(default=(), description="results of external providers")
     opinions: Texts = Field(default=(), description="opinions and interpretations, shown as such")
     uncertainty: Bilingual | None = None
+    author: str = Field(default="", description="who wrote the report (编制); else the tester")
     tester: str = ""
     reviewer: str = ""
     approver: str = Field(default="", description="who authorises report and certificate")
+    signed_on: SigningDays = SigningDays()
     amends: Amendment | None = None
     inherits: Annotated[tuple[Inheritance, ...], BeforeValidator(listed)] = ()
 
@@ -137,4 +168,6 @@ class Commission(Definition):
         people = [person for person in (self.tester, self.reviewer, self.approver) if person]
         if len(set(people)) != len(people):
             raise ValueError("tester, reviewer and approver are different people")
+        if self.author and self.author in (self.reviewer, self.approver):
+            raise ValueError("who wrote the report neither reviews nor approves it")
         return self

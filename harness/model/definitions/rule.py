@@ -125,7 +125,11 @@ class Rule(Definition):
     """One thing that is looked for. ``detect`` names the code that looks; ``parameters`` are what it looks for."""
 
     id: str = Field(pattern=r"^[A-Z][A-Z0-9]*-[0-9A-Z-]+$", description="also the id of its case in a matrix")
-    title: Bilingual
+    title: Bilingual = Field(description="of a finding")
+    checks: Bilingual | None = Field(
+        default=None,
+        description="what is checked: the title of its case in reports, which passes where nothing is found",
+    )
     why: Bilingual
     advice: Bilingual
     severity: Severity = Field(description="blocker only where the product cannot run")
