@@ -119,3 +119,23 @@ def typeset(
             ) from error
     assert isinstance(pdf, bytes)
     return pdf, {place.pop("name"): Place(**place) for place in places}
+
+
+def picture_of(svg: str, *, dots_per_inch: float = 144) -> bytes:
+    """PNG of an SVG; each of its pixels is a point of 1/72 inch.
+
+    Raises:
+        InfrastructureError: a font is missing, or it cannot be drawn.
+    """
+    known = fonts()
+    with temporary_folder("picture") as scratch:
+        root = Path(scratch)
+        (root / "picture.svg").write_text(svg, encoding="utf-8")
+        (root / "picture.typ").write_text('#set page(width: auto, height: auto, margin: 0pt)\n#image("picture.svg")\n')
+        try:
+            compiler = typst.Compiler(root / "picture.typ", root=root, font_paths=known)
+            png = compiler.compile(format="png", ppi=dots_per_inch)
+        except (typst.TypstError, RuntimeError) as error:
+            raise InfrastructureError(f"a picture cannot be drawn: {str(error)[:300]}") from error
+    assert isinstance(png, bytes)
+    return png

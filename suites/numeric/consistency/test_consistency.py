@@ -1,0 +1,173 @@
+"""Numbers of tasks, quantity by quantity: beside a reference, beside a second run, beside other contents of memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.control.fault import ProductFault
+from harness.errors import SuiteError
+from harness.numerics.comparing import compare_numbers, compare_runs, not_finite
+from harness.numerics.histogram import histogram
+from harness.numerics.reading import read_numbers
+from harness.presentation.typesetting import picture_of
+
+#: What malloc(3) of glibc fills memory with (mallopt(3), M_PERTURB): two patterns that differ in every bit.
+FILLS = (0x55, 0xAA)
+#: Tasks whose second run gave other numbers: of them nothing is known of memory.
+CHANGING: set[str] = set()
+
+
+def declared(tasks):
+    """Tasks with files of numbers."""
+    chosen = [task for task in tasks.tasks if task.numbers]
+    if not chosen:
+        pytest.skip("not-applicable: no task declares numbers / 任务均未声明 numbers")
+    return chosen
+
+
+def run_of(tasks, task):
+    """The first run of a task."""
+    try:
+        return tasks.first_run(task)
+    except ProductFault as fault:
+        pytest.skip(f"dependency: NUM-01: {fault}")
+
+
+def reading_of(tasks, run, file):
+    """What a run wrote, which NUM-01 has found to be whole."""
+    try:
+        reading = read_numbers(file, tasks.file(run, file.file))
+    except ProductFault as fault:
+        pytest.skip(f"dependency: NUM-01: {fault}")
+    if wrong := [*reading.faults, *not_finite(file, reading)]:
+        pytest.skip(f"dependency: NUM-01: {file.file}: {wrong[0]}")
+    return reading
+
+
+def reference_of(target, file):
+    """The stored reference, whole; None where there is none."""
+    if not file.reference:
+        return None
+    reading = read_numbers(file, (target.template_folder / file.reference).read_bytes())
+    if reading.faults:
+        raise SuiteError(
+            f"the reference {file.reference} cannot be compared with anything: {reading.faults[0]}",
+            advice="correct it: it must hold every quantity that has no formula",
+        )
+    return reading
+
+
+def show(keep, name, differences):
+    """Keep the picture of differences."""
+    if any(difference.decades for difference in differences):
+        keep(f"{name}.png", picture_of(histogram(differences)), "image/png")
+
+
+def figures(measure, where, differences):
+    """Record how far values are apart."""
+    for each in differences:
+        measure(f"{where}, {each.name}: values that differ", each.differing, "1")
+        if each.worst is not None and each.worst.absolute.is_finite():
+            measure(f"{where}, {each.name}: largest difference", float(each.worst.absolute), each.unit)
+
+
+def test_quantities_are_there(tasks, keep, measure, note):
+    wrong, count = [], 0
+    for task in declared(tasks):
+        run = tasks.first_run(task)
+        for file in task.numbers:
+            data = tasks.file(run, file.file)
+            keep(f"{task.task}-{file.file.replace('/', '-')}", data, "application/octet-stream")
+            reading = read_numbers(file, data)
+            count += sum(len(series.values) for series in reading.series.values())
+            lines = [*reading.faults[:20], *not_finite(file, reading)]
+            wrong += [f"task {task.task}, {file.file}: {line}" for line in lines]
+    measure("numbers read", count, "1")
+    assert not wrong, "quantities are missing, or are no finite numbers:\n" + "\n".join(wrong)
+    note(
+        f"{count} numbers of all quantities were read, each finite where it must be / 共读取 {count} 个数值，均符合要求"
+    )
+
+
+def test_reference(tasks, target, keep, measure, note):
+    wrong, compared = [], 0
+    for task in declared(tasks):
+        for file in task.numbers:
+            if not file.reference and not any(quantity.formula for quantity in file.quantities):
+                continue
+            run = run_of(tasks, task)
+            expected = reference_of(target, file)
+            differences = compare_numbers(file, reading_of(tasks, run, file), expected)
+            compared += sum(each.compared for each in differences)
+            where = f"{task.task}, {file.file}"
+            show(keep, f"{task.task}-{file.file.replace('/', '-')}-reference", differences)
+            figures(measure, where, differences)
+            wrong += [f"task {where}: {each.text}" for each in differences if not each.good]
+    if not compared and not wrong:
+        pytest.skip("not-applicable: no file of numbers has a reference or a formula / 未声明参考值或公式")
+    assert not wrong, "results are beyond their tolerances:\n" + "\n".join(wrong)
+    note(f"{compared} values are within their tolerances / {compared} 个数值均在容差内")
+
+
+def unlike(tasks, task, run, other, keep, measure, name):
+    """Differences of two runs of a task on this target, as lines; and how many values were compared."""
+    wrong, compared = [], 0
+    for file in task.numbers:
+        differences = compare_runs(file, reading_of(tasks, run, file), reading_of(tasks, other, file))
+        compared += sum(each.compared for each in differences)
+        where = f"{task.task}, {file.file}"
+        if any(each.differing for each in differences):
+            figures(measure, f"{where}, {name}", differences)
+            show(keep, f"{task.task}-{file.file.replace('/', '-')}-{name.replace(' ', '-')}", differences)
+        wrong += [f"task {where}: {each.text}" for each in differences if not each.good]
+    return wrong, compared
+
+
+def test_second_run(tasks, keep, measure, note):
+    wrong, compared = [], 0
+    for task in declared(tasks):
+        run = run_of(tasks, task)
+        lines, count = unlike(tasks, task, run, tasks.run(task), keep, measure, "second run")
+        if lines:
+            CHANGING.add(task.task)
+        wrong, compared = wrong + lines, compared + count
+    assert not wrong, "a second run on the same target gives other numbers:\n" + "\n".join(wrong)
+    note(f"a second run gave the same {compared} values / 再次运行得到相同的 {compared} 个数值")
+
+
+def demand_glibc(tasks):
+    """Leave out what only glibc does."""
+    machine = tasks.deployment.machine
+    said = machine.run("getconf GNU_LIBC_VERSION 2>/dev/null; ls -d /lib/ld-musl-* 2>/dev/null", timeout=60).out
+    if "glibc" not in said and "ld-musl" in said:
+        pytest.skip("not-applicable: the target's C library is musl, which fills no memory / 目标的 C 库为 musl")
+    if "glibc" not in said:
+        raise SuiteError("the target does not say what its C library is, so memory may not have been filled")
+
+
+def test_memory(tasks, keep, measure, note):
+    chosen = declared(tasks)
+    demand_glibc(tasks)
+    wrong, compared = [], 0
+    for task in chosen:
+        run = run_of(tasks, task)
+        if task.task in CHANGING:
+            pytest.skip(f"dependency: NUM-03: results of {task.task} change from run to run, whatever is in memory")
+        first, second = (tasks.run(task, further={"MALLOC_PERTURB_": str(fill)}) for fill in FILLS)
+        lines, count = unlike(tasks, task, run, first, keep, measure, "memory filled")
+        lines += unlike(tasks, task, first, second, keep, measure, "memory filled otherwise")[0]
+        if lines:  # only where the same memory gives the same numbers have the contents of memory changed them
+            again = tasks.run(task, further={"MALLOC_PERTURB_": str(FILLS[0])})
+            if unlike(tasks, task, first, again, keep, measure, "the same memory")[0]:
+                pytest.skip(
+                    f"dependency: NUM-03: results of {task.task} change from run to run with the same memory too"
+                )
+        wrong, compared = wrong + lines, compared + count
+    assert not wrong, (
+        "numbers depend on what was in memory before: memory is read that was never written (with MALLOC_PERTURB_ "
+        "85 or 170 they differ, and with 85 twice they are the same):\n" + "\n".join(wrong)
+    )
+    note(
+        f"{compared} values are the same whatever malloc's memory holds before; memory that is not of malloc was not "
+        f"filled / malloc 分配的内存以两种模式填充，{compared} 个数值相同；其他内存未填充"
+    )
