@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.model.attestation import Attestation, Fact
 from harness.model.machine import Machine
@@ -58,6 +59,11 @@ class Arithmetic:
     reason: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
     results: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Arithmetic:
+        """What ``dataclasses.asdict`` has made JSON of."""
+        return cls(**{**value, "results": tuple(value["results"])})
 
 
 @functools.cache

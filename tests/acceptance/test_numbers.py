@@ -50,7 +50,14 @@ PROGRAM: dict[str, Any] = {
 
 def test_each_fault_is_found_at_its_place_and_none_in_the_right_one(harness: Run, tmp_path: Path) -> None:
     folder = tmp_path / "p"
-    root = product(folder, PROGRAM, suites=["numeric/consistency"], database=["none"], axes={"kind": ["good", *WRONG]})
+    root = product(
+        folder,
+        PROGRAM,
+        suites=["numeric/consistency"],
+        database=["none"],
+        axes={"kind": ["ulp", "good", *(kind for kind in WRONG if kind != "ulp")]},
+        reference_cell={"kind": "good"},
+    )
     (root / "expected").mkdir()
     lines = [f"{i * 0.125!r},{math.sin(i * 0.125)!r},{i * 0.125 / 7!r}" for i in range(COUNT)]
     (root / "expected" / "table.csv").write_text("x,位移 u,w\n" + "\n".join(lines) + "\n")
@@ -63,6 +70,11 @@ def test_each_fault_is_found_at_its_place_and_none_in_the_right_one(harness: Run
     results = {kind: {case["id"]: case for case in cell["cases"]} for kind, cell in cells.items()}
     assert cells["good"]["verdict"] == "conformant", results["good"]
     assert {results["good"][f"NUM-0{number}"]["result"] for number in range(1, 5)} == {"pass"}
+    assert "this is the reference cell" in results["good"]["NUM-05"]["detail"]
+    assert results["unset"]["NUM-05"]["result"] == "pass"
+    apart = results["ulp"]["NUM-05"]
+    assert apart["result"] == "fail"
+    assert [word for word in ("kind=good", "line 19", "not ascribed") if word not in apart["detail"]] == [], apart
     shown = {m["name"]: m["value"] for m in results["good"]["NUM-02"]["measurements"]}
     assert shown["table, table.csv, w: values that differ"] == 1, shown
     pictures = results["good"]["NUM-02"]["evidence"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
+
 import pytest
 
+from harness.attest.arithmetic import Arithmetic, differing, probe_arithmetic
 from harness.control.fault import ProductFault
-from harness.errors import SuiteError
+from harness.errors import SuiteError, UsageError
 from harness.numerics.comparing import compare_numbers, compare_runs, not_finite
 from harness.numerics.histogram import histogram
 from harness.numerics.reading import read_numbers
@@ -71,17 +76,22 @@ def figures(measure, where, differences):
             measure(f"{where}, {each.name}: largest difference", float(each.worst.absolute), each.unit)
 
 
-def test_quantities_are_there(tasks, keep, measure, note):
-    wrong, count = [], 0
+def test_quantities_are_there(tasks, target, keep, measure, note):
+    wrong, count, digests = [], 0, {}
     for task in declared(tasks):
         run = tasks.first_run(task)
         for file in task.numbers:
             data = tasks.file(run, file.file)
             keep(f"{task.task}-{file.file.replace('/', '-')}", data, "application/octet-stream")
+            digests.setdefault(task.task, {})[file.file] = hashlib.sha256(data).hexdigest()
             reading = read_numbers(file, data)
             count += sum(len(series.values) for series in reading.series.values())
             lines = [*reading.faults[:20], *not_finite(file, reading)]
             wrong += [f"task {task.task}, {file.file}: {line}" for line in lines]
+    if target.reference_cell is not None and target.reference_cell.is_itself:
+        arithmetic = probe_arithmetic(tasks.deployment.machine, factor=target.factor)
+        index = {"arithmetic": dataclasses.asdict(arithmetic), "files": digests}
+        keep("numbers.json", json.dumps(index, ensure_ascii=False), "application/json")
     measure("numbers read", count, "1")
     assert not wrong, "quantities are missing, or are no finite numbers:\n" + "\n".join(wrong)
     note(
@@ -143,6 +153,80 @@ def demand_glibc(tasks):
         pytest.skip("not-applicable: the target's C library is musl, which fills no memory / 目标的 C 库为 musl")
     if "glibc" not in said:
         raise SuiteError("the target does not say what its C library is, so memory may not have been filled")
+
+
+def other_reading(reference, task, file):
+    """What the reference cell wrote into a file.
+
+    Raises:
+        UsageError: it cannot be had: then nothing can be said of this cell.
+    """
+    index = json.loads(reference.index.read_bytes())
+    digest = index["files"].get(task.task, {}).get(file.file)
+    if digest not in reference.files:
+        raise UsageError(f"the reference cell {reference.cell} has no file {file.file} of the task {task.task}")
+    data = reference.files[digest].read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise UsageError(f"{file.file} of the reference cell was changed in the evidence", advice="harness verify")
+    reading = read_numbers(file, data)
+    if reading.faults:
+        raise UsageError(f"{file.file} of the reference cell {reference.cell}: {reading.faults[0]}")
+    return reading
+
+
+def reason_of(tasks, reference, task):
+    """What is known of why numbers differ from those of another target; what was not shown is not ascribed."""
+    if task.task in CHANGING:
+        return "suspected reason: they change from run to run on this target already (NUM-03)"
+    own = probe_arithmetic(tasks.deployment.machine, factor=tasks.deployment.context.factor)
+    other = Arithmetic.of(json.loads(reference.index.read_bytes())["arithmetic"])
+    if not (own.by and other.by):
+        return f"not ascribed: the arithmetic was not probed ({own.reason or other.reason})"
+    words = differing(other, own)
+    if not words:
+        return "not ascribed: the probe of arithmetic shows no difference between the targets, a second run none either"
+    return (
+        "not ascribed to one thing: a second run on this target gives the same; the targets differ in "
+        f"{'; '.join(words)} (probe of arithmetic); whether the product uses that was not seen"
+    )
+
+
+def test_reference_cell(tasks, target, keep, measure, note):
+    reference = target.reference_cell
+    if reference is None:
+        pytest.skip("not-applicable: the matrix names no reference_cell / 矩阵未指定 reference_cell")
+    if reference.is_itself:
+        pytest.skip("not-applicable: this is the reference cell / 本单元即参考单元")
+    chosen = declared(tasks)
+    if reference.trouble:
+        raise UsageError(
+            f"nothing can be compared with the reference cell {reference.cell}: {reference.trouble}",
+            advice="run it in the same campaign, and see its own cases",
+        )
+    wrong, compared, differ = [], 0, 0
+    for task in chosen:
+        run = run_of(tasks, task)
+        before = differ
+        for file in task.numbers:
+            without = file.model_copy(
+                update={"quantities": tuple(each.model_copy(update={"formula": ""}) for each in file.quantities)}
+            )
+            differences = compare_numbers(without, reading_of(tasks, run, file), other_reading(reference, task, file))
+            compared += sum(each.compared for each in differences)
+            differ += sum(each.differing for each in differences)
+            where = f"{task.task}, {file.file}"
+            show(keep, f"{task.task}-{file.file.replace('/', '-')}-reference-cell", differences)
+            figures(measure, where, differences)
+            wrong += [f"task {where}: {each.text}" for each in differences if not each.good]
+        if differ > before:
+            reason = reason_of(tasks, reference, task)
+            wrong += [f"task {task.task}: {reason}"] if wrong else []
+            note(f"task {task.task}: {differ - before} values differ. {reason}")
+    assert not wrong, f"numbers are beyond their tolerances of those of {reference.cell}:\n" + "\n".join(wrong)
+    note(
+        f"{compared} values are within their tolerances of those of {reference.cell}; {differ} differ / "
+        f"与参考单元相比，{compared} 个数值均在容差内，其中 {differ} 个不同"
+    )
 
 
 def test_memory(tasks, keep, measure, note):
