@@ -6,6 +6,7 @@ The bytes come from a product: nothing in them ends the reading with an exceptio
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,9 +16,12 @@ from typing import Any
 
 from harness.model.definitions import NumberFile
 
-#: Numbers of one file that are read, and its bytes.
+#: Numbers of one file that are read, its bytes, and those of JSON, of which a list alone takes many times its text.
 MOST_NUMBERS = 2_000_000
-MOST_BYTES = 256 * 2**20
+MOST_BYTES = 64 * 2**20
+MOST_JSON = 32 * 2**20
+#: Faults of a file that are kept.
+MOST_FAULTS = 100
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d{1,6})?")
 #: As printf, Fortran and Python write what is no finite number.
 _NOT_FINITE = re.compile(r"([+-]?)(?:(nan)(?:\([\w-]*\))?|(inf(?:inity)?))", re.IGNORECASE)
@@ -41,6 +45,11 @@ class Reading:
     series: dict[str, Series] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
+    def fault(self, words: str) -> None:
+        """Note what is wrong; of very many faults the first."""
+        if len(self.faults) < MOST_FAULTS:
+            self.faults.append(words)
+
 
 def number(text: str) -> Decimal | None:
     """The number that a word is, exactly as written, or NaN or infinity; None where it is none."""
@@ -56,8 +65,9 @@ def number(text: str) -> Decimal | None:
 def read_numbers(file: NumberFile, data: bytes) -> Reading:
     """The declared quantities of a file, and the columns that their formulas need."""
     reading = Reading()
-    if len(data) > MOST_BYTES:
-        reading.faults.append(f"the file has {len(data)} bytes; at most {MOST_BYTES} are read")
+    most = MOST_JSON if file.format == "json" else MOST_BYTES
+    if len(data) > most:
+        reading.fault(f"the file has {len(data)} bytes; at most {most} are read")
         return reading
     names = tuple(dict.fromkeys(name for each in file.quantities for name in (each.quantity, *each.needs)))
     if file.format == "json":
@@ -105,7 +115,7 @@ def _columns(reading: Reading, file: NumberFile, names: Sequence[str], lines: It
         elif not file.header:
             at[name] = int(name) - 1
         else:
-            reading.faults.append(_missing(name, header))
+            reading.fault(_missing(name, header))
     values: dict[str, list[Decimal]] = {name: [] for name in at}
     places: list[str] = []
     count = 0
@@ -116,18 +126,18 @@ def _columns(reading: Reading, file: NumberFile, names: Sequence[str], lines: It
             if value is None:
                 index = at[name]
                 word = _shown(words[index]) if 0 <= index < len(words) else "nothing"
-                reading.faults.append(f"line {place}, {name}: {word} is no number")
+                reading.fault(f"line {place}, {name}: {word} is no number")
                 value = Decimal("NaN")
             values[name].append(value)
         places.append(f"line {place}")
         count += len(at)
         if count > MOST_NUMBERS:
-            reading.faults.append(f"more than {MOST_NUMBERS} numbers: what is behind line {place} is not read")
+            reading.fault(f"more than {MOST_NUMBERS} numbers: what is behind line {place} is not read")
             break
     for name, series in values.items():
         reading.series[name] = Series(tuple(series), tuple(places))
         if not series:
-            reading.faults.append(f"{name} has no value: the file has no line with numbers")
+            reading.fault(f"{name} has no value: the file has no line with numbers")
 
 
 def _rows(reading: Reading, names: Sequence[str], lines: Iterable[tuple[int, str]]) -> None:
@@ -143,53 +153,52 @@ def _rows(reading: Reading, names: Sequence[str], lines: Iterable[tuple[int, str
         for index, word in enumerate(filter(None, words), 1):
             value = number(word)
             if value is None:
-                reading.faults.append(f"line {place}, {name}: {_shown(word)} is no number")
+                reading.fault(f"line {place}, {name}: {_shown(word)} is no number")
                 value = Decimal("NaN")
             values.setdefault(name, []).append(value)
             places.setdefault(name, []).append(f"line {place}, number {index}")
             count += 1
         if count > MOST_NUMBERS:
-            reading.faults.append(f"more than {MOST_NUMBERS} numbers: what is behind line {place} is not read")
+            reading.fault(f"more than {MOST_NUMBERS} numbers: what is behind line {place} is not read")
             break
     for name in names:
         if name in values:
             reading.series[name] = Series(tuple(values[name]), tuple(places[name]))
         else:
-            reading.faults.append(_missing(name, list(known)))
+            reading.fault(_missing(name, list(known)))
 
 
 def _json(reading: Reading, names: Sequence[str], data: bytes) -> None:
+    count = itertools.count(1)
+
+    def exact(word: str) -> Decimal | None:
+        if next(count) > MOST_NUMBERS:
+            raise ValueError(f"it has more than {MOST_NUMBERS} numbers")
+        return number(word)
+
     try:
-        document = json.loads(
-            data.decode("utf-8-sig"), parse_float=_exact, parse_int=_exact, parse_constant=lambda word: number(word)
-        )
+        text = data.decode("utf-8-sig")
+        document = json.loads(text, parse_float=exact, parse_int=exact, parse_constant=exact)
     except (ValueError, RecursionError) as error:
-        reading.faults.append(f"the file is no JSON: {str(error)[:200] or 'nested too deeply'}")
+        reading.fault(f"the file is no JSON that can be read: {str(error)[:200] or 'nested too deeply'}")
         return
     for name in names:
         try:
             value = _pointed(document, name)
         except LookupError as error:
-            reading.faults.append(f"quantity {name} is missing: {error.args[0]}")
+            reading.fault(f"quantity {name} is missing: {error.args[0]}")
             continue
         values: list[Decimal] = []
         places: list[str] = []
         for place, leaf in _leaves(value, name):
             if not isinstance(leaf, Decimal):
-                reading.faults.append(f"{place}: {_shown(str(leaf))} is no number")
+                reading.fault(f"{place}: {_shown(str(leaf))} is no number")
                 leaf = Decimal("NaN")
             values.append(leaf)
             places.append(place)
-            if len(values) > MOST_NUMBERS:
-                reading.faults.append(f"{name} has more than {MOST_NUMBERS} numbers: the rest is not read")
-                break
         if not values:
-            reading.faults.append(f"{name} has no value: the list is empty")
+            reading.fault(f"{name} has no value: the list is empty")
         reading.series[name] = Series(tuple(values), tuple(places))
-
-
-def _exact(word: str) -> Decimal | None:
-    return number(word)
 
 
 def _pointed(document: Any, pointer: str) -> Any:

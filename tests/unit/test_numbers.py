@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from harness.campaigns.referring import reference_of
+from harness.errors import DefinitionError
 from harness.model.definitions import NumberFile
 from harness.model.formula import columns_of, parse_formula
 from harness.numerics.comparing import Difference, compare_numbers, compare_runs, not_finite
@@ -19,6 +23,10 @@ from harness.numerics.evaluating import NoValue, evaluate
 from harness.numerics.histogram import histogram
 from harness.numerics.reading import Reading, number, read_numbers
 from harness.numerics.units import ulps_between
+from harness.planning import expand
+from harness.reading.read import read as read_matrix
+
+ROOT = Path(__file__).parents[2]
 
 
 def file(kind: str, *quantities: dict[str, Any] | str, **more: Any) -> NumberFile:
@@ -83,8 +91,8 @@ FAULTY = [
     ("json", '{"u": [1, "2"]}', "/u", "/u/1: '2' is no number", {}),
     ("json", '{"u": true}', "/u", "/u: 'True' is no number", {}),
     ("json", '{"u": []}', "/u", "the list is empty", {}),
-    ("json", "[1", "/0", "the file is no JSON", {}),
-    ("json", "[" * 100_000, "/0", "the file is no JSON", {}),
+    ("json", "[1", "/0", "the file is no JSON that can be read", {}),
+    ("json", "[" * 100_000, "/0", "the file is no JSON that can be read", {}),
 ]
 
 
@@ -104,6 +112,16 @@ def test_what_is_missing_or_no_number_is_named(
 ) -> None:
     faults = read(kind, text, name, **more).faults
     assert any(words in fault for fault in faults), faults
+
+
+def test_what_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.numerics.reading.MOST_NUMBERS", 1000)
+    monkeypatch.setattr("harness.numerics.reading.MOST_JSON", 5000)
+    assert "more than 1000 numbers" in read("json", json.dumps({"u": [1] * 1001}), "/u").faults[0]
+    assert "at most 5000 are read" in read("json", " " * 5001, "/u").faults[0]
+    assert "more than 1000 numbers" in read("csv", column(*range(2000)), "u").faults[0]
+    assert "more than 1000 numbers" in read("rows", "u 1\n" * 2000, "u").faults[0]
+    assert len(read("csv", column(*"x" * 900), "u").faults) == 100
 
 
 @given(st.binary(max_size=400), st.sampled_from(["csv", "columns", "rows", "json"]))
@@ -322,3 +340,23 @@ def test_the_histogram_has_every_value_and_escapes_names() -> None:
     assert "&lt;u&amp;&gt;" in picture
     assert "2 超出 beyond" in picture
     assert picture.count("url(#b)") == 2 * 2 + 1
+
+
+def test_the_matrix_of_engineering_compares_foreign_cells_with_the_native_one() -> None:
+    definitions = read_matrix(ROOT / "matrices" / "engineering")
+    cells = expand(definitions).cells
+    references = {cell.axes["cpu"]: reference_of(cell, definitions.matrix.reference_cell) for cell in cells}
+    (native,) = [cell for cell in cells if cell.axes["cpu"] == "x86-64"]
+    assert references == {"x86-64": "", "kunpeng-920": native.id, "loongson-3a5000": native.id}
+
+
+def test_a_reference_cell_of_unknown_values_is_a_fault_with_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    shutil.copytree(ROOT / "matrices" / "engineering", folder)
+    matrix = (folder / "matrix.yaml").read_text()
+    (folder / "matrix.yaml").write_text(matrix.replace("{cpu: x86-64}", "{cpu: x86_64, locale: zh}"))
+    with pytest.raises(DefinitionError) as caught:
+        expand(read_matrix(folder))
+    assert [fault.line for fault in caught.value.faults] == [7, 7]
+    assert "axis cpu has no value 'x86_64'" in caught.value.message
+    assert "unknown axis 'locale'" in caught.value.message
