@@ -13,7 +13,7 @@ from harness.numerics.comparing import NO_NUMBER, SAME, Difference
 
 #: Quantities that are drawn.
 MOST_ROWS = 24
-_LEFT, _WIDE, _HIGH, _TOP = 250, 46, 64, 40
+_LEFT, _WIDE, _HIGH, _TOP, _LEAST_WIDE = 250, 46, 64, 40, 600
 _FONT = "font-family='Noto Sans CJK SC, Noto Sans, sans-serif'"
 
 
@@ -21,13 +21,19 @@ def histogram(differences: Sequence[Difference]) -> str:
     """SVG of the numbers of values by the power of ten of their difference, as a part of the largest expected value."""
     shown = [difference for difference in differences if difference.decades][:MOST_ROWS]
     columns = _columns(shown)
-    wide, high = _LEFT + _WIDE * len(columns) + 20, _TOP + _HIGH * len(shown) + 62
+    wide, high = max(_LEAST_WIDE, _LEFT + _WIDE * len(columns) + 20), _TOP + _HIGH * len(shown) + 62
     parts = [
         f"<svg viewBox='0 0 {wide} {high}' width='{wide}' height='{high}' xmlns='http://www.w3.org/2000/svg' {_FONT}>",
         "<defs><pattern id='b' width='5' height='5' patternUnits='userSpaceOnUse' patternTransform='rotate(45)'>"
         "<rect width='5' height='5' fill='#b3261e'/><rect width='2' height='5' fill='#f3c9c6'/></pattern></defs>",
         f"<rect width='{wide}' height='{high}' fill='#fff'/>",
-        _text(10, 18, "与预期值之差的数量级  size of the difference", 13, weight=600),
+        _text(
+            10,
+            18,
+            "差值的数量级（与该量最大值之比） size of the difference, as a part of the largest value",
+            12.5,
+            weight=600,
+        ),
     ]
     for row, difference in enumerate(shown):
         parts += _row(difference, columns, _TOP + row * _HIGH)
