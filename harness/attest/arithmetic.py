@@ -23,7 +23,16 @@ from harness.system import shell
 #: Begins the names of these facts.
 NAME = "arithmetic"
 _HERE = Path(__file__).parent
-_PROPERTIES = ("long_double", "denormals", "nan", "rounding", "integers", "fma")
+#: What arithmetic.pl says -> how it is named.
+_NAMES = {
+    "long_double": "long double",
+    "denormals": "denormals",
+    "nan": "NaN",
+    "rounding": "rounding modes",
+    "integers": "what is too large for an integer",
+    "fma": "fma",
+}
+_PROPERTIES = tuple(_NAMES)
 #: How 1/3, -1/3, 1 + 2^-60 and 1 - 2^-60 are rounded in each mode (IEEE 754-2019, 4.3).
 _ROUNDED = {
     "nearest": "3fd5555555555555/bfd5555555555555/3ff0000000000000/3ff0000000000000",
@@ -32,8 +41,8 @@ _ROUNDED = {
     "zero": "3fd5555555555555/bfd5555555555555/3ff0000000000000/3fefffffffffffff",
 }
 _COMMAND = """
-perl -MPOSIX -e 'exit 0' >/dev/null 2>&1 && exec perl -e {perl}
-python3 -c 'import ctypes' >/dev/null 2>&1 && exec python3 -c {python}
+command -v perl >/dev/null && perl -e {perl} 2>/dev/null && exit 0
+command -v python3 >/dev/null && python3 -c {python} 2>/dev/null && exit 0
 echo none=1
 """
 
@@ -84,7 +93,7 @@ def probe_arithmetic(machine: Machine, *, factor: float = 1.0) -> Arithmetic:
     asked = "".join(f"{call.name} {' '.join(call.arguments)}\n" for call in calls())
     answer = machine.run(command, timeout=60 * factor, stdin=asked)
     lines = answer.out.splitlines()
-    if "none=1" in lines:
+    if lines == ["none=1"]:
         return Arithmetic(reason="the machine has neither perl with POSIX nor python3 with ctypes")
     pairs = dict(line.split("=", 1) for line in lines if "=" in line)
     results = [line.split() for line in lines if "=" not in line]
@@ -101,12 +110,7 @@ def attest_arithmetic(arithmetic: Arithmetic) -> Attestation:
         return Attestation(facts=(Fact(name=NAME, declared="", observed=f"not probed: {arithmetic.reason}"),))
     said = arithmetic.properties
     observed = {
-        "long double": f"{said['long_double']} bits of significand" if "long_double" in said else "",
-        "rounding modes": _rounding(said.get("rounding", "")),
-        "denormals": _denormals(said.get("denormals", "")),
-        "NaN": _nan(said.get("nan", "")),
-        "too large for an integer (lrint)": said.get("integers", "").replace(",", ", "),
-        "fma": {"bc30000000000000": "one rounding", "0000000000000000": "two roundings"}.get(said.get("fma", ""), ""),
+        **{_NAMES[name]: _shown(name, said[name]) if name in said else "" for name in _PROPERTIES},
         "functions of libm": _functions(arithmetic),
         "results of libm, SHA-256": hashlib.sha256("\n".join(arithmetic.results).encode()).hexdigest()[:16],
         "asked by": arithmetic.by,
@@ -121,11 +125,11 @@ def attest_arithmetic(arithmetic: Arithmetic) -> Attestation:
 
 def differing(first: Arithmetic, second: Arithmetic) -> list[str]:
     """In what the arithmetic of two targets differs, in words; empty where nothing that was probed does."""
-    words = [
-        f"{name.replace('_', ' ')}: {first.properties[name]} and {second.properties[name]}"
-        for name in _PROPERTIES
-        if name in first.properties and name in second.properties and first.properties[name] != second.properties[name]
+    sides = [
+        {name: each.properties[name] for name in _PROPERTIES if name in each.properties} for each in (first, second)
     ]
+    apart = [name for name in sides[0] if sides[0][name] != sides[1].get(name, sides[0][name])]
+    words = [f"{_NAMES[name]} ({' and '.join(_shown(name, side[name]) for side in sides)})" for name in apart]
     counts: dict[str, list[int]] = {}
     for call, one_result, other in zip(calls(), first.results, second.results, strict=False):
         if "-" not in (one_result, other):
@@ -133,6 +137,24 @@ def differing(first: Arithmetic, second: Arithmetic) -> list[str]:
             count[0] += one_result != other
             count[1] += 1
     return [*words, *(f"libm {name}: {off} of {of} results" for name, (off, of) in counts.items() if off)]
+
+
+def _shown(name: str, said: str) -> str:
+    """A property in words; what is not understood as it was said, bounded."""
+    match name:
+        case "long_double":
+            words = f"{said} bits of significand"
+        case "rounding":
+            words = _rounding(said)
+        case "denormals":
+            words = _denormals(said)
+        case "nan":
+            words = _nan(said)
+        case "fma":
+            words = {"bc30000000000000": "one rounding", "0000000000000000": "two roundings"}.get(said, said)
+        case _:
+            words = said.replace(",", ", ")
+    return words[:200]
 
 
 def _functions(arithmetic: Arithmetic) -> str:

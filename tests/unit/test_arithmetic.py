@@ -95,7 +95,10 @@ def test_in_what_two_targets_differ_is_named() -> None:
     for index in at[:3]:
         changed[index] = f"{int(results[index], 16) + 2:016x}"
     other = Arithmetic(by="python 3", properties={"long_double": "113"}, results=tuple(changed))
-    assert differing(nearest, other) == ["long double: 64 and 113", f"libm cbrt: 3 of {len(at)} results"]
+    assert differing(nearest, other) == [
+        "long double (64 bits of significand and 113 bits of significand)",
+        f"libm cbrt: 3 of {len(at)} results",
+    ]
     facts = {fact.name: fact.observed for fact in attest_arithmetic(other).facts}
     assert (
         facts["arithmetic: functions of libm"]

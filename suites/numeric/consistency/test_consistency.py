@@ -20,6 +20,7 @@ from harness.presentation.typesetting import picture_of
 FILLS = (0x55, 0xAA)
 #: Tasks whose second run gave other numbers: of them nothing is known of memory.
 CHANGING: set[str] = set()
+PROBED: list[Arithmetic] = []
 
 
 def declared(tasks):
@@ -89,8 +90,7 @@ def test_quantities_are_there(tasks, target, keep, measure, note):
             lines = [*reading.faults[:20], *not_finite(file, reading)]
             wrong += [f"task {task.task}, {file.file}: {line}" for line in lines]
     if target.reference_cell is not None and target.reference_cell.is_itself:
-        arithmetic = probe_arithmetic(tasks.deployment.machine, factor=target.factor)
-        index = {"arithmetic": dataclasses.asdict(arithmetic), "files": digests}
+        index = {"arithmetic": dataclasses.asdict(own_arithmetic(tasks)), "files": digests}
         keep("numbers.json", json.dumps(index, ensure_ascii=False), "application/json")
     measure("numbers read", count, "1")
     assert not wrong, "quantities are missing, or are no finite numbers:\n" + "\n".join(wrong)
@@ -174,11 +174,18 @@ def other_reading(reference, task, file):
     return reading
 
 
+def own_arithmetic(tasks):
+    """The arithmetic of this cell's target, asked for once."""
+    if not PROBED:
+        PROBED.append(probe_arithmetic(tasks.deployment.machine, factor=tasks.deployment.context.factor))
+    return PROBED[0]
+
+
 def reason_of(tasks, reference, task):
     """What is known of why numbers differ from those of another target; what was not shown is not ascribed."""
     if task.task in CHANGING:
         return "suspected reason: they change from run to run on this target already (NUM-03)"
-    own = probe_arithmetic(tasks.deployment.machine, factor=tasks.deployment.context.factor)
+    own = own_arithmetic(tasks)
     other = Arithmetic.of(json.loads(reference.index.read_bytes())["arithmetic"])
     if not (own.by and other.by):
         return f"not ascribed: the arithmetic was not probed ({own.reason or other.reason})"
