@@ -81,5 +81,5 @@ class References:
         return ReferenceCell(
             cell=reference,
             index=self.workspace.store.path(index.sha256),
-            files={file.sha256: self.workspace.store.path(file.sha256) for file in files},
+            files={f.sha256: self.workspace.store.path(f.sha256) for f in files if f.name.startswith(f"{CASE}-")},
         )
