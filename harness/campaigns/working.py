@@ -16,6 +16,7 @@ from harness.campaigns.choosing import in_order, jobs_at_once
 from harness.campaigns.estimating import expected_seconds
 from harness.campaigns.following import Follower, following
 from harness.campaigns.options import RunOptions, cache_folder
+from harness.campaigns.referring import References
 from harness.campaigns.snapshot import MachineSize
 from harness.campaigns.stopping import Stop, interruptible
 from harness.containers.engine import Engine
@@ -80,7 +81,8 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
         forks = stack.enter_context(contextlib.closing(ForkServer([PRELOAD], secrets)))
         recorder = Recorder.of_campaign(workspace.journal, workspace.store, job.campaign, token=held.token)
         making = _making(job, workspace, engine, stop, recorder)
-        lab = _lab(job, engine, making, forks, stop, progress)
+        references = References(workspace, job.campaign, job.definitions.matrix.reference_cell)
+        lab = _lab(job, engine, making, forks, stop, references)
         stack.callback(lab.sandboxes.close)
         suites = {name for cell in job.cells for name in cell.suites}
         if not job.options.trust_code and any(not job.definitions.suites[name].shipped for name in suites):
@@ -103,11 +105,11 @@ def work(job: Job, workspace: Workspace, engine: Engine | None, progress: Progre
         held.on_stop(stop.on_ask)
         pool = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="cell"))
         expected = expected_seconds(workspace.journal, job.cells)
-        cells = in_order(list(job.cells), job.definitions, expected)
+        cells = references.first(in_order(list(job.cells), job.definitions, expected))
         progress.begin(cells, expected, at_once)
         if making.images is not None:
             _build_base_images(cells, lab, making.images, recorder, progress, pool)
-        _run(cells, attempts, stop, pool)
+        _run(cells, attempts, references, stop, pool)
     return stop.asked
 
 
@@ -149,7 +151,7 @@ def _accepted(job: Job) -> dict[str, str]:
     return accepted | dict.fromkeys(job.options.allow_expired, "--allow-expired-release")
 
 
-def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, stop: Stop, progress: Progress) -> Lab:
+def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, stop: Stop, references: References) -> Lab:
     return Lab(
         engine=engine,
         provisioners=making.provisioners,
@@ -162,6 +164,7 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         keeps_machines=job.options.keep,
         choice=job.options.choice,
         trusts_code=job.options.trust_code,
+        reference_of=references.of,
         placed={cell.id: place(job.definitions, cell, job.inventory, job.databases) for cell in job.cells},
         turns=Turns(cache_folder() / "locks" / "machine"),
     )
@@ -213,14 +216,20 @@ def _base_images(cells: Iterable[Cell], lab: Lab) -> Iterator[tuple[str, str]]:
     )
 
 
-def _run(cells: Sequence[Cell], attempts: Attempts, stop: Stop, pool: ThreadPoolExecutor) -> None:
+def _run(
+    cells: Sequence[Cell], attempts: Attempts, references: References, stop: Stop, pool: ThreadPoolExecutor
+) -> None:
     """Raises:
     InfrastructureError: nothing can be recorded any more; then nothing more is begun.
     """
 
     def run(cell: Cell) -> None:
-        if not stop.asked:
-            attempts.run(cell)
+        references.wait(cell, (stop.cancel, stop.drain))
+        try:
+            if not stop.asked:
+                attempts.run(cell)
+        finally:
+            references.ended(cell)
 
     running: set[Future[None]] = {pool.submit(run, cell) for cell in cells}
     fatal: list[BaseException] = []

@@ -7,7 +7,6 @@ import io
 import itertools
 import math
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,6 +15,7 @@ from PIL import Image, ImageChops
 
 from harness.errors import SuiteError
 from harness.model.definitions import Output
+from harness.numerics.units import ulps_between
 
 #: Differences that are written out.
 SHOWN = 20
@@ -131,22 +131,13 @@ def _too_far(comparison: Comparison, output: Output, word: str, want: str) -> st
         comparison.measure("largest absolute difference", float(min(absolute, Decimal("1e308"))))
         if relative is not None:
             comparison.measure("largest relative difference", float(min(relative, Decimal("1e308"))))
-    apart = _ulps(float(value), float(expected)) if output.ulps else math.inf
+    apart = ulps_between(float(value), float(expected)) if output.ulps else math.inf
     if near or apart <= output.ulps:
         return ""
     parts = [f"{absolute:.3g} off"]
     parts += [f"{relative:.3g} of it"] if relative is not None else []
     parts += [f"{apart:.0f} units in the last place"] if output.ulps else []
     return ", ".join(parts)
-
-
-def _ulps(value: float, expected: float) -> float:
-    """Doubles that lie between two of them (IEEE 754-2019, 3.4); infinite where one is."""
-    if not (math.isfinite(value) and math.isfinite(expected)):
-        return 0.0 if value == expected else math.inf
-    places = [struct.unpack("<q", struct.pack("<d", number))[0] for number in (value, expected)]
-    first, second = (place if place >= 0 else -(2**63) - place for place in places)
-    return float(abs(first - second))
 
 
 def _image(comparison: Comparison, output: Output, actual: bytes, expected: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.clients.comparing import Comparison, compare
@@ -52,8 +53,9 @@ class TaskRunner:
             self._first[task.task] = self.run(task)
         return self._first[task.task]
 
-    def run(self, task: Task, name: str = "") -> Ran:
-        """Run it in a new folder whose last part begins with ``name``. Raises as ``first_run``."""
+    def run(self, task: Task, name: str = "", further: Mapping[str, str] | None = None) -> Ran:
+        """Run it in a new folder whose last part begins with ``name``, with ``further`` variables of the environment.
+        Raises as ``first_run``."""
         context, machine = self.deployment.context, self.deployment.machine
         folder = f"{FOLDER}/{name or task.task}-{secrets.token_hex(4)}"
         user = context.application.user
@@ -65,6 +67,7 @@ class TaskRunner:
         variables = {
             key: render(value, values, where="environment") for key, value in context.application.environment.items()
         }
+        variables |= further or {}
         command = render(task.command, values, where=f"tasks.{task.task}.command")
         limit = task.seconds * context.factor
         answer = machine.run(
@@ -89,18 +92,22 @@ class TaskRunner:
         )
 
     def written(self, ran: Ran, output: Output) -> bytes:
-        """What a run wrote.
+        """What a run wrote. Raises as ``file``."""
+        return self.file(ran, output.file)
+
+    def file(self, ran: Ran, path: str) -> bytes:
+        """What a run wrote into the file at ``path`` below its folder.
 
         Raises:
             ProductFault: there is no such file.
             InfrastructureError: the machine does not answer.
         """
         try:
-            return self.deployment.machine.get(f"{ran.folder}/{output.file}")
+            return self.deployment.machine.get(f"{ran.folder}/{path}")
         except FileNotFoundError:
             raise ProductFault(
-                f"task {ran.task.task} wrote no file {output.file}",
-                f"任务 {ran.task.task} 未生成文件 {output.file}",
+                f"task {ran.task.task} wrote no file {path}",
+                f"任务 {ran.task.task} 未生成文件 {path}",
                 self._tail(ran.folder),
             ) from None
 

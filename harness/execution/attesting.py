@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from harness.attest.arithmetic import attest_arithmetic, probe_arithmetic
 from harness.attest.attestation import attest_version, reference_seconds
 from harness.execution.attempt import Attempt
 from harness.execution.making import Factors, Serving
@@ -28,6 +29,8 @@ def attest(attempt: Attempt, serving: Serving, machines: Machines) -> Factors:
             for role, attestation in zip(roles, attestations, strict=True):
                 attempt.keep_attestation(role.name, attestation)
                 factors = _measured(attempt, factors, attestation.loop_seconds)
+        arithmetic = probe_arithmetic(machines.application, factor=factors.used)
+        attempt.keep_attestation(APPLICATION, attest_arithmetic(arithmetic))
     return factors
 
 

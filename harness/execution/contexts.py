@@ -76,6 +76,7 @@ def context_of(attempt: Attempt, target: Target, secrets: Secrets) -> CellContex
         matrix_folder=attempt.lab.definitions.folder,
         vulnerabilities=attempt.lab.definitions.matrix.vulnerabilities,
         malware=attempt.lab.definitions.matrix.malware,
+        reference_cell=attempt.lab.reference_of(attempt.cell),
         profile=attempt.lab.definitions.matrix.profile,
         trusts_code=attempt.lab.trusts_code,
     )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from harness.containers.engine import Engine
 from harness.machines.placing import PlacedCell
+from harness.model.context import ReferenceCell
 from harness.model.definitions import Suite
 from harness.model.ledger import Ledger
 from harness.model.plan import Cell, Definitions
@@ -75,6 +76,7 @@ class Lab:
     trusts_code: bool = False  #: whether suites that are not shipped run here without a sandbox
     turns: Turns = field(default_factory=Turns)
     scans: Scans = field(default_factory=Scans)
+    reference_of: Callable[[Cell], ReferenceCell | None] = lambda _cell: None  #: whose numbers a cell is compared with
     say: Callable[[Cell, str], None] = lambda _cell, _words: None
     placed: Mapping[str, PlacedCell] = field(default_factory=dict)  #: by id of the cell
 

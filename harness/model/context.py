@@ -107,6 +107,21 @@ class Certificates(BaseModel):
         return [*keys, *(line for text in keys for line in text.splitlines() if len(line) >= WHOLE_LINE)]
 
 
+class ReferenceCell(BaseModel):
+    """The cell of the campaign whose numbers are compared with those of this one.
+
+    ``index``: JSON in which its numeric/consistency names its files of numbers by SHA-256; ``files``: SHA-256 -> where
+    they are kept. ``trouble``: why there are none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    cell: str
+    is_itself: bool = False  #: this cell is the one that others are compared with
+    trouble: str = ""
+    index: Path = Path()
+    files: dict[str, Path] = {}
+
+
 class RanBefore(BaseModel):
     """Processes of the application's machine before the product came: a digest of each command line by process id, and
     the machine's ``boot``, with the next of which ids begin anew. Empty in a container, where everything is the
@@ -145,6 +160,7 @@ class CellContext(BaseModel):
     matrix_folder: Path = Path()  #: where ``vulnerabilities`` and ``malware`` lie
     vulnerabilities: tuple[VulnerabilityData, ...] = ()  #: what the matrix gives of them
     malware: tuple[MalwareData, ...] = ()  #: signatures that the matrix gives, which lie there too
+    reference_cell: ReferenceCell | None = None  #: where the matrix names one
     profile: Profile = SELF_TEST  #: of the campaign
     trusts_code: bool = False  #: whether the vendor's code runs without a sandbox
 

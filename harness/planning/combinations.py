@@ -55,6 +55,7 @@ def combine(definitions: Definitions, faults: Faults) -> Combinations:
             faults.add(("exclude", index), NOTHING, expected="a combination of the axes above")
     includes = _includes(matrix, space, faults)
     _check_musts(matrix, space, faults)
+    _numbers(matrix, matrix.reference_cell, ("reference_cell",), faults)
     _check_served(definitions, space, includes, faults)
     _check_foundations(definitions, space, faults)
     if not space.count and not includes and not faults:

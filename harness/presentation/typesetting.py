@@ -156,3 +156,8 @@ def drawn(pictures: Mapping[str, str], *, dots: int = 144) -> dict[str, bytes]:
     images = pages if isinstance(pages, list) else [pages]
     assert len(images) == len(pictures)
     return dict(zip(pictures, images, strict=True))
+
+
+def picture_of(svg: str, *, dots: int = 144) -> bytes:
+    """PNG of an SVG; each of its pixels is a point of 1/72 inch. Raises InfrastructureError as ``drawn``."""
+    return drawn({"picture": svg}, dots=dots)["picture"]

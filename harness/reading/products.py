@@ -77,6 +77,9 @@ def _of_task(task: Mapping[str, Any], at: Loc) -> Iterator[tuple[Loc, str]]:
     for number, output in enumerate(_listed(task.get("outputs"))):
         if isinstance(output, Mapping) and isinstance(name := output.get("expected"), str):
             yield (*at, "outputs", number, "expected"), name
+    for number, file in enumerate(_listed(task.get("numbers"))):
+        if isinstance(file, Mapping) and isinstance(name := file.get("reference"), str) and name:
+            yield (*at, "numbers", number, "reference"), name
 
 
 def missing_files(application: Application, path: Path) -> list[Fault]:

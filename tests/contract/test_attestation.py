@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.attest.architecture import emulator
+from harness.attest.arithmetic import attest_arithmetic, probe_arithmetic
 from harness.attest.attestation import attest
 from harness.containers.machine import ContainerMachine
 from harness.model.attestation import Attestation
@@ -107,3 +108,19 @@ def test_a_larger_cpu_behind_a_phytium_is_found(model: str, told: set[str]) -> N
     with container("debian-12", "aarch64", {"QEMU_CPU": model}) as machine:
         found = attest(machine, phytium, system("debian-12"), emulator("aarch64"))
     assert {fact.name for fact in found.mismatches} == told
+
+
+def test_the_arithmetic_of_each_target_is_probed(target: tuple[ContainerMachine, Cpu, Os]) -> None:
+    """What IEEE 754 leaves to a processor differs between the three, and what it demands does not."""
+    machine, value, _ = target
+    arithmetic = probe_arithmetic(machine, factor=10)
+    facts = {fact.name: fact.observed for fact in attest_arithmetic(arithmetic).facts}
+    assert arithmetic.reason == ""
+    own = value.architecture == "x86_64"
+    assert facts["arithmetic: long double"] == f"{64 if own else 113} bits of significand"
+    assert arithmetic.properties["integers"].split(",")[0] == str(-(2**63) if own else 2**63 - 1)
+    assert facts["arithmetic: NaN"].startswith(f"inf - inf is {'negative' if own else 'positive'}")
+    assert facts["arithmetic: rounding modes"] == "nearest, upward, downward, zero"
+    assert facts["arithmetic: denormals"] == "kept"
+    assert facts["arithmetic: fma"] == "one rounding"
+    assert "results correctly rounded" in facts["arithmetic: functions of libm"]

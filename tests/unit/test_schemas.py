@@ -187,7 +187,9 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
                 (folder.root / name).mkdir(exist_ok=True)
                 (folder.root / name / "test_it.py").write_text("def test_it():\n    pass\n")
         # What it names lies beside the definition.
-        for name in re.findall(r"(?:path: |template: |files: \[|\{file: |expected: )([\w.-][\w./-]*)", text):
+        for name in re.findall(
+            r"(?:path: |template: |files: \[|\{file: |expected: |reference: )([\w.-][\w./-]*)", text
+        ):
             if "." not in name and not name.startswith("build/"):
                 continue
             (folder.root / name).parent.mkdir(exist_ok=True)

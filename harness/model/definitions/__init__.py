@@ -51,6 +51,7 @@ from harness.model.definitions.matrix import (
     Strategy,
     VulnerabilityData,
 )
+from harness.model.definitions.numeric import NumberFile, Quantity
 from harness.model.definitions.profile import CENTER, PROFILES, SELF_TEST, Amount, Amounts, Profile
 from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.rule import Concerns, ExampleFile, Rule, Rules, Severity
@@ -132,12 +133,14 @@ __all__ = [
     "Matrix",
     "Middleware",
     "Needs",
+    "NumberFile",
     "Os",
     "Output",
     "Playbook",
     "Plugins",
     "Policy",
     "Profile",
+    "Quantity",
     "RateSearch",
     "Reached",
     "Readiness",

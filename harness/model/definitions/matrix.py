@@ -187,6 +187,11 @@ class Matrix(Definition):
         default=(), description="for security/product; without it nothing is said of malware"
     )
     suites: Annotated[tuple[SuiteName, ...], BeforeValidator(listed)] = Field(min_length=1)
+    reference_cell: dict[str, str] = Field(
+        default={},
+        description="for numeric/consistency: values of axes, such as the native CPU. The numbers of each cell are "
+        "compared with those of the cell that has them, and else the same values",
+    )
     profile: Profile = Field(
         default=SELF_TEST,
         description="how long and how often suites test: self-test (minutes), or center (the durations that a center "

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from harness.model.definitions.base import Definition, Name, PlacedError, Strings, listed
+from harness.model.definitions.numeric import NumberFile
 
 Comparison = Literal["exact", "text", "numbers", "image"]
 #: A path below the task's folder.
@@ -72,6 +73,9 @@ class Task(Definition):
     status: Annotated[tuple[int, ...], BeforeValidator(listed)] = (0,)
     seconds: float = Field(default=60, gt=0, description="limit, scaled by the target's factor")
     outputs: Annotated[tuple[Output, ...], BeforeValidator(listed)] = ()
+    numbers: Annotated[tuple[NumberFile, ...], BeforeValidator(listed)] = Field(
+        default=(), description="files whose numbers numeric/consistency compares, quantity by quantity"
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

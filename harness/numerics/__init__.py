@@ -1,0 +1,1 @@
+"""Numbers that a program computed, quantity by quantity: read from its files, compared, counted, drawn."""
