@@ -1,11 +1,13 @@
-"""The resource that an application declares, by whatever it is spoken to."""
+"""The resource and the interfaces that an application declares, by whatever they are spoken to."""
 
 from __future__ import annotations
 
 from harness.clients.http import HttpClient
+from harness.clients.modbus import ModbusClient
 from harness.clients.resource import ProductResource
 from harness.clients.vendor import open_vendor
 from harness.control.deployment import Deployment
+from harness.model.definitions import Modbus
 
 
 def open_resource(deployment: Deployment) -> ProductResource | None:
@@ -22,3 +24,16 @@ def open_resource(deployment: Deployment) -> ProductResource | None:
     if application.http is not None and application.http.resource is not None:
         return HttpClient(deployment).resource
     return None
+
+
+def open_interfaces(deployment: Deployment, protocol: str) -> list[ModbusClient]:
+    """A client of each declared interface of a protocol, to be closed by who asks for it; none is connected yet.
+
+    Raises:
+        InfrastructureError: the library of the protocol is not installed on this machine.
+    """
+    return [
+        ModbusClient(deployment, name, interface)
+        for name, interface in deployment.context.application.interfaces.items()
+        if isinstance(interface, Modbus) and interface.protocol == protocol
+    ]
