@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.clients.http import HttpClient
 from harness.clients.modbus import ModbusClient
+from harness.clients.mqtt import MqttClient
 from harness.clients.resource import ProductResource
 from harness.clients.vendor import open_vendor
 from harness.control.deployment import Deployment
@@ -26,14 +27,18 @@ def open_resource(deployment: Deployment) -> ProductResource | None:
     return None
 
 
-def open_interfaces(deployment: Deployment, protocol: str) -> list[ModbusClient]:
+def open_interfaces(deployment: Deployment, protocol: str) -> list[ModbusClient | MqttClient]:
     """A client of each declared interface of a protocol, to be closed by who asks for it; none is connected yet.
 
     Raises:
         InfrastructureError: the library of the protocol is not installed on this machine.
     """
-    return [
-        ModbusClient(deployment, name, interface)
-        for name, interface in deployment.context.application.interfaces.items()
-        if isinstance(interface, Modbus) and interface.protocol == protocol
-    ]
+    clients: list[ModbusClient | MqttClient] = []
+    for name, interface in deployment.context.application.interfaces.items():
+        if interface.protocol != protocol:
+            continue
+        if isinstance(interface, Modbus):
+            clients.append(ModbusClient(deployment, name, interface))
+        else:
+            clients.append(MqttClient(deployment, name, interface))
+    return clients

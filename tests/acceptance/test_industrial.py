@@ -53,8 +53,6 @@ def test_each_seeded_fault_of_a_device_is_named_by_its_case(harness: Run, tmp_pa
     kinds: dict[str, tuple[dict[str, Any], str, str]] = {
         "right": ({}, "", ""),
         "swapped": ({"start": f"{DEVICE['start']} swapped"}, "MB-06", "count: in ABCD it reads"),
-        "lost": ({"start": f"{DEVICE['start']} lost"}, "MB-11", "updates were lost"),
-        "exceptions": ({"start": f"{DEVICE['start']} exceptions"}, "MB-03", "8304, expected 8302"),
         "absent": ({"ports": {"field": 5020, "none": 5021}, "interfaces": absent}, "MB-01", "plc (port 5021"),
     }
     variants = [{"when": {"kind": kind}, "set": changed} for kind, (changed, _, _) in kinds.items() if changed]
@@ -85,3 +83,112 @@ def test_each_seeded_fault_of_a_device_is_named_by_its_case(harness: Run, tmp_pa
             assert {name for name, case in cases.items() if case["result"] == "skip"} == set()
             measured = {m["name"]: m["value"] for m in cases["MB-05"]["measurements"]}
             assert (measured["right"], measured["not judged"]) == (6, 1)
+
+
+BROKER_CONF = """listener {port}
+allow_anonymous {anonymous}
+password_file /run/field/users
+acl_file /etc/field/rights
+persistence {persistence}
+persistence_location /var/lib/field/
+"""
+RIGHTS = """user line
+topic readwrite harness/#
+topic readwrite #
+user gauge 2
+topic readwrite plant/hall 2/#
+"""
+USERS = (
+    "mkdir -p /run/field /var/lib/field && touch /run/field/users && chmod 700 /run/field/users && "
+    "mosquitto_passwd -b /run/field/users line '{{ secrets.line }}' && "
+    "mosquitto_passwd -b /run/field/users 'gauge 2' '{{ secrets.gauge }}' && "
+    "chown -R mosquitto: /run/field /var/lib/field && "
+)
+BROKER: dict[str, Any] = {
+    "application": "broker",
+    "name": {"zh": "消息代理", "en": "Broker"},
+    "vendor": "Example",
+    "version": "1.0",
+    "packages": ["mosquitto"],
+    "needs": ["python3"],
+    "artifacts": [{"path": "mqtt_proxy.py", "install": "copy", "to": "/opt/broker/proxy.py", "mode": "0755"}],
+    "templates": [
+        {"template": "field.conf", "path": "/etc/field/field.conf"},
+        {"template": "rights", "path": "/etc/field/rights"},
+    ],
+    "parameters": {"port": "1883", "anonymous": "false", "persistence": "true"},
+    "secrets": ["line", "gauge"],
+    "start": f"{USERS}exec mosquitto -c /etc/field/field.conf",
+    "ready": {"command": READY.replace("5020", "1883"), "seconds": 30},
+    "ports": {"mqtt": 1883},
+    "interfaces": {
+        "broker": {
+            "protocol": "mqtt",
+            "port": "mqtt",
+            "anonymous": False,
+            "persistent": True,
+            "packet": 1048576,
+            "users": [
+                {"user": "line", "password": "{{ secrets.line }}", "allowed": "harness/own"},
+                {
+                    "user": "gauge 2",
+                    "password": "{{ secrets.gauge }}",
+                    "allowed": "plant/hall 2/压力",
+                    "forbidden": "plant/hall 1/压力",
+                },
+            ],
+        }
+    },
+    "limits": {"memory": "128m", "cpus": 1, "processes": 128},
+}
+#: A broker behind a program that breaks what it sends.
+BEHIND = f"{USERS}(mosquitto -c /etc/field/field.conf &) && exec python3 /opt/broker/proxy.py 1883 1884 "
+
+
+def test_each_seeded_fault_of_a_broker_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
+    """mosquitto of the distribution, right, set otherwise than it is declared, and behind a program that breaks it."""
+    (interface,) = BROKER["interfaces"].values()
+    behind = {**BROKER["parameters"], "port": "1884"}
+    kinds: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+        "right": ({}, {}),
+        "doubled": (
+            {
+                "start": f"{BEHIND}doubled",
+                "parameters": {**behind, "anonymous": "true"},
+                "interfaces": {"broker": {**interface, "versions": ["5"]}},
+            },
+            {"MQ-03": "2 of 1100 messages came more than once", "MQ-12": "a client without a user is let in"},
+        ),
+        "lost": (
+            {
+                "start": f"{BEHIND}lost",
+                "parameters": {**behind, "persistence": "false"},
+                "interfaces": {"broker": {**interface, "versions": ["3.1.1"]}},
+            },
+            {
+                "MQ-03": "2 of 1100 messages with QoS 1 did not come",
+                "MQ-09": "the broker does not know the session any more",
+            },
+        ),
+    }
+    variants = [{"when": {"kind": kind}, "set": changed} for kind, (changed, _) in kinds.items() if changed]
+    application = {**BROKER, "variants": variants}
+    root = product(tmp_path / "p", application, suites=["industrial/mqtt"], database=["none"], axes={"kind": [*kinds]})
+    shutil.copy(Path(__file__).with_name("mqtt_proxy.py"), root)
+    words = {key: f"{{{{ params.{key} }}}}" for key in BROKER["parameters"]}
+    (root / "field.conf").write_text(BROKER_CONF.format(**words))
+    (root / "rights").write_text(RIGHTS)
+    ran = harness("run", root, "--format", "json")
+    assert ran.code == 1, ran.err + ran.out
+    record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
+    assert len(record["cells"]) == len(kinds)
+    for cell in record["cells"]:
+        kind = cell["axes"]["kind"]
+        _, wrong = kinds[kind]
+        cases = {case["id"]: case for case in cell["cases"] if case["id"].startswith("MQ")}
+        bad = {name: case["detail"] for name, case in cases.items() if case["result"] not in ("pass", "skip")}
+        expected = "nonconformant" if wrong else "conformant"
+        assert (cell["verdict"], {*bad}) == (expected, {*wrong}), (kind, bad)
+        skipped = {name for name, case in cases.items() if case["result"] == "skip"}
+        assert skipped == ({"MQ-10"} if kind == "lost" else set()), kind
+        assert all(said in bad[name] for name, said in wrong.items()), (kind, bad)

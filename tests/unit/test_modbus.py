@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.clients.modbus import blocks_of, percentile
+from harness.clients.modbus import ModbusClient, blocks_of, percentile
 from harness.clients.opening import open_interfaces
 from harness.errors import InfrastructureError
 from harness.model.points import Point
@@ -143,6 +143,7 @@ def test_a_point_that_is_not_writable_is_never_written(tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text(POINTS)
     (tmp_path / "测点.csv").write_text(MANY)
     client = open_interfaces(deployment(tmp_path, INTERFACES, 1), "modbus")[0]
+    assert isinstance(client, ModbusClient)
     flow = next(point for point in client.points if point.name == "flow, main")
     with pytest.raises(ValueError, match="function 16 does not write flow, main"):
         client.write(16, flow, [1, 2])
