@@ -47,6 +47,16 @@ DEVICE: dict[str, Any] = {
 }
 
 
+#: A suite of the vendor, in its sandbox, asks the device by the same client.
+CHECK = """
+def test_the_set_point(interfaces):
+    plcs = {plc.name: plc for plc in interfaces("modbus")}
+    (energy,) = plcs["meter-2.b"].points
+    assert energy.name == "电能"
+    assert plcs["plc"].points[0].value_of(plcs["plc"].read_point(plcs["plc"].points[0])) == 21.5
+"""
+
+
 def test_each_seeded_fault_of_a_device_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
     """The right device is certified; of another nobody listens where it says; the others answer, and wrongly."""
     absent = {**INTERFACES, "plc": {**INTERFACES["plc"], "port": "none"}}
@@ -57,9 +67,8 @@ def test_each_seeded_fault_of_a_device_is_named_by_its_case(harness: Run, tmp_pa
     }
     variants = [{"when": {"kind": kind}, "set": changed} for kind, (changed, _, _) in kinds.items() if changed]
     application = {**DEVICE, "variants": variants}
-    root = product(
-        tmp_path / "p", application, suites=["industrial/modbus"], database=["none"], axes={"kind": [*kinds]}
-    )
+    suites = ["industrial/modbus", "checks"]
+    root = product(tmp_path / "p", application, suites=suites, database=["none"], axes={"kind": [*kinds]}, check=CHECK)
     shutil.copy(Path(__file__).with_name("modbus_server.py"), root)
     (root / "points.csv").write_text(POINTS)
     (root / "测点.csv").write_text(METER)
