@@ -25,7 +25,7 @@ from harness.model.templating import render
 from harness.system.wait import wait_until
 
 #: Seconds in which the broker must answer, scaled by the target's factor; and of silence after which no more comes.
-ANSWER_SECONDS, QUIET_SECONDS = 10.0, 1.0
+ANSWER_SECONDS, QUIET_SECONDS = 10.0, 0.5
 #: Bytes of payloads that a session keeps, beyond which a broker sends without end.
 MOST_KEPT = 256 * 2**20
 #: Of a session of MQTT 5 that outlives its connection, in seconds (MQTT 5, 3.1.2.11.2).
