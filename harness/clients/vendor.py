@@ -25,7 +25,7 @@ from harness.errors import InfrastructureError, StepTimeout, SuiteError
 from harness.machines.broker import Broker
 from harness.machines.brokered import BrokeredMachine
 from harness.model.context import CellContext
-from harness.model.definitions import VendorResource
+from harness.model.definitions import Modbus, VendorResource
 from harness.model.templating import render
 from harness.system.frames import BrokenFrame, receive, send
 from harness.system.process import without_proxy
@@ -39,9 +39,14 @@ Call = Callable[..., Any]
 
 
 def code_of(context: CellContext) -> tuple[Path, ...]:
-    """What the code of a vendor's resource may read: its file, or the folder of its own; empty where there is none."""
+    """What the vendor's code may read beside its own folder: the file of a resource, or the folder of that; and the
+    sheets of points, which the fixture ``interfaces`` reads."""
     resource = context.application.resource
-    return (context.template_folder / resource.readable,) if resource is not None else ()
+    names = [resource.readable] if resource is not None else []
+    names += [
+        each.points for each in context.application.interfaces.values() if isinstance(each, Modbus) and each.points
+    ]
+    return tuple(context.template_folder / name for name in names)
 
 
 def open_vendor(deployment: Deployment, definition: VendorResource) -> VendorClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -81,12 +81,13 @@ def _hidden(value: object, *, secret: bool = False) -> object:
 
 def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Fault:
     kind, context = detail["type"], detail.get("ctx", {})
-    loc: Loc = tuple(detail["loc"])
+    whole: Loc = tuple(detail["loc"])
+    loc = _in_source(source, whole)
     if isinstance(error := context.get("error"), PlacedError):
         # The message names the value; what pydantic shows as input is the whole definition.
-        return source.fault((*loc, *error.loc), str(error))
+        return source.fault(_in_source(source, (*whole, *error.loc)), str(error))
     if kind == "extra_forbidden":
-        known = _keys_at(model, loc[:-1])
+        known = _keys_at(model, whole[:-1])
         unknown = str(loc[-1])
         return source.fault(
             loc,
@@ -96,6 +97,8 @@ def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Faul
             found=unknown,
             hint=nearest(unknown, known),
         )
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return _untagged(source, loc, context)
     if kind == "missing":
         return source.fault(loc[:-1], f"key {loc[-1]!r} is missing", expected=f"{loc[-1]}: …", found="nothing")
     unknown = _shown(detail["input"], loc)
@@ -117,6 +120,35 @@ def _fault(source: Source, model: type[BaseModel], detail: ErrorDetails) -> Faul
     return source.fault(loc, message[0].lower() + message[1:], expected=expected, found=unknown)
 
 
+def _untagged(source: Source, loc: Loc, context: dict[str, Any]) -> Fault:
+    """A mapping whose key that says what it is (``protocol``) is missing, or has a value that is not known."""
+    key = str(context.get("discriminator", "")).strip("'")
+    if "tag" not in context:
+        return source.fault(loc, f"key {key!r} is missing", expected=f"{key}: …", found="nothing")
+    words = [word.strip("' ") for word in str(context.get("expected_tags", "")).split(",")]
+    tag = str(context["tag"])
+    return source.fault(
+        (*loc, key),
+        "not one of the values known here",
+        expected=", ".join(words),
+        found=repr(tag)[:80],
+        hint=nearest(tag, words),
+    )
+
+
+def _in_source(source: Source, loc: Loc) -> Loc:
+    """A place without the tags that pydantic puts into it where a mapping is one of several kinds."""
+    value, kept = source.value, list[str | int]()
+    for index, part in enumerate(loc):
+        inside = isinstance(value, dict) and part in value
+        if isinstance(value, dict) and not inside and index < len(loc) - 1:
+            continue
+        kept.append(part)
+        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+    return tuple(kept)
+
+
 def _keys(model: type[BaseModel]) -> str:
     return ", ".join(_keys_at(model, ()))
 
@@ -124,8 +156,12 @@ def _keys(model: type[BaseModel]) -> str:
 def _keys_at(model: Any, loc: Loc) -> list[str]:
     """Names of the keys that are valid at ``loc`` below ``model``."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        below = loc[1:] if loc and (isinstance(loc[0], int) or get_origin(model) is dict) else loc
         for inner in getattr(model, "__args__", ()):
-            if keys := _keys_at(inner, loc[1:] if loc and isinstance(loc[0], int) else loc):
+            if below and _tagged(inner, below[0]):
+                return _keys_at(inner, below[1:])
+        for inner in getattr(model, "__args__", ()):
+            if keys := _keys_at(inner, below):
                 return keys
         return []
     if not loc:
@@ -134,6 +170,13 @@ def _keys_at(model: Any, loc: Loc) -> list[str]:
         if loc[0] in (name, field.alias):
             return _keys_at(field.annotation, loc[1:])
     return []
+
+
+def _tagged(model: Any, tag: str | int) -> bool:
+    """Whether a model is the one of several that a tag means: a field of it has that value alone."""
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return False
+    return any(get_args(field.annotation) == (tag,) for field in model.model_fields.values())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

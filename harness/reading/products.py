@@ -13,6 +13,7 @@ from harness.model.definitions import Application
 from harness.reading.certificates import certificate_faults
 from harness.reading.classes import class_faults
 from harness.reading.confining import file_fault, links_out
+from harness.reading.points import interface_faults
 from harness.reading.source import Loc, Source, read_source
 from harness.system.files import digest_of_file
 
@@ -58,6 +59,10 @@ def named_files(values: Mapping[str, Any], at: Loc = ()) -> Iterator[tuple[Loc, 
         for keys in _OF_TLS:
             if isinstance(part := tls.get(keys[0]), Mapping) and isinstance(name := part.get(keys[1]), str):
                 yield (*at, "http", "tls", *keys), name
+    interfaces = values.get("interfaces")
+    for label, interface in interfaces.items() if isinstance(interfaces, Mapping) else ():
+        if isinstance(interface, Mapping) and isinstance(name := interface.get("points"), str):
+            yield (*at, "interfaces", label, "points"), name
     for index, name in enumerate(_listed(values.get("scan"))):
         if isinstance(name, str):
             yield (*at, "scan", index), name
@@ -96,6 +101,7 @@ def missing_files(application: Application, path: Path) -> list[Fault]:
     if not faults:
         faults += certificate_faults(source, named)
         faults += class_faults(source, named)
+        faults += interface_faults(source, named)
         for folder in _folders_of_code(named, path.parent):
             faults += links_out(folder, "the folder of code")
     return faults

@@ -86,7 +86,7 @@ def _open(source: Source, loc: tuple[str]) -> tuple[Path, Rows]:
         raise refuse(message, f"at most {MAX_BYTES} bytes", f"{name}: {error.strerror}") from error
     match path.suffix.lower():
         case ".csv":
-            rows = _csv(path, data)
+            rows = csv_rows(path, data)
         case ".xlsx":
             rows = read_workbook(path, data, source.warnings)
         case _:
@@ -130,7 +130,12 @@ def _even(path: Path, rows: Rows) -> Rows:
     return even
 
 
-def _csv(path: Path, data: bytes) -> Rows:
+def csv_rows(path: Path, data: bytes) -> Rows:
+    """Rows of a CSV, with their line.
+
+    Raises:
+        DefinitionError: it is no UTF-8, no CSV, or too large; line and column are those of the sheet.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -39,6 +39,7 @@ TEXTS: tuple[tuple[str, ...], ...] = (
     ("services", "*", "environment", "*"),
     ("services", "*", "ready", "command"),
     ("accounts", "users", "*", "password"),
+    ("interfaces", "*", "users", "*", "password"),
     ("http", "headers", "*"),
     ("http", "wrong_credentials", "*"),
     ("schema", "*", "*", "sql"),

@@ -167,6 +167,13 @@ def blocks() -> list[Any]:
     ]
 
 
+#: A sheet with a point for each function that documents declare.
+POINTS = (
+    "name,area,address,type,range,access\na,holding,0,int16,0..9,rw\nb,coil,0,bool,,rw\nc,discrete,0,bool\n"
+    "d,input,0,int16\n"
+)
+
+
 @pytest.mark.parametrize("text", blocks())
 def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> None:
     """A block says in its first line what it is: ``# KIND.yaml``, with ``, part`` if other keys are left out."""
@@ -194,6 +201,8 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
                 continue
             (folder.root / name).parent.mkdir(exist_ok=True)
             (folder.root / name).touch()
+        for name in re.findall(r"points: (\S+\.csv)", text):
+            (folder.root / name).write_text(POINTS)
         for name, own in re.findall(r"python: ([\w./-]+\.py):(\w+)", text):
             (folder.root / name).parent.mkdir(exist_ok=True)
             methods = "\n".join(f"    def {method}(self, *_): ..." for method in METHODS)

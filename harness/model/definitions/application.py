@@ -20,6 +20,7 @@ from harness.model.definitions.base import (
     listed,
 )
 from harness.model.definitions.http import Http
+from harness.model.definitions.interface import Interfaces, check_interfaces
 from harness.model.definitions.lab import Servlet
 from harness.model.definitions.resource import VendorResource
 from harness.model.definitions.service import Readiness, Service, Signal, unclear
@@ -229,6 +230,9 @@ class Application(Definition):
     resource: VendorResource | None = Field(
         default=None, description="in place of http.resource, a class of the vendor"
     )
+    interfaces: Interfaces = Field(
+        default={}, max_length=16, description="beside HTTP, by a name: protocols of the field, for industrial suites"
+    )
     accounts: Accounts | None = Field(default=None, description="its users, for security/product")
     audit: Audit | None = Field(default=None, description="its log of who did what, for security/product")
     adds: Additions | None = Field(default=None, description="what its installation adds to the system: all of it")
@@ -265,7 +269,8 @@ class Application(Definition):
             raise ValueError(f"{' and '.join(f'`{way}`' for way in ways)} are given: how is it started?")
         if ways and self.ready is None:
             raise ValueError("give `ready`: how is it seen that it serves?")
-        if not ways and (key := next((key for key in ("ready", "http", "resource") if getattr(self, key)), None)):
+        served = ("ready", "http", "resource", "interfaces")
+        if not ways and (key := next((key for key in served if getattr(self, key)), None)):
             raise PlacedError(f"a product that nothing starts has no `{key}`", key)
         if len({task.task for task in self.tasks}) < len(self.tasks):
             raise PlacedError("two tasks have the same name", "tasks")
@@ -310,6 +315,7 @@ class Application(Definition):
 
     @model_validator(mode="after")
     def _ports(self) -> Self:
+        check_interfaces(self.interfaces, self.ports)
         if self.http is not None and self.http.port not in self.ports:
             raise PlacedError(
                 f"http.port {self.http.port!r} is not one of ports: {', '.join(self.ports)}", "http", "port"

@@ -8,6 +8,7 @@
 ``database``       the target's database: query, restart, ready, version
 ``http``           requests to the product
 ``resource``       its declared resource: create, read, update, delete by key and text
+``interfaces``     ``interfaces("modbus")``: a client of each declared interface of a protocol
 ``tasks``          its declared tasks: tasks, first_run, run, written, compared
 ``amount``         ``amount(name)``: how much, as suite.yaml says it for the profile of the campaign
 ``measure``        ``measure(name, value, unit)`` records a number
@@ -23,15 +24,16 @@ assertion in a fixture, says nothing of the product and is recorded as an error 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Generator, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from harness.clients.http import HttpClient
-from harness.clients.opening import open_resource
+from harness.clients.opening import open_interfaces, open_resource
 from harness.clients.resource import ProductResource
 from harness.clients.tasks import TaskRunner
 from harness.control.deployment import Deployment
@@ -163,6 +165,22 @@ def resource(application: Deployment, request: pytest.FixtureRequest) -> Product
     resource: ProductResource | None = opened.resource if isinstance(opened, HttpClient) else opened
     assert resource is not None
     return resource
+
+
+@pytest.fixture
+def interfaces(application: Deployment) -> Iterator[Callable[[str], list[Any]]]:
+    """``interfaces(protocol)``: clients of the declared ones; skipped as not applicable where there is none."""
+    with contextlib.ExitStack() as stack:
+
+        def of(protocol: str) -> list[Any]:
+            clients = open_interfaces(application, protocol)
+            if not clients:
+                pytest.skip(f"not-applicable: the application declares no interface with protocol {protocol}")
+            for client in clients:
+                stack.callback(client.close)
+            return clients
+
+        yield of
 
 
 @pytest.fixture(scope="module")
