@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from harness.model.definitions import NumberFile
+from harness.system.canonical import read_json
 
 #: Numbers of one file that are read, its bytes, and those of JSON, of which a list alone takes many times its text.
 MOST_NUMBERS = 2_000_000
@@ -178,8 +178,8 @@ def _json(reading: Reading, names: Sequence[str], data: bytes) -> None:
 
     try:
         text = data.decode("utf-8-sig")
-        document = json.loads(text, parse_float=exact, parse_int=exact, parse_constant=exact)
-    except (ValueError, RecursionError) as error:
+        document = read_json(text, number=exact)
+    except ValueError as error:
         reading.fault(f"the file is no JSON that can be read: {str(error)[:200] or 'nested too deeply'}")
         return
     for name in names:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from harness.model.results import DefectSeverity, Result
 from harness.model.view import CampaignView, CaseView, CellView
 from harness.presentation import Wording
+from harness.system.shell import quote
 
 #: An error says nothing of the product, so its gravity is not known.
 _UNKNOWN = {"zh": "未知", "en": "not known"}
@@ -46,11 +46,11 @@ def incidents(view: CampaignView, words: Wording) -> list[dict[str, Any]]:
 
 def _reproduction(cell: CellView, case: CaseView) -> dict[str, Any]:
     """What was done, how it is done again, and which files of the evidence show it."""
-    only = " ".join(f"--only {shlex.quote(f'{axis}={value}')}" for axis, value in cell.axes.items())
+    only = " ".join(f"--only {quote(f'{axis}={value}')}" for axis, value in cell.axes.items())
     names = [file.name for file in case.evidence]
     return {
         "steps": case.steps.model_dump() if case.steps is not None else None,
-        "command": f"harness run FOLDER {only} --case {shlex.quote(case.id)}",
+        "command": f"harness run FOLDER {only} --case {quote(case.id)}",
         "files": names[:_FILES] + [f"… {len(names)}"] * (len(names) > _FILES),
     }
 

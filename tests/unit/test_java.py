@@ -70,7 +70,8 @@ def context(product: MatrixFolder, *, emulated: bool, **axes: str) -> Any:
         placed=cell,
         cell=cell.cell,
         emulated=emulated,
-        lab=SimpleNamespace(campaign="c", definitions=definitions, trusts_code=False),
+        judges_performance=not emulated,
+        lab=SimpleNamespace(campaign="c", definitions=definitions, trusts_code=False, reference_of=lambda _cell: None),
         record=SimpleNamespace(number=1),
     )
     machines = SimpleNamespace(application=machine, on=lambda role: machine, address=lambda role: "db.host")

@@ -81,6 +81,7 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempt:
     (cell,) = expand(definitions).cells
     suite: Any = SimpleNamespace(suite="deployment", cases=(SimpleNamespace(id="DEP-2", test="database", when="main"),))
     lab: Any = SimpleNamespace(
+        reference_of=lambda _cell: None,
         definitions=definitions,
         deployment_suite=suite,
         campaign="c",
