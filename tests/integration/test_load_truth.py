@@ -275,9 +275,10 @@ def test_reads_under_a_mixed_load_are_held_against_what_was_acknowledged(
 def test_the_rate_a_product_serves_is_searched_for_and_it_recovers(product: Product, tmp_path: Path) -> None:
     product.behave = "serves 50 a second"
     search = RateSearch(least=5, most=400, seconds=2, precision=0.3)
-    seen, ledger = load(product, tmp_path, shipped=CAPACITY, rate=10.0, users=64, p95_ms=400.0, search=search)
+    seen, ledger = load(product, tmp_path, shipped=CAPACITY, rate=10.0, users=64, p95_ms=200.0, search=search)
     record = json.loads(ledger.files["load-capacity.json"][0])
-    assert record["knee"]["low"] <= 50 * 1.05, record  # no more can be served
+    # No more than 50 can be served; in two seconds a queue of somewhat more stays within the threshold.
+    assert record["knee"]["low"] <= 50 * 1.3, record
     assert record["beyond"]["rate"] > record["knee"]["low"]
     assert seen["beyond"].result is PASS, seen
     measured = {each.name: each.value for each in seen["knee"].measurements}
