@@ -7,7 +7,6 @@ Guide V1.0b (frames). The extra ``industrial`` brings the library.
 from __future__ import annotations
 
 import itertools
-import math
 import socket
 import struct
 import time
@@ -276,9 +275,3 @@ class Wire:
 def frame(pdu: bytes, unit: int, transaction: int, *, protocol: int = 0, length: int | None = None) -> bytes:
     """A frame of Modbus TCP (V1.0b, 3.1.3); ``protocol`` and ``length`` may be wrong ones."""
     return struct.pack(">HHHB", transaction, protocol, len(pdu) + 1 if length is None else length, unit) + pdu
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The least value that ``share`` of all do not exceed (nearest rank); 0 where there are none."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else 0.0

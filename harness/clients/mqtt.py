@@ -229,18 +229,18 @@ class MqttSession:
         self._settled(lambda: False, self.client.quiet)
 
     def _settled(self, enough: Callable[[], bool], seconds: float) -> None:
-        while not enough():
-            before = len(self.messages)
-            with contextlib.suppress(StepTimeout):
-                wait_until(
-                    lambda before=before: enough() or len(self.messages) > before,  # type: ignore[misc]
-                    seconds=seconds,
-                    what="messages",
-                    interval=0.005,
-                    longest=0.02,
-                )
-            if len(self.messages) == before:
-                return
+        while not enough() and self._more(enough, len(self.messages), seconds):
+            pass
+
+    def _more(self, enough: Callable[[], bool], before: int, seconds: float) -> bool:
+        """Whether another message came after ``before`` of them, or enough are there, in time."""
+
+        def came() -> bool:
+            return enough() or len(self.messages) > before
+
+        with contextlib.suppress(StepTimeout):
+            wait_until(came, seconds=seconds, what="messages", interval=0.005, longest=0.02)
+        return len(self.messages) > before
 
     def count(self, payloads: list[bytes]) -> Count:
         """Which of some payloads, all different, have come how often."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import re
-
-_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)")
 
 
 def zone(offset: str) -> datetime.timezone:
     """The zone of an offset from UTC, ``+08:00``."""
-    sign, hours, minutes = _OFFSET.fullmatch(offset).groups()  # type: ignore[union-attr]  # the model has its pattern
-    length = datetime.timedelta(hours=int(hours), minutes=int(minutes))
-    return datetime.timezone(length if sign == "+" else -length)
+    moment = datetime.datetime.strptime(offset, "%z")
+    length = moment.utcoffset()
+    assert length is not None, "%z gives one"
+    return datetime.timezone(length)
 
 
 def local(moment: str, offset: str) -> datetime.datetime | None:

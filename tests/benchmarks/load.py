@@ -17,7 +17,7 @@ from typing import Any
 from harness.model.definitions import LoadProfile, RateSearch
 from harness.runners.locust.capacity import Step, find_knee
 from harness.runners.locust.driving import DRIVER
-from harness.runners.locust.figures import percentile
+from harness.system.ranks import percentile
 
 #: An HTTP server of one process; ``stall``: half a second each five; ``queue``: M/M/1, 5 ms in the mean.
 SERVER = """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.clients.modbus import ModbusClient, blocks_of, percentile
+from harness.clients.modbus import ModbusClient, blocks_of
 from harness.clients.opening import open_interfaces
 from harness.errors import InfrastructureError
 from harness.model.points import Point
@@ -156,9 +156,3 @@ def test_points_are_read_in_few_requests_and_nothing_between_them() -> None:
     points = [point(n) for n in range(130)] + [point(200, "float64"), point(204), point(206), point(0, "bool", "coil")]
     shape = [(block.area, block.address, block.count) for block in blocks_of(reversed(points))]
     assert shape == [("coil", 0, 1), ("holding", 0, 125), ("holding", 125, 5), ("holding", 200, 5), ("holding", 206, 1)]
-
-
-def test_percentiles_are_values_that_were_measured() -> None:
-    assert [percentile(range(1, 101), share) for share in (0.5, 0.95, 0.99, 1)] == [50, 95, 99, 100]
-    assert percentile([3.0], 0.5) == 3.0
-    assert percentile([], 0.99) == 0.0

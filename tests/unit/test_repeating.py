@@ -37,6 +37,13 @@ def test_errors_add_up_and_the_load_that_was_disturbed_most_speaks() -> None:
     assert (merged["errors"], merged["lag p95"], merged["loads"]) == ({"read: status 500": 5}, 70.0, 2)
 
 
+def test_a_request_that_hung_in_an_earlier_load_counts() -> None:
+    hanging = outcome([9.0] * 40, ages=[4.0, 5.0], connections=2)
+    figures = summarise(together([hanging, outcome([9.0] * 40, ages=[], connections=0)], PROFILE), PROFILE)
+    assert figures["hanging"] == 2
+    assert figures["error rate"] == pytest.approx(2 / 82, abs=1e-4)
+
+
 @given(st.lists(st.floats(1, 1000), min_size=2, max_size=10))
 def test_the_interval_holds_the_mean(values: list[float]) -> None:
     ends = interval(values)

@@ -23,7 +23,7 @@ from harness.reading.parsing import parse
 from harness.runners.locust import run as locust_runner
 from harness.runners.locust.criteria import Target, criterion, trouble_of
 from harness.runners.locust.driving import calibrated_rate
-from harness.runners.locust.figures import percentile, summarise
+from harness.runners.locust.figures import summarise
 from harness.runners.locust.support import PreparedRead
 from harness.runners.pytest.outcomes import fold
 from harness.runners.pytest.run import _watched as watched
@@ -93,14 +93,6 @@ def test_only_a_test_whose_reports_all_passed_is_a_pass(given_reports: list[tupl
     run = TestRun(limit=60, ended=True, reports=reports)
     if any(report.outcome not in ("passed", "skipped") or report.kind for report in reports):
         assert fold(run).result is not Result.PASS
-
-
-@given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0.1, 100))
-def test_percentile_is_a_value_with_enough_below_it(values: list[float], percent: float) -> None:
-    ordered = sorted(values)
-    found = percentile(ordered, percent)
-    assert found in ordered
-    assert sum(v <= found for v in ordered) >= percent / 100 * len(ordered) - 1e-6
 
 
 def load(samples: list[tuple[float, float, float, bool]], **changes: Any) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Definition, PlacedError, Strings, listed
+from harness.model.definitions.base import Definition, PlacedError, Strings, demand_pattern, listed
 from harness.model.definitions.http import Request
 
 
@@ -88,8 +87,5 @@ class Audit(Definition):
         if not self.patterns:
             raise ValueError("give at least one of login, refused, create, update and delete")
         for action, pattern in self.patterns.items():
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise PlacedError(f"no regular expression: {error}", action) from error
+            demand_pattern(pattern, action)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -47,6 +48,14 @@ class PlacedError(ValueError):
     def __init__(self, message: str, *loc: str | int) -> None:
         super().__init__(message)
         self.loc = loc
+
+
+def demand_pattern(pattern: str, *loc: str | int) -> None:
+    """Raises PlacedError below ``loc`` where it is no regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise PlacedError(f"no regular expression: {error}", *loc) from error
 
 
 def size_in_bytes(size: str) -> int:

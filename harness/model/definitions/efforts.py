@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -39,6 +39,6 @@ class Efforts(Definition):
 
     @model_validator(mode="after")
     def _all(self) -> Self:
-        if missing := sorted(set(Work.__args__) - self.efforts.keys()):  # type: ignore[attr-defined]
+        if missing := sorted(set(get_args(Work)) - self.efforts.keys()):
             raise ValueError(f"efforts of {', '.join(missing)} are missing")
         return self

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Bilingual, Definition, PlacedError, Strings, listed
+from harness.model.definitions.base import Bilingual, Definition, PlacedError, Strings, demand_pattern, listed
 from harness.model.formula import columns_of, parse_formula
 
 NumberFormat = Literal["csv", "columns", "rows", "json"]
@@ -110,10 +110,7 @@ class NumberFile(Definition):
             if getattr(self, key) != type(self).model_fields[key].default and not fits:
                 raise PlacedError(f"`{key}` does not belong to `format: {self.format}`", key)
         for index, pattern in enumerate(self.ignore):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise PlacedError(f"no regular expression: {error}", "ignore", index) from error
+            demand_pattern(pattern, "ignore", index)
         if ".." in self.file.split("/"):
             raise PlacedError("a file of numbers lies below the task's folder", "file")
         for index, quantity in enumerate(self.quantities):

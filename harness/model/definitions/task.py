@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model.definitions.base import Definition, Name, PlacedError, Strings, listed
+from harness.model.definitions.base import Definition, Name, PlacedError, Strings, demand_pattern, listed
 from harness.model.definitions.numeric import NumberFile
 
 Comparison = Literal["exact", "text", "numbers", "image"]
@@ -53,10 +52,7 @@ class Output(Definition):
             if getattr(self, key) and self.compare not in kinds:
                 raise PlacedError(f"`{key}` belongs to `compare: {' or '.join(kinds)}`, and only there", key)
         for index, pattern in enumerate(self.ignore):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise PlacedError(f"no regular expression: {error}", "ignore", index) from error
+            demand_pattern(pattern, "ignore", index)
         if ".." in self.file.split("/"):
             raise PlacedError("an output lies below the task's folder", "file")
         return self

@@ -10,13 +10,14 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.clients.http import HttpClient
 from harness.clients.requesting import arguments, path_of
 from harness.control.deployment import Deployment
+from harness.control.ends import End
 from harness.control.fault import ProductFault
 from harness.machines.broker import Broker
 from harness.model.context import CellContext
@@ -44,6 +45,18 @@ REPORTED = frozenset(("samples", "errors", "exceptions", "exception", "users", "
 MOST_SAMPLES = 20_000
 #: Bytes of the driver's log that are kept, and of what it reports.
 MAX_LOG, MAX_OUTCOME = 2 * 2**20, 512 * 2**20
+
+
+def crash_of(deployment: Deployment, before: Sequence[End]) -> ProductFault | None:
+    """How the product ended during a load; None where it runs, and nothing on its machine has started it again.
+
+    ``before``: the ends that nobody asked for, as they were known when the load began.
+    """
+    code = deployment.exit_code()
+    if code is not None:
+        return deployment.ended(code)
+    fresh = [end for end in deployment.unasked_ends() if end not in before]
+    return deployment.unasked(fresh) if fresh else None
 
 
 def drive(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from harness.model.definitions import LoadProfile
 from harness.model.results import Cause
 from harness.runners.locust.fitness import words
+from harness.system.ranks import percentile
 
 #: Share of one core beyond which the generator cannot keep its schedule.
 BUSY_PERCENT = 85.0
@@ -72,11 +72,6 @@ def hung(outcome: dict[str, Any]) -> int:
     limit = max(HANG_SECONDS, HANG_TIMES * percentile(answered, 95) / 1000)
     connections: int = outcome.get("connections", 0)
     return min(sum(1 for age in outcome.get("ages", ()) if age > limit), connections)
-
-
-def percentile(ordered: list[float], percent: float) -> float:
-    """Nearest-rank percentile of ascending values, of which there is at least one."""
-    return ordered[min(len(ordered), max(1, math.ceil(percent / 100 * len(ordered)))) - 1]
 
 
 def saturated(outcome: dict[str, Any], profile: LoadProfile) -> tuple[Cause, str] | None:

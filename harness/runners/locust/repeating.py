@@ -33,6 +33,8 @@ def together(outcomes: Sequence[dict[str, Any]], profile: LoadProfile) -> dict[s
         **last,
         **{name: worst[name] for name in disturbed if name in worst},
         "samples": [sample for outcome in outcomes for sample in outcome["samples"]],
+        "ages": [age for outcome in outcomes for age in outcome.get("ages", ())],
+        "connections": sum(outcome.get("connections", 0) for outcome in outcomes),
         "errors": errors,
         "loads": len(outcomes),
         "repetitions": each,

@@ -15,7 +15,7 @@ from harness.model.ledger import MEDIA_LOAD, Ledger
 from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Observation, Result, SkipReason
 from harness.runners.locust.criteria import Trouble, criterion, target_of, trouble_of
-from harness.runners.locust.driving import drive
+from harness.runners.locust.driving import crash_of, drive
 from harness.runners.locust.figures import summarise
 from harness.runners.locust.quiet import await_quiet
 from harness.runners.locust.repeating import together
@@ -99,11 +99,7 @@ def _load(
             loads.append(drive(suite, profile, deployment, keep, cancel, sandboxed=sandboxed))
         broken = [each for each in loads if trouble_of(each, profile, None, emulated=deployment.context.emulated)]
         outcome = broken[0] if broken else together(loads, profile)
-        code = deployment.exit_code()
-        crashed = deployment.ended(code) if code is not None else None
-        fresh = [end for end in deployment.unasked_ends() if end not in before]
-        if crashed is None and fresh:  # what manages it on the machine has started it again
-            crashed = deployment.unasked(fresh)
+        crashed = crash_of(deployment, before)
         trouble = trouble_of(outcome, profile, crashed, emulated=deployment.context.emulated)
     except ProductFault as fault:
         trouble = Trouble(Result.FAIL, None, f"{fault}\n{fault.log}")

@@ -17,7 +17,7 @@ from harness.model.plan import LocatedSuite
 from harness.model.results import Cause, Measurement, Observation, Result, SkipReason
 from harness.runners.locust.capacity import Knee, Step, find_knee
 from harness.runners.locust.criteria import Target, Trouble, target_of, trouble_of
-from harness.runners.locust.driving import drive
+from harness.runners.locust.driving import crash_of, drive
 from harness.runners.locust.quiet import await_quiet
 
 #: Seconds of the ramp of each load.
@@ -68,7 +68,7 @@ class _Search:
             self.deployment.ensure_running()
             before = self.deployment.unasked_ends()
             outcome = drive(self.suite, profile, self.deployment, self._keep, self.cancel, sandboxed=self.sandboxed)
-            crashed = self._crashed(before)
+            crashed = crash_of(self.deployment, before)
             trouble = trouble_of(outcome, profile, crashed)
         except ProductFault as fault:
             return _none(rate, str(fault))
@@ -87,13 +87,6 @@ class _Search:
             if crashed is None
             else Step(**{**asdict(step), "holds": False, "why": f"the product ended: {crashed}"})
         )
-
-    def _crashed(self, before: list[Any]) -> ProductFault | None:
-        code = self.deployment.exit_code()
-        if code is not None:
-            return self.deployment.ended(code)
-        fresh = [end for end in self.deployment.unasked_ends() if end not in before]
-        return self.deployment.unasked(fresh) if fresh else None
 
     def _keep(self, log: bytes) -> None:
         self.log = (self.log + log)[-MAX_LOG:]
