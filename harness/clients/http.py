@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
 from typing import Any
 
 import httpx
@@ -41,11 +42,24 @@ class HttpClient:
         self.wrong_headers = http.wrong_credentials
         if http.wrong_credentials is None and (http.session is not None or self._shows_certificate):
             self.wrong_headers = {}
-        self.client = self._connected(known=True)
+        self._cookies, self._own, self._clients = CookieJar(), threading.local(), list[httpx.Client]()
         self.resource = ResourceClient(self, http.resource) if http.resource is not None else None
         self._session: dict[str, str] | None = None
         self._made = 0  #: sessions so far
         self._lock = threading.RLock()  # threads of a suite share one session
+
+    @property
+    def client(self) -> httpx.Client:
+        """The calling thread's own connections; the cookies are those of all threads.
+
+        httpx (0.28, httpcore 1.0) now and then gives a connection that one thread has just read to its end to another
+        thread, where the server ends an answer by closing: that request gets no answer, and the product is blamed.
+        """
+        if (client := getattr(self._own, "client", None)) is None:
+            client = self._own.client = self._connected(known=True, cookies=self._cookies)
+            with self._lock:
+                self._clients.append(client)
+        return client
 
     def send(
         self, method: str, path: str, *, json: Any = None, headers: dict[str, str] | None = None
@@ -105,7 +119,8 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self.client.close()
+        for client in self._clients:
+            client.close()
 
     def _within_session(self, attempt: Callable[[], httpx.Response]) -> httpx.Response:
         """Make an attempt, and a second within a new session where the answer says that the session is over."""
@@ -140,13 +155,14 @@ class HttpClient:
     def _shows_certificate(self) -> bool:
         return self.definition.tls is not None and self.definition.tls.client is not None
 
-    def _connected(self, *, known: bool) -> httpx.Client:
-        """A client of httpx without cookies; ``known``: it shows the certificate that is declared for it."""
+    def _connected(self, *, known: bool, cookies: CookieJar | None = None) -> httpx.Client:
+        """A client of httpx, without cookies where none are given; ``known``: it shows the certificate that is declared
+        for it."""
         seconds, tls = 10 * self.deployment.context.factor, self.deployment.tls
         if tls is None:
-            return httpx.Client(timeout=seconds, trust_env=False)
+            return httpx.Client(timeout=seconds, trust_env=False, cookies=cookies)
         verify = tls.context() if known else tls.for_strangers()
-        return httpx.Client(timeout=seconds, trust_env=False, verify=verify, headers=tls.headers())
+        return httpx.Client(timeout=seconds, trust_env=False, cookies=cookies, verify=verify, headers=tls.headers())
 
     def _open(self, *, over: int = -1) -> int:
         """Make the session where there is none, or where it still is number ``over``; gives its number."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -365,3 +366,51 @@ def test_a_cookie_that_is_set_for_several_paths_is_taken_where_it_is_one_value()
     assert captured(request, same, "here") == {"id": "1"}
     with pytest.raises(UsageError, match=r"here: id: .* the cookie id several times, for the paths /, /app"):
         captured(request, answered("id=1; Path=/", "id=2; Path=/app"), "here")
+
+
+class Closing(BaseHTTPRequestHandler):
+    """Ends each answer by closing, as a small server does that knows no length of what a script gives."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nok")
+        self.close_connection = True
+
+
+def test_threads_get_answers_of_a_server_that_ends_each_by_closing() -> None:
+    """A connection that another thread has read to its end is none for the next request."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Closing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    asked, interval = client(server.server_address[1], {"port": "web"}), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # threads get in each other's way more often
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: asked.send("GET", "/").status_code, range(3000)))
+    finally:
+        sys.setswitchinterval(interval)
+        asked.close()
+        server.shutdown()
+        server.server_close()
+    assert answers == [200] * 3000
+
+
+def test_threads_have_connections_of_their_own_and_cookies_in_common(desk: tuple[type[Desk], int]) -> None:
+    asked = client(desk[1])
+    meet = threading.Barrier(2)
+
+    def own(_: int) -> httpx.Client:
+        meet.wait(20)
+        return asked.client
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(own, range(2))
+    assert first is not second
+    first.cookies.set("id", "1")
+    assert second.cookies.get("id") == asked.client.cookies.get("id") == "1"
+    asked.close()
+    assert first.is_closed
+    assert second.is_closed
