@@ -1,22 +1,24 @@
 #!/bin/sh
 # Installs what the harness needs from this Debian-like machine, and starts the Docker engine where none runs.
-# Usage: setup/host.sh [--mirror URI] [--java] [--tests] [--check]     (root, or a user with sudo; may be repeated)
+# Usage: setup/host.sh [--mirror URI] [--java] [--center] [--tests] [--check]     (root, or a user with sudo; may be repeated)
 #   --mirror URI  take Debian packages from there instead of the host's own apt configuration
 #   --java        also what builds the example matrices/java-web: a JDK and the servlet API
+#   --center      also what `make center` needs: PostgreSQL
 #   --tests       also what only the tests need (a browser, compilers, rpm, a JDK)
 #   --check       only say what is missing; exit 3 if anything is
 set -eu
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$1" >&2; printf '  next: %s\n' "$2" >&2; exit 3; }
 
-mirror=${HARNESS_MIRROR:-} check='' tests='' java=''
+mirror=${HARNESS_MIRROR:-} check='' tests='' java='' center=''
 while [ $# -gt 0 ]; do
     case $1 in
         --mirror) mirror=${2:?--mirror needs a URI}; shift 2 ;;
         --check) check=1; shift ;;
         --java) java=1; shift ;;
-        --tests) tests=1 java=1; shift ;;
-        *) printf 'setup: unknown argument %s; known: --mirror URI, --java, --tests, --check\n' "$1" >&2; exit 2 ;;
+        --center) center=1; shift ;;
+        --tests) tests=1 java=1 center=1; shift ;;
+        *) printf 'setup: unknown argument %s; known: --mirror URI, --java, --center, --tests, --check\n' "$1" >&2; exit 2 ;;
     esac
 done
 
@@ -79,10 +81,12 @@ if [ -n "$tests" ]; then
     command -v sfdisk >/dev/null || [ -x /usr/sbin/sfdisk ] || want fdisk "the tests make a disk that boots by itself"
     command -v softhsm2-util >/dev/null || want softhsm2 "the tests sign with a key on a token"
     command -v pkcs11-tool >/dev/null || want opensc "the tests make a key on a token"
-    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql "the tests keep records in a server of their own"
     command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || want mariadb-server-core "the tests have cells use a MariaDB server"
     command -v pdfsig >/dev/null || want poppler-utils "the tests have signatures in PDF files checked by it"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
+fi
+if [ -n "$center" ]; then
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql "the records of a center, and of the tests"
 fi
 want debian-archive-keyring "verifying the packages of the target images"
 for package in qemu-user-static mmdebstrap qemu-system-x86 qemu-system-arm qemu-system-misc qemu-utils; do

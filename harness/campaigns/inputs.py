@@ -121,7 +121,7 @@ def unpacked(
     Raises:
         InfrastructureError: as ``unpack``.
     """
-    folder = workspace.root / "inputs" / campaign
+    folder = workspace.root / "inputs" / campaign  # a worker of a center has a workspace for each cell at once
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     try:
         yield unpack(digest, workspace.store, folder), Catalogue((folder,), whole=False, trusts_code=trusts_code)

@@ -9,9 +9,10 @@ import contextlib
 import datetime
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness.campaigns import inputs
 from harness.campaigns.choosing import check_choice, chosen, needs_engine, plan_of
@@ -21,8 +22,8 @@ from harness.campaigns.snapshot import conditions, deployment_suite, snapshot
 from harness.campaigns.sweeping import sweep
 from harness.campaigns.working import Job, work
 from harness.containers.engine import Engine
-from harness.errors import HarnessError, InfrastructureError
-from harness.evidence import Hold, Recorder, Workspace
+from harness.errors import HarnessError, InfrastructureError, UsageError
+from harness.evidence import EvidenceStore, Hold, Recorder, Workspace
 from harness.evidence.journal import now
 from harness.execution import cases_of
 from harness.issuing.outcome import Finished, Progress
@@ -39,6 +40,8 @@ from harness.system.descriptors import raise_limit
 
 #: An attempt that ended by one of these says nothing of the product: the cell is run again.
 INCOMPLETE = (Cause.CANCELED, Cause.INFRA, Cause.HARNESS)
+#: Attempts of a cell that may be cut off, beyond the retries of its matrix, before a center gives the cell up.
+CUT_OFFS = 5
 
 
 def run_campaign(
@@ -62,26 +65,48 @@ def run_campaign(
         progress.note(f"warning 警告: {entry.warning}")
     name_foreign_code(definitions, cells, options, progress)
     engine = _engine(definitions, cells, workspace, options)
-    identity = f"{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    identity = new_identity()
     with workspace.hold(identity) as held:
-        kept = inputs.submit(definitions, plan, catalogue, workspace.store)
-        workspace.journal.open_campaign(
-            CampaignRow(
-                id=identity,
-                created=now(),
-                finished=None,
-                matrix=plan.matrix,
-                folder=str(folder.resolve()),
-                plan_digest=plan.digest,
-                plan=snapshot(definitions, plan, deployment_suite(catalogue), kept),
-                options=options.plain(),
-                conditions=conditions(engine),
-                verdict=None,
-            )
-        )
+        row = campaign_row(identity, folder, definitions, plan, options, catalogue, workspace.store)
+        workspace.journal.open_campaign(replace(row, conditions=conditions(engine)))
         progress.note(f"campaign {identity}: {len(cells)} of {len(plan.cells)} cells")
         with _submitted(row_of(workspace.journal, identity), workspace, options) as submitted:
             return _work(submitted, [cell.id for cell in cells], workspace, engine, options, progress, held)
+
+
+def new_identity() -> str:
+    """Of a campaign that begins now: its day (UTC) and six hex digits."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d}-{secrets.token_hex(3)}"
+
+
+def campaign_row(
+    identity: str,
+    folder: Path,
+    definitions: Definitions,
+    plan: Plan,
+    options: RunOptions,
+    catalogue: Catalogue,
+    store: EvidenceStore,
+) -> CampaignRow:
+    """A campaign before its first attempt, its inputs in the store; whoever runs it adds the conditions of the test.
+
+    Raises:
+        InfrastructureError, UsageError: as ``inputs.submit``.
+    """
+    return CampaignRow(
+        id=identity,
+        created=now(),
+        finished=None,
+        matrix=plan.matrix,
+        folder=str(folder.resolve()),
+        plan_digest=plan.digest,
+        plan=snapshot(
+            definitions, plan, deployment_suite(catalogue), inputs.submit(definitions, plan, catalogue, store)
+        ),
+        options=options.plain(),
+        conditions={},
+        verdict=None,
+    )
 
 
 def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, progress: Progress) -> Finished:
@@ -109,6 +134,58 @@ def resume_campaign(identity: str, workspace: Workspace, options: RunOptions, pr
             left = [cell.id for cell in cells_left(cells, workspace.journal.attempts(identity), retries)]
             progress.note(f"campaign {identity}: {len(left)} cells left")
             return _work(submitted, left, workspace, engine, stored, progress, held)
+
+
+def run_one_cell(
+    identity: str, cell: str, workspace: Workspace, options: RunOptions, progress: Progress, *, worker: str
+) -> bool:
+    """Run one cell of a campaign that was submitted to a center; gives whether the cell has come to its end.
+
+    ``workspace`` is one in which nothing else runs meanwhile; ``worker`` names who runs it, for the record. A cell that
+    has its verdict already is left alone, and an attempt that was cut off is closed first.
+
+    Raises:
+        UsageError: there is no such campaign or cell, or another worker works on it.
+        InfrastructureError: its inputs are missing, the journal or the evidence cannot be written.
+    """
+    row = row_of(workspace.journal, identity)
+    with workspace.hold(identity, cell) as held:
+        stored = RunOptions.kept(row.options).with_named(options)
+        with _submitted(row, workspace, stored) as submitted:
+            cells = [each for each in submitted.plan.cells if each.id == cell]
+            if not cells:
+                raise UsageError(f"campaign {identity} has no cell {cell}", advice="see: harness status")
+            engine = _engine(submitted.definitions, cells, workspace, stored)
+            if engine is not None:
+                sweep(engine, workspace, campaign=identity)
+            own = [attempt for attempt in workspace.journal.attempts(identity) if attempt.cell == cell]
+            for attempt in own:
+                if attempt.state is not State.DONE:
+                    _close_cut_off(submitted, attempt, workspace, held)
+            own = [attempt for attempt in workspace.journal.attempts(identity) if attempt.cell == cell]
+            retries = stored.retries(submitted.definitions.matrix.retries)
+            tried = sum(attempt.cause in INCOMPLETE for attempt in own)
+            if not cells_left(cells, own, retries.fail) or tried > retries.infra + CUT_OFFS:
+                return True
+            name_foreign_code(submitted.definitions, cells, stored, progress)
+            controller = {"worker": worker, **conditions(engine)}
+            return not _cells(submitted, cells, workspace, engine, stored, progress, held, controller)
+
+
+def close_campaign(identity: str, workspace: Workspace, progress: Progress) -> Finished | None:
+    """Render a campaign all of whose cells came to their end, and close it; None where it is closed already.
+
+    Raises:
+        UsageError: there is no such campaign, or somebody works on it.
+    """
+    row = row_of(workspace.journal, identity)
+    if row.finished:
+        return None
+    with workspace.hold(identity) as held, _submitted(row, workspace, RunOptions.kept(row.options)) as submitted:
+        for attempt in workspace.journal.attempts(identity):
+            if attempt.state is not State.DONE:
+                _close_cut_off(submitted, attempt, workspace, held)
+        return finish(identity, workspace, progress, close=True, presentation=submitted.presentation, token=held.token)
 
 
 def cells_left(cells: Sequence[Cell], attempts: Sequence[AttemptRow], retries: int) -> list[Cell]:
@@ -208,27 +285,10 @@ def _work(
     held: Hold,
 ) -> Finished:
     """Run the cells of these ids, and render."""
-    raise_limit()  # each connection that a cell of a closed network hands on takes two descriptors of this process
-    identity = submitted.row.id
-    job = Job(
-        campaign=identity,
-        definitions=submitted.definitions,
-        deployment=submitted.deployment,
-        cells=[cell for cell in submitted.plan.cells if cell.id in set(wanted)],
-        options=options,
-        inventory=inventory_at(options.hosts),
-        databases=databases_at(options.databases),
-        submitted_from=Path(submitted.row.folder),
-        failed_before=failures(workspace.journal.attempts(identity)),
-    )
-    stopped = work(job, workspace, engine, progress, held)
-    if engine is not None:
-        # What a killed run had asked the engine for may have come after its sweep. An engine that is gone: every cell
-        # says so, and `harness gc` finds what is left.
-        with contextlib.suppress(HarnessError):
-            sweep(engine, workspace, campaign=identity, spared=_kept(workspace, identity))
+    cells = [cell for cell in submitted.plan.cells if cell.id in set(wanted)]
+    stopped = _cells(submitted, cells, workspace, engine, options, progress, held)
     return finish(
-        identity,
+        submitted.row.id,
         workspace,
         progress,
         close=True,
@@ -236,6 +296,40 @@ def _work(
         presentation=submitted.presentation,
         token=held.token,
     )
+
+
+def _cells(
+    submitted: Submitted,
+    cells: Sequence[Cell],
+    workspace: Workspace,
+    engine: Engine | None,
+    options: RunOptions,
+    progress: Progress,
+    held: Hold,
+    controller: Mapping[str, Any] | None = None,
+) -> bool:
+    """Run these cells, and sweep; gives whether they were asked to stop."""
+    raise_limit()  # each connection that a cell of a closed network hands on takes two descriptors of this process
+    identity = submitted.row.id
+    job = Job(
+        campaign=identity,
+        definitions=submitted.definitions,
+        deployment=submitted.deployment,
+        cells=cells,
+        options=options,
+        inventory=inventory_at(options.hosts),
+        databases=databases_at(options.databases),
+        submitted_from=Path(submitted.row.folder),
+        failed_before=failures(workspace.journal.attempts(identity)),
+        controller=controller or {},
+    )
+    stopped = work(job, workspace, engine, progress, held)
+    if engine is not None:
+        # What a killed run had asked the engine for may have come after its sweep. An engine that is gone: every cell
+        # says so, and `harness gc` finds what is left.
+        with contextlib.suppress(HarnessError):
+            sweep(engine, workspace, campaign=identity, spared=_kept(workspace, identity))
+    return stopped
 
 
 def _kept(workspace: Workspace, identity: str) -> set[str]:

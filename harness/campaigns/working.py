@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.attest.attestation import reference_seconds
 from harness.campaigns.attempts import Attempts
@@ -57,6 +58,8 @@ class Job:
     submitted_from: Path  #: is not read; on a lab host that is this machine, nothing in it is undone
     #: Attempts at a cell at which the product failed already, by the cell's id: they count as retries.
     failed_before: Mapping[str, int] = field(default_factory=dict)
+    #: Conditions of the test on this controller, for the record of each attempt; empty where the campaign's has them.
+    controller: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +170,7 @@ def _lab(job: Job, engine: Engine | None, making: Making, forks: ForkServer, sto
         reference_of=references.of,
         placed={cell.id: place(job.definitions, cell, job.inventory, job.databases) for cell in job.cells},
         turns=Turns(cache_folder() / "locks" / "machine"),
+        controller=job.controller,
     )
 
 

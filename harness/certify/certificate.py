@@ -19,6 +19,7 @@ from harness.model.recipe import BROUGHT_FROM
 from harness.model.results import Fidelity, Result, SkipReason, Verdict
 from harness.model.view import CampaignView, CellView
 from harness.presentation import Presentation, Wording
+from harness.presentation.conditions import condition
 from harness.presentation.dates import day, days, written
 from harness.presentation.numbers import ranges
 from harness.presentation.typesetting import Place, typeset
@@ -369,7 +370,7 @@ def last_day(profile: IssuerProfile, issued: datetime.date) -> str | None:
 
 
 def _records(view: CampaignView, digests: Mapping[str, str], signature: ShownSignature) -> list[dict[str, Any]]:
-    tools = ", ".join(f"{name} {number}" for name, number in view.conditions.get("tools", {}).items())
+    at = view.conditions
     rows = (
         ("任务编号", "campaign", view.id),
         ("报告摘要", "report SHA-256", digests["report"]),
@@ -381,7 +382,7 @@ def _records(view: CampaignView, digests: Mapping[str, str], signature: ShownSig
         (
             "工具",
             "tools",
-            f"harness {view.conditions.get('harness', '')}, {tools}, Docker {view.conditions.get('engine', '')}",
+            f"harness {condition(at, 'harness')}, {condition(at, 'tools')}, Docker {condition(at, 'engine')}",
         ),
         *((f"签名密钥 {key.algorithm}", "signing key", key.keyid) for key in signature.keys),
     )

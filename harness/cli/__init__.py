@@ -48,6 +48,12 @@ COMMANDS = {
     "hosts": ("hosts", "lab hosts over SSH: list, trust, check what their labels say"),
     "databases": ("databases", "database servers of the laboratory: list, check, clean"),
     "suites": ("surroundings", "the suites and their cases: list, show"),
+    "submit": ("center", "put a matrix into the queue of a center"),
+    "worker": ("center", "take cells from the queue of a center and run them here"),
+    "workers": ("center", "the workers of a center, and what each can serve"),
+    "queue": ("center", "the queue of a center: show, pause, continue, cancel"),
+    "sweeper": ("center", "put cells of workers that are gone back into the queue"),
+    "fetch": ("center", "write what was rendered of a center's campaign into a folder"),
 }
 
 

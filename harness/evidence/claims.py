@@ -1,8 +1,9 @@
-"""Claims: the way a campaign is held by the worker that runs it, and asked to stop by anybody else.
+"""Claims: the way a campaign, or a cell of it, is held by the worker that runs it, and asked to stop by anybody else.
 
-A claim has a fencing token, which grows with every claim on the campaign: the journal refuses what is written under an
-older one. Whether the worker of a claim still lives is known in two ways: on one machine by a file lock, which the
-kernel drops with the process; among many machines by a heartbeat, whose time is the database's.
+A claim on a campaign excludes every other on it and on its cells; claims on different cells stand side by side. A claim
+has a fencing token, which grows with every claim on the campaign and its cells: the journal refuses what is written
+under a claim that was taken over. Whether the worker of a claim still lives is known in two ways: on one machine by a
+file lock, which the kernel drops with the process; among many machines by a heartbeat, whose time is the database's.
 """
 
 from __future__ import annotations
@@ -25,18 +26,25 @@ from harness.evidence.database import DatabaseJournal, Unit
 from harness.model.records import ClaimRow, Stop
 from harness.system.locks import LockHeld, holder_of, lock
 
-#: A worker shows that it lives this often, in seconds; after three that it let pass, its claim may be taken over.
+#: A worker shows that it lives this often, in seconds; one that was silent for so long may be taken over. Minutes,
+#: because a server that is started again, or a network that is mended, must not cost the work of hours.
 BEAT_SECONDS = 10.0
-EXPIRES_SECONDS = 3 * BEAT_SECONDS
+EXPIRES_SECONDS = 180.0
+
+
+class Held(UsageError):
+    """Another worker, which lives, works on the campaign or the cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A campaign, held by a worker until it is released or taken over."""
+    """A campaign, or a cell of it, held by a worker until it is released or taken over."""
 
     campaign: str
     worker: str
     token: int
+    cell: str = ""  #: empty for the whole campaign
+    patience: float = EXPIRES_SECONDS  #: seconds of silence after which it may be taken over
 
 
 class Claims(Protocol):
@@ -46,11 +54,11 @@ class Claims(Protocol):
         InfrastructureError: the database does not answer.
     """
 
-    def claim(self, campaign: str) -> Claim:
-        """Hold the campaign.
+    def claim(self, campaign: str, cell: str = "") -> Claim:
+        """Hold the campaign, or one cell of it.
 
         Raises:
-            UsageError: another worker, which lives, works on it.
+            UsageError: another worker, which lives, works on it; for a whole campaign, on any of its cells.
         """
         ...
 
@@ -63,7 +71,7 @@ class Claims(Protocol):
         ...
 
     def cancel(self, campaign: str, *, stop: Stop) -> ClaimRow:
-        """Ask the worker to stop; gives who was asked.
+        """Ask all workers of the campaign to stop; gives one that was asked.
 
         Raises:
             UsageError: nobody works on it.
@@ -83,7 +91,11 @@ class Claims(Protocol):
         ...
 
     def holder(self, campaign: str) -> ClaimRow | None:
-        """Who works on the campaign now. To ask disturbs no worker."""
+        """Who works on the campaign now, or on a cell of it. To ask disturbs no worker."""
+        ...
+
+    def holders(self, campaign: str) -> list[ClaimRow]:
+        """Everybody who works on the campaign or on its cells now."""
         ...
 
     def expired(self) -> list[ClaimRow]:
@@ -94,7 +106,10 @@ class Claims(Protocol):
 class Liveness(Protocol):
     """How it is known whether the worker of a claim lives."""
 
-    def take(self, campaign: str, worker: str) -> Callable[[], object]:
+    #: Whether nobody else can live who holds the same, once ``take`` has returned.
+    exclusive: bool
+
+    def take(self, campaign: str, cell: str, worker: str) -> Callable[[], object]:
         """Prove from now on that the worker lives; gives what ends the proof.
 
         Raises:
@@ -110,59 +125,68 @@ class Liveness(Protocol):
 class LockLiveness:
     """By a lock on a file in the campaign's folder: a killed process is known at once."""
 
+    exclusive = True
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def _path(self, campaign: str) -> Path:
-        return self.folder / campaign / "lock"
+    def _path(self, campaign: str, cell: str) -> Path:
+        return self.folder / campaign / (f"lock-{cell.rpartition('#')[2]}" if cell else "lock")
 
-    def take(self, campaign: str, worker: str) -> Callable[[], object]:
+    def take(self, campaign: str, cell: str, worker: str) -> Callable[[], object]:
         held = contextlib.ExitStack()
         try:
-            held.enter_context(lock(self._path(campaign), timeout=0, holder=worker))
+            held.enter_context(lock(self._path(campaign, cell), timeout=0, holder=worker))
         except LockHeld as error:
             raise _held(campaign, error.holder) from None
         return held.close
 
     def lives(self, row: ClaimRow) -> bool:
-        return bool(row.worker) and holder_of(self._path(row.campaign)) is not None
+        return bool(row.worker) and holder_of(self._path(row.campaign, row.cell)) is not None
 
 
 class HeartbeatLiveness:
-    """By the age of the last heartbeat: a killed process is known after ``EXPIRES_SECONDS``."""
+    """By the age of the last heartbeat: a killed process is known when its claim's patience is over."""
 
-    def take(self, campaign: str, worker: str) -> Callable[[], object]:
+    exclusive = False
+
+    def take(self, campaign: str, cell: str, worker: str) -> Callable[[], object]:
         return lambda: None
 
     def lives(self, row: ClaimRow) -> bool:
-        return bool(row.worker) and row.age < EXPIRES_SECONDS
+        return bool(row.worker) and row.age < row.patience
 
 
 class DatabaseClaims:
     """Implements ``Claims`` over the journal's database."""
 
-    def __init__(self, journal: DatabaseJournal, liveness: Liveness) -> None:
-        self._journal, self._liveness = journal, liveness
+    def __init__(self, journal: DatabaseJournal, liveness: Liveness, patience: float | None = None) -> None:
+        self._journal, self._liveness, self._patience = journal, liveness, patience
         self._proofs: dict[tuple[str, int], Callable[[], object]] = {}
         self._guard = threading.Lock()
 
-    def claim(self, campaign: str) -> Claim:
+    def claim(self, campaign: str, cell: str = "") -> Claim:
         worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        proof = self._liveness.take(campaign, worker)
+        proof = self._liveness.take(campaign, cell, worker)
+        patience = EXPIRES_SECONDS if self._patience is None else self._patience
 
         def work(unit: Unit) -> Claim:
-            row = self._row(unit.connection, campaign, lock_it=True)
-            # With a file lock, whoever has it is the only one that lives.
-            if row is not None and isinstance(self._liveness, HeartbeatLiveness) and self._liveness.lives(row):
-                raise _held(campaign, row.worker)
-            token, clock = (row.token if row is not None else 0) + 1, self._journal.engine.clock()
-            values = {"worker": worker, "token": token, "heartbeat": clock, "cancel": ""}
             table = tables.claims
-            if row is None:
-                unit.connection.execute(table.insert().values(campaign=campaign, **values))
-            else:
-                unit.connection.execute(table.update().where(table.c.campaign == campaign).values(**values))
-            return Claim(campaign=campaign, worker=worker, token=token)
+            rows = self._locked(unit.connection, campaign)
+            rivals = [row for row in rows if not cell or row.cell in ("", cell)]
+            for row in rivals:
+                proved = row.cell == cell and self._liveness.exclusive  # who holds the same lives no more
+                if not proved and self._liveness.lives(row):
+                    raise _held(campaign, row.worker)
+            token, clock = max((row.token for row in rows), default=0) + 1, self._journal.engine.clock()
+            values = {"worker": worker, "token": token, "heartbeat": clock, "cancel": "", "patience": patience}
+            for row in rivals:  # a worker that was thought dead and wakes up holds nothing any more
+                ended = table.update().where(table.c.campaign == campaign, table.c.cell == row.cell)
+                unit.connection.execute(ended.values(worker=""))
+            own = table.update().where(table.c.campaign == campaign, table.c.cell == cell).values(**values)
+            if not unit.connection.execute(own).rowcount:
+                unit.connection.execute(table.insert().values(campaign=campaign, cell=cell, **values))
+            return Claim(campaign=campaign, cell=cell, worker=worker, token=token, patience=patience)
 
         try:
             claim = self._journal.transact("claiming the campaign", work, conflicts=True)
@@ -197,24 +221,27 @@ class DatabaseClaims:
         self._journal.transact(doing, work)
 
     def cancel(self, campaign: str, *, stop: Stop) -> ClaimRow:
-        row = self.holder(campaign)
-        if row is None:
+        rows = self.holders(campaign)
+        if not rows:
             raise UsageError(f"campaign {campaign} is not running", advice="see: harness status")
         table = tables.claims
-        asked = table.update().where(table.c.campaign == campaign, table.c.token == row.token)
+        tokens = [row.token for row in rows]
+        asked = table.update().where(table.c.campaign == campaign, table.c.token.in_(tokens))
         asked = asked.where(table.c.cancel != "now").values(cancel=stop)  # "now" is not taken back
         self._journal.transact("asking the campaign to stop", lambda unit: unit.connection.execute(asked))
-        return row
+        return rows[0]
 
     def cancelled(self, claim: Claim) -> Stop | None:
-        row = self._look(claim.campaign)
-        if row is None or (row.token, row.worker) != (claim.token, claim.worker):
-            raise _lost(claim)
-        return row.cancel
+        for row in self._look(claim.campaign):
+            if (row.token, row.worker) == (claim.token, claim.worker):
+                return row.cancel
+        raise _lost(claim)
 
     def holder(self, campaign: str) -> ClaimRow | None:
-        row = self._look(campaign)
-        return row if row is not None and self._liveness.lives(row) else None
+        return next(iter(self.holders(campaign)), None)
+
+    def holders(self, campaign: str) -> list[ClaimRow]:
+        return [row for row in self._look(campaign) if self._liveness.lives(row)]
 
     def expired(self) -> list[ClaimRow]:
         query = self._query().where(tables.claims.c.worker != "")
@@ -222,27 +249,38 @@ class DatabaseClaims:
             rows = [_claim_row(row) for row in connection.execute(query).mappings()]
         return [row for row in rows if not self._liveness.lives(row)]
 
-    def _look(self, campaign: str) -> ClaimRow | None:
+    def _look(self, campaign: str) -> list[ClaimRow]:
+        """The campaign's own claim first."""
         with self._journal.reading() as connection:
-            return self._row(connection, campaign, lock_it=False)
+            return self._rows(connection, campaign)
+
+    def _locked(self, connection: sa.Connection, campaign: str) -> list[ClaimRow]:
+        """Claims on a campaign and its cells, which nobody else can add to or change until the transaction ends."""
+        table = tables.claims
+        row = table.c.campaign == campaign, table.c.cell == ""
+        if connection.execute(sa.select(table.c.token).where(*row).with_for_update()).first() is None:
+            # The row of the campaign is the lock for all of them, so it must be there; whoever is second tries again.
+            first = {"worker": "", "token": 0, "heartbeat": 0.0, "cancel": "", "patience": 0.0}
+            connection.execute(table.insert().values(campaign=campaign, cell="", **first))
+        return self._rows(connection, campaign)
 
     def _query(self) -> sa.Select[Any]:
         table = tables.claims
         age = (self._journal.engine.clock() - table.c.heartbeat).label("age")
-        return sa.select(table.c.campaign, table.c.worker, table.c.token, table.c.cancel, age)
+        columns = (table.c[name] for name in ("campaign", "cell", "worker", "token", "cancel", "patience"))
+        return sa.select(*columns, age)
 
-    def _row(self, connection: sa.Connection, campaign: str, *, lock_it: bool) -> ClaimRow | None:
-        query = self._query().where(tables.claims.c.campaign == campaign)
-        row = connection.execute(query.with_for_update() if lock_it else query).mappings().first()
-        return _claim_row(row) if row is not None else None
+    def _rows(self, connection: sa.Connection, campaign: str) -> list[ClaimRow]:
+        query = self._query().where(tables.claims.c.campaign == campaign).order_by(tables.claims.c.cell)
+        return [_claim_row(row) for row in connection.execute(query).mappings()]
 
 
 def _claim_row(row: Any) -> ClaimRow:
     return ClaimRow(**{**row, "cancel": row["cancel"] or None})
 
 
-def _held(campaign: str, by: str) -> UsageError:
-    return UsageError(
+def _held(campaign: str, by: str) -> Held:
+    return Held(
         f"campaign {campaign} is being worked on by another process ({by})",
         advice="wait for it, or look at: harness status",
     )

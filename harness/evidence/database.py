@@ -161,12 +161,13 @@ class DatabaseJournal(DatabaseReader):
     # --- campaigns ---
 
     def open_campaign(self, row: CampaignRow) -> None:
-        def work(unit: Unit) -> None:
-            unit.connection.execute(tables.campaigns.insert().values(**vars(row)))
-            data = {"plan": row.plan_digest, "snapshot": digest_of(row.plan), "conditions": row.conditions}
-            unit.append("campaign-opened", data, row.id)
+        self.transact("opening the campaign", lambda unit: self.add_campaign(unit, row))
 
-        self.transact("opening the campaign", work)
+    def add_campaign(self, unit: Unit, row: CampaignRow) -> None:
+        """Open a campaign in a transaction in which more is done."""
+        unit.connection.execute(tables.campaigns.insert().values(**vars(row)))
+        data = {"plan": row.plan_digest, "snapshot": digest_of(row.plan), "conditions": row.conditions}
+        unit.append("campaign-opened", data, row.id)
 
     def close_campaign(self, campaign: str, verdict: Verdict, outputs: dict[str, str], *, token: int = 0) -> None:
         def work(unit: Unit) -> None:
@@ -334,10 +335,12 @@ def check_token(unit: Unit, campaign: str, token: int) -> None:
     if not token:
         return
     table = tables.claims
-    query = sa.select(table.c.token, table.c.worker).where(table.c.campaign == campaign).with_for_update(read=True)
-    row = unit.connection.execute(query).first()
-    if row is None or row[0] != token or not row[1]:
-        now_held = f"{row[1]} works on it now" if row is not None and row[1] else "nobody works on it now"
+    own = table.c.campaign == campaign, table.c.token == token
+    row = unit.connection.execute(sa.select(table.c.worker).where(*own).with_for_update(read=True)).first()
+    if row is None or not row[0]:
+        later = sa.select(table.c.worker).where(table.c.campaign == campaign, table.c.token > token)
+        workers = [worker for (worker,) in unit.connection.execute(later) if worker]
+        now_held = f"{workers[0]} works on it now" if workers else "nobody works on it now"
         raise ClaimLost(
             f"campaign {campaign} was taken over: {now_held}, and nothing more is written here",
             advice="see: harness status",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from harness.errors import ClaimLost, InfrastructureError
-from harness.evidence.claims import BEAT_SECONDS, EXPIRES_SECONDS, Claim, Claims
+from harness.evidence.claims import BEAT_SECONDS, Claim, Claims
 
 #: How often the wish to stop is looked for, in seconds.
 LOOK_SECONDS = 0.5
@@ -52,14 +52,14 @@ class Hold:
 
 
 @contextlib.contextmanager
-def hold(claims: Claims, campaign: str) -> Iterator[Hold]:
-    """Hold the campaign; its claim beats, and is watched, until the block ends.
+def hold(claims: Claims, campaign: str, cell: str = "") -> Iterator[Hold]:
+    """Hold the campaign, or a cell of it; its claim beats, and is watched, until the block ends.
 
     Raises:
         UsageError: another worker works on it.
         InfrastructureError: the database does not answer.
     """
-    held = Hold(claims.claim(campaign))
+    held = Hold(claims.claim(campaign, cell))
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(claims, held, ended), name=f"claim {campaign}", daemon=True)
     watcher.start()
@@ -76,7 +76,7 @@ def _watch(claims: Claims, held: Hold, ended: threading.Event) -> None:
     beaten = time.monotonic()
     while not ended.wait(LOOK_SECONDS):
         try:
-            if time.monotonic() - beaten >= BEAT_SECONDS:
+            if time.monotonic() - beaten >= min(BEAT_SECONDS, held.claim.patience / 6):
                 claims.beat(held.claim)
                 beaten = time.monotonic()
             asked = claims.cancelled(held.claim)
@@ -85,7 +85,7 @@ def _watch(claims: Claims, held: Hold, ended: threading.Event) -> None:
             return
         except InfrastructureError:
             # The database is away for a while. Who cannot show a life for so long must expect to be taken over.
-            if time.monotonic() - beaten >= EXPIRES_SECONDS:
+            if time.monotonic() - beaten >= held.claim.patience:
                 held.ask("lost")
                 return
             continue

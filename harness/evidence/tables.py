@@ -126,15 +126,44 @@ chains = sa.Table(
     sa.Column("length", sa.Integer, nullable=False),
     sa.Column("head", sa.String, nullable=False),
 )
-#: Who works on a campaign. A row stays when its claim ends: tokens only ever grow.
+#: Who works on a campaign (``cell`` is empty) or on a cell. A row stays when its claim ends: tokens only ever grow.
 claims = sa.Table(
     "claims",
     metadata,
     sa.Column("campaign", sa.String, primary_key=True),
+    sa.Column("cell", sa.String, primary_key=True, server_default=""),
     sa.Column("worker", sa.String, nullable=False),
     sa.Column("token", sa.Integer, nullable=False),
     sa.Column("heartbeat", sa.Float, nullable=False),
     sa.Column("cancel", sa.String, nullable=False),
+    sa.Column("patience", sa.Float, nullable=False),
+)
+#: Campaigns that were put into the queue of a center.
+submissions = sa.Table(
+    "submissions",
+    metadata,
+    sa.Column("campaign", sa.String, primary_key=True),
+    sa.Column("customer", sa.String, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+)
+#: Queues of a center: cells of a campaign that need the same machines; ``cell`` is one of them.
+queues = sa.Table(
+    "queues",
+    metadata,
+    sa.Column("queue", sa.String, primary_key=True),
+    sa.Column("campaign", sa.String, nullable=False, index=True),
+    sa.Column("cell", sa.String, nullable=False),
+)
+#: Controllers of a center that take cells, and what each said of itself.
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("started", sa.String, nullable=False),
+    sa.Column("heartbeat", sa.Float, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("says", JsonText, nullable=False),
 )
 #: Alembic's own table; its one row names the last step of the migrations.
 version = sa.Table("alembic_version", metadata, sa.Column("version_num", sa.String(32), primary_key=True))

@@ -7,6 +7,7 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.evidence.claims import Claims, DatabaseClaims, HeartbeatLiveness, LockLiveness
 from harness.evidence.database import DatabaseJournal
 from harness.evidence.holding import Hold, hold
@@ -16,6 +17,11 @@ from harness.evidence.store import EvidenceStore, disk_errors
 
 #: Names the database of the record; without it the record is a file of the workspace.
 DATABASE = "HARNESS_DATABASE_URL"
+#: Names the folder of evidence that all workers of a center share; without it the evidence lies in the workspace.
+EVIDENCE = "HARNESS_EVIDENCE"
+#: Seconds of silence after which a worker of a center counts as dead.
+PATIENCE = "HARNESS_PATIENCE"
+SHORTEST, LONGEST = 6.0, 3600.0
 FILE = "journal.sqlite"
 _taken: dict[str, str] = {}
 
@@ -46,9 +52,9 @@ class Workspace:
         one_machine = journal.engine.one_machine
         self.journal: Journal = journal
         self.claims: Claims = DatabaseClaims(
-            journal, LockLiveness(self.root / "campaigns") if one_machine else HeartbeatLiveness()
+            journal, LockLiveness(self.root / "campaigns") if one_machine else HeartbeatLiveness(), patience()
         )
-        self.store = EvidenceStore(self.root / "evidence")
+        self.store = EvidenceStore(Path(os.environ.get(EVIDENCE) or self.root / "evidence"))
 
     @staticmethod
     def is_at(root: Path) -> bool:
@@ -77,14 +83,14 @@ class Workspace:
             path.mkdir(exist_ok=True, mode=0o700)
         return path
 
-    def hold(self, campaign: str) -> AbstractContextManager[Hold]:
-        """Hold the campaign; ends with this process, however that ends.
+    def hold(self, campaign: str, cell: str = "") -> AbstractContextManager[Hold]:
+        """Hold the campaign, or a cell of it; ends with this process, however that ends.
 
         Raises:
             UsageError: another worker works on it.
         """
         self.folder(campaign)
-        return hold(self.claims, campaign)
+        return hold(self.claims, campaign, cell)
 
     def alive(self, campaign: str) -> bool:
         """Whether a worker works on the campaign now."""
@@ -99,3 +105,22 @@ def _database() -> str:
     if DATABASE in os.environ:
         _taken[DATABASE] = os.environ.pop(DATABASE)
     return _taken.get(DATABASE, "")
+
+
+def patience() -> float | None:
+    """Seconds of silence after which a worker counts as dead, that the environment names; None where it names none.
+
+    Raises:
+        UsageError: it is no number of seconds that is possible.
+    """
+    text = os.environ.get(PATIENCE, "")
+    try:
+        seconds = float(text) if text else None
+    except ValueError:
+        seconds = 0.0
+    if seconds is not None and not SHORTEST <= seconds <= LONGEST:
+        raise UsageError(
+            f"{PATIENCE}={text} is no number of seconds from {SHORTEST:.0f} to {LONGEST:.0f}",
+            advice="for example: 180; all workers of a center have the same",
+        )
+    return seconds

@@ -80,6 +80,8 @@ class Attempt:
         if lab.trusts_code and (resource := placed.application.resource) is not None:
             trusted += (f"the resource {resource.python} ran without a sandbox (--trust-code)",)
         self.facts = AttemptFacts(seconds={}, notes=(*self.cell.notes, *trusted))
+        if lab.controller:
+            self.learn(controller=dict(lab.controller))
         self.machines: Machines | None = None  #: once the cell has them
         self.step_began = time.time()
         self.product_began = self.step_began  #: when its deployment began, in seconds since 1970

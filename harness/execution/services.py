@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.containers.engine import Engine
 from harness.machines.placing import PlacedCell
@@ -79,6 +79,7 @@ class Lab:
     reference_of: Callable[[Cell], ReferenceCell | None] = lambda _cell: None  #: whose numbers a cell is compared with
     say: Callable[[Cell, str], None] = lambda _cell, _words: None
     placed: Mapping[str, PlacedCell] = field(default_factory=dict)  #: by id of the cell
+    controller: Mapping[str, Any] = field(default_factory=dict)  #: for the record of an attempt; empty: the campaign's
 
     @property
     def stopping(self) -> bool:

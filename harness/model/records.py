@@ -19,6 +19,8 @@ EVENTS = {
     "chain-opened": "in the workspace's chain: a campaign's chain begins here (chain)",
     "chain-head": "in the workspace's chain: how far a campaign's chain was written (chain, length, head)",
     "campaign-opened": "a campaign begins (plan, snapshot: digests; conditions)",
+    "submission": "a campaign of a center comes into a state (queued, paused, cancelled, closed; customer, priority)",
+    "cell-given-up": "a worker's process for the cell failed too often (worker, message)",
     "campaign-closed": "all cells came to their end (verdict; outputs: SHA-256 by kind)",
     "campaign-rendered": "reports were rendered again (outputs: SHA-256 by kind)",
     "draft-rendered": "reports were rendered beside a certificate that stands (outputs: SHA-256 by kind)",
@@ -149,6 +151,8 @@ class AttemptFacts(Frozen):
     factor: Factor | None = None
     notes: tuple[str, ...] = ()
     waived: tuple[AppliedWaiver, ...] = ()
+    #: Of a cell that a worker of a center ran: its name, and the conditions of the test there.
+    controller: dict[str, Any] = {}
 
     def plain(self) -> dict[str, Any]:
         """As JSON values; what was not set is left out."""
@@ -245,10 +249,13 @@ Stop = Literal["drain", "now"]
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimRow:
-    """Who works on a campaign. A later claim has a higher token."""
+    """Who works on a campaign, or on a cell of it. Of the claims on a campaign and its cells a later one has a higher
+    token."""
 
     campaign: str
+    cell: str  #: empty for the whole campaign
     worker: str  #: machine and process; empty where nobody works on it
     token: int
     age: float  #: seconds since its last heartbeat, by the database's clock
+    patience: float  #: seconds of silence after which it may be taken over
     cancel: Stop | None

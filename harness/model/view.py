@@ -119,6 +119,7 @@ class CellView:
     loads: dict[str, dict[str, Any]]  #: what each load was and did, by suite
     timelines: tuple[Timeline, ...]
     logs: dict[str, str]
+    worker: str = ""  #: of a center, which ran its last attempt; empty where the campaign had one controller
 
     @property
     def not_applicable(self) -> tuple[CaseView, ...]:

@@ -12,6 +12,7 @@ from harness.model.definitions import Text
 from harness.model.results import Result, SkipReason
 from harness.model.view import CampaignView, CaseView, CellView
 from harness.presentation import Presentation, Wording
+from harness.presentation.conditions import condition, machine
 from harness.presentation.typesetting import Place, typeset
 from harness.report.casetables import case_row, case_tables, characteristic, static_rules
 from harness.report.front import TITLE, Issuing, face, general, overview, row, statements
@@ -133,12 +134,14 @@ def _records(view: CampaignView, digests: Mapping[str, str]) -> list[dict[str, A
 
 def _controller(view: CampaignView) -> list[dict[str, Any]]:
     at = view.conditions
-    tools = ", ".join(f"{name} {number}" for name, number in at.get("tools", {}).items())
+    tools = f"harness {condition(at, 'harness')}, Python {condition(at, 'python')}, {condition(at, 'tools')}"
+    workers = [row("执行控制机", "workers", "、".join(at["workers"]))] if at.get("workers") else []
     return [
-        row("控制机", "controller", f"{at.get('system', '')}, {at.get('machine', '')}, kernel {at.get('kernel', '')}"),
-        row("资源", "resources", f"{at.get('cpus', '?')} CPU, {at.get('memory', 0) / 2**30:.1f} GiB"),
-        row("容器引擎", "container engine", f"{at.get('engine', '')} ({at.get('storage', '')})"),
-        row("工具", "tools", f"harness {at.get('harness', '')}, Python {at.get('python', '')}, {tools}"),
+        *workers,
+        row("控制机", "controller", machine(at)),
+        row("资源", "resources", f"{condition(at, 'cpus', '?')} CPU, {condition(at, 'memory', '?')}"),
+        row("容器引擎", "container engine", f"{condition(at, 'engine')} ({condition(at, 'storage')})"),
+        row("工具", "tools", tools),
         row(
             "负载发生端",
             "load generator",

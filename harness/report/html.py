@@ -13,6 +13,7 @@ from harness.model.definitions import Text
 from harness.model.results import Fidelity, Result
 from harness.model.view import CampaignView, CaseView, CellView, FileView
 from harness.presentation import Presentation, Wording
+from harness.presentation.conditions import condition, machine
 from harness.system.printable import strict_json, visible
 
 GROUPS = ("verdict", "result", "cause", "skip", "severity", "fidelity", "characteristic", "coverage")
@@ -82,11 +83,12 @@ def _suite(suite: Mapping[str, Any]) -> dict[str, Any]:
 def _conditions(at: Mapping[str, Any]) -> list[list[str]]:
     """Rows of the controller: what it is in Chinese, in English, and the value (memory in GiB)."""
     return [
-        ["控制机", "controller", f"{at.get('system', '')}, {at.get('machine', '')}, kernel {at.get('kernel', '')}"],
-        ["资源", "resources", f"{at.get('cpus', '?')} CPU, {at.get('memory', 0) / 2**30:.1f} GiB"],
-        ["容器引擎", "container engine", f"{at.get('engine', '')} ({at.get('storage', '')})"],
-        ["平台", "harness", f"{at.get('harness', '')}, Python {at.get('python', '')}"],
-        *([name, name, number] for name, number in at.get("tools", {}).items()),
+        *([["执行控制机", "workers", "、".join(at["workers"])]] if at.get("workers") else []),
+        ["控制机", "controller", machine(at)],
+        ["资源", "resources", f"{condition(at, 'cpus', '?')} CPU, {condition(at, 'memory', '?')}"],
+        ["容器引擎", "container engine", f"{condition(at, 'engine')} ({condition(at, 'storage')})"],
+        ["平台", "harness", f"{condition(at, 'harness')}, Python {condition(at, 'python')}"],
+        ["工具", "tools", condition(at, "tools")],
     ]
 
 

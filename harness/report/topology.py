@@ -12,6 +12,7 @@ from harness.model.plan import ROLES, SAME
 from harness.model.results import Fidelity
 from harness.model.view import CellView
 from harness.presentation import Wording
+from harness.presentation.conditions import condition, of_worker
 from harness.system.printable import visible
 
 #: How the controller reaches a machine of this fidelity.
@@ -28,7 +29,7 @@ _FONT = "font-family='Noto Sans CJK SC, Noto Sans, sans-serif'"
 
 def topology(cell: CellView, product: str, controller: Mapping[str, Any], words: Wording) -> Markup:
     """Boxes from left to right: controller with load generator, the product's machine, machines of its servers."""
-    boxes = [_controller(controller), _application(cell, product, words), *_others(cell)]
+    boxes = [_controller(controller, cell.worker), _application(cell, product, words), *_others(cell)]
     height = 34 + _LINE * max(len(lines) for _, lines in boxes)
     parts: list[str] = []
     for number, (title, lines) in enumerate(boxes):
@@ -54,12 +55,13 @@ def machines(cell: CellView) -> int:
     return 2 + len(_others(cell))
 
 
-def _controller(at: Mapping[str, Any]) -> tuple[str, list[str]]:
-    return "控制机 controller", [
-        str(at.get("system", "")) or "—",
-        f"{at.get('machine', '')}，{at.get('cpus', '?')} CPU，{at.get('memory', 0) / 2**30:.1f} GiB",
+def _controller(at: Mapping[str, Any], worker: str) -> tuple[str, list[str]]:
+    own = of_worker(at, worker)
+    return f"控制机 controller {worker}".rstrip(), [
+        condition(own, "system") or "—",
+        f"{condition(own, 'machine')}，{condition(own, 'cpus', '?')} CPU，{condition(own, 'memory', '?')}",
         "负载发生端 load generator",
-        f"harness {at.get('harness', '')}",
+        f"harness {condition(own, 'harness')}",
     ]
 
 

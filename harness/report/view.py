@@ -60,7 +60,7 @@ def build_view(
         strategy=plan["matrix"]["strategy"]["kind"],
         pairs=plan["pairs"],
         suites=tuple(plan["suites"].values()),
-        conditions=campaign.conditions,
+        conditions=_conditions(campaign, attempts),
         profile=plan["matrix"].get("profile", SELF_TEST),
         basis=tuple(plan.get("basis", ())),
         accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),
@@ -68,6 +68,24 @@ def build_view(
         interrupted=any(cell.cause is Cause.CANCELED for cell in cells),
     )
     return printable(view)  # what a product or a test printed may be anything; no output is lost by it
+
+
+def _conditions(campaign: CampaignRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
+    """Conditions of the test: those that the campaign was begun under; of a campaign of a center those of all workers
+    that ran its cells, where they differ as texts with the workers' names."""
+    controllers = {
+        str(attempt.facts.controller["worker"]): attempt.facts.controller
+        for attempt in attempts
+        if attempt.facts.controller.get("worker")
+    }
+    if not controllers:
+        return campaign.conditions
+    merged: dict[str, Any] = {}
+    for key in dict.fromkeys(key for each in controllers.values() for key in each if key != "worker"):
+        values = {name: each.get(key) for name, each in sorted(controllers.items())}
+        kinds = {str(value): value for value in values.values()}
+        merged[key] = next(iter(kinds.values())) if len(kinds) == 1 else values
+    return {**campaign.conditions, **merged, "workers": sorted(controllers)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +145,7 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Calla
         isa_level=cpu["isa_level"],
         reason=cell["reason"],
         fidelity=facts.fidelity,
+        worker=str(facts.controller.get("worker", "")),
         verdict=_verdict(last),
         cause=last.cause if last is not None else None,
         message=last.message if last is not None else "",

@@ -87,6 +87,7 @@ def attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempt:
         campaign="c",
         stopping=False,
         trusts_code=False,
+        controller={},
         say=lambda *_: None,
     )
     record: Any = Record()

@@ -118,8 +118,8 @@ def test_a_worker_that_does_not_beat_expires_and_one_that_beats_does_not(
     assert isinstance(journal, DatabaseJournal)
     beating, gone = DatabaseClaims(journal, HeartbeatLiveness()), DatabaseClaims(journal, HeartbeatLiveness())
     alive, dead = beating.claim("c1"), gone.claim("c2")
-    with journal.engine.writing() as connection:  # both were silent for a minute
-        connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 60"))
+    with journal.engine.writing() as connection:  # both were silent for ten minutes
+        connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 600"))
     beating.beat(alive)
     assert [row.campaign for row in beating.expired()] == ["c2"]
     assert gone.holder("c2") is None
@@ -173,5 +173,86 @@ def test_a_hold_shows_by_itself_that_its_worker_lives(
     judge = DatabaseClaims(journal, HeartbeatLiveness())
     with workspace.hold("c1"):
         with journal.engine.writing() as connection:
-            connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 60"))
+            connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 600"))
         wait_until(lambda: judge.holder("c1"), seconds=20, what="the claim beats")
+
+
+def test_cells_of_a_campaign_are_held_side_by_side_and_its_whole_excludes_them(workspace: Workspace, url: str) -> None:
+    first, second, journal = holders(workspace, url)
+    one, other = first.claim("c1", "a=1#11111111"), second.claim("c1", "a=2#22222222")
+    assert one.token != other.token
+    for held, claims_of in (("a=1#11111111", second), ("", first), ("", second)):
+        with pytest.raises(UsageError, match="being worked on"):
+            claims_of.claim("c1", held)
+    assert {row.cell for row in second.holders("c1")} == {"a=1#11111111", "a=2#22222222"}
+    assert second.claim("c2", "a=1#11111111").token == 1, "another campaign has the same cell"
+    first.release(one)
+    again = second.claim("c1", "a=1#11111111")
+    assert again.token > max(one.token, other.token)
+    first.release(again)  # not of this worker's making, but the token is the claim's
+    second.release(other)
+    whole = first.claim("c1")
+    with pytest.raises(UsageError, match="being worked on"):
+        second.claim("c1", "a=1#11111111")
+    first.release(whole)
+    journal.close()
+
+
+def test_a_cell_is_written_by_its_own_worker_alone(
+    workspace: Workspace, journal: DatabaseJournal, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers on two cells; one is silent for too long, its cell is taken over, and it wakes up."""
+    campaign(journal)
+    late = DatabaseClaims(DatabaseJournal(url), HeartbeatLiveness(), 0.0)
+    fresh = DatabaseClaims(journal, HeartbeatLiveness())
+    slow, beside = late.claim("c1", "one"), fresh.claim("c1", "two")
+    begun = {
+        cell: source.begin("c1", cell, token=claim.token)
+        for cell, source, claim in (("one", late._journal, slow), ("two", journal, beside))
+    }
+    taken = fresh.claim("c1", "one")
+    old = Recorder(late._journal, workspace.store, "c1", "one", begun["one"], token=slow.token)
+    for write in (lambda: old.observe(PASS), lambda: old.intent("container", "x"), lambda: late.beat(slow)):
+        with pytest.raises(ClaimLost):
+            write()
+    Recorder(journal, workspace.store, "c1", "two", begun["two"], token=beside.token).observe(PASS)
+    journal.adopt("c1", "one", begun["one"], token=taken.token)
+    Recorder(journal, workspace.store, "c1", "one", begun["one"], token=taken.token).observe(FAIL)
+    assert journal.observations("c1") == {("one", 1): [FAIL], ("two", 1): [PASS]}
+    late._journal.close()
+
+
+def test_a_whole_campaign_takes_cells_of_dead_workers_over(workspace: Workspace, journal: DatabaseJournal) -> None:
+    campaign(journal)
+    dead = DatabaseClaims(journal, HeartbeatLiveness(), 0.0)
+    cell = dead.claim("c1", "one")
+    whole = DatabaseClaims(journal, HeartbeatLiveness()).claim("c1")
+    with pytest.raises(ClaimLost):
+        journal.begin("c1", "one", token=cell.token)
+    assert journal.begin("c1", "one", token=whole.token) == 1
+
+
+def test_claims_on_many_cells_at_once_have_different_tokens(workspace: Workspace, url: str) -> None:
+    first, second, journal = holders(workspace, url)
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda n: (first, second)[n % 2].claim("c1", f"cell#{n:08x}"), range(16)))
+    assert len({claim.token for claim in taken}) == 16
+    journal.close()
+
+
+def test_everybody_who_works_on_a_campaign_is_asked_to_stop(workspace: Workspace, url: str) -> None:
+    _, others, journal = holders(workspace, url)
+    seen: list[str] = []
+    both = threading.Barrier(3)
+
+    def note(name: str) -> None:
+        seen.append(name)
+        both.wait(20)
+
+    with workspace.hold("c1", "a=1#11111111") as one, workspace.hold("c1", "a=2#22222222") as two:
+        one.on_stop(lambda wish: note(f"one {wish}"))
+        two.on_stop(lambda wish: note(f"two {wish}"))
+        others.cancel("c1", stop="drain")
+        both.wait(20)
+    assert sorted(seen) == ["one drain", "two drain"]
+    journal.close()

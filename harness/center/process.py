@@ -1,0 +1,78 @@
+"""The process in which a worker runs one cell, or closes one campaign: ``python -m harness.center.process``.
+
+A process of its own, because a cell is stopped by signals, forks, and may be ended by the kernel for its memory; the
+worker outlives all that. It ends when the worker does. What it prints is the log of the worker for this cell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from harness.campaigns.options import RunOptions
+from harness.campaigns.running import close_campaign, run_one_cell
+from harness.errors import Canceled, HarnessError
+from harness.evidence import Workspace
+from harness.evidence.claims import Held
+from harness.issuing.outcome import Progress
+from harness.model.plan import Cell
+from harness.system.canonical import read_json
+from harness.system.printable import visible
+
+#: Exit codes: the cell has its verdict; it was asked to stop; it is to be tried later; something failed here.
+ENDED, STOPPED, LATER, FAILED = 0, 76, 75, 70
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def main(task: str, campaign: str, cell: str, root: str, worker: str, options: str, parent: int) -> int:
+    """Run a cell, or close a campaign where ``cell`` is empty; gives the exit code. ``options``: JSON of RunOptions."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        return STOPPED  # the worker was gone before this was said
+    workspace = Workspace(Path(root))
+    try:
+        if task == "close":
+            finished = close_campaign(campaign, workspace, _progress())
+            for path in finished.outputs.values() if finished is not None else ():
+                workspace.store.put(Path(path).read_bytes())  # whoever fetches it has not this machine's folder
+            return ENDED
+        named = RunOptions.kept(read_json(options))
+        return ENDED if run_one_cell(campaign, cell, workspace, named, _progress(), worker=worker) else STOPPED
+    except Held as error:
+        _say(str(error))
+        return LATER
+    except Canceled:
+        return STOPPED
+    except HarnessError as error:
+        _say(str(error))
+        return FAILED
+    except Exception:  # noqa: BLE001  # the edge of this process: the worker reads its log
+        _say(traceback.format_exc())
+        return FAILED
+    finally:
+        with contextlib.suppress(HarnessError):
+            workspace.journal.close()
+
+
+def _progress() -> Progress:
+    def step(cell: Cell, words: str) -> None:
+        _say(f"{cell.short} {words}")
+
+    return Progress(step=step, note=_say, verdict=lambda cell, verdict, words: _say(f"{cell.short} {verdict} {words}"))
+
+
+def _say(words: str) -> None:
+    click.echo(visible(words))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _task, _campaign, _cell, _root, _worker, _options, _parent = sys.argv[1:]
+    sys.exit(main(_task, _campaign, _cell, _root, _worker, _options, int(_parent)))

@@ -1,0 +1,263 @@
+"""Commands of a center: submit, worker, workers, queue, sweeper, fetch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from harness import campaigns, center
+from harness.campaigns import RunOptions
+from harness.center import watching
+from harness.cli.output import error_console, output_console, print_json, say
+from harness.cli.shared import (
+    catalogue_here,
+    databases_of,
+    databases_option,
+    databases_path,
+    folder_argument,
+    format_option,
+    hosts_option,
+    inventory_path,
+    pairs,
+    profile_option,
+    trust_code_option,
+    workspace_option,
+)
+from harness.errors import UsageError
+from harness.evidence import Workspace
+from harness.evidence.claims import EXPIRES_SECONDS
+from harness.evidence.workspace import patience
+from harness.model.definitions import Profile
+
+
+def _center(workspace: Path) -> center.Center:
+    return center.Center(Workspace(workspace))
+
+
+@click.command("submit")
+@folder_argument
+@workspace_option
+@format_option
+@click.option("--customer", default="", metavar="NAME", help="for whom; shown in the queue")
+@click.option(
+    "--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="higher ones come first"
+)
+@click.option(
+    "--only", multiple=True, metavar="AXIS=VALUE", help="only cells with this value; the others count as not tested"
+)
+@click.option("--suite", "suites", multiple=True, metavar="NAME", help="only this suite (repeatable)")
+@click.option("--case", "cases", multiple=True, metavar="ID", help="only this case (repeatable)")
+@click.option("--retry-failed", type=click.IntRange(0, 5), default=None, help="try a cell that failed so often again")
+@profile_option
+def submit_command(
+    folder: Path,
+    workspace: Path,
+    form: str,
+    customer: str,
+    priority: int,
+    only: tuple[str, ...],
+    suites: tuple[str, ...],
+    cases: tuple[str, ...],
+    retry_failed: int | None,
+    profile: Profile | None,
+) -> None:
+    """Put the matrix in FOLDER into the queue of a center, whose workers run its cells."""
+    options = RunOptions(only=pairs(only), suites=suites, cases=cases, retry_failed=retry_failed, profile=profile)
+    identity = center.submit(
+        folder, _center(workspace), options, catalogue_here(), customer=customer, priority=priority
+    )
+    if form == "json":
+        print_json({"campaign": identity})
+        return
+    say(identity)
+    error_console().print("next / 下一步: harness queue, harness status " + escape(identity))
+
+
+@click.command("worker")
+@workspace_option
+@click.option("--name", default="", metavar="NAME", help="of this worker; by default the machine's and the process's")
+@click.option("--slots", type=click.IntRange(1, 64), default=None, help="cells at once; by default half the CPUs")
+@click.option("--until-empty", is_flag=True, help="end when nothing is left that this worker can serve")
+@click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
+@hosts_option
+@databases_option
+@trust_code_option
+def worker_command(
+    workspace: Path,
+    name: str,
+    slots: int | None,
+    until_empty: bool,
+    mirror: str,
+    hosts: Path | None,
+    databases: Path | None,
+    trust_code: bool,
+) -> None:
+    """Take cells from the queue of a center and run them here. Ctrl-C once: what runs comes to its end."""
+    databases_of(databases)
+    options = RunOptions(
+        mirror=mirror, hosts=inventory_path(hosts), databases=databases_path(databases), trust_code=trust_code
+    )
+    campaigns.inventory_at(options.hosts)
+    console = error_console()
+    worker = center.Worker(
+        _center(workspace),
+        center.WorkerOptions(
+            name=name or f"{socket.gethostname()}-{os.getpid()}",
+            slots=slots or max(1, (os.cpu_count() or 2) // 2),
+            options=options,
+            until_empty=until_empty,
+        ),
+        say=lambda words: console.print(escape(words), highlight=False),
+    )
+    worker.say(
+        f"worker {worker.wanted.name}: {worker.wanted.slots} cells at once / 同时执行 {worker.wanted.slots} 个单元"
+    )
+    asyncio.run(worker.run())
+
+
+@click.command("workers")
+@workspace_option
+@format_option
+def workers_command(workspace: Path, form: str) -> None:
+    """List the workers of a center, and what each can serve."""
+    rows = center.workers_of(_center(workspace))
+    if form == "json":
+        print_json({"workers": rows})
+        return
+    if not rows:
+        say("no worker has registered / 没有已登记的执行节点")
+        return
+    _print_table(
+        ("worker 执行节点", "state 状态", "heard 心跳", "runs 正在执行"),
+        [
+            (
+                row["name"],
+                row["state"],
+                f"{row['age']:.0f} s",
+                f"{len(row['says']['running'])} / {row['says']['slots']}",
+            )
+            for row in rows
+        ],
+    )
+    for row in rows:
+        say(f"{row['name']}: {_serves(row['says'])}")
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    output_console().print(table)
+
+
+def _serves(says: dict[str, Any]) -> str:
+    parts = [f"{says['architecture']}, {says['cpus']} CPU, {says['memory'] / 2**30:.0f} GiB"]
+    parts.append(
+        f"containers ({', '.join([says['architecture'], *says['emulated']])})" if says["engine"] else "no engine"
+    )
+    if says["vm"]:
+        parts.append(f"vm ({', '.join(says['vm'])}{', /dev/kvm' if says['kvm'] else ''})")
+    parts += [f"hosts {', '.join(says['hosts'])}"] if says["hosts"] else []
+    parts += [f"databases {', '.join(says['databases'])}"] if says["databases"] else []
+    return "; ".join(parts)
+
+
+@click.command("queue")
+@click.argument("action", type=click.Choice(["show", "pause", "continue", "cancel"]), default="show")
+@click.argument("campaign", required=False)
+@workspace_option
+@format_option
+@click.option("--now", is_flag=True, help="with cancel: end what runs at once")
+def queue_command(action: str, campaign: str | None, workspace: Path, form: str, now: bool) -> None:
+    """Show the queue of a center, or pause, continue or cancel CAMPAIGN."""
+    place = _center(workspace)
+    if action == "show":
+        _show_queue(center.queue_of(place), form)
+        return
+    if campaign is None:
+        raise UsageError(
+            f"{action}: no campaign is named", advice=f"harness queue {action} CAMPAIGN; see: harness queue"
+        )
+    if action == "pause":
+        watching.pause(place, campaign)
+    elif action == "continue":
+        watching.go_on(place, campaign)
+    else:
+        running = watching.cancel(place, campaign, now=now)
+        say(f"{campaign}: cancelled; cells asked to stop: {running} / 已取消，正在停止的单元：{running}")
+
+
+def _show_queue(rows: list[dict[str, Any]], form: str) -> None:
+    if form == "json":
+        print_json({"campaigns": rows})
+        return
+    if not rows:
+        say("the queue is empty / 队列为空")
+        return
+    _print_table(
+        (
+            "campaign 任务",
+            "customer 委托方",
+            "priority 优先级",
+            "state 状态",
+            "waiting 等待",
+            "running 执行",
+            "ended 完成",
+        ),
+        [
+            (
+                row["campaign"],
+                row["customer"],
+                str(row["priority"]),
+                row["state"],
+                *(str(row["cells"].get(state, 0)) for state in ("waiting", "running", "ended")),
+            )
+            for row in rows
+        ],
+    )
+    for row in rows:
+        for queue, reasons in row["unserved"].items():
+            say(f"no worker serves {queue} / 没有执行节点可承接")
+            for name, reason in reasons.items():
+                say(f"  {name}: {reason}")
+            if not reasons:
+                say("  no worker is there: harness worker / 没有在线的执行节点")
+
+
+@click.command("sweeper")
+@workspace_option
+@click.option("--once", is_flag=True, help="sweep once and end")
+def sweeper_command(workspace: Path, once: bool) -> None:
+    """Put cells of workers that are gone back into the queue, and close campaigns that have ended, until Ctrl-C."""
+    place, silence = _center(workspace), patience() or EXPIRES_SECONDS
+    if once:
+        for words in center.sweep_once(place, silence):
+            say(words)
+        return
+    center.sweep_forever(place, silence, lambda words: error_console().print(escape(words), highlight=False))
+
+
+@click.command("fetch")
+@click.argument("campaign")
+@click.argument("into", type=click.Path(path_type=Path, file_okay=False))
+@workspace_option
+@format_option
+def fetch_command(campaign: str, into: Path, workspace: Path, form: str) -> None:
+    """Write what was rendered of CAMPAIGN into the folder INTO, from the evidence of a center."""
+    written = center.fetch(campaign, _center(workspace), into)
+    if form == "json":
+        print_json({"campaign": campaign, "outputs": written})
+        return
+    for kind, path in written.items():
+        say(f"{kind}: {path}")

@@ -1,0 +1,275 @@
+"""A center: campaigns in a queue of a real PostgreSQL server, and worker processes that take their cells."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+
+from harness.evidence import Workspace, broken_at
+from harness.evidence.checking import differences
+from harness.system.wait import wait_until
+from tests.conftest import Ran, command
+from tests.databases import Cluster, cluster
+from tests.products import WEB, product
+
+#: Seconds of silence after which a worker counts as dead, in these tests.
+SILENCE = "12"
+SLOW = "import time\n\ndef test_it_runs(application):\n    time.sleep(8)\n    assert application.running()\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+class Center:
+    """Commands in the environment of one center: a database and a folder of evidence of its own."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        self.environment = os.environ | {
+            "HARNESS_DATABASE_URL": url,
+            "HARNESS_EVIDENCE": str(folder / "evidence"),
+            "HARNESS_PATIENCE": SILENCE,
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def run(self, *words: str | Path) -> Ran:
+        arguments = command(*map(str, words))
+        done = subprocess.run(
+            arguments, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        return Ran.of(done)
+
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """A process that goes on beside the test; what it prints is in a file beside the workspaces."""
+        name = "-".join(words).replace("/", "-")
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command(*words), cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        self.processes.append(process)
+        return process
+
+    def worker(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+        return self.begin("worker", "--workspace", f"ws-{name}", "--name", name, *words)
+
+    def submit(self, folder: Path, *words: str) -> str:
+        ran = self.run("submit", folder, "--workspace", "desk", "--format", "json", *words)
+        assert ran.code == 0, ran.err
+        return str(ran.json["campaign"])
+
+    def workspace(self) -> Workspace:
+        return Workspace(self.folder / "look", self.url)
+
+    def status(self, campaign: str) -> dict[str, Any]:
+        ran = self.run("status", campaign, "--workspace", "desk", "--format", "json")
+        return dict(ran.json)
+
+    def closed(self, campaign: str) -> Callable[[], bool]:
+        def look() -> bool:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                row = connection.execute("SELECT finished FROM campaigns WHERE id = %s", (campaign,)).fetchone()
+            return bool(row and row[0])
+
+        return look
+
+
+@pytest.fixture
+def center(server: Cluster, tmp_path: Path) -> Iterator[Center]:
+    made = Center(tmp_path, server.database())
+    yield made
+    for process in made.processes:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            process.terminate()
+    for process in made.processes:
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def tiny(folder: Path, name: str, *, check: str = "", **matrix: Any) -> Path:
+    """A small web server in two cells: with SQLite, and without a database."""
+    more = {"check": check} if check else {}
+    return product(folder, {**WEB, "application": name}, database=["sqlite", "none"], **more, **matrix)
+
+
+def demand_whole(center: Center, campaign: str) -> dict[str, Any]:
+    """The campaign's record verifies and every cell of it has one attempt that counts; gives the record."""
+    place = center.workspace()
+    try:
+        assert broken_at(place.journal) is None
+        assert differences(place.journal, campaign, place.journal.events(campaign)) == []
+        attempts = place.journal.attempts(campaign)
+        assert all(attempt.verdict is not None for attempt in attempts)
+        fetched = center.run("fetch", campaign, "out", "--workspace", "desk", "--format", "json")
+        assert fetched.code == 0, fetched.err
+        return dict(json.loads(Path(center.folder / fetched.json["outputs"]["json"]).read_text()))
+    finally:
+        place.journal.close()
+
+
+def test_two_campaigns_are_run_by_two_workers_and_fetched(center: Center, tmp_path: Path) -> None:
+    first = center.submit(tiny(tmp_path / "甲 a", "prod-a"), "--customer", "甲 & Co")
+    second = center.submit(tiny(tmp_path / "b", "prod-b"), "--priority", "3")
+    nobody = center.run("queue", "--workspace", "desk", "--format", "json")
+    rows = {row["campaign"]: row for row in nobody.json["campaigns"]}
+    assert rows[first]["customer"] == "甲 & Co"
+    assert rows[first]["cells"] == rows[second]["cells"] == {"waiting": 2}
+    assert all(row["unserved"] for row in rows.values()), "no worker is there, and that is said"
+    for folder in ("甲 a", "b"):  # nothing of the submitter is read later
+        (tmp_path / folder).rename(tmp_path / f"{folder} moved")
+    workers = [center.worker(name, "--slots", "1", "--until-empty") for name in ("north", "south")]
+    assert [worker.wait(240) for worker in workers] == [0, 0]
+    for campaign, name in ((first, "prod-a"), (second, "prod-b")):
+        record = demand_whole(center, campaign)
+        assert record["verdict"] == "conformant"
+        assert record["application"]["application"] == name
+        assert set(record["conditions"]["workers"]) <= {"north", "south"}
+        assert record["conditions"]["cpus"] == os.cpu_count()
+        assert (tmp_path / "out" / "certificate.pdf").read_bytes().startswith(b"%PDF")
+    assert center.run("queue", "--workspace", "desk", "--format", "json").json == {"campaigns": []}
+    shown = center.run("workers", "--workspace", "desk", "--format", "json").json["workers"]
+    assert [(row["name"], row["state"]) for row in shown] == [("north", "gone"), ("south", "gone")]
+
+
+def test_a_cell_of_a_worker_that_is_killed_is_run_by_another(center: Center, tmp_path: Path) -> None:
+    """kill -9 in the middle of a cell; the sweeper gives the cell back, and the other worker closes the campaign."""
+    campaign = center.submit(tiny(tmp_path / "p", "prod", check=SLOW))
+    doomed = center.worker("doomed", "--slots", "2")
+    wait_until(lambda: center.status(campaign)["counts"].get("running", 0) >= 1, seconds=120, what="a cell runs")
+    os.kill(doomed.pid, signal.SIGKILL)
+    doomed.wait(20)
+    center.begin("sweeper", "--workspace", "desk")
+    center.worker("other", "--slots", "2")
+    wait_until(center.closed(campaign), seconds=200, what="the campaign is closed")
+    record = demand_whole(center, campaign)
+    assert record["verdict"] == "conformant"
+    assert "other" in record["conditions"]["workers"]
+    cut_off = [a for cell in record["cells"] for a in cell["attempts"] if a["verdict"] == "inconclusive"]
+    assert cut_off, "what the kill cost is in the record"
+    assert {attempt["cause"] for attempt in cut_off} <= {"infra", "canceled"}
+
+
+def test_a_worker_that_slept_too_long_writes_nothing_and_goes_on(center: Center, tmp_path: Path) -> None:
+    campaign = center.submit(tiny(tmp_path / "p", "prod", check=SLOW), "--only", "database=none")
+    sleeper = center.worker("sleeper", "--slots", "1")
+    wait_until(lambda: center.status(campaign)["counts"].get("running", 0) == 1, seconds=120, what="the cell runs")
+    asleep = [sleeper.pid, *children_of(sleeper.pid)]
+    for process in asleep:
+        os.kill(process, signal.SIGSTOP)
+    center.begin("sweeper", "--workspace", "desk")
+    center.worker("awake", "--slots", "1")
+    wait_until(center.closed(campaign), seconds=200, what="the campaign is closed")
+    for process in asleep:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+    record = demand_whole(center, campaign)
+    assert record["conditions"]["workers"] == ["awake"]
+    later = center.submit(tiny(tmp_path / "q", "later"), "--only", "database=none")
+    wait_until(center.closed(later), seconds=120, what="the next campaign is closed")
+    assert demand_whole(center, campaign) == record, "what woke up has changed nothing"
+
+
+def children_of(process: int) -> list[int]:
+    """Processes below one, of every generation."""
+    found: list[int] = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *children_of(child)]
+    return found
+
+
+def test_pause_continue_and_cancel(center: Center, tmp_path: Path) -> None:
+    paused = center.submit(tiny(tmp_path / "a", "paused"))
+    dropped = center.submit(tiny(tmp_path / "b", "dropped", check=SLOW))
+    desk = ("--workspace", "desk")
+    assert center.run("queue", "pause", paused, *desk).code == 0
+    twice = center.run("queue", "pause", paused, *desk)
+    assert twice.code == 2
+    assert f"campaign {paused} cannot be paused: it is paused" in twice.err
+    assert center.run("queue", "pause", "20200101-abcdef", *desk).code == 2
+    center.worker("w", "--slots", "2")
+    wait_until(lambda: center.status(dropped)["counts"].get("running", 0) >= 1, seconds=120, what="a cell runs")
+    assert center.run("queue", "cancel", dropped, "--now", *desk).code == 0
+    wait_until(center.closed(dropped), seconds=90, what="the cancelled campaign is closed")
+    record = demand_whole(center, dropped)
+    assert record["verdict"] != "conformant"
+    assert not (tmp_path / "out" / "certificate.pdf").exists()
+    assert center.status(paused)["counts"] == {"queued": 2}, "a paused campaign is not touched"
+    assert center.run("queue", "continue", paused, *desk).code == 0
+    wait_until(center.closed(paused), seconds=120, what="the campaign that went on is closed")
+    assert demand_whole(center, paused)["verdict"] == "conformant"
+
+
+def test_what_no_worker_serves_is_said_and_a_cell_waits_for_who_can(center: Center, tmp_path: Path) -> None:
+    folder = tiny(tmp_path / "p", "prod")
+    matrix = yaml.safe_load((folder / "matrix.yaml").read_text())
+    (folder / "matrix.yaml").write_text(yaml.safe_dump({**matrix, "prefer": ["host"]}))
+    campaign = center.submit(folder)
+    worker = center.worker("no-hosts", "--slots", "1")
+
+    def unserved() -> dict[str, dict[str, str]]:
+        rows = center.run("queue", "--workspace", "desk", "--format", "json").json["campaigns"]
+        return dict(rows[0]["unserved"])
+
+    wait_until(lambda: any(unserved().values()), seconds=60, what="the worker has looked at the queue")
+    assert {reason for reasons in unserved().values() for reason in reasons.values()} == {"no inventory"}
+    assert center.status(campaign)["counts"] == {"queued": 2}, "nothing was blamed on the product"
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    same = center.run("worker", "--workspace", "x", "--name", "no-hosts", "--until-empty")
+    assert same.code == 0, same.err
+
+
+def test_a_database_that_is_started_again_costs_no_cell(center: Center, tmp_path: Path) -> None:
+    """The worker waits for it, and the cell that runs goes on."""
+    campaign = center.submit(tiny(tmp_path / "p", "prod", check=SLOW))
+    center.worker("w", "--slots", "1")
+    wait_until(lambda: center.status(campaign)["counts"].get("running", 0) == 1, seconds=120, what="a cell runs")
+    with psycopg.connect(center.url, autocommit=True) as connection:  # every connection ends, as in a restart
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+            "current_database()"
+        )
+    wait_until(center.closed(campaign), seconds=200, what="the campaign is closed")
+    record = demand_whole(center, campaign)
+    assert record["verdict"] == "conformant"
+
+
+@pytest.mark.parametrize("words", [("submit", "x"), ("worker",), ("queue",), ("workers",), ("sweeper", "--once")])
+def test_a_center_without_its_database_is_a_usage_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    product(tmp_path / "x", WEB)
+    environment = {key: value for key, value in os.environ.items() if key != "HARNESS_DATABASE_URL"}
+    done = subprocess.run(
+        command(*words), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "a center needs a PostgreSQL database" in done.stderr
+
+
+def test_a_name_that_is_taken_is_refused(center: Center) -> None:
+    center.worker("same", "--slots", "1")
+
+    def listed() -> bool:
+        rows = center.run("workers", "--workspace", "desk", "--format", "json").json["workers"]
+        return [row["name"] for row in rows if row["state"] == "working"] == ["same"]
+
+    wait_until(listed, seconds=60, what="the worker is there")
+    ran = center.run("worker", "--workspace", "other", "--name", "same", "--until-empty")
+    assert ran.code == 2
+    assert "a worker named same works already" in ran.err
