@@ -16,7 +16,7 @@ from typing import Any, cast
 from harness.system.addresses import in_url
 
 #: As ``psql -A -t`` and ``mariadb -N -B`` print a value that is not there.
-_NULL = {"psycopg": "", "psycopg2": "", "ksycopg2": "", "PyMySQL": "NULL", "dmPython": "", "yaspy": ""}
+_NULL = {"psycopg": "", "psycopg2": "", "ksycopg2": "", "PyMySQL": "NULL", "dmPython": "", "yaspy": "", "gbase8sdb": ""}
 #: What ``mariadb -B`` writes in a value for what would end it.
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\0": "\\0"})
 #: A network that went away without a word is noticed within half a minute.
@@ -126,6 +126,14 @@ def _yaspy(module: ModuleType, login: Login) -> Any:
     return connection
 
 
+def _gbase8sdb(module: ModuleType, login: Login) -> Any:
+    """In the server's own SQL: in its mode of Oracle, ``sysmaster:systables`` is no table."""
+    place = {"host": login.host, "port": login.port, "db_name": login.database or "sysmaster", "sqlmode": "gbase"}
+    connection = module.connect(module.makedsn(**place), login.user, login.password or "")
+    connection.autocommit = True
+    return connection
+
+
 def _psycopg_rows(cursor: Any) -> Iterator[list[str]]:
     """The server's own texts, of every statement."""
     while True:
@@ -194,6 +202,16 @@ DRIVERS = {
             whole=False,
             tls=False,
             ping="select 1 from dual",
+        ),
+        Driver(
+            name="gbase8sdb",
+            module="gbase8sdb",
+            extra="gbase",
+            connect=_gbase8sdb,
+            rows=_plain_rows("gbase8sdb"),
+            whole=False,
+            tls=False,
+            ping="select first 1 1 from sysmaster:systables",
         ),
     )
 }

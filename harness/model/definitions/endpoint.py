@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from harness.model.definitions.base import Definition, Name, PlacedError, Strings
 
 #: Packages of Python by whose names drivers go; what each needs is known to ``harness.endpoints.drivers``.
-DriverName = Literal["psycopg", "psycopg2", "ksycopg2", "PyMySQL", "dmPython", "yaspy"]
+DriverName = Literal["psycopg", "psycopg2", "ksycopg2", "PyMySQL", "dmPython", "yaspy", "gbase8sdb"]
 Reference = Annotated[str, Field(pattern=r"^(env|file):.+$")]
 
 
