@@ -157,7 +157,7 @@ def run_one_cell(
                 raise UsageError(f"campaign {identity} has no cell {cell}", advice="see: harness status")
             engine = _engine(submitted.definitions, cells, workspace, stored)
             if engine is not None:
-                sweep(engine, workspace, campaign=identity)
+                sweep(engine, workspace, alone=True)
             own = [attempt for attempt in workspace.journal.attempts(identity) if attempt.cell == cell]
             for attempt in own:
                 if attempt.state is not State.DONE:

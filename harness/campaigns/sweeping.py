@@ -24,17 +24,21 @@ def sweep(
     campaign: str | None = None,
     everywhere: bool = False,
     spared: Collection[str] = (),
+    alone: bool = False,
 ) -> list[str]:
     """Remove containers, networks and virtual machines that no running campaign owns; gives what was removed.
 
     With ``campaign``, which the caller holds, all that belongs to that campaign goes. Else what a running process made
     stays, whatever it is for: an image or a disk that is being built belongs to no campaign. ``everywhere`` takes those
-    of other workspaces too, whose campaigns cannot be seen from here. ``spared``: names of what stays. Rules of the
-    firewall go with their networks.
+    of other workspaces too, whose campaigns cannot be seen from here. ``spared``: names of what stays. ``alone``:
+    nothing runs in this workspace, so all that is left in it goes, also of campaigns that others run elsewhere. Rules
+    of the firewall go with their networks.
     """
     alive = functools.cache(workspace.alive)
 
     def unowned(owner: str, maker: str) -> bool:
+        if alone:
+            return True
         return owner == campaign if campaign is not None else not alive(owner) and not runs(maker)
 
     removed = []

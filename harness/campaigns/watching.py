@@ -63,7 +63,10 @@ def cancel(identity: str, workspace: Workspace, *, now: bool) -> str:
     Raises:
         UsageError: there is no such campaign, or nobody runs it.
     """
-    row_of(workspace.journal, identity)
+    if "harness" in (conditions := row_of(workspace.journal, identity).conditions) and len(conditions) == 1:
+        raise UsageError(
+            f"campaign {identity} is in the queue of a center", advice=f"harness queue cancel {identity} [--now]"
+        )
     return workspace.claims.cancel(identity, stop="now" if now else "drain").worker
 
 

@@ -8,8 +8,9 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,21 @@ import psutil
 import sqlalchemy as sa
 
 from harness.campaigns.options import RunOptions
+from harness.campaigns.sweeping import sweep
 from harness.center import process
 from harness.center.queueing import ANYWHERE, CANCELLED, CELL, CLOSE, CLOSED, PAUSED, QUEUED, Center
 from harness.center.serving import Serving, capabilities
+from harness.containers.engine import Engine
 from harness.errors import HarnessError, UsageError
-from harness.evidence import Recorder, tables
+from harness.evidence import Recorder, Workspace, tables
 from harness.evidence.claims import BEAT_SECONDS
 from harness.evidence.database import Unit
 from harness.evidence.journal import now
 from harness.evidence.workspace import DATABASE
+from harness.system.locks import LockHeld, lock
 
 if TYPE_CHECKING:
+    import procrastinate
     from procrastinate.jobs import Job
     from procrastinate.manager import JobManager
 
@@ -40,7 +45,7 @@ LATER_SECONDS, AFTER_FAILURE_SECONDS = 15.0, 20.0
 TRIES = 4
 #: A process that was asked to end and does not is killed after so many seconds.
 GRACE_SECONDS = 60.0
-#: A job that the database says is ours and that nobody here runs was lost on its way; looked at twice.
+#: States of a worker.
 WORKING, DRAINING, GONE = "working", "draining", "gone"
 
 
@@ -79,8 +84,24 @@ class Worker:
     async def run(self) -> None:
         """Work until a signal asks for an end: the first lets cells that run come to theirs, the second ends them."""
         app = self.center.app()
+        with self._workspace_lock():
+            await self._work(app)
+
+    @contextlib.contextmanager
+    def _workspace_lock(self) -> Iterator[None]:
+        path = self.center.workspace.root / "worker.lock"
+        try:
+            with lock(path, timeout=0, holder=self.wanted.name):
+                yield
+        except LockHeld as error:
+            raise UsageError(
+                f"worker {error.holder} works in this workspace already", advice="name another: --workspace FOLDER"
+            ) from error
+
+    async def _work(self, app: procrastinate.App) -> None:
         async with self._signals(), app.open_async():
             manager = app.job_manager
+            await asyncio.to_thread(self._tidy)
             self._register()
             self.identity = await manager.register_worker()
             sides = [
@@ -205,12 +226,24 @@ class Worker:
             known = connection.execute(query, {"id": self.identity}).first() is not None
             return known, {job for (job,) in connection.execute(jobs, {"id": self.identity})}
 
+    def _tidy(self) -> None:
+        """Remove what cells of a worker left that was killed in this workspace; nothing else runs in it now."""
+        with contextlib.suppress(HarnessError):  # without an engine there is nothing to remove, or the next cell does
+            for root in sorted((self.center.workspace.root / "slots").glob("*")):
+                place = Workspace(root)
+                try:
+                    for name in sweep(Engine(place.id), place, alone=True):
+                        self.say(f"removed, left by a worker that was killed: {name}")
+                finally:
+                    place.journal.close()
+
     def _register(self) -> None:
         table, clock = tables.workers, self.center.journal.engine.clock()
         alive = table.c.name == self.wanted.name, table.c.state != GONE, clock - table.c.heartbeat < 3 * BEAT_SECONDS
 
         def work(unit: Unit) -> None:
-            if unit.connection.execute(sa.select(table.c.name).where(*alive)).first() is not None:
+            says = unit.connection.execute(sa.select(table.c.says).where(*alive)).scalar()
+            if says is not None and says.get("place") != self._place:  # of this place it was killed a moment ago
                 raise UsageError(
                     f"a worker named {self.wanted.name} works already", advice="name this one otherwise: --name"
                 )
@@ -231,12 +264,17 @@ class Worker:
             self._capabilities = capabilities(self.wanted.options)
         return {
             **self._capabilities,
+            "place": self._place,
             "slots": self.wanted.slots,
             "process": os.getpid(),
             "free_memory": psutil.virtual_memory().available,
             "running": sorted(self.running.values()),
             "refused": self.serving.refused,
         }
+
+    @property
+    def _place(self) -> str:
+        return f"{socket.gethostname()}:{self.center.workspace.root}"
 
     # --- what holds it together ---
 

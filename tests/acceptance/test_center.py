@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import yaml
 
+from harness.containers.engine import LABEL_CAMPAIGN
 from harness.evidence import Workspace, broken_at
 from harness.evidence.checking import differences
 from harness.system.wait import wait_until
@@ -163,6 +164,44 @@ def test_a_cell_of_a_worker_that_is_killed_is_run_by_another(center: Center, tmp
     cut_off = [a for cell in record["cells"] for a in cell["attempts"] if a["verdict"] == "inconclusive"]
     assert cut_off, "what the kill cost is in the record"
     assert {attempt["cause"] for attempt in cut_off} <= {"infra", "canceled"}
+
+
+def test_a_worker_that_is_killed_with_all_its_processes_tidies_when_it_is_started_again(
+    center: Center, tmp_path: Path
+) -> None:
+    campaign = center.submit(tiny(tmp_path / "p", "prod", check=SLOW), "--only", "database=none")
+    first = center.worker("w", "--slots", "1")
+    wait_until(lambda: center.status(campaign)["counts"].get("running", 0) == 1, seconds=120, what="the cell runs")
+    left = containers_of(campaign)
+    assert left
+    os.kill(first.pid, signal.SIGSTOP)  # as when the machine loses its power: nobody gets a last word
+    for process in (*children_of(first.pid), first.pid):
+        os.kill(process, signal.SIGKILL)
+    first.wait(20)
+    assert containers_of(campaign) == left, "nobody was left to remove them"
+    center.begin("sweeper", "--workspace", "desk")
+    second = center.begin("worker", "--workspace", "ws-w", "--name", "w", "--slots", "1", "--mirror", "")
+    wait_until(lambda: not left & containers_of(campaign), seconds=60, what="they are removed")
+    beside = center.run("worker", "--workspace", "ws-w", "--name", "another")
+    assert beside.code == 2
+    assert "worker w (process" in beside.err
+    assert "works in this workspace already" in beside.err
+    wait_until(center.closed(campaign), seconds=200, what="the campaign is closed")
+    assert demand_whole(center, campaign)["verdict"] == "conformant"
+    assert second.poll() is None
+    refused = center.run("cancel", campaign, "--workspace", "desk")
+    assert refused.code == 2
+    assert f"harness queue cancel {campaign}" in refused.err
+
+
+def containers_of(campaign: str) -> set[str]:
+    listed = subprocess.run(
+        ["docker", "ps", "--quiet", "--filter", f"label={LABEL_CAMPAIGN}={campaign}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(listed.stdout.split())
 
 
 def test_a_worker_that_slept_too_long_writes_nothing_and_goes_on(center: Center, tmp_path: Path) -> None:
