@@ -6,6 +6,7 @@ delivered at least once: what makes a cell run once are the claims and their tok
 """
 
 from harness.center.fetching import fetch
+from harness.center.metrics import served
 from harness.center.queueing import Center
 from harness.center.submitting import submit
 from harness.center.sweeping import sweep_forever, sweep_once
@@ -18,6 +19,7 @@ __all__ = [
     "WorkerOptions",
     "fetch",
     "queue_of",
+    "served",
     "submit",
     "sweep_forever",
     "sweep_once",

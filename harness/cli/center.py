@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Iterable, Sequence
@@ -238,14 +239,22 @@ def _show_queue(rows: list[dict[str, Any]], form: str) -> None:
 @click.command("sweeper")
 @workspace_option
 @click.option("--once", is_flag=True, help="sweep once and end")
-def sweeper_command(workspace: Path, once: bool) -> None:
+@click.option(
+    "--metrics", default="", metavar="HOST:PORT", help="serve /metrics for Prometheus and /healthz there; no password"
+)
+def sweeper_command(workspace: Path, once: bool, metrics: str) -> None:
     """Put cells of workers that are gone back into the queue, and close campaigns that have ended, until Ctrl-C."""
     place, silence = _center(workspace), patience() or EXPIRES_SECONDS
     if once:
         for words in center.sweep_once(place, silence):
             say(words)
         return
-    center.sweep_forever(place, silence, lambda words: error_console().print(escape(words), highlight=False))
+    console = error_console()
+    with contextlib.ExitStack() as stack:
+        if metrics:
+            at = stack.enter_context(center.served(place, metrics))
+            console.print(f"metrics / 指标: http://{at}/metrics", highlight=False)
+        center.sweep_forever(place, silence, lambda words: console.print(escape(words), highlight=False))
 
 
 @click.command("fetch")

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness.containers.engine import LABEL_CAMPAIGN
 from harness.evidence import Workspace, broken_at
@@ -187,7 +189,8 @@ def test_a_worker_that_is_killed_with_all_its_processes_tidies_when_it_is_starte
     assert "worker w (process" in beside.err
     assert "works in this workspace already" in beside.err
     wait_until(center.closed(campaign), seconds=200, what="the campaign is closed")
-    assert demand_whole(center, campaign)["verdict"] == "conformant"
+    cells = demand_whole(center, campaign)["cells"]
+    assert [cell["verdict"] for cell in cells if cell["axes"]["database"] == "none"] == ["conformant"]
     assert second.poll() is None
     refused = center.run("cancel", campaign, "--workspace", "desk")
     assert refused.code == 2
@@ -231,6 +234,52 @@ def children_of(process: int) -> list[int]:
         for child in map(int, task.read_text().split()):
             found += [child, *children_of(child)]
     return found
+
+
+def test_figures_for_prometheus_and_health(server: Cluster, center: Center, tmp_path: Path) -> None:
+    first, second = (center.submit(tiny(tmp_path / name, name)) for name in ("a", "b"))
+    center.run("queue", "pause", second, "--workspace", "desk")
+    sweeper = center.begin("sweeper", "--workspace", "desk", "--metrics", "127.0.0.1:0")
+    log = center.folder / "sweeper---workspace-desk---metrics-127.0.0.1:0.log"
+    wait_until(lambda: "http://" in log.read_text(), seconds=30, what="the sweeper listens")
+    address = log.read_text().split("http://")[1].split("/")[0]
+
+    def sample(name: str, **labels: str) -> float | None:
+        text = httpx.get(f"http://{address}/metrics", trust_env=False).text
+        families = text_string_to_metric_families(text)
+        own = [s.value for f in families for s in f.samples if s.name == name and labels.items() <= s.labels.items()]
+        return own[0] if own else None
+
+    assert sample("harness_up") == 1
+    assert sample("harness_cells", campaign=first, state="waiting") == 2
+    assert sample("harness_cells", campaign=second, state="waiting") == 2
+    assert sample("harness_campaigns", state="paused") == sample("harness_campaigns", state="queued") == 1
+    assert (sample("harness_oldest_wait_seconds") or 0) > 0
+    center.worker("w", "--slots", "2")
+    wait_until(center.closed(first), seconds=120, what="the campaign is closed")
+    assert sample("harness_worker", worker="w", state="working") == 1
+    assert sample("harness_attempts_total", verdict="conformant", cause="") == 2
+    assert sample("harness_cells", campaign=first, state="waiting") is None
+    assert httpx.get(f"http://{address}/healthz", trust_env=False).text == "ok\n"
+    assert httpx.get(f"http://{address}/other", trust_env=False).status_code == 404
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        name = center.url.split("?")[0].split("/")[-1]
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        away = httpx.get(f"http://{address}/healthz", trust_env=False, timeout=30)
+        assert away.status_code == 503
+        assert sample("harness_up") == 0
+        assert sample("harness_campaigns", state="paused") is None, "what was not seen is not shown"
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    assert sweeper.poll() is None
+    wait_until(lambda: sample("harness_up") == 1, seconds=30, what="the database is back")
+
+
+@pytest.mark.parametrize("address", ["9464", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "192.0.2.1:9464"])
+def test_an_address_for_figures_that_is_none_is_refused(center: Center, address: str) -> None:
+    ran = center.run("sweeper", "--workspace", "desk", "--metrics", address)
+    assert ran.code in (2, 3)
+    assert f"--metrics {address}: " in ran.err
 
 
 def test_pause_continue_and_cancel(center: Center, tmp_path: Path) -> None:
