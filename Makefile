@@ -35,7 +35,7 @@ center-down:
 test:
 	@sh setup/host.sh --tests $(MIRRORED)
 	@sh setup/python.sh $(VENV)
-	@$(SUDO) env HARNESS_MIRROR='$(MIRROR)' $(VENV)/bin/tox run-parallel --parallel 2
+	@$(SUDO) env HARNESS_MIRROR='$(MIRROR)' $(VENV)/bin/tox run-parallel --parallel 3
 
 lint: setup
 	@$(VENV)/bin/tox -e lint
