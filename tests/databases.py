@@ -24,10 +24,35 @@ def programs() -> Path:
 
 
 class Cluster:
-    """A running server; ``database()`` gives the URL of a new, empty database."""
+    """A server; ``database()`` gives the URL of a new, empty database."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, owner: str | None) -> None:
+        self.folder, self.owner = folder, owner
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "60"}
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [programs() / "postgres", "-D", self.folder / "data", *(f"--{k}={v}" for k, v in options.items())],
+                user=self.owner,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd=self.folder,
+            )
+        _wait(self, self.process)
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """End it fast, without a wait for clients; SIGQUIT: as if the machine lost its power."""
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
 
     def url(self, name: str) -> str:
         return f"postgresql://tests@/{name}?host={self.folder}"
@@ -46,8 +71,7 @@ def cluster() -> Iterator[Cluster]:
     owner = "postgres" if os.getuid() == 0 else None  # the server refuses to run as root
     if owner:
         os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
-    data, binaries = folder / "data", programs()
-    server = None
+    data, binaries, running = folder / "data", programs(), Cluster(folder, owner)
     try:
         subprocess.run(
             [binaries / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
@@ -56,26 +80,10 @@ def cluster() -> Iterator[Cluster]:
             stdout=subprocess.DEVNULL,
             cwd=folder,
         )
-        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": "60"}
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [binaries / "postgres", "-D", data, *(f"--{key}={value}" for key, value in options.items())],
-                user=owner,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                cwd=folder,
-            )
-        running = Cluster(folder)
-        _wait(running, server)
+        running.start()
         yield running
     finally:
-        if server is not None:
-            server.send_signal(signal.SIGINT)  # a fast end: it does not wait for clients
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+        running.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -15,6 +15,8 @@ from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, Center
 from harness.errors import HarnessError, InfrastructureError
 from harness.evidence.claims import EXPIRES_SECONDS
 
+#: A worker that was silent for so long is removed from procrastinate's table; its jobs went back long before.
+FORGOTTEN_SECONDS = 86400.0
 #: Between two sweeps, in seconds.
 EVERY_SECONDS = 10.0
 
@@ -47,7 +49,7 @@ async def _stalled(center: Center, silence: float) -> list[tuple[int, int | None
         async with app.open_async():
             jobs = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silence)
             rows = [(job.id, job.worker_id, " ".join(map(str, job.task_kwargs.values()))) for job in jobs if job.id]
-            # Not pruned before their jobs went back: who is pruned comes back under another number.
+            await app.job_manager.prune_stalled_workers(FORGOTTEN_SECONDS)
             return rows
     except ConnectorException as error:
         raise InfrastructureError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import time
 from collections.abc import Iterator
 
 import sqlalchemy as sa
@@ -14,6 +15,10 @@ from harness.errors import InfrastructureError, UsageError
 SCHEMA_LOCK = 0x78_69_6E_63
 #: SQLSTATE (PostgreSQL, appendix A) of what may succeed when it is tried again: serialization, deadlock.
 TRANSIENT = ("40001", "40P01")
+#: For so many seconds a connection is tried again where a server that answered before does not: one that is restarted
+#: must not cost a cell that runs.
+AWAY_SECONDS = 30.0
+PAUSE_SECONDS = 0.5
 #: Classes of SQLSTATE: the connection is gone, resources are short, the server is going down.
 GONE, SHORT, ENDING = "08", "53", "57"
 
@@ -34,20 +39,37 @@ class PostgreSQL:
         self.pool = sa.create_engine(
             url.set(drivername="postgresql+psycopg"), pool_size=4, max_overflow=28, pool_pre_ping=True
         )
+        self._answered = False
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        with self.pool.connect() as connection, connection.begin():
+        with self._connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with self.pool.connect() as connection:
+        with self._connect() as connection:
             yield connection
+
+    def _connect(self) -> sa.Connection:
+        """A connection; it is waited for where the server answered before. What fails later, in a transaction, is not
+        tried again here: it may have been committed."""
+        end = time.monotonic() + (AWAY_SECONDS if self._answered else 0.0)
+        while True:
+            try:
+                connection = self.pool.connect()
+            except sa.exc.OperationalError as error:
+                state = _state(error)
+                if time.monotonic() >= end or (state and state[:2] not in (GONE, ENDING)):
+                    raise
+                time.sleep(PAUSE_SECONDS)
+            else:
+                self._answered = True
+                return connection
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
-        with self.pool.connect() as connection:
+        with self._connect() as connection:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             connection.execute(sa.text("SELECT 1"))  # the moment is that of the first look
             yield connection

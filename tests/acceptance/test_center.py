@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,20 @@ class Center:
 @pytest.fixture
 def center(server: Cluster, tmp_path: Path) -> Iterator[Center]:
     made = Center(tmp_path, server.database())
-    yield made
-    for process in made.processes:
+    try:
+        yield made
+    finally:
+        end(made)
+
+
+def end(center: Center) -> None:
+    """End its processes."""
+    for process in center.processes:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGCONT)
             process.terminate()
             process.terminate()
-    for process in made.processes:
+    for process in center.processes:
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
@@ -324,19 +332,28 @@ def test_what_no_worker_serves_is_said_and_a_cell_waits_for_who_can(center: Cent
     assert same.code == 0, same.err
 
 
-def test_a_database_that_is_started_again_costs_no_cell(center: Center, tmp_path: Path) -> None:
-    """The worker waits for it, and the cell that runs goes on."""
-    campaign = center.submit(tiny(tmp_path / "p", "prod", check=SLOW))
-    center.worker("w", "--slots", "1")
-    wait_until(lambda: center.status(campaign)["counts"].get("running", 0) == 1, seconds=120, what="a cell runs")
-    with psycopg.connect(center.url, autocommit=True) as connection:  # every connection ends, as in a restart
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
-            "current_database()"
-        )
-    wait_until(center.closed(campaign), seconds=200, what="the campaign is closed")
-    record = demand_whole(center, campaign)
-    assert record["verdict"] == "conformant"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+def test_a_database_that_is_started_again_costs_no_cell(tmp_path: Path, number: signal.Signals) -> None:
+    """The worker waits for it; a cell that runs goes on, or is run again where a write was on its way."""
+    with cluster() as own:
+        center = Center(tmp_path, own.database())
+        try:
+            campaign = center.submit(tiny(tmp_path / "p", "prod", check=SLOW))
+            worker = center.worker("w", "--slots", "1")
+            wait_until(
+                lambda: center.status(campaign)["counts"].get("running", 0) == 1, seconds=120, what="a cell runs"
+            )
+            own.stop(number)
+            time.sleep(4)
+            own.start()
+            wait_until(center.closed(campaign), seconds=200, what="the campaign is closed")
+            record = demand_whole(center, campaign)
+            assert record["verdict"] == "conformant"
+            assert worker.poll() is None
+            causes = {a["cause"] for cell in record["cells"] for a in cell["attempts"]}
+            assert causes <= {None, "infra", "canceled"}, "never the product"
+        finally:
+            end(center)
 
 
 @pytest.mark.parametrize("words", [("submit", "x"), ("worker",), ("queue",), ("workers",), ("sweeper", "--once")])
