@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import struct
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,9 +189,16 @@ class OpcUaClient:
             raise self.silence(what, "not in time") from error
         except OSError as error:
             raise self.silence(what, f"{type(error).__name__}: {error}".strip(": ")) from error
-        except (ua.UaError, EOFError) as error:
+        except ua.UaError as error:
             words = " ".join(str(error).split())[:200]
             raise ProductFault(f"{self.where}: {what}: {words}", f"{self.where}：{what}：{words}") from error
+        except (EOFError, ValueError, LookupError, struct.error) as error:
+            # The library reads what came with these; what is sent has been checked before.
+            words = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise ProductFault(
+                f"{self.where}: {what}: what came back cannot be read as OPC UA ({words})",
+                f"{self.where}：{what}：返回的内容不是有效的 OPC UA（{words}）",
+            ) from error
 
     def silence(self, what: str, words: str) -> NoAnswer:
         """That nothing answered, and where."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from harness.clients.opcua import OpcUaClient
 from harness.clients.opening import open_interfaces
+from harness.clients.resource import NoAnswer
+from harness.control.fault import ProductFault
 from harness.errors import InfrastructureError
 from tests.certificates import private_key
 from tests.fields import Seen, deployment, failed, run_cases, served
@@ -182,6 +185,23 @@ def test_a_library_that_is_missing_is_named_with_what_to_do(tmp_path: Path, monk
     with pytest.raises(InfrastructureError, match="asyncua is not installed on this machine") as error:
         open_interfaces(deployment(tmp_path, {"plant": PLANT}, 1), "opcua")
     assert error.value.advice == "pip install 'xinchuang-harness[industrial]'"
+
+
+def test_what_cannot_be_decoded_is_the_products_fault_and_what_is_ours_is_not(tmp_path: Path) -> None:
+    async def ended(error: Exception) -> None:
+        raise error
+
+    (tmp_path / "points.csv").write_text(POINTS)
+    (client,) = open_interfaces(deployment(tmp_path, {"plant": PLANT}, 1), "opcua")
+    assert isinstance(client, OpcUaClient)
+    with contextlib.closing(client):
+        for error in (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"), struct.error("short"), KeyError(7)):
+            with pytest.raises(ProductFault, match=r"plant \(port 502.*what came back cannot be read as OPC UA"):
+                client.wait("Read", ended(error))
+        with pytest.raises(NoAnswer, match="no answer"):
+            client.wait("Read", ended(ConnectionResetError("gone")))
+        with pytest.raises(TypeError):
+            client.wait("Read", ended(TypeError("ours")))
 
 
 def test_a_client_that_asked_nothing_has_no_thread(tmp_path: Path) -> None:
