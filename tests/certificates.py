@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 _KEY = ec.generate_private_key(ec.SECP256R1())  # the same for all: keys are not what is tested
@@ -44,7 +44,7 @@ class Authority:
         return path
 
 
-def private_key(key: ec.EllipticCurvePrivateKey = _KEY) -> bytes:
+def private_key(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = _KEY) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

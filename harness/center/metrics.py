@@ -6,10 +6,11 @@ The figures are read from the database when they are asked for, so any sweeper g
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -102,6 +103,35 @@ def _summed(family: Metric) -> Metric:
     return family
 
 
+class _Handler(BaseHTTPRequestHandler):
+    def __init__(self, center: Center, figures: Callable[[], bytes], kind: str, *arguments: Any) -> None:
+        self._center, self._figures, self._kind = center, figures, kind
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        if self.path == "/metrics":
+            self._answer(200, self._figures(), self._kind)
+        elif self.path == "/healthz":
+            try:
+                self._center.submissions()
+            except HarnessError as error:
+                self._answer(503, f"{error.message}\n".encode())
+            else:
+                self._answer(200, b"ok\n")
+        else:
+            self._answer(404, b"there is /metrics and /healthz\n")
+
+    def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def served(center: Center, address: str) -> Iterator[str]:
     """Serve ``/metrics`` and ``/healthz`` at ``HOST:PORT`` (port 0: any) while the block runs; gives the address.
@@ -124,32 +154,9 @@ def served(center: Center, address: str) -> Iterator[str]:
     registry = CollectorRegistry()
     registry.register(Figures(center))
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
-            elif self.path == "/healthz":
-                try:
-                    center.submissions()
-                except HarnessError as error:
-                    self._answer(503, f"{error.message}\n".encode())
-                else:
-                    self._answer(200, b"ok\n")
-            else:
-                self._answer(404, b"there is /metrics and /healthz\n")
-
-        def _answer(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
+    handler = partial(_Handler, center, lambda: generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
     try:
-        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+        server = ThreadingHTTPServer((host.strip("[]"), int(port)), handler)
     except OSError as error:
         raise InfrastructureError(
             f"--metrics {address}: {error.strerror or error}", advice="name another address, or end what listens there"

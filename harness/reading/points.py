@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import DefinitionError, Fault
 from harness.model.definitions.interface import FunctionCode
 from harness.model.points import AREAS, BITS, ORDERS, TYPES, WRITABLE, Area, Order, Point
-from harness.reading.parsing import nearest
-from harness.reading.sheets import MAX_BYTES, csv_rows
+from harness.reading.pointsheets import SheetRow, read_sheet, twice
 from harness.reading.source import Loc, Source
-from harness.reading.tables import Rows, sheet_fault
-from harness.reading.workbooks import read_workbook
-from harness.system.files import read_plain
+from harness.reading.tables import sheet_fault
 
 #: Columns by their headings in both languages.
 HEADINGS: Mapping[str, str] = {
@@ -35,9 +29,6 @@ HEADINGS: Mapping[str, str] = {
 NEEDED = ("name", "area", "address", "type")
 #: Words of cells that stand for another.
 _AREAS = {"线圈": "coil", "离散输入": "discrete", "输入寄存器": "input", "保持寄存器": "holding"}
-_ACCESS = {"": False, "r": False, "读": False, "rw": True, "读写": True}
-#: Characters of a name.
-LONGEST_NAME = 120
 #: Area -> the function code that reads it; and those that write it (MODBUS Application Protocol V1.1b3, 6).
 READS: Mapping[Area, FunctionCode] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 WRITES: Mapping[Area, tuple[FunctionCode, ...]] = {"coil": (5, 15), "holding": (6, 16, 22, 23)}
@@ -49,42 +40,17 @@ def read_points(path: Path, order: Order = "ABCD", warnings: list[Fault] | None 
     Raises:
         DefinitionError: with every fault of the sheet; line and column are those of the sheet.
     """
-    rows = [(line, cells) for line, cells in _rows(path, warnings if warnings is not None else []) if any(cells)]
-    if not rows:
-        raise DefinitionError([sheet_fault(path, 1, 0, "the sheet is empty", expected="a first row with headings")])
-    columns, faults = _columns(path, rows[0])
-    if faults:
-        raise DefinitionError(faults)
+    rows, columns, faults = read_sheet(path, HEADINGS, NEEDED, warnings)
     points: list[Point] = []
-    for line, cells in rows[1:]:
+    for line, cells in rows:
         row = _Row(path, line, columns, cells, faults)
         if (point := row.point(order)) is not None:
             points.append(point)
-    if len(rows) == 1:
-        faults.append(sheet_fault(path, rows[0][0], 0, "the sheet has no point", expected="a row for each point"))
-    faults += _twice(path, points)
+    faults += twice(path, [(point.line, point.name) for point in points])
     faults += _overlaps(path, points)
     if faults:
         raise DefinitionError(sorted(faults, key=lambda fault: (fault.line, fault.column)))
     return tuple(points)
-
-
-def interface_faults(source: Source, named: Iterable[tuple[Loc, str]]) -> Iterator[Fault]:
-    """What is wrong with the sheets that ``interfaces`` of an application name, each of which is there."""
-    for loc, name in named:
-        if "interfaces" not in loc:
-            continue
-        interface = source.value
-        for part in loc[:-1]:
-            interface = interface[part]
-        order = interface.get("order", "ABCD")
-        try:
-            path = source.path.parent / name
-            points = read_points(path, order if order in ORDERS else "ABCD", source.warnings)
-        except DefinitionError as error:
-            yield from error.faults
-            continue
-        yield from _unserved(source, loc[:-1], interface, path, points)
 
 
 def functions_of(functions: tuple[FunctionCode, ...], points: Iterable[Point]) -> tuple[FunctionCode, ...]:
@@ -99,7 +65,7 @@ def functions_of(functions: tuple[FunctionCode, ...], points: Iterable[Point]) -
     return tuple(sorted(codes))
 
 
-def _unserved(
+def unserved(
     source: Source, loc: Loc, interface: Mapping[str, Any], path: Path, points: tuple[Point, ...]
 ) -> Iterator[Fault]:
     """Points that no declared function reads or writes, and functions that write where no point may be written."""
@@ -140,101 +106,27 @@ def _writers(point: Point, *, masks: bool = False) -> tuple[FunctionCode, ...]:
     return (6, 16, 22, 23) if masks else (6, 16)
 
 
-def _rows(path: Path, warnings: list[Fault]) -> Rows:
-    try:
-        data = read_plain(path, MAX_BYTES)
-    except OSError as error:
-        words = f"at most {MAX_BYTES} bytes" if error.errno == errno.EFBIG else ""
-        message = f"the sheet cannot be read: {error.strerror}"
-        raise DefinitionError([sheet_fault(path, 1, 0, message, expected=words)]) from error
-    match path.suffix.lower():
-        case ".csv":
-            return csv_rows(path, data)
-        case ".xlsx":
-            return read_workbook(path, data, warnings)
-    message = "not a kind of sheet that is known here"
-    raise DefinitionError([sheet_fault(path, 1, 0, message, expected=".csv or .xlsx", found=path.name)])
-
-
-def _columns(path: Path, row: tuple[int, list[str]]) -> tuple[dict[str, int], list[Fault]]:
-    """Column of each key by the headings."""
-    line, cells = row
-    columns: dict[str, int] = {}
-    faults: list[Fault] = []
-    for column, heading in enumerate(cells):
-        key = HEADINGS.get(heading.lower())
-        if key is None and heading:
-            expected = f"one of {', '.join(HEADINGS)}"
-            hint = nearest(heading.lower(), HEADINGS)
-            faults.append(
-                sheet_fault(path, line, column, "unknown heading", expected=expected, found=heading, hint=hint)
-            )
-        elif key in columns:
-            faults.append(sheet_fault(path, line, column, f"two columns are the {key}", found=heading))
-        elif key is not None:
-            columns[key] = column
-    if missing := [key for key in NEEDED if key not in columns]:
-        faults.append(sheet_fault(path, line, 0, f"no column {', '.join(missing)}", expected=", ".join(NEEDED)))
-    return columns, faults
-
-
-@dataclass
-class _Row:
-    """A row of a sheet; what is wrong with it is added to ``faults``."""
-
-    path: Path
-    line: int
-    columns: Mapping[str, int]
-    cells: list[str]
-    faults: list[Fault]
-
-    def text(self, key: str) -> str:
-        column = self.columns.get(key, len(self.cells))
-        return self.cells[column] if column < len(self.cells) else ""
-
-    def refuse(self, key: str, message: str, **more: str) -> None:
-        shown = {"found": self.text(key)[:LONGEST_NAME]} | more
-        self.faults.append(sheet_fault(self.path, self.line, self.columns.get(key, 0), message, **shown))
-
-    def choice(self, key: str, known: Iterable[str], default: str, words: Mapping[str, str] = {}) -> str:
-        text = self.text(key) or default
-        value = words.get(text, text)
-        if value not in known:
-            self.refuse(key, f"no such {key}", expected=f"one of {', '.join(known)}", hint=nearest(text, known))
-        return value
-
-    def number(self, key: str, text: str) -> float | None:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value):
-            return value
-        self.refuse(key, f"the {key} is no number", expected="a number such as 0.1")
-        return None
+class _Row(SheetRow):
+    """A row of a point of Modbus."""
 
     def point(self, order: Order) -> Point | None:
         """The point; None where the row has a fault."""
         before = len(self.faults)
-        name = self.text("name")
-        if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-            self.refuse("name", "the name of a point", expected=f"1 to {LONGEST_NAME} printable characters")
+        name = self.name()
         area = self.choice("area", AREAS, "", _AREAS)
         kind = self.choice("type", TYPES, "")
         own = self.choice("order", ORDERS, order)
         if area in AREAS and kind in TYPES and (area in BITS) != (kind == "bool"):
             fitting = "bool" if area in BITS else ", ".join(word for word in TYPES if word != "bool")
             self.refuse("type", f"a {area} holds no {kind}", expected=fitting)
-        if self.text("access").lower() not in _ACCESS:
-            self.refuse("access", "no such access", expected="r or rw")
-        writable = _ACCESS.get(self.text("access").lower(), False)
+        writable = self.writable()
         if writable and area in AREAS and area not in WRITABLE:
             self.refuse("access", f"nothing writes an area of this kind: {area}", expected="r")
         scale = self.number("scale", self.text("scale") or "1")
         if scale == 0:
             self.refuse("scale", "with scale 0 every value is 0", expected="another number")
         expected = self.number("expected", self.text("expected")) if self.text("expected") else None
-        low, high = self._range()
+        low, high = self.range()
         address = self._address(TYPES.get(kind, (1, ""))[0])
         if len(self.faults) > before or address is None or scale is None:
             return None
@@ -266,20 +158,6 @@ class _Row:
         self.refuse("address", "no address", expected=expected)
         return None
 
-    def _range(self) -> tuple[float | None, float | None]:
-        text = self.text("range")
-        if not text:
-            return None, None
-        parts = text.split("..") if ".." in text else text.split("~")
-        limits = [self.number("range", part.strip()) for part in parts] if len(parts) == 2 else []
-        if not limits:
-            self.refuse("range", "the range has not the form that is wanted", expected="LOW..HIGH, such as -40..120")
-        if len(limits) != 2 or limits[0] is None or limits[1] is None:
-            return None, None
-        if limits[0] > limits[1]:
-            self.refuse("range", "the range ends before it begins", expected="LOW..HIGH")
-        return limits[0], limits[1]
-
     def _reached(self, point: Point) -> None:
         """Its limits and its expected value are such as its type can hold."""
         given = {"range": (point.low, point.high), "expected": (point.expected,)}
@@ -296,16 +174,6 @@ class _Row:
             self.refuse("range", "a point that is written has a range", expected="LOW..HIGH, such as 0..100")
         if point.expected is not None and point.low is not None and point.wrong(point.expected):
             self.refuse("expected", "the expected value lies out of the range", expected=self.text("range"))
-
-
-def _twice(path: Path, points: list[Point]) -> Iterator[Fault]:
-    lines: dict[str, int] = {}
-    for point in points:
-        if (first := lines.setdefault(point.name, point.line)) != point.line:
-            message = "a second point of this name"
-            yield sheet_fault(
-                path, point.line, 0, message, expected=f"another than that of line {first}", found=point.name
-            )
 
 
 def _overlaps(path: Path, points: list[Point]) -> Iterator[Fault]:

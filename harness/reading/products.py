@@ -13,7 +13,7 @@ from harness.model.definitions import Application
 from harness.reading.certificates import certificate_faults
 from harness.reading.classes import class_faults
 from harness.reading.confining import file_fault, links_out
-from harness.reading.points import interface_faults
+from harness.reading.interfaces import interface_faults
 from harness.reading.source import Loc, Source, read_source
 from harness.system.files import digest_of_file
 
@@ -61,8 +61,8 @@ def named_files(values: Mapping[str, Any], at: Loc = ()) -> Iterator[tuple[Loc, 
                 yield (*at, "http", "tls", *keys), name
     interfaces = values.get("interfaces")
     for label, interface in interfaces.items() if isinstance(interfaces, Mapping) else ():
-        if isinstance(interface, Mapping) and isinstance(name := interface.get("points"), str):
-            yield (*at, "interfaces", label, "points"), name
+        if isinstance(interface, Mapping):
+            yield from _of_interface(interface, (*at, "interfaces", label))
     for index, name in enumerate(_listed(values.get("scan"))):
         if isinstance(name, str):
             yield (*at, "scan", index), name
@@ -73,6 +73,16 @@ def named_files(values: Mapping[str, Any], at: Loc = ()) -> Iterator[tuple[Loc, 
         for label, value in pairs:
             if isinstance(value, Mapping) and isinstance(inner_values := value.get("set"), Mapping):
                 yield from named_files(inner_values, (*at, layer, label, "set"))
+
+
+def _of_interface(interface: Mapping[str, Any], at: Loc) -> Iterator[tuple[Loc, str]]:
+    if isinstance(name := interface.get("points"), str):
+        yield (*at, "points"), name
+    client = interface.get("client")
+    if isinstance(client, Mapping):
+        for key in ("certificate", "key"):
+            if isinstance(name := client.get(key), str):
+                yield (*at, "client", key), name
 
 
 def _of_task(task: Mapping[str, Any], at: Loc) -> Iterator[tuple[Loc, str]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Run
+from tests.opcua_product import PLANT, pack_library
+from tests.opcua_product import POINTS as NODES
 from tests.products import product
 
 ROOT = Path(__file__).parents[2]
@@ -199,6 +202,66 @@ def test_each_seeded_fault_of_a_broker_is_named_by_its_case(harness: Run, tmp_pa
         skipped = {name for name, case in cases.items() if case["result"] == "skip"}
         assert skipped == ({"MQ-10"} if kind == "lost" else set()), kind
         assert all(said in bad[name] for name, said in wrong.items()), (kind, bad)
+
+
+SERVER: dict[str, Any] = {
+    "application": "plant",
+    "name": {"zh": "车间服务器", "en": "Plant server"},
+    "vendor": "Example",
+    "version": "1.0",
+    "needs": ["python3"],
+    "artifacts": [
+        {"path": "opcua_server.py", "install": "copy", "to": "/opt/plant/server.py", "mode": "0755"},
+        {"path": "library.tar.gz", "install": "archive", "to": "/opt/plant/library"},
+    ],
+    "secrets": ["line", "gauge"],
+    "start": "export LINE='{{ secrets.line }}' GAUGE='{{ secrets.gauge }}' PYTHONPATH=/opt/plant/library; "
+    "exec python3 /opt/plant/server.py 4840",
+    "ready": {"command": READY.replace("5020", "4840"), "seconds": 60},
+    "ports": {"field": 4840},
+    "interfaces": {"plant": {**PLANT, "refresh": 1, "in_time": 0.5}},
+    "limits": {"memory": "256m", "cpus": 1, "processes": 128},
+}
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="Debian 12 has Python 3.11 and no other")
+def test_each_seeded_fault_of_an_opc_ua_server_is_named_by_its_case(harness: Run, tmp_path: Path) -> None:
+    """A right one passes every case, over its namespaces' URIs after a restart; faults fail theirs and no other."""
+    kinds: dict[str, tuple[str, dict[str, str]]] = {
+        "right": ("", {}),
+        "faulty": (
+            " swapped open silent anyone fragile",
+            {
+                "UA-05": "count: 1105330432, expected 123457",
+                "UA-10": "serial: it is declared read-only, and a write was answered by Good",
+                "UA-12": "设定值 1: 0 was written, and not told of within",
+                "UA-14": "line is let in with a wrong password",
+                "UA-16": "it ended once although nobody had asked for it",
+            },
+        ),
+    }
+    variants = [
+        {"when": {"kind": kind}, "set": {"start": SERVER["start"] + words}} for kind, (words, _) in kinds.items()
+    ]
+    application = {**SERVER, "variants": variants}
+    suites = ["industrial/opcua"]
+    root = product(tmp_path / "p", application, suites=suites, database=["none"], axes={"kind": [*kinds]})
+    shutil.copy(Path(__file__).with_name("opcua_server.py"), root)
+    pack_library(root / "library.tar.gz")
+    (root / "points.csv").write_text(NODES)
+    ran = harness("run", root, "--format", "json")
+    assert ran.code == 1, ran.err + ran.out
+    record = json.loads(Path(ran.json["outputs"]["json"]).read_text())
+    assert len(record["cells"]) == len(kinds)
+    for cell in record["cells"]:
+        kind = cell["axes"]["kind"]
+        _, wrong = kinds[kind]
+        cases = {case["id"]: case for case in cell["cases"] if case["id"].startswith("UA")}
+        bad = {name: case["detail"] for name, case in cases.items() if case["result"] != "pass"}
+        verdict = "nonconformant" if wrong else "conformant"
+        assert (cell["verdict"], {*bad}) == (verdict, {*wrong}), (kind, bad, cell["message"])
+        assert {name: bad[name] for name, said in wrong.items() if said not in bad[name]} == {}, kind
+        assert len(cases) == 19
 
 
 @pytest.mark.parametrize(

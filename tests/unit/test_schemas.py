@@ -22,6 +22,7 @@ from harness.reading.parsing import parse
 from harness.reading.read import read
 from harness.report import full_record, record_schema
 from harness.report.spreadsheet import compatibility_list
+from tests.opcua_product import POINTS as NODES
 from tests.unit.test_report import view
 
 ROOT = Path(__file__).parents[2]
@@ -202,7 +203,7 @@ def test_every_yaml_block_of_the_documents_is_right(text: str, folder: Any) -> N
             (folder.root / name).parent.mkdir(exist_ok=True)
             (folder.root / name).touch()
         for name in re.findall(r"points: (\S+\.csv)", text):
-            (folder.root / name).write_text(POINTS)
+            (folder.root / name).write_text(NODES if "protocol: opcua" in text else POINTS)
         for name, own in re.findall(r"python: ([\w./-]+\.py):(\w+)", text):
             (folder.root / name).parent.mkdir(exist_ok=True)
             methods = "\n".join(f"    def {method}(self, *_): ..." for method in METHODS)

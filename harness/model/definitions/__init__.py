@@ -37,7 +37,7 @@ from harness.model.definitions.gate import Policy, Waiver, Waivers
 from harness.model.definitions.http import Capture, Http, Request, Resource, Session, Tls
 from harness.model.definitions.image import ImageLicence, ImageRecipe
 from harness.model.definitions.imported import Imported
-from harness.model.definitions.interface import Modbus, Mqtt, MqttUser
+from harness.model.definitions.interface import Modbus, Mqtt, MqttUser, OpcUa, OpcUaSecurity, OpcUaUser
 from harness.model.definitions.issuer import Commission, IssuerProfile
 from harness.model.definitions.lab import Accelerator, Foundation, Host, Hosts, Middleware, Runtime, Servlet
 from harness.model.definitions.matrix import (
@@ -138,6 +138,9 @@ __all__ = [
     "MqttUser",
     "Needs",
     "NumberFile",
+    "OpcUa",
+    "OpcUaSecurity",
+    "OpcUaUser",
     "Os",
     "Output",
     "Playbook",

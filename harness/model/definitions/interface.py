@@ -13,6 +13,11 @@ from harness.model.points import Order
 #: Function codes that suites know (MODBUS Application Protocol Specification V1.1b3, 6): those of bits and registers.
 FunctionCode = Literal[1, 2, 3, 4, 5, 6, 15, 16, 22, 23]
 MqttVersion = Literal["3.1.1", "5"]
+#: Security policies of OPC 10000-7; the last two are deprecated there.
+UaPolicy = Literal[
+    "None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss", "Basic256", "Basic128Rsa15"
+]
+UaMode = Literal["None", "Sign", "SignAndEncrypt"]
 
 
 class Modbus(Definition):
@@ -81,20 +86,104 @@ class Mqtt(Definition):
     connections: int = Field(default=20, ge=1, le=1000, description="clients that are served at once, at least")
 
 
-Interface = Annotated[Modbus | Mqtt, Field(discriminator="protocol")]
+class OpcUaSecurity(Definition):
+    """A security policy and mode that the product offers (OPC 10000-7, profiles of security policies)."""
+
+    policy: UaPolicy
+    mode: UaMode
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.policy == "None") != (self.mode == "None"):
+            raise PlacedError("policy None goes with mode None, and no other does", "mode")
+        return self
+
+
+class OpcUaUser(Definition):
+    """A user of an OPC UA server."""
+
+    user: str = Field(min_length=1)
+    password: str = Field(description="template")
+
+
+class OpcUaCertificate(Definition):
+    """What the harness shows as its application instance certificate. Its subjectAltName holds the application URI."""
+
+    certificate: str = Field(description="PEM beside application.yaml")
+    key: str = Field(description="PEM beside application.yaml, without a passphrase")
+
+
+class OpcUa(Definition):
+    """OPC UA over opc.tcp, with the product as the server."""
+
+    protocol: Literal["opcua"]
+    port: str = Field(description="name of one of `ports`")
+    path: str = Field(default="", pattern=r"^(/[!-~]*)?$", description="of the endpoint's URL, with its slash")
+    security: Annotated[tuple[OpcUaSecurity, ...], BeforeValidator(listed)] = Field(
+        default=(),
+        max_length=16,
+        description="what the product offers: all of it is tried, and the first is what cases use; an unsafe one "
+        "(None, Basic128Rsa15, Basic256) that it offers and that is not here fails it; none: policy None alone",
+    )
+    client: OpcUaCertificate | None = Field(
+        default=None, description="none: a certificate is made for each run, which the product must accept"
+    )
+    users: Annotated[tuple[OpcUaUser, ...], BeforeValidator(listed)] = Field(
+        default=(), max_length=32, description="the first is whom all cases log in as; none: nobody logs in"
+    )
+    anonymous: bool | None = Field(
+        default=None, description="whether a client without a user is let in; none: not looked at"
+    )
+    namespace: str = Field(default="", description="URI of the namespace of points whose node names none")
+    namespaces: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        default=(), max_length=64, description="URIs of further namespaces that the server has"
+    )
+    points: str | None = Field(default=None, description="CSV or XLSX beside application.yaml: a row for each point")
+    refresh: float | None = Field(
+        default=None, gt=0, le=3600, description="seconds in which every point is read anew; none: not looked at"
+    )
+    in_time: float = Field(default=1.0, gt=0, le=1, description="least share of updates that are not late")
+    notified: float = Field(
+        default=2.0, gt=0, le=60, description="seconds in which a subscription tells of a change, at most"
+    )
+    clock: float = Field(
+        default=2.0, gt=0, le=60, description="seconds that a time stamp may lie after the server's own clock, at most"
+    )
+    connections: int = Field(default=5, ge=1, le=1000, description="clients that are served at once, at least")
+
+    @model_validator(mode="after")
+    def _once(self) -> Self:
+        if len({*self.security}) < len(self.security):
+            raise PlacedError("a policy stands twice with one mode", "security")
+        if len({each.user for each in self.users}) < len(self.users):
+            raise PlacedError("a user stands twice", "users")
+        if not self.users and self.anonymous is False:
+            raise PlacedError("nobody is let in: there is no user, and none without one", "anonymous")
+        return self
+
+    @property
+    def securities(self) -> tuple[OpcUaSecurity, ...]:
+        """What the product offers, at least one."""
+        return self.security or (OpcUaSecurity(policy="None", mode="None"),)
+
+
+Interface = Annotated[Modbus | Mqtt | OpcUa, Field(discriminator="protocol")]
 Interfaces = dict[Name, Interface]
 
 
-def check_interfaces(interfaces: Mapping[str, Modbus | Mqtt], ports: Mapping[str, int]) -> None:
+def check_interfaces(interfaces: Mapping[str, Modbus | Mqtt | OpcUa], ports: Mapping[str, int]) -> None:
     """Raises PlacedError: an interface has a port that the application does not name, or is another one again."""
-    places: dict[tuple[str, int], str] = {}
+    places: dict[tuple[str, str], str] = {}
     for name, interface in interfaces.items():
         if interface.port not in ports:
             known = ", ".join(ports) or "none"
             message = f"interfaces.{name}.port {interface.port!r} is not one of ports: {known}"
             raise PlacedError(message, "interfaces", name, "port")
-        place = (interface.port, interface.unit if isinstance(interface, Modbus) else -1)
-        if (other := places.setdefault(place, name)) != name:
-            of_unit = f" and unit {interface.unit}" if isinstance(interface, Modbus) else ""
-            message = f"interface {name} has the port {interface.port}{of_unit} of interface {other}"
+        part = ""
+        if isinstance(interface, Modbus):
+            part = f" and unit {interface.unit}"
+        elif isinstance(interface, OpcUa) and interface.path:
+            part = f" and path {interface.path}"
+        if (other := places.setdefault((interface.port, part), name)) != name:
+            message = f"interface {name} has the port {interface.port}{part} of interface {other}"
             raise PlacedError(message, "interfaces", name, "port")

@@ -14,19 +14,19 @@ import time
 
 import pytest
 
+from harness.clients.demanding import demand, figures
 from harness.clients.modbus import MOST_BITS, MOST_REGISTERS, Refused, blocks_of, frame
 from harness.clients.resource import NoAnswer
 from harness.control.fault import ProductFault
 from harness.model.points import BITS, ORDERS
 from harness.reading.points import READS, tries
-from harness.system.ranks import percentile
 
 #: A function code that the specification gives to nobody (V1.1b3, 5: public codes not assigned).
 UNKNOWN = 99
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 AREAS = {code: area for area, code in READS.items()}
-#: Lost answers after which no more is asked, and faults that a message shows.
-MOST_LOST, SHOWN = 10, 20
+#: Lost answers after which no more is asked.
+MOST_LOST = 10
 
 
 @pytest.fixture
@@ -70,12 +70,6 @@ def first_read(plc):
         point = plc.points[0]
         return READS[point.area], point.address, point.size
     return next((code for code in plc.functions if code in AREAS), 3), 0, 1
-
-
-def demand(wrong, words):
-    """Fail with what is wrong, the first of it."""
-    more = f"\nand {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    assert not wrong, f"{words}:\n" + "\n".join(wrong[:SHOWN]) + more
 
 
 def writable(plcs, code=None):
@@ -430,12 +424,6 @@ def test_lost_updates(answering, amount, measure, note):
     measure("lost requests", len(lost), "1")
     figures(measure, times)
     demand(lost, f"updates were lost: {len(lost)} of {len(times) + len(lost)} requests / 丢失的更新")
-
-
-def figures(measure, times):
-    """Measure how long answers took; nothing where none came."""
-    for percent in (50, 95, 99) if times else ():
-        measure(f"p{percent}", percentile(times, percent) * 1000, "ms")
 
 
 def test_refresh(answering, amount, measure, note):

@@ -12,6 +12,7 @@ import socket
 
 import pytest
 
+from harness.clients.demanding import demand
 from harness.clients.mqtt import Refused
 from harness.control.fault import ProductFault
 
@@ -22,7 +23,6 @@ AHEAD = 50
 MOST_AWAITED = 2
 #: Bytes of a payload that is taken where nothing is declared.
 PAYLOAD = 64 * 1024
-SHOWN = 20
 
 
 @pytest.fixture
@@ -45,12 +45,6 @@ def answering(brokers):
 def each(brokers):
     """Every broker with every version that it declares."""
     return [(broker, version) for broker in brokers for version in broker.definition.versions]
-
-
-def demand(wrong, words):
-    """Fail with what is wrong, the first of it."""
-    more = f"\nand {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    assert not wrong, f"{words}:\n" + "\n".join(wrong[:SHOWN]) + more
 
 
 def label(broker, version):
