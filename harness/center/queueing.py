@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: Names of tasks in the queue: a cell is run; a campaign whose cells have ended is rendered and closed.
 CELL, CLOSE = "cell", "close"
-#: Queue of what every worker can do.
-ANYWHERE = "anywhere"
 #: States of a submission.
 QUEUED, PAUSED, CANCELLED, CLOSED = "queued", "paused", "cancelled", "closed"
 #: Status of a job that waits or runs (procrastinate's words).
@@ -120,12 +118,12 @@ class Center:
             for number, entry in enumerate(entries)
         ]
 
-    def close_job(self, campaign: str) -> Job:
-        """The job that renders and closes a campaign."""
+    def close_job(self, campaign: str, version: str) -> Job:
+        """The job that renders and closes a campaign, which was submitted by that version of the harness."""
         from procrastinate.jobs import Job
 
         return Job(
-            queue=ANYWHERE,
+            queue=closing(version),
             priority=999 * PRIORITY_STEP,
             lock=f"close {campaign}",
             queueing_lock=f"close {campaign}",
@@ -221,6 +219,8 @@ class Center:
     def advance(self, campaign: str) -> None:
         """Where no cell of a campaign waits or runs any more, queue the job that closes it; once, whoever asks."""
         table = tables.submissions
+        opened = self.journal.campaign(campaign)
+        version = str(opened.conditions.get("harness", "")) if opened is not None else ""
 
         def work(unit: Unit) -> None:
             row = sa.select(table.c.state).where(table.c.campaign == campaign).with_for_update()
@@ -229,7 +229,7 @@ class Center:
             own = sa.select(tables.queues.c.queue).where(tables.queues.c.campaign == campaign)
             waits = sa.select(_JOBS.c.id).where(_JOBS.c.status.in_(OPEN), _JOBS.c.queue_name.in_(own)).limit(1)
             if unit.connection.execute(waits).first() is None:
-                self.put(unit, [self.close_job(campaign)])
+                self.put(unit, [self.close_job(campaign, version)])
 
         self.journal.transact("closing the campaign", work)
 
@@ -240,6 +240,11 @@ class Center:
         cancel = sa.func.procrastinate_cancel_job_v1(_JOBS.c.id, sa.false(), sa.true())  # not running ones; deleted
         withdrawn = sa.select(cancel).where(*waits)
         return self.journal.transact("emptying the queue", lambda unit: len(unit.connection.execute(withdrawn).all()))
+
+
+def closing(version: str) -> str:
+    """The queue in which campaigns of that version of the harness wait to be closed; any of its workers can do that."""
+    return f"close/{version}"
 
 
 def _driver(unit: Unit) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import sqlalchemy as sa
 
+from harness import __version__
 from harness.campaigns.options import RunOptions
 from harness.campaigns.sweeping import sweep
 from harness.center import process
-from harness.center.queueing import ANYWHERE, CANCELLED, CELL, CLOSE, CLOSED, PAUSED, QUEUED, Center
+from harness.center.queueing import CANCELLED, CELL, CLOSE, CLOSED, PAUSED, QUEUED, Center, closing
 from harness.center.serving import Serving, capabilities
 from harness.containers.engine import Engine
 from harness.errors import HarnessError, UsageError
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from procrastinate.jobs import Job
     from procrastinate.manager import JobManager
 
-LOG = logging.getLogger("harness.center")
 #: Between two looks into the queue while it is empty, and at what else can be served; in seconds.
 LOOK_SECONDS = 2.0
 #: After a cell that waits for something; and, for each time that its process failed before, after a failure.
@@ -45,6 +44,8 @@ LATER_SECONDS, AFTER_FAILURE_SECONDS = 15.0, 20.0
 TRIES = 4
 #: A process that was asked to end and does not is killed after so many seconds.
 GRACE_SECONDS = 60.0
+#: The queue of what any worker of this version can do.
+CLOSING = closing(__version__)
 #: States of a worker.
 WORKING, DRAINING, GONE = "working", "draining", "gone"
 
@@ -76,6 +77,7 @@ class Worker:
     running: dict[int, str] = field(default_factory=dict)  #: job -> campaign and cell
     _children: dict[int, asyncio.subprocess.Process] = field(default_factory=dict)
     _draining: asyncio.Event = field(default_factory=asyncio.Event)
+    _ending: bool = False  #: asked for an end twice: nothing is waited for any more
     _strays: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -123,7 +125,7 @@ class Worker:
 
     async def _slot(self, number: int, manager: JobManager) -> None:
         while not self._draining.is_set():
-            job = await self._steadily(lambda: self._take(manager))
+            job = await self._steadily(lambda: self._take(manager), while_taking=True)
             if job is not None:
                 await self._do(number, job)
             elif self.wanted.until_empty and not self.running and not await self._has_work():
@@ -132,7 +134,7 @@ class Worker:
                 await self._pause(LOOK_SECONDS)
 
     async def _take(self, manager: JobManager) -> Job | None:
-        queues = [ANYWHERE, *(queue for queue, why in self.serving.answers.items() if not why)]
+        queues = [CLOSING, *(queue for queue, why in self.serving.answers.items() if not why)]
         job = await manager.fetch_job(queues=queues, worker_id=self.identity)
         if job is not None and job.id is not None:
             self.running[job.id] = " ".join(map(str, job.task_kwargs.values()))
@@ -203,7 +205,7 @@ class Worker:
     async def _has_work(self) -> bool:
         await self._steadily(self._look)
         counts = await asyncio.to_thread(self.center.counts)
-        own = {ANYWHERE, *(queue for queue, why in self.serving.answers.items() if not why)}
+        own = {CLOSING, *(queue for queue, why in self.serving.answers.items() if not why)}
         return any(queue in own for queue in counts)
 
     async def _beat(self, manager: JobManager) -> None:
@@ -283,8 +285,9 @@ class Worker:
             await asyncio.sleep(seconds)
             await self._steadily(call)
 
-    async def _steadily(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Do it, again and again where the database is away: cells that run do not end for that."""
+    async def _steadily(self, call: Callable[[], Coroutine[Any, Any, Any]], *, while_taking: bool = False) -> Any:
+        """Do it, again and again where the database is away: cells that run do not end for that. Gives None where the
+        worker ends meanwhile: then the sweeper does what is left; ``while_taking``: where it takes no more."""
         from procrastinate.exceptions import ConnectorException
 
         said = False
@@ -297,6 +300,8 @@ class Worker:
                 if not said:
                     self.say(f"waits for the database: {error.__cause__ or error}")
                 said = True
+                if self._ending or (while_taking and self._draining.is_set()):
+                    return None
                 await self._pause(LOOK_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
@@ -322,7 +327,15 @@ class Worker:
             self._draining.set()
             self.say(f"takes no more; {len(self.running)} run and come to their end. Once more ends them")
             return
+        self._ending = True
+        self._end_children(kill=False)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, lambda: self._end_children(kill=True))
+        self.say("ends what runs: these cells go back into the queue")
+
+    def _end_children(self, *, kill: bool) -> None:
         for child in list(self._children.values()):
             with contextlib.suppress(ProcessLookupError):
-                child.terminate()
-        self.say("ends what runs: these cells go back into the queue")
+                if kill:
+                    child.kill()
+                else:
+                    child.terminate()

@@ -69,6 +69,19 @@ def test_unknown_key_names_place_and_nearest_word(folder: Any) -> None:
     assert "exclude" in found.hint
 
 
+@pytest.mark.parametrize("port", [0, -1, 65536, 99999])
+def test_a_port_that_no_machine_has_is_a_fault(folder: Any, port: int) -> None:
+    path = folder.root / "application.yaml"
+    application = yaml.safe_load(path.read_text())
+    name = next(iter(application["ports"]))
+    application["ports"][name] = port
+    path.write_text(yaml.safe_dump(application, allow_unicode=True))
+    (fault,) = faults_of(folder)
+    assert fault.found == repr(port)
+    assert "application.yaml" in str(fault)
+    assert name in path.read_text().splitlines()[fault.line - 1]
+
+
 def test_unknown_value_names_what_is_known(folder: Any) -> None:
     folder.change("matrix", axes={"os": ["debian-12"], "cpu": ["kunpeng-921"], "database": ["sqlite"]})
     (found,) = faults_of(folder)

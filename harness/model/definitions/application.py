@@ -220,7 +220,7 @@ class Application(Definition):
         default=30, gt=0, le=3600, description="until it serves again by itself after a fault around it"
     )
     uninstall: Strings = ()
-    ports: dict[str, int] = Field(default={})
+    ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default={})
     reach: Annotated[tuple[Reached, ...], BeforeValidator(listed)] = Field(
         default=(),
         max_length=32,

@@ -1,0 +1,148 @@
+"""The queue of a center in a real PostgreSQL server: order, ownership, and ends; no cell is run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import __version__
+from harness.campaigns import RunOptions
+from harness.center import Center, queue_of, submit, sweep_once, watching
+from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, closing
+from harness.errors import DefinitionError, UsageError
+from harness.evidence import Workspace, broken_at
+from harness.reading.catalogue import Catalogue
+from tests.databases import Cluster, cluster
+from tests.products import WEB, product
+
+CATALOGUE = Catalogue.standard()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def center(server: Cluster, tmp_path: Path) -> Iterator[Center]:
+    place = Workspace(tmp_path / "ws", server.database())
+    yield Center(place)
+    place.journal.close()
+
+
+def put(center: Center, root: Path, name: str, *, priority: int = 0, cells: int = 3) -> str:
+    """Queue a campaign of so many cells; gives its id."""
+    databases = ["sqlite", "none", "postgresql", "mariadb"][:cells]
+    folder = product(root / name, {**WEB, "application": name}, database=databases)
+    return submit(folder, center, RunOptions(), CATALOGUE, customer=name, priority=priority)
+
+
+def taken(center: Center, count: int) -> list[tuple[str, int, int]]:
+    """Campaign, job and worker of the next jobs, as one worker that serves everything takes them."""
+
+    async def take() -> list[tuple[str, int, int]]:
+        app = center.app()
+        async with app.open_async():
+            worker = await app.job_manager.register_worker()
+            jobs = [await app.job_manager.fetch_job(queues=None, worker_id=worker) for _ in range(count)]
+            return [(str(job.task_kwargs["campaign"]), job.id or 0, worker) for job in jobs if job is not None]
+
+    return asyncio.run(take())
+
+
+def test_campaigns_of_a_priority_share_the_workers_and_a_higher_one_comes_first(center: Center, tmp_path: Path) -> None:
+    large, small = put(center, tmp_path, "large", cells=4), put(center, tmp_path, "small", cells=2)
+    urgent = put(center, tmp_path, "urgent", priority=5, cells=2)
+    order = [campaign for campaign, _, _ in taken(center, 9)]
+    assert order == [urgent, urgent, large, small, large, small, large, large]
+
+
+def test_a_job_is_ended_and_given_back_by_its_own_worker_alone(center: Center, tmp_path: Path) -> None:
+    campaign = put(center, tmp_path, "p", cells=1)
+    ((_, job, worker),) = taken(center, 1)
+    assert not center.end(job, worker + 1)
+    assert not center.give_back(job, worker + 1)
+    assert center.give_back(job, worker)
+    assert not center.end(job, worker), "it is in the queue again, and nobody's"
+    ((_, again, other),) = taken(center, 1)
+    assert again == job
+    assert not center.end(job, worker), "the worker that was thought dead ends nothing of the other's"
+    assert center.end(job, other)
+    assert not center.end(job, other)
+    assert center.state(campaign) == QUEUED
+
+
+def test_a_campaign_is_closed_once_whoever_asks(center: Center, tmp_path: Path) -> None:
+    campaign = put(center, tmp_path, "p", cells=2)
+    jobs = taken(center, 2)
+    center.advance(campaign)
+    assert closing(__version__) not in center.counts(), "two cells run"
+    for _, job, worker in jobs:
+        center.end(job, worker)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: center.advance(campaign), range(8)))
+    assert center.counts()[closing(__version__)] == {"todo": 1}
+    ((_, job, worker),) = taken(center, 1)
+    sweep_once(center)
+    assert center.counts()[closing(__version__)] == {"doing": 1}, "the job that runs is the only one"
+    center.end(job, worker, failed=True)
+    sweep_once(center)
+    assert center.counts()[closing(__version__)] == {"todo": 1}, "a campaign that was not closed is tried again"
+
+
+def test_states_of_a_submission(center: Center, tmp_path: Path) -> None:
+    first, second = put(center, tmp_path, "a"), put(center, tmp_path, "b")
+    watching.pause(center, first)
+    assert {campaign for _, campaign, _ in center.queues()} == {second}
+    assert center.state(first) == PAUSED
+    with pytest.raises(UsageError, match="cannot be paused: it is paused"):
+        watching.pause(center, first)
+    watching.go_on(center, first)
+    with pytest.raises(UsageError, match="cannot go on: it is queued"):
+        watching.go_on(center, first)
+    assert watching.cancel(center, first, now=False) == 0
+    assert center.state(first) == CANCELLED
+    assert {queue.split("/")[0] for queue in center.counts()} == {"close", second}
+    with pytest.raises(UsageError, match="was not submitted"):
+        watching.cancel(center, "20200101-abcdef", now=True)
+    assert [row["campaign"] for row in queue_of(center)] == [first, second]
+    center.set_state(first, CLOSED, among=(CANCELLED,))
+    assert [row["campaign"] for row in queue_of(center)] == [second]
+    assert broken_at(center.journal) is None
+
+
+def test_submitting_is_whole_or_nothing(center: Center, tmp_path: Path) -> None:
+    folder = product(tmp_path / "p", {**WEB, "memory": "128m"})
+    with pytest.raises(DefinitionError):
+        submit(folder, center, RunOptions(), CATALOGUE)
+    good = product(tmp_path / "q", WEB)
+    failing: Any = center
+    failing.cell_jobs = lambda *_: [object()]  # the queue refuses after the campaign was written
+    with pytest.raises(AttributeError):
+        submit(good, failing, RunOptions(), CATALOGUE)
+    assert center.journal.campaigns() == []
+    assert center.submissions() == []
+    assert center.counts() == {}
+
+
+def test_many_submit_at_once(center: Center, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        campaigns = list(pool.map(lambda n: put(center, tmp_path, f"p{n}", cells=2), range(12)))
+    assert len(set(campaigns)) == 12
+    assert sum(counts["todo"] for counts in center.counts().values()) == 24
+    assert broken_at(center.journal) is None
+
+
+def test_jobs_of_a_worker_that_is_silent_go_back(center: Center, tmp_path: Path) -> None:
+    put(center, tmp_path, "p", cells=2)
+    taken(center, 2)
+    assert sweep_once(center, 3600) == []
+    assert len(sweep_once(center, 0)) == 2
+    assert sum(counts["todo"] for counts in center.counts().values()) == 2
+    assert sweep_once(center, 0) == []
