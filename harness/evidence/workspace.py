@@ -31,14 +31,15 @@ class Workspace:
 
     It is made for its owner alone, because it holds logs and records of a product.
 
-    ``database``: URL of the journal's database; by default that of the environment, else a file here.
+    ``database``: URL of the journal's database; by default that of the environment, else a file here. ``evidence``: the
+    folder of evidence, likewise.
 
     Raises:
         UsageError: the URL is none of a database that is known.
         InfrastructureError: folder or database cannot be made or opened.
     """
 
-    def __init__(self, root: Path, database: str = "") -> None:
+    def __init__(self, root: Path, database: str = "", evidence: Path | None = None) -> None:
         self.root = root.resolve()
         with disk_errors(f"opening the workspace {self.root}"):
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,7 +55,7 @@ class Workspace:
         self.claims: Claims = DatabaseClaims(
             journal, LockLiveness(self.root / "campaigns") if one_machine else HeartbeatLiveness(), patience()
         )
-        self.store = EvidenceStore(Path(os.environ.get(EVIDENCE) or self.root / "evidence"))
+        self.store = EvidenceStore(evidence or Path(os.environ.get(EVIDENCE) or self.root / "evidence"))
 
     @staticmethod
     def is_at(root: Path) -> bool:

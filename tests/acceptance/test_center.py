@@ -21,9 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from harness.containers.engine import LABEL_CAMPAIGN
 from harness.evidence import Workspace, broken_at
 from harness.evidence.checking import differences
+from harness.evidence.database import DatabaseJournal
+from harness.evidence.sqlite import url_of
 from harness.system.wait import wait_until
-from tests.conftest import Ran, command
+from tests.conftest import Ran, Run, command
 from tests.databases import Cluster, cluster
+from tests.journals import whole
 from tests.products import WEB, product
 
 #: Seconds of silence after which a worker counts as dead, in these tests.
@@ -288,6 +291,67 @@ def test_an_address_for_figures_that_is_none_is_refused(center: Center, address:
     ran = center.run("sweeper", "--workspace", "desk", "--metrics", address)
     assert ran.code in (2, 3)
     assert f"--metrics {address}: " in ran.err
+
+
+def test_a_workspace_of_one_machine_moves_into_a_center_and_a_center_is_restored(
+    server: Cluster, center: Center, tmp_path: Path, harness: Run
+) -> None:
+    """Two campaigns; each record is the same in the file, in the center, and in the center that is restored."""
+    before = {}
+    for name in ("一 first", "second"):
+        folder = tiny(tmp_path / name, f"prod-{len(name)}")
+        ran = harness("run", folder, "--workspace", tmp_path / "ws", "--format", "json")
+        assert ran.code == 0, ran.err
+        before[ran.json["campaign"]] = {k: Path(p).read_bytes() for k, p in ran.json["outputs"].items()}
+    moved = center.run("migrate", "--workspace", "ws", "--format", "json")
+    assert moved.code == 0, moved.err
+    assert moved.json["campaigns"].keys() == before.keys()
+    assert not (tmp_path / "ws" / "journal.sqlite").exists()
+    again = center.run("migrate", "--workspace", "ws")
+    assert again.code == 2
+    assert "journal.sqlite" in again.err
+    own = center.submit(tiny(tmp_path / "third", "third"), "--only", "database=none")
+    worker = center.worker("w", "--slots", "1", "--until-empty")
+    assert worker.wait(120) == 0
+    for campaign, outputs in before.items():
+        fetched = center.run("fetch", campaign, "moved", "--workspace", "desk", "--format", "json").json["outputs"]
+        assert {k: (tmp_path / p).read_bytes() for k, p in fetched.items()} == outputs
+    assert center.run("db", "check", "--workspace", "desk").code == 0
+    saved = center.run("db", "backup", "center 备份.dump", "--workspace", "desk", "--format", "json")
+    assert saved.code == 0, saved.err
+    assert center.run("db", "backup", "center 备份.dump", "--workspace", "desk").code == 2, "no backup is overwritten"
+    refused = center.run("db", "restore", "center 备份.dump", "--workspace", "desk")
+    assert refused.code == 2
+    assert "holds a record" in refused.err
+    records = {c: demand_whole(center, c) for c in (*before, own)}
+    other = Center(tmp_path, server.database())
+    restored = other.run("db", "restore", "center 备份.dump", "--workspace", "other")
+    assert restored.code == 0, restored.err
+    assert {c: demand_whole(other, c) for c in (*before, own)} == records
+    later = other.submit(tiny(tmp_path / "fourth", "fourth"), "--only", "database=none")
+    try:
+        assert other.worker("w2", "--slots", "1", "--until-empty").wait(120) == 0
+        assert other.closed(later)(), "a restored center works on"
+    finally:
+        end(other)
+
+
+def test_what_cannot_be_moved_is_refused_and_stays(center: Center, tmp_path: Path) -> None:
+    assert center.run("migrate", "--workspace", "nothing").code == 2
+    assert center.run("db", "backup", "--workspace", "desk").code == 2
+    assert center.run("db", "restore", "absent", "--workspace", "desk").code == 2
+    (tmp_path / "bad.dump").write_bytes(b"no dump")
+    bad = center.run("db", "restore", "bad.dump", "--workspace", "desk")
+    assert bad.code == 3
+    assert "pg_restore: " in bad.err
+    source = Workspace(tmp_path / "ws", url_of(tmp_path / "ws" / "journal.sqlite"))
+    assert isinstance(source.journal, DatabaseJournal)
+    whole(source.journal, "c1")  # its evidence is nowhere
+    source.journal.close()
+    missing = center.run("migrate", "--workspace", "ws")
+    assert missing.code == 3
+    assert (tmp_path / "ws" / "journal.sqlite").is_file()
+    assert center.run("list", "--workspace", "desk", "--format", "json").json == {"campaigns": []}
 
 
 def test_pause_continue_and_cancel(center: Center, tmp_path: Path) -> None:

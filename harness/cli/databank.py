@@ -1,0 +1,63 @@
+"""Commands about the database of a center: check, backup, restore; and to move a workspace into it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from harness import center
+from harness.center import migrating
+from harness.cli.output import print_json, say
+from harness.cli.shared import format_option, workspace_option
+from harness.errors import UsageError
+from harness.evidence import Workspace
+
+
+@click.command("db")
+@click.argument("action", type=click.Choice(["check", "upgrade", "backup", "restore"]))
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@workspace_option
+@format_option
+def db_command(action: str, file: Path | None, workspace: Path, form: str) -> None:
+    """Check the center's database, bring its tables up to date, write it into FILE, or fill an empty one from FILE.
+
+    The evidence is a folder, and is copied apart; after the database when it is backed up.
+    """
+    if action in ("backup", "restore") and file is None:
+        raise UsageError(f"{action}: no file is named", advice=f"for example: harness db {action} center.dump")
+    if action == "restore":
+        assert file is not None
+        migrating.restore(Workspace(workspace), file)
+    place = center.Center(Workspace(workspace))  # which brings the tables up to date
+    if action == "backup":
+        assert file is not None
+        digest = migrating.backup(place, file)
+        if form == "json":
+            print_json({"file": str(file), "sha256": digest})
+        else:
+            say(f"{file}  SHA-256 {digest}")
+        return
+    steps = migrating.check(place)
+    if form == "json":
+        print_json({"steps": [vars(step) for step in steps]})
+    else:
+        for step in steps:
+            say(f"{'ok' if step.ok else 'WRONG'}  {step.name}: {step.detail}")
+    if not all(step.ok for step in steps):
+        sys.exit(1)
+
+
+@click.command("migrate")
+@workspace_option
+@format_option
+def migrate_command(workspace: Path, form: str) -> None:
+    """Move the record of a workspace of one machine into the empty database that HARNESS_DATABASE_URL names."""
+    moved = migrating.migrate(workspace, center.Center(Workspace(workspace)))
+    if form == "json":
+        print_json({"campaigns": dict(moved.campaigns), "rows": dict(moved.rows), "files": moved.files})
+        return
+    say(f"{len(moved.campaigns)} campaigns, {moved.rows['events']} events, {moved.files} files of evidence")
+    for campaign, digest in moved.campaigns.items():
+        say(f"{campaign}  record SHA-256 {digest}  the same in both / 两处一致")
