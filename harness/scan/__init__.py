@@ -17,10 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.model.definitions import Database, Rule
+from harness.model.definitions import Database, Rule, Severity
 from harness.model.finding import Component, Concern, Finding, ScanResult, Targets
 from harness.model.sqlrow import SqlRow
 from harness.scan import binaries, golang, packages, sql, sqltable, texts, troubles
+from harness.scan.asides import aside
 from harness.scan.gathering import Facts
 from harness.scan.groups import Binaries, cpus, finding
 from harness.scan.listing import inputs_of
@@ -68,9 +69,11 @@ class Scan:
             yield from texts.findings(rule, facts_of_rule, self.targets, self.facts.roots)
         elif rule.detect == "sql":
             facts = [fact for fact in self.facts.sqls if fact.rule == rule.id]
-            yield from sql.findings(rule, facts, self.targets, self.facts)
+            yield from sql.findings(rule, facts, self.targets, self.facts, self.facts.roots)
         elif rule.detect == "component":
-            yield from troubles.known_trouble(rule, self.components, self.facts.declared, self.targets)
+            yield from troubles.known_trouble(
+                rule, self.components, self.facts.declared, self.targets, self.facts.roots
+            )
         elif rule.detect == "go-variants":
             yield from golang.variants(rule, self.facts.gos, self.targets)
         elif rule.detect == "format":
@@ -82,7 +85,10 @@ class Scan:
         else:
             places = {"unread": self.facts.unread, "names": self.facts.names, "links": self.facts.links}[rule.detect]
             every = cpus(self.targets.cpus.values())
-            yield from (finding(rule, place, every, message) for place, message in places)
+            for place, message in places:
+                why = aside(place, self.facts.roots, sources=False) if rule.detect != "unread" else ""
+                severity: Severity | None = "info" if why else None
+                yield finding(rule, place, every, message + (f" ({why})" if why else ""), severity=severity)
 
     @property
     def components(self) -> list[Component]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.model.definitions import Rule
 from harness.scan.passages import Passage
@@ -26,7 +26,10 @@ _MACROS = (
     (re.compile(r"__s390"), {"s390"}),
     (re.compile(r"__sparc|__alpha|__ia64|__hppa|__m68k|__sh__|__e2k|__wasm"), {"other"}),
 )
-_ELSEWHERE = re.compile(r"_MSC_VER|_WIN32|_WIN64|__APPLE__|__ANDROID__|__CYGWIN__|__FreeBSD__|__sun\b")
+_ELSEWHERE = re.compile(
+    r"_MSC_VER|_WIN32|_WIN64|__APPLE__|__ANDROID__|__CYGWIN__|__FreeBSD__|__sun\b|(?:OS|TARGET|PLATFORM|ABI)_(?:WIN\w*|OSX|MAC\w*|IOS|DARWIN|ANDROID)|"
+    r"\w_WINDOWS\b|\bWINDOWS\b"
+)
 _X86 = re.compile(
     r"\b(?:x86|amd64|intel)\b|x86_64|_mm_\w+\(|\brdtsc|\bcpuid\b|\b[mls]fence\b|[ix]mmintrin|%%?[re][abcd]x|\bREG_(?:R|E)[A-Z]{2}\b",
     re.IGNORECASE,
@@ -38,7 +41,7 @@ _ASKED = re.compile(r"#[ \t]*ifndef[ \t]+(\w+)|![ \t]*defined[ \t]*\(?[ \t]*(\w+
 _ERROR = re.compile(r"^\s*#\s*error\b")
 #: Names of what may be left out: a fast path, a part that is there for some.
 _OPTIONAL = re.compile(
-    r"HAVE|HAS|USE|ENABLE|FAST|UNALIGNED|OPT|SUPPORT|SIMD|NEON|SSE|AVX|ASM|INTRIN|WITH|CACHE|INLINE|LIKELY|PREFETCH|_H_?$|JIT",
+    r"HAVE|HAS|USE|ENABLE|FAST|UNALIGNED|OPT|SUPPORT|SIMD|NEON|SSE|AVX|ASM|INTRIN|WITH|CACHE|INLINE|LIKELY|PREFETCH|_H_?$|JIT|ALIGN|CPU|UNROLL|^BITS$",
     re.IGNORECASE,
 )
 #: A default that says that it knows nothing: whoever reads it asks at run time.
@@ -53,6 +56,7 @@ class _Branch:
     condition: str
     line: int
     around: bool  #: a condition that no Linux meets is around it
+    inside: frozenset[str] = frozenset()  #: architectures of the branch that it stands in; none: it stands in none
     body: list[str] = field(default_factory=list)
     error: int = 0  #: line of its own #error
 
@@ -80,7 +84,7 @@ def passages(rule: Rule, place: str, text: str, languages: tuple[str, ...]) -> I
     for chain in _chains(lines):
         passage = _of_chain(chain, lines, asked)
         if passage is not None:
-            yield passage
+            yield replace(passage, about=chain[0].inside)
 
 
 def _chains(lines: list[str]) -> Iterator[list[_Branch]]:
@@ -91,10 +95,10 @@ def _chains(lines: list[str]) -> Iterator[list[_Branch]]:
         if word.startswith("if"):
             condition = _whole(lines, number)
             foreign = bool(stack) and (stack[-1][-1].around or stack[-1][-1].elsewhere)
-            stack.append([_Branch(condition, number, foreign)])
+            stack.append([_Branch(condition, number, foreign, _inside(stack))])
         elif word.startswith(("elif", "else")) and stack:
             condition = _whole(lines, number) if word.startswith("elif") else ""
-            stack[-1].append(_Branch(condition, number, stack[-1][0].around))
+            stack[-1].append(_Branch(condition, number, stack[-1][0].around, stack[-1][0].inside))
         elif word.startswith("endif") and stack:
             yield stack.pop()
         elif stack:
@@ -102,6 +106,16 @@ def _chains(lines: list[str]) -> Iterator[list[_Branch]]:
             branch.body.append(line)
             if _ERROR.match(line):
                 branch.error = branch.error or number
+
+
+def _inside(stack: list[list[_Branch]]) -> frozenset[str]:
+    """Architectures that the innermost branch is for, where its condition, or one around it, says so."""
+    if not stack:
+        return frozenset()
+    branch = stack[-1][-1]
+    if (named := branch.named) and not _negative(branch.condition):
+        return frozenset(named | ({"x86_64"} if "i386" in named else set()))
+    return branch.inside
 
 
 def _whole(lines: list[str], number: int) -> str:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.scan.languages import remarks
+from harness.scan.sqlplaces import asked, is_prose, named_for, opens_sqlite
 from harness.scan.variants import sql_named
 
 LONGEST = 8000  #: characters of a statement in a program
@@ -51,10 +53,17 @@ class Embedded:
     word: str = ""
     family: str = ""
     name: str = ""  #: of a table or a column; there is no statement then
+    why: str = ""  #: why no other database gets it
+    program: bool = False  #: whether it is a string of a program
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is a string that ends within quotes: the program puts the rest behind it."""
+        return self.program and any(self.text.count(quote) % 2 for quote in "'\"`")
 
 
-def embedded(text: str, languages: tuple[str, ...]) -> Iterator[Embedded]:
-    """The SQL in a program, a mapper or a list of changes."""
+def embedded(text: str, languages: tuple[str, ...], place: str = "") -> Iterator[Embedded]:
+    """The SQL in a program, a mapper or a list of changes. ``place``: of a program, whose name may say a database."""
     if "xml" in languages:
         if "<mapper" in text or "<sqlMap" in text or "<databaseChangeLog" in text:
             yield from _of_xml(text)
@@ -62,7 +71,7 @@ def embedded(text: str, languages: tuple[str, ...]) -> Iterator[Embedded]:
         if "databaseChangeLog" in text:
             yield from _of_yaml(text)
     else:
-        yield from _of_program(text)
+        yield from _of_program(text, languages, place)
         if "java" in languages and "@" in text:
             yield from _names(text)
 
@@ -80,11 +89,14 @@ def changesets(text: str) -> list[Embedded]:
     return parts
 
 
-def _of_program(text: str) -> Iterator[Embedded]:
+def _of_program(text: str, languages: tuple[str, ...], place: str) -> Iterator[Embedded]:
     lines = at = past = 0
+    spans = remarks(place, text, languages)
+    local = opens_sqlite(text)
+    *named, dialect = named_for(place)
     for match in _BEGINS.finditer(text):
-        word = match["word"].split()[0]
-        if match.start() < past or not (word.isupper() or word.islower()):
+        first = match["word"].split()[0]
+        if match.start() < past or not (first.isupper() or first.islower()):
             continue
         sql, past, whole = _joined(text, match.start())
         if _JPQL.search(text[max(0, match.start() - 200) : match.start()]) and not _NATIVE.search(
@@ -92,8 +104,13 @@ def _of_program(text: str) -> Iterator[Embedded]:
         ):
             continue
         lines, at = lines + text.count("\n", at, match.start()), match.start()
+        spot = bisect.bisect_right(spans, (match.start(), len(text))) - 1
+        if (spot >= 0 and match.start() < spans[spot][1]) or is_prose(sql):
+            continue
         if len(sql) > len(match["word"]) + 4:
-            yield Embedded(_filled(sql), lines, whole)
+            word, family = asked(text, match.start())
+            why = "the program opens SQLite itself" if local else f"where the database is {word}" if word else dialect
+            yield Embedded(_filled(sql), lines, whole, word or named[0], family or named[1], why=why, program=True)
 
 
 def _joined(text: str, start: int) -> tuple[str, int, bool]:

@@ -6,6 +6,7 @@ import fnmatch
 import functools
 import posixpath
 import re
+from collections.abc import Iterator
 
 #: Language -> names of its files.
 LANGUAGES = {
@@ -43,7 +44,7 @@ _ALONE = {
     "npm": "package.json electron-builder.json",
     "lock": "package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml poetry.lock uv.lock pdm.lock Pipfile.lock "
     "Cargo.lock go.sum conan.lock gradle.lockfile MODULE.bazel.lock",
-    "": "ltmain.sh libtool.m4 ltoptions.m4 ltversion.m4 lt~obsolete.m4",
+    "": "ltmain.sh libtool.m4 ltoptions.m4 ltversion.m4 lt~obsolete.m4 shtool",
 }
 _SHEBANGS = {
     "sh": "shell",
@@ -67,6 +68,23 @@ COMMENT = {
     "installer": re.compile(r"^\s*[;#]"),
     "assembly": re.compile(r"^\s*(?://|/?\*|;|#(?!\s*(?:if|el|en|def|inc)))"),
 }
+#: What begins a block comment, and its end. It begins a line: elsewhere its mark may be a part of a name of files
+#: (``src/*``).
+_COMMENT = (re.compile(r"^[ \t]*/\*", re.MULTILINE), "*/")
+#: Languages whose comments these are.
+_BRACED = frozenset(("c", "javascript", "go", "rust", "csharp", "java", "php"))
+_XML_COMMENT = (re.compile(r"<!--"), "-->")
+#: Elements of an XML file that are for people to read.
+_MESSAGE = re.compile(r"<(?P<tag>\w{0,40}[mM]essage|description|name|id)>[^<]*</(?P=tag)>")
+#: What stands before a docstring: nothing but remarks, or the head of a class or a function.
+_DOCSTRING = re.compile(
+    r"(?:\A(?:[ \t]*(?:#[^\n]*)?\n)*|(?:\bclass[ \t][^\n]{0,200}|\)[^\n:{}\"']{0,200}):[ \t]*(?:#[^\n]*)?\n\s*)[rRuU]?"
+    r"(?P<quote>\"\"\"|''')"
+)
+#: A text that a shell prints, and the list of changes of a package.
+_PRINTED = re.compile(r"^[ \t]*cat[ \t]*<<-?[ \t]*[\"']?(?P<mark>\w+)[\"']?[ \t]*$", re.MULTILINE)
+_CHANGES = re.compile(r"^%changelog\b", re.MULTILINE)
+PRINTED = 4_000  #: characters of a text that a shell prints
 LONG_LINE = 2000  #: no person wrote a longer one
 
 
@@ -92,3 +110,55 @@ def languages_of(place: str, text: str) -> tuple[str, ...]:
         program = posixpath.basename(words[0]) if words else ""
         languages = tuple(filter(None, (_SHEBANGS.get(program),)))
     return languages or ()
+
+
+def remarks(place: str, text: str, languages: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Where block comments and docstrings of a text begin and end, and what of it is for people to read."""
+    if place.endswith((".xml", ".pom")):
+        return sorted([*_between(text, *_XML_COMMENT), *(match.span() for match in _MESSAGE.finditer(text))])
+    if "shell" in languages:
+        return _printed(text)
+    if "python" in languages:
+        return list(_docstrings(text))
+    return list(_between(text, *_COMMENT)) if _BRACED & set(languages) else []
+
+
+def _between(text: str, begins: re.Pattern[str], mark: str) -> Iterator[tuple[int, int]]:
+    """What lies between marks. Each end is looked for once: one that is missing is missing for all."""
+    past = 0
+    for match in begins.finditer(text):
+        if match.start() < past:
+            continue
+        end = text.find(mark, match.end())
+        if end < 0:
+            return
+        past = end + len(mark)
+        yield match.start(), past
+
+
+def _docstrings(text: str) -> Iterator[tuple[int, int]]:
+    past = 0
+    missing: set[str] = set()
+    for match in _DOCSTRING.finditer(text):
+        if match.start() < past or match["quote"] in missing:
+            continue
+        end = text.find(match["quote"], match.end())
+        if end < 0:
+            missing.add(match["quote"])
+            continue
+        past = end + 3
+        yield match.start("quote"), past
+
+
+def _printed(text: str) -> list[tuple[int, int]]:
+    spans = []
+    past = 0
+    for match in _PRINTED.finditer(text):
+        if match.start() >= past:
+            window = text[match.end() : match.end() + PRINTED]
+            end = re.search(rf"^[ \t]*{match['mark']}$", window, re.MULTILINE)
+            if end is not None:
+                past = match.end() + end.end()
+                spans.append((match.start(), past))
+    changes = _CHANGES.search(text, past)
+    return [*spans, (changes.start(), len(text))] if changes is not None else spans

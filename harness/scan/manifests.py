@@ -19,6 +19,8 @@ _CHOSEN = re.compile(r"--(?:x64|ia32|armv7l|arm64|loong64)\b|--arch[= ]\s*[\"']?
 #: Keys of manifests whose lists are of architectures.
 _LISTS = re.compile(r"^[ \t]*(?:archs|architectures|arch)\s*[=:]\s*(\[[^\]]*\]|[\"'][^\"'\n]*[\"'])", re.MULTILINE)
 _CONTROL = re.compile(r"^Architecture:[ \t]*(.+)$", re.MULTILINE)
+#: A table of a manifest that is for another system: [tool.cibuildwheel.windows].
+_ELSEWHERE = re.compile(r"\[+[\w.\"'-]*\.(?:windows|macos|darwin|ios|android)\]")
 _CARGO = re.compile(r"^[ \t]*target[ \t]*=[ \t]*(\[[^\]]*\]|\"[^\"\n]*\")", re.MULTILINE)
 _WHEEL = re.compile(r"[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(?:-\d\w*)?-[\w.]+-[\w.]+-(?P<tags>[\w.]+)\.whl$")
 
@@ -127,7 +129,9 @@ def _control(text: str) -> Iterator[Passage]:
 def _listed(text: str, pattern: re.Pattern[str]) -> Iterator[Passage]:
     for match in pattern.finditer(text):
         named = frozenset(architectures_named(match[1]))
-        if named and not re.search(r"auto|native|all", match[1]):
+        table = text.rfind("\n[", 0, match.start()) + 1  # the first line where no other begins so
+        elsewhere = _ELSEWHERE.match(text, table)
+        if named and elsewhere is None and not re.search(r"auto|native|all", match[1]):
             yield Passage(line=text.count("\n", 0, match.start()) + 1, excerpt=match[0].strip(), named=named)
 
 

@@ -9,13 +9,14 @@ against those of another family only where the product has no file that is named
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.model.definitions import Database, Rule
+from harness.model.definitions import Database, Rule, Severity
 from harness.model.finding import Concern, Finding, Targets
 from harness.model.sqlrow import Reading, SqlHit, SqlStatement
+from harness.scan.asides import aside
 from harness.scan.embedded import Embedded, changesets, embedded
 from harness.scan.groups import finding
 from harness.scan.sqldialects import DIALECTS, Dialect, dialect_of
@@ -45,6 +46,8 @@ class SqlFact:
     family: str
     what: str = ""
     role: str = ""
+    why: str = ""  #: why no other database gets it
+    program: bool = False  #: whether it stands in a program
 
 
 class Names(Protocol):
@@ -96,7 +99,7 @@ class Reader:
             source = _Source(place, word, family, file=True)
             yield from self._within(source, changesets(text), dialect_of(text, family, self.declared))
             return
-        pieces = list(embedded(text, languages))
+        pieces = list(embedded(text, languages, place))
         self.families |= {each.family for each in pieces if each.family}
         self.words |= {each.word for each in pieces if each.word}
         if pieces:
@@ -133,6 +136,8 @@ class Reader:
                 family=(piece.family if piece is not None else "") or source.family,
                 what=hit.what,
                 role=hit.role,
+                why=piece.why if piece is not None else "",
+                program=piece is not None and piece.program,
             )
 
     def _named(self, piece: Embedded) -> Iterator[tuple[str, Hit]]:
@@ -147,7 +152,7 @@ class Reader:
         for statement in statements(piece.text, spoken.tokenized_as):
             above = piece.above + statement.above
             line = above + statement.line
-            if statement.trouble:
+            if statement.trouble and not piece.is_cut:
                 why = f"as SQL, in line {line}: {statement.trouble}; its words were searched all the same"
                 self.trouble.append((source.place, why))
             elif piece.whole and is_unparsed(statement):
@@ -269,17 +274,29 @@ class _Strings:
         return [*self._sure, *self._likely] if surely_strings else self._sure
 
 
-def findings(rule: Rule, facts: Iterable[SqlFact], targets: Targets, names: Names) -> Iterator[Finding]:
+def findings(
+    rule: Rule, facts: Iterable[SqlFact], targets: Targets, names: Names, roots: Collection[str] = ()
+) -> Iterator[Finding]:
     """Findings of a rule about SQL, for the databases that a file is for, or may be for: one for each line."""
     lines: dict[tuple[str, int], list[tuple[SqlFact, list[Database]]]] = {}
     for fact in facts:
         concerned = [database for database in targets.databases.values() if _refused(rule, fact, database, names)]
         if concerned:
             lines.setdefault((fact.place, fact.line), []).append((fact, concerned))
+    lacking: set[Concern] = set()  # databases that no part is for, of which one place is a warning
     for (place, line), parts in lines.items():
         concerns = {Concern("database", database.database) for _, concerned in parts for database in concerned}
         message = parts[0][0].excerpt + _instead(parts)
-        yield finding(rule, place, concerns, message, place=f"line {line}", line=line)
+        first = parts[0][0]
+        why = (all(fact.why for fact, _ in parts) and first.why) or aside(place, roots, sources=False)
+        if not why and first.word and len(names.families - {""}) > 1:
+            # What is lacking is a part for this database: that is told once, and each place of the others is a note.
+            if first.program or concerns <= lacking:
+                why = f"in a part for {first.word}; there are parts for other databases"
+            lacking |= concerns
+        message += f" ({why})" if why else ""
+        severity: Severity | None = "info" if why else None
+        yield finding(rule, place, concerns, message, place=f"line {line}", line=line, severity=severity)
 
 
 def _refused(rule: Rule, fact: SqlFact, database: Database, names: Names) -> bool:

@@ -26,7 +26,8 @@ _HEADS = (
     ),
     (
         re.compile(
-            r"^-- PostgreSQL database (?:cluster )?dump|^-- Dumped from database version|^\\connect "
+            r"^-- PostgreSQL database (?:cluster )?dump|^\\echo Use \"(?:CREATE|ALTER) EXTENSION"
+            r"|^-- Dumped from database version|^\\connect "
             r"|Source Server Type\s*:\s*PostgreSQL",
             re.M,
         ),

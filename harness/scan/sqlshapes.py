@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from harness.scan.sqlcolumns import inline_keys
+from harness.scan.sqlcolumns import columns, inline_keys
 from harness.scan.sqltokens import Statement
 
 #: Behind these a value stands in double quotes, where it is no name.
@@ -117,6 +117,33 @@ def double_quoted(statement: Statement) -> tuple[list[int], list[int], bool]:
 
 
 #: Name in rules -> numbers of tokens at which it is.
+_LONG = re.compile(r"(?:TINY|MEDIUM|LONG)?(?:TEXT|BLOB)$")
+
+
+def _text_key(statement: Statement) -> Iterator[int]:
+    """A key on a column of long texts that says no length: the column, or its name in the list of the key."""
+    words = _texts(statement)
+    if words[0] != "CREATE" or "TABLE" not in words[:4]:
+        return
+    long = {column.token for column in columns(statement) if _LONG.match(column.type)}
+    names = {words[token] for token in long}
+    depth, key, part = 0, "", -1
+    for number, word in enumerate(words):
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if number in long:
+            part = number
+        elif depth == 1 and word in (",", "("):
+            key, part = "", -1
+        elif depth == 1 and re.search(r"\b(?:KEY|UNIQUE|INDEX|REFERENCES|FULLTEXT|SPATIAL)$", word):
+            key = key if key in ("FULLTEXT", "SPATIAL", "REFERENCES") else word
+            if part >= 0 and key not in ("FULLTEXT", "SPATIAL", "REFERENCES"):
+                yield part
+                part = -1
+        elif depth == 2 and key not in ("", "FULLTEXT", "SPATIAL", "REFERENCES") and word in names:
+            alone = words[number - 1] in ("(", ",") and words[number + 1 : number + 2] != ["("]
+            yield from [number] if alone else []
+
+
 SHAPES: dict[str, Callable[[Statement], Iterator[int]]] = {
     "update-join": _update_join,
     "delete-join": _delete_join,
@@ -124,4 +151,5 @@ SHAPES: dict[str, Callable[[Statement], Iterator[int]]] = {
     "update-from": _update_from,
     "if-function": _if_function,
     "inline-key": inline_keys,
+    "text-key": _text_key,
 }

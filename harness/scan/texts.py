@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from harness.model.definitions import Rule, Severity
 from harness.model.finding import Concern, Finding, Targets
 from harness.scan import branches, chains, levels, manifests, printed
-from harness.scan.asides import about_sources, aside
+from harness.scan.asides import about_sources, aside, tests_within
 from harness.scan.groups import cpus, finding
-from harness.scan.languages import COMMENT, LONG_LINE, languages_of
+from harness.scan.languages import COMMENT, LONG_LINE, languages_of, remarks
 from harness.scan.pairs import Pair, pair_of, places
 from harness.scan.passages import Passage
 from harness.scan.variants import architectures_named
@@ -40,6 +40,10 @@ _REFUSES = re.compile(
     r"(?i)(?:FATAL_ERROR|AC_MSG_ERROR|\$\(error\b)(?=[^\n]{0,120}(?:unsupported|unknown|not support|unrecogni|only))"
     r"[^\n]{0,120}(?:(?<!osx_)arch|processor|cpu\b|platform|machine)"
 )
+#: What the lists of jobs of GitHub, Gitea and Forgejo have.
+_WORKFLOW = re.compile(r"^[ \t]+runs-on:[ \t]*\S", re.MULTILINE)
+_COMPILE_ERROR = re.compile(r"\bcompile_error!")
+NEAR = 500  #: characters before and behind a place that ``unless_near`` of a rule is looked for in
 MAX_PER_FILE = 20  #: the number of places of a rule in a file that become findings
 
 
@@ -53,6 +57,7 @@ class TextFact:
     excerpt: str
     guarded: bool = False
     mild: bool = False  #: worth a note only
+    why: str = ""  #: why it is worth a note only, where the text says it
     relief: bool = False  #: no trouble, but what eases that of the rule elsewhere
     named: frozenset[str] = frozenset()  #: architectures that the text names, or that are no trouble
     about: frozenset[str] = frozenset()  #: the only architectures that are concerned; none: all
@@ -87,6 +92,47 @@ class _Text:
             self._around = branches.around(self.text, self.languages)
         return bool(self._around) and self._around[line - 1]
 
+    def chosen(self, line: int) -> bool:
+        """Whether a line lies in a branch for an architecture that its condition names."""
+        return bool(self._chosen) and self._chosen[line - 1]
+
+    @functools.cached_property
+    def _chosen(self) -> list[bool]:
+        return branches.chosen(self.text, self.languages)
+
+    def remarked(self, at: int) -> bool:
+        """Whether a place lies in a block comment, a docstring, or a text for people."""
+        number = bisect.bisect_right(self._remarks, (at, len(self.text))) - 1
+        return number >= 0 and at < self._remarks[number][1]
+
+    @functools.cached_property
+    def _remarks(self) -> list[tuple[int, int]]:
+        return remarks(self.place, self.text, self.languages)
+
+    @functools.cached_property
+    def _constructs(self) -> list[int]:
+        return branches.constructs(self.text, self.languages)
+
+    def construct(self, line: int) -> int:
+        """Which case or chain of conditions a line with a condition belongs to; 0 for none."""
+        return self._constructs[line - 1] if self._constructs else 0
+
+    def why_mild(self, line: int) -> str:
+        """Why what stands in a line is worth a note only; empty where it is not."""
+        if self._workflow:
+            return "a workflow of continuous integration"
+        return (
+            "in a part of the source that is tests" if any(first <= line <= last for first, last in self._tests) else ""
+        )
+
+    @functools.cached_property
+    def _workflow(self) -> bool:
+        return "yaml" in self.languages and _WORKFLOW.search(self.text) is not None
+
+    @functools.cached_property
+    def _tests(self) -> list[tuple[int, int]]:
+        return tests_within(self.text, self.languages)
+
     @functools.cached_property
     def refuses(self) -> bool:
         """Whether it is a build file that ends with an error on architectures."""
@@ -112,6 +158,7 @@ class _Looked:
     unless: re.Pattern[str]
     unless_file: re.Pattern[str]
     unless_place: re.Pattern[str]
+    unless_near: re.Pattern[str] | None
     eases: re.Pattern[str]
     eased_in: frozenset[str]
     needs: tuple[str, ...]  #: words in lower case; a text with none of them is not searched, which takes far longer
@@ -124,6 +171,8 @@ class _Looked:
             return True
         # Build files choose what is faster, and go on without; those that refuse say so.
         built = bool({"make", "packaging"} & set(whole.languages))
+        if "rust" in whole.languages:
+            return not _COMPILE_ERROR.search(whole.text)
         return self.rule.detect == "text-architecture" and built and not whole.refuses
 
 
@@ -140,6 +189,7 @@ def _looked(rule: Rule) -> _Looked:
         compiled("unless"),
         compiled("unless_file"),
         compiled("unless_place"),
+        compiled("unless_near") if "unless_near" in parameters else None,
         compiled("eased_by"),
         frozenset(parameters.get("eased_in", ())),
         tuple(parameters.get("needs", ("",))),
@@ -178,13 +228,17 @@ class Reader:
         rule, place = looked.rule, whole.place
         hashed = comment is COMMENT["shell"] or comment is COMMENT["make"]
         lines: set[int] = set()
+        constructs: set[int] = set()  # cases and chains of conditions of which an arm is a finding already
         for begin, groups in _places(looked, whole.text):
             number, line = whole.line(begin)
             if number in lines or len(line) > LONG_LINE:
                 continue
             if hashed and _REMARK.search(whole.text, begin - whole.column(begin), begin):
                 continue
-            if (comment is not None and comment.match(line)) or looked.unless.search(line):
+            if (comment is not None and comment.match(line)) or looked.unless.search(line) or whole.remarked(begin):
+                continue
+            near = looked.unless_near
+            if near is not None and near.search(whole.text, max(0, begin - NEAR), begin + NEAR):
                 continue
             if not lines and (looked.unless_place.search(place) or looked.unless_file.search(whole.text)):
                 return
@@ -194,16 +248,26 @@ class Reader:
                 place=place,
                 line=number,
                 excerpt=line.strip()[:160],
-                guarded=looked.branches(whole) and whole.guarded(number),
+                guarded=_guarded(looked, whole, number) or whole.construct(number) in constructs,
+                why=whole.why_mild(number),
                 named=whole.named,
                 systems=self._systems(whole.text) if rule.detect == "text-system" else frozenset(),
                 groups=groups,
             )
+            if rule.detect == "text-architecture" and whole.construct(number):
+                constructs.add(whole.construct(number))
             if len(lines) >= looked.most:
                 return
 
     def _systems(self, text: str) -> frozenset[str]:
         return frozenset(word.lower() for word in self.systems.findall(text))
+
+
+def _guarded(looked: _Looked, whole: _Text, line: int) -> bool:
+    """Whether a condition about the architecture is around a line, and tells enough."""
+    if looked.branches(whole) and whole.guarded(line):
+        return True
+    return looked.rule.detect == "text-architecture" and whole.chosen(line)
 
 
 def _places(looked: _Looked, text: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -278,7 +342,7 @@ def findings(rule: Rule, facts: Iterable[TextFact], targets: Targets, roots: Col
         message = fact.excerpt + (" (inside a condition about the architecture)" if fact.guarded else "")
         if relief is not None:
             message += f" ({relief.place} line {relief.line} sets {relief.excerpt})"
-        if why := aside(fact.place, roots, sources=sources):
+        if why := fact.why or aside(fact.place, roots, sources=sources):
             message += f" ({why})"
         mild = fact.guarded or fact.mild or relief is not None or bool(why)
         severity: Severity | None = "info" if mild else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from harness.model.definitions import Rule
+from harness.model.definitions import Rule, Severity
 from harness.model.definitions.trouble import Trouble
 from harness.model.finding import Component, Concern, Finding, Targets
+from harness.scan.asides import aside
 from harness.scan.declared import Declared
 from harness.scan.groups import finding
 from harness.scan.packages import older
@@ -25,7 +26,11 @@ def wanted(rules: Iterable[Rule]) -> Callable[[str, str], bool]:
 
 
 def known_trouble(
-    rule: Rule, components: Iterable[Component], declared: Iterable[Declared], targets: Targets
+    rule: Rule,
+    components: Iterable[Component],
+    declared: Iterable[Declared],
+    targets: Targets,
+    roots: Collection[str] = (),
 ) -> Iterator[Finding]:
     """Dependencies of the rule's table. A package that names one architecture is not held against others here."""
     places = [(each, each.file, 0) for each in components] + [(each, each.file, each.line) for each in declared]
@@ -39,7 +44,18 @@ def known_trouble(
                 words.append(_words(trouble))
         if concerned:
             message = f"{each.name} {each.version}".strip() + ": " + " | ".join(words)
-            yield finding(rule, file, concerned, message, place=f"line {line}" if line else "", line=line)
+            why = _own(each) or aside(file, roots, sources=False)
+            message += f" ({why})" if why else ""
+            severity: Severity | None = "info" if why else None
+            at = f"line {line}" if line else ""
+            yield finding(rule, file, concerned, message, place=at, line=line, severity=severity)
+
+
+def _own(each: Component | Declared) -> str:
+    """Why a package is no dependency: a PKG-INFO that no installation wrote is about the sources that it lies with,
+    which is what the advice asks for."""
+    own = each.file.endswith("/PKG-INFO") and not re.search(r"(?:site|dist)-packages/|EGG-INFO/|!/", each.file)
+    return "its own sources lie here" if own else ""
 
 
 def _words(trouble: Trouble) -> str:
