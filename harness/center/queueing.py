@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql
 from harness.errors import UsageError
 from harness.evidence import Workspace, tables
 from harness.evidence.database import DatabaseJournal, Unit
+from harness.evidence.postgresql import PostgreSQL
 
 if TYPE_CHECKING:
     import procrastinate
@@ -51,7 +52,7 @@ class Center:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        if not isinstance(workspace.journal, DatabaseJournal) or workspace.journal.engine.one_machine:
+        if not isinstance(workspace.journal, DatabaseJournal) or not isinstance(workspace.journal.engine, PostgreSQL):
             raise UsageError(
                 "a center needs a PostgreSQL database, and HARNESS_DATABASE_URL names none",
                 advice="for example: export HARNESS_DATABASE_URL=postgresql://harness@db.example/harness",
@@ -62,6 +63,8 @@ class Center:
                 advice="install it: pip install 'xinchuang-harness[center]'",
             )
         self.journal = workspace.journal
+        # Workers and sweepers ask again by themselves, and say so; who only looks wants an answer.
+        workspace.journal.engine.away_seconds = 0.0
         self.url = self.journal.engine.pool.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._prepare()
 

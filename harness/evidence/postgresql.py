@@ -40,6 +40,7 @@ class PostgreSQL:
             url.set(drivername="postgresql+psycopg"), pool_size=4, max_overflow=28, pool_pre_ping=True
         )
         self._answered = False
+        self.away_seconds: float | None = None  #: instead of ``AWAY_SECONDS``; 0 for what asks again by itself
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -54,7 +55,8 @@ class PostgreSQL:
     def _connect(self) -> sa.Connection:
         """A connection; it is waited for where the server answered before. What fails later, in a transaction, is not
         tried again here: it may have been committed."""
-        end = time.monotonic() + (AWAY_SECONDS if self._answered else 0.0)
+        patience = AWAY_SECONDS if self.away_seconds is None else self.away_seconds
+        end = time.monotonic() + (patience if self._answered else 0.0)
         while True:
             try:
                 connection = self.pool.connect()

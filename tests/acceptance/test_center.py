@@ -114,6 +114,7 @@ def end(center: Center) -> None:
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 def tiny(folder: Path, name: str, *, check: str = "", **matrix: Any) -> Path:
