@@ -34,6 +34,8 @@ MOST = 200
 #: Nothing is executed from these.
 _IDLE = {"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"}
 _RUNTIMES = ("runc", "crun")
+#: Names of the first program that an engine puts before a container's own.
+_INITS = ("docker-init", "podman-init", "catatonit")
 
 
 class ExecutionWatch:
@@ -187,8 +189,18 @@ class ExecutionWatch:
             return
         # Of the open file, not of the process: that may have started another program since.
         path = str(Path(f"/proc/self/fd/{file}").readlink())
-        if not self._is_lent(path):
+        if not self._is_lent(path) and not self._is_init(path, identity):
             self._add(program, path, process, starts=True)
+
+    def _is_init(self, path: str, identity: tuple[int, int]) -> bool:
+        """Whether it is the engine's own first program: what that has forked and has not yet become another program."""
+        if Path(path).name not in _INITS:
+            return False
+        try:
+            state = Path(f"/proc/{self.process}/exe").stat()
+        except OSError:
+            return False
+        return identity == (state.st_dev, state.st_ino)
 
     def _is_lent(self, path: str) -> bool:
         return any(path == place or path.startswith(f"{place}/") for place in self._lent)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from harness.campaigns import latest, status_of, verify
 from harness.evidence import Workspace
+from harness.evidence.claims import EXPIRES_SECONDS
 from harness.evidence.database import DatabaseJournal
 from harness.system.forking import ForkServer
 from tests.databases import Cluster, cluster
@@ -52,8 +53,8 @@ def test_a_campaign_that_was_killed_is_taken_over_and_comes_to_its_end(
     assert isinstance(workspace.journal, DatabaseJournal)
     assert status_of(identity, workspace)["state"] == "running", "a silent worker counts as alive for a while"
     assert act(lab, url, "resume") == 1, "it cannot be taken over yet"
-    with workspace.journal.engine.writing() as connection:  # half a minute later
-        connection.execute(sa.text("UPDATE claims SET heartbeat = heartbeat - 31"))
+    with workspace.journal.engine.writing() as connection:  # some minutes later
+        connection.execute(sa.text(f"UPDATE claims SET heartbeat = heartbeat - {EXPIRES_SECONDS + 1}"))
     assert status_of(identity, workspace)["state"] == "cut off"
     assert act(lab, url, "resume") == 0
     assert [step for step in verify(workspace) if not step.ok] == []
