@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.containers import executions
@@ -19,10 +20,10 @@ def watched(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> list[st
     program = folder / name
     shutil.copy(shutil.which("dash") or "/bin/sh", program)
     with subprocess.Popen([program, "-c", "(sleep 60; :) & wait"]) as first:
-        children = Path(f"/proc/{first.pid}/task/{first.pid}/children")
+        parent = psutil.Process(first.pid)
         try:
-            wait_until(lambda: children.read_text().split(), seconds=20, what="it has forked")
-            family = [first.pid, *map(int, children.read_text().split())]
+            children = wait_until(lambda: parent.children() or None, seconds=20, what="it has forked")
+            family = [first.pid, *(child.pid for child in children)]
             monkeypatch.setattr(executions, "_processes", lambda _first: family)
             monkeypatch.setattr(executions.ExecutionWatch, "_begin", lambda self: "")
             monkeypatch.setattr(executions, "START_SECONDS", 0.0)
@@ -33,8 +34,8 @@ def watched(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> list[st
             finally:
                 watch.close()
         finally:
-            for process in reversed(family):
-                subprocess.run(["pkill", "-KILL", "-P", str(process)], check=False)
+            for process in parent.children(recursive=True):
+                process.kill()
             first.kill()
 
 
