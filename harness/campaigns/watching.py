@@ -63,7 +63,8 @@ def cancel(identity: str, workspace: Workspace, *, now: bool) -> str:
     Raises:
         UsageError: there is no such campaign, or nobody runs it.
     """
-    if "harness" in (conditions := row_of(workspace.journal, identity).conditions) and len(conditions) == 1:
+    row_of(workspace.journal, identity)
+    if workspace.journal.submission(identity) is not None:
         raise UsageError(
             f"campaign {identity} is in the queue of a center", advice=f"harness queue cancel {identity} [--now]"
         )

@@ -6,6 +6,7 @@ The figures are read from the database when they are asked for, so any sweeper g
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from harness.center.queueing import Center
+from harness.center.queueing import CLOSE, Center
 from harness.center.watching import workers_of
 from harness.errors import HarnessError, InfrastructureError, UsageError
 from harness.evidence import tables
@@ -47,9 +48,8 @@ class Figures:
         queued = GaugeMetricFamily(
             "harness_cells", "Cells of open campaigns in the queue", labels=["campaign", "state"]
         )
-        for queue, counts in self.center.counts().items():
-            for status, number in counts.items():
-                queued.add_metric([queue.split("/")[0], "waiting" if status == "todo" else "running"], number)
+        for (campaign, state), number in self._cells().items():
+            queued.add_metric([campaign, state], number)
         oldest = GaugeMetricFamily("harness_oldest_wait_seconds", "For how long the first cell of the queue has waited")
         oldest.add_metric([], self._oldest())
         workers = GaugeMetricFamily("harness_worker", "Workers by state", labels=["worker", "state"])
@@ -67,7 +67,17 @@ class Figures:
         campaigns = GaugeMetricFamily("harness_campaigns", "Campaigns by state of their submission", labels=["state"])
         for state, number in self._campaigns():
             campaigns.add_metric([state], number)
-        yield from (_summed(queued), oldest, workers, heard, running, attempts, campaigns)
+        yield from (queued, oldest, workers, heard, running, attempts, campaigns)
+
+    def _cells(self) -> Counter[tuple[str, str]]:
+        """Cells by campaign and state; a campaign has several queues."""
+        cells: Counter[tuple[str, str]] = Counter()
+        for queue, counts in self.center.counts().items():
+            campaign = queue.partition("/")[0]
+            if campaign != CLOSE:
+                for status, number in counts.items():
+                    cells[campaign, "waiting" if status == "todo" else "running"] += number
+        return cells
 
     def _oldest(self) -> float:
         query = sa.text(
@@ -88,19 +98,6 @@ class Figures:
         query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
         with self.center.journal.reading() as connection:
             return [(state, number) for state, number in connection.execute(query)]
-
-
-def _summed(family: Metric) -> Metric:
-    """The same, with samples of the same labels added: a campaign has several queues."""
-    sums: dict[tuple[str, ...], float] = {}
-    names = ("campaign", "state")
-    for sample in family.samples:
-        key = tuple(sample.labels[name] for name in names)
-        sums[key] = sums.get(key, 0) + sample.value
-    family.samples.clear()
-    for labels, value in sums.items():
-        family.add_metric(list(labels), value)  # type: ignore[attr-defined]  # of a gauge
-    return family
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -29,6 +30,8 @@ from harness.system.printable import visible
 #: Exit codes: the cell has its verdict; it was asked to stop; it is to be tried later; something failed here.
 ENDED, STOPPED, LATER, FAILED = 0, 76, 75, 70
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+#: Names the mirror of packages, as for the commands.
+MIRROR = "HARNESS_MIRROR"
 
 
 def main(task: str, campaign: str, cell: str, root: str, worker: str, options: str, parent: int) -> int:
@@ -43,7 +46,7 @@ def main(task: str, campaign: str, cell: str, root: str, worker: str, options: s
             for path in finished.outputs.values() if finished is not None else ():
                 workspace.store.put(Path(path).read_bytes())  # whoever fetches it has not this machine's folder
             return ENDED
-        named = RunOptions.kept(read_json(options))
+        named = replace(RunOptions.kept(read_json(options)), mirror=os.environ.get(MIRROR, ""))
         return ENDED if run_one_cell(campaign, cell, workspace, named, _progress(), worker=worker) else STOPPED
     except Held as error:
         _say(str(error))

@@ -148,16 +148,15 @@ class Center:
             return [(queue, campaign, cell) for queue, campaign, cell in connection.execute(query)]
 
     def submissions(self) -> list[Mapping[str, Any]]:
-        """Every campaign that was submitted: campaign, customer, priority, state."""
+        """Every campaign that was submitted and is not closed: campaign, customer, priority, state."""
+        table = tables.submissions
         with self.journal.reading() as connection:
-            query = sa.select(tables.submissions).order_by(tables.submissions.c.campaign)
+            query = sa.select(table).where(table.c.state != CLOSED).order_by(table.c.campaign)
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def state(self, campaign: str) -> str | None:
         """The state of a submission; None where the campaign was not submitted here."""
-        query = sa.select(tables.submissions.c.state).where(tables.submissions.c.campaign == campaign)
-        with self.journal.reading() as connection:
-            return connection.execute(query).scalar()
+        return self.journal.submission(campaign)
 
     def finished(self, campaign: str) -> bool:
         """Whether a campaign was closed."""
@@ -247,7 +246,7 @@ class Center:
 
 def closing(version: str) -> str:
     """The queue in which campaigns of that version of the harness wait to be closed; any of its workers can do that."""
-    return f"close/{version}"
+    return f"{CLOSE}/{version}"
 
 
 def _driver(unit: Unit) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,15 +29,20 @@ from harness.virtual.qemu import BOARDS
 KVM = Path("/dev/kvm")
 
 
+#: After so many seconds a queue that was refused is looked at anew: an engine was started, an inventory changed.
+AGAIN_SECONDS = 60.0
+
+
 @dataclass
 class Serving:
-    """Queue -> empty where the worker serves it, else why not. An answer holds as long as the worker's options do."""
+    """Queue -> empty where the worker serves it, else why not."""
 
     center: Center
     options: RunOptions
     answers: dict[str, str] = field(default_factory=dict)
     _read: dict[str, tuple[Definitions, Mapping[str, Cell]]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    _looked: float = 0.0
 
     def look(self) -> list[str]:
         """The queues that are open now and can be served.
@@ -46,6 +52,9 @@ class Serving:
         """
         with self._guard:
             open_queues = self.center.queues()
+            if time.monotonic() - self._looked >= AGAIN_SECONDS:
+                self.answers = {queue: answer for queue, answer in self.answers.items() if not answer}
+                self._looked = time.monotonic()
             for queue, campaign, cell in open_queues:
                 if queue not in self.answers:
                     self.answers[queue] = self._obstacle(campaign, cell)
@@ -59,11 +68,6 @@ class Serving:
     def refused(self) -> dict[str, str]:
         """Queue -> why this worker does not serve it."""
         return {queue: answer for queue, answer in self.answers.items() if answer}
-
-    def forget(self) -> None:
-        """Look anew: an engine was started, an inventory was changed."""
-        with self._guard:
-            self.answers.clear()
 
     def _obstacle(self, campaign: str, cell: str) -> str:
         try:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, Center
-from harness.errors import HarnessError, InfrastructureError
+from harness.errors import HarnessError, InfrastructureError, UsageError
 from harness.evidence.claims import EXPIRES_SECONDS
 
 #: A worker that was silent for so long is removed from procrastinate's table; its jobs went back long before.
@@ -33,11 +33,16 @@ def sweep_once(center: Center, silence: float = EXPIRES_SECONDS) -> list[str]:
             actions.append(f"back into the queue: {name}")
     for submission in center.submissions():
         campaign, state = str(submission["campaign"]), submission["state"]
-        if state in (QUEUED, CANCELLED, PAUSED) and center.finished(campaign):
+        if center.finished(campaign):
             center.set_state(campaign, CLOSED, among=(QUEUED, CANCELLED, PAUSED))
             actions.append(f"closed: {campaign}")
-        elif state in (QUEUED, CANCELLED):
-            center.advance(campaign)
+            continue
+        if state == CANCELLED and any(row.cancel is None for row in center.workspace.claims.holders(campaign)):
+            # A worker had taken the cell, and not yet claimed it, when the others were asked.
+            with contextlib.suppress(UsageError):  # it has ended meanwhile
+                center.workspace.claims.cancel(campaign, stop="drain")
+                actions.append(f"asked to stop, cancelled meanwhile: {campaign}")
+        center.advance(campaign)
     return actions
 
 

@@ -42,12 +42,8 @@ def queue_of(center: Center) -> list[dict[str, Any]]:
         queues.setdefault(campaign, []).append(queue)
     shown = []
     for submission in center.submissions():
-        if submission["state"] not in (QUEUED, PAUSED, CANCELLED):
-            continue
         campaign = str(submission["campaign"])
-        waiting = {
-            queue: counts[queue]["todo"] for queue in queues.get(campaign, ()) if counts.get(queue, {}).get("todo")
-        }
+        waiting = [queue for queue in queues.get(campaign, ()) if "todo" in counts.get(queue, {})]
         unserved = {
             queue: {w["name"]: w["says"]["refused"].get(queue, "") for w in workers}
             for queue in waiting

@@ -186,7 +186,8 @@ class Worker:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
-                env=os.environ | {DATABASE: self.center.url},
+                # The mirror by the environment: its password is in no list of processes.
+                env=os.environ | {DATABASE: self.center.url, process.MIRROR: self.wanted.options.mirror},
                 start_new_session=True,  # Ctrl-C on the worker's terminal lets it finish
             )
         self._children[job] = child

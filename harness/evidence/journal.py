@@ -44,6 +44,10 @@ class JournalReader(Protocol):
         """All campaigns, the newest first."""
         ...
 
+    def submission(self, campaign: str) -> str | None:
+        """The state of a campaign in a center's queue; None where it was not put into a queue."""
+        ...
+
     def attempts(self, campaign: str) -> list[AttemptRow]:
         """By cell and number."""
         ...

@@ -56,6 +56,11 @@ def move(source: DatabaseJournal, target: DatabaseJournal, kept: EvidenceStore, 
             f"{target.engine.place} holds a record already, and two records cannot be made into one",
             advice="name an empty database in HARNESS_DATABASE_URL",
         )
+    if broken := broken_at(source):
+        raise InfrastructureError(
+            f"the chain of events of {broken[0] or 'the workspace'} is broken at event {broken[1]}",
+            advice="see: harness verify; restore the workspace from a copy",
+        )
     files = _evidence(source, kept, store)
 
     def work(unit: Unit) -> dict[str, int]:
@@ -81,13 +86,7 @@ def move(source: DatabaseJournal, target: DatabaseJournal, kept: EvidenceStore, 
             unit.connection.execute(tables.claims.update().values(worker="", cancel=""))
         return rows
 
-    rows = target.transact("moving the record", work)
-    if broken := broken_at(target):
-        raise InfrastructureError(
-            f"the chain of events of {broken[0] or 'the workspace'} is broken at {broken[1]}",
-            advice="it was so before: see harness verify in the workspace of one machine",
-        )
-    return Moved(rows=rows, files=files)
+    return Moved(rows=target.transact("moving the record", work), files=files)
 
 
 def _evidence(source: DatabaseJournal, kept: EvidenceStore, store: EvidenceStore) -> int:

@@ -70,6 +70,11 @@ class DatabaseReader:
             query = query.where(tables.resources.c.campaign == campaign)
         return [ResourceRow(**row) for row in self._rows(query)]
 
+    def submission(self, campaign: str) -> str | None:
+        table = tables.submissions
+        with self._connect() as connection:
+            return connection.execute(sa.select(table.c.state).where(table.c.campaign == campaign)).scalar()
+
     def follow(self, campaign: str, after: int = 0) -> list[EventRow]:
         table = tables.events
         query = sa.select(table).where(table.c.campaign == campaign, table.c.seq > after).order_by(table.c.seq)

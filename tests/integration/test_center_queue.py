@@ -12,8 +12,9 @@ import pytest
 
 from harness import __version__
 from harness.campaigns import RunOptions
-from harness.center import Center, queue_of, submit, sweep_once, watching
+from harness.center import Center, queue_of, serving, submit, sweep_once, watching
 from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, closing
+from harness.center.serving import Serving
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace, broken_at
 from harness.reading.catalogue import Catalogue
@@ -146,3 +147,34 @@ def test_jobs_of_a_worker_that_is_silent_go_back(center: Center, tmp_path: Path)
     assert len(sweep_once(center, 0)) == 2
     assert sum(counts["todo"] for counts in center.counts().values()) == 2
     assert sweep_once(center, 0) == []
+
+
+def test_a_cell_that_was_taken_before_a_cancel_and_claimed_after_it_is_asked_to_stop(
+    center: Center, tmp_path: Path
+) -> None:
+    first, second = put(center, tmp_path, "a", cells=1), put(center, tmp_path, "b", cells=1)
+    taken(center, 2)
+    watching.cancel(center, first, now=False)
+    claims = center.workspace.claims
+    late, beside = claims.claim(first, "cell#00000001"), claims.claim(second, "cell#00000001")
+    assert claims.cancelled(late) is None, "nobody was there to be asked"
+    assert any(first in words for words in sweep_once(center, 3600))
+    assert claims.cancelled(late) == "drain"
+    assert claims.cancelled(beside) is None
+    assert sweep_once(center, 3600) == []
+    claims.release(late)
+    claims.release(beside)
+
+
+def test_a_queue_that_was_refused_is_looked_at_again(
+    center: Center, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the engine of a worker is started after the worker."""
+    campaign = put(center, tmp_path, "p", cells=1)
+    looks = Serving(center, RunOptions())
+    monkeypatch.setattr(looks, "_obstacle", lambda *_: "no engine")
+    assert looks.look() == []
+    monkeypatch.setattr(looks, "_obstacle", lambda *_: "")
+    assert looks.look() == [], "not each time"
+    monkeypatch.setattr(serving, "AGAIN_SECONDS", 0.0)
+    assert [queue.split("/")[0] for queue in looks.look()] == [campaign]
