@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -26,15 +26,16 @@ def programs() -> Path:
 class Cluster:
     """A server; ``database()`` gives the URL of a new, empty database."""
 
-    def __init__(self, folder: Path, owner: str | None) -> None:
+    def __init__(self, folder: Path, owner: str | None, options: Mapping[str, object] | None = None) -> None:
         self.folder, self.owner = folder, owner
+        self.options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": 60}
+        self.options |= options or {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        options = {"listen_addresses": "", "unix_socket_directories": str(self.folder), "max_connections": "60"}
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [programs() / "postgres", "-D", self.folder / "data", *(f"--{k}={v}" for k, v in options.items())],
+                [programs() / "postgres", "-D", self.folder / "data", *(f"--{k}={v}" for k, v in self.options.items())],
                 user=self.owner,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -65,13 +66,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Start a server, and end it. Its paths are short: a socket's name has at most 107 bytes."""
+def cluster(**options: object) -> Iterator[Cluster]:
+    """Start a server with these settings, and end it. Its paths are short: a socket's name has at most 107 bytes."""
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     owner = "postgres" if os.getuid() == 0 else None  # the server refuses to run as root
     if owner:
         os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
-    data, binaries, running = folder / "data", programs(), Cluster(folder, owner)
+    data, binaries, running = folder / "data", programs(), Cluster(folder, owner, options)
     try:
         subprocess.run(
             [binaries / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],

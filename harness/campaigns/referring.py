@@ -66,7 +66,7 @@ class References:
         if not reference:
             return ReferenceCell(cell=cell.id, is_itself=True)
         journal = self.workspace.journal
-        numbers = [attempt.number for attempt in journal.attempts(self.campaign) if attempt.cell == reference]
+        numbers = [attempt.number for attempt in journal.attempts(self.campaign, reference)]
         if not numbers:
             return ReferenceCell(cell=reference, trouble="it was not run in this campaign, or is no cell of the plan")
         last = max(numbers)

@@ -158,11 +158,11 @@ def run_one_cell(
             engine = _engine(submitted.definitions, cells, workspace, stored)
             if engine is not None:
                 sweep(engine, workspace, alone=True)
-            own = [attempt for attempt in workspace.journal.attempts(identity) if attempt.cell == cell]
+            own = workspace.journal.attempts(identity, cell)
             for attempt in own:
                 if attempt.state is not State.DONE:
                     _close_cut_off(submitted, attempt, workspace, held)
-            own = [attempt for attempt in workspace.journal.attempts(identity) if attempt.cell == cell]
+            own = workspace.journal.attempts(identity, cell)
             retries = stored.retries(submitted.definitions.matrix.retries)
             tried = sum(attempt.cause in INCOMPLETE for attempt in own)
             if not cells_left(cells, own, retries.fail) or tried > retries.infra + CUT_OFFS:
@@ -320,7 +320,9 @@ def _cells(
         inventory=inventory_at(options.hosts),
         databases=databases_at(options.databases),
         submitted_from=Path(submitted.row.folder),
-        failed_before=failures(workspace.journal.attempts(identity)),
+        failed_before=failures(
+            workspace.journal.attempts(identity, cells[0].id if len(cells) == 1 else ""),
+        ),
         controller=controller or {},
     )
     stopped = work(job, workspace, engine, progress, held)

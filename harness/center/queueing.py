@@ -14,6 +14,7 @@ from harness.errors import UsageError
 from harness.evidence import Workspace, tables
 from harness.evidence.database import DatabaseJournal, Unit
 from harness.evidence.postgresql import PostgreSQL
+from harness.model.plan import Cell
 
 if TYPE_CHECKING:
     import procrastinate
@@ -40,6 +41,17 @@ class Entry:
 
     cell: str
     queue: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """Cells of a campaign that need the same machines. ``sample`` is the cell with the id ``cell``; None where it was
+    submitted before the tables had it."""
+
+    name: str
+    campaign: str
+    cell: str
+    sample: Cell | None
 
 
 class Center:
@@ -136,16 +148,19 @@ class Center:
 
     # --- what is there ---
 
-    def queues(self) -> list[tuple[str, str, str]]:
-        """Queue, campaign and one of its cells, for every queue of a campaign that is not paused or over."""
+    def queues(self) -> list[Queue]:
+        """Every queue of a campaign that is not paused or over."""
         table, submitted = tables.queues, tables.submissions
         query = (
-            sa.select(table.c.queue, table.c.campaign, table.c.cell)
+            sa.select(table.c.queue, table.c.campaign, table.c.cell, table.c.sample)
             .join(submitted, submitted.c.campaign == table.c.campaign)
             .where(submitted.c.state == QUEUED)
         )
         with self.journal.reading() as connection:
-            return [(queue, campaign, cell) for queue, campaign, cell in connection.execute(query)]
+            return [
+                Queue(name=row.queue, campaign=row.campaign, cell=row.cell, sample=_cell(row.sample))
+                for row in connection.execute(query)
+            ]
 
     def submissions(self) -> list[Mapping[str, Any]]:
         """Every campaign that was submitted and is not closed: campaign, customer, priority, state."""
@@ -221,8 +236,8 @@ class Center:
     def advance(self, campaign: str) -> None:
         """Where no cell of a campaign waits or runs any more, queue the job that closes it; once, whoever asks."""
         table = tables.submissions
-        opened = self.journal.campaign(campaign)
-        version = str(opened.conditions.get("harness", "")) if opened is not None else ""
+        opened = self.journal.conditions(campaign)
+        version = str(opened.get("harness", "")) if opened is not None else ""
 
         def work(unit: Unit) -> None:
             row = sa.select(table.c.state).where(table.c.campaign == campaign).with_for_update()
@@ -247,6 +262,14 @@ class Center:
 def closing(version: str) -> str:
     """The queue in which campaigns of that version of the harness wait to be closed; any of its workers can do that."""
     return f"{CLOSE}/{version}"
+
+
+def _cell(plain: Mapping[str, Any] | None) -> Cell | None:
+    """A cell as it was recorded (``dataclasses.asdict``)."""
+    if plain is None:
+        return None
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    return Cell(**values)
 
 
 def _driver(unit: Unit) -> Any:

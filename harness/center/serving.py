@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,16 @@ from typing import Any
 from harness import __version__
 from harness.attest.architecture import NAMES, emulator, host_architecture
 from harness.campaigns import inputs
-from harness.campaigns.choosing import plan_of
 from harness.campaigns.options import RunOptions, databases_at, inventory_at
 from harness.campaigns.snapshot import MachineSize
-from harness.center.queueing import Center
+from harness.center.queueing import Center, Queue
 from harness.containers.engine import Engine
 from harness.errors import HarnessError
 from harness.issuing.rendering import row_of
 from harness.machines.placing import Placement, place
 from harness.model.plan import Cell, Definitions
 from harness.reading.catalogue import Catalogue
+from harness.reading.read import read
 from harness.system.scratch import temporary_folder
 from harness.virtual.qemu import BOARDS
 
@@ -40,7 +39,7 @@ class Serving:
     center: Center
     options: RunOptions
     answers: dict[str, str] = field(default_factory=dict)
-    _read: dict[str, tuple[Definitions, Mapping[str, Cell]]] = field(default_factory=dict)
+    _read: dict[str, Definitions] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _looked: float = 0.0
 
@@ -55,12 +54,12 @@ class Serving:
             if time.monotonic() - self._looked >= AGAIN_SECONDS:
                 self.answers = {queue: answer for queue, answer in self.answers.items() if not answer}
                 self._looked = time.monotonic()
-            for queue, campaign, cell in open_queues:
-                if queue not in self.answers:
-                    self.answers[queue] = self._obstacle(campaign, cell)
-            names = {queue for queue, _, _ in open_queues}
+            for queue in open_queues:
+                if queue.name not in self.answers:
+                    self.answers[queue.name] = self._obstacle(queue)
+            names = {queue.name for queue in open_queues}
             self.answers = {queue: answer for queue, answer in self.answers.items() if queue in names}
-            campaigns = {campaign for _, campaign, _ in open_queues}
+            campaigns = {queue.campaign for queue in open_queues}
             self._read = {campaign: read for campaign, read in self._read.items() if campaign in campaigns}
             return [queue for queue, answer in self.answers.items() if not answer]
 
@@ -69,16 +68,14 @@ class Serving:
         """Queue -> why this worker does not serve it."""
         return {queue: answer for queue, answer in self.answers.items() if answer}
 
-    def _obstacle(self, campaign: str, cell: str) -> str:
+    def _obstacle(self, queue: Queue) -> str:
         try:
-            row = row_of(self.center.journal, campaign)
-            version = str(row.conditions.get("harness", ""))
+            version = str((self.center.journal.conditions(queue.campaign) or {}).get("harness", ""))
             if version != __version__:
                 return f"it was submitted by harness {version}, and this is {__version__}"
-            definitions, cells = self._definitions(campaign)
-            if cell not in cells:
-                return f"campaign {campaign} has no cell {cell} here"
-            placement = self._placement(definitions, cells[cell])
+            if queue.sample is None:
+                return "it was submitted before the tables were brought up to date: cancel it, and submit it again"
+            placement = self._placement(self._definitions(queue.campaign), queue.sample)
             if placement.kind is None:
                 return placement.by
             if placement.kind in ("container", "vm"):
@@ -91,15 +88,15 @@ class Serving:
         inventory, databases = inventory_at(self.options.hosts), databases_at(self.options.databases)
         return place(definitions, cell, inventory, databases).placement
 
-    def _definitions(self, campaign: str) -> tuple[Definitions, Mapping[str, Cell]]:
+    def _definitions(self, campaign: str) -> Definitions:
+        """Read once, and not expanded: a plan may have 10,000 cells."""
         if campaign not in self._read:
             row = row_of(self.center.journal, campaign)
             options = RunOptions.kept(row.options)
             with temporary_folder("serving") as scratch:
                 tree = Path(scratch)
                 matrix = inputs.unpack(inputs.of_campaign(row), self.center.workspace.store, tree)
-                definitions, plan = plan_of(matrix, Catalogue((tree,), whole=False), profile=options.profile)
-            self._read[campaign] = definitions, {cell.id: cell for cell in plan.cells}
+                self._read[campaign] = read(matrix, Catalogue((tree,), whole=False), options.profile)
         return self._read[campaign]
 
 

@@ -42,17 +42,18 @@ def submit(
     row = campaign_row(identity, folder, definitions, plan, options, catalogue, center.workspace.store)
     row = replace(row, conditions={"harness": __version__})
     expected = expected_seconds(center.journal, cells)
-    entries = [
-        Entry(cell=cell.id, queue=_queue(identity, definitions, cell))
-        for cell in in_order(list(cells), definitions, expected)
-    ]
-    samples = {entry.queue: entry.cell for entry in reversed(entries)}
+    queued = [(cell, _queue(identity, definitions, cell)) for cell in in_order(list(cells), definitions, expected)]
+    entries = [Entry(cell=cell.id, queue=queue) for cell, queue in queued]
+    samples = {queue: cell for cell, queue in reversed(queued)}
 
     def work(unit: Unit) -> None:
         center.journal.add_campaign(unit, row)
         submission = {"campaign": identity, "customer": customer, "priority": priority, "state": QUEUED}
         unit.connection.execute(tables.submissions.insert().values(**submission))
-        rows = [{"queue": queue, "campaign": identity, "cell": cell} for queue, cell in samples.items()]
+        rows = [
+            {"queue": queue, "campaign": identity, "cell": cell.id, "sample": asdict(cell)}
+            for queue, cell in samples.items()
+        ]
         unit.connection.execute(tables.queues.insert(), rows)
         unit.append("submission", {"state": QUEUED, "customer": customer, "priority": priority}, identity)
         center.put(unit, center.cell_jobs(identity, entries, priority))

@@ -38,7 +38,7 @@ def queue_of(center: Center) -> list[dict[str, Any]]:
     worker serves, each with the workers' reasons."""
     counts, workers = center.counts(), [w for w in workers_of(center) if w["state"] in ("working", "draining")]
     queues: dict[str, list[str]] = {}
-    for queue, campaign, _cell in center.queues():
+    for queue, campaign in ((queue.name, queue.campaign) for queue in center.queues()):
         queues.setdefault(campaign, []).append(queue)
     shown = []
     for submission in center.submissions():

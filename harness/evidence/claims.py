@@ -172,19 +172,20 @@ class DatabaseClaims:
 
         def work(unit: Unit) -> Claim:
             table = tables.claims
-            rows = self._locked(unit.connection, campaign)
-            rivals = [row for row in rows if not cell or row.cell in ("", cell)]
+            issued = self._lock(unit.connection, campaign)
+            rivals = self._rows(unit.connection, campaign, *([table.c.cell.in_(("", cell))] if cell else []))
             for row in rivals:
                 proved = row.cell == cell and self._liveness.exclusive  # who holds the same lives no more
                 if not proved and self._liveness.lives(row):
                     raise _held(campaign, row.worker)
-            token, clock = max((row.token for row in rows), default=0) + 1, self._journal.engine.clock()
+            token, clock = issued + 1, self._journal.engine.clock()
             values = {"worker": worker, "token": token, "heartbeat": clock, "cancel": "", "patience": patience}
-            for row in rivals:  # a worker that was thought dead and wakes up holds nothing any more
-                ended = table.update().where(table.c.campaign == campaign, table.c.cell == row.cell)
-                unit.connection.execute(ended.values(worker=""))
-            own = table.update().where(table.c.campaign == campaign, table.c.cell == cell).values(**values)
-            if not unit.connection.execute(own).rowcount:
+            mine = table.c.campaign == campaign
+            if rivals:  # a worker that was thought dead and wakes up holds nothing any more
+                cells = [row.cell for row in rivals]
+                unit.connection.execute(table.update().where(mine, table.c.cell.in_(cells)).values(worker=""))
+            unit.connection.execute(table.update().where(mine, table.c.cell == "").values(issued=token))
+            if not unit.connection.execute(table.update().where(mine, table.c.cell == cell).values(**values)).rowcount:
                 unit.connection.execute(table.insert().values(campaign=campaign, cell=cell, **values))
             return Claim(campaign=campaign, cell=cell, worker=worker, token=token, patience=patience)
 
@@ -232,10 +233,13 @@ class DatabaseClaims:
         return rows[0]
 
     def cancelled(self, claim: Claim) -> Stop | None:
-        for row in self._look(claim.campaign):
-            if (row.token, row.worker) == (claim.token, claim.worker):
-                return row.cancel
-        raise _lost(claim)
+        table = tables.claims
+        own = table.c.campaign == claim.campaign, table.c.token == claim.token, table.c.worker == claim.worker
+        with self._journal.reading() as connection:
+            row = connection.execute(sa.select(table.c.cancel).where(*own)).first()
+        if row is None:
+            raise _lost(claim)
+        return row[0] or None
 
     def holder(self, campaign: str) -> ClaimRow | None:
         return next(iter(self.holders(campaign)), None)
@@ -254,15 +258,17 @@ class DatabaseClaims:
         with self._journal.reading() as connection:
             return self._rows(connection, campaign)
 
-    def _locked(self, connection: sa.Connection, campaign: str) -> list[ClaimRow]:
-        """Claims on a campaign and its cells, which nobody else can add to or change until the transaction ends."""
+    def _lock(self, connection: sa.Connection, campaign: str) -> int:
+        """Lock the claims on a campaign and its cells, which nobody else can add to or change until the transaction
+        ends; gives the newest of their tokens."""
         table = tables.claims
         row = table.c.campaign == campaign, table.c.cell == ""
-        if connection.execute(sa.select(table.c.token).where(*row).with_for_update()).first() is None:
+        issued = connection.execute(sa.select(table.c.issued).where(*row).with_for_update()).scalar()
+        if issued is None:
             # The row of the campaign is the lock for all of them, so it must be there; whoever is second tries again.
-            first = {"worker": "", "token": 0, "heartbeat": 0.0, "cancel": "", "patience": 0.0}
+            first = {"worker": "", "token": 0, "heartbeat": 0.0, "cancel": "", "patience": 0.0, "issued": 0}
             connection.execute(table.insert().values(campaign=campaign, cell="", **first))
-        return self._rows(connection, campaign)
+        return issued or 0
 
     def _query(self) -> sa.Select[Any]:
         table = tables.claims
@@ -270,8 +276,11 @@ class DatabaseClaims:
         columns = (table.c[name] for name in ("campaign", "cell", "worker", "token", "cancel", "patience"))
         return sa.select(*columns, age)
 
-    def _rows(self, connection: sa.Connection, campaign: str) -> list[ClaimRow]:
-        query = self._query().where(tables.claims.c.campaign == campaign).order_by(tables.claims.c.cell)
+    def _rows(self, connection: sa.Connection, campaign: str, *where: sa.ColumnElement[bool]) -> list[ClaimRow]:
+        """Claims that somebody holds: those that have ended stay too, and are as many as the cells."""
+        table = tables.claims
+        held = table.c.campaign == campaign, table.c.worker != ""
+        query = self._query().where(*held, *where).order_by(table.c.cell)
         return [_claim_row(row) for row in connection.execute(query).mappings()]
 
 

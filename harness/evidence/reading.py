@@ -41,9 +41,15 @@ class DatabaseReader:
     def campaigns(self) -> list[CampaignRow]:
         return [CampaignRow(**row) for row in self._rows(sa.select(tables.campaigns).order_by(*_newest_first()))]
 
-    def attempts(self, campaign: str) -> list[AttemptRow]:
+    def conditions(self, campaign: str) -> Mapping[str, Any] | None:
+        table = tables.campaigns
+        rows = self._rows(sa.select(table.c.conditions).where(table.c.id == campaign))
+        return dict(rows[0]["conditions"]) if rows else None
+
+    def attempts(self, campaign: str, cell: str = "") -> list[AttemptRow]:
         table = tables.attempts
-        rows = self._rows(sa.select(table).where(table.c.campaign == campaign).order_by(table.c.cell, table.c.number))
+        query = sa.select(table).where(table.c.campaign == campaign).order_by(table.c.cell, table.c.number)
+        rows = self._rows(query.where(table.c.cell == cell) if cell else query)
         with _readable("attempts", campaign):
             return [_attempt(row) for row in rows]
 

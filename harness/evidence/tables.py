@@ -137,6 +137,8 @@ claims = sa.Table(
     sa.Column("heartbeat", sa.Float, nullable=False),
     sa.Column("cancel", sa.String, nullable=False),
     sa.Column("patience", sa.Float, nullable=False),
+    # Of the campaign's own row: the newest token of all its claims.
+    sa.Column("issued", sa.Integer, nullable=False, server_default="0"),
 )
 #: Campaigns that were put into the queue of a center.
 submissions = sa.Table(
@@ -147,13 +149,14 @@ submissions = sa.Table(
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("state", sa.String, nullable=False),
 )
-#: Queues of a center: cells of a campaign that need the same machines; ``cell`` is one of them.
+#: Queues of a center: cells of a campaign that need the same machines; ``cell`` is one of them, ``sample`` what it is.
 queues = sa.Table(
     "queues",
     metadata,
     sa.Column("queue", sa.String, primary_key=True),
     sa.Column("campaign", sa.String, nullable=False, index=True),
     sa.Column("cell", sa.String, nullable=False),
+    sa.Column("sample", JsonText, nullable=False, server_default="null"),
 )
 #: Controllers of a center that take cells, and what each said of itself.
 workers = sa.Table(

@@ -100,7 +100,7 @@ def test_a_campaign_is_closed_once_whoever_asks(center: Center, tmp_path: Path) 
 def test_states_of_a_submission(center: Center, tmp_path: Path) -> None:
     first, second = put(center, tmp_path, "a"), put(center, tmp_path, "b")
     watching.pause(center, first)
-    assert {campaign for _, campaign, _ in center.queues()} == {second}
+    assert {queue.campaign for queue in center.queues()} == {second}
     assert center.state(first) == PAUSED
     with pytest.raises(UsageError, match="cannot be paused: it is paused"):
         watching.pause(center, first)

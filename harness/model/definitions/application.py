@@ -343,10 +343,12 @@ class Application(Definition):
         Beside the axes ``when`` knows the machine's ``architecture`` and the ``family`` of its system's packages.
         """
         facts = {**axes, "architecture": architecture, "family": family}
+        own = [v for v in self.variants if all(facts.get(key) == value for key, value in v.when.items())]
+        if not own:  # a plan of 10,000 cells asks for each
+            return self.model_copy(update={"variants": ()})
         values = self.model_dump(by_alias=True, exclude={"variants"})
-        for variant in self.variants:
-            if all(facts.get(key) == value for key, value in variant.when.items()):
-                values |= variant.set
+        for variant in own:
+            values |= variant.set
         return Application.model_validate(values)
 
     def inside(self, servlet: Servlet) -> Application:
