@@ -236,15 +236,17 @@ class Center:
     def advance(self, campaign: str) -> None:
         """Where no cell of a campaign waits or runs any more, queue the job that closes it; once, whoever asks."""
         table = tables.submissions
-        opened = self.journal.conditions(campaign)
-        version = str(opened.get("harness", "")) if opened is not None else ""
+        own = sa.select(tables.queues.c.queue).where(tables.queues.c.campaign == campaign)
+        waits = sa.select(_JOBS.c.id).where(_JOBS.c.status.in_(OPEN), _JOBS.c.queue_name.in_(own)).limit(1)
+        with self.journal.reading() as connection:  # after all cells but the last ones, nothing is locked
+            if connection.execute(waits).first() is not None:
+                return
+        version = str((self.journal.conditions(campaign) or {}).get("harness", ""))
 
         def work(unit: Unit) -> None:
             row = sa.select(table.c.state).where(table.c.campaign == campaign).with_for_update()
             if unit.connection.execute(row).scalar() not in (QUEUED, CANCELLED):
                 return
-            own = sa.select(tables.queues.c.queue).where(tables.queues.c.campaign == campaign)
-            waits = sa.select(_JOBS.c.id).where(_JOBS.c.status.in_(OPEN), _JOBS.c.queue_name.in_(own)).limit(1)
             if unit.connection.execute(waits).first() is None:
                 self.put(unit, [self.close_job(campaign, version)])
 

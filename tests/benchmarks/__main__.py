@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import close, install, load, overhead, plans, render, scan, ssh, startup, turns, vms, warm
+from tests.benchmarks import center, close, install, load, overhead, plans, render, scan, ssh, startup, turns, vms, warm
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "plans": plans.main,
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "vms": vms.main,
     "render": render.main,
     "close": close.main,
+    "center": center.main,
     "turns": turns.main,
 }
 
