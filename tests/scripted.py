@@ -23,7 +23,8 @@ from harness.containers import provisioner as containers_module
 from harness.containers.provisioner import Containers
 from harness.errors import Canceled
 from harness.evidence import Workspace
-from harness.evidence.database import DatabaseJournal, Unit
+from harness.evidence.database import DatabaseJournal
+from harness.evidence.units import Unit
 from harness.model.attestation import Executions
 from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite

@@ -12,8 +12,9 @@ from sqlalchemy.dialects import postgresql
 
 from harness.errors import UsageError
 from harness.evidence import Workspace, tables
-from harness.evidence.database import DatabaseJournal, Unit
+from harness.evidence.database import DatabaseJournal
 from harness.evidence.postgresql import PostgreSQL
+from harness.evidence.units import Unit
 from harness.model.plan import Cell
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Center:
             )
         self.journal = workspace.journal
         # Workers and sweepers ask again by themselves, and say so; who only looks wants an answer.
-        workspace.journal.engine.away_seconds = 0.0
+        workspace.journal.engine.waits = 0.0
         self.url = self.journal.engine.pool.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._prepare()
 

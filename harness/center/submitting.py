@@ -13,7 +13,7 @@ from harness.campaigns.options import RunOptions
 from harness.campaigns.running import campaign_row, new_identity
 from harness.center.queueing import QUEUED, Center, Entry
 from harness.evidence import tables
-from harness.evidence.database import Unit
+from harness.evidence.units import Unit
 from harness.model.plan import Cell, Definitions
 from harness.reading.catalogue import Catalogue
 from harness.system.canonical import digest_of

@@ -26,8 +26,8 @@ from harness.containers.engine import Engine
 from harness.errors import HarnessError, UsageError
 from harness.evidence import Recorder, Workspace, tables
 from harness.evidence.claims import BEAT_SECONDS
-from harness.evidence.database import Unit
 from harness.evidence.journal import now
+from harness.evidence.units import Unit
 from harness.evidence.workspace import DATABASE
 from harness.system.locks import LockHeld, lock
 

@@ -22,7 +22,8 @@ import sqlalchemy as sa
 
 from harness.errors import ClaimLost, UsageError
 from harness.evidence import tables
-from harness.evidence.database import DatabaseJournal, Unit
+from harness.evidence.database import DatabaseJournal
+from harness.evidence.units import Unit
 from harness.model.records import ClaimRow, Stop
 from harness.system.locks import LockHeld, holder_of, lock
 
@@ -176,7 +177,7 @@ class DatabaseClaims:
             rivals = self._rows(unit.connection, campaign, *([table.c.cell.in_(("", cell))] if cell else []))
             for row in rivals:
                 proved = row.cell == cell and self._liveness.exclusive  # who holds the same lives no more
-                if not proved and self._liveness.lives(row):
+                if not proved and row.worker != worker and self._liveness.lives(row):  # this one: its answer was lost
                     raise _held(campaign, row.worker)
             token, clock = issued + 1, self._journal.engine.clock()
             values = {"worker": worker, "token": token, "heartbeat": clock, "cancel": "", "patience": patience}

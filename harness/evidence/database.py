@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -10,12 +11,11 @@ import sqlalchemy as sa
 
 from harness.errors import ClaimLost, DoubleResult, HarnessBug, InfrastructureError
 from harness.evidence import tables
-from harness.evidence.chain import GENESIS, WORKSPACE, link
 from harness.evidence.engines import DatabaseEngine, engine_of
 from harness.evidence.journal import JournalReader, now
 from harness.evidence.migrating import prepare
 from harness.evidence.reading import DatabaseReader, observation_row
-from harness.evidence.tables import json_text
+from harness.evidence.units import Unit
 from harness.model.records import AttemptFacts, CampaignRow, ResourceState
 from harness.model.results import Cause, Observation, State, Verdict
 from harness.system.canonical import digest_of
@@ -24,75 +24,8 @@ T = TypeVar("T")
 
 #: How often a transaction is tried that another writer got in the way of.
 TRIES = 10
-
-
-class Unit:
-    """One transaction that writes. Events are put behind their chains, and written when it ends."""
-
-    def __init__(self, connection: sa.Connection) -> None:
-        self.connection = connection
-        self._heads: dict[str, tuple[int, str]] = {}
-        self._events: list[dict[str, Any]] = []
-
-    def append(self, kind: str, data: Mapping[str, Any], campaign: str, cell: str = "", number: int = 0) -> int:
-        """Put an event behind the newest of its chain; gives its number there."""
-        length, head = self.head(campaign)
-        row = {
-            "campaign": campaign,
-            "seq": length + 1,
-            "time": now(),
-            "cell": cell,
-            "number": number,
-            "kind": kind,
-            "data": json_text(data),
-            "previous": head,
-        }
-        row["digest"] = link(row)
-        self._events.append(row)
-        self._heads[campaign] = (length + 1, str(row["digest"]))
-        return length + 1
-
-    def head(self, campaign: str) -> tuple[int, str]:
-        """Length and head of a chain, which nobody else can lengthen until this transaction ends."""
-        if campaign not in self._heads:
-            end = self._locked(campaign)
-            if end is None and campaign != WORKSPACE:
-                self.head(WORKSPACE)  # who begins a chain holds the workspace's, so it is begun once
-                end = self._locked(campaign)
-            self._heads[campaign] = end or (0, self._enter(campaign))
-        return self._heads[campaign]
-
-    def _locked(self, campaign: str) -> tuple[int, str] | None:
-        table = tables.chains
-        query = sa.select(table.c.length, table.c.head).where(table.c.campaign == campaign).with_for_update()
-        row = self.connection.execute(query).first()
-        return (row[0], row[1]) if row is not None else None
-
-    def _enter(self, campaign: str) -> str:
-        """Begin a chain: the event that enters it into the workspace's chain is where it begins."""
-        if campaign == WORKSPACE:
-            begin = GENESIS
-        else:
-            self.append("chain-opened", {"chain": campaign}, WORKSPACE)
-            begin = self._heads[WORKSPACE][1]
-        self.connection.execute(tables.chains.insert().values(campaign=campaign, length=0, head=begin))
-        return begin
-
-    def enter_head(self, campaign: str) -> None:
-        """Enter how far a chain was written into the workspace's chain."""
-        length, head = self.head(campaign)
-        self.append("chain-head", {"chain": campaign, "length": length, "head": head}, WORKSPACE)
-
-    def flush(self) -> None:
-        """Write the events and the heads of their chains."""
-        if not self._events:
-            return
-        self.connection.execute(tables.events.insert(), self._events)
-        table = tables.chains
-        for campaign in dict.fromkeys(event["campaign"] for event in self._events):
-            length, head = self._heads[campaign]
-            self.connection.execute(table.update().where(table.c.campaign == campaign).values(length=length, head=head))
-        self._events.clear()
+#: Between two tries at a transaction whose connection was lost.
+AGAIN_SECONDS = 0.1
 
 
 class DatabaseJournal(DatabaseReader):
@@ -142,21 +75,56 @@ class DatabaseJournal(DatabaseReader):
             unit = Unit(connection)
             yield unit
             unit.flush()
+            unit.ends = True
 
     def transact(self, doing: str, work: Callable[[Unit], T], *, conflicts: bool = False) -> T:
         """Do ``work`` in one transaction, again where another writer got in its way; with ``conflicts`` also where
         another writer took the key that it wanted.
+
+        Where the connection is lost, it is done again as well, for as long as the engine waits for its server: once,
+        because what was lost before the end was not committed, and what was lost in the end is looked for.
         """
         with self._errors(doing):
-            for left in reversed(range(TRIES)):
+            left, give_up = TRIES, 0.0
+            sent: tuple[Unit, T] | None = None  # its commit is on its way, or was not: nobody has seen it
+            while True:
+                unit: Unit | None = None
                 try:
+                    if sent is not None and self._is_written(sent[0]):
+                        return sent[1]
+                    sent = None
                     with self._write() as unit:
-                        return work(unit)
+                        result = work(unit)
+                    break
                 except sa.exc.DBAPIError as error:
+                    if self.engine.lost(error):
+                        give_up = give_up or time.monotonic() + self.engine.away_seconds
+                        if time.monotonic() >= give_up:
+                            raise
+                        time.sleep(AGAIN_SECONDS)
+                        if unit is not None and unit.ends:
+                            sent = unit, result
+                        continue
+                    left -= 1
                     conflict = conflicts and isinstance(error, sa.exc.IntegrityError)
                     if not left or not (conflict or self.engine.transient(error)):
                         raise
-        raise AssertionError("unreachable")
+            return result
+
+    def _is_written(self, unit: Unit) -> bool:
+        """Whether a unit was committed, whose end nobody has seen: its events are in their chains then.
+
+        Its chains are locked first, so a server that has not noticed the loss has come to an end with it. A unit
+        without events may be done twice.
+        """
+        table = tables.events
+        with self.engine.writing() as connection:
+            for event in unit.written:
+                Unit(connection).end_of(event["campaign"])
+                place = table.c.campaign == event["campaign"], table.c.seq == event["seq"]
+                if connection.execute(sa.select(table.c.digest).where(*place)).scalar() != event["digest"]:
+                    return False
+        return bool(unit.written)
 
     # --- campaigns ---
 

@@ -18,6 +18,11 @@ class DatabaseEngine(Protocol):
     #: Whether it serves the processes of one machine only: then a file lock says at once who works.
     one_machine: bool
 
+    @property
+    def away_seconds(self) -> float:
+        """Seconds for which a server is waited for that answered before and does not any more."""
+        ...
+
     def writing(self) -> AbstractContextManager[sa.Connection]:
         """A connection in a transaction that writes: committed, on the disk, when it ends; rolled back on an error."""
         ...
@@ -40,6 +45,10 @@ class DatabaseEngine(Protocol):
 
     def transient(self, error: sa.exc.DBAPIError) -> bool:
         """Whether the same transaction may succeed when it is tried again."""
+        ...
+
+    def lost(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether the connection is gone, and another may be had."""
         ...
 
     def trouble(self, doing: str, error: sa.exc.DBAPIError) -> InfrastructureError:

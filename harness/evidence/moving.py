@@ -16,8 +16,9 @@ from harness.errors import InfrastructureError, UsageError
 from harness.evidence import tables
 from harness.evidence.chain import WORKSPACE
 from harness.evidence.checking import broken_at
-from harness.evidence.database import DatabaseJournal, Unit
+from harness.evidence.database import DatabaseJournal
 from harness.evidence.store import EvidenceStore
+from harness.evidence.units import Unit
 
 #: In the order in which they are copied; what a center has beside them stays empty.
 MOVED = (

@@ -19,6 +19,19 @@ TRANSIENT = ("40001", "40P01")
 #: must not cost a cell that runs.
 AWAY_SECONDS = 30.0
 PAUSE_SECONDS = 0.5
+#: What is asked of libpq and of the server, so that neither waits for long for the other where the network between them
+#: is cut: who waits for an answer looks after half a minute, and a transaction whose client is gone keeps no locks.
+ALIVE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "20",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "35000",
+    "options": "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=35000 -c idle_in_transaction_session_timeout=30000",
+}
+#: SQLSTATE of a server that ends, crashed, or begins.
+RESTARTING = ("57P01", "57P02", "57P03", "57P05")
 #: Classes of SQLSTATE: the connection is gone, resources are short, the server is going down.
 GONE, SHORT, ENDING = "08", "53", "57"
 
@@ -35,43 +48,59 @@ class PostgreSQL:
                 advice="install it: pip install 'xinchuang-harness[postgresql]'",
             )
         self.place = url.render_as_string(hide_password=True)
-        # A server that was started again is met with a new connection.
-        self.pool = sa.create_engine(
-            url.set(drivername="postgresql+psycopg"), pool_size=4, max_overflow=28, pool_pre_ping=True
-        )
+        url = url.set(drivername="postgresql+psycopg").update_query_dict(ALIVE | url.query)
+        self.pool = sa.create_engine(url, pool_size=4, max_overflow=28)
+        self.waits = AWAY_SECONDS  #: 0 for what asks again by itself
         self._answered = False
-        self.away_seconds: float | None = None  #: instead of ``AWAY_SECONDS``; 0 for what asks again by itself
+
+    @property
+    def away_seconds(self) -> float:
+        """Nothing for a server that has never answered."""
+        return self.waits if self._answered else 0.0
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
+        # Not asked first whether it lives: whoever writes does it again (``lost``).
         with self._connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with self._connect() as connection:
+        with self._connect(asks=True) as connection:
             yield connection
 
-    def _connect(self) -> sa.Connection:
-        """A connection; it is waited for where the server answered before. What fails later, in a transaction, is not
-        tried again here: it may have been committed."""
-        patience = AWAY_SECONDS if self.away_seconds is None else self.away_seconds
-        end = time.monotonic() + (patience if self._answered else 0.0)
+    def _connect(self, *, asks: bool = False) -> sa.Connection:
+        """A connection; it is waited for where the server answered before. ``asks``: whether it still lives."""
+        end = time.monotonic() + self.away_seconds
         while True:
             try:
                 connection = self.pool.connect()
+                if asks:
+                    self._ask(connection)
             except sa.exc.OperationalError as error:
-                state = _state(error)
-                if time.monotonic() >= end or (state and state[:2] not in (GONE, ENDING)):
+                if time.monotonic() >= end or not self.lost(error):
                     raise
                 time.sleep(PAUSE_SECONDS)
             else:
                 self._answered = True
                 return connection
 
+    def _ask(self, connection: sa.Connection) -> None:
+        """A server that was started again is met with a new connection.
+
+        Raises:
+            sqlalchemy.exc.OperationalError: it does not answer; then all connections that were kept are dropped.
+        """
+        try:
+            connection.execute(sa.text("SELECT 1"))
+        except sa.exc.DBAPIError:
+            connection.close()
+            raise
+
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
-        with self._connect() as connection:
+        with self._connect(asks=True) as connection:
+            connection.rollback()  # what asked whether it lives
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             connection.execute(sa.text("SELECT 1"))  # the moment is that of the first look
             yield connection
@@ -84,6 +113,12 @@ class PostgreSQL:
 
     def transient(self, error: sa.exc.DBAPIError) -> bool:
         return _state(error) in TRANSIENT
+
+    def lost(self, error: sa.exc.DBAPIError) -> bool:
+        state = _state(error)
+        if state:
+            return state[:2] == GONE or state in RESTARTING
+        return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
 
     def trouble(self, doing: str, error: sa.exc.DBAPIError) -> InfrastructureError:
         state, text = _state(error), str(error.orig).strip().splitlines()

@@ -30,6 +30,7 @@ class SQLite:
     """Implements ``harness.evidence.engines.DatabaseEngine``."""
 
     one_machine = True
+    away_seconds = 0.0
 
     def __init__(self, url: sa.URL) -> None:
         self.path = Path(str(url.database))
@@ -86,6 +87,9 @@ class SQLite:
 
     def transient(self, error: sa.exc.DBAPIError) -> bool:
         return False  # BEGIN IMMEDIATE has waited already
+
+    def lost(self, error: sa.exc.DBAPIError) -> bool:
+        return False  # a file is never away
 
     def trouble(self, doing: str, error: sa.exc.DBAPIError) -> InfrastructureError:
         text = str(error.orig)

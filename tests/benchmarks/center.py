@@ -93,10 +93,10 @@ def _throughput(server: Cluster, url: str, scratch: Path) -> None:
     first, last = busy[quarter], busy[-1]
     rate = (last[1] - first[1]) / (last[0] - first[0])
     print(
-        f"{WORKERS} workers, {CELLS * CAMPAIGNS} cells: {rate:.0f} cells/s (goal 100), after {busy[0][0]:.0f} s in which "
-        f"they began; a cell is taken within {1000 * claims[int(len(claims) * 0.99)]:.0f} ms (p99; goal 100), "
-        f"{1000 * statistics.median(claims):.0f} ms (median); memory of workers {first[2]:.0f} to {last[2]:.0f} MiB, of "
-        f"the database {first[3]:.0f} to {last[3]:.0f} MiB; {len(claims)} jobs, {seen[-1][1]} cells ended",
+        f"{WORKERS} workers, {CELLS * CAMPAIGNS} cells: {rate:.0f} cells/s (goal 100), after {busy[0][0]:.0f} s in "
+        f"which they began; to take a cell: {1000 * claims[int(len(claims) * 0.99)]:.0f} ms (p99; goal 100), "
+        f"{1000 * statistics.median(claims):.0f} ms (median); memory of workers {first[2]:.0f} to {last[2]:.0f} MiB, "
+        f"of the database {first[3]:.0f} to {last[3]:.0f} MiB; {len(claims)} jobs, {seen[-1][1]} cells ended",
         flush=True,
     )
 
@@ -164,7 +164,7 @@ def _processes(center: Center, root: Path) -> None:
     for _ in range(ROUNDS):
         subprocess.run(
             [sys.executable, "-m", "harness.center.process", *words], env=environment, capture_output=True, check=False
-        )  # noqa: E501
+        )
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     print(f"a process for each cell takes {used / ROUNDS:.2f} s of CPU beside that", flush=True)
