@@ -78,14 +78,16 @@ class Center:
         self.journal = workspace.journal
         # Workers and sweepers ask again by themselves, and say so; who only looks wants an answer.
         workspace.journal.engine.waits = 0.0
-        self.url = self.journal.engine.pool.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.url, self._conninfo = workspace.journal.engine.url, workspace.journal.engine.conninfo
         self._prepare()
 
     def app(self) -> procrastinate.App:
         """A way to procrastinate's own calls, over connections of its own; opened by whoever uses it."""
         import procrastinate
 
-        return procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=self.url, min_size=1, max_size=4))
+        return procrastinate.App(
+            connector=procrastinate.PsycopgConnector(conninfo=self._conninfo, min_size=1, max_size=4)
+        )
 
     def _prepare(self) -> None:
         """Make procrastinate's tables where they are missing; who comes second waits for who came first."""

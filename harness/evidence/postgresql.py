@@ -48,10 +48,20 @@ class PostgreSQL:
                 advice="install it: pip install 'xinchuang-harness[postgresql]'",
             )
         self.place = url.render_as_string(hide_password=True)
-        url = url.set(drivername="postgresql+psycopg").update_query_dict(ALIVE | url.query)
+        self.url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        url = url.set(drivername="postgresql+psycopg").update_query_dict(ALIVE | dict(url.query))
         self.pool = sa.create_engine(url, pool_size=4, max_overflow=28)
         self.waits = AWAY_SECONDS  #: 0 for what asks again by itself
         self._answered = False
+
+    @property
+    def conninfo(self) -> str:
+        """For connections that libpq makes by itself; it holds the password."""
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+        return make_conninfo(
+            self.url, **{key: value for key, value in ALIVE.items() if key not in conninfo_to_dict(self.url)}
+        )
 
     @property
     def away_seconds(self) -> float:

@@ -64,8 +64,8 @@ def test_writers_wait_for_a_server_that_is_started_again(own: Cluster, number: s
 class Between:
     """Hands bytes on between clients and the server, and breaks the connection at its next COMMIT.
 
-    ``before``: the server never gets it. ``after``: its answer is lost. ``late``: the server gets it when the client has
-    given up.
+    ``before``: the server never gets it. ``after``: its answer is lost. ``late``: the server gets it when the client
+    has given up.
     """
 
     def __init__(self, folder: Path, server: Path) -> None:
@@ -73,7 +73,18 @@ class Between:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(folder / server.name))
         self.listener.listen(20)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.ends: list[socket.socket] = [self.listener]
+        self.threads = [threading.Thread(target=self._accept)]
+        self.threads[0].start()
+
+    def close(self) -> None:
+        for end in self.ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(20)
+        for end in self.ends:
+            end.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -81,8 +92,10 @@ class Between:
                 client, _ = self.listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self.server))
+                self.ends += [client, server]
                 for pair in ((client, server, True), (server, client, False)):
-                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
+                    self.threads.append(threading.Thread(target=self._pass, args=pair))
+                    self.threads[-1].start()
 
     def _pass(self, source: socket.socket, target: socket.socket, asks: bool) -> None:
         with contextlib.suppress(OSError):
@@ -136,7 +149,7 @@ def test_a_commit_whose_answer_is_lost_is_there_once(own: Cluster, moment: str) 
         broken(lambda: claims.release(claim))
         assert claims.holders("c1") == []
         journal.close()
-        between.listener.close()
+        between.close()
 
 
 def test_a_server_that_never_answered_is_not_waited_for(own: Cluster) -> None:
