@@ -83,6 +83,8 @@ if [ -n "$tests" ]; then
     command -v pkcs11-tool >/dev/null || want opensc "the tests make a key on a token"
     command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || want mariadb-server-core "the tests have cells use a MariaDB server"
     command -v pdfsig >/dev/null || want poppler-utils "the tests have signatures in PDF files checked by it"
+    command -v faketime >/dev/null || want faketime "the tests have workers whose clock is wrong"
+    { command -v iptables >/dev/null || [ -x /usr/sbin/iptables ]; } || want iptables "the tests lose packets"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
 fi
 if [ -n "$center" ]; then

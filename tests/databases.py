@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -24,19 +24,42 @@ def programs() -> Path:
 
 
 class Cluster:
-    """A server; ``database()`` gives the URL of a new, empty database."""
+    """A server; ``database()`` gives the URL of a new, empty database.
 
-    def __init__(self, folder: Path, owner: str | None, options: Mapping[str, object] | None = None) -> None:
-        self.folder, self.owner = folder, owner
+    ``before``: words before its own, which become it (``nsenter``).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        owner: str | None,
+        options: Mapping[str, object] | None = None,
+        before: Sequence[str] = (),
+        data: Path | None = None,
+    ) -> None:
+        self.folder, self.owner, self.before, self.data = folder, owner, before, data or folder / "data"
         self.options = {"listen_addresses": "", "unix_socket_directories": str(folder), "max_connections": 60}
         self.options |= options or {}
         self.process: subprocess.Popen[bytes] | None = None
 
+    def make(self) -> None:
+        """Make its data, for a user ``tests`` without a password."""
+        subprocess.run(
+            [programs() / "initdb", "-D", self.data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            check=True,
+            user=self.owner,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+        )
+
     def start(self) -> None:
+        words = [str(programs() / "postgres"), "-D", str(self.data), *(f"--{k}={v}" for k, v in self.options.items())]
+        if self.owner is not None and self.before:
+            words = [*self.before, "setpriv", f"--reuid={self.owner}", "--clear-groups", *words]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [programs() / "postgres", "-D", self.folder / "data", *(f"--{k}={v}" for k, v in self.options.items())],
-                user=self.owner,
+                words,
+                user=None if self.before else self.owner,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 cwd=self.folder,
@@ -72,15 +95,9 @@ def cluster(**options: object) -> Iterator[Cluster]:
     owner = "postgres" if os.getuid() == 0 else None  # the server refuses to run as root
     if owner:
         os.chown(folder, pwd.getpwnam(owner).pw_uid, -1)
-    data, binaries, running = folder / "data", programs(), Cluster(folder, owner, options)
+    running = Cluster(folder, owner, options)
     try:
-        subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
-            check=True,
-            user=owner,
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-        )
+        running.make()
         running.start()
         yield running
     finally:

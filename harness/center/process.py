@@ -30,6 +30,8 @@ from harness.system.printable import visible
 #: Exit codes: the cell has its verdict; it was asked to stop; it is to be tried later; something failed here.
 ENDED, STOPPED, LATER, FAILED = 0, 76, 75, 70
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+#: Words for Python that begin such a process.
+PROGRAM: tuple[str, ...] = ("-m", "harness.center.process")
 #: Names the mirror of packages, as for the commands.
 MIRROR = "HARNESS_MIRROR"
 

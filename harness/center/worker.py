@@ -182,7 +182,7 @@ class Worker:
         with log.open("wb") as file:
             child = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "harness.center.process", *words),
+                *(*process.PROGRAM, *words),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,

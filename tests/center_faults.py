@@ -1,0 +1,544 @@
+"""A center that is broken at random moments while it works: real PostgreSQL and real worker processes in a network
+namespace, scripted machines.
+
+``python -m tests.center_faults KIND[,KIND…] COUNT [SEED]`` breaks it so often, and says what that cost.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import os
+import pwd
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from harness.campaigns import RunOptions
+from harness.center import Center, submit, watching
+from harness.errors import InfrastructureError
+from harness.evidence import Workspace, broken_at
+from harness.evidence.checking import differences
+from harness.evidence.database import DatabaseJournal
+from harness.model.results import Cause, State, Verdict
+from harness.reading.catalogue import Catalogue
+from harness.system.wait import wait_until
+from tests.databases import Cluster, programs
+from tests.products import WEB, product
+
+REPOSITORY = Path(__file__).parents[1]
+#: Seconds of silence after which a worker counts as dead: the shortest that may be set.
+PATIENCE = 6.0
+WORKERS, SLOTS, CELLS = 3, 2, 5
+#: The relay that delays listens here, the servers on these.
+RELAY, PORTS = 5431, (5432, 5433)
+RELAY_PROGRAM = """
+import asyncio, pathlib, sys
+port, target, file = int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3])
+async def hand_on(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            await asyncio.sleep(float(file.read_text() or 0))
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+async def accept(reader, writer):
+    try:
+        other = await asyncio.open_connection("127.0.0.1", target)
+    except OSError:
+        writer.close()
+        return
+    await asyncio.gather(hand_on(reader, other[1]), hand_on(other[0], writer))
+async def main():
+    async with await asyncio.start_server(accept, "127.0.0.1", port) as server:
+        await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+class FaultLab:
+    """A center in a network namespace of its own. Call ``breaking`` with a kind of fault."""
+
+    def __init__(self, folder: Path, *, relayed: bool = False, pair: bool = False) -> None:
+        self.folder, self.random, self.relayed, self.pair = folder, random.Random(0), relayed, pair
+        self.campaigns: list[str] = []
+        self.workers: dict[str, psutil.Popen] = {}
+        self.others: list[subprocess.Popen[bytes]] = []
+        self.stack = contextlib.ExitStack()
+        self.guard = threading.Lock()
+
+    def __enter__(self) -> FaultLab:
+        try:
+            self._begin()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    # --- making it ---
+
+    def _begin(self) -> None:
+        namespace = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "ip link set lo up; echo; exec sleep infinity"], stdout=subprocess.PIPE
+        )
+        self.stack.callback(self._end, namespace)
+        assert namespace.stdout is not None
+        namespace.stdout.readline()
+        namespace.stdout.close()
+        self.inside = ("nsenter", f"--net=/proc/{namespace.pid}/ns/net", "--")
+        self.databases = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self.stack.callback(shutil.rmtree, self.databases, ignore_errors=True)
+        # A disk of their own, small enough to be filled.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500m", "tmpfs", self.databases], check=True)
+        self.stack.callback(subprocess.run, ["umount", "--lazy", self.databases], check=False)
+        os.chown(self.databases, pwd.getpwnam("postgres").pw_uid, -1)
+        self.server = self._cluster("a", PORTS[0])
+        self.server.make()
+        self.stack.callback(lambda: self.server.stop())
+        self.server.start()
+        with psycopg.connect(self.server.url("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE center")
+        self.standby: Cluster | None = None
+        if self.pair:
+            self.stack.callback(lambda: self.standby.stop() if self.standby is not None else None)
+            self._add_standby(self._cluster("b", PORTS[1]))
+        self.evidence = self.folder / "store" / "evidence"
+        self.evidence.parent.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", self.evidence.parent], check=True)
+        self.stack.callback(subprocess.run, ["umount", "--lazy", self.evidence.parent], check=False)
+        self.evidence.mkdir()
+        self.delay = self.folder / "delay"
+        self.delay.write_text("0")
+        if self.relayed:
+            words = (*self.inside, sys.executable, "-c", RELAY_PROGRAM, RELAY, PORTS[0], self.delay)
+            self.others.append(subprocess.Popen(list(map(str, words))))
+            self.stack.callback(self._end, self.others[-1])
+        self.application = {
+            **{key: value for key, value in WEB.items() if key != "http"},
+            "ready": {"command": "true"},
+            "version_command": "print-version",
+            "version": "3.40.1",
+        }
+        self.stack.callback(self._end_workers)
+        self.others.append(self._process("sweeper", "sweeper", "--workspace", "sweeper"))
+        self.stack.callback(self._end, self.others[-1])
+        for number in range(WORKERS):
+            self.begin_worker(f"w{number}")
+
+    def _cluster(self, name: str, port: int) -> Cluster:
+        folder = self.databases / name
+        folder.mkdir()
+        shutil.chown(folder, "postgres")
+        options = {"listen_addresses": "127.0.0.1", "port": port, "max_connections": 150, "max_wal_size": "128MB"}
+        return Cluster(folder, "postgres", options, self.inside, folder / "data")
+
+    @property
+    def url(self) -> str:
+        """As the workers are given it."""
+        if self.pair:
+            both = ",".join(map(str, PORTS))
+            return f"postgresql://tests@/center?host=127.0.0.1,127.0.0.1&port={both}&target_session_attrs=read-write"
+        return f"postgresql://tests@127.0.0.1:{RELAY if self.relayed else PORTS[0]}/center"
+
+    @contextlib.contextmanager
+    def center(self) -> Iterator[Center]:
+        """The center, for a look past the network."""
+        place = Workspace(
+            self.folder / "look", f"{self.server.url('center')}&port={self.server.options['port']}", self.evidence
+        )
+        try:
+            yield Center(place)
+        finally:
+            place.journal.close()
+
+    def _process(self, name: str, *words: str, **more: str) -> psutil.Popen:
+        environment = os.environ | {
+            "HARNESS_DATABASE_URL": self.url,
+            "HARNESS_EVIDENCE": str(self.evidence),
+            "HARNESS_PATIENCE": f"{PATIENCE:.0f}",
+            "PYTHONPATH": str(REPOSITORY),
+            "SCRIPTED": str(self.folder),
+            "SCRIPTED_SUITE_SECONDS": "0.5",
+            **more,
+        }
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return psutil.Popen(
+                [*self.inside, sys.executable, "-m", "tests.scripted_center", *words],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def begin_worker(self, name: str, **more: str) -> None:
+        words = ("worker", "--workspace", f"ws-{name}", "--name", name, "--slots", str(SLOTS))
+        self.workers[name] = self._process(name, *words, **more)
+
+    def _end_workers(self) -> None:
+        for worker in self.workers.values():
+            self._end_family(worker)
+
+    def _end_family(self, process: psutil.Popen) -> None:
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            family = [*process.children(recursive=True), process]
+            for each in family:
+                with contextlib.suppress(psutil.Error):
+                    each.kill()
+        process.wait(20)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait(20)
+
+    # --- work ---
+
+    def submit(self, priority: int = 0, cells: int = CELLS) -> str:
+        number = len(self.campaigns)
+        axes = {"n": [f"n{n}" for n in range(min(cells, 100))], "m": [f"m{n}" for n in range(max(1, cells // 100))]}
+        folder = product(
+            self.folder / f"产品 {number}",
+            {**self.application, "application": f"p{number}"},
+            database=["sqlite"],
+            axes=axes,
+        )
+        with self.center() as center:
+            options = RunOptions()
+            campaign = submit(
+                folder, center, options, Catalogue.standard(), customer=f"c{number % 2}", priority=priority
+            )
+        self.campaigns.append(campaign)
+        return campaign
+
+    def ended(self) -> int:
+        """Cells that have come to their verdict."""
+        with psycopg.connect(f"{self.server.url('center')}&port={self.server.options['port']}") as connection:
+            row = connection.execute("SELECT count(*) FROM attempts WHERE verdict = 'conformant'").fetchone()
+            return int(row[0]) if row else 0
+
+    def is_over(self) -> bool:
+        with contextlib.suppress(InfrastructureError), self.center() as center:
+            return not center.submissions()
+        return False
+
+    def has_ended_more(self, before: int) -> bool:
+        """Whether cells have come to their verdict since; cells of two campaigns at least wait meanwhile."""
+        with contextlib.suppress(InfrastructureError, psycopg.OperationalError):  # a server that recovers
+            with self.center() as center:
+                waiting = {queue.partition("/")[0] for queue, jobs in center.counts().items() if "todo" in jobs}
+            for _ in range(2 - len(waiting - {"close"})):
+                self.submit()
+            return self.ended() > before
+        return False
+
+    # --- faults ---
+
+    def family(self, name: str) -> list[psutil.Process]:
+        worker = self.workers[name]
+        return [worker, *worker.children(recursive=True)]
+
+    def any_worker(self) -> str:
+        return self.random.choice(sorted(self.workers))
+
+    def kill_worker(self) -> None:
+        name = self.any_worker()
+        self.workers[name].kill()
+        self.workers[name].wait(20)
+        time.sleep(self.random.uniform(0, 1))
+        self.begin_worker(name)
+
+    def kill_machine(self) -> None:
+        """All processes of a worker at once, as when its machine loses its power."""
+        name = self.any_worker()
+        self.workers[name].suspend()
+        for each in reversed(self.family(name)):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        self.workers[name].wait(20)
+        time.sleep(self.random.uniform(0, 2))
+        self.begin_worker(name)
+
+    def sleep_worker(self) -> None:
+        """Beyond its patience, and awake again."""
+        asleep = self.family(self.any_worker())
+        for each in asleep:
+            with contextlib.suppress(psutil.Error):
+                each.suspend()
+        time.sleep(PATIENCE * self.random.uniform(1.1, 2))
+        for each in asleep:
+            with contextlib.suppress(psutil.Error):
+                each.resume()
+
+    def restart_database(self) -> None:
+        self.server.stop(self.random.choice([signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]))
+        time.sleep(self.random.uniform(0, 3))
+        self.server.start()
+
+    def kill_database(self) -> None:
+        """The server's first process and all others of it, with SIGKILL."""
+        process = self.server.process
+        assert process is not None
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for each in family:
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        psutil.wait_procs(family[1:], timeout=20)
+        self.server.stop()
+        (self.server.data / "postmaster.pid").unlink(missing_ok=True)
+        time.sleep(self.random.uniform(0, 3))
+        self.server.start()
+
+    def kill_backend(self) -> None:
+        """One connection's process, with SIGKILL: the server ends all, and recovers."""
+        with psycopg.connect(self.server.url("postgres") + f"&port={self.server.options['port']}") as connection:
+            rows = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = 'center' AND pid <> pg_backend_pid()"
+            ).fetchall()
+        if rows:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.random.choice(rows)[0], signal.SIGKILL)
+
+    def fill_database(self) -> None:
+        """Its disk is full for some seconds; a server that ended for that is started again."""
+        with self._full(self.databases):
+            time.sleep(self.random.uniform(1, 4))
+        assert self.server.process is not None
+        if self.server.process.poll() is not None:
+            self.server.stop()
+            self.server.start()
+
+    @contextlib.contextmanager
+    def _full(self, folder: Path) -> Iterator[None]:
+        ballast = folder / "ballast"
+        try:
+            with ballast.open("wb") as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 20))
+            yield
+        finally:
+            ballast.unlink()
+
+    def fail_over(self) -> None:
+        """The primary is killed, its standby promoted, and a new standby made."""
+        standby, former = self.standby, self.server
+        assert standby is not None
+        assert former.process is not None
+        self.standby = None
+        former.stop(signal.SIGKILL)
+        time.sleep(self.random.uniform(0, 2))
+        subprocess.run(
+            [programs() / "pg_ctl", "promote", "-w", "-D", standby.data],
+            check=True,
+            user="postgres",
+            capture_output=True,
+        )
+        self.server = standby
+        self._ask(standby, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+        shutil.rmtree(former.data)
+        self._add_standby(former)
+
+    def _add_standby(self, standby: Cluster) -> None:
+        """Every commit is on both from now on."""
+        primary = self.server
+        words = [
+            "-h",
+            primary.folder,
+            "-p",
+            primary.options["port"],
+            "-U",
+            "tests",
+            "-D",
+            standby.data,
+            "-R",
+            "-c",
+            "fast",
+        ]
+        subprocess.run(
+            [programs() / "pg_basebackup", *map(str, words)], check=True, user="postgres", cwd=standby.folder
+        )
+        standby.start()
+        self.standby = standby
+        self._ask(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+
+    def _ask(self, server: Cluster, *statements: str) -> None:
+        url = f"{server.url('postgres')}&port={server.options['port']}"
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def cut_network(self) -> None:
+        """Packets to and from the server vanish, for less or more than a worker's patience."""
+        with self._rule():
+            time.sleep(self.random.choice([1.0, 4.0, PATIENCE * 1.5]) * self.random.uniform(0.5, 1.2))
+
+    def lose_packets(self) -> None:
+        """Every tenth packet vanishes."""
+        with self._rule("-m", "statistic", "--mode", "random", "--probability", "0.1"):
+            time.sleep(self.random.uniform(2, 5))
+
+    @contextlib.contextmanager
+    def _rule(self, *words: str) -> Iterator[None]:
+        for change in ("-I", "-D"):
+            for port in ("--dport", "--sport"):
+                rule = [
+                    *self.inside,
+                    "iptables",
+                    change,
+                    "INPUT",
+                    "-p",
+                    "tcp",
+                    port,
+                    str(PORTS[0]),
+                    *words,
+                    "-j",
+                    "DROP",
+                ]
+                subprocess.run(rule, check=True)
+            if change == "-I":
+                yield
+
+    def delay_network(self) -> None:
+        """300 ms for the way there and back."""
+        self.delay.write_text("0.15")
+        time.sleep(self.random.uniform(3, 6))
+        self.delay.write_text("0")
+
+    def lose_evidence(self) -> None:
+        """The folder of evidence is away, as when its file system is not mounted."""
+        away = self.evidence.with_name("away")
+        self.evidence.rename(away)
+        time.sleep(self.random.uniform(0.5, 4))
+        shutil.rmtree(self.evidence, ignore_errors=True)
+        away.rename(self.evidence)
+
+    def fill_evidence(self) -> None:
+        with self._full(self.evidence.parent):
+            time.sleep(self.random.uniform(1, 4))
+
+    def skew_clock(self) -> None:
+        """A worker is started again whose clock is minutes off, to either side."""
+        name = self.any_worker()
+        self._end_family(self.workers[name])
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        minutes = self.random.choice([-1, 1]) * self.random.randint(2, 45)
+        skewed = {"LD_PRELOAD": str(library), "FAKETIME": f"{minutes:+d}m", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        self.begin_worker(name, **skewed)
+
+    def change_version(self) -> None:
+        """A worker of another version comes for a while; it takes nothing."""
+        self.begin_worker("old", SCRIPTED_VERSION="0.0.1")
+        try:
+            with self.center() as center:
+                wait_until(
+                    lambda: any(row["name"] == "old" and row["says"]["refused"] for row in watching.workers_of(center)),
+                    seconds=60,
+                    what="the old worker has looked at the queue",
+                )
+                says = next(row["says"] for row in watching.workers_of(center) if row["name"] == "old")
+                assert all("submitted by harness" in why for why in says["refused"].values())
+                assert says["running"] == []
+        finally:
+            self._end_family(self.workers.pop("old"))
+
+    # --- what must hold ---
+
+    def break_often(self, kinds: list[str], count: int, seed: int, say: Callable[[str], None]) -> None:
+        """Break it ``count`` times in each of these ways, in any order, at random moments while it works."""
+        self.random = random.Random(seed)
+        self.submit()
+        ended = 0
+        order = [kind for kind in kinds for _ in range(count)]
+        self.random.shuffle(order)
+        for number, kind in enumerate(order):
+            wait_until(functools.partial(self.has_ended_more, ended), seconds=240, what=f"a cell ends before {kind}")
+            ended = self.ended()
+            time.sleep(self.random.uniform(0, 2))
+            say(f"{number + 1} of {len(order)}: {kind}")
+            getattr(self, kind)()
+        wait_until(self.is_over, seconds=600, what="all campaigns are closed")
+
+    def demand(self) -> collections.Counter[str]:
+        """Nothing lost, nothing doubled, everything ended, and what a fault cost has the cause infra.
+
+        Gives the ends of all attempts.
+        """
+        ends: collections.Counter[str] = collections.Counter()
+        with self.center() as center:
+            place = center.workspace
+            journal = place.journal
+            assert isinstance(journal, DatabaseJournal)
+            assert broken_at(journal) is None
+            for row in journal.campaigns():
+                assert differences(journal, row.id, journal.events(row.id)) == []
+                assert row.verdict == "conformant", f"{row.id}: {row.verdict}"
+                attempts = journal.attempts(row.id)
+                assert all(attempt.state is State.DONE for attempt in attempts)
+                good = collections.Counter(a.cell for a in attempts if a.verdict is Verdict.CONFORMANT)
+                assert good == dict.fromkeys((cell["id"] for cell in row.plan["cells"]), 1), "each cell once"
+                for attempt in attempts:
+                    ends[f"{attempt.verdict} {attempt.cause}"] += 1
+                    if attempt.verdict is not Verdict.CONFORMANT:
+                        assert (attempt.verdict, attempt.cause) == (Verdict.INCONCLUSIVE, Cause.INFRA), attempt.message
+            assert center.counts() == {}
+            assert [row for row in place.claims.expired() if row.worker] == []
+        return ends
+
+
+KINDS = {
+    "kill_worker": {},
+    "kill_machine": {},
+    "sleep_worker": {},
+    "restart_database": {},
+    "kill_database": {},
+    "kill_backend": {},
+    "fill_database": {},
+    "fail_over": {"pair": True},
+    "cut_network": {},
+    "lose_packets": {},
+    "delay_network": {"relayed": True},
+    "lose_evidence": {},
+    "fill_evidence": {},
+    "skew_clock": {},
+    "change_version": {},
+}
+
+
+def broken(
+    kinds: list[str], count: int, seed: int, folder: Path, say: Callable[[str], None]
+) -> collections.Counter[str]:
+    """A center that was broken in these ways; gives the ends of its attempts."""
+    needs = {key: value for kind in kinds for key, value in KINDS[kind].items()}
+    with FaultLab(folder, **needs) as lab:
+        lab.break_often(kinds, count, seed, say)
+        return lab.demand()
+
+
+if __name__ == "__main__":
+    _kinds, _count = sys.argv[1].split(","), int(sys.argv[2])
+    _seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.randrange(1000)
+    _folder = Path(tempfile.mkdtemp(prefix="center-faults-"))
+    print(f"seed {_seed}, {_folder}", flush=True)
+    _began = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _ends = broken(
+        _kinds, _count, _seed, _folder, lambda words: print(f"{time.monotonic() - _began:.0f} s: {words}", flush=True)
+    )
+    print(f"{time.monotonic() - _began:.0f} s; attempts: {dict(_ends)}")
