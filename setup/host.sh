@@ -84,6 +84,9 @@ if [ -n "$tests" ]; then
     command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || want mariadb-server-core "the tests have cells use a MariaDB server"
     command -v pdfsig >/dev/null || want poppler-utils "the tests have signatures in PDF files checked by it"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
+    for package in ceph-mon ceph-osd radosgw; do
+        command -v $package >/dev/null || want $package "the tests keep evidence in an S3-compatible store"
+    done
 fi
 if [ -n "$center" ]; then
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql "the records of a center, and of the tests"

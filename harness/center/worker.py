@@ -28,7 +28,7 @@ from harness.evidence import Recorder, Workspace, tables
 from harness.evidence.claims import BEAT_SECONDS
 from harness.evidence.database import Unit
 from harness.evidence.journal import now
-from harness.evidence.workspace import DATABASE
+from harness.evidence.workspace import DATABASE, taken
 from harness.system.locks import LockHeld, lock
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Worker:
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
                 # The mirror by the environment: its password is in no list of processes.
-                env=os.environ | {DATABASE: self.center.url, process.MIRROR: self.wanted.options.mirror},
+                env=os.environ | taken() | {DATABASE: self.center.url, process.MIRROR: self.wanted.options.mirror},
                 start_new_session=True,  # Ctrl-C on the worker's terminal lets it finish
             )
         self._children[job] = child

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness import center
-from harness.center import migrating
+from harness.center import collecting, migrating
 from harness.cli.output import print_json, say
 from harness.cli.shared import format_option, workspace_option
 from harness.errors import UsageError
@@ -16,14 +16,24 @@ from harness.evidence import Workspace
 
 
 @click.command("db")
-@click.argument("action", type=click.Choice(["check", "upgrade", "backup", "restore"]))
+@click.argument("action", type=click.Choice(["check", "upgrade", "backup", "restore", "collect"]))
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @workspace_option
 @format_option
-def db_command(action: str, file: Path | None, workspace: Path, form: str) -> None:
+@click.option(
+    "--grace",
+    type=click.IntRange(collecting.SHORTEST_HOURS),
+    default=collecting.GRACE_HOURS,
+    show_default=True,
+    metavar="HOURS",
+    help="with collect: only what is older",
+)
+@click.option("--dry-run", is_flag=True, help="with collect: only count")
+def db_command(action: str, file: Path | None, workspace: Path, form: str, grace: int, dry_run: bool) -> None:
     """Check the center's database, bring its tables up to date, write it into FILE, or fill an empty one from FILE.
 
-    The evidence is a folder, and is copied apart; after the database when it is backed up.
+    The evidence is copied apart; after the database when it is backed up. With collect, files of evidence that nothing
+    names are removed.
     """
     if action in ("backup", "restore") and file is None:
         raise UsageError(f"{action}: no file is named", advice=f"for example: harness db {action} center.dump")
@@ -39,6 +49,9 @@ def db_command(action: str, file: Path | None, workspace: Path, form: str) -> No
         else:
             say(f"{file}  SHA-256 {digest}")
         return
+    if action == "collect":
+        _show_collected(collecting.collect(place, grace * 3600.0, dry=dry_run), form, dry=dry_run)
+        return
     steps = migrating.check(place)
     if form == "json":
         print_json({"steps": [vars(step) for step in steps]})
@@ -47,6 +60,17 @@ def db_command(action: str, file: Path | None, workspace: Path, form: str) -> No
             say(f"{'ok' if step.ok else 'WRONG'}  {step.name}: {step.detail}")
     if not all(step.ok for step in steps):
         sys.exit(1)
+
+
+def _show_collected(collected: collecting.Collected, form: str, *, dry: bool) -> None:
+    if form == "json":
+        print_json(vars(collected))
+        return
+    words = "would be removed / 将删除" if dry else "removed / 已删除"
+    say(
+        f"{collected.removed} files of evidence, {collected.size} bytes {words}; kept / 保留 {collected.kept}; "
+        f"uploads that broke off / 中断的上传 {collected.broken}"
+    )
 
 
 @click.command("migrate")
