@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from harness.campaigns import inputs
+from harness.center.granting import demand_owner
 from harness.center.queueing import Center
 from harness.errors import HarnessBug
 from harness.evidence import tables
@@ -51,8 +52,10 @@ def collect(center: Center, grace: float, *, dry: bool = False) -> Collected:
     only count them.
 
     Raises:
+        UsageError: this process sees a part of the record only.
         InfrastructureError: database or store do not answer, or a list of inputs cannot be read: nothing was removed.
     """
+    demand_owner(center)
     store = center.workspace.store
     files = list(store.kept())
     named = _named(center)
@@ -66,17 +69,17 @@ def collect(center: Center, grace: float, *, dry: bool = False) -> Collected:
 
 def _named(center: Center) -> set[str]:
     """Every digest that the database names, and that a list of inputs does."""
-    found: set[str] = set()
+    named: set[str] = set()
     for column in _TEXTS:
         for text in _texts(center, column):
-            found.update(_DIGEST.findall(text))
+            named.update(_DIGEST.findall(text))
     for campaign in center.journal.campaigns():
         digest = str(campaign.plan.get("inputs", ""))
-        if digest and digest not in found:
+        if digest and digest not in named:
             raise HarnessBug(f"campaign {campaign.id} names its inputs {digest} where nothing is looked for")
         if digest:
-            found.update(file.sha256 for file in inputs.listed(digest, center.workspace.store).files.values())
-    return found
+            named.update(file.sha256 for file in inputs.listed(digest, center.workspace.store).files.values())
+    return named
 
 
 def _texts(center: Center, column: sa.Column[str]) -> Iterator[str]:

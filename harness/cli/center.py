@@ -18,6 +18,7 @@ from rich.table import Table
 from harness import campaigns, center
 from harness.campaigns import RunOptions
 from harness.center import watching
+from harness.center.granting import worker_role
 from harness.cli.output import error_console, output_console, print_json, say
 from harness.cli.shared import (
     catalogue_here,
@@ -108,11 +109,14 @@ def worker_command(
         mirror=mirror, hosts=inventory_path(hosts), databases=databases_path(databases), trust_code=trust_code
     )
     campaigns.inventory_at(options.hosts)
-    console = error_console()
+    console, place = error_console(), _center(workspace)
+    role = worker_role(place)
+    if role and name not in ("", role):
+        raise UsageError(f"--name {name}: the role {role} of the database is its only name", advice=f"--name {role}")
     worker = center.Worker(
-        _center(workspace),
+        place,
         center.WorkerOptions(
-            name=name or f"{socket.gethostname()}-{os.getpid()}",
+            name=name or role or f"{socket.gethostname()}-{os.getpid()}",
             slots=slots or max(1, (os.cpu_count() or 2) // 2),
             options=options,
             until_empty=until_empty,

@@ -12,8 +12,8 @@ from harness.evidence.chain import GENESIS, WORKSPACE
 from harness.evidence.engines import DatabaseEngine
 
 #: The last step of the migrations, and those before it.
-HEAD = "0003"
-EARLIER = ("0001", "0002")
+HEAD = "0004"
+EARLIER = ("0001", "0002", "0003")
 
 
 def prepare(engine: DatabaseEngine) -> None:

@@ -137,6 +137,8 @@ claims = sa.Table(
     sa.Column("heartbeat", sa.Float, nullable=False),
     sa.Column("cancel", sa.String, nullable=False),
     sa.Column("patience", sa.Float, nullable=False),
+    # Of the database, where workers have roles of their own; empty where they have not.
+    sa.Column("role", sa.String, nullable=False, server_default=""),
 )
 #: Campaigns that were put into the queue of a center.
 submissions = sa.Table(
