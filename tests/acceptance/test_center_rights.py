@@ -94,7 +94,9 @@ def test_workers_that_are_not_trusted_bring_two_campaigns_to_their_certificates(
     assert "waits for the database" not in log, log
 
 
-def test_a_worker_s_commands_are_a_worker_s_only(center: Center, buckets: Gateway, tmp_path: Path) -> None:
+def test_a_worker_s_commands_are_a_worker_s_only_and_rights_outlive_a_restore(
+    center: Center, server: Cluster, tmp_path: Path
+) -> None:
     campaign = center.submit(tiny(tmp_path / "a", "prod-a"))
     urls = granted(center, "w-one")
     owner = dict(center.environment)
@@ -123,3 +125,11 @@ def test_a_worker_s_commands_are_a_worker_s_only(center: Center, buckets: Gatewa
         psycopg.connect(urls["w-one"])
     saved = center.run("db", "backup", "c.dump", "--workspace", "desk")
     assert saved.code == 0, saved.err
+    center.environment["HARNESS_DATABASE_URL"] = server.database()
+    restored = center.run("db", "restore", "c.dump", "--workspace", "other")
+    assert restored.code == 0, restored.err
+    again = granted(center, "w-one")["w-one"]
+    worker = as_worker(center, again, {}, "--workspace", "ws-again", "--slots", "1", "--until-empty")
+    assert worker.wait(200) == 0
+    rows = center.run("queue", "--workspace", "desk", "--format", "json").json["campaigns"]
+    assert rows == [], "the restored center has its rights again, and works on"
