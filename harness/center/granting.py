@@ -23,8 +23,8 @@ SCHEMA = "harness_worker"
 #: At most 63 bytes make a name (PostgreSQL, Identifiers and Key Words); one that begins with pg_ is the server's own.
 _NAME = re.compile(r"(?!pg_)[a-z0-9][a-z0-9._-]{0,62}")
 _READ = (
-    "campaigns attempts observations files resources events chains claims submissions queues workers alembic_version "
-    "procrastinate_jobs procrastinate_workers"
+    "campaigns attempts observations files resources events chains claims submissions queues workers limits "
+    "alembic_version procrastinate_jobs procrastinate_workers"
 ).split()
 _INSERT = "attempts observations files resources events claims workers".split()
 #: Table -> columns that may be changed, in rows that the policies let through; without columns: all.

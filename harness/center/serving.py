@@ -16,6 +16,7 @@ from harness.campaigns import inputs
 from harness.campaigns.choosing import plan_of
 from harness.campaigns.options import RunOptions, databases_at, inventory_at
 from harness.campaigns.snapshot import MachineSize
+from harness.center.limiting import full
 from harness.center.queueing import Center
 from harness.containers.engine import Engine
 from harness.errors import HarnessError
@@ -40,6 +41,7 @@ class Serving:
     center: Center
     options: RunOptions
     answers: dict[str, str] = field(default_factory=dict)
+    full: frozenset[str] = frozenset()  #: whose customer has as many cells running as it may
     _read: dict[str, tuple[Definitions, Mapping[str, Cell]]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _looked: float = 0.0
@@ -58,6 +60,7 @@ class Serving:
             for queue, campaign, cell in open_queues:
                 if queue not in self.answers:
                     self.answers[queue] = self._obstacle(campaign, cell)
+            self.full = full(self.center)
             names = {queue for queue, _, _ in open_queues}
             self.answers = {queue: answer for queue, answer in self.answers.items() if queue in names}
             campaigns = {campaign for _, campaign, _ in open_queues}

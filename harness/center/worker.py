@@ -134,7 +134,8 @@ class Worker:
                 await self._pause(LOOK_SECONDS)
 
     async def _take(self, manager: JobManager) -> Job | None:
-        queues = [CLOSING, *(queue for queue, why in self.serving.answers.items() if not why)]
+        wanted = (queue for queue, why in self.serving.answers.items() if not why and queue not in self.serving.full)
+        queues = [CLOSING, *wanted]
         job = await manager.fetch_job(queues=queues, worker_id=self.identity)
         if job is not None and job.id is not None:
             self.running[job.id] = " ".join(map(str, job.task_kwargs.values()))

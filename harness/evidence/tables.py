@@ -157,6 +157,13 @@ queues = sa.Table(
     sa.Column("campaign", sa.String, nullable=False, index=True),
     sa.Column("cell", sa.String, nullable=False),
 )
+#: How many cells of a customer's campaigns may run at once in a center; without a row as many as there are.
+limits = sa.Table(
+    "limits",
+    metadata,
+    sa.Column("customer", sa.String, primary_key=True),
+    sa.Column("cells", sa.Integer, nullable=False),
+)
 #: Controllers of a center that take cells, and what each said of itself.
 workers = sa.Table(
     "workers",

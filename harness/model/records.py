@@ -21,6 +21,7 @@ EVENTS = {
     "campaign-opened": "a campaign begins (plan, snapshot: digests; conditions)",
     "submission": "a campaign of a center comes into a state (queued, paused, cancelled, closed; customer, priority)",
     "cell-given-up": "a worker's process for the cell failed too often (worker, message)",
+    "limit": "in the workspace's chain: a customer may run so many cells at once (customer, cells)",
     "worker-granted": "in the workspace's chain: a worker has a role of the database (role)",
     "worker-revoked": "in the workspace's chain: a worker's role may do nothing any more (role)",
     "campaign-closed": "all cells came to their end (verdict; outputs: SHA-256 by kind)",
