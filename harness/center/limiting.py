@@ -13,7 +13,8 @@ from harness.evidence import tables
 from harness.evidence.chain import WORKSPACE
 from harness.evidence.database import Unit
 
-#: Two workers that take a job of one customer come one after the other: each counts what the other took.
+#: Two workers that take a job of one customer come one after the other, by the row of the limit: each counts what the
+#: other took.
 _SCRIPT = """
 CREATE OR REPLACE FUNCTION harness_keep_limit() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -23,11 +24,10 @@ DECLARE
 BEGIN
     SELECT s.customer, l.cells INTO of_customer, most
     FROM queues q JOIN submissions s ON s.campaign = q.campaign JOIN limits l ON l.customer = s.customer
-    WHERE q.queue = NEW.queue_name;
+    WHERE q.queue = NEW.queue_name FOR UPDATE OF l;
     IF NOT FOUND THEN
         RETURN NEW;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('harness limit ' || of_customer, 0));
     IF (SELECT count(*) FROM procrastinate_jobs j JOIN queues q ON q.queue = j.queue_name
         JOIN submissions s ON s.campaign = q.campaign
         WHERE j.status = 'doing' AND s.customer = of_customer) >= most THEN

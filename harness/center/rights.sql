@@ -450,7 +450,10 @@ BEGIN
     IF coalesce(new_priority::text, new_queue_name, new_lock) IS NOT NULL OR NOT harness_worker.own_job(job_id) THEN
         PERFORM harness_worker.refuse('the job is not its own, or is to become another');
     END IF;
-    PERFORM public.procrastinate_retry_job_v2(job_id, retry_at, NULL, NULL, NULL);
+    -- Not in a hundred years: the campaign would never end.
+    PERFORM public.procrastinate_retry_job_v2(
+        job_id, least(coalesce(retry_at, clock_timestamp()), clock_timestamp() + interval '1 hour'), NULL, NULL, NULL
+    );
 END
 $$;
 

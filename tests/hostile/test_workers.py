@@ -416,6 +416,14 @@ def test_5_a_job_that_is_another_s(working: Scene) -> None:
         assert said or attack() is False
 
 
+def test_5_a_job_that_is_given_back_for_ever(working: Scene) -> None:
+    """No campaign waits for longer than an hour because a worker wants it to."""
+    for player in (working.north, working.south):
+        player.sql(f"SELECT procrastinate_retry_job_v2({player.job}, 'infinity', NULL, NULL, NULL)")
+        late = "SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at > clock_timestamp() + interval '61 minutes'"
+        assert player.sql(late) == [(0,)]
+
+
 def _cell_job(player: Player) -> Any:
     from harness.center.queueing import Entry
 
