@@ -45,7 +45,9 @@ def taken(center: Center, workers: int, *, apart: bool = True) -> list[tuple[str
         async with app.open_async():
             worker = await app.job_manager.register_worker()
             skipped = full(center) if apart else frozenset()
-            queues = [queue[0] for queue in center.queues() if queue[0] not in skipped]
+            with center.journal.reading() as connection:
+                rows = connection.exec_driver_sql("SELECT queue FROM queues").all()
+            queues = [queue for (queue,) in rows if queue not in skipped]
             job = await app.job_manager.fetch_job(queues=queues, worker_id=worker)
             return None if job is None or job.id is None else (str(job.task_kwargs["campaign"]), job.id, worker)
 
