@@ -86,6 +86,9 @@ if [ -n "$tests" ]; then
     command -v faketime >/dev/null || want faketime "the tests have workers whose clock is wrong"
     { command -v iptables >/dev/null || [ -x /usr/sbin/iptables ]; } || want iptables "the tests lose packets"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
+    for package in ceph-mon ceph-osd radosgw; do
+        command -v $package >/dev/null || want $package "the tests keep evidence in an S3-compatible store"
+    done
 fi
 if [ -n "$center" ]; then
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql "the records of a center, and of the tests"

@@ -78,7 +78,7 @@ def bundle(identity: str, workspace: Workspace, out: Path, *, images: bool, sign
             target = root / "evidence" / file.sha256
             if not target.exists():
                 target.parent.mkdir(exist_ok=True)
-                target.write_bytes(workspace.store.get(file.sha256))
+                workspace.store.fetch(file.sha256, target)
         with workspace.journal.snapshot() as reader:
             (root / "journal.json").write_bytes(exported(reader, identity))
         if images:

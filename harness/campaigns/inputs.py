@@ -59,13 +59,7 @@ def submit(definitions: Definitions, plan: Plan, catalogue: Catalogue, store: Ev
         matrix, sources = _sources(definitions, catalogue, lock)
         files = {}
         for place, source in sorted(sources.items()):
-            try:
-                data = source.read_bytes()
-            except OSError as error:
-                raise UsageError(
-                    f"{source} cannot be read: {error.strerror}", advice="leave the folder as it is while you submit it"
-                ) from error
-            files[place] = InputFile(sha256=store.put(data), executable=os.access(source, os.X_OK))
+            files[place] = InputFile(sha256=store.put_file(source), executable=os.access(source, os.X_OK))
     return store.put(Inputs(matrix=matrix, files=files).model_dump_json(indent=1).encode())
 
 
@@ -107,7 +101,7 @@ def unpack(digest: str, store: EvidenceStore, folder: Path) -> Path:
         for place, file in inputs.files.items():
             target = folder / _inside(place)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(store.get(file.sha256))
+            store.fetch(file.sha256, target)
             target.chmod(0o755 if file.executable else 0o644)
     return folder / _inside(inputs.matrix)
 

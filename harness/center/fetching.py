@@ -21,9 +21,9 @@ def fetch(campaign: str, center: Center, into: Path) -> dict[str, str]:
     digests = center.journal.outputs(campaign)
     if not row.finished or not digests:
         raise UsageError(f"campaign {campaign} is not closed, so nothing was rendered", advice="see: harness queue")
-    files = {OUTPUTS[kind]: center.workspace.store.get(digest) for kind, digest in digests.items() if kind in OUTPUTS}
     with disk_errors(f"writing {into}"):
         into.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            (into / name).write_bytes(data)
+    for kind, digest in digests.items():
+        if kind in OUTPUTS:
+            center.workspace.store.fetch(digest, into / OUTPUTS[kind])
     return {kind: str(into / OUTPUTS[kind]) for kind in digests if kind in OUTPUTS}

@@ -57,10 +57,10 @@ def migrate(root: Path, center: Center) -> Migrated:
             raise UsageError(f"campaign {running[0]} runs in {root}", advice="wait for its end, or: harness cancel")
         before = _records(source)
         assert isinstance(source.journal, DatabaseJournal)
-        moved = move(source.journal, center.journal, source.store, center.workspace.store)
         for campaign in before:
             for path in outputs_in(source.folder(campaign)).values():
-                center.workspace.store.put(Path(path).read_bytes())
+                center.workspace.store.put_file(Path(path))
+        moved = move(source.journal, center.journal, source.store, center.workspace.store)
         after = _records(center.workspace)
         if before != after:
             unlike = next(name for name in before if after.get(name) != before[name])

@@ -22,6 +22,7 @@ from harness.campaigns.running import close_campaign, run_one_cell
 from harness.errors import Canceled, HarnessError
 from harness.evidence import Workspace
 from harness.evidence.claims import Held
+from harness.evidence.store import StoreAway
 from harness.issuing.outcome import Progress
 from harness.model.plan import Cell
 from harness.system.canonical import read_json
@@ -44,13 +45,11 @@ def main(task: str, campaign: str, cell: str, root: str, worker: str, options: s
     workspace = Workspace(Path(root))
     try:
         if task == "close":
-            finished = close_campaign(campaign, workspace, _progress())
-            for path in finished.outputs.values() if finished is not None else ():
-                workspace.store.put(Path(path).read_bytes())  # whoever fetches it has not this machine's folder
+            close_campaign(campaign, workspace, _progress())
             return ENDED
         named = replace(RunOptions.kept(read_json(options)), mirror=os.environ.get(MIRROR, ""))
         return ENDED if run_one_cell(campaign, cell, workspace, named, _progress(), worker=worker) else STOPPED
-    except Held as error:
+    except (Held, StoreAway) as error:
         _say(str(error))
         return LATER
     except Canceled:

@@ -14,6 +14,7 @@ from harness.attest.architecture import NAMES, emulator, host_architecture
 from harness.campaigns import inputs
 from harness.campaigns.options import RunOptions, databases_at, inventory_at
 from harness.campaigns.snapshot import MachineSize
+from harness.center.limiting import full
 from harness.center.queueing import Center, Queue
 from harness.containers.engine import Engine
 from harness.errors import HarnessError
@@ -39,6 +40,7 @@ class Serving:
     center: Center
     options: RunOptions
     answers: dict[str, str] = field(default_factory=dict)
+    full: frozenset[str] = frozenset()  #: whose customer has as many cells running as it may
     _read: dict[str, Definitions] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _looked: float = 0.0
@@ -57,6 +59,7 @@ class Serving:
             for queue in open_queues:
                 if queue.name not in self.answers:
                     self.answers[queue.name] = self._obstacle(queue)
+            self.full = full(self.center)
             names = {queue.name for queue in open_queues}
             self.answers = {queue: answer for queue, answer in self.answers.items() if queue in names}
             campaigns = {queue.campaign for queue in open_queues}

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from harness.center.limiting import limits
 from harness.center.queueing import CANCELLED, PAUSED, QUEUED, Center
 from harness.center.worker import GONE
 from harness.errors import UsageError
@@ -34,8 +35,9 @@ def workers_of(center: Center) -> list[dict[str, Any]]:
 
 
 def queue_of(center: Center) -> list[dict[str, Any]]:
-    """Every campaign that is not closed: customer, priority, state, cells by state, and ``unserved``: queues that no
-    worker serves, each with the workers' reasons."""
+    """Every campaign that is not closed: customer, with its ``limit``, priority, state, cells by state, and
+    ``unserved``: queues that no worker serves, each with the workers' reasons."""
+    most_of = limits(center)
     counts, workers = center.counts(), [w for w in workers_of(center) if w["state"] in ("working", "draining")]
     queues: dict[str, list[str]] = {}
     for queue, campaign in ((queue.name, queue.campaign) for queue in center.queues()):
@@ -49,7 +51,8 @@ def queue_of(center: Center) -> list[dict[str, Any]]:
             for queue in waiting
             if all(queue in w["says"]["refused"] for w in workers)
         }
-        shown.append({**submission, "cells": _cells(center, campaign), "unserved": unserved})
+        most = most_of.get(str(submission["customer"]))
+        shown.append({**submission, "limit": most, "cells": _cells(center, campaign), "unserved": unserved})
     return shown
 
 

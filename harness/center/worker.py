@@ -28,7 +28,7 @@ from harness.evidence import Recorder, Workspace, tables
 from harness.evidence.claims import BEAT_SECONDS
 from harness.evidence.journal import now
 from harness.evidence.units import Unit
-from harness.evidence.workspace import DATABASE
+from harness.evidence.workspace import DATABASE, taken
 from harness.system.locks import LockHeld, lock
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ class Worker:
                 await self._pause(LOOK_SECONDS)
 
     async def _take(self, manager: JobManager) -> Job | None:
-        queues = [CLOSING, *(queue for queue, why in self.serving.answers.items() if not why)]
+        wanted = (queue for queue, why in self.serving.answers.items() if not why and queue not in self.serving.full)
+        queues = [CLOSING, *wanted]
         job = await manager.fetch_job(queues=queues, worker_id=self.identity)
         if job is not None and job.id is not None:
             self.running[job.id] = " ".join(map(str, job.task_kwargs.values()))
@@ -187,7 +188,7 @@ class Worker:
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
                 # The mirror by the environment: its password is in no list of processes.
-                env=os.environ | {DATABASE: self.center.url, process.MIRROR: self.wanted.options.mirror},
+                env=os.environ | taken() | {DATABASE: self.center.url, process.MIRROR: self.wanted.options.mirror},
                 start_new_session=True,  # Ctrl-C on the worker's terminal lets it finish
             )
         self._children[job] = child

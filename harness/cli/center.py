@@ -17,7 +17,8 @@ from rich.table import Table
 
 from harness import campaigns, center
 from harness.campaigns import RunOptions
-from harness.center import watching
+from harness.center import limiting, watching
+from harness.center.granting import worker_role
 from harness.cli.output import error_console, output_console, print_json, say
 from harness.cli.shared import (
     catalogue_here,
@@ -108,11 +109,14 @@ def worker_command(
         mirror=mirror, hosts=inventory_path(hosts), databases=databases_path(databases), trust_code=trust_code
     )
     campaigns.inventory_at(options.hosts)
-    console = error_console()
+    console, place = error_console(), _center(workspace)
+    role = worker_role(place)
+    if role and name not in ("", role):
+        raise UsageError(f"--name {name}: the role {role} of the database is its only name", advice=f"--name {role}")
     worker = center.Worker(
-        _center(workspace),
+        place,
         center.WorkerOptions(
-            name=name or f"{socket.gethostname()}-{os.getpid()}",
+            name=name or role or f"{socket.gethostname()}-{os.getpid()}",
             slots=slots or max(1, (os.cpu_count() or 2) // 2),
             options=options,
             until_empty=until_empty,
@@ -175,22 +179,33 @@ def _serves(says: dict[str, Any]) -> str:
 
 
 @click.command("queue")
-@click.argument("action", type=click.Choice(["show", "pause", "continue", "cancel"]), default="show")
-@click.argument("campaign", required=False)
+@click.argument("action", type=click.Choice(["show", "pause", "continue", "cancel", "limit"]), default="show")
+@click.argument("campaign", required=False, metavar="[CAMPAIGN | CUSTOMER]")
+@click.argument("cells", required=False, type=click.IntRange(0, 1_000_000))
 @workspace_option
 @format_option
 @click.option("--now", is_flag=True, help="with cancel: end what runs at once")
-def queue_command(action: str, campaign: str | None, workspace: Path, form: str, now: bool) -> None:
-    """Show the queue of a center, or pause, continue or cancel CAMPAIGN."""
+def queue_command(action: str, campaign: str | None, cells: int | None, workspace: Path, form: str, now: bool) -> None:
+    """Show the queue of a center, or pause, continue or cancel CAMPAIGN.
+
+    With limit, at most so many CELLS of CUSTOMER run at once; without a number, as many as there are.
+    """
     place = _center(workspace)
+    if cells is not None and action != "limit":
+        raise UsageError(f"{action} takes no number", advice="only limit does: harness queue limit CUSTOMER CELLS")
     if action == "show":
         _show_queue(center.queue_of(place), form)
         return
     if campaign is None:
+        what = "customer" if action == "limit" else "campaign"
         raise UsageError(
-            f"{action}: no campaign is named", advice=f"harness queue {action} CAMPAIGN; see: harness queue"
+            f"{action}: no {what} is named", advice=f"harness queue {action} {what.upper()}; see: harness queue"
         )
-    if action == "pause":
+    if action == "limit":
+        limiting.limit(place, campaign, cells)
+        most = "no limit / 不限" if cells is None else f"at most {cells} cells at once / 同时最多 {cells} 个单元"
+        say(f"{campaign}: {most}")
+    elif action == "pause":
         watching.pause(place, campaign)
     elif action == "continue":
         watching.go_on(place, campaign)
@@ -227,6 +242,8 @@ def _show_queue(rows: list[dict[str, Any]], form: str) -> None:
             for row in rows
         ],
     )
+    for customer, cells in {row["customer"]: row["limit"] for row in rows if row["limit"] is not None}.items():
+        say(f"{customer}: at most {cells} cells at once / 同时最多 {cells} 个单元")
     for row in rows:
         for queue, reasons in row["unserved"].items():
             say(f"no worker serves {queue} / 没有执行节点可承接")

@@ -13,7 +13,7 @@ from harness.evidence.engines import DatabaseEngine
 
 #: The last step of the migrations, and those before it.
 HEAD = "0005"
-EARLIER = ("0001", "0002", "0003")
+EARLIER = ("0001", "0002", "0003", "0004")
 
 
 def prepare(engine: DatabaseEngine) -> None:

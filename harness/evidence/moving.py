@@ -17,7 +17,7 @@ from harness.evidence import tables
 from harness.evidence.chain import WORKSPACE
 from harness.evidence.checking import broken_at
 from harness.evidence.database import DatabaseJournal
-from harness.evidence.store import EvidenceStore
+from harness.evidence.store import EvidenceStore, changed
 from harness.evidence.units import Unit
 
 #: In the order in which they are copied; what a center has beside them stays empty.
@@ -93,15 +93,16 @@ def move(source: DatabaseJournal, target: DatabaseJournal, kept: EvidenceStore, 
 def _evidence(source: DatabaseJournal, kept: EvidenceStore, store: EvidenceStore) -> int:
     """Copy every file of a store, each checked; gives how many. What the record names and is missing is an error."""
     named = {file.sha256 for campaign in source.campaigns() for file in source.files(campaign.id)}
-    there = {path.name for path in (kept.root / "sha256").glob("??/*") if not path.name.startswith(".")}
+    there = {file.digest for file in kept.kept()}
     if missing := sorted(named - there):
         raise InfrastructureError(
-            f"{len(missing)} files of evidence are missing in {kept.root}, the first {missing[0]}",
+            f"{len(missing)} files of evidence are missing in {kept.place}, the first {missing[0]}",
             advice="restore the workspace, or see what is wrong: harness verify",
         )
-    if store.root.resolve() != kept.root.resolve():
+    if store.place != kept.place:
         for digest in sorted(there):
-            store.put(kept.get(digest))
+            if store.put_file(kept.path(digest)) != digest:
+                raise changed(digest)
     return len(there)
 
 

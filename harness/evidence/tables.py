@@ -139,6 +139,8 @@ claims = sa.Table(
     sa.Column("patience", sa.Float, nullable=False),
     # Of the campaign's own row: the newest token of all its claims.
     sa.Column("issued", sa.Integer, nullable=False, server_default="0"),
+    # Of the database, where workers have roles of their own; empty where they have not.
+    sa.Column("role", sa.String, nullable=False, server_default=""),
 )
 #: Campaigns that were put into the queue of a center.
 submissions = sa.Table(
@@ -157,6 +159,13 @@ queues = sa.Table(
     sa.Column("campaign", sa.String, nullable=False, index=True),
     sa.Column("cell", sa.String, nullable=False),
     sa.Column("sample", JsonText, nullable=False, server_default="null"),
+)
+#: How many cells of a customer's campaigns may run at once in a center; without a row as many as there are.
+limits = sa.Table(
+    "limits",
+    metadata,
+    sa.Column("customer", sa.String, primary_key=True),
+    sa.Column("cells", sa.Integer, nullable=False),
 )
 #: Controllers of a center that take cells, and what each said of itself.
 workers = sa.Table(

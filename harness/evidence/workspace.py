@@ -14,11 +14,14 @@ from harness.evidence.holding import Hold, hold
 from harness.evidence.journal import Journal
 from harness.evidence.sqlite import url_of
 from harness.evidence.store import EvidenceStore, disk_errors
+from harness.evidence.stores import store_of
 
 #: Names the database of the record; without it the record is a file of the workspace.
 DATABASE = "HARNESS_DATABASE_URL"
-#: Names the folder of evidence that all workers of a center share; without it the evidence lies in the workspace.
+#: Names the evidence that all workers of a center share, a folder or a bucket; without it, it lies in the workspace.
 EVIDENCE = "HARNESS_EVIDENCE"
+#: Keys of a store of evidence.
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 #: Seconds of silence after which a worker of a center counts as dead.
 PATIENCE = "HARNESS_PATIENCE"
 SHORTEST, LONGEST = 6.0, 3600.0
@@ -35,7 +38,7 @@ class Workspace:
     folder of evidence, likewise.
 
     Raises:
-        UsageError: the URL is none of a database that is known.
+        UsageError: the URL is none of a database that is known, or the place of evidence is none.
         InfrastructureError: folder or database cannot be made or opened.
     """
 
@@ -55,7 +58,11 @@ class Workspace:
         self.claims: Claims = DatabaseClaims(
             journal, LockLiveness(self.root / "campaigns") if one_machine else HeartbeatLiveness(), patience()
         )
-        self.store = EvidenceStore(evidence or Path(os.environ.get(EVIDENCE) or self.root / "evidence"))
+        place = str(evidence or os.environ.get(EVIDENCE, ""))
+        keys = _keys() if "://" in place else {}
+        self.store: EvidenceStore = store_of(place, self.root / "evidence", keys)
+        #: Whether others, on other machines, work on the same record.
+        self.shared = not one_machine
 
     @staticmethod
     def is_at(root: Path) -> bool:
@@ -103,9 +110,25 @@ def _database() -> str:
 
     It holds a password, so it is taken out of the environment: suites and tools are started with what is left there.
     """
-    if DATABASE in os.environ:
-        _taken[DATABASE] = os.environ.pop(DATABASE)
+    _take(DATABASE)
     return _taken.get(DATABASE, "")
+
+
+def _keys() -> dict[str, str]:
+    """Keys of the store of evidence, which are taken out of the environment likewise."""
+    for name in KEYS:
+        _take(name)
+    return {name: _taken[name] for name in KEYS if name in _taken}
+
+
+def _take(name: str) -> None:
+    if name in os.environ:
+        _taken[name] = os.environ.pop(name)
+
+
+def taken() -> dict[str, str]:
+    """What was taken out of the environment, for a process of the harness that is to have it too."""
+    return dict(_taken)
 
 
 def patience() -> float | None:

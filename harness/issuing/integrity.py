@@ -53,7 +53,7 @@ def look(reader: JournalReader, store: EvidenceStore, chains: Iterable[str], fau
                 continue
             looked.add(sha256)
             try:
-                store.get(sha256)
+                store.check(sha256)
             except InfrastructureError as error:
                 bad.append(f"{name}: {error.message}")
     return [

@@ -88,6 +88,9 @@ def finish(
     keep_former(folder)
     outputs = write_outputs(folder, rendered)
     (folder / VERIFIER).unlink(missing_ok=True)  # an older harness put it here; it is published apart
+    if workspace.shared:  # whoever fetches it has not this machine's folder
+        for path in outputs.values():
+            workspace.store.put_file(Path(path))
     if close:
         workspace.journal.close_campaign(identity, view.verdict, rendered.digests, token=token)
     else:

@@ -16,6 +16,7 @@ from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Recorder, Workspace
 from harness.evidence import workspace as workspace_module
 from harness.evidence.database import DatabaseJournal
+from harness.evidence.s3 import S3Store
 from harness.evidence.sqlite import url_of
 from harness.model.results import Observation, Result
 from harness.system.process import run
@@ -151,3 +152,38 @@ def test_a_workspace_is_for_its_owner_alone(workspace: Workspace) -> None:
     assert len(folders) == 4
     assert len(files) == 2
     assert {path.stat().st_mode & 0o077 for path in (*folders, *files)} == {0}
+
+
+def test_keys_of_a_store_are_seen_by_no_program_and_given_to_the_harness_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace_module, "_taken", {})
+    monkeypatch.setenv("HARNESS_EVIDENCE", "s3://evidence-of-two/中 心")
+    keys = {"AWS_ACCESS_KEY_ID": "an id", "AWS_SECRET_ACCESS_KEY": "a secret", "AWS_SESSION_TOKEN": "a token"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    for _ in range(2):
+        workspace = Workspace(tmp_path / "ws")
+        assert isinstance(workspace.store, S3Store)
+        assert workspace.store.keys == keys
+        assert "a secret" not in repr(workspace.store)
+        assert "AWS_" not in run(["env"], timeout=30).out
+        workspace.journal.close()
+    assert workspace_module.taken() == keys
+
+
+def test_without_a_bucket_the_keys_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace_module, "_taken", {})
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of something else")
+    monkeypatch.setenv("HARNESS_EVIDENCE", str(tmp_path / "a folder"))
+    workspace = Workspace(tmp_path / "ws")
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == "of something else"
+    workspace.store.put(b"x")
+    assert (tmp_path / "a folder" / "sha256").is_dir()
+
+
+def test_a_bucket_without_its_library_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="needs the Python package boto3") as caught:
+        S3Store("s3://evidence", tmp_path)
+    assert "xinchuang-harness[s3]" in caught.value.advice

@@ -64,7 +64,7 @@ def test_a_record_of_before_claims_is_migrated_with_all_it_holds(server: Cluster
     whole(journal, "c1")
     before = journal.events()
     with journal.engine.writing() as connection:  # as the first step left it
-        for table in ("claims", "submissions", "queues", "workers"):
+        for table in ("claims", "submissions", "queues", "workers", "limits"):
             connection.execute(sa.text(f"DROP TABLE {table}"))
         connection.execute(sa.text("ALTER TABLE attempts DROP COLUMN token"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
