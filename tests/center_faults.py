@@ -160,9 +160,7 @@ class FaultLab:
     @contextlib.contextmanager
     def center(self) -> Iterator[Center]:
         """The center, for a look past the network."""
-        place = Workspace(
-            self.folder / "look", f"{self.server.url('center')}&port={self.server.options['port']}", self.evidence
-        )
+        place = Workspace(self.folder / "look", self.server.url("center"), self.evidence)
         try:
             yield Center(place)
         finally:
@@ -230,7 +228,7 @@ class FaultLab:
 
     def ended(self) -> int:
         """Cells that have come to their verdict."""
-        with psycopg.connect(f"{self.server.url('center')}&port={self.server.options['port']}") as connection:
+        with psycopg.connect(self.server.url("center")) as connection:
             row = connection.execute("SELECT count(*) FROM attempts WHERE verdict = 'conformant'").fetchone()
             return int(row[0]) if row else 0
 
@@ -308,7 +306,7 @@ class FaultLab:
 
     def kill_backend(self) -> None:
         """One connection's process, with SIGKILL: the server ends all, and recovers."""
-        with psycopg.connect(self.server.url("postgres") + f"&port={self.server.options['port']}") as connection:
+        with psycopg.connect(self.server.url("postgres")) as connection:
             rows = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = 'center' AND pid <> pg_backend_pid()"
             ).fetchall()
@@ -379,7 +377,7 @@ class FaultLab:
         self._ask(primary, "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
 
     def _ask(self, server: Cluster, *statements: str) -> None:
-        url = f"{server.url('postgres')}&port={server.options['port']}"
+        url = server.url("postgres")
         with psycopg.connect(url, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())

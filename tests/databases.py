@@ -79,7 +79,7 @@ class Cluster:
         self.process = None
 
     def url(self, name: str) -> str:
-        return f"postgresql://tests@/{name}?host={self.folder}"
+        return f"postgresql://tests@/{name}?host={self.folder}&port={self.options.get('port', 5432)}"
 
     def database(self) -> str:
         name = f"d{secrets.token_hex(6)}"
