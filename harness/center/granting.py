@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from harness.center.queueing import Center
 from harness.errors import UsageError
 from harness.evidence.chain import WORKSPACE
-from harness.evidence.database import Unit
+from harness.evidence.units import Unit
 
 SCHEMA = "harness_worker"
 #: At most 63 bytes make a name (PostgreSQL, Identifiers and Key Words); one that begins with pg_ is the server's own.

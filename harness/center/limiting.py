@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from harness.center.queueing import Center
 from harness.evidence import tables
 from harness.evidence.chain import WORKSPACE
-from harness.evidence.database import Unit
+from harness.evidence.units import Unit
 
 #: Two workers that take a job of one customer come one after the other, by the row of the limit: each counts what the
 #: other took.
