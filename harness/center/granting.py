@@ -80,7 +80,7 @@ def grant_worker(center: Center, name: str) -> Granted:
         return password
 
     password = center.journal.transact("granting a worker's rights", work)
-    url = center.journal.engine.pool.url.set(drivername="postgresql", username=name, password=password or None)
+    url = sa.make_url(center.url).set(username=name, password=password or None)
     return Granted(role=name, password=password, url=url.render_as_string(hide_password=False))
 
 

@@ -137,10 +137,10 @@ claims = sa.Table(
     sa.Column("heartbeat", sa.Float, nullable=False),
     sa.Column("cancel", sa.String, nullable=False),
     sa.Column("patience", sa.Float, nullable=False),
-    # Of the campaign's own row: the newest token of all its claims.
-    sa.Column("issued", sa.Integer, nullable=False, server_default="0"),
     # Of the database, where workers have roles of their own; empty where they have not.
     sa.Column("role", sa.String, nullable=False, server_default=""),
+    # Of the campaign's own row: the newest token of all its claims.
+    sa.Column("issued", sa.Integer, nullable=False, server_default="0"),
 )
 #: Campaigns that were put into the queue of a center.
 submissions = sa.Table(
