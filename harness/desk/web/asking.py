@@ -52,7 +52,7 @@ def cookie(request: Request, name: str) -> str:
 
 
 def who(request: Request) -> Actor:
-    """Who asks: by the token of the API below ``/api/``, by the session's cookie elsewhere. Looked up once a request."""
+    """Who asks: by the token of the API below ``/api/``, elsewhere by the session's cookie. Looked up once."""
     known: Actor | None = getattr(request.state, "actor", None)
     if known is None:
         desk, address = office_of(request).desk, address_of(request)
