@@ -33,12 +33,12 @@ def broken_at(desk: Database, actor: Actor) -> int | None:
     previous, number = GENESIS, 0
     with desk.acting(actor) as connection:
         query = sa.select(tables.audit).order_by(tables.audit.c.seq)
-        for line in connection.execution_options(yield_per=1000).execute(query).mappings():
-            row = dict(line)
-            number += 1
-            if row["seq"] != number or row["previous"] != previous or row["digest"] != digest_of(row):
-                return number
-            previous = row["digest"]
+        with connection.execution_options(yield_per=1000).execute(query) as lines:
+            for line in lines.mappings():
+                row, number = dict(line), number + 1
+                if row["seq"] != number or row["previous"] != previous or row["digest"] != digest_of(row):
+                    return number
+                previous = row["digest"]
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -82,11 +83,11 @@ class Gate:
 
     def __call__(self, request: Request) -> Actor:
         actor = who(request)
+        if self.public:
+            return actor
         if actor.person is None:
-            if self.public:
-                return actor
             raise Refusal(401, "login_needed")
-        if actor.must_change and request.url.path not in BEFORE_CHANGE and not self.public:
+        if actor.must_change and request.url.path not in BEFORE_CHANGE:
             raise Refusal(403, "must_change")
         if self.roles and not self.roles & actor.roles:
             raise Refusal(403, "role")
@@ -95,22 +96,23 @@ class Gate:
         return actor
 
 
-async def checked_form(request: Request) -> FormData:
+async def checked_form(request: Request) -> AsyncIterator[FormData]:
     """The form of a request, whose token belongs to this browser; empty where the method sends none.
 
     Raises:
         Refusal: 401 before anything is read, where nobody is logged in; 403 where the token does not fit.
     """
     if request.method in SAFE:
-        return FormData()
+        yield FormData()
+        return
     actor = await run_in_threadpool(who, request)
     if actor.person is None and request.url.path not in OPEN_FORMS:
         raise Refusal(401, "login_needed")
-    form = await request.form(max_files=1, max_fields=200)
-    sent = form.get("token")
-    if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), token_for(request).encode()):
-        raise Refusal(403, "form_token")
-    return form
+    async with request.form(max_files=1, max_fields=200) as form:
+        sent = form.get("token")
+        if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), token_for(request).encode()):
+            raise Refusal(403, "form_token")
+        yield form
 
 
 Posted = Annotated[FormData, Depends(checked_form)]

@@ -180,6 +180,10 @@ CREATE FUNCTION desk.own_person() RETURNS bigint LANGUAGE sql STABLE AS
 CREATE FUNCTION desk.own_organisation() RETURNS bigint LANGUAGE sql STABLE AS
     $$ SELECT nullif(current_setting('desk.organisation', true), '')::bigint $$;
 
+CREATE FUNCTION desk.administrates() RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT desk.reach() = 'system' OR EXISTS (
+        SELECT FROM desk.memberships WHERE person = desk.own_person() AND role = 'administrator') $$;
+
 CREATE FUNCTION desk.unchangeable() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'rows of this table are never changed or removed' USING ERRCODE = 'DK403';
@@ -307,15 +311,20 @@ CREATE TRIGGER chained BEFORE INSERT ON desk.audit FOR EACH ROW EXECUTE FUNCTION
 POLICIES = """
 ALTER TABLE desk.organisations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE desk.organisations FORCE ROW LEVEL SECURITY;
-CREATE POLICY reach ON desk.organisations USING (desk.reach() IN ('center', 'system')
+CREATE POLICY looking ON desk.organisations FOR SELECT USING (desk.reach() IN ('center', 'system')
     OR (desk.reach() = 'own' AND id = desk.own_organisation()));
+CREATE POLICY adding ON desk.organisations FOR INSERT WITH CHECK (desk.administrates());
 ALTER TABLE desk.people ENABLE ROW LEVEL SECURITY;
 ALTER TABLE desk.people FORCE ROW LEVEL SECURITY;
-CREATE POLICY reach ON desk.people USING (desk.reach() IN ('center', 'system')
+CREATE POLICY looking ON desk.people FOR SELECT USING (desk.reach() IN ('center', 'system')
     OR (desk.reach() = 'own' AND organisation = desk.own_organisation()));
+CREATE POLICY adding ON desk.people FOR INSERT WITH CHECK (desk.administrates());
+CREATE POLICY changing ON desk.people FOR UPDATE USING (id = desk.own_person() OR desk.administrates());
 ALTER TABLE desk.memberships ENABLE ROW LEVEL SECURITY;
 ALTER TABLE desk.memberships FORCE ROW LEVEL SECURITY;
-CREATE POLICY reach ON desk.memberships USING (person IN (SELECT id FROM desk.people));
+CREATE POLICY looking ON desk.memberships FOR SELECT USING (person IN (SELECT id FROM desk.people));
+CREATE POLICY giving ON desk.memberships FOR INSERT WITH CHECK (desk.administrates());
+CREATE POLICY taking ON desk.memberships FOR DELETE USING (desk.administrates());
 ALTER TABLE desk.tokens ENABLE ROW LEVEL SECURITY;
 ALTER TABLE desk.tokens FORCE ROW LEVEL SECURITY;
 CREATE POLICY reach ON desk.tokens USING (desk.reach() = 'system' OR person = desk.own_person());
