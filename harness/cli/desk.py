@@ -97,8 +97,8 @@ def serve_command(
         center=place,
         presentation=Presentation.standard(catalogue),
         catalogue=catalogue,
-        folder=uploads or workspace / "uploads",
-        definitions=definitions,
+        folder=(uploads or workspace / "uploads").resolve(),  # the scan works in a folder of its own
+        definitions=definitions.resolve() if definitions is not None else None,
         seals=seals,
         most_bytes=max_upload * 2**20,
     )

@@ -152,14 +152,24 @@ def _cells(office: OfficeHere, actor: Actor, current: applications.Application) 
 def cells(request: Request, office: OfficeHere, actor: Person, identity: int) -> Response:
     """Where the cells of the campaign stand: a piece of the page, which asks for it again while they run."""
     current = applications.application(office.desk, actor, identity)
-    return page(request, "cells.html.j2", a=current, campaign=_cells(office, actor, current))
+    campaign = _cells(office, actor, current)
+    answer = page(request, "cells.html.j2", a=current, campaign=campaign)
+    return _again(request, answer, over=campaign is None or campaign["state"] in ("finished", "missing"))
 
 
 @router.get("/applications/{identity}/artifacts")
 def artifacts(request: Request, office: OfficeHere, actor: Person, identity: int) -> Response:
     """The artifacts: a piece of the page, which asks for it again while one is scanned."""
     current = applications.application(office.desk, actor, identity)
-    return page(request, "artifacts.html.j2", a=current)
+    waits = any(upload["state"] == "quarantine" for upload in current.uploads)
+    return _again(request, page(request, "artifacts.html.j2", a=current), over=not waits)
+
+
+def _again(request: Request, answer: Response, *, over: bool) -> Response:
+    """Where nothing is left to wait for, the whole page is loaded again: what may be done has changed with it."""
+    if over and request.headers.get("hx-request"):
+        answer.headers["HX-Refresh"] = "true"
+    return answer
 
 
 @router.post("/applications/{identity}/artifacts")

@@ -43,7 +43,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.filters["moment"] = moment
+        self.environment.filters.update(moment=moment, size=size)
         self.environment.globals.update(
             states=flow.STATES, reasons=flow.REASONS, kinds=forms.KINDS, industries=forms.INDUSTRIES, roles=flow.ROLES
         )
@@ -80,6 +80,14 @@ def moment(value: Any) -> str:
     """A time for people: that of China, to the minute."""
     when = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
     return f"{when.astimezone(_ZONE):%Y-%m-%d %H:%M}"
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    for unit, bytes_of in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= bytes_of:
+            return f"{count / bytes_of:.1f} {unit}"
+    return f"{count} B"
 
 
 def language_of(request: Request) -> str:
