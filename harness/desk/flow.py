@@ -35,7 +35,7 @@ STATES = (
 #: States that no step leaves.
 ENDS = ("issued", "rejected", "withdrawn")
 
-#: Reasons of which a step back takes one; what they mean to people is in ``reports/desk/words.yaml``.
+#: Reasons of which a step back takes one; what they mean to people is in ``reports/desk/wording.yaml``.
 REASONS: dict[str, tuple[str, ...]] = {
     "return_application": ("incomplete", "platforms", "artifact", "materials"),
     "reject": ("out_of_scope", "no_rights", "untestable"),

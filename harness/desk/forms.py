@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-#: Kinds of products, and trades; what they mean to people is in ``reports/desk/words.yaml``.
+#: Kinds of products, and trades; what they mean to people is in ``reports/desk/wording.yaml``.
 Kind = Literal["", "application", "middleware", "database", "system", "security", "tool", "other"]
 Industry = Literal[
     "", "government", "finance", "telecom", "energy", "transport", "education", "health", "manufacturing", "other"

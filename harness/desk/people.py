@@ -37,14 +37,14 @@ def first_start(desk: Database, center: str) -> str | None:
 
 
 def _organisation(connection: sa.Connection, name: str, kind: str) -> int:
-    made = tables.organisations.insert().values(name=name, kind=kind).returning(tables.organisations.c.id)
-    return int(connection.execute(made).scalar_one())
+    entered = tables.organisations.insert().values(name=name, kind=kind).returning(tables.organisations.c.id)
+    return int(connection.execute(entered).scalar_one())
 
 
 def _person(connection: sa.Connection, organisation: int, account: str, name: str, password: str) -> int:
     values = {"organisation": organisation, "account": account, "name": name, "must_change": True}
-    made = tables.people.insert().values(password=hash_password(password), **values).returning(tables.people.c.id)
-    return int(connection.execute(made).scalar_one())
+    entered = tables.people.insert().values(password=hash_password(password), **values).returning(tables.people.c.id)
+    return int(connection.execute(entered).scalar_one())
 
 
 def add_organisation(desk: Database, actor: Actor, name: str) -> int:

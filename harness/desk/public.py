@@ -53,14 +53,16 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def certificate(office: Office, number: str) -> dict[str, Any]:
-    """One certificate by its number, checked now: ``status`` and ``checks`` beside what is public of it.
+    """One certificate by its number, checked now: ``status``, ``checks`` and ``files`` beside what is public of it.
 
     Raises:
         Refusal: none of that number was issued here.
     """
     row = _row(office, number)
     steps = _checked(office, row["campaign"])
-    return {**shown(row), **verdict(steps)}
+    folder = office.workspace.root / "campaigns" / row["campaign"]
+    files = [name for name in PUBLISHED if (folder / name).is_file()]
+    return {**shown(row), "files": files, **verdict(steps)}
 
 
 def _row(office: Office, number: str) -> Mapping[str, Any]:

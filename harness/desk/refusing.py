@@ -1,4 +1,4 @@
-"""What the desk refuses, in words of ``reports/desk/words.yaml``: pages show them in the reader's language."""
+"""What the desk refuses, in words of ``reports/desk/wording.yaml``: pages show them in the reader's language."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def receive(office: Office, actor: Actor, application: int, name: str, chunks: I
                 _may_add(connection, office, actor, application)
                 values = {"application": application, "person": actor.person, "name": name, "size": size}
                 table = tables.uploads
-                made = table.insert().values(**values, sha256=digest).returning(table.c.id)
-                identity = int(connection.execute(made).scalar_one())
+                entered = table.insert().values(**values, sha256=digest).returning(table.c.id)
+                identity = int(connection.execute(entered).scalar_one())
                 note(connection, actor, "artifact-received", str(application), name=name, size=size, sha256=digest)
                 part.replace(place(office, identity, "quarantine"))
         finally:

@@ -352,7 +352,7 @@ def test_an_application_goes_from_its_form_over_two_returns_to_the_public_page(
     walk.look("home")
     public_pages(walk, tmp_path)
     walk.clean()
-    assert len(walk.looked) == 15
+    assert len(walk.looked) == 16
     text = (tmp_path / "serve.log").read_text()
     assert "Traceback" not in text, text
     assert "only for this test" not in text
@@ -369,7 +369,8 @@ def public_pages(walk: Walk, folder: Path) -> None:
     assert "有效\n" in walk.text(), walk.text()
     assert "同架构容器" in walk.text(), "what is no real host is shown as such"
     walk.look("certificate")
-    number = walk.driver.current_url.rsplit("/", 1)[1]
+    page = walk.driver.current_url
+    number = page.rsplit("/", 1)[1]
     data = httpx.get(f"{walk.address}/certificates/{number}/certificate.pdf", trust_env=False).content
     assert data.startswith(b"%PDF")
     for name, content, word in (("good", data, "有效"), ("changed", data + b"\n", "无法核验")):
@@ -379,6 +380,8 @@ def public_pages(walk: Walk, folder: Path) -> None:
         walk.driver.find_element(By.ID, "file").send_keys(str(file))
         walk.press("核验")
         assert walk.driver.find_element(By.CSS_SELECTOR, ".verdict b").text == word
+    for link in re.findall(r'href="(/certificates/[^"]+/[^"]+)"', httpx.get(page, trust_env=False).text):
+        assert httpx.get(walk.address + link, trust_env=False).status_code == 200, link
     listed = httpx.get(f"{walk.address}/certificates.json", trust_env=False).json()
     assert [row["product"] for row in listed["certificates"]] == ["小网站"]
     walk.open("/verify")

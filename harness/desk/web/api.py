@@ -37,7 +37,7 @@ class _Body(BaseModel):
 
 
 class Number(_Body):
-    """What was made."""
+    """What was entered."""
 
     id: int
 
@@ -158,11 +158,11 @@ async def add_artifact(
         async for chunk in request.stream():
             await run_in_threadpool(spool.write, chunk)
         spool.seek(0)
-        made = await run_in_threadpool(
+        entered = await run_in_threadpool(
             uploads.receive, office, actor, identity, name, iter(lambda: spool.read(2**20), b"")
         )
     later.add_task(uploads.scan_waiting, office)
-    return Number(id=made)
+    return Number(id=entered)
 
 
 @router.get("/applications/{identity}/artifacts/{number}")

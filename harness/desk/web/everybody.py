@@ -55,7 +55,7 @@ def certificates_json(
 @router.get("/certificates/{number}")
 def certificate(request: Request, office: OfficeHere, actor: Anybody, number: str) -> Response:
     """One certificate, checked now: its permanent address."""
-    return page(request, "certificate.html.j2", c=public.certificate(office, number), files=public.PUBLISHED)
+    return page(request, "certificate.html.j2", c=public.certificate(office, number))
 
 
 @router.get("/certificates/{number}/{name}")

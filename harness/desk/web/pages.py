@@ -64,7 +64,11 @@ def create(request: Request, office: OfficeHere, actor: Applicant, posted: Poste
 
 @router.get("/applications/{identity}/edit")
 def edit(request: Request, office: OfficeHere, actor: Applicant, identity: int) -> Response:
-    """The form of a draft."""
+    """The form of a draft.
+
+    Raises:
+        Refusal: it is not there, or no draft.
+    """
     current = applications.application(office.desk, actor, identity)
     if current.state != "draft":
         raise Refusal(409, "state")

@@ -63,7 +63,7 @@ class Pages:
 def _words(folders: tuple[Path, ...]) -> Wording:
     known: dict[str, dict[str, tuple[str, str]]] = {}
     for folder in reversed(folders):
-        if (path := folder / "words.yaml").is_file():
+        if (path := folder / "wording.yaml").is_file():
             for group, words in parse(path, WordingFile).root.items():
                 known.setdefault(group, {}).update({word: (text.zh, text.en) for word, text in words.items()})
     return Wording(known)
