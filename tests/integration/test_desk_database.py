@@ -12,10 +12,15 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.center import Center
+from harness.center.migrating import backup, restore
 from harness.desk import auditing, tables
-from harness.desk.database import PUBLIC, Actor, note, system
+from harness.desk.database import PUBLIC, Actor, Database, note, system
 from harness.desk.flow import TRANSITIONS
 from harness.desk.refusing import Refusal
+from harness.errors import InfrastructureError, UsageError
+from harness.evidence import Workspace
+from harness.evidence.database import DatabaseJournal
 from tests.databases import cluster
 from tests.desks import Desk, desk
 
@@ -246,3 +251,36 @@ def test_a_line_that_its_owner_changed_by_force_is_told(there: Desk, tmp_path: P
         assert auditing.broken_at(own.office.desk, auditor) == 3
         own.sql("DELETE FROM desk.audit WHERE seq = 2")
         assert auditing.broken_at(own.office.desk, auditor) == 2
+
+
+def test_an_owner_without_more_rights_serves_a_desk_and_its_backup_is_whole(there: Desk, tmp_path: Path) -> None:
+    """No superuser: the role of requests is asked for in a sentence, and rows behind policies are in the backup."""
+    with cluster() as server:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE ROLE plain LOGIN")
+            for name in ("first", "second"):
+                connection.execute(f"CREATE DATABASE {name} OWNER plain".encode())
+        first, second = (server.url(name).replace("tests@", "plain@") for name in ("first", "second"))
+        with pytest.raises(InfrastructureError, match=r"the desk needs the role harness_desk") as told:
+            Database(Center(Workspace(tmp_path / "a", first)))
+        assert "CREATE ROLE harness_desk NOLOGIN" in told.value.advice
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE ROLE harness_desk NOLOGIN")
+            connection.execute("GRANT harness_desk TO plain")
+        with desk(tmp_path / "desk", first) as own:
+            application = at(own, "first_review")
+            assert as_person(own, "stranger", "SELECT * FROM desk.applications") == []
+            backup(own.office.center, tmp_path / "desk.dump")
+        place = Workspace(tmp_path / "b", second)
+        restore(place, tmp_path / "desk.dump")
+        with pytest.raises(UsageError, match="holds a record"):
+            restore(place, tmp_path / "desk.dump")
+        again = Database(Center(place))
+        with again.acting(system()) as connection:
+            state = connection.execute(
+                sa.select(tables.applications.c.state).where(tables.applications.c.id == application)
+            )
+            assert state.scalar() == "first_review"
+        assert auditing.broken_at(again, own.actors["auditor"]) is None
+        assert isinstance(place.journal, DatabaseJournal)
+        place.journal.close()
