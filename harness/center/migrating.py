@@ -138,7 +138,7 @@ def restore(workspace: Workspace, file: Path) -> None:
     journal = workspace.journal
     if not isinstance(journal, DatabaseJournal) or journal.engine.one_machine:
         raise UsageError("HARNESS_DATABASE_URL names no PostgreSQL database", advice="name an empty one")
-    if journal.campaigns():
+    if journal.campaigns() or _desk_is_used(journal):
         raise UsageError(f"{journal.engine.place} holds a record", advice="restore into an empty database")
     _program_of(
         journal,
@@ -150,6 +150,11 @@ def restore(workspace: Workspace, file: Path) -> None:
         "--single-transaction",
         str(file),
     )
+
+
+def _desk_is_used(journal: DatabaseJournal) -> bool:
+    with journal.reading() as connection:
+        return bool(connection.execute(sa.text("SELECT EXISTS (SELECT FROM desk.people)")).scalar())
 
 
 def _program(center: Center, name: str, *arguments: str) -> None:

@@ -53,6 +53,7 @@ COMMANDS = {
     "workers": ("center", "the workers of a center, and what each can serve"),
     "queue": ("center", "the queue of a center: show, pause, continue, cancel"),
     "sweeper": ("center", "put cells of workers that are gone back into the queue"),
+    "serve": ("desk", "the desk of a center: applications, reviews, certificates, the public list"),
     "db": ("databank", "the database of a center: check, backup, restore"),
     "migrate": ("databank", "move a workspace of one machine into a center, and prove that it is the same"),
     "fetch": ("center", "write what was rendered of a center's campaign into a folder"),
