@@ -62,19 +62,31 @@ find_members() {
     done
   done
   members=${members# } members=${members% }
+  # What only waited for the last orphan has nothing to wait for.
+  if [ -n "$reaper" ] && [ -z "$members" ] && [ -s "$D/$run.end" ]; then kill "$supervisor" 2>/dev/null; fi
 }
 
 # Adds to $members what start $run has left to its reaper. That lives as long as the supervisor, so a process that got
 # its number later is not taken for it.
 find_orphans() {
   first_line "$D/$run.reaper"; reaper=$line
-  first_line "$D/$run.supervisor"
+  first_line "$D/$run.supervisor"; supervisor=$line
   [ -n "$reaper" ] || return 0
-  [ "$line" = $$ ] || case "$table " in *" $line:$reaper "*) ;; *) return 0 ;; esac
+  case "$table " in *" $supervisor:$reaper "*) ;; *) reaper=''; return 0 ;; esac
   for pair in $table; do
-    [ "${pair##*:}" = "$reaper" ] && [ "${pair%%:*}" != "$line" ] || continue
+    [ "${pair##*:}" = "$reaper" ] && [ "${pair%%:*}" != "$supervisor" ] || continue
     case "$members" in *" ${pair%%:*} "*) ;; *) members="$members${pair%%:*} " ;; esac
   done
+}
+
+# Whether this shell's reaper has other children than this shell.
+has_orphans() {
+  for d in /proc/[0-9]*; do
+    read -r l <$d/stat || continue
+    set -- ${l##*) }
+    [ "$2" = $PPID ] && [ "$1" != Z ] && [ "${d#/proc/}" != $$ ] && return 0
+  done 2>/dev/null
+  return 1
 }
 
 # Whether a declared port (in hexadecimal: $ports) is listened on.
@@ -130,9 +142,10 @@ supervise)  # NAME
   status=$?
   count_oom
   echo "$status $((oom-before)) $(date +%s)" >$D/$name.part
+  # The reaper ends with this process, and with it the knowledge whose orphans those are that still live.
+  stay=''; [ ! -s $D/$name.reaper ] || ! has_orphans || stay=1
   mv $D/$name.part $D/$name.end
-  # The reaper ends with this shell, and with it the knowledge whose orphans those are that still live.
-  while [ -s $D/$name.reaper ] && find_members "$name" && [ -n "$members" ]; do sleep 1; done
+  [ -z "$stay" ] || exec sleep infinity
   ;;
 state)  # NAME-OF-START PROCESS STATUS; the last is - while it runs and "lost" where nobody saw its end
   first_line $H/app.pid; pid=$line
