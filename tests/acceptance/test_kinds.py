@@ -19,6 +19,7 @@ from tests.labs import lab_host
 SERVED: dict[str, set[str]] = {
     "batch": {"DEP-5", "DEP-6", "LC-03", "LC-04", "LC-05", "LC-06"},
     "c": set(),
+    "cpp": set(),
     "deb": {"DB-03"},
     "docker": {"LC-07"},
     "go": set(),
