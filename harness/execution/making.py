@@ -90,7 +90,7 @@ def serve(attempt: Attempt) -> Serving:
         models = " and ".join(cpu.cpu for _, cpu in placed.machines)
         raise AttestationMismatch(
             f"nothing here can serve {models}: {placement.by}",
-            advice="name a host with an engine and compose in hosts.yaml (with its labels cpu and os); then run it again"
+            advice="name a host with an engine and compose in hosts.yaml (labels: cpu and os); then run it again"
             if placed.application.needs.engine
             else "run the cell on such a host; see: harness targets check",
         )
