@@ -54,6 +54,7 @@ if [ -n "$tests" ]; then
     command -v chromium >/dev/null || want chromium "the tests open the report in a browser"
     command -v chromedriver >/dev/null || want chromium-driver "the tests use the report in a browser"
     command -v gcc >/dev/null || want gcc "the tests scan what compilers make"
+    command -v g++ >/dev/null || want g++ "the tests build the example in C++"
     want libc6-dev "the tests scan what compilers make"
     command -v aarch64-linux-gnu-gcc >/dev/null || want gcc-aarch64-linux-gnu "the tests scan what compilers make"
     [ "$(uname -m)" = aarch64 ] || want libc6-dev-arm64-cross "the tests scan what compilers make"

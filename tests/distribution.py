@@ -247,7 +247,10 @@ def image(kind: str) -> str:
     engine = Engine("contract")
     images = BaseImages(engine, cache_folder(), accepted={"debian-forky": "tests"})
     recipe = Recipe(
-        name="test distribution", os=release, architecture="x86_64", packages=(package, "rpm", "python3", "passwd")
+        name="test distribution",
+        os=release,
+        architecture="x86_64",
+        packages=(package, "rpm", "python3", "passwd", "systemd"),
     )
     base = Environments(engine, images).ensure(recipe, system(release), Notes()).image
     change = CHANGE.replace("@ID@", ID).replace("@VERSION@", kind[-1]).replace("@PROGRAM@", program)

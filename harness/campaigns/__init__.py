@@ -8,7 +8,7 @@ from harness.campaigns.options import RunOptions, cache_folder, databases_at, in
 from harness.campaigns.preparing import build_base_images
 from harness.campaigns.running import resume_campaign, run_campaign
 from harness.campaigns.sweeping import sweep
-from harness.campaigns.watching import cancel, container_of, evidence_of, status_of
+from harness.campaigns.watching import cancel, evidence_of, machine_of, status_of
 from harness.issuing.certifying import certify, verify
 from harness.issuing.delivering import deliver
 from harness.issuing.exporting import word_report
@@ -33,7 +33,6 @@ __all__ = [
     "check_choice",
     "check_lock",
     "chosen",
-    "container_of",
     "databases_at",
     "deliver",
     "evidence_of",
@@ -44,6 +43,7 @@ __all__ = [
     "inventory_at",
     "latest",
     "lock_path",
+    "machine_of",
     "makespan",
     "outputs_in",
     "plan_of",

@@ -335,6 +335,6 @@ def _cells(
 
 
 def _kept(workspace: Workspace, identity: str) -> set[str]:
-    """Names of containers and networks that were left standing for a look (``run --keep``)."""
+    """Names of containers, networks and virtual machines that were left standing for a look (``run --keep``)."""
     events = workspace.journal.events(identity)
     return {str(name) for event in events if event.kind == "kept" for name in read_json(event.data)["objects"]}

@@ -53,6 +53,8 @@ def sweep(
     for folder, state in qemu.standing(workspace.machines):
         owner = state.get("campaign", "")
         # One that belongs to no campaign was booted to make a snapshot; whoever looks at one campaign leaves it.
+        if folder.name in spared:
+            continue
         if unowned(owner, _maker(folder)) and (owner or campaign is None):
             qemu.remove(folder)
             removed.append(f"vm {folder.name}")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.containers.engine import LABEL_ATTEMPT, LABEL_CAMPAIGN, LABEL_ROLE, Engine
-from harness.errors import UsageError
+from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace
 from harness.issuing.rendering import row_of
 from harness.model.reasons import reasons_of
 from harness.model.records import AttemptRow, FileRow
 from harness.model.results import Observation, State, Verdict
+from harness.virtual import qemu
 
 
 def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
@@ -83,27 +87,50 @@ def evidence_of(identity: str, cell: str, attempt: int | None, workspace: Worksp
     return [file for file in files if file.number == number]
 
 
-def container_of(identity: str, cell: str, role: str, workspace: Workspace) -> str:
-    """The container of a role that stands for the one cell whose short id begins with ``cell``: of its last attempt.
+@dataclass(frozen=True)
+class Standing:
+    """A machine that stands: the name of a container, or the folder of a virtual machine and what is known of it."""
+
+    container: str = ""
+    folder: Path = Path()
+    state: Mapping[str, str] = field(default_factory=dict)
+
+
+def machine_of(identity: str, cell: str, role: str, workspace: Workspace) -> Standing:
+    """The machine of a role that stands for the one cell whose short id begins with ``cell``: of its last attempt.
 
     Raises:
-        UsageError: no cell, or several, begin so; none stands, or none of the role.
+        UsageError: no cell, or several, begin so; none stands, or none of the role; nobody may log in there.
         InfrastructureError: the engine does not answer.
     """
     planned = _planned(identity, cell, workspace)
-    standing: dict[int, dict[str, str]] = {}
-    for kind, name, labels in Engine(workspace.id).ours():
-        of_cell, _, number = labels.get(LABEL_ATTEMPT, "").rpartition("-")
-        if kind == "container" and labels.get(LABEL_CAMPAIGN) == identity and of_cell == planned["short"]:
-            standing.setdefault(int(number), {})[labels.get(LABEL_ROLE, "")] = name
+    standing: dict[int, dict[str, Standing]] = {}
+
+    def add(attempt: str, whose: str | None, of_role: str, machine: Standing) -> None:
+        of_cell, _, number = attempt.rpartition("-")
+        if whose == identity and of_cell == planned["short"]:
+            standing.setdefault(int(number), {})[of_role] = machine
+
+    for folder, state in qemu.standing(workspace.machines):
+        add(state.get("cell", ""), state.get("campaign"), state.get("role", ""), Standing("", folder, state))
+    with contextlib.suppress(*((InfrastructureError,) if standing else ())):
+        for kind, name, labels in Engine(workspace.id).ours():
+            if kind == "container":
+                whose = labels.get(LABEL_CAMPAIGN)
+                add(labels.get(LABEL_ATTEMPT, ""), whose, labels.get(LABEL_ROLE, ""), Standing(container=name))
     if not standing:
         raise UsageError(
-            f"no container stands for cell {planned['short']} of {identity}",
+            f"no machine stands for cell {planned['short']} of {identity}",
             advice="a cell that runs has containers, and a failed cell of: harness run --keep",
         )
     last = standing[max(standing)]
     if role not in last:
-        raise UsageError(f"the cell has no container {role}; it has: {', '.join(sorted(last))}", advice="see: --role")
+        raise UsageError(f"the cell has no machine {role}; it has: {', '.join(sorted(last))}", advice="see: --role")
+    if last[role].state and "port" not in last[role].state:
+        raise UsageError(
+            f"cell {planned['short']} runs in a virtual machine that nobody else logs in to",
+            advice="run it with: harness run --keep",
+        )
     return last[role]
 
 

@@ -133,7 +133,9 @@ def _making(job: Job, workspace: Workspace, engine: Engine | None, stop: Stop, r
             engine, images, no_cache=job.options.no_cache, cancel=stop.cancel, campaign=job.campaign
         )
         provisioners["container"] = Containers(engine, environments)
-        provisioners["vm"] = VirtualMachines(Disks(engine, environments, cache_folder() / "vms"), workspace.machines)
+        provisioners["vm"] = VirtualMachines(
+            Disks(engine, environments, cache_folder() / "vms"), workspace.machines, keeps=job.options.keep
+        )
     if job.inventory is not None:
         keep = (workspace.root, cache_folder(), job.submitted_from)
         provisioners["host"] = LabHosts(job.inventory, stop.cancel, keep=keep)

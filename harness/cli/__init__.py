@@ -24,7 +24,7 @@ COMMANDS = {
     "resume": ("runs", "go on with a campaign that was cut off"),
     "cancel": ("runs", "stop a campaign that another process runs"),
     "gc": ("runs", "remove what killed runs left behind"),
-    "shell": ("shells", "a shell in a container of a cell: one that runs, or that run --keep left standing"),
+    "shell": ("shells", "a shell in a machine of a cell: one that runs, or that run --keep left standing"),
     "status": ("records", "where a campaign stands, cell by cell"),
     "list": ("records", "campaigns of the workspace"),
     "show": ("records", "one campaign: verdicts of its cells"),

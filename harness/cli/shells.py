@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from harness import campaigns
 from harness.cli.shared import campaign_in, workspace_option
 from harness.errors import UsageError
+from harness.virtual.machine import login_words
 
 #: Clients of an engine that start a program in a container, with the same words.
 CLIENTS = ("docker", "podman")
@@ -24,15 +26,27 @@ CLIENTS = ("docker", "podman")
 @click.option("--campaign", default="", help="the newest where none is named")
 @workspace_option
 def shell_command(cell: str, command: tuple[str, ...], role: str, campaign: str, workspace: Path) -> None:
-    """Open a shell, or run COMMAND (behind --), in a container of CELL (the beginning of its short id)."""
+    """Open a shell, or run COMMAND (behind --), in a machine of CELL (the beginning of its short id): in its container,
+    or in the virtual machine that run --keep left standing."""
     place, identity = campaign_in(workspace, campaign)
-    container = campaigns.container_of(identity, cell, role, place)
-    client = next((path for name in CLIENTS if (path := shutil.which(name)) is not None), None)
+    machine = campaigns.machine_of(identity, cell, role, place)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if machine.state:
+        client, what = _client(("ssh",)), f"the virtual machine of {machine.folder.name}"
+        words = login_words(machine.folder, machine.state, shlex.join(command or ("sh",)), terminal=terminal)
+    else:
+        client, what = _client(CLIENTS), f"the container {machine.container}"
+        words = ["", "exec", "--interactive", *(["--tty"] if terminal else []), "--", machine.container]
+        words += command or ("sh",)
     if client is None:
         raise UsageError(
-            f"neither of {' and '.join(CLIENTS)} is installed, and a shell needs its client",
-            advice=f"install one, then enter the container {container}",
+            f"neither of {' and '.join(CLIENTS)} is installed, and a shell needs its client"
+            if machine.container
+            else "ssh is not installed, and a shell in a virtual machine needs it",
+            advice=f"install one, then enter {what}",
         )
-    terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
-    words = [client, "exec", "--interactive", *terminal, "--", container, *(command or ("sh",))]
-    os.execv(client, words)  # noqa: S606  # the operator's own program, in a container
+    os.execv(client, [client, *words[1:]])  # noqa: S606  # the operator's own program, in the machine
+
+
+def _client(names: tuple[str, ...]) -> str | None:
+    return next((path for name in names if (path := shutil.which(name)) is not None), None)

@@ -147,6 +147,9 @@ class ExecutionWatch:
             for opened in self._events.read():
                 with contextlib.suppress(OSError):
                     program = read_program(opened.file)
+                    state = os.fstat(opened.file)
+                    if self._is_init(opened.path, (state.st_dev, state.st_ino)):
+                        continue  # the supervision starts it, so that orphans of the product come to it
                     if program is not None and not program.belongs(self.architecture):
                         self._add(program, opened.path, opened.process, starts=self._starts(program))
         except OSError as error:

@@ -4,10 +4,12 @@
 # Each start has a name. Of start R these are kept in $D, over restarts of the machine too:
 #   R.pid         process id of the product's first process, which leads the product's own session
 #   R.supervisor  process id of the shell that waits for it
+#   R.reaper      process id of what all orphans of the start come to, and which started the supervisor
 #   R.asked       there if the harness asked for its end
 #   R.end         status, processes ended for lack of memory, time (seconds since 1970)
 # Who writes this script sets before it: H, a folder of the running machine; D, that of the starts; LOG, a file.
-# $H/grouped names the folder of a cgroup of the product's own, where it has one.
+# $H/grouped names the folder of a cgroup of the product's own, where it has one; $H/reaper a program that the orphans
+# of what it starts come to (docker-init -s), where there is one.
 umask 022
 
 # The first line of a file, empty where there is none: into $line. Each program that is started here takes a tenth of a
@@ -50,6 +52,7 @@ find_members() {
     case "$members" in *" $f "*) continue ;; esac
     case "$table " in *" $f:"*) members="$members$f " ;; esac
   done 2>/dev/null <"$line/cgroup.procs"
+  find_orphans
   more=1
   while [ -n "$more" ]; do
     more=''
@@ -59,6 +62,31 @@ find_members() {
     done
   done
   members=${members# } members=${members% }
+  # What only waited for the last orphan has nothing to wait for.
+  if [ -n "$reaper" ] && [ -z "$members" ] && [ -s "$D/$run.end" ]; then kill "$supervisor" 2>/dev/null; fi
+}
+
+# Adds to $members what start $run has left to its reaper. That lives as long as the supervisor, so a process that got
+# its number later is not taken for it.
+find_orphans() {
+  first_line "$D/$run.reaper"; reaper=$line
+  first_line "$D/$run.supervisor"; supervisor=$line
+  [ -n "$reaper" ] || return 0
+  case "$table " in *" $supervisor:$reaper "*) ;; *) reaper=''; return 0 ;; esac
+  for pair in $table; do
+    [ "${pair##*:}" = "$reaper" ] && [ "${pair%%:*}" != "$supervisor" ] || continue
+    case "$members" in *" ${pair%%:*} "*) ;; *) members="$members${pair%%:*} " ;; esac
+  done
+}
+
+# Whether this shell's reaper has other children than this shell.
+has_orphans() {
+  for d in /proc/[0-9]*; do
+    read -r l <$d/stat || continue
+    set -- ${l##*) }
+    [ "$2" = $PPID ] && [ "$1" != Z ] && [ "${d#/proc/}" != $$ ] && return 0
+  done 2>/dev/null
+  return 1
 }
 
 # Whether a declared port (in hexadecimal: $ports) is listened on.
@@ -94,12 +122,14 @@ start)  # NAME PORTS: status 97 where a port is held by what an earlier start le
   done
   : >$H/app.pid; echo "$name" >$H/app.run
   # Twice: the second forks, so that nothing is in the background of a shell, which would make it ignore SIGINT.
-  setsid setsid sh $H/control.sh supervise "$name" </dev/null >/dev/null 2>&1
+  first_line $H/reaper
+  setsid setsid ${line:+"$line" -s --} sh $H/control.sh supervise "$name" </dev/null >/dev/null 2>&1
   n=0; while [ ! -s $H/app.pid ] && [ $n -lt 100 ]; do sleep 0.02; n=$((n+1)); done
   first_line $H/app.pid; alive "$line"
   ;;
 supervise)  # NAME
   name=$2
+  first_line $H/reaper; [ -z "$line" ] || echo $PPID >$D/$name.reaper
   echo $$ >$D/$name.supervisor
   count_oom; before=$oom; with=''
   while read -r k v; do  # SIGINT and SIGQUIT, which some ways in ignore for everything that they start
@@ -112,7 +142,10 @@ supervise)  # NAME
   status=$?
   count_oom
   echo "$status $((oom-before)) $(date +%s)" >$D/$name.part
+  # The reaper ends with this process, and with it the knowledge whose orphans those are that still live.
+  stay=''; [ ! -s $D/$name.reaper ] || ! has_orphans || stay=1
   mv $D/$name.part $D/$name.end
+  [ -z "$stay" ] || exec sleep infinity
   ;;
 state)  # NAME-OF-START PROCESS STATUS; the last is - while it runs and "lost" where nobody saw its end
   first_line $H/app.pid; pid=$line

@@ -84,7 +84,7 @@ class Control(Protocol):
 
     def group(self) -> str:
         """What no process of the product leaves by itself: its cgroup, or in words what sees to that; empty where it
-        has none of its own, as in a container, which is one."""
+        has none of its own."""
         ...
 
     def remove(self) -> None:

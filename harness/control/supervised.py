@@ -1,7 +1,8 @@
 """A product that runs in the foreground under a shell of ours, which notes how it ended.
 
 ``control.sh`` does the work on the machine: the product has a session of its own, apart from the shell that waits for
-it, and each start and each end is kept in files there.
+it, and each start and each end is kept in files there. What leaves that session is known by a cgroup, in a container by
+its parent: what a product's orphans come to is a process of that start alone (decision 21).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ SCRIPT = Path(__file__).with_name("control.sh")
 #: nothing else. And what the names of those begin with that products have.
 CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer", "/sys/fs/cgroup/pids")
 GROUP = "harness-"
+#: What Docker puts before the first program of a container, which is there for programs of the container too.
+REAPER = "/sbin/docker-init"
 #: How long a product's first process waits to be put into its cgroup; without one nobody waits.
 ENTER_TENTHS = 300
 #: How often what a command printed may be lost until that is the machine's trouble.
@@ -117,8 +120,8 @@ class Supervised:
                 f"{self.machine.name}: the scripts that start the product cannot be written: {answer.text[-300:]}",
                 advice="check the machine's disk, and that the product's user exists",
             )
-        if self._group:
-            self.machine.run(self._grouping(), timeout=60 * self.context.factor)
+        prepare = self._grouping() if self._group else self._adopting()
+        self.machine.run(prepare, timeout=60 * self.context.factor)
 
     @property
     def command(self) -> str:
@@ -236,7 +239,7 @@ class Supervised:
 
     @property
     def _group(self) -> str:
-        """Name of the cgroup that the product has for itself; empty in a container, which is one."""
+        """Name of the cgroup that the product has for itself; empty in a container, which may make none."""
         if self.machine.reference.kind == "container":
             return ""
         return f"{GROUP}{self._key}{f'-{self.process.name}' if self.process.name else ''}"
@@ -248,7 +251,8 @@ class Supervised:
 
     def group(self) -> str:
         if not self._group:
-            return ""
+            adopts = self.machine.run(f"test -s {self.process.run}/reaper", timeout=60).ok
+            return f"in a container, where {REAPER} adopts its orphans" if adopts else ""
         ask = f"for g in {self._folders}; do grep -q . $g/cgroup.procs && echo $g; done 2>/dev/null"
         return self.machine.run(ask, timeout=60).out.strip().partition("\n")[0]
 
@@ -261,6 +265,12 @@ class Supervised:
             f"for g in $c/{GROUP}*; do case $g in *{self._key}*) ;; *) rmdir $g 2>/dev/null ;; esac; done\n"
             f"mkdir -p $c/{self._group} 2>/dev/null || continue\necho $c/{self._group} >{mark}; break; done"
         )
+
+    def _adopting(self) -> str:
+        """Shell text for root of a container: note the engine's first program, where it can be what the orphans of a
+        start come to. An image may bring another program of that name."""
+        mark = f"{self.process.run}/reaper"
+        return f"rm -f {mark}; [ {REAPER} -ef /proc/1/exe ] && {REAPER} -s -- true && echo {REAPER} >{mark}; true"
 
     def _until_grouped(self) -> str:
         """Shell text of the product's first process: wait until root has put it into the cgroup, so that what it starts

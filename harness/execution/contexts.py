@@ -195,6 +195,8 @@ def _with_driver(definition: Database | Middleware, placed: PlacedCell, access: 
         update={
             "jdbc": url,
             "driver_class": definition.driver_class,
-            "driver_jar": definition.driver_jar if placed.drivers else "",
+            "driver_jar": placed.application.driver_jars.get(
+                definition.database, definition.driver_jar if placed.drivers else ""
+            ),
         }
     )

@@ -100,14 +100,15 @@ def _attest_server(attempt: Attempt, role: str, server: CellServer) -> None:
 
 
 def _attest_group(attempt: Attempt, target: Target, deployment: Deployment) -> None:
-    """Record what holds the product's processes together; a container is that itself."""
-    if target.serving.provisioner.kind == "container" or not attempt.placed.application.serves:
+    """Record what holds the product's processes together; in a container only where nothing does."""
+    if not attempt.placed.application.serves:
         return
     group = deployment.control.group()
     shown = group or "none: root can make none there"
-    attempt.keep_attestation(
-        APPLICATION, Attestation(facts=(Fact(name="cgroup of the product", declared="", observed=shown),))
-    )
+    if target.serving.provisioner.kind != "container":
+        attempt.keep_attestation(
+            APPLICATION, Attestation(facts=(Fact(name="cgroup of the product", declared="", observed=shown),))
+        )
     if not group:
         attempt.note(
             "the product has no cgroup of its own on this machine: a process that leaves its session, its environment "

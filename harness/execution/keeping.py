@@ -36,7 +36,7 @@ def _keep(attempt: Attempt) -> None:
     if not attempt.lab.keeps_machines or attempt.machines is None:
         return
     if attempt.machines.keep is None:
-        attempt.note("its machines were not kept: only containers can be (--keep)")
+        attempt.note("its machines were not kept: containers and virtual machines can be (--keep)")
         return
     attempt.record.event("kept", objects=list(attempt.machines.keep()))
     attempt.note(f"its machines were kept (--keep): harness shell {attempt.cell.short}; harness gc removes them")

@@ -90,7 +90,9 @@ def serve(attempt: Attempt) -> Serving:
         models = " and ".join(cpu.cpu for _, cpu in placed.machines)
         raise AttestationMismatch(
             f"nothing here can serve {models}: {placement.by}",
-            advice="run the cell on such a host; see: harness targets check",
+            advice="name a host with an engine and compose in hosts.yaml (labels: cpu and os); then run it again"
+            if placed.application.needs.engine
+            else "run the cell on such a host; see: harness targets check",
         )
     attempt.learn(fidelity=placement.fidelity)
     provisioner = attempt.lab.provisioners[placement.kind]

@@ -310,7 +310,9 @@ def by_host(os: Os, cpu: Cpu, inventory: Inventory | None, needs: Needs = NOTHIN
         return Service(fidelity=None, by="an image of the vendor runs on a host with a compose file only")
     hosts = fitting(inventory, os, cpu)
     if not hosts:
-        return Service(fidelity=None, by="no host of the inventory has these labels" if inventory else "no inventory")
+        by = "no host of the inventory has these labels" if inventory else "no inventory"
+        what = "a compose file needs a lab host that has an engine and compose, and there is " if needs.engine else ""
+        return Service(fidelity=None, by=f"{what}{by}")
     return Service(
         fidelity=weakest([Fidelity(host.fidelity) for host in hosts]),
         by=f"host {', '.join(host.host for host in hosts)}",

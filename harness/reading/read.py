@@ -171,9 +171,11 @@ class _MatrixReader:
                 self.faults += pair_faults(self.source, ("adjust", index, "when", axis), axis, value, axes)
 
     def _variants(self, product: Source, application: Application) -> None:
-        """A variant is for cells of this matrix or of another one that tests the same product."""
+        """A variant is for cells of this matrix or of another one that tests the same product; so is a driver."""
         facts = {"architecture": get_args(Architecture), "family": FAMILIES}
         axes = {**known_names(matrix_axes(self.matrix), {}, self.catalogue).axes, **facts}
+        for name in application.driver_jars:
+            self.faults += pair_faults(product, ("driver_jars", name), "database", name, axes)
         for index, variant in enumerate(application.variants):
             for axis, value in variant.when.items():
                 self.faults += pair_faults(product, ("variants", index, "when", axis), axis, value, axes)

@@ -160,8 +160,10 @@ def background(
     user: int = 0,
     groups: Sequence[int] = (),
     descriptors: Sequence[int] = (),
+    lasting: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a program and leave it running; it dies with the thread that started it. What it prints goes to ``log``.
+    """Start a program and leave it running; it dies with the thread that started it, or is ``lasting``. What it prints
+    goes to ``log``.
 
     It has no capability (capabilities(7)) and gains none, whoever runs the harness. With ``user`` it is that user, in
     the group of the same id and in ``groups``; only root may say so. ``descriptors`` pass into it.
@@ -169,7 +171,7 @@ def background(
     own = [f"--reuid={user}", f"--regid={user}"] if user else []
     own += [f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"] if user else []
     return subprocess.Popen(
-        [*_guard(*own, *_WITHOUT_POWERS), *argv],
+        [*_guard(*own, *_WITHOUT_POWERS, lasting=lasting), *argv],
         cwd=cwd,
         pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
@@ -213,9 +215,10 @@ def connected(argv: Sequence[str]) -> Iterator[socket.socket]:
 _WITHOUT_POWERS = ("--no-new-privs", *(("--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()))
 
 
-def _guard(*further: str) -> list[str]:
+def _guard(*further: str, lasting: bool = False) -> list[str]:
     """A killed harness must not leave programs behind; setpriv is part of util-linux."""
-    return ["setpriv", "--pdeathsig", "KILL", *further] if shutil.which("setpriv") else []
+    mortal = [] if lasting else ["--pdeathsig", "KILL"]
+    return ["setpriv", *mortal, *further] if shutil.which("setpriv") else []
 
 
 def kill_session(leader: int) -> None:

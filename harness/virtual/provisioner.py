@@ -9,7 +9,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,10 @@ from harness.attest.attestation import attest, demand
 from harness.attest.serving import serving
 from harness.containers.cache import mark_used
 from harness.errors import Canceled, HarnessBug, HarnessError, InfrastructureError, ProvisionError, StepTimeout
-from harness.hosts.inventory import Inventory
 from harness.model.attestation import Attestation
-from harness.model.definitions import Cpu, Host, Hosts, Os, size_in_bytes
+from harness.model.definitions import Cpu, Os, size_in_bytes
 from harness.model.ledger import Ledger
-from harness.model.machine import Machine, MachineReference
+from harness.model.machine import Machine
 from harness.model.recipe import Environment, Recipe
 from harness.model.results import Fidelity
 from harness.model.verbs import journal_deeds
@@ -35,7 +34,7 @@ from harness.system.waiting import Waiting
 from harness.virtual.cables import cable_commands, host_lines, links_of
 from harness.virtual.disks import PACKAGES, SYSTEMD_PACKAGES, Disk, Disks
 from harness.virtual.emulators import shape_of, system_emulator
-from harness.virtual.machine import VirtualMachine
+from harness.virtual.machine import VirtualMachine, entrance, machine_of
 from harness.virtual.overlays import copy_sparse, make_overlay
 from harness.virtual.qemu import DEEDS, Link, Qemu, Shape, free_port
 
@@ -62,6 +61,7 @@ class VirtualMachines:
 
     disks: Disks
     folder: Path
+    keeps: bool = False  #: whether machines of cells may outlive this process, for a look at them
     _kvm: dict[str, bool] = field(default_factory=dict)
 
     @property
@@ -133,6 +133,7 @@ class VirtualMachines:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prepared = {role.name: self._prepared(role, environments[role.name], ledger) for role in roles}
         stem = names.stem
+        kept: set[str] = set()
         with contextlib.ExitStack() as stack:
 
             def start(role: Role) -> VirtualMachine:
@@ -146,7 +147,12 @@ class VirtualMachines:
                         snapshot,
                         ports=role.ports,
                         links=links_of(stem, role.name, [other.name for other in roles]),
-                        owner={"campaign": names.campaign},
+                        owner={
+                            "campaign": names.campaign,
+                            "cell": f"{names.cell}-{names.attempt}",
+                            "role": role.name,
+                        },
+                        kept=kept,
                         ledger=ledger,
                     )
                 )
@@ -154,11 +160,17 @@ class VirtualMachines:
             machines = {role.name: start(role) for role in roles}
             kvm = all(shape.accelerator == "kvm" for _, shape, _ in prepared.values())
             boots = BootWatch(machines)
+
+            def keep() -> list[str]:
+                kept.update(f"{stem}-{name}" for name in machines)
+                return sorted(kept)
+
             yield Machines(
                 of=machines,
                 fidelity=Fidelity.KVM if kvm else Fidelity.SYSTEM_EMULATED,
                 disturbances=boots.disturbances,
                 restarts=boots.restarts,
+                keep=keep if self.keeps else None,
             )
 
     def _prepared(self, role: Role, environment: Environment | None, ledger: Ledger) -> tuple[Disk, Shape, Path]:
@@ -287,21 +299,28 @@ class VirtualMachines:
         links: Sequence[Link],
         owner: dict[str, str],
         seconds: float = RESTORE_SECONDS,
+        kept: Collection[str] = (),
     ) -> Iterator[VirtualMachine]:
         place.mkdir(parents=True, mode=0o700)
         qemu = machine = None
         try:
             copy_sparse(snapshot, place / "disk.qcow2", self.cancel)
             forwarded = {22: free_port(), **{port: free_port() for port in ports}}
-            qemu = Qemu(place, name, shape, disk.boot, forwarded, links, owner=owner, restore=SNAPSHOT)
+            lasting = self.keeps and bool(owner)
+            if lasting:
+                owner = owner | entrance(place, forwarded[22], disk.host_key, self.disks.identity)
+            qemu = Qemu(place, name, shape, disk.boot, forwarded, links, owner=owner, restore=SNAPSHOT, lasting=lasting)
             machine = self._login(qemu, disk, seconds)
             yield machine
         finally:
             if machine is not None:
                 machine.close()
-            if qemu is not None:
-                qemu.stop()
-            shutil.rmtree(place, ignore_errors=True)
+            if qemu is not None and name in kept:
+                qemu.leave()
+            else:
+                if qemu is not None:
+                    qemu.stop()
+                shutil.rmtree(place, ignore_errors=True)
 
     def _login(self, qemu: Qemu, disk: Disk, seconds: float) -> VirtualMachine:
         """Log in as soon as the guest's SSH server answers; the emulator itself answers long before.
@@ -309,25 +328,7 @@ class VirtualMachines:
         Raises:
             InfrastructureError: it does not answer in time, or the emulator ended.
         """
-        host = Host(
-            host=qemu.folder.name,
-            address="127.0.0.1",
-            port=qemu.ports[22],
-            labels={},
-            host_key=disk.host_key,
-            key=f"file:{self.disks.identity.absolute()}",
-        )
-        reference = MachineReference(
-            kind="vm",
-            name=qemu.name,
-            hosts=Hosts(hosts=(host,)),
-            process=qemu.process.pid,
-            folder=qemu.folder.absolute(),
-            deeds=qemu.folder.absolute() / DEEDS,
-            accelerator=qemu.shape.accelerator,
-            ports={there: here for there, here in qemu.ports.items() if there != 22},
-        )
-        machine = VirtualMachine(Inventory(Hosts(hosts=(host,)), Path()), host.host, reference)
+        machine = machine_of(qemu, disk.host_key, self.disks.identity)
         trouble: list[InfrastructureError] = []
 
         def login() -> bool:
@@ -358,6 +359,7 @@ class VirtualMachines:
         ports: tuple[int, ...],
         links: Sequence[Link],
         owner: dict[str, str],
+        kept: Collection[str],
         ledger: Ledger,
     ) -> Iterator[VirtualMachine]:
         """A machine of a cell, restored from its snapshot.
@@ -368,7 +370,7 @@ class VirtualMachines:
         ledger.intent("vm", name)
         place = self.folder / name
         try:
-            with self._restored(place, name, disk, shape, snapshot, ports, links, owner) as machine:
+            with self._restored(place, name, disk, shape, snapshot, ports, links, owner, kept=kept) as machine:
                 ledger.created("vm", name, str(machine.reference.process))
                 self._settle(machine, role)
                 try:
@@ -379,7 +381,8 @@ class VirtualMachines:
                     with contextlib.suppress(OSError):
                         ledger.keep(f"console-{role}.log", (place / "console.log").read_bytes())
         finally:
-            ledger.removed("vm", name)
+            if name not in kept:
+                ledger.removed("vm", name)
 
     def _settle(self, machine: VirtualMachine, role: str) -> None:
         """What a machine that was asleep must learn: the time, other random numbers, who it is in this cell."""

@@ -92,7 +92,8 @@ class Qemu:
     """A running QEMU in ``folder``, whose ``disk.qcow2`` it uses.
 
     ``ports``: port of the guest -> port of 127.0.0.1. ``links``: cables to other machines of the cell. The kernel ends
-    the process with the thread that started it, so that a killed harness leaves no machine behind.
+    the process with the thread that started it, so that a killed harness leaves no machine behind; one that is
+    ``lasting`` may be left standing.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Qemu:
         *,
         owner: dict[str, str] | None = None,
         restore: str = "",
+        lasting: bool = False,
     ) -> None:
         if shutil.which(shape.program) is None:
             raise InfrastructureError(
@@ -126,6 +128,7 @@ class Qemu:
                 user=user,
                 groups=groups_of(shape.accelerator),
                 descriptors=files,
+                lasting=lasting,
             )
         (folder / "pid").write_text(str(self.process.pid))
 
@@ -231,6 +234,10 @@ class Qemu:
             return ask_monitor(self.folder, command)
         except InfrastructureError as error:
             raise self.trouble(error.message) from error
+
+    def leave(self) -> None:
+        """Let it run on; ``remove`` ends it, from any process."""
+        self._log.close()
 
     def stop(self) -> None:
         """End it at once; nothing of its disk is kept."""

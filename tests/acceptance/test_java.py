@@ -20,23 +20,6 @@ from tests.labs import lab_host
 from tests.products import product
 
 ROOT = Path(__file__).parents[2]
-SERVER = """\
-import com.sun.net.httpserver.HttpServer;
-import java.net.InetSocketAddress;
-
-public class Server {
-    public static void main(String[] words) throws Exception {
-        HttpServer server = HttpServer.create(new InetSocketAddress(Integer.parseInt(words[0])), 0);
-        server.createContext("/", exchange -> {
-            byte[] text = ("好 " + System.getProperty("java.vm.name")).getBytes("UTF-8");
-            exchange.sendResponseHeaders(200, text.length);
-            exchange.getResponseBody().write(text);
-            exchange.close();
-        });
-        server.start();
-    }
-}
-"""
 
 
 #: A stand-in for a container of a vendor, and no servlet container: it gives the files of each WAR in a folder.
@@ -186,23 +169,68 @@ def test_a_war_that_is_not_built_says_how(harness: Run, example: Path, tmp_path:
     assert "run `sh build.sh` in" in ran.err
 
 
-@pytest.mark.full
-def test_a_jar_is_started_by_the_runtime_that_its_axis_names(harness: Run, tmp_path: Path) -> None:
+#: Counts its requests in the database that its cell gives it, by the driver that is there.
+ROWS = """
+import java.net.InetSocketAddress;
+import java.sql.*;
+import com.sun.net.httpserver.HttpServer;
+
+public final class Rows {
+    public static void main(String[] words) throws Exception {
+        Class.forName(System.getenv("DRIVER"));
+        try (Connection db = DriverManager.getConnection(System.getenv("URL")); Statement say = db.createStatement()) {
+            say.execute("CREATE TABLE IF NOT EXISTS seen (text TEXT)");
+            HttpServer server = HttpServer.create(new InetSocketAddress(Integer.parseInt(words[0])), 8);
+            server.createContext("/", exchange -> {
+                byte[] out;
+                try {
+                    say.execute("INSERT INTO seen VALUES ('\u538b\u529b')");
+                    try (ResultSet rows = say.executeQuery("SELECT count(*), max(text) FROM seen")) {
+                        rows.next();
+                        out = (rows.getInt(1) + " " + rows.getString(2)).getBytes("UTF-8");
+                    }
+                    exchange.sendResponseHeaders(200, out.length);
+                } catch (SQLException error) {
+                    out = error.toString().getBytes("UTF-8");
+                    exchange.sendResponseHeaders(500, out.length);
+                }
+                exchange.getResponseBody().write(out);
+                exchange.close();
+            });
+            server.start();
+            Thread.currentThread().join();
+        }
+    }
+}
+"""
+COUNTED = """\
+def test_rows_are_in_the_file_of_the_cell(http, host):
+    first, second = (int(http.send("GET", "/").text.split()[0]) for _ in range(2))
+    assert second == first + 1
+    assert http.send("GET", "/").text.endswith(" 压力")
+    kept = host.check_output("sqlite3 /var/lib/harness-data/app.sqlite3 'SELECT count(*) FROM seen'")
+    assert int(kept) == second + 1
+"""
+
+
+def test_a_jar_reaches_its_database_by_the_driver_of_the_catalogue(harness: Run, tmp_path: Path) -> None:
     application = {
         "application": "jar",
         "name": "Jar",
         "vendor": "V",
         "version": "1.0",
         "artifacts": [{"path": "server.jar", "install": "copy", "to": "/opt/jar/server.jar", "mode": "0644"}],
-        "start": "{{ runtime.java }} {{ runtime.options }} -Xmx32m -jar /opt/jar/server.jar {{ ports.web }}",
+        "environment": {"URL": "{{ db.jdbc }}", "DRIVER": "{{ db.driver_class }}"},
+        "start": "{{ runtime.java }} {{ runtime.options }} -Xmx32m -cp /opt/jar/server.jar:{{ db.driver_jar }} Rows "
+        "{{ ports.web }}",
         "ready": {"path": "/", "seconds": 20},
         "ports": {"web": 8080},
         "http": {"port": "web"},
         "uninstall": ["rm -rf /opt/jar"],
     }
-    folder = product(tmp_path / "p", application, database=["none"], axes={"runtime": ["openjdk-17"]})
-    classes = compiled(tmp_path, "Server", SERVER)
-    jar = ["jar", "--create", "--file", str(folder / "server.jar"), "--main-class", "Server", "-C", str(classes), "."]
+    folder = product(tmp_path / "p", application, database=["sqlite"], axes={"runtime": ["openjdk-17"]}, check=COUNTED)
+    classes = compiled(tmp_path, "Rows", ROWS)
+    jar = ["jar", "--create", "--file", str(folder / "server.jar"), "-C", str(classes), "."]
     subprocess.run(jar, check=True, capture_output=True, env={**os.environ, "TZ": "UTC"})
     ran = harness("run", folder, "--format", "json")
     (cell,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from tests.conftest import Run
+from tests.products import WEB, product
 
 POWERDNS = Path(__file__).parents[2] / "matrices" / "powerdns"
 SHIPPED = {"file": "/usr/share/pdns-backend-mysql/schema/schema.mysql.sql"}
@@ -46,3 +47,15 @@ def test_a_product_with_a_mysql_backend_runs_on_seekdb(harness: Run, tmp_path: P
     assert cells["shipped"]["verdict"] == "nonconformant"
     assert cases["shipped"]["DEP-4"]["result"] == "fail"
     assert "Unknown character set: 'latin1'" in cases["shipped"]["DEP-4"]["detail"]
+
+
+def test_a_class_of_cpu_that_it_cannot_run_on_is_told(harness: Run, tmp_path: Path) -> None:
+    """Its program for ARM needs more than ARMv8.0 has: that is said of the database, not of the product."""
+    root = product(tmp_path / "p", WEB, cpu=["phytium-ft2000plus"], database=["seekdb"])
+    ran = harness("run", root, "--format", "json")
+    assert ran.code == 3, ran.err
+    (cell,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
+    assert (cell["verdict"], cell["cause"]) == ("inconclusive", "config")
+    assert "seekdb died with SIGILL (illegal instruction)" in cell["message"]
+    assert "非法指令" in cell["message"]
+    assert "certificate" not in ran.json["outputs"]

@@ -61,13 +61,22 @@ SERVICES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.full
-def test_each_process_of_a_product_is_tested_and_all_of_them(harness: Run, tmp_path: Path) -> None:
-    """Two cells at once: in one, the worker dies again and again, and is the one that is named."""
+#: Writes what is due into the database that the worker writes into too; its own clock, no port.
+SCHEDULER = {
+    "service": "scheduler",
+    "start": "exec perl -e '$| = 1; while (1) { print \"tick\\n\"; sleep 1 }'",
+    "user": "daemon",
+    "stop": "INT",
+    "ready": {"command": "true"},
+}
+
+
+def desk(root: Path, services: list[dict[str, Any]], workers: list[str], **change: Any) -> Path:
+    """The desk as a product of these processes, on PostgreSQL, which its worker is a client of."""
     application = {key: value for key, value in DESK.items() if key not in ("start", "environment")} | {
         "packages": ["nginx-light", "postgresql-client"],
         "setup": ["mkdir -p /var/lib/desk && chown daemon /var/lib/desk"],
-        "services": SERVICES,
+        "services": services,
         "ports": {"web": 8080, "app": 8081},
         "limits": {"memory": "256m", "cpus": 1, "processes": 128},
         "templates": [
@@ -75,14 +84,48 @@ def test_each_process_of_a_product_is_tested_and_all_of_them(harness: Run, tmp_p
             {"template": "worker.sh", "path": "/etc/desk/worker.sh", "mode": "0700"},
         ],
         "schema": {"postgresql": [{"sql": "CREATE TABLE beat (at timestamptz NOT NULL)"}]},
+        **change,
     }
     suites = ["compat/http", "compat/lifecycle"]
-    root = product(
-        tmp_path / "p", application, suites=suites, database=["postgresql"], axes={"worker": ["strong", "weak"]}
+    folder = product(root, application, suites=suites, database=["postgresql"], axes={"worker": workers})
+    shutil.copy(Path(__file__).with_name("notes_desk.py"), folder)
+    (folder / "nginx.conf").write_text(NGINX)
+    (folder / "worker.sh").write_text(WORKER)
+    return folder
+
+
+def test_an_application_its_worker_and_its_scheduler_are_tested_each_and_all(harness: Run, tmp_path: Path) -> None:
+    """Each is restarted, stopped and killed by itself, and all are; what each printed is kept apart."""
+    app = {**SERVICES[0], "start": SERVICES[0]["start"].replace("ports.app", "ports.web"), "ports": ["web"]}
+    assert app["start"] != SERVICES[0]["start"]
+    template = {"template": "worker.sh", "path": "/etc/desk/worker.sh", "mode": "0700"}
+    folder = desk(
+        tmp_path / "p",
+        [app, SERVICES[1], SCHEDULER],
+        ["strong"],
+        packages=["postgresql-client"],
+        ports={"web": 8080},
+        templates=[template],
     )
-    shutil.copy(Path(__file__).with_name("notes_desk.py"), root)
-    (root / "nginx.conf").write_text(NGINX)
-    (root / "worker.sh").write_text(WORKER)
+    ran = harness("run", folder, "--format", "json")
+    assert ran.code == 0, ran.err + ran.out
+    (cell,) = json.loads(Path(ran.json["outputs"]["json"]).read_text())["cells"]
+    cases = {case["id"]: case for case in cell["cases"]}
+    assert {cases[f"LC-0{number}"]["result"] for number in range(3, 7)} == {"pass"}
+    measured = {m["name"] for case in cases.values() for m in case["measurements"]}
+    for service in ("app", "worker", "scheduler"):
+        assert {f"time to stop {service}", f"time to ready after restart of {service}"} <= measured
+    kept = {m["name"]: m["value"] for m in cases["LC-06"]["measurements"]}
+    assert kept["texts kept"] == 5 + 3 * 2, "after five kills of the whole, and two of each"
+    said = {name: harness("logs", cell["short"], f"service-{name}.log").out for name in ("worker", "scheduler")}
+    assert ("beat" in said["worker"], "tick" in said["worker"]) == (True, False)
+    assert ("tick" in said["scheduler"], "beat" in said["scheduler"]) == (True, False)
+
+
+@pytest.mark.full
+def test_each_process_of_a_product_is_tested_and_all_of_them(harness: Run, tmp_path: Path) -> None:
+    """Two cells at once: in one, the worker dies again and again, and is the one that is named."""
+    root = desk(tmp_path / "p", SERVICES, ["strong", "weak"])
     ran = harness("run", root, "--format", "json")
     assert ran.code == 1, ran.err + ran.out
     record = json.loads(Path(ran.json["outputs"]["json"]).read_text())

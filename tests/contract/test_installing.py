@@ -21,7 +21,7 @@ from tests.labs import lab_host
 
 MANAGERS = ("dnf4", "dnf5")
 #: yum too, which openEuler has as a link to dnf.
-with_yum = pytest.mark.parametrize("manager", [*MANAGERS, pytest.param("yum", marks=pytest.mark.full)], indirect=True)
+with_yum = pytest.mark.parametrize("manager", [*MANAGERS, "yum"], indirect=True)
 REPO = "[{name}]\nname={name}\nbaseurl=file://{place}\nenabled=1\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/test\n"
 EXACT = "Requires: seeded-{other} = {version}"
 
@@ -215,6 +215,48 @@ def test_files_of_the_product_that_need_one_another(machine: ContainerMachine, m
     install(machine, files=versions["1.0"], over=True, downgrade=True)
     assert there() == "1.0 1.0 7"
     assert machine.run("rpm -V seeded-server seeded-common seeded-fonts").ok
+
+
+#: As the macros of systemd write them into packages of the family; no systemd runs while a container is installed.
+SCRIPTS = """\
+%post
+if [ $1 -eq 1 ]; then systemctl --no-reload preset seeded-{name}.service || :; fi
+%preun
+if [ $1 -eq 0 ]; then systemctl --no-reload disable --now seeded-{name}.service || :; fi
+"""
+UNIT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+
+
+def test_a_unit_is_enabled_as_its_package_and_the_systems_presets_say(machine: ContainerMachine, made: Made) -> None:
+    """Two packages with a unit each, one of which the system's presets leave off; an upgrade keeps what an
+    administrator has changed, a removal takes the links."""
+    machine.put(
+        "/usr/lib/systemd/system-preset/50-test.preset", b"enable seeded-on.service\ndisable seeded-off.service\n"
+    )
+
+    def package(name: str, version: str) -> Path:
+        files = {f"/usr/lib/systemd/system/seeded-{name}.service": f"{UNIT}# {version}\n"}
+        return rpm(made.folder / "own", f"seeded-{name}", version, scripts=SCRIPTS.format(name=name), files=files)
+
+    def enabled() -> list[str]:
+        return machine.run("systemctl is-enabled seeded-on.service seeded-off.service").out.split()
+
+    def of(version: str) -> tuple[Path, ...]:
+        return package("on", version), package("off", version)
+
+    assert install(machine, files=of("1.0")).keys() == {"seeded-on", "seeded-off"}
+    assert enabled() == ["enabled", "disabled"]
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    assert machine.run(f"ls {wants} | grep seeded").out.split() == ["seeded-on.service"]
+    assert "/usr/lib/systemd/system/seeded-on.service" in files_of(machine, ["seeded-on"], seconds=60)
+    machine.run("systemctl enable seeded-off.service; systemctl disable seeded-on.service")
+    install(machine, files=of("1.1"), over=True)
+    assert enabled() == ["disabled", "enabled"]
+    assert "# 1.1" in machine.get("/usr/lib/systemd/system/seeded-on.service").decode()
+    install(machine, files=of("1.0"), over=True, downgrade=True)
+    assert enabled() == ["disabled", "enabled"]
+    assert machine.run("rpm -e seeded-on seeded-off").ok
+    assert machine.run(f"ls {wants} 2>/dev/null | grep seeded").out == ""
 
 
 def test_what_is_said_of_the_signature_of_the_products_file(machine: ContainerMachine, made: Made) -> None:

@@ -235,9 +235,23 @@ def test_every_database_that_java_reaches_says_how() -> None:
     access = Access(kind="k", host="fd00::5", port=1, password=SecretStr("p"), path="/f")
     for name, (_, database) in entries("database").items():
         assert isinstance(database, Database)
-        assert bool(database.jdbc) == bool(database.driver_class), name
+        assert bool(database.jdbc) == bool(database.driver_class) == (name != "none"), name
         url = render(database.jdbc, {"db": access.values()}, where=name)
         assert not url or (url.startswith("jdbc:") and ("//[fd00::5]:1" in url or "/f" in url)), (name, url)
+
+
+def test_a_driver_that_no_repository_has_comes_with_the_product(product: MatrixFolder) -> None:
+    """Of its own database alone; and a name that no database has is told."""
+    (product.root / "dm.jar").write_bytes(b"jar")
+    artifact = {"path": "dm.jar", "install": "copy", "to": "/opt/drivers/dm.jar", "beneath": True}
+    product.change("application", artifacts=[artifact], driver_jars={"mariadb": "/opt/drivers/dm.jar"})
+    jars = [
+        context(product, emulated=False, **NATIVE, database=name).values()["db"]["driver_jar"] for name in DATABASES
+    ]
+    assert jars == ["/usr/share/java/postgresql.jar", "/opt/drivers/dm.jar"]
+    product.change("application", driver_jars={"dameng-dm9": "/opt/drivers/dm.jar"})
+    with pytest.raises(DefinitionError, match="dameng-dm8"):
+        read(product.root)
 
 
 def test_every_servlet_container_of_the_catalogue_is_whole() -> None:

@@ -194,6 +194,7 @@ class Application(Definition):
     schema_steps: dict[str, Annotated[tuple[SchemaStep, ...], BeforeValidator(listed)]] = Field(
         default={}, alias="schema", description="steps by database, each time a cell is deployed"
     )
+    driver_jars: dict[str, str] = Field(default={}, description="JDBC drivers by database, as paths of its machine")
     environment: dict[str, str] = Field(default={}, description="of the running product")
     secrets: Strings = Field(default=(), description="names; each cell gets fresh values")
     playbooks: Annotated[tuple[Playbook, ...], BeforeValidator(listed)] = Field(

@@ -245,7 +245,8 @@ class Database(Entry):
     jdbc: str = Field(default="", description="JDBC URL of a cell's database: a template that sees `db`")
     driver_class: str = Field(default="", description="of its JDBC driver")
     driver_jar: str = Field(
-        default="", description="its JDBC driver where `driver_packages` put it; none: the product brings its own"
+        default="",
+        description="its JDBC driver where `driver_packages` put it; none: the product brings it (`driver_jars`)",
     )
     driver_packages: Strings = Field(
         default=(), description="that hold the driver; installed on cells with a Java runtime"
