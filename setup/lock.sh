@@ -10,6 +10,6 @@ compile() { # output, further arguments
         --no-emit-index-url --no-emit-find-links --no-annotate "$@" --output-file "$out" >/dev/null
     echo "written: $out"
 }
-compile setup/python.lock pyproject.toml --extra center setup/python.in "$@"
+compile setup/python.lock pyproject.toml --extra center --extra desk --extra s3 setup/python.in "$@"
 compile setup/tests.lock pyproject.toml --extra test --extra fuzz setup/tests.in --constraint setup/python.lock "$@"
 compile setup/release.lock setup/release.in "$@"
