@@ -487,6 +487,8 @@ class FaultLab:
             for row in journal.campaigns():
                 assert differences(journal, row.id, journal.events(row.id)) == []
                 assert row.verdict == "conformant", f"{row.id}: {row.verdict}"
+                for file in journal.files(row.id):
+                    place.store.check(file.sha256)
                 attempts = journal.attempts(row.id)
                 assert all(attempt.state is State.DONE for attempt in attempts)
                 good = collections.Counter(a.cell for a in attempts if a.verdict is Verdict.CONFORMANT)

@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -112,10 +112,14 @@ class EvidenceStore(Protocol):
 
 
 class FolderStore:
-    """A folder ``sha256/ab/abcd…``; writing is atomic and reaches the disk before it returns."""
+    """A folder ``sha256/ab/abcd…``; writing is atomic and reaches the disk before it returns.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    ``begun``: whether something must lie in it already. A folder that many machines share is empty where its file
+    system is not mounted, and what is written there is hidden when it is.
+    """
+
+    def __init__(self, root: Path, begun: Callable[[], bool] = lambda: False) -> None:
+        self.root, self._begun = root, begun
         self.place = str(root.resolve())
 
     def path(self, digest: str) -> Path:
@@ -140,6 +144,16 @@ class FolderStore:
                     raise changed_meanwhile(path)
         return digest
 
+    def _demand_there(self) -> None:
+        """Raises:
+        StoreAway: the folder does not hold what was stored before.
+        """
+        if not (self.root / "sha256").is_dir() and self._begun():
+            raise StoreAway(
+                f"the folder of evidence {self.root} is empty, and the record names evidence",
+                advice="see that its file system is mounted, and that HARNESS_EVIDENCE names it",
+            )
+
     def _renewed(self, digest: str) -> bool:
         """Whether it is there, and as good as new for whoever removes what is old."""
         target = self.path(digest)
@@ -159,6 +173,7 @@ class FolderStore:
     def _part(self, digest: str) -> Iterator[BinaryIO]:
         """A new file that takes its name, and is on the disk, when the block ends without an error."""
         target = self.path(digest)
+        self._demand_there()
         with disk_errors("storing evidence"):
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{digest}.{secrets.token_hex(4)}")
@@ -197,6 +212,7 @@ class FolderStore:
         try:
             file = self.path(digest).open("rb")
         except FileNotFoundError:
+            self._demand_there()
             raise missing(digest) from None
         except OSError as error:
             raise _disk_error(f"reading evidence {digest}", error) from error

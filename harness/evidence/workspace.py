@@ -60,7 +60,9 @@ class Workspace:
         )
         place = str(evidence or os.environ.get(EVIDENCE, ""))
         keys = _keys() if "://" in place else {}
-        self.store: EvidenceStore = store_of(place, self.root / "evidence", keys)
+        self.store: EvidenceStore = store_of(
+            place, self.root / "evidence", keys, begun=lambda: len(journal.chains()) > 1
+        )
         #: Whether others, on other machines, work on the same record.
         self.shared = not one_machine
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InfrastructureError, UsageError
-from harness.evidence import s3
+from harness.evidence import Workspace, s3
 from harness.evidence import store as store_module
-from harness.evidence.store import EvidenceStore, FolderStore
+from harness.evidence.database import DatabaseJournal
+from harness.evidence.store import EvidenceStore, FolderStore, StoreAway
 from harness.evidence.stores import store_of
 from tests.buckets import Gateway
+from tests.journals import whole
 
 
 def sha256(data: bytes) -> str:
@@ -143,3 +145,27 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(
 def test_a_place_that_is_none_is_refused(tmp_path: Path, place: str) -> None:
     with pytest.raises(UsageError, match="HARNESS_EVIDENCE="):
         store_of(place, tmp_path, {})
+
+
+def test_a_shared_folder_that_is_not_mounted_is_away_and_nothing_is_written_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two users of it: what was there before is neither missing nor written anew where nobody finds it."""
+    folder, away = tmp_path / "shared 共享", tmp_path / "unmounted"
+    monkeypatch.setenv("HARNESS_EVIDENCE", str(folder))
+    place = Workspace(tmp_path / "ws")
+    digest = place.store.put(b"the first of all")
+    assert isinstance(place.journal, DatabaseJournal)
+    whole(place.journal, "c1")
+    folder.rename(away)
+    folder.mkdir()  # the empty folder that others are mounted on
+    for store in (place.store, Workspace(tmp_path / "ws").store):
+        for use in (lambda store=store: store.put(b"later"), lambda store=store: store.get(digest)):
+            with pytest.raises(StoreAway, match="is empty, and the record names evidence"):
+                use()
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    away.rename(folder)
+    assert place.store.get(digest) == b"the first of all"
+    assert place.store.get(place.store.put(b"later")) == b"later"
+    place.journal.close()
