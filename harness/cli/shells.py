@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from harness import campaigns
 from harness.cli.shared import campaign_in, workspace_option
 from harness.errors import UsageError
+from harness.system.shell import join
 from harness.virtual.machine import login_words
 
 #: Clients of an engine that start a program in a container, with the same words.
@@ -33,7 +33,7 @@ def shell_command(cell: str, command: tuple[str, ...], role: str, campaign: str,
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if machine.state:
         client, what = _client(("ssh",)), f"the virtual machine of {machine.folder.name}"
-        words = login_words(machine.folder, machine.state, shlex.join(command or ("sh",)), terminal=terminal)
+        words = login_words(machine.folder, machine.state, join(command or ("sh",)), terminal=terminal)
     else:
         client, what = _client(CLIENTS), f"the container {machine.container}"
         words = ["", "exec", "--interactive", *(["--tty"] if terminal else []), "--", machine.container]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from harness.desk import flow, tables
 from harness.desk.database import Actor, Database, note, rows
 from harness.desk.forms import Form, lacking
 from harness.desk.refusing import Refusal
+from harness.system.canonical import read_json
 
 PAGE = 20
 MOST_OPINION = 4000
@@ -142,7 +142,7 @@ def look(connection: sa.Connection, actor: Actor, identity: int) -> Application:
         row=row,
         form=form,
         steps=tuple(history),
-        uploads=tuple({**each, "result": json.loads(each["result"])} for each in files),
+        uploads=tuple({**each, "result": read_json(each["result"])} for each in files),
         possible=tuple(flow.possible(row["state"], person=actor.person or 0, roles=actor.roles, history=taken))
         if own
         else (),

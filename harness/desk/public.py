@@ -18,6 +18,7 @@ from harness.desk.office import Office
 from harness.desk.refusing import Refusal
 from harness.issuing.rendering import OUTPUTS
 from harness.register.register import PROOF
+from harness.system.canonical import read_json
 from harness.verification.checking import CheckStep, Status, check, status_of
 
 PAGE = 20
@@ -49,7 +50,7 @@ def listed(
 def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a certificate is public."""
     names = ("number", "product", "version", "vendor", "kind", "issued", "valid_until")
-    return {**{name: row[name] for name in names}, "platforms": json.loads(row["platforms"])}
+    return {**{name: row[name] for name in names}, "platforms": read_json(row["platforms"])}
 
 
 def certificate(office: Office, number: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from harness.desk.office import Office
 from harness.desk.refusing import Refusal
 from harness.errors import HarnessError
 from harness.evidence.store import disk_errors
+from harness.system.canonical import read_json
 from harness.system.printable import visible
 from harness.system.process import run
 
@@ -152,7 +153,7 @@ def scanned(source: Path, name: str) -> dict[str, Any]:
         ended = run(["sh", "-c", script, sys.executable, str(file), str(out)], timeout=SCAN_SECONDS, cwd=work)
         if ended.rc not in (0, 1, 3) or out.stat().st_size > MOST_RESULT:
             raise Refusal(500, "scan_broken", detail=f"exit {ended.rc}")
-        record = json.loads(out.read_text(encoding="utf-8"))
+        record = read_json(out.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Refusal(500, "scan_broken", detail=type(error).__name__) from error
     finally:

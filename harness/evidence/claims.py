@@ -181,12 +181,14 @@ class DatabaseClaims:
                     raise _held(campaign, row.worker)
             token, clock = issued + 1, self._journal.engine.clock()
             values = {"worker": worker, "token": token, "heartbeat": clock, "cancel": "", "patience": patience}
-            mine = table.c.campaign == campaign
+            campaign_row = table.c.campaign == campaign
             if rivals:  # a worker that was thought dead and wakes up holds nothing any more
                 cells = [row.cell for row in rivals]
-                unit.connection.execute(table.update().where(mine, table.c.cell.in_(cells)).values(worker=""))
-            unit.connection.execute(table.update().where(mine, table.c.cell == "").values(issued=token))
-            if not unit.connection.execute(table.update().where(mine, table.c.cell == cell).values(**values)).rowcount:
+                unit.connection.execute(table.update().where(campaign_row, table.c.cell.in_(cells)).values(worker=""))
+            unit.connection.execute(table.update().where(campaign_row, table.c.cell == "").values(issued=token))
+            if not unit.connection.execute(
+                table.update().where(campaign_row, table.c.cell == cell).values(**values)
+            ).rowcount:
                 unit.connection.execute(table.insert().values(campaign=campaign, cell=cell, **values))
             return Claim(campaign=campaign, cell=cell, worker=worker, token=token, patience=patience)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -344,13 +345,11 @@ class Application(Definition):
         Beside the axes ``when`` knows the machine's ``architecture`` and the ``family`` of its system's packages.
         """
         facts = {**axes, "architecture": architecture, "family": family}
-        own = [v for v in self.variants if all(facts.get(key) == value for key, value in v.when.items())]
-        if not own:  # a plan of 10,000 cells asks for each
+        sets = [v.set for v in self.variants if all(facts.get(key) == value for key, value in v.when.items())]
+        if not sets:  # a plan of 10,000 cells asks for each
             return self.model_copy(update={"variants": ()})
         values = self.model_dump(by_alias=True, exclude={"variants"})
-        for variant in own:
-            values |= variant.set
-        return Application.model_validate(values)
+        return Application.model_validate(values | dict(ChainMap(*reversed(sets))))
 
     def inside(self, servlet: Servlet) -> Application:
         """The application in a servlet container: its WARs are files there, and the container is what is started."""
