@@ -232,7 +232,7 @@ def init_command(folder: Path | None, name: str, kind: str) -> None:
         raise UsageError("no folder is named", advice="harness init FOLDER --kind KIND, or harness init --kind list")
     for path in begin_product(folder, name or folder.resolve().name, kind):
         say(f"written: {path}", err=True)
-    scripts = [folder / name for name in ("build.sh", "system.sh") if (folder / name).exists()]
+    scripts = [folder / name for name in ("build.sh", "system.sh", "host.sh") if (folder / name).exists()]
     build = "".join(f"sh {script} && " for script in scripts)
     say(f"next: {build}harness run {folder}   (then put your product into {folder / 'application.yaml'})", err=True)
 

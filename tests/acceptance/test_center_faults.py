@@ -39,7 +39,6 @@ def test_a_center_that_is_broken_loses_nothing_and_does_nothing_twice(kinds: lis
 
 
 @pytest.mark.full
-@pytest.mark.timeout(3 * 3600)
 @pytest.mark.parametrize("kinds", TOGETHER.values(), ids=TOGETHER)
 def test_it_bears_fifty_of_each(kinds: list[str], tmp_path: Path) -> None:
     seed = random.randrange(1 << 16)

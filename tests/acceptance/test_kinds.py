@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,6 @@ import pytest
 import yaml
 
 from tests.conftest import Ran, command
-from tests.labs import lab_host
 
 #: Kinds that containers of this machine serve -> what does not apply to the product, and is skipped with that reason.
 SERVED: dict[str, set[str]] = {
@@ -155,19 +155,25 @@ def test_a_package_runs_on_the_system_that_its_example_makes(tmp_path: Path, mon
     assert (facts["package family"], facts["os-release ID"]) == ("rpm", "practice")
 
 
-@pytest.mark.full
-def test_a_compose_file_runs_on_a_lab_host_with_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The host is a container that reaches this machine's engine, so what is started is put into its network."""
+def test_a_compose_file_runs_on_the_lab_host_that_its_example_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its README says: build.sh, host.sh, run; and a file of hosts that is there already is not touched."""
     folder = built(tmp_path, "compose")
-    socket = {"/var/run/docker.sock": {"bind": "/var/run/docker.sock", "mode": "rw"}}
-    with lab_host(
-        "debian-12", "x86_64", mem_limit=1 << 30, packages=("docker-compose", "docker.io"), volumes=socket
-    ) as lab:
-        monkeypatch.setenv("LAB_KEY", lab.key)
-        host = lab.plain(address=lab.address, port=22, labels={"cpu": "x86-64", "os": "debian-12"})
-        (tmp_path / "hosts.yaml").write_text(yaml.safe_dump({"hosts": [host]}))
-        file = folder / "templates" / "compose.yaml"
-        ports = 'ports: ["{{ ports.web }}:{{ ports.web }}"]'
-        assert ports in file.read_text()
-        file.write_text(file.read_text().replace(ports, f'network_mode: "container:{lab.inside.container}"'))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setenv("PORT", str(free.getsockname()[1]))
+    (tmp_path / "hosts.yaml").write_text("hosts: []\n")
+    script = ["sh", str(folder / "host.sh")]
+    try:
+        refused = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (refused.returncode, "hosts.yaml here already" in refused.stderr) == (3, True), refused.stderr
+        (tmp_path / "hosts.yaml").unlink()
+        made = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr
         demand_conformant(harness_in(tmp_path, "run", "p", "--format", "json"), {"LC-07"})
+    finally:
+        subprocess.run([*script, "--remove"], cwd=tmp_path, check=True)
+    left = subprocess.run(
+        ["docker", "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
+    )
+    assert "notes-practice-host" not in left.stdout
