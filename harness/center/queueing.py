@@ -195,6 +195,13 @@ class Center:
                 counted.setdefault(queue, {})[status] = number
         return counted
 
+    def failures(self, campaign: str, cell: str) -> int:
+        """How often the process of a cell failed, on any worker."""
+        table = tables.events
+        own = table.c.campaign == campaign, table.c.cell == cell, table.c.kind == "cell-failed"
+        with self.journal.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*own)).scalar() or 0)
+
     # --- changing ---
 
     def set_state(self, campaign: str, state: str, *, among: Sequence[str]) -> bool:

@@ -163,15 +163,24 @@ class Worker:
             center.end(*own)
             if job.task_name == CLOSE:
                 center.set_state(campaign, CLOSED, among=(QUEUED, PAUSED, CANCELLED))
-        elif job.attempts + 1 < TRIES:
-            self.say(f"{campaign} {cell or 'closing'} failed here and is tried again: {last}")
-            center.give_back(*own, seconds=AFTER_FAILURE_SECONDS * (job.attempts + 1))
-        elif center.end(*own, failed=True):
-            self.say(f"{campaign} {cell or 'closing'} is given up: {last}")
-            record = Recorder(center.journal, center.workspace.store, campaign, cell, 0)
-            record.event("cell-given-up", worker=self.wanted.name, message=last)
+        else:
+            self._account_failure(job, campaign, cell, last)
         if job.task_name == CELL:
             center.advance(campaign)
+
+    def _account_failure(self, job: Job, campaign: str, cell: str, last: str) -> None:
+        assert job.id is not None
+        record = Recorder(self.center.journal, self.center.workspace.store, campaign, cell, 0)
+        times = job.attempts + 1  # it counts each time that the job was given back, for whatever reason
+        if job.task_name == CELL:
+            times = self.center.failures(campaign, cell) + 1
+            record.event("cell-failed", worker=self.wanted.name, message=last)
+        if times < TRIES:
+            self.say(f"{campaign} {cell or 'closing'} failed here and is tried again: {last}")
+            self.center.give_back(job.id, self.identity, seconds=AFTER_FAILURE_SECONDS * times)
+        elif self.center.end(job.id, self.identity, failed=True):
+            self.say(f"{campaign} {cell or 'closing'} is given up: {last}")
+            record.event("cell-given-up", worker=self.wanted.name, message=last)
 
     async def _in_process(self, number: int, job: int, task: str, campaign: str, cell: str) -> tuple[int, str]:
         """Exit code of the process, and the last line that it printed."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from procrastinate.jobs import Job
 
 from harness import __version__
 from harness.campaigns import RunOptions
-from harness.center import Center, queue_of, serving, submit, sweep_once, watching
+from harness.center import Center, Worker, WorkerOptions, process, queue_of, serving, submit, sweep_once, watching
 from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, closing
 from harness.center.serving import Serving
+from harness.center.worker import TRIES
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace, broken_at
 from harness.reading.catalogue import Catalogue
@@ -178,3 +181,32 @@ def test_a_queue_that_was_refused_is_looked_at_again(
     assert looks.look() == [], "not each time"
     monkeypatch.setattr(serving, "AGAIN_SECONDS", 0.0)
     assert [queue.split("/")[0] for queue in looks.look()] == [campaign]
+
+
+def test_a_cell_is_given_up_for_failures_alone_and_not_for_waits(center: Center, tmp_path: Path) -> None:
+    """A store that is away sends a cell back into the queue, as often as it takes; two cells, each for itself."""
+    campaign = put(center, tmp_path, "p", cells=2)
+    worker = Worker(center, WorkerOptions(name="w", slots=1, options=RunOptions()))
+
+    async def take() -> Job:
+        async with center.app().open_async() as app:
+            worker.identity = await app.job_manager.register_worker()
+            job = await app.job_manager.fetch_job(queues=None, worker_id=worker.identity)
+        assert job is not None
+        return job
+
+    def account(code: int) -> None:
+        due = "UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo'"
+        center.journal.transact("making jobs due", lambda unit: unit.connection.exec_driver_sql(due))
+        job = asyncio.run(take())
+        worker._account(job, campaign, str(job.task_kwargs["cell"]), code, "it printed this")
+
+    for _ in range(2 * TRIES):
+        account(process.LATER)
+    assert sum(counts.get("todo", 0) for counts in center.counts().values()) == 2
+    for number in range(2 * TRIES):
+        assert sum(counts.get("todo", 0) for counts in center.counts().values()) > 0, number
+        account(process.FAILED)
+    assert [queue for queue in center.counts() if not queue.startswith("close")] == []
+    kinds = Counter((event.kind, event.cell) for event in center.journal.events(campaign) if event.cell)
+    assert sorted(kinds.values()) == [1, 1, TRIES, TRIES]
