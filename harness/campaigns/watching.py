@@ -20,7 +20,9 @@ from harness.virtual import qemu
 
 
 def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
-    """Campaign, its state (running, cut off, finished), and for each cell its state, since when, and its verdict.
+    """Campaign, its state, and for each cell its state, since when, and its verdict.
+
+    Its state is running, cut off or finished; in the queue of a center: queued, paused or cancelled where no cell runs.
 
     Raises:
         UsageError: there is no such campaign.
@@ -47,7 +49,8 @@ def status_of(identity: str, workspace: Workspace) -> dict[str, Any]:
             }
         )
     running = workspace.alive(identity)
-    state = "running" if running else "finished" if row.finished else "cut off"
+    queued = workspace.journal.submission(identity)
+    state = "running" if running else "finished" if row.finished else queued or "cut off"
     counts = Counter(cell["verdict"] or cell["state"] for cell in cells)
     return {"campaign": identity, "matrix": row.matrix, "state": state, "counts": dict(counts), "cells": cells}
 

@@ -1,4 +1,4 @@
-"""The process in which a worker runs one cell, or closes one campaign: ``python -m harness.center.process``.
+"""The process in which a worker runs one cell, or closes one campaign.
 
 A process of its own, because a cell is stopped by signals, forks, and may be ended by the kernel for its memory; the
 worker outlives all that. It ends when the worker does. What it prints is the log of the worker for this cell.
@@ -19,6 +19,7 @@ import click
 
 from harness.campaigns.options import RunOptions
 from harness.campaigns.running import close_campaign, run_one_cell
+from harness.center.logs import LOG_FORMAT, Log
 from harness.errors import Canceled, HarnessError
 from harness.evidence import Workspace
 from harness.evidence.claims import Held
@@ -32,7 +33,7 @@ from harness.system.printable import visible
 ENDED, STOPPED, LATER, FAILED = 0, 76, 75, 70
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 #: Words for Python that begin such a process.
-PROGRAM: tuple[str, ...] = ("-m", "harness.center.process")
+PROGRAM: tuple[str, ...] = ("-c", "from harness.center.process import begin; begin()")
 #: Names the mirror of packages, as for the commands.
 MIRROR = "HARNESS_MIRROR"
 
@@ -43,40 +44,51 @@ def main(task: str, campaign: str, cell: str, root: str, worker: str, options: s
     if os.getppid() != parent:
         return STOPPED  # the worker was gone before this was said
     workspace = Workspace(Path(root))
+    say = Log(who=worker, as_json=os.environ.get(LOG_FORMAT) == "json", write=_write)
+    progress = _progress(say, workspace, campaign)
     try:
         if task == "close":
-            close_campaign(campaign, workspace, _progress())
+            close_campaign(campaign, workspace, progress)
             return ENDED
         named = replace(RunOptions.kept(read_json(options)), mirror=os.environ.get(MIRROR, ""))
-        return ENDED if run_one_cell(campaign, cell, workspace, named, _progress(), worker=worker) else STOPPED
+        return ENDED if run_one_cell(campaign, cell, workspace, named, progress, worker=worker) else STOPPED
     except (Held, StoreAway) as error:
-        _say(str(error))
+        say(str(error), campaign=campaign, cell=cell)
         return LATER
     except Canceled:
         return STOPPED
     except HarnessError as error:
-        _say(str(error))
+        say(str(error), campaign=campaign, cell=cell)
         return FAILED
     except Exception:  # noqa: BLE001  # the edge of this process: the worker reads its log
-        _say(traceback.format_exc())
+        say(traceback.format_exc(), campaign=campaign, cell=cell)
         return FAILED
     finally:
         with contextlib.suppress(HarnessError):
             workspace.journal.close()
 
 
-def _progress() -> Progress:
-    def step(cell: Cell, words: str) -> None:
-        _say(f"{cell.short} {words}")
+def _progress(say: Log, workspace: Workspace, campaign: str) -> Progress:
+    def about(cell: Cell, words: str) -> None:
+        number = 0
+        if say.as_json:
+            with contextlib.suppress(HarnessError):  # a database that is away: the line has no number
+                number = max((attempt.number for attempt in workspace.journal.attempts(campaign, cell.id)), default=0)
+        say(f"{cell.short} {words}", campaign=campaign, cell=cell.id, attempt=number)
 
-    return Progress(step=step, note=_say, verdict=lambda cell, verdict, words: _say(f"{cell.short} {verdict} {words}"))
+    return Progress(
+        step=about,
+        note=lambda words: say(words, campaign=campaign),
+        verdict=lambda cell, verdict, words: about(cell, f"{verdict} {words}"),
+    )
 
 
-def _say(words: str) -> None:
-    click.echo(visible(words))
+def _write(line: str) -> None:
+    click.echo(visible(line))
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    _task, _campaign, _cell, _root, _worker, _options, _parent = sys.argv[1:]
-    sys.exit(main(_task, _campaign, _cell, _root, _worker, _options, int(_parent)))
+def begin() -> None:
+    """Run what the words of this process name, and end it."""
+    task, campaign, cell, root, worker, options, parent = sys.argv[1:]
+    sys.exit(main(task, campaign, cell, root, worker, options, int(parent)))

@@ -20,6 +20,7 @@ from harness import __version__
 from harness.campaigns.options import RunOptions
 from harness.campaigns.sweeping import sweep
 from harness.center import process
+from harness.center.logs import LOG_FORMAT, Log
 from harness.center.queueing import CANCELLED, CELL, CLOSE, CLOSED, PAUSED, QUEUED, Center, closing
 from harness.center.serving import Serving, capabilities
 from harness.containers.engine import Engine
@@ -71,7 +72,7 @@ class Worker:
 
     center: Center
     wanted: WorkerOptions
-    say: Callable[[str], None] = lambda _words: None
+    say: Log = field(default_factory=Log)
     serving: Serving = field(init=False)
     identity: int = 0  #: in procrastinate's table
     running: dict[int, str] = field(default_factory=dict)  #: job -> campaign and cell
@@ -144,7 +145,7 @@ class Worker:
     async def _do(self, number: int, job: Job) -> None:
         assert job.id is not None
         campaign, cell = str(job.task_kwargs["campaign"]), str(job.task_kwargs.get("cell", ""))
-        self.say(f"{campaign} {cell or 'closes'}")
+        self.say(f"{campaign} {cell or 'closes'}", campaign=campaign, cell=cell)
         try:
             code, last = await self._in_process(number, job.id, job.task_name, campaign, cell)
             await self._steadily(lambda: asyncio.to_thread(self._account, job, campaign, cell, code, last))
@@ -176,10 +177,11 @@ class Worker:
             times = self.center.failures(campaign, cell) + 1
             record.event("cell-failed", worker=self.wanted.name, message=last)
         if times < TRIES:
-            self.say(f"{campaign} {cell or 'closing'} failed here and is tried again: {last}")
+            words = f"{campaign} {cell or 'closing'} failed here and is tried again: {last}"
+            self.say(words, campaign=campaign, cell=cell)
             self.center.give_back(job.id, self.identity, seconds=AFTER_FAILURE_SECONDS * times)
         elif self.center.end(job.id, self.identity, failed=True):
-            self.say(f"{campaign} {cell or 'closing'} is given up: {last}")
+            self.say(f"{campaign} {cell or 'closing'} is given up: {last}", campaign=campaign, cell=cell)
             record.event("cell-given-up", worker=self.wanted.name, message=last)
 
     async def _in_process(self, number: int, job: int, task: str, campaign: str, cell: str) -> tuple[int, str]:
@@ -197,7 +199,13 @@ class Worker:
                 stdout=file,
                 stderr=asyncio.subprocess.STDOUT,
                 # The mirror by the environment: its password is in no list of processes.
-                env=os.environ | taken() | {DATABASE: self.center.url, process.MIRROR: self.wanted.options.mirror},
+                env=os.environ
+                | taken()
+                | {
+                    DATABASE: self.center.url,
+                    process.MIRROR: self.wanted.options.mirror,
+                    LOG_FORMAT: "json" if self.say.as_json else "text",
+                },
                 start_new_session=True,  # Ctrl-C on the worker's terminal lets it finish
             )
         self._children[job] = child

@@ -19,6 +19,7 @@ from harness import campaigns, center
 from harness.campaigns import RunOptions
 from harness.center import limiting, watching
 from harness.center.granting import worker_role
+from harness.center.logs import LOG_FORMAT, Log
 from harness.cli.output import error_console, output_console, print_json, say
 from harness.cli.shared import (
     catalogue_here,
@@ -43,6 +44,23 @@ from harness.model.definitions import Profile
 
 def _center(workspace: Path) -> center.Center:
     return center.Center(Workspace(workspace))
+
+
+log_option = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar=LOG_FORMAT,
+    help="json: an object in each line, with campaign, cell and attempt",
+)
+
+
+def _log(form: str, who: str) -> Log:
+    console = error_console()
+    if form == "json":
+        return Log(who=who, as_json=True, write=lambda line: click.echo(line, err=True))
+    return Log(who=who, write=lambda words: console.print(escape(words), highlight=False))
 
 
 @click.command("submit")
@@ -93,6 +111,7 @@ def submit_command(
 @hosts_option
 @databases_option
 @trust_code_option
+@log_option
 def worker_command(
     workspace: Path,
     name: str,
@@ -102,6 +121,7 @@ def worker_command(
     hosts: Path | None,
     databases: Path | None,
     trust_code: bool,
+    log_format: str,
 ) -> None:
     """Take cells from the queue of a center and run them here. Ctrl-C once: what runs comes to its end."""
     databases_of(databases)
@@ -109,19 +129,20 @@ def worker_command(
         mirror=mirror, hosts=inventory_path(hosts), databases=databases_path(databases), trust_code=trust_code
     )
     campaigns.inventory_at(options.hosts)
-    console, place = error_console(), _center(workspace)
+    place = _center(workspace)
     role = worker_role(place)
     if role and name not in ("", role):
         raise UsageError(f"--name {name}: the role {role} of the database is its only name", advice=f"--name {role}")
+    name = name or role or f"{socket.gethostname()}-{os.getpid()}"
     worker = center.Worker(
         place,
         center.WorkerOptions(
-            name=name or role or f"{socket.gethostname()}-{os.getpid()}",
+            name=name,
             slots=slots or max(1, (os.cpu_count() or 2) // 2),
             options=options,
             until_empty=until_empty,
         ),
-        say=lambda words: console.print(escape(words), highlight=False),
+        say=_log(log_format, name),
     )
     worker.say(
         f"worker {worker.wanted.name}: {worker.wanted.slots} cells at once / 同时执行 {worker.wanted.slots} 个单元"
@@ -259,19 +280,20 @@ def _show_queue(rows: list[dict[str, Any]], form: str) -> None:
 @click.option(
     "--metrics", default="", metavar="HOST:PORT", help="serve /metrics for Prometheus and /healthz there; no password"
 )
-def sweeper_command(workspace: Path, once: bool, metrics: str) -> None:
+@log_option
+def sweeper_command(workspace: Path, once: bool, metrics: str, log_format: str) -> None:
     """Put cells of workers that are gone back into the queue, and close campaigns that have ended, until Ctrl-C."""
     place, silence = _center(workspace), patience() or EXPIRES_SECONDS
     if once:
         for words in center.sweep_once(place, silence):
             say(words)
         return
-    console = error_console()
+    log = _log(log_format, "sweeper")
     with contextlib.ExitStack() as stack:
         if metrics:
             at = stack.enter_context(center.served(place, metrics))
-            console.print(f"metrics / 指标: http://{at}/metrics", highlight=False)
-        center.sweep_forever(place, silence, lambda words: console.print(escape(words), highlight=False))
+            log(f"metrics / 指标: http://{at}/metrics")
+        center.sweep_forever(place, silence, log)
 
 
 @click.command("fetch")

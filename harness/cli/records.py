@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -31,6 +34,9 @@ from harness.report import render_campaign_sarif
 from harness.report.features import render_features
 from harness.report.spreadsheet import compatibility_list, render_xlsx
 from harness.system.printable import strict_json
+
+#: Between two looks at a campaign that is watched.
+WATCH_SECONDS = 2.0
 
 
 @click.command("list")
@@ -128,19 +134,44 @@ def export_command(
 
 @click.command("status")
 @click.argument("campaign", required=False)
+@click.option("--watch", is_flag=True, help="go on, and print what changes, until the campaign has ended")
 @workspace_option
 @format_option
-def status_command(campaign: str | None, workspace: Path, form: str) -> None:
-    """Show where CAMPAIGN (the newest where none is named) stands, whether it runs or not."""
+def status_command(campaign: str | None, watch: bool, workspace: Path, form: str) -> None:
+    """Show where CAMPAIGN (the newest where none is named) stands, whether it runs or not.
+
+    With --watch each change is a line; as JSON, a document in a line.
+    """
     place, identity = campaign_in(workspace, campaign)
     status = campaigns.status_of(identity, place)
-    if form == "json":
-        print_json(status)
+    if not watch:
+        if form == "json":
+            print_json(status)
+        else:
+            _print_cells(status["cells"])
+            _print_state(status)
         return
+    shown: dict[str, Any] = {}
+    while True:
+        if form == "json" and status != shown:
+            say(strict_json(status))
+        elif form != "json":
+            before = {cell["id"]: cell for cell in shown.get("cells", ())}
+            _print_cells([cell for cell in status["cells"] if cell != before.get(cell["id"])])
+            if status != shown:
+                _print_state(status)
+        shown = status
+        if status["state"] in ("finished", "cut off"):
+            return
+        time.sleep(WATCH_SECONDS)
+        status = campaigns.status_of(identity, place)
+
+
+def _print_cells(cells: Iterable[dict[str, Any]]) -> None:
     console = output_console()
-    for cell in status["cells"]:
+    for cell in cells:
         verdict = cell["verdict"]
-        state = f"{verdict}" if verdict else f"{cell['state']} since {str(cell['since'])[11:19]}"
+        state = f"{verdict}" if verdict else cell["state"] + (f" since {cell['since'][11:19]}" if cell["since"] else "")
         style = VERDICTS[Verdict(verdict)][1] if verdict else "cyan" if cell["state"] != "queued" else "dim"
         console.print(
             f"{cell['short']}  {escape(' · '.join(cell['axes'].values()))}  [{style}]{state}[/]"
@@ -149,6 +180,10 @@ def status_command(campaign: str | None, workspace: Path, form: str) -> None:
         )
         for reason in cell["reasons"]:
             console.print(f"          {escape(reason)}", style="dim", soft_wrap=True)
+
+
+def _print_state(status: dict[str, Any]) -> None:
+    console = output_console()
     counts = ", ".join(f"{count} {word}" for word, count in status["counts"].items())
     console.print(f"{status['campaign']}: {status['state']}; {counts}")
     if status["state"] == "cut off":

@@ -61,13 +61,19 @@ class Center:
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:
         """A process that goes on beside the test; what it prints is in a file beside the workspaces."""
-        name = "-".join(words).replace("/", "-")
-        with (self.folder / f"{name}.log").open("wb") as log:
+        with self._log(words).open("wb") as log:
             process = subprocess.Popen(
                 command(*words), cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         self.processes.append(process)
         return process
+
+    def _log(self, words: tuple[str, ...]) -> Path:
+        return self.folder / ("-".join(words).replace("/", "-") + ".log")
+
+    def log(self, *words: str) -> str:
+        """What such a process printed."""
+        return self._log(words).read_text()
 
     def worker(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         return self.begin("worker", "--workspace", f"ws-{name}", "--name", name, *words)
@@ -148,8 +154,25 @@ def test_two_campaigns_are_run_by_two_workers_and_fetched(center: Center, tmp_pa
     assert all(row["unserved"] for row in rows.values()), "no worker is there, and that is said"
     for folder in ("甲 a", "b"):  # nothing of the submitter is read later
         (tmp_path / folder).rename(tmp_path / f"{folder} moved")
-    workers = [center.worker(name, "--slots", "1", "--until-empty") for name in ("north", "south")]
+    assert center.status(first)["state"] == "queued"
+    watching = center.begin("status", first, "--watch", "--workspace", "desk")
+    logged = ("--slots", "1", "--until-empty", "--log-format", "json")
+    workers = [center.worker(name, *logged) for name in ("north", "south")]
     assert [worker.wait(240) for worker in workers] == [0, 0]
+    assert watching.wait(30) == 0
+    seen = center.log("status", first, "--watch", "--workspace", "desk").splitlines()
+    assert [line for line in (seen[2], seen[-1]) if line.startswith(first)] == [
+        f"{first}: queued; 2 queued",
+        f"{first}: finished; 2 conformant",
+    ]
+    lines = [
+        json.loads(line)
+        for path in (*tmp_path.glob("worker-*.log"), *tmp_path.glob("ws-*/slots/0/log"))
+        for line in path.read_text().splitlines()
+    ]
+    assert {line["worker"] for line in lines} == {"north", "south"}
+    assert {line["campaign"] for line in lines if "campaign" in line} == {first, second}
+    assert {line["attempt"] for line in lines if "attempt" in line} <= {1}
     for campaign, name in ((first, "prod-a"), (second, "prod-b")):
         record = demand_whole(center, campaign)
         assert record["verdict"] == "conformant"

@@ -162,9 +162,7 @@ def _processes(center: Center, root: Path) -> None:
     words = ("cell", "20200101-000000", "none#00000000", str(root / "slot"), "w", "{}", str(os.getpid()))
     environment = os.environ | {"HARNESS_DATABASE_URL": center.url}
     for _ in range(ROUNDS):
-        subprocess.run(
-            [sys.executable, "-m", "harness.center.process", *words], env=environment, capture_output=True, check=False
-        )
+        subprocess.run([sys.executable, *process.PROGRAM, *words], env=environment, capture_output=True, check=False)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     print(f"a process for each cell takes {used / ROUNDS:.2f} s of CPU beside that", flush=True)
