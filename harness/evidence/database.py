@@ -98,8 +98,9 @@ class DatabaseJournal(DatabaseReader):
                     break
                 except sa.exc.DBAPIError as error:
                     if self.engine.lost(error):
-                        give_up = give_up or time.monotonic() + self.engine.away_seconds
-                        if time.monotonic() >= give_up:
+                        # The first loss may be that of a connection which was kept while the server was started again.
+                        is_first, give_up = not give_up, give_up or time.monotonic() + self.engine.away_seconds
+                        if not is_first and time.monotonic() >= give_up:
                             raise
                         time.sleep(AGAIN_SECONDS)
                         if unit is not None and unit.ends:

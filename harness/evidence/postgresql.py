@@ -82,15 +82,17 @@ class PostgreSQL:
     def _connect(self, *, asks: bool = False) -> sa.Connection:
         """A connection; it is waited for where the server answered before. ``asks``: whether it still lives."""
         end = time.monotonic() + self.away_seconds
+        was_kept = asks  # a connection that is no good any more says nothing of the server
         while True:
             try:
                 connection = self.pool.connect()
                 if asks:
                     self._ask(connection)
             except sa.exc.OperationalError as error:
-                if time.monotonic() >= end or not self.lost(error):
+                if not self.lost(error) or (time.monotonic() >= end and not was_kept):
                     raise
-                time.sleep(PAUSE_SECONDS)
+                was_kept = False
+                time.sleep(PAUSE_SECONDS if time.monotonic() < end else 0.0)
             else:
                 self._answered = True
                 return connection

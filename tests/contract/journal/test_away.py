@@ -61,6 +61,31 @@ def test_writers_wait_for_a_server_that_is_started_again(own: Cluster, number: s
     journal.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+def test_who_only_looks_meets_a_server_that_was_started_again(own: Cluster, number: signal.Signals) -> None:
+    """Two that wait for nothing; the connections that they kept are dead."""
+    journals = [DatabaseJournal(own.database()) for _ in range(2)]
+    for journal in journals:
+        assert isinstance(journal.engine, postgresql.PostgreSQL)
+        journal.engine.waits = 0.0
+        journal.event("note", {"n": 1})
+        assert journal.campaigns() == []
+    own.stop(number)
+    for journal in journals:
+        with pytest.raises(InfrastructureError, match="cannot be reached"):
+            journal.campaigns()
+    own.start()
+    assert journals[0].campaigns() == []
+    journals[1].event("note", {"n": 2})
+    own.stop(number)
+    own.start()
+    assert journals[1].campaigns() == []
+    journals[0].event("note", {"n": 2})
+    for journal in journals:
+        assert [event.data for event in journal.events("") if event.kind == "note"] == ['{"n": 1}', '{"n": 2}']
+        journal.close()
+
+
 class Between:
     """Hands bytes on between clients and the server, and breaks the connection at its next COMMIT.
 
