@@ -158,7 +158,7 @@ class Exposure:
         command = f"set -- {' '.join(map(str, known))}; {script}; true"
         answer = machine.run(command, timeout=60 * context.factor)
         users = dict(pair.split() for pair in answer.out.splitlines() if re.fullmatch(r"\d+ \d+", pair))
-        own = {pid: (int(users[str(pid)]), words) for pid, words in known.items() if str(pid) in users}
+        own = {pid: (int(users[str(pid)]), words) for pid, words in sorted(known.items()) if str(pid) in users}
         if not own:
             raise InfrastructureError(
                 f"{machine.name}: no process of the product could be looked at: {answer.text.strip()[-200:]}",
