@@ -316,7 +316,7 @@ def test_a_machine_full_of_the_products_processes_is_the_products_doing() -> Non
             limits={"processes": 64},
         )
         product.start()
-        wait_until(lambda: product.limit_reached(), seconds=20, what="the limit")
+        wait_until(lambda: product.limit_reached(), seconds=120, what="the limit")
         assert product.lab_trouble() is None
         assert "process limit of 64" in (product.limit_reached() or "")
 

@@ -325,12 +325,13 @@ def test_connections_that_break_at_any_moment(lab: LabHost, known: Path) -> None
     machine = open_(lab, known)
     machine.run("rm -f /root/count")
     stop = threading.Event()
-    cuts = 0
+    cuts, pause = 0, 0.35
 
     def cut() -> None:
-        nonlocal cuts
-        while not stop.wait(0.35):
+        nonlocal cuts, pause
+        while not stop.wait(pause):
             cuts += lab.drop_connections()
+            pause = min(pause * 1.3, 20.0)  # on a busy machine a connection takes longer than that to be made
 
     thread = threading.Thread(target=cut)
     thread.start()
@@ -342,6 +343,7 @@ def test_connections_that_break_at_any_moment(lab: LabHost, known: Path) -> None
             assert (done.rc, done.out) == (0, f"{number}\n" * 100)
             machine.put("/root/file", bytes([number]) * 50_000)
             assert machine.get("/root/file") == bytes([number]) * 50_000
+            pause = 0.35
     finally:
         stop.set()
         thread.join()
