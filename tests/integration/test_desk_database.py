@@ -261,8 +261,11 @@ def test_an_owner_without_more_rights_serves_a_desk_and_its_backup_is_whole(ther
             for name in ("first", "second"):
                 connection.execute(f"CREATE DATABASE {name} OWNER plain".encode())
         first, second = (server.url(name).replace("tests@", "plain@") for name in ("first", "second"))
+        refused = Workspace(tmp_path / "a", first)
         with pytest.raises(InfrastructureError, match=r"the desk needs the role harness_desk") as told:
-            Database(Center(Workspace(tmp_path / "a", first)))
+            Database(Center(refused))
+        assert isinstance(refused.journal, DatabaseJournal)
+        refused.journal.close()
         assert "CREATE ROLE harness_desk NOLOGIN" in told.value.advice
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
             connection.execute("CREATE ROLE harness_desk NOLOGIN")
