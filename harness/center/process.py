@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -40,10 +41,11 @@ MIRROR = "HARNESS_MIRROR"
 
 def main(task: str, campaign: str, cell: str, root: str, worker: str, options: str, parent: int) -> int:
     """Run a cell, or close a campaign where ``cell`` is empty; gives the exit code. ``options``: JSON of RunOptions."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    workspace = Workspace(Path(root))
+    signal.signal(signal.SIGUSR2, lambda *_: threading.Thread(target=_end_with_the_worker, args=(workspace,)).start())
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)
     if os.getppid() != parent:
         return STOPPED  # the worker was gone before this was said
-    workspace = Workspace(Path(root))
     say = Log(who=worker, as_json=os.environ.get(LOG_FORMAT) == "json", write=_write)
     progress = _progress(say, workspace, campaign)
     try:
@@ -81,6 +83,16 @@ def _progress(say: Log, workspace: Workspace, campaign: str) -> Progress:
         note=lambda words: say(words, campaign=campaign),
         verdict=lambda cell, verdict, words: about(cell, f"{verdict} {words}"),
     )
+
+
+def _end_with_the_worker(workspace: Workspace) -> None:
+    """Stop, and record nothing more: no operator has cancelled this attempt, and whoever takes the cell next records it
+    as cut off."""
+    try:
+        workspace.claims.forfeit()
+    except HarnessError:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _write(line: str) -> None:

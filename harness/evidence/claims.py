@@ -91,6 +91,10 @@ class Claims(Protocol):
         """Hold it no longer; of a claim that was lost nothing is left to release."""
         ...
 
+    def forfeit(self) -> None:
+        """Give up everything that is held here, at once: nothing more is written under it."""
+        ...
+
     def holder(self, campaign: str) -> ClaimRow | None:
         """Who works on the campaign now, or on a cell of it. To ask disturbs no worker."""
         ...
@@ -213,6 +217,18 @@ class DatabaseClaims:
         finally:
             if proof is not None:
                 proof()
+
+    def forfeit(self) -> None:
+        with self._guard:
+            held = list(self._proofs)
+        table = tables.claims
+
+        def work(unit: Unit) -> None:
+            for campaign, token in held:
+                own = table.c.campaign == campaign, table.c.token == token
+                unit.connection.execute(table.update().where(*own).values(worker="", cancel=""))
+
+        self._journal.transact("giving up what is held", work)
 
     def _change(self, doing: str, claim: Claim, **values: Any) -> None:
         table = tables.claims
