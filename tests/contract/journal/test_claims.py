@@ -256,3 +256,26 @@ def test_everybody_who_works_on_a_campaign_is_asked_to_stop(workspace: Workspace
         both.wait(20)
     assert sorted(seen) == ["one drain", "two drain"]
     journal.close()
+
+
+def test_a_process_that_forfeits_holds_nothing_and_writes_nothing_more(workspace: Workspace, url: str) -> None:
+    """Two cells of one campaign are given up; that of another process is not."""
+    first, second, journal = holders(workspace, url)
+    campaign(journal)
+    own = [first.claim("c1", cell) for cell in ("a#00000001", "b#00000002")]
+    other = second.claim("c1", "c#00000003")
+    number = journal.begin("c1", "a#00000001", token=own[0].token)
+    first.forfeit()
+    for claim in own:
+        with pytest.raises(ClaimLost):
+            first.cancelled(claim)
+    with pytest.raises(ClaimLost):
+        journal.observe("c1", "a#00000001", number, [PASS], token=own[0].token)
+    assert second.cancelled(other) is None
+    for claim in own:
+        first.release(claim)
+    taken = second.claim("c1", "a#00000001")
+    assert taken.token > own[0].token
+    for claim in (taken, other):
+        second.release(claim)
+    journal.close()
