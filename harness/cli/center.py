@@ -59,7 +59,7 @@ log_option = click.option(
 def _log(form: str, who: str) -> Log:
     console = error_console()
     if form == "json":
-        return Log(who=who, as_json=True, write=lambda line: click.echo(line, err=True))
+        return Log(who=who, as_json=True, write=lambda line: say(line, err=True))
     return Log(who=who, write=lambda words: console.print(escape(words), highlight=False))
 
 
