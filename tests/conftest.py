@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.buckets import Gateway, gateway
+from tests.databases import Cluster, cluster
 
 # A shell starts what it runs in the background with Ctrl-C ignored, and that is passed on: the harness heeds it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -67,3 +70,17 @@ def harness(tmp_path: Path) -> Run:
         return Ran.of(done)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A PostgreSQL server of a module's own."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def buckets() -> Iterator[Gateway]:
+    """An S3-compatible server of a module's own."""
+    with gateway() as running:
+        yield running

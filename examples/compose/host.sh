@@ -38,8 +38,8 @@ fi
 rm -f "$here/build/host-key" "$here/build/host-key.pub"
 ssh-keygen -q -t ed25519 -N '' -f "$here/build/host-key"
 docker run --detach --name $name --init --network host --volume "$socket:/var/run/docker.sock" $name >/dev/null
-docker exec --interactive $name sh -c 'mkdir -p /root/.ssh /run/sshd && cat >/root/.ssh/authorized_keys &&
-    chmod 700 /root/.ssh && chmod 600 /root/.ssh/authorized_keys && ssh-keygen -A >/dev/null' <"$here/build/host-key.pub"
+docker exec --interactive $name sh -c 'mkdir -p ~/.ssh /run/sshd && cat >~/.ssh/authorized_keys &&
+    chmod 700 ~/.ssh && chmod 600 ~/.ssh/authorized_keys && ssh-keygen -A >/dev/null' <"$here/build/host-key.pub"
 docker exec $name /usr/sbin/sshd -p "$port" -o ListenAddress=127.0.0.1 -o MaxStartups=100 ||
     fail "sshd does not listen on port $port of this machine" "PORT=NUMBER names another"
 public=$(docker exec $name cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)

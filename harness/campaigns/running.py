@@ -320,9 +320,7 @@ def _cells(
         inventory=inventory_at(options.hosts),
         databases=databases_at(options.databases),
         submitted_from=Path(submitted.row.folder),
-        failed_before=failures(
-            workspace.journal.attempts(identity, cells[0].id if len(cells) == 1 else ""),
-        ),
+        failed_before=failures(workspace.journal.attempts(identity, cells[0].id if len(cells) == 1 else "")),
         controller=controller or {},
     )
     stopped = work(job, workspace, engine, progress, held)

@@ -41,12 +41,16 @@ MIRROR = "HARNESS_MIRROR"
 
 def main(task: str, campaign: str, cell: str, root: str, worker: str, options: str, parent: int) -> int:
     """Run a cell, or close a campaign where ``cell`` is empty; gives the exit code. ``options``: JSON of RunOptions."""
-    workspace = Workspace(Path(root))
-    signal.signal(signal.SIGUSR2, lambda *_: threading.Thread(target=_end_with_the_worker, args=(workspace,)).start())
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)  # which ends it at once, until it holds something
     if os.getppid() != parent:
         return STOPPED  # the worker was gone before this was said
     say = Log(who=worker, as_json=os.environ.get(LOG_FORMAT) == "json", write=_write)
+    try:
+        workspace = Workspace(Path(root))
+    except HarnessError as error:  # a database that is away says nothing of the cell
+        say(str(error), campaign=campaign, cell=cell)
+        return LATER
+    signal.signal(signal.SIGUSR2, lambda *_: threading.Thread(target=_end_with_the_worker, args=(workspace,)).start())
     progress = _progress(say, workspace, campaign)
     try:
         if task == "close":

@@ -81,9 +81,9 @@ class Database:
     """
 
     def __init__(self, center: Center) -> None:
-        self.pool = center.journal.engine.pool
+        self.engine = center.journal.engine
         try:
-            with self.pool.begin() as connection:
+            with self.engine.writing() as connection:
                 center.journal.engine.alone(connection)
                 known = connection.execute(
                     sa.text("SELECT count(*) FROM pg_roles WHERE rolname = :role AND pg_has_role(rolname, 'MEMBER')"),
@@ -114,12 +114,14 @@ class Database:
             "desk.organisation": str(actor.organisation or ""),
             "desk.audit": "yes" if actor.roles & {"auditor", "administrator"} else "no",
         }
-        with refusals(), self.pool.begin() as connection:
+        # Not as the journal writes: what is done here is not done again, and signing may take minutes.
+        with refusals(), self.engine.reading() as connection:
             connection.exec_driver_sql(f"SET LOCAL ROLE {ROLE}")
             names = ", ".join(f"set_config('{name}', :v{number}, true)" for number, name in enumerate(settings))
             values = {f"v{number}": value for number, value in enumerate(settings.values())}
             connection.execute(sa.text(f"SELECT {names}"), values)
             yield connection
+            connection.commit()
 
 
 def note(connection: sa.Connection, actor: Actor, action: str, subject: str, **detail: Any) -> None:

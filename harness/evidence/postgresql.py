@@ -30,8 +30,9 @@ ALIVE = {
     "options": "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 "
     "-c tcp_user_timeout=35000 -c idle_in_transaction_session_timeout=30000",
 }
-#: SQLSTATE of a server that ends, crashed, or begins.
-RESTARTING = ("57P01", "57P02", "57P03", "57P05")
+_PATIENT = sa.text("SET LOCAL idle_in_transaction_session_timeout = 0")
+#: SQLSTATE of what has ended a connection: a server that ends, crashed or begins; a session that stood still for long.
+ENDED = ("57P01", "57P02", "57P03", "57P05", "25P03")
 #: Classes of SQLSTATE: the connection is gone, resources are short, the server is going down.
 GONE, SHORT, ENDING = "08", "53", "57"
 
@@ -48,7 +49,8 @@ class PostgreSQL:
                 advice="install it: pip install 'xinchuang-harness[postgresql]'",
             )
         self.place = url.render_as_string(hide_password=True)
-        self.url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        plain, mark, query = url.set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
+        self.url = plain + mark + query.replace("+", "%20")  # a blank, which libpq reads in this form alone
         url = url.set(drivername="postgresql+psycopg").update_query_dict(ALIVE | dict(url.query))
         self.pool = sa.create_engine(url, pool_size=4, max_overflow=28)
         self.waits = AWAY_SECONDS  #: 0 for what asks again by itself
@@ -98,13 +100,14 @@ class PostgreSQL:
                 return connection
 
     def _ask(self, connection: sa.Connection) -> None:
-        """A server that was started again is met with a new connection.
+        """A server that was started again is met with a new connection. Who reads keeps nobody waiting, so its
+        transaction may be idle for long: a report is made meanwhile.
 
         Raises:
             sqlalchemy.exc.OperationalError: it does not answer; then all connections that were kept are dropped.
         """
         try:
-            connection.execute(sa.text("SELECT 1"))
+            connection.execute(_PATIENT)
         except sa.exc.DBAPIError:
             connection.close()
             raise
@@ -114,6 +117,7 @@ class PostgreSQL:
         with self._connect(asks=True) as connection:
             connection.rollback()  # what asked whether it lives
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            connection.execute(_PATIENT)
             connection.execute(sa.text("SELECT 1"))  # the moment is that of the first look
             yield connection
 
@@ -129,7 +133,7 @@ class PostgreSQL:
     def lost(self, error: sa.exc.DBAPIError) -> bool:
         state = _state(error)
         if state:
-            return state[:2] == GONE or state in RESTARTING
+            return state[:2] == GONE or state in ENDED
         return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
 
     def trouble(self, doing: str, error: sa.exc.DBAPIError) -> InfrastructureError:

@@ -34,12 +34,6 @@ SILENCE = "12"
 SLOW = "import time\n\ndef test_it_runs(application):\n    time.sleep(8)\n    assert application.running()\n"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
-
-
 class Center:
     """Commands in the environment of one center: a database and a folder of evidence of its own."""
 

@@ -14,21 +14,9 @@ import pytest
 from harness.evidence.s3 import S3Store
 from harness.system.wait import wait_until
 from tests.acceptance.test_center import SLOW, Center, demand_whole, end, tiny
-from tests.buckets import Gateway, Proxy, gateway, proxied
+from tests.buckets import Gateway, Proxy, proxied
 from tests.conftest import Run
-from tests.databases import Cluster, cluster
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def buckets() -> Iterator[Gateway]:
-    with gateway() as running:
-        yield running
+from tests.databases import Cluster
 
 
 @pytest.fixture

@@ -13,20 +13,8 @@ import pytest
 
 from harness.system.wait import wait_until
 from tests.acceptance.test_center import SLOW, Center, demand_whole, end, tiny
-from tests.buckets import Gateway, gateway
-from tests.databases import Cluster, cluster
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def buckets() -> Iterator[Gateway]:
-    with gateway() as running:
-        yield running
+from tests.buckets import Gateway
+from tests.databases import Cluster
 
 
 @pytest.fixture

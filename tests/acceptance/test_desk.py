@@ -26,19 +26,13 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from harness.desk.flow import ROLES
 from harness.system.wait import wait_until
 from tests.conftest import command
-from tests.databases import Cluster, cluster
+from tests.databases import Cluster
 from tests.products import WEB, product
 from tests.trusts import trust_file, trust_in
 
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 WIDE, NARROW = (1280, 900), (390, 844)
 NEW = "本人的新口令 of mine 1"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
 
 
 class Place:

@@ -28,16 +28,10 @@ from harness.issuing.rendering import row_of
 from harness.model.records import AttemptFacts
 from harness.model.results import Observation, Result, State, Verdict
 from harness.reading.catalogue import Catalogue
-from tests.databases import Cluster, cluster
+from tests.databases import Cluster
 from tests.products import WEB, product
 
 NORTH, SOUTH = "north-1", "south.2"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
 
 
 @dataclass

@@ -21,16 +21,10 @@ from harness.center.worker import TRIES
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace, broken_at
 from harness.reading.catalogue import Catalogue
-from tests.databases import Cluster, cluster
+from tests.databases import Cluster
 from tests.products import WEB, product
 
 CATALOGUE = Catalogue.standard()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
 
 
 @pytest.fixture

@@ -20,21 +20,9 @@ from harness.evidence.store import FolderStore
 from harness.issuing.rendering import row_of
 from harness.model.results import Observation, Result
 from harness.reading.catalogue import Catalogue
-from tests.buckets import Gateway, gateway
-from tests.databases import Cluster, cluster
+from tests.buckets import Gateway
+from tests.databases import Cluster
 from tests.products import WEB, product
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def buckets() -> Iterator[Gateway]:
-    with gateway() as running:
-        yield running
 
 
 @pytest.fixture(params=["folder", "bucket"])

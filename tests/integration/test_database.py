@@ -14,7 +14,7 @@ from harness.evidence import Workspace
 from harness.evidence.claims import EXPIRES_SECONDS
 from harness.evidence.database import DatabaseJournal
 from harness.system.forking import ForkServer
-from tests.databases import Cluster, cluster
+from tests.databases import Cluster
 from tests.integration.test_kill import CELLS, Lab
 
 
@@ -23,12 +23,6 @@ def forks() -> Iterator[ForkServer]:
     server = ForkServer(["tests.scripted"])
     yield server
     server.close()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
 
 
 def act(lab: Lab, url: str, verb: str, kill: int = 0, log: str = "log") -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
-from harness.desk import people, sessions, uploads
+from harness.desk import people, sessions, tables, uploads
+from harness.desk.database import note
 from harness.desk.refusing import Refusal
 from harness.desk.uploads import scan_waiting
 from tests.databases import cluster
@@ -274,3 +278,20 @@ def test_pages_are_in_chinese_unless_english_is_chosen(there: Desk) -> None:
     assert "Verify a certificate" in text
     assert asker.get("/certificates/XC-NONE").status_code == 404
     assert "not to be relied on" in asker.get("/certificates/XC-NONE").text
+
+
+def test_a_step_may_take_longer_than_a_writer_of_the_record_and_a_restart_is_met(tmp_path: Path) -> None:
+    """Signing takes as long as it takes; and nobody at the desk sees that the server was started again."""
+    with cluster() as server:
+        url = f"{server.database()}&options=-c%20idle_in_transaction_session_timeout%3D4000"
+        with desk(tmp_path, url) as own:
+            actor = own.actors["auditor"]
+            with own.office.desk.acting(actor) as connection:
+                time.sleep(6)
+                note(connection, actor, "thought", "for long")
+            server.stop()
+            server.start()
+            for _ in range(2):
+                with own.office.desk.acting(actor) as connection:
+                    query = sa.select(tables.audit.c.subject).where(tables.audit.c.action == "thought")
+                    assert connection.execute(query).scalars().all() == ["for long"]

@@ -14,14 +14,8 @@ from harness.center import Center, submit
 from harness.center.limiting import full, limit, limits
 from harness.evidence import Workspace, broken_at
 from harness.reading.catalogue import Catalogue
-from tests.databases import Cluster, cluster
+from tests.databases import Cluster
 from tests.products import WEB, product
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Cluster]:
-    with cluster() as running:
-        yield running
 
 
 @pytest.fixture

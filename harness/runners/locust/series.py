@@ -25,6 +25,8 @@ FEWEST = 12
 Z95 = statistics.NormalDist().inv_cdf(0.975)
 #: What a growth must come to until it is a leak: MiB, and share of what there was.
 LEAST_MIB, LEAST_SHARE = 2.0, 0.01
+#: So many usual steps from point to point, too: less may come of where the points fall.
+STEPS = 2.0
 #: Each third of the time must have so much of the whole slope: what levels off, or comes in one step, is no leak.
 STEADY_SHARE = 0.5
 
@@ -89,12 +91,14 @@ def slope(points: Sequence[Point]) -> Slope:
 @dataclass(frozen=True)
 class Growth:
     """How something grew: its slope (MiB a second), the same of each third of the time, its median (MiB), the rise from
-    the lowest of the first third to the lowest of the last, and the seconds between those thirds, and in all."""
+    the lowest of the first third to the lowest of the last, the usual step from point to point (MiB), and the seconds
+    between those thirds, and in all."""
 
     slope: Slope
     thirds: tuple[float, float, float]
     median: float
     rise: float
+    step: float
     between: float
     seconds: float
 
@@ -111,6 +115,7 @@ class Growth:
             (slope(parts[0]).value, slope(parts[1]).value, slope(parts[2]).value),
             statistics.median(value for _, value in few),
             _low(points[-(len(points) // 3) :]) - _low(points[: len(points) // 3]),
+            statistics.median(abs(later - value) for (_, value), (_, later) in pairwise(points)),
             _middle(parts[2])[0] - _middle(parts[0])[0],
             few[-1][0] - few[0][0],
         )
@@ -121,7 +126,8 @@ class Growth:
         grown = self.slope.value * self.seconds
         return (
             self.slope.low > 0
-            and grown >= max(LEAST_MIB, LEAST_SHARE * self.median)
+            # Points meet the teeth of a saw a little later each time, which lifts them by a step at most.
+            and grown >= max(LEAST_MIB, LEAST_SHARE * self.median, STEPS * self.step)
             and min(self.thirds) >= STEADY_SHARE * self.slope.value
             # The teeth of a saw rise in each third too, and begin as low in the last as in the first.
             and self.rise >= STEADY_SHARE * self.slope.value * self.between

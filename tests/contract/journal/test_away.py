@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from harness.errors import InfrastructureError
 from harness.evidence import broken_at, postgresql
 from harness.evidence.claims import Claim, DatabaseClaims, HeartbeatLiveness
 from harness.evidence.database import DatabaseJournal
+from harness.evidence.units import Unit
 from harness.model.results import Observation, Result
 from tests.databases import Cluster, cluster
 from tests.journals import campaign
@@ -84,6 +86,32 @@ def test_who_only_looks_meets_a_server_that_was_started_again(own: Cluster, numb
     for journal in journals:
         assert [event.data for event in journal.events("") if event.kind == "note"] == ['{"n": 1}', '{"n": 2}']
         journal.close()
+
+
+def test_who_looks_may_think_for_long_and_who_writes_keeps_no_locks_for_ever(own: Cluster) -> None:
+    """With half a second in place of thirty: a report is made in a snapshot; a writer that stands still is ended."""
+    url = f"{own.database()}&options=-c%20idle_in_transaction_session_timeout%3D500"
+    first, second = DatabaseJournal(url), DatabaseJournal(url)
+    campaign(first, "c0")
+    with first.snapshot() as reader, second.reading() as connection:
+        assert reader.campaign("c0") is not None
+        connection.execute(sa.text("SELECT 1"))
+        time.sleep(1.5)
+        campaign(second, "c1")
+        assert [row.id for row in reader.campaigns()] == ["c0"]
+        assert connection.execute(sa.text("SELECT count(*) FROM campaigns")).scalar() == 2
+    slept: list[int] = []
+
+    def work(unit: Unit) -> None:
+        unit.append("note", {"n": len(slept)}, "c0")
+        if not slept:
+            slept.append(1)
+            time.sleep(1.5)
+
+    first.transact("writing", work)
+    assert [event.data for event in second.events("c0") if event.kind == "note"] == ['{"n": 1}']
+    first.close()
+    second.close()
 
 
 class Between:
