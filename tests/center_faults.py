@@ -232,6 +232,10 @@ class FaultLab(CenterLab):
             say(f"{number + 1} of {len(order)}: {kind}")
             getattr(self, kind)()
         wait_until(self.is_over, seconds=600, what="all campaigns are closed")
+        ended = {
+            name: (self.folder / f"{name}.log").read_text() for name, w in self.workers.items() if not w.is_running()
+        }
+        assert ended == {}, "a worker that was started again has ended"
 
     def demand(self) -> collections.Counter[str]:
         """Nothing lost, nothing doubled, everything ended, and what a fault cost has the cause infra.

@@ -116,6 +116,8 @@ class CenterLab:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", self.evidence.parent], check=True)
         self.stack.callback(subprocess.run, ["umount", "--lazy", self.evidence.parent], check=False)
         self.evidence.mkdir()
+        self.engine = self.folder / "engine"  # of the workers themselves: the cells have theirs in their slots
+        self.engine.mkdir()
         self.delay = self.folder / "delay"
         self.delay.write_text("0")
         if self.relayed:
@@ -164,7 +166,7 @@ class CenterLab:
             "HARNESS_EVIDENCE": str(self.evidence),
             "HARNESS_PATIENCE": f"{PATIENCE:.0f}",
             "PYTHONPATH": str(REPOSITORY),
-            "SCRIPTED": str(self.folder),
+            "SCRIPTED": str(self.engine),
             "SCRIPTED_SUITE_SECONDS": "0.5",
             **more,
         }
