@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -286,11 +286,11 @@ KINDS = {
 
 
 def broken(
-    kinds: list[str], count: int, seed: int, folder: Path, say: Callable[[str], None]
+    kinds: list[str], count: int, seed: int, folder: Path, say: Callable[[str], None], slots: Sequence[int] = (2, 2, 2)
 ) -> collections.Counter[str]:
     """A center that was broken in these ways; gives the ends of its attempts."""
     needs = {key: value for kind in kinds for key, value in KINDS[kind].items()}
-    with FaultLab(folder, **needs) as lab:
+    with FaultLab(folder, **needs, slots=slots) as lab:
         lab.break_often(kinds, count, seed, say)
         return lab.demand()
 

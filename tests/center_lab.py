@@ -11,15 +11,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 import psutil
 import psycopg
 
-from harness.campaigns import RunOptions
-from harness.center import Center, submit
+from harness.campaigns.options import RunOptions
+from harness.center.queueing import Center
+from harness.center.submitting import submit
 from harness.errors import InfrastructureError
 from harness.evidence import Workspace
 from harness.reading.catalogue import Catalogue
@@ -29,7 +30,7 @@ from tests.products import WEB, product
 REPOSITORY = Path(__file__).parents[1]
 #: Seconds of silence after which a worker counts as dead: the shortest that may be set.
 PATIENCE = 6.0
-WORKERS, SLOTS, CELLS = 3, 2, 5
+CELLS = 5
 #: The relay that delays listens here, the servers on these.
 RELAY, PORTS = 5431, (5432, 5433)
 RELAY_PROGRAM = """
@@ -62,10 +63,14 @@ asyncio.run(main())
 class CenterLab:
     """A center in a network namespace of its own, which is kept busy.
 
-    ``relayed``: the workers reach the server by a relay that may delay; ``pair``: the server has a synchronous standby.
+    ``relayed``: the workers reach the server by a relay that may delay; ``pair``: the server has a synchronous standby;
+    ``slots``: cells at once, for each worker a number.
     """
 
-    def __init__(self, folder: Path, *, relayed: bool = False, pair: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, relayed: bool = False, pair: bool = False, slots: Sequence[int] = (2, 2, 2)
+    ) -> None:
+        self.slots = {f"w{number}": each for number, each in enumerate(slots)}
         self.folder, self.random, self.relayed, self.pair = folder, random.Random(0), relayed, pair
         self.campaigns: list[str] = []
         self.workers: dict[str, psutil.Popen] = {}
@@ -133,8 +138,8 @@ class CenterLab:
         self.stack.callback(self._end_workers)
         self.others.append(self._process("sweeper", "sweeper", "--workspace", "sweeper"))
         self.stack.callback(self._end, self.others[-1])
-        for number in range(WORKERS):
-            self.begin_worker(f"w{number}")
+        for name in self.slots:
+            self.begin_worker(name)
 
     def _cluster(self, name: str, port: int) -> Cluster:
         folder = self.databases / name
@@ -181,7 +186,7 @@ class CenterLab:
             )
 
     def begin_worker(self, name: str, **more: str) -> None:
-        words = ("worker", "--workspace", f"ws-{name}", "--name", name, "--slots", str(SLOTS))
+        words = ("worker", "--workspace", f"ws-{name}", "--name", name, "--slots", str(self.slots.get(name, 1)))
         self.workers[name] = self._process(name, *words, **more)
 
     def _end_workers(self) -> None:

@@ -16,7 +16,7 @@ import psycopg
 import uvicorn
 from fastapi import FastAPI
 
-from harness.center import Center
+from harness.center.queueing import Center
 from harness.desk import people
 from harness.desk.database import Actor, Database, system
 from harness.desk.office import Office, Seals

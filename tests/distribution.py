@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.cache import mark_image_used
 from harness.containers.engine import BUILD_CAPABILITIES, Engine
 from harness.containers.environments import Environments

@@ -18,13 +18,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.attest.probing import PROBE
-from harness.campaigns import Progress, RunOptions, latest, resume_campaign, run_campaign, running, working
+from harness.campaigns import running, working
+from harness.campaigns.options import RunOptions
+from harness.campaigns.running import resume_campaign, run_campaign
 from harness.containers import provisioner as containers_module
 from harness.containers.provisioner import Containers
 from harness.errors import Canceled
 from harness.evidence import Workspace
 from harness.evidence.database import DatabaseJournal
+from harness.evidence.lookup import latest
 from harness.evidence.units import Unit
+from harness.issuing.outcome import Progress
 from harness.model.attestation import Executions
 from harness.model.machine import MachineReference
 from harness.model.plan import LocatedSuite

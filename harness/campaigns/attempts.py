@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from harness.errors import Canceled, HarnessError
 from harness.evidence import Recorder, Workspace
-from harness.execution import Lab, block_cell, run_cell
+from harness.execution.cell import block_cell, run_cell
+from harness.execution.services import Lab
 from harness.issuing.outcome import Progress
 from harness.judging import Judgement
 from harness.model.definitions import Retries

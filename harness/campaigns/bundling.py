@@ -38,10 +38,11 @@ from harness.containers.images import BaseImages
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.evidence.exporting import exported
+from harness.evidence.lookup import row_of
 from harness.evidence.store import disk_errors
 from harness.gating import Difference, compare, read_record
 from harness.issuing.outcome import Finished, Progress
-from harness.issuing.rendering import OUTPUTS, row_of
+from harness.issuing.rendering import OUTPUTS
 from harness.model.plan import Definitions
 from harness.model.records import CampaignRow
 from harness.reading.catalogue import Catalogue

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.errors import UsageError
-from harness.execution.services import CaseChoice
 from harness.hosts.inventory import Inventory
+from harness.model.choice import CaseChoice
 from harness.model.definitions import Databases, Hosts, Profile, Retries
 from harness.model.definitions.base import listed
 from harness.reading.parsing import parse

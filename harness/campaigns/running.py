@@ -25,9 +25,10 @@ from harness.containers.engine import Engine
 from harness.errors import HarnessError, InfrastructureError, UsageError
 from harness.evidence import EvidenceStore, Hold, Recorder, Workspace
 from harness.evidence.journal import now
-from harness.execution import cases_of
+from harness.evidence.lookup import row_of
+from harness.execution.attempt import cases_of
 from harness.issuing.outcome import Finished, Progress
-from harness.issuing.rendering import finish, row_of
+from harness.issuing.rendering import finish
 from harness.model.definitions import Suite
 from harness.model.plan import Cell, Definitions, Plan
 from harness.model.records import AttemptFacts, AttemptRow, CampaignRow

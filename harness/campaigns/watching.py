@@ -12,7 +12,7 @@ from typing import Any
 from harness.containers.engine import LABEL_ATTEMPT, LABEL_CAMPAIGN, LABEL_ROLE, Engine
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace
-from harness.issuing.rendering import row_of
+from harness.evidence.lookup import row_of
 from harness.model.reasons import reasons_of
 from harness.model.records import AttemptRow, FileRow
 from harness.model.results import Observation, State, Verdict

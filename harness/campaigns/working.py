@@ -26,7 +26,7 @@ from harness.containers.images import BaseImages
 from harness.containers.provisioner import Containers
 from harness.errors import Canceled, HarnessError
 from harness.evidence import Hold, Recorder, Workspace
-from harness.execution import Lab
+from harness.execution.services import Lab
 from harness.hosts.inventory import Inventory
 from harness.hosts.provisioner import LabHosts
 from harness.issuing.outcome import Progress

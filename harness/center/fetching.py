@@ -6,8 +6,9 @@ from pathlib import Path
 
 from harness.center.queueing import Center
 from harness.errors import UsageError
+from harness.evidence.lookup import row_of
 from harness.evidence.store import disk_errors
-from harness.issuing.rendering import OUTPUTS, row_of
+from harness.issuing.rendering import OUTPUTS
 
 
 def fetch(campaign: str, center: Center, into: Path) -> dict[str, str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CELL, CLOSE = "cell", "close"
 #: States of a submission.
 QUEUED, PAUSED, CANCELLED, CLOSED = "queued", "paused", "cancelled", "closed"
+#: States of a worker.
+WORKING, DRAINING, GONE = "working", "draining", "gone"
 #: Status of a job that waits or runs (procrastinate's words).
 OPEN = ("todo", "doing")
 #: A step of priority is worth more than any number of cells of a campaign.

@@ -18,7 +18,7 @@ from harness.center.limiting import full
 from harness.center.queueing import Center, Queue
 from harness.containers.engine import Engine
 from harness.errors import HarnessError
-from harness.issuing.rendering import row_of
+from harness.evidence.lookup import row_of
 from harness.machines.placing import Placement, place
 from harness.model.plan import Cell, Definitions
 from harness.reading.catalogue import Catalogue

@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness import __version__
-from harness.campaigns import check_choice, chosen, plan_of
-from harness.campaigns.choosing import in_order
+from harness.campaigns.choosing import check_choice, chosen, in_order, plan_of
 from harness.campaigns.estimating import expected_seconds
 from harness.campaigns.options import RunOptions
 from harness.campaigns.running import campaign_row, new_identity

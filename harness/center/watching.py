@@ -8,8 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harness.center.limiting import limits
-from harness.center.queueing import CANCELLED, PAUSED, QUEUED, Center
-from harness.center.worker import GONE
+from harness.center.queueing import CANCELLED, GONE, PAUSED, QUEUED, Center
 from harness.errors import UsageError
 from harness.evidence import tables
 from harness.evidence.claims import BEAT_SECONDS

@@ -21,7 +21,19 @@ from harness.campaigns.options import RunOptions
 from harness.campaigns.sweeping import sweep
 from harness.center import process
 from harness.center.logs import LOG_FORMAT, Log
-from harness.center.queueing import CANCELLED, CELL, CLOSE, CLOSED, PAUSED, QUEUED, Center, closing
+from harness.center.queueing import (
+    CANCELLED,
+    CELL,
+    CLOSE,
+    CLOSED,
+    DRAINING,
+    GONE,
+    PAUSED,
+    QUEUED,
+    WORKING,
+    Center,
+    closing,
+)
 from harness.center.serving import Serving, capabilities
 from harness.containers.engine import Engine
 from harness.errors import HarnessError, UsageError
@@ -47,8 +59,6 @@ TRIES = 4
 GRACE_SECONDS = 60.0
 #: The queue of what any worker of this version can do.
 CLOSING = closing(__version__)
-#: States of a worker.
-WORKING, DRAINING, GONE = "working", "draining", "gone"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness import campaigns
-from harness.campaigns import RunOptions
+from harness.campaigns import bundling
+from harness.campaigns.options import RunOptions
 from harness.certify.envelopes import Signing
 from harness.cli.gates import print_difference
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, standard_folder
@@ -52,7 +52,7 @@ def bundle_command(
             store=KeyStore(folder or standard_folder()), names=names, passphrase=read_passphrase(passphrase)
         )
         signing.check()
-    path = campaigns.bundle(identity, place, out or Path(f"{identity}.bundle.tar"), images=images, signing=signing)
+    path = bundling.bundle(identity, place, out or Path(f"{identity}.bundle.tar"), images=images, signing=signing)
     say(f"written: {path} ({path.stat().st_size / 2**20:.1f} MiB)", err=True)
 
 
@@ -101,7 +101,7 @@ def replay_command(
             databases=databases_path(databases),
             trust_code=trust_code,
         )
-        outcome = campaigns.replay(bundle.resolve(), place, options, shown, trust=keys, signed=signed)
+        outcome = bundling.replay(bundle.resolve(), place, options, shown, trust=keys, signed=signed)
     same = outcome.difference.same_verdicts
     if form == "json":
         print_json(

@@ -12,8 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from harness import campaigns
 from harness.attest.serving import serving
+from harness.campaigns import preparing
 from harness.cli.copies import lost_copies
 from harness.cli.importing import import_command
 from harness.cli.importing_rpm import from_packages
@@ -231,7 +231,7 @@ def build_images(os: str, cpu: tuple[str, ...], mirror: str, workspace: Path) ->
             if (name in cpu if cpu else pair_of(value, system)["served"])
         }
     )
-    for architecture, image, seconds in campaigns.build_base_images(system, wanted, Workspace(workspace), mirror):
+    for architecture, image, seconds in preparing.build_base_images(system, wanted, Workspace(workspace), mirror):
         say(f"{os} {architecture}: {image} ({seconds:.1f} s)")
 
 

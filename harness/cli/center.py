@@ -1,11 +1,8 @@
-"""Commands of a center: submit, worker, workers, queue, sweeper, fetch."""
+"""Commands of a center: workers, queue, sweeper, fetch."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
-import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,35 +12,23 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from harness import campaigns, center
-from harness.campaigns import RunOptions
-from harness.center import limiting, watching
-from harness.center.granting import worker_role
+from harness.center import fetching, limiting, queueing, sweeping, watching
 from harness.center.logs import LOG_FORMAT, Log
+from harness.center.metrics import served
 from harness.cli.output import error_console, output_console, print_json, say
 from harness.cli.shared import (
-    catalogue_here,
-    databases_of,
-    databases_option,
-    databases_path,
-    folder_argument,
     format_option,
-    hosts_option,
-    inventory_path,
-    pairs,
-    profile_option,
-    trust_code_option,
     workspace_option,
 )
 from harness.errors import UsageError
 from harness.evidence import Workspace
 from harness.evidence.claims import EXPIRES_SECONDS
 from harness.evidence.workspace import patience
-from harness.model.definitions import Profile
 
 
-def _center(workspace: Path) -> center.Center:
-    return center.Center(Workspace(workspace))
+def center_at(workspace: Path) -> queueing.Center:
+    """The center whose database the environment names."""
+    return queueing.Center(Workspace(workspace))
 
 
 log_option = click.option(
@@ -56,98 +41,12 @@ log_option = click.option(
 )
 
 
-def _log(form: str, who: str) -> Log:
+def log_of(form: str, who: str) -> Log:
+    """Where ``who`` writes what it does: on standard error, as words or as JSON."""
     console = error_console()
     if form == "json":
         return Log(who=who, as_json=True, write=lambda line: say(line, err=True))
     return Log(who=who, write=lambda words: console.print(escape(words), highlight=False))
-
-
-@click.command("submit")
-@folder_argument
-@workspace_option
-@format_option
-@click.option("--customer", default="", metavar="NAME", help="for whom; shown in the queue")
-@click.option(
-    "--priority", type=click.IntRange(-1000, 1000), default=0, show_default=True, help="higher ones come first"
-)
-@click.option(
-    "--only", multiple=True, metavar="AXIS=VALUE", help="only cells with this value; the others count as not tested"
-)
-@click.option("--suite", "suites", multiple=True, metavar="NAME", help="only this suite (repeatable)")
-@click.option("--case", "cases", multiple=True, metavar="ID", help="only this case (repeatable)")
-@click.option("--retry-failed", type=click.IntRange(0, 5), default=None, help="try a cell that failed so often again")
-@profile_option
-def submit_command(
-    folder: Path,
-    workspace: Path,
-    form: str,
-    customer: str,
-    priority: int,
-    only: tuple[str, ...],
-    suites: tuple[str, ...],
-    cases: tuple[str, ...],
-    retry_failed: int | None,
-    profile: Profile | None,
-) -> None:
-    """Put the matrix in FOLDER into the queue of a center, whose workers run its cells."""
-    options = RunOptions(only=pairs(only), suites=suites, cases=cases, retry_failed=retry_failed, profile=profile)
-    identity = center.submit(
-        folder, _center(workspace), options, catalogue_here(), customer=customer, priority=priority
-    )
-    if form == "json":
-        print_json({"campaign": identity})
-        return
-    say(identity)
-    error_console().print("next / 下一步: harness queue, harness status " + escape(identity))
-
-
-@click.command("worker")
-@workspace_option
-@click.option("--name", default="", metavar="NAME", help="of this worker; by default the machine's and the process's")
-@click.option("--slots", type=click.IntRange(1, 64), default=None, help="cells at once; by default half the CPUs")
-@click.option("--until-empty", is_flag=True, help="end when nothing is left that this worker can serve")
-@click.option("--mirror", default="", envvar="HARNESS_MIRROR", help="Debian mirror instead of the one apt uses here")
-@hosts_option
-@databases_option
-@trust_code_option
-@log_option
-def worker_command(
-    workspace: Path,
-    name: str,
-    slots: int | None,
-    until_empty: bool,
-    mirror: str,
-    hosts: Path | None,
-    databases: Path | None,
-    trust_code: bool,
-    log_format: str,
-) -> None:
-    """Take cells from the queue of a center and run them here. Ctrl-C once: what runs comes to its end."""
-    databases_of(databases)
-    options = RunOptions(
-        mirror=mirror, hosts=inventory_path(hosts), databases=databases_path(databases), trust_code=trust_code
-    )
-    campaigns.inventory_at(options.hosts)
-    place = _center(workspace)
-    role = worker_role(place)
-    if role and name not in ("", role):
-        raise UsageError(f"--name {name}: the role {role} of the database is its only name", advice=f"--name {role}")
-    name = name or role or f"{socket.gethostname()}-{os.getpid()}"
-    worker = center.Worker(
-        place,
-        center.WorkerOptions(
-            name=name,
-            slots=slots or max(1, (os.cpu_count() or 2) // 2),
-            options=options,
-            until_empty=until_empty,
-        ),
-        say=_log(log_format, name),
-    )
-    worker.say(
-        f"worker {worker.wanted.name}: {worker.wanted.slots} cells at once / 同时执行 {worker.wanted.slots} 个单元"
-    )
-    asyncio.run(worker.run())
 
 
 @click.command("workers")
@@ -155,7 +54,7 @@ def worker_command(
 @format_option
 def workers_command(workspace: Path, form: str) -> None:
     """List the workers of a center, and what each can serve."""
-    rows = center.workers_of(_center(workspace))
+    rows = watching.workers_of(center_at(workspace))
     if form == "json":
         print_json({"workers": rows})
         return
@@ -211,11 +110,11 @@ def queue_command(action: str, campaign: str | None, cells: int | None, workspac
 
     With limit, at most so many CELLS of CUSTOMER run at once; without a number, as many as there are.
     """
-    place = _center(workspace)
+    place = center_at(workspace)
     if cells is not None and action != "limit":
         raise UsageError(f"{action} takes no number", advice="only limit does: harness queue limit CUSTOMER CELLS")
     if action == "show":
-        _show_queue(center.queue_of(place), form)
+        _show_queue(watching.queue_of(place), form)
         return
     if campaign is None:
         what = "customer" if action == "limit" else "campaign"
@@ -283,17 +182,17 @@ def _show_queue(rows: list[dict[str, Any]], form: str) -> None:
 @log_option
 def sweeper_command(workspace: Path, once: bool, metrics: str, log_format: str) -> None:
     """Put cells of workers that are gone back into the queue, and close campaigns that have ended, until Ctrl-C."""
-    place, silence = _center(workspace), patience() or EXPIRES_SECONDS
+    place, silence = center_at(workspace), patience() or EXPIRES_SECONDS
     if once:
-        for words in center.sweep_once(place, silence):
+        for words in sweeping.sweep_once(place, silence):
             say(words)
         return
-    log = _log(log_format, "sweeper")
+    log = log_of(log_format, "sweeper")
     with contextlib.ExitStack() as stack:
         if metrics:
-            at = stack.enter_context(center.served(place, metrics))
+            at = stack.enter_context(served(place, metrics))
             log(f"metrics / 指标: http://{at}/metrics")
-        center.sweep_forever(place, silence, log)
+        sweeping.sweep_forever(place, silence, log)
 
 
 @click.command("fetch")
@@ -303,7 +202,7 @@ def sweeper_command(workspace: Path, once: bool, metrics: str, log_format: str) 
 @format_option
 def fetch_command(campaign: str, into: Path, workspace: Path, form: str) -> None:
     """Write what was rendered of CAMPAIGN into the folder INTO, from the evidence of a center."""
-    written = center.fetch(campaign, _center(workspace), into)
+    written = fetching.fetch(campaign, center_at(workspace), into)
     if form == "json":
         print_json({"campaign": campaign, "outputs": written})
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import campaigns
+from harness.campaigns import choosing
 from harness.cli.shared import catalogue_here, databases_of
 from harness.errors import DefinitionError, Fault, UsageError
 from harness.model.definitions import Application, Database, Databases, Middleware, Policy, Waivers
@@ -60,7 +60,7 @@ def check(place: Path, today: datetime.date) -> Checked:
 
 
 def _matrix(place: Path, today: datetime.date) -> Checked:
-    definitions, plan = campaigns.plan_of(place, catalogue_here())
+    definitions, plan = choosing.plan_of(place, catalogue_here())
     databases_of(None)
     source, matrix = read_matrix(place)
     warnings = list(source.warnings)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness import center
-from harness.center import collecting, granting, migrating
+from harness.center import collecting, granting, migrating, queueing
 from harness.cli.output import print_json, say
 from harness.cli.shared import format_option, workspace_option
 from harness.errors import UsageError
@@ -44,7 +43,7 @@ def db_command(action: str, file: Path | None, workspace: Path, form: str, grace
     if action == "restore":
         assert file is not None
         migrating.restore(Workspace(workspace), file)
-    place = center.Center(Workspace(workspace))  # which brings the tables up to date
+    place = queueing.Center(Workspace(workspace))  # which brings the tables up to date
     granting.demand_owner(place)
     if action == "backup":
         assert file is not None
@@ -103,7 +102,7 @@ def _show_collected(collected: collecting.Collected, form: str, *, dry: bool) ->
 @format_option
 def migrate_command(workspace: Path, form: str) -> None:
     """Move the record of a workspace of one machine into the empty database that HARNESS_DATABASE_URL names."""
-    moved = migrating.migrate(workspace, center.Center(Workspace(workspace)))
+    moved = migrating.migrate(workspace, queueing.Center(Workspace(workspace)))
     if form == "json":
         print_json({"campaigns": dict(moved.campaigns), "rows": dict(moved.rows), "files": moved.files})
         return

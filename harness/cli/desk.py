@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness import center
+from harness.center import queueing
 from harness.certify.envelopes import Signing
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, standard_folder
 from harness.cli.output import error_console
@@ -91,7 +91,7 @@ def serve_command(
         signing = Signing(store=store, names=names, passphrase=read_passphrase(passphrase))
         signing.check()
         seals = Seals(signing=signing, register=Register(register), issuer=issuer, trust=read_trust(trust))
-    place, catalogue = center.Center(Workspace(workspace)), catalogue_here()
+    place, catalogue = queueing.Center(Workspace(workspace)), catalogue_here()
     office = Office(
         desk=Database(place),
         center=place,

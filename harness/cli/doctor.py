@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import campaigns
 from harness.attest.architecture import NAMES, emulator
+from harness.campaigns import options
 from harness.containers.engine import Engine
 from harness.containers.firewall import can_close
 from harness.containers.mirror import Mirror
@@ -134,7 +134,7 @@ def _fonts() -> Check:
 
 
 def _disk() -> Check:
-    folder = campaigns.cache_folder()
+    folder = options.cache_folder()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -11,13 +11,15 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from harness import campaigns
-from harness.campaigns import ProvedRecord
+from harness.campaigns import history
 from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import catalogue_here, existing, format_option, workspace_option
 from harness.errors import DefinitionError
 from harness.evidence import Workspace
+from harness.evidence.lookup import latest
 from harness.gating import CampaignRecord, Decision, Difference, GateFinding, compare, decide
+from harness.issuing import proving
+from harness.issuing.proving import ProvedRecord
 from harness.model.definitions import Policy, Waivers
 from harness.reading.naming import Names, known_names, policy_faults, waiver_faults
 from harness.reading.parsing import validate
@@ -58,8 +60,8 @@ def gate_command(
     Exit codes: 0 open, 1 closed (the product), 3 undecided (the lab or the plan), 2 usage or definition error.
     """
     place = _place(campaign, workspace)
-    proved = campaigns.proved_record(campaign or campaigns.latest(existing(workspace)), place)
-    earlier = campaigns.proved_record(baseline, _place(baseline, workspace)) if baseline else None
+    proved = proving.proved_record(campaign or latest(existing(workspace)), place)
+    earlier = proving.proved_record(baseline, _place(baseline, workspace)) if baseline else None
     record = proved.record
     decision = decide(
         record,
@@ -70,7 +72,7 @@ def gate_command(
     )
     decision = Decision(findings=(*_doubts("record", proved), *_doubts("baseline", earlier), *decision.findings))
     planned = {cell.id for cell in record.cells}
-    flaky = [case for case in campaigns.flaky_cases(place) if case["cell"] in planned] if place is not None else []
+    flaky = [case for case in history.flaky_cases(place) if case["cell"] in planned] if place is not None else []
     if annotate is not None:
         say(_annotated(decision, annotate, shown), nl=False)
     elif form == "json":
@@ -166,7 +168,7 @@ def diff_command(ctx: click.Context, before: str, after: str, workspace: Path, f
 
     Exit codes: 0 the same cells and verdicts, 1 not.
     """
-    first, second = (campaigns.proved_record(name, _place(name, workspace)).demand() for name in (before, after))
+    first, second = (proving.proved_record(name, _place(name, workspace)).demand() for name in (before, after))
     difference = compare(first, second)
     if form == "json":
         print_json(
@@ -212,7 +214,7 @@ def print_difference(difference: Difference, console: Console) -> None:
 @format_option
 def flaky_command(workspace: Path, form: str) -> None:
     """List cases that both passed and failed with the same product and suite, from all campaigns of the workspace."""
-    cases = campaigns.flaky_cases(existing(workspace))
+    cases = history.flaky_cases(existing(workspace))
     if form == "json":
         print_json({"flaky": cases})
         return

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness import campaigns
+from harness.campaigns import choosing, estimating, options
 from harness.cli.checking import Checked, check
 from harness.cli.copies import lost_copies
 from harness.cli.output import output_console, print_json, say
@@ -35,6 +35,7 @@ from harness.errors import DefinitionError, Fault, InfrastructureError, UsageErr
 from harness.evidence import Workspace
 from harness.model.definitions import Profile
 from harness.model.plan import Definitions, Plan
+from harness.planning import lockfile
 from harness.planning.expansion import REACHES
 from harness.reading.kinds import KINDS, schema_of, write_schemas
 from harness.reading.origins import replaced
@@ -61,18 +62,18 @@ def plan_command(
     databases: Path | None,
 ) -> None:
     """Show every cell of the matrix in FOLDER with its reason, what is covered, and what cannot be."""
-    definitions, plan = campaigns.plan_of(folder, catalogue_here(), locked=False, profile=profile)
+    definitions, plan = choosing.plan_of(folder, catalogue_here(), locked=False, profile=profile)
     _lock(definitions, plan, write=write, check=check)
     expected: dict[str, float] = {}
     if Workspace.is_at(workspace):
         try:
-            expected = campaigns.expected_seconds(existing(workspace).journal, plan.cells)
+            expected = estimating.expected_seconds(existing(workspace).journal, plan.cells)
         except InfrastructureError as error:  # a plan can be shown without
             say(f"no times from earlier runs: {error}", err=True)
     _warn_of_lost(definitions)
-    inventory = campaigns.inventory_at(inventory_path(hosts))
+    inventory = options.inventory_at(inventory_path(hosts))
     servers = databases_of(databases)
-    served = {c.id: campaigns.expected_target(definitions, c, inventory, servers) for c in plan.cells}
+    served = {c.id: choosing.expected_target(definitions, c, inventory, servers) for c in plan.cells}
     shown: list[dict[str, Any]] = [
         {
             "id": c.id,
@@ -86,7 +87,7 @@ def plan_command(
         }
         for c in plan.cells
     ]
-    total = campaigns.makespan(list(expected.values()), os.cpu_count() or 1) if len(expected) == len(shown) else None
+    total = estimating.makespan(list(expected.values()), os.cpu_count() or 1) if len(expected) == len(shown) else None
     if form == "json":
         excluded = [{"rule": e.text, "because": e.because, "count": e.count} for e in plan.excluded]
         print_json(
@@ -106,7 +107,7 @@ def plan_command(
     for entry in replaced(definitions.basis):
         console.print(escape(f"warning 警告: {entry.warning}"), style="magenta", soft_wrap=True)
     if write:
-        say(f"written: {campaigns.lock_path(definitions)}", err=True)
+        say(f"written: {lockfile.lock_path(definitions)}", err=True)
 
 
 def _lock(definitions: Definitions, plan: Plan, *, write: bool, check: bool) -> None:
@@ -118,9 +119,9 @@ def _lock(definitions: Definitions, plan: Plan, *, write: bool, check: bool) -> 
     if write and check:
         raise UsageError("--lock and --check contradict each other", advice="choose one of them")
     if write:
-        campaigns.write_lock(definitions, plan)
-    if check or campaigns.lock_path(definitions).exists():
-        campaigns.check_lock(definitions, plan)
+        lockfile.write_lock(definitions, plan)
+    if check or lockfile.lock_path(definitions).exists():
+        lockfile.check_lock(definitions, plan)
 
 
 def _warn_of_lost(definitions: Definitions) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness import campaigns
 from harness.cli.output import print_json, say
 from harness.cli.shared import campaign_in, format_option, workspace_option
+from harness.issuing import delivering
 
 
 @click.command("package")
@@ -52,7 +52,7 @@ def package_command(
     The same campaign gives the same bytes. The recipient checks it with: harness verify FILE.zip
     """
     place, identity = campaign_in(workspace, campaign)
-    paths = campaigns.deliver(identity, place, out, limit=limit * 2**20, evidence=not no_evidence, further=further)
+    paths = delivering.deliver(identity, place, out, limit=limit * 2**20, evidence=not no_evidence, further=further)
     if form == "json":
         print_json({"campaign": identity, "files": [str(path) for path in paths]})
         return

@@ -15,9 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaigns import Progress, makespan
+from harness.campaigns.estimating import makespan
 from harness.cli.output import error_console
 from harness.cli.shared import VERDICTS, label_of
+from harness.issuing.outcome import Progress
 from harness.model.plan import Cell
 from harness.model.results import Verdict
 

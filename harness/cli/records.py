@@ -1,4 +1,4 @@
-"""Commands that read what was recorded: list, show, status, logs, verify, report."""
+"""Commands that say where campaigns stand and what they left: list, status, logs."""
 
 from __future__ import annotations
 
@@ -11,28 +11,17 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from harness import campaigns
-from harness.campaigns import Finished, Office
-from harness.cli.output import error_console, output_console, print_json, say
-from harness.cli.progress import progress
+from harness.campaigns import watching
+from harness.cli.output import output_console, print_json, say
 from harness.cli.shared import (
     VERDICTS,
     campaign_in,
-    catalogue_here,
-    commission_option,
     existing,
     format_option,
-    issuer_option,
-    print_outputs,
-    print_table,
     workspace_option,
 )
 from harness.errors import UsageError
 from harness.model.results import Verdict
-from harness.presentation import Presentation
-from harness.report import render_campaign_sarif
-from harness.report.features import render_features
-from harness.report.spreadsheet import compatibility_list, render_xlsx
 from harness.system.printable import strict_json
 
 #: Between two looks at a campaign that is watched.
@@ -59,79 +48,6 @@ def list_command(workspace: Path, form: str) -> None:
         say(f"{row['campaign']}  {str(row['created'])[:19]}  {row['matrix']}  {state}")
 
 
-@click.command("show")
-@click.argument("campaign", required=False)
-@workspace_option
-@format_option
-def show_command(campaign: str | None, workspace: Path, form: str) -> None:
-    """Show the verdicts of CAMPAIGN (the newest where none is named)."""
-    place, identity = campaign_in(workspace, campaign)
-    view = campaigns.view_of(identity, place)
-    finished = Finished(view=view, outputs=campaigns.outputs_in(place.folder(identity)), interrupted=False)
-    if form == "json":
-        print_json(finished.summary())
-    else:
-        print_table(finished, output_console())
-
-
-@click.command("report")
-@click.argument("campaign", required=False)
-@issuer_option
-@commission_option
-@workspace_option
-@format_option
-def report_command(campaign: str | None, issuer: str, commission: Path | None, workspace: Path, form: str) -> None:
-    """Render the reports of CAMPAIGN again from its records, unsigned: a draft of what an issuer would sign."""
-    place, identity = campaign_in(workspace, campaign)
-    campaigns.verified_view(identity, place)
-    with progress() as shown:
-        finished = campaigns.finish(
-            identity,
-            place,
-            shown,
-            close=False,
-            office=Office.of(issuer, commission),
-            presentation=Presentation.standard(catalogue_here()),
-        )
-    if form == "json":
-        print_json(finished.summary())
-    else:
-        print_outputs(finished, error_console())
-
-
-@click.command("export")
-@click.argument("what", type=click.Choice(["docx", "xlsx", "compatibility", "sarif", "features"]))
-@click.argument("campaign", required=False)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="file to write")
-@issuer_option
-@commission_option
-@workspace_option
-def export_command(
-    what: str, campaign: str | None, out: Path, issuer: str, commission: Path | None, workspace: Path
-) -> None:
-    """Write what centers file: the report for Word (docx; with --issuer and --commission as of report), cells and cases
-    as a workbook (xlsx), rows of a compatibility list (JSON), what failed as SARIF, or the features of the databases
-    side by side (Markdown)."""
-    place, identity = campaign_in(workspace, campaign)
-    view = campaigns.verified_view(identity, place)
-    if what == "docx":
-        presentation = Presentation.standard(catalogue_here())
-        data = campaigns.word_report(view, place, presentation, Office.of(issuer, commission))
-    elif what == "xlsx":
-        data = render_xlsx(view, Presentation.standard(catalogue_here()).wording())
-    elif what == "sarif":
-        data = render_campaign_sarif(view).encode()
-    elif what == "features":
-        data = render_features(view, place.store.get).encode()
-    else:
-        data = (strict_json(compatibility_list(view), indent=1) + "\n").encode()
-    try:
-        out.write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}", advice="name another file") from error
-    say(f"written: {out}", err=True)
-
-
 @click.command("status")
 @click.argument("campaign", required=False)
 @click.option("--watch", is_flag=True, help="go on, and print what changes, until the campaign has ended")
@@ -143,7 +59,7 @@ def status_command(campaign: str | None, watch: bool, workspace: Path, form: str
     With --watch each change is a line; as JSON, a document in a line.
     """
     place, identity = campaign_in(workspace, campaign)
-    status = campaigns.status_of(identity, place)
+    status = watching.status_of(identity, place)
     if not watch:
         if form == "json":
             print_json(status)
@@ -164,7 +80,7 @@ def status_command(campaign: str | None, watch: bool, workspace: Path, form: str
         if status["state"] in ("finished", "cut off"):
             return
         time.sleep(WATCH_SECONDS)
-        status = campaigns.status_of(identity, place)
+        status = watching.status_of(identity, place)
 
 
 def _print_cells(cells: Iterable[dict[str, Any]]) -> None:
@@ -200,7 +116,7 @@ def _print_state(status: dict[str, Any]) -> None:
 def logs_command(cell: str, name: str | None, campaign: str, attempt: int | None, workspace: Path, form: str) -> None:
     """List the evidence of CELL (the beginning of its short id), or write one file of it, NAME, to standard output."""
     place, identity = campaign_in(workspace, campaign)
-    files = campaigns.evidence_of(identity, cell, attempt, place)
+    files = watching.evidence_of(identity, cell, attempt, place)
     if name is None:
         if form == "json":
             print_json({"files": [vars(file) for file in files]})

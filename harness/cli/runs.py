@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness import campaigns
-from harness.campaigns import RunOptions
+from harness.campaigns import choosing, running, sweeping, watching
+from harness.campaigns.options import RunOptions, cache_folder, inventory_at
 from harness.cli.output import print_json, say
 from harness.cli.progress import progress
 from harness.cli.shared import (
@@ -115,14 +115,14 @@ def run_command(
         databases=databases_path(databases),
         trust_code=trust_code,
     )
-    campaigns.inventory_at(options.hosts)
+    inventory_at(options.hosts)
     databases_of(databases)
     catalogue = dataclasses.replace(catalogue_here(), trusts_code=trust_code)
     # What is wrong must not leave an empty workspace behind.
-    definitions, plan = campaigns.plan_of(folder, catalogue, profile=profile)
-    campaigns.check_choice(definitions, campaigns.chosen(plan, options.only), options)
+    definitions, plan = choosing.plan_of(folder, catalogue, profile=profile)
+    choosing.check_choice(definitions, choosing.chosen(plan, options.only), options)
     with progress() as shown:
-        finished = campaigns.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue)
+        finished = running.run_campaign(folder, Workspace(workspace), options, shown, catalogue=catalogue)
     end(ctx, finished, form)
 
 
@@ -149,7 +149,7 @@ def resume_command(
     place, identity = campaign_in(workspace, campaign)
     with progress() as shown:
         options = RunOptions(mirror=mirror, jobs=jobs, hosts=str(hosts or ""), databases=str(databases or ""))
-        finished = campaigns.resume_campaign(identity, place, options, shown)
+        finished = running.resume_campaign(identity, place, options, shown)
     end(ctx, finished, form)
 
 
@@ -171,11 +171,11 @@ def resume_command(
 def gc_command(workspace: Path, form: str, everywhere: bool, unused: float | None) -> None:
     """Find and remove containers, networks and scratch files that no running campaign owns."""
     place = Workspace(workspace)
-    removed = campaigns.sweep(Engine(place.id), place, everywhere=everywhere)
-    removed += [f"file {name}" for name in clean_scratch(campaigns.cache_folder())]
+    removed = sweeping.sweep(Engine(place.id), place, everywhere=everywhere)
+    removed += [f"file {name}" for name in clean_scratch(cache_folder())]
     removed += [f"folder {name}" for name in remove_abandoned()]
     if unused is not None:
-        removed += remove_unused(campaigns.cache_folder(), Engine(place.id), unused)
+        removed += remove_unused(cache_folder(), Engine(place.id), unused)
     if form == "json":
         print_json({"removed": removed})
         return
@@ -191,7 +191,7 @@ def gc_command(workspace: Path, form: str, everywhere: bool, unused: float | Non
 def cancel_command(campaign: str | None, workspace: Path, now: bool) -> None:
     """Stop CAMPAIGN (the newest where none is named), which another process runs: as Ctrl-C there would."""
     place, identity = campaign_in(workspace, campaign)
-    worker = campaigns.cancel(identity, place, now=now)
+    worker = watching.cancel(identity, place, now=now)
     say(
         f"{identity}: {worker} was asked to stop{' now' if now else ' after the steps that run'}; "
         f"go on later with: harness resume {identity}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -14,15 +15,18 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from harness.campaigns import Finished, latest
 from harness.cli.output import error_console, output_console, print_json
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace
+from harness.evidence.lookup import latest
 from harness.model.definitions import PROFILES, Databases
 from harness.model.plan import Cell
 from harness.model.results import EXIT_CODES, Verdict
 from harness.reading.catalogue import Catalogue
 from harness.reading.endpoints import read_databases
+
+if TYPE_CHECKING:
+    from harness.issuing.outcome import Finished
 
 _COLOURS = {
     Verdict.CONFORMANT: "green",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from harness import campaigns
+from harness.campaigns import watching
 from harness.cli.shared import campaign_in, workspace_option
 from harness.errors import UsageError
 from harness.system.shell import join
@@ -29,7 +29,7 @@ def shell_command(cell: str, command: tuple[str, ...], role: str, campaign: str,
     """Open a shell, or run COMMAND (behind --), in a machine of CELL (the beginning of its short id): in its container,
     or in the virtual machine that run --keep left standing."""
     place, identity = campaign_in(workspace, campaign)
-    machine = campaigns.machine_of(identity, cell, role, place)
+    machine = watching.machine_of(identity, cell, role, place)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if machine.state:
         client, what = _client(("ssh",)), f"the virtual machine of {machine.folder.name}"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness import campaigns
-from harness.campaigns import Office, cache_folder
+from harness.campaigns.options import cache_folder
 from harness.certify.code import NOWHERE, check_code
 from harness.certify.envelopes import Signing
 from harness.cli.keys import keys_option, passphrase_option, read_passphrase, register_option, standard_folder
@@ -27,7 +26,8 @@ from harness.cli.shared import (
 )
 from harness.cli.trusting import trust_of, trust_option
 from harness.errors import UsageError
-from harness.issuing.papers import verifier
+from harness.issuing import certifying
+from harness.issuing.papers import Office, verifier
 from harness.presentation import Presentation
 from harness.register.register import REGISTER_FILES, STATES, Register, State
 from harness.signing.keys import KeyStore
@@ -74,7 +74,7 @@ def certify_command(
     signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=read_passphrase(passphrase))
     signing.check()
     with progress() as shown:
-        finished = campaigns.certify(
+        finished = certifying.certify(
             identity,
             place,
             signing,
@@ -174,7 +174,7 @@ def verify_command(
         shown = [{"name": s.name, "status": s.status.value, "detail": s.detail} for s in steps]
         status = status_of(steps)
     else:
-        looked = campaigns.verify(existing(workspace))
+        looked = certifying.verify(existing(workspace))
         status = Status.VALID if all(step.ok for step in looked) else Status.INVALID
         shown = [{"name": s.name, "status": "valid" if s.ok else "invalid", "detail": s.detail} for s in looked]
     if form == "json":

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness import campaigns
 from harness.certify.envelopes import ENVELOPES
 from harness.desk import tables
 from harness.desk.applications import Application, look, take
@@ -18,6 +17,7 @@ from harness.desk.database import Actor, note
 from harness.desk.office import Office, Seals
 from harness.desk.refusing import Refusal
 from harness.errors import HarnessError, UsageError
+from harness.issuing import certifying, outcome, papers, rendering
 from harness.issuing.rendering import OUTPUTS
 from harness.model.definitions import Commission
 from harness.signing.dsse import Envelope
@@ -67,15 +67,15 @@ def make_draft(office: Office, actor: Actor, identity: int) -> None:
         take(connection, actor, identity, "make_draft")
         current = look(connection, actor, identity)
         approver = next((step["who"] for step in reversed(current.steps) if step["action"] == "pass_second"), "")
-        papers = campaigns.Office(issuer=seals.issuer, commission=commission_of(current, approver))
+        commissioned = papers.Office(issuer=seals.issuer, commission=commission_of(current, approver))
         campaign = str(current.row["campaign"])
         try:
-            finished = campaigns.finish(
+            finished = rendering.finish(
                 campaign,
                 office.workspace,
-                campaigns.Progress(),
+                outcome.Progress(),
                 close=False,
-                office=papers,
+                office=commissioned,
                 presentation=office.presentation,
             )
         except UsageError as error:
@@ -100,15 +100,15 @@ def issue(office: Office, actor: Actor, identity: int) -> str:
         take(connection, actor, identity, "issue")
         current = look(connection, actor, identity)
         campaign = str(current.row["campaign"])
-        papers = campaigns.Office(issuer=seals.issuer, commission=commission_of(current, actor.name))
+        commissioned = papers.Office(issuer=seals.issuer, commission=commission_of(current, actor.name))
         try:
-            finished = campaigns.certify(
+            finished = certifying.certify(
                 campaign,
                 office.workspace,
                 seals.signing,
-                campaigns.Progress(),
+                outcome.Progress(),
                 seals.register,
-                papers,
+                commissioned,
                 office.presentation,
             )
         except UsageError as error:

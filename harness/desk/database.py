@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from harness.center import Center
+from harness.center.queueing import Center
 from harness.desk import tables
 from harness.desk.refusing import refusals
 from harness.errors import InfrastructureError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.center import Center
+from harness.center.queueing import Center
 from harness.certify.envelopes import Signing
 from harness.desk.database import Database
 from harness.evidence import Workspace

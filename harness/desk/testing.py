@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness import campaigns
+from harness.campaigns import watching
 from harness.campaigns.options import RunOptions
-from harness.center import submit
+from harness.center.submitting import submit
 from harness.desk.applications import Application, look, take
 from harness.desk.database import Actor
 from harness.desk.office import Office
@@ -64,7 +64,7 @@ def submit_folder(office: Office, actor: Actor, identity: int, name: str) -> str
 def cells(office: Office, campaign: str) -> dict[str, Any]:
     """Where a campaign stands: ``state``, ``counts`` and ``cells``, from the journal; ``missing`` where it is gone."""
     try:
-        return campaigns.status_of(campaign, office.workspace)
+        return watching.status_of(campaign, office.workspace)
     except UsageError:
         return {"campaign": campaign, "state": "missing", "counts": {}, "cells": []}
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from harness.containers.engine import Engine
 from harness.machines.placing import PlacedCell
+from harness.model.choice import CaseChoice
 from harness.model.context import ReferenceCell
 from harness.model.definitions import Suite
 from harness.model.ledger import Ledger
@@ -39,23 +40,6 @@ class AttemptRecord(Ledger, Protocol):
     def finish(self, verdict: Verdict, cause: Cause | None, message: str, facts: AttemptFacts) -> None:
         """Close the attempt."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseChoice:
-    """The cases that an operator wants: all of ``suites``, and ``cases`` by id; every case where both are empty."""
-
-    suites: frozenset[str] = frozenset()
-    cases: frozenset[str] = frozenset()
-
-    @property
-    def everything(self) -> bool:
-        """Whether nothing was chosen, so that all is run."""
-        return not (self.suites or self.cases)
-
-    def takes(self, suite: str, case: str) -> bool:
-        """Whether a case is run; those that it does not take are left out by the operator."""
-        return self.everything or suite in self.suites or case in self.cases
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ import hashlib
 from harness.certify.envelopes import ENVELOPES, SIGNED_FILES, Signing
 from harness.errors import UsageError
 from harness.evidence import Workspace
+from harness.evidence.lookup import row_of
 from harness.issuing.integrity import Step, check_campaigns, check_workspace
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import Office
-from harness.issuing.rendering import OUTPUTS, finish, is_certified, row_of
+from harness.issuing.rendering import OUTPUTS, finish, is_certified
 from harness.presentation import Presentation
 from harness.register.register import PROOF, Register, one_line
 from harness.signing.dsse import Envelope

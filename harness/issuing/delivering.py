@@ -14,9 +14,10 @@ from pathlib import Path
 from harness.certify.envelopes import SIGNED_FILES
 from harness.errors import UsageError
 from harness.evidence import Workspace
+from harness.evidence.lookup import row_of
 from harness.evidence.store import disk_errors
 from harness.issuing.certifying import verify
-from harness.issuing.rendering import OUTPUTS, row_of, verified_view
+from harness.issuing.rendering import OUTPUTS, verified_view
 from harness.model.package import EVIDENCE, FURTHER, INDEX, SUMS, Member, PackageList, Part
 from harness.register.register import PROOF
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace
+from harness.evidence.lookup import row_of
 from harness.gating import CampaignRecord, read_record
-from harness.issuing.rendering import OUTPUTS, distrust, row_of
+from harness.issuing.rendering import OUTPUTS, distrust
 
 
 @dataclass(frozen=True, kw_only=True)

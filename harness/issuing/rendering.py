@@ -11,12 +11,12 @@ from pathlib import Path
 
 from harness.certify.envelopes import SIGNED_FILES, Signing
 from harness.errors import UsageError
-from harness.evidence import JournalReader, Workspace
+from harness.evidence import Workspace
+from harness.evidence.lookup import row_of
 from harness.evidence.store import disk_errors
 from harness.issuing.integrity import Step, check_campaigns, look
 from harness.issuing.outcome import Finished, Progress
 from harness.issuing.papers import VERIFIER, Office, Papers
-from harness.model.records import CampaignRow
 from harness.model.view import CampaignView
 from harness.presentation import Presentation
 from harness.register.register import PROOF
@@ -232,28 +232,3 @@ def distrust(identity: str, workspace: Workspace) -> str:
 
 def _faults(steps: Sequence[Step]) -> str:
     return "; ".join(f"{step.name}: {step.detail}" for step in steps if not step.ok)
-
-
-def latest(workspace: Workspace) -> str:
-    """Id of the newest campaign.
-
-    Raises:
-        UsageError: there is none.
-    """
-    rows = workspace.journal.campaigns()
-    if not rows:
-        raise UsageError(f"no campaign in {workspace.root}", advice="begin one with: harness run FOLDER")
-    return rows[0].id
-
-
-def row_of(journal: JournalReader, identity: str) -> CampaignRow:
-    """The row of a campaign.
-
-    Raises:
-        UsageError: there is none with that id.
-    """
-    row = journal.campaign(identity)
-    if row is None:
-        known = ", ".join(campaign.id for campaign in journal.campaigns()[:5]) or "none"
-        raise UsageError(f"no campaign {identity!r} here; known: {known}", advice="see: harness list")
-    return row

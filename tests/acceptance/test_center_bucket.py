@@ -77,7 +77,7 @@ def test_a_store_that_breaks_costs_no_evidence_and_is_never_the_product(
     first = center.submit(tiny(tmp_path / "a", "prod-a", check=SLOW))
     second = center.submit(tiny(tmp_path / "b", "prod-b", check=SLOW))
     worker = center.worker("w", "--slots", "2")
-    wait_until(lambda: center.status(first)["counts"].get("running", 0) >= 1, seconds=120, what="a cell runs")
+    wait_until(lambda: center.counts(first).get("running", 0) >= 1, seconds=120, what="a cell runs")
     proxy.stop()
     time.sleep(6)
     proxy.start()

@@ -37,7 +37,7 @@ def test_a_center_that_is_broken_loses_nothing_and_does_nothing_twice(needs: dic
     seed = random.randrange(1 << 16)
     print(f"seed {seed}")
     kinds = [kind for kind, own in KINDS.items() if own == needs]
-    assert broken(kinds, 1, seed, tmp_path, print)["conformant None"] > 1
+    assert broken(kinds, 1, seed, tmp_path, print, slots=(2, 1))["conformant None"] > 1
 
 
 @pytest.mark.full

@@ -55,7 +55,7 @@ def test_workers_that_are_not_trusted_bring_two_campaigns_to_their_certificates(
     urls = granted(center, "w-north", "w-south")
     keys = dict(zip(urls, buckets.workers(center.environment["HARNESS_EVIDENCE"][5:], *urls), strict=True))
     doomed = as_worker(center, urls["w-north"], keys["w-north"], "--workspace", "ws-n", "--slots", "1")
-    wait_until(lambda: center.status(first)["counts"].get("running", 0) == 1, seconds=120, what="a cell runs")
+    wait_until(lambda: center.counts(first).get("running", 0) == 1, seconds=120, what="a cell runs")
     os.kill(doomed.pid, signal.SIGKILL)
     doomed.wait(20)
     center.begin("sweeper", "--workspace", "desk")

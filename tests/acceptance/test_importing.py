@@ -17,7 +17,7 @@ import docker.errors
 import pytest
 import yaml
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from harness.containers.imported import kept_file

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from tests.conftest import Run

@@ -24,12 +24,16 @@ from typing import Any, ClassVar
 import psutil
 import psycopg
 
-from harness.campaigns import Progress, RunOptions
+from harness.campaigns.options import RunOptions
 from harness.campaigns.running import close_campaign
-from harness.center import Center, Worker, WorkerOptions, process, submit
+from harness.center import process
+from harness.center.queueing import Center
+from harness.center.submitting import submit
+from harness.center.worker import Worker, WorkerOptions
 from harness.evidence import Workspace, tables
 from harness.evidence.database import DatabaseJournal
 from harness.evidence.reading import observation_row
+from harness.issuing.outcome import Progress
 from harness.model.records import AttemptFacts
 from harness.model.results import Observation, Result, State, Verdict
 from harness.reading.catalogue import Catalogue

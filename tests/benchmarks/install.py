@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from harness.campaigns import cache_folder, plan_of
+from harness.campaigns.choosing import plan_of
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.images import BaseImages

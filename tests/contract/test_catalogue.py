@@ -9,7 +9,7 @@ import pytest
 
 from harness.attest.architecture import host_architecture
 from harness.attest.versions import states
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.images import BaseImages

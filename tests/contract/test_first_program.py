@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.first_program import ended, first_program
 from harness.containers.images import BaseImages

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from harness.containers.machine import ContainerMachine

@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.campaigns import cache_folder, sweep
+from harness.campaigns.options import cache_folder
+from harness.campaigns.sweeping import sweep
 from harness.containers import engine as engine_module
 from harness.containers import firewall
 from harness.containers.engine import Engine

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.door import PORT
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments

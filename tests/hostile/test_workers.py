@@ -16,15 +16,17 @@ import psycopg
 import pytest
 from procrastinate.exceptions import ConnectorException
 
-from harness.campaigns import RunOptions
-from harness.center import Center, submit, watching
+from harness.campaigns.options import RunOptions
+from harness.center import watching
 from harness.center.granting import grant_worker, revoke_worker, worker_role
+from harness.center.queueing import Center
+from harness.center.submitting import submit
 from harness.errors import HarnessError, InfrastructureError, UsageError
 from harness.evidence import Claim, Recorder, Workspace, broken_at
 from harness.evidence.chain import link
 from harness.evidence.checking import differences
 from harness.evidence.database import DatabaseJournal
-from harness.issuing.rendering import row_of
+from harness.evidence.lookup import row_of
 from harness.model.records import AttemptFacts
 from harness.model.results import Observation, Result, State, Verdict
 from harness.reading.catalogue import Catalogue

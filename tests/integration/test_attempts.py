@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from harness.attest.architecture import host_architecture
-from harness.campaigns import flaky_cases, verify
+from harness.campaigns.history import flaky_cases
 from harness.evidence import Workspace
+from harness.issuing.certifying import verify
 from harness.model.results import Result
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import CELLS, Lab

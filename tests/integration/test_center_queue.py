@@ -13,11 +13,14 @@ import pytest
 from procrastinate.jobs import Job
 
 from harness import __version__
-from harness.campaigns import RunOptions
-from harness.center import Center, Worker, WorkerOptions, process, queue_of, serving, submit, sweep_once, watching
-from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, closing
+from harness.campaigns.options import RunOptions
+from harness.center import process, serving, watching
+from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, Center, closing
 from harness.center.serving import Serving
-from harness.center.worker import TRIES
+from harness.center.submitting import submit
+from harness.center.sweeping import sweep_once
+from harness.center.watching import queue_of
+from harness.center.worker import TRIES, Worker, WorkerOptions
 from harness.errors import DefinitionError, UsageError
 from harness.evidence import Workspace, broken_at
 from harness.reading.catalogue import Catalogue

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import RunOptions, inputs
-from harness.center import Center, submit
+from harness.campaigns import inputs
+from harness.campaigns.options import RunOptions
 from harness.center.collecting import collect
+from harness.center.queueing import Center
+from harness.center.submitting import submit
 from harness.errors import InfrastructureError
 from harness.evidence import Recorder, Workspace, s3
 from harness.evidence import store as store_module
+from harness.evidence.lookup import row_of
 from harness.evidence.store import FolderStore
-from harness.issuing.rendering import row_of
 from harness.model.results import Observation, Result
 from harness.reading.catalogue import Catalogue
 from tests.buckets import Gateway

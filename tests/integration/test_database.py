@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from harness.campaigns import latest, status_of, verify
+from harness.campaigns.watching import status_of
 from harness.evidence import Workspace
 from harness.evidence.claims import EXPIRES_SECONDS
 from harness.evidence.database import DatabaseJournal
+from harness.evidence.lookup import latest
+from harness.issuing.certifying import verify
 from harness.system.forking import ForkServer
 from tests.databases import Cluster
 from tests.integration.test_kill import CELLS, Lab

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.center import Center
 from harness.center.migrating import backup, restore
+from harness.center.queueing import Center
 from harness.desk import auditing, tables
 from harness.desk.database import PUBLIC, Actor, Database, note, system
 from harness.desk.flow import TRANSITIONS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.disturbances import ContainerWatch
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.environments import Environments
 from harness.containers.images import BaseImages
@@ -131,7 +131,7 @@ def test_what_does_not_install_says_whose_it_is(
 SWEEPER = """
 import sys
 from pathlib import Path
-from harness.campaigns import sweep
+from harness.campaigns.sweeping import sweep
 from harness.containers.engine import Engine
 from harness.evidence import Workspace
 print(sweep(Engine("integration"), Workspace(Path(sys.argv[1]))))

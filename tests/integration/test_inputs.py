@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.campaigns import bundle, inputs
+from harness.campaigns import inputs
+from harness.campaigns.bundling import bundle
 from harness.campaigns.unpacking import unpack
 from harness.errors import InfrastructureError, UsageError
 from harness.evidence import Workspace

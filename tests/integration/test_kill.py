@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import verify
 from harness.evidence import Workspace
+from harness.issuing.certifying import verify
 from harness.model.results import Cause, State, Verdict
 from harness.system.forking import ForkServer
 from tests.products import WEB, product

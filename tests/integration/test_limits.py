@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import RunOptions
-from harness.center import Center, submit
+from harness.campaigns.options import RunOptions
 from harness.center.limiting import full, limit, limits
+from harness.center.queueing import Center
+from harness.center.submitting import submit
 from harness.evidence import Workspace, broken_at
 from harness.reading.catalogue import Catalogue
 from tests.databases import Cluster

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import deliver
 from harness.certify.steps import Status, status_of
 from harness.errors import UsageError
 from harness.evidence import Workspace
+from harness.issuing.delivering import deliver
 from harness.model.package import INDEX, SUMS
 from harness.verification.checking import check
 from harness.verification.packages import check_package, is_package

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
 from harness.evidence import Recorder, Workspace

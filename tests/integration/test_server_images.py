@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.engine import VENDOR_IMAGE, Engine
 from harness.containers.images import BaseImages
 from harness.containers.vendors import server_environment

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaigns import cache_folder
+from harness.campaigns.options import cache_folder
 from harness.containers.cache import remove_unused
 from harness.containers.engine import VENDOR_IMAGE, Engine
 from harness.containers.environments import Environments

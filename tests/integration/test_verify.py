@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.campaigns import verify
 from harness.cli.entry import cli
 from harness.evidence import Workspace, broken_at
+from harness.issuing.certifying import verify
 from harness.system.forking import ForkServer
 from tests.integration.test_kill import Lab
 

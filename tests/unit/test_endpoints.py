@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from harness.campaigns import RunOptions, databases_at
+from harness.campaigns.options import RunOptions, databases_at
 from harness.cli import doctor
 from harness.cli.entry import cli
 from harness.control.servers import CellDatabase, NotOffered

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from harness.campaigns import plan_of, write_lock
+from harness.campaigns.choosing import plan_of
 from harness.cli.entry import cli
 from harness.errors import DefinitionError, UsageError
+from harness.planning.lockfile import write_lock
 
 AXES = {
     "os": ["debian-12"],

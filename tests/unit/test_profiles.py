@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.campaigns import RunOptions, plan_of
+from harness.campaigns.choosing import plan_of
+from harness.campaigns.options import RunOptions
 from harness.certify.certificate import conclusion
 from harness.certify.policy import decide
 from harness.certify.statement import Issue, adaptation

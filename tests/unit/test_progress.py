@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.campaigns import makespan
+from harness.campaigns.estimating import makespan
 from harness.cli import progress as module
 from harness.model.plan import Cell
 from harness.model.results import Verdict

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.campaigns import Finished
 from harness.cli.shared import print_table
+from harness.issuing.outcome import Finished
 from harness.model.results import Cause, Result, Verdict
 from harness.model.view import CampaignView
 from harness.presentation import Presentation

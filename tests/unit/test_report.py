@@ -15,7 +15,7 @@ import openpyxl
 import pypdfium2
 import pytest
 
-from harness import campaigns
+from harness.campaigns import choosing
 from harness.campaigns.snapshot import deployment_suite
 from harness.campaigns.snapshot import snapshot as snapshot_of
 from harness.certify.certificate import not_applicable, render_certificate
@@ -54,7 +54,7 @@ CONDITIONS = {
 @functools.cache
 def planned() -> tuple[Plan, dict[str, Any]]:
     """The plan of PowerDNS and its snapshot; read, never changed."""
-    definitions, plan = campaigns.plan_of(ROOT / "matrices" / "powerdns")
+    definitions, plan = choosing.plan_of(ROOT / "matrices" / "powerdns")
     return plan, snapshot_of(definitions, plan, deployment_suite())
 
 

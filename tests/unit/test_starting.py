@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from harness.campaigns import plan_of
+from harness.campaigns.choosing import plan_of
 from harness.cli import COMMANDS
 from harness.cli.entry import cli
 from harness.cli.starting import kinds

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import InfrastructureError
 from harness.execution import suites
-from harness.execution.services import CaseChoice
+from harness.model.choice import CaseChoice
 from harness.model.results import Observation, Result
 
 SEEN = Observation(case="C-1", suite="own", result=Result.PASS)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.campaigns import sweep
+from harness.campaigns.sweeping import sweep
 from harness.containers.engine import LABEL_MAKER
 from harness.containers.engine import Engine as RealEngine
 from harness.evidence import Workspace
