@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests import commands
 from tests.buckets import Gateway, gateway
 from tests.databases import Cluster, cluster
 
@@ -58,15 +59,7 @@ def harness(tmp_path: Path) -> Run:
     """Run the command line as a process in ``tmp_path``."""
 
     def run(*arguments: str | Path, timeout: float = 900, **env: str) -> Ran:
-        done = subprocess.run(
-            command(*map(str, arguments)),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, **env},
-        )
+        done = commands.run([*map(str, arguments)], cwd=tmp_path, env={**os.environ, **env}, timeout=timeout)
         return Ran.of(done)
 
     return run

@@ -106,8 +106,15 @@ def read_source(path: Path) -> Source:
     return source
 
 
+#: The parser in C is ten times as fast; not every build of PyYAML has it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def _compose(text: str) -> yaml.Node | None:
-    return yaml.compose(text, Loader=yaml.SafeLoader)
+    try:
+        return yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.SafeLoader)  # which says more of what is wrong, and where
 
 
 _kept = functools.lru_cache(KEPT)(_compose)  # nodes are read and never changed; what is no YAML raises each time
@@ -116,11 +123,11 @@ _kept = functools.lru_cache(KEPT)(_compose)  # nodes are read and never changed;
 def _beyond(text: str) -> Any:
     """The mark of what goes beyond the limits, by the events alone; None where nothing does, or the text is no YAML.
 
-    The parser in C is many times faster than what makes nodes, which would take half a minute for a megabyte.
+    The parser in C is many times faster than what makes values, which would take half a minute for a megabyte.
     """
     depth = values = 0
     try:
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        for event in yaml.parse(text, Loader=_LOADER):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):

@@ -25,6 +25,7 @@ from harness.evidence.checking import differences
 from harness.evidence.database import DatabaseJournal
 from harness.evidence.sqlite import url_of
 from harness.system.wait import wait_until
+from tests import commands
 from tests.conftest import Ran, Run, command
 from tests.databases import Cluster, cluster
 from tests.journals import whole
@@ -48,10 +49,7 @@ class Center:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def run(self, *words: str | Path) -> Ran:
-        arguments = command(*map(str, words))
-        done = subprocess.run(
-            arguments, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False
-        )
+        done = commands.run([*map(str, words)], cwd=self.folder, env=self.environment, timeout=240)
         return Ran.of(done)
 
     def begin(self, *words: str) -> subprocess.Popen[bytes]:

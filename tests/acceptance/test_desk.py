@@ -25,6 +25,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from harness.desk.flow import ROLES
 from harness.system.wait import wait_until
+from tests import commands
 from tests.conftest import command
 from tests.databases import Cluster
 from tests.products import WEB, product
@@ -79,15 +80,7 @@ class Place:
         return address, found[1] if found else ""
 
     def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*map(str, words)),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return commands.run([*map(str, words)], cwd=self.folder, env=self.environment, timeout=120)
 
     def end(self) -> None:
         for process in self.processes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import commands
 from tests.conftest import Ran, command
 
 #: Kinds that containers of this machine serve -> what does not apply to the product, and is skipped with that reason.
@@ -39,8 +41,7 @@ ON_ARM = ("batch", "c", "deb", "go", "java-jar", "java-war", "node", "php", "pyt
 
 def harness_in(folder: Path, *words: str | Path, timeout: float = 1800) -> Ran:
     """Run the command line as a process in ``folder``."""
-    arguments = command(*map(str, words))
-    return Ran.of(subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False))
+    return Ran.of(commands.run([*map(str, words)], cwd=folder, env=os.environ, timeout=timeout))
 
 
 def built(folder: Path, kind: str, *architectures: str) -> Path:
