@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import docker.transport
-import httpcore
+import httpx
 import testinfra.backend.base
 import testinfra.host
 from _pytest.config import get_config
@@ -13,5 +13,6 @@ import harness.runners.pytest.suite_process
 import harness.scan
 
 get_config()  # imports pytest's own plugins
+httpx.HTTPTransport(verify=False, trust_env=False).close()  # imports what it sends with
 
-__all__ = ["docker", "harness", "httpcore", "testinfra"]
+__all__ = ["docker", "harness", "httpx", "testinfra"]
