@@ -27,6 +27,8 @@ def main() -> None:
         "pytest --version": [sys.executable, "-m", "pytest", "--version"],
         "harness --help": [str(script), "--help"],
         "harness --version": [str(script), "--version"],
+        "harness status --help": [str(script), "status", "--help"],
+        "harness run --help": [str(script), "run", "--help"],
     }
     taken: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(ROUNDS):  # in turn, so that what else the machine does meets all of them
