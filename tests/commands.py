@@ -8,6 +8,7 @@ begun as users begin it: ``tests.conftest.command``.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import importlib
@@ -71,6 +72,11 @@ class _Server:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
+        atexit.register(self._close)
+
+    def _close(self) -> None:
+        self._requests.close()
+        self._process.wait()
 
     def run(
         self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, files: tuple[int, int]
