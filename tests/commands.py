@@ -90,8 +90,7 @@ class _Server:
                 answer = self._requests.recv(64)
             os.close(theirs)
             assert answer, "the process that commands are forked from is gone"
-            end = time.monotonic() + timeout
-            if not readable([status], max(0.0, end - time.monotonic())):
+            if not readable([status], timeout):
                 os.kill(int(answer), signal.SIGKILL)
                 raise subprocess.TimeoutExpired(list(arguments), timeout)
             return int(os.read(status, 64) or b"-9")

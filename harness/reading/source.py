@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,14 @@ def read_source(path: Path) -> Source:
 
 #: The parser in C is ten times as fast; not every build of PyYAML has it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Where the two parsers think differently. The one in C takes tabs between words, counts a byte order mark as a column,
+#: and takes ``!`` alone for an empty text instead of no value, and a comment right behind the sign of a block.
+_APART = re.compile(r"[\t\ufeff]|!(?=\s|$)|[|>][-+\d]*#")
 
 
 def _compose(text: str) -> yaml.Node | None:
+    if _APART.search(text):
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     try:
         return yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError:
