@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from harness.campaigns.sweeping import sweep
+from harness.containers import firewall
 from harness.containers.engine import LABEL_MAKER
 from harness.containers.engine import Engine as RealEngine
 from harness.evidence import Workspace
@@ -48,6 +49,9 @@ class Engine:
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workspace:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # The firewall of this machine is not theirs: rules of networks that are gone may stand there.
+    monkeypatch.setattr(firewall, "sweep", list)
+    monkeypatch.setattr(firewall, "closed", set)
     return Workspace(tmp_path / "ws")
 
 
@@ -123,3 +127,8 @@ def test_whatever_an_engine_makes_carries_the_name_of_its_maker(workspace: Works
     labels = RealEngine.labels(SimpleNamespace(workspace=workspace.id), "build", "a", "look")  # type: ignore[arg-type]
     assert labels[LABEL_MAKER] == own_name()
     assert runs(labels[LABEL_MAKER])
+
+
+def test_rules_that_outlived_their_networks_are_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firewall, "sweep", lambda: ["br-one", "br-two"])
+    assert swept(Engine(), workspace) == {"rule br-one", "rule br-two"}
