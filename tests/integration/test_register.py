@@ -256,13 +256,17 @@ def test_one_that_expired(made: Signed, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     enter(signed, tmp_path / "register")
     issued = Issued(signed, tmp_path / "register", tmp_path / "seen.json")
-    assert issued.steps(days=10)[0] == "valid"
-    status, steps = issued.steps(days=11)
+    # Ten days from the day at the issuer, where the next day begins before it does in UTC.
+    at_issuer = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=8))).date()
+    ahead = (at_issuer - datetime.datetime.now(datetime.UTC).date()).days
+    status, steps = issued.steps(days=10 + ahead)
+    assert (status, steps["validity"]) == ("valid", f"until {at_issuer + datetime.timedelta(days=10)}")
+    status, steps = issued.steps(days=11 + ahead)
     assert status == "invalid"
     assert steps["validity"].startswith("expired on ")
     assert issued.by_openssl() == 0
     (tmp_path / "bin").mkdir()
-    for days, code in ((10, 0), (11, 1)):
+    for days, code in ((10 + ahead, 0), (11 + ahead, 1)):
         later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
         (tmp_path / "bin" / "date").write_text(f"#!/bin/sh\nexec /bin/date -d '{later:%Y-%m-%d %H:%M} UTC' \"$@\"\n")
         (tmp_path / "bin" / "date").chmod(0o755)
