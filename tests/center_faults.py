@@ -107,10 +107,18 @@ class FaultLab(CenterLab):
         """Its disk is full for some seconds; a server that ended for that is started again."""
         with self._full(self.databases):
             time.sleep(self.random.uniform(1, 4))
+        wait_until(self._answers_or_ended, seconds=120, what="the server answers, or has ended")
         assert self.server.process is not None
         if self.server.process.poll() is not None:
             self.server.stop()
             self.server.start()
+
+    def _answers_or_ended(self) -> bool:
+        """A server that recovers may end yet."""
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.server.url("center")):
+            return True
+        assert self.server.process is not None
+        return self.server.process.poll() is not None
 
     @contextlib.contextmanager
     def _full(self, folder: Path) -> Iterator[None]:
@@ -184,8 +192,14 @@ class FaultLab(CenterLab):
         away = self.evidence.with_name("away")
         self.evidence.rename(away)
         time.sleep(self.random.uniform(0.5, 4))
+        wait_until(functools.partial(self._back, away), seconds=20, what="the folder of evidence is back")
+
+    def _back(self, away: Path) -> bool:
+        """Put it where a worker may make another at this moment."""
         shutil.rmtree(self.evidence, ignore_errors=True)
-        away.rename(self.evidence)
+        with contextlib.suppress(OSError):
+            away.rename(self.evidence)
+        return not away.exists()
 
     def fill_evidence(self) -> None:
         with self._full(self.evidence.parent):
@@ -204,17 +218,18 @@ class FaultLab(CenterLab):
         """A worker of another version comes for a while; it takes nothing."""
         self.begin_worker("old", SCRIPTED_VERSION="0.0.1")
         try:
+            wait_until(self._old_has_looked, seconds=120, what="the old worker has looked at the queue")
             with self.center() as center:
-                wait_until(
-                    lambda: any(row["name"] == "old" and row["says"]["refused"] for row in watching.workers_of(center)),
-                    seconds=60,
-                    what="the old worker has looked at the queue",
-                )
                 says = next(row["says"] for row in watching.workers_of(center) if row["name"] == "old")
                 assert all("submitted by harness" in why for why in says["refused"].values())
                 assert says["running"] == []
         finally:
             self.end_family(self.workers.pop("old"))
+
+    def _old_has_looked(self) -> bool:
+        with self.center() as center:
+            self.keep_waiting(center)
+            return any(row["name"] == "old" and row["says"]["refused"] for row in watching.workers_of(center))
 
     # --- what must hold ---
 

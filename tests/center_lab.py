@@ -240,11 +240,15 @@ class CenterLab:
         """Whether cells have come to their verdict since; cells of two campaigns at least wait meanwhile."""
         with contextlib.suppress(InfrastructureError, psycopg.OperationalError):  # a server that recovers
             with self.center() as center:
-                waiting = {queue.partition("/")[0] for queue, jobs in center.counts().items() if "todo" in jobs}
-            for _ in range(2 - len(waiting - {"close"})):
-                self.submit()
+                self.keep_waiting(center)
             return self.ended() > before
         return False
+
+    def keep_waiting(self, center: Center) -> None:
+        """Submit campaigns until cells of two wait."""
+        waiting = {queue.partition("/")[0] for queue, jobs in center.counts().items() if "todo" in jobs}
+        for _ in range(2 - len(waiting - {"close"})):
+            self.submit()
 
     def add_standby(self, standby: Cluster) -> None:
         """Every commit is on both from now on."""

@@ -21,6 +21,7 @@ from harness.attest.probing import PROBE
 from harness.campaigns import running, working
 from harness.campaigns.options import RunOptions
 from harness.campaigns.running import resume_campaign, run_campaign
+from harness.containers import first_program as first_program_module
 from harness.containers import provisioner as containers_module
 from harness.containers.provisioner import Containers
 from harness.errors import Canceled
@@ -234,6 +235,7 @@ def install() -> None:
             },
         ),
         (runner_module, {"run_pytest": _suite, "run_locust": _load}),
+        (first_program_module, {"ended": lambda *_: ""}),  # the first program of a file
         (
             containers_module,
             {
