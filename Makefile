@@ -35,7 +35,8 @@ center-down:
 test:
 	@sh setup/host.sh --tests $(MIRRORED)
 	@sh setup/python.sh $(VENV)
-	@$(SUDO) env HARNESS_MIRROR='$(MIRROR)' $(VENV)/bin/tox run-parallel --parallel 3
+	@$(SUDO) rm -f .tox/*/failures.txt
+	@$(SUDO) env HARNESS_MIRROR='$(MIRROR)' $(VENV)/bin/tox run-parallel --parallel 3 || { cat .tox/*/failures.txt 2>/dev/null; exit 1; }
 
 lint: setup
 	@$(VENV)/bin/tox -e lint

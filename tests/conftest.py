@@ -23,6 +23,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """In an environment of tox, keep why tests failed: ``make test`` prints it last, after all that ran beside it."""
+    place = os.environ.get("TOX_ENV_DIR")
+    if place and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(place, "failures.txt").open("a") as file:
+            for report in (*terminalreporter.stats.get("failed", ()), *terminalreporter.stats.get("error", ())):
+                file.write(f"{report.nodeid} ({report.when})\n{_end_of(report.longreprtext, 40)}\n")
+                file.writelines(f"--- {name}\n{_end_of(text, 20)}\n" for name, text in report.sections)
+
+
+def _end_of(text: str, lines: int) -> str:
+    return "\n".join(text.splitlines()[-lines:])
+
+
 @dataclass(frozen=True)
 class Ran:
     """A finished ``harness`` command."""
