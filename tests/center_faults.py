@@ -221,7 +221,7 @@ class FaultLab(CenterLab):
             wait_until(self._old_has_looked, seconds=120, what="the old worker has looked at the queue")
             with self.center() as center:
                 says = next(row["says"] for row in watching.workers_of(center) if row["name"] == "old")
-                assert all("submitted by harness" in why for why in says["refused"].values())
+                assert all("it is for harness" in why for why in says["refused"].values())
                 assert says["running"] == []
         finally:
             self.end_family(self.workers.pop("old"))
@@ -276,7 +276,8 @@ class FaultLab(CenterLab):
                     ends[f"{attempt.verdict} {attempt.cause}"] += 1
                     if attempt.verdict is not Verdict.CONFORMANT:
                         assert (attempt.verdict, attempt.cause) == (Verdict.INCONCLUSIVE, Cause.INFRA), attempt.message
-            assert center.counts() == {}
+            # The sweeper may say first that a campaign is closed; the worker that closed it ends its job then.
+            wait_until(lambda: center.counts() == {}, seconds=60, what="no job is left in the queue")
             assert [row for row in place.claims.expired() if row.worker] == []
         return ends
 

@@ -31,7 +31,7 @@ WORKING, DRAINING, GONE = "working", "draining", "gone"
 OPEN = ("todo", "doing")
 #: A step of priority is worth more than any number of cells of a campaign.
 PRIORITY_STEP = 1_000_000
-_JOBS = sa.table(
+JOBS = sa.table(
     "procrastinate_jobs",
     *(sa.column(name) for name in ("id", "queue_name", "worker_id", "queueing_lock")),
     sa.column("status", postgresql.ENUM("todo", "doing", name="procrastinate_job_status", create_type=False)),
@@ -55,6 +55,7 @@ class Queue:
     campaign: str
     cell: str
     sample: Cell | None
+    version: str  #: of the harness whose workers run it
 
 
 class Center:
@@ -97,11 +98,11 @@ class Center:
 
         def work(unit: Unit) -> None:
             self.journal.engine.alone(unit.connection)
-            if not sa.inspect(unit.connection).has_table(_JOBS.name):
+            if not sa.inspect(unit.connection).has_table(JOBS.name):
                 _driver(unit).execute(SchemaManager.get_schema())  # several statements, and "%" that is no parameter
 
         with self.journal.reading() as connection:
-            if sa.inspect(connection).has_table(_JOBS.name):
+            if sa.inspect(connection).has_table(JOBS.name):
                 return
         self.journal.transact("making the tables of the queue", work)
 
@@ -114,8 +115,8 @@ class Center:
 
         manager = JobManager(SyncPsycopgConnector())
         locks = [job.queueing_lock for job in jobs]
-        open_ones = _JOBS.c.status.in_(OPEN), _JOBS.c.queueing_lock.in_(locks)
-        query = sa.select(_JOBS.c.queueing_lock).where(*open_ones)
+        open_ones = JOBS.c.status.in_(OPEN), JOBS.c.queueing_lock.in_(locks)
+        query = sa.select(JOBS.c.queueing_lock).where(*open_ones)
         there = {lock for (lock,) in unit.connection.execute(query)}
         fresh = [job for job in jobs if job.queueing_lock not in there]
         if fresh:
@@ -139,7 +140,7 @@ class Center:
         ]
 
     def close_job(self, campaign: str, version: str) -> Job:
-        """The job that renders and closes a campaign, which was submitted by that version of the harness."""
+        """The job that renders and closes a campaign, for workers of that version of the harness."""
         from procrastinate.jobs import Job
 
         return Job(
@@ -157,18 +158,25 @@ class Center:
         """Every queue of a campaign that is not paused or over."""
         table, submitted = tables.queues, tables.submissions
         query = (
-            sa.select(table.c.queue, table.c.campaign, table.c.cell, table.c.sample)
+            sa.select(table.c.queue, table.c.campaign, table.c.cell, table.c.sample, submitted.c.harness)
             .join(submitted, submitted.c.campaign == table.c.campaign)
             .where(submitted.c.state == QUEUED)
         )
         with self.journal.reading() as connection:
             return [
-                Queue(name=row.queue, campaign=row.campaign, cell=row.cell, sample=_cell(row.sample))
+                Queue(
+                    name=row.queue,
+                    campaign=row.campaign,
+                    cell=row.cell,
+                    sample=_cell(row.sample),
+                    version=row.harness,
+                )
                 for row in connection.execute(query)
             ]
 
     def submissions(self) -> list[Mapping[str, Any]]:
-        """Every campaign that was submitted and is not closed: campaign, customer, priority, state."""
+        """Every campaign that was submitted and is not closed: campaign, customer, priority, state, and the version of
+        the harness whose workers run it."""
         table = tables.submissions
         with self.journal.reading() as connection:
             query = sa.select(table).where(table.c.state != CLOSED).order_by(table.c.campaign)
@@ -187,9 +195,9 @@ class Center:
     def counts(self) -> dict[str, dict[str, int]]:
         """Queue -> status of a job -> how many, of jobs that wait or run."""
         query = (
-            sa.select(_JOBS.c.queue_name, _JOBS.c.status, sa.func.count())
-            .where(_JOBS.c.status.in_(OPEN))
-            .group_by(_JOBS.c.queue_name, _JOBS.c.status)
+            sa.select(JOBS.c.queue_name, JOBS.c.status, sa.func.count())
+            .where(JOBS.c.status.in_(OPEN))
+            .group_by(JOBS.c.queue_name, JOBS.c.status)
         )
         counted: dict[str, dict[str, int]] = {}
         with self.journal.reading() as connection:
@@ -237,8 +245,8 @@ class Center:
 
     def _change(self, job: int, worker: int | None, doing: str, change: sa.TextClause, **values: Any) -> bool:
         def work(unit: Unit) -> bool:
-            own = _JOBS.c.id == job, _JOBS.c.worker_id.is_not_distinct_from(worker), _JOBS.c.status == "doing"
-            if unit.connection.execute(sa.select(_JOBS.c.id).where(*own).with_for_update()).first() is None:
+            own = JOBS.c.id == job, JOBS.c.worker_id.is_not_distinct_from(worker), JOBS.c.status == "doing"
+            if unit.connection.execute(sa.select(JOBS.c.id).where(*own).with_for_update()).first() is None:
                 return False
             unit.connection.execute(change, {"job": job, **values})
             return True
@@ -249,26 +257,26 @@ class Center:
         """Where no cell of a campaign waits or runs any more, queue the job that closes it; once, whoever asks."""
         table = tables.submissions
         own = sa.select(tables.queues.c.queue).where(tables.queues.c.campaign == campaign)
-        waits = sa.select(_JOBS.c.id).where(_JOBS.c.status.in_(OPEN), _JOBS.c.queue_name.in_(own)).limit(1)
+        waits = sa.select(JOBS.c.id).where(JOBS.c.status.in_(OPEN), JOBS.c.queue_name.in_(own)).limit(1)
         with self.journal.reading() as connection:  # after all cells but the last ones, nothing is locked
             if connection.execute(waits).first() is not None:
                 return
-        version = str((self.journal.conditions(campaign) or {}).get("harness", ""))
 
         def work(unit: Unit) -> None:
-            row = sa.select(table.c.state).where(table.c.campaign == campaign).with_for_update()
-            if unit.connection.execute(row).scalar() not in (QUEUED, CANCELLED):
+            row = sa.select(table.c.state, table.c.harness).where(table.c.campaign == campaign).with_for_update()
+            found = unit.connection.execute(row).first()
+            if found is None or found.state not in (QUEUED, CANCELLED):
                 return
             if unit.connection.execute(waits).first() is None:
-                self.put(unit, [self.close_job(campaign, version)])
+                self.put(unit, [self.close_job(campaign, found.harness)])
 
         self.journal.transact("closing the campaign", work)
 
     def withdraw(self, campaign: str) -> int:
         """Take the cells of a campaign that wait out of the queue; gives how many."""
         own = sa.select(tables.queues.c.queue).where(tables.queues.c.campaign == campaign)
-        waits = _JOBS.c.status == "todo", _JOBS.c.queue_name.in_(own)
-        cancel = sa.func.procrastinate_cancel_job_v1(_JOBS.c.id, sa.false(), sa.true())  # not running ones; deleted
+        waits = JOBS.c.status == "todo", JOBS.c.queue_name.in_(own)
+        cancel = sa.func.procrastinate_cancel_job_v1(JOBS.c.id, sa.false(), sa.true())  # not running ones; deleted
         withdrawn = sa.select(cancel).where(*waits)
         return self.journal.transact("emptying the queue", lambda unit: len(unit.connection.execute(withdrawn).all()))
 

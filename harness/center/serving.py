@@ -40,6 +40,7 @@ class Serving:
     center: Center
     options: RunOptions
     answers: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)  #: queues of other versions of the harness, and why not
     full: frozenset[str] = frozenset()  #: whose customer has as many cells running as it may
     _read: dict[str, Definitions] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -56,11 +57,18 @@ class Serving:
             if time.monotonic() - self._looked >= AGAIN_SECONDS:
                 self.answers = {queue: answer for queue, answer in self.answers.items() if not answer}
                 self._looked = time.monotonic()
-            for queue in open_queues:
+            own = [queue for queue in open_queues if queue.version == __version__]
+            for queue in own:
                 if queue.name not in self.answers:
                     self.answers[queue.name] = self._obstacle(queue)
+            self.others = {
+                queue.name: f"it is for harness {queue.version}, and this is {__version__}; "
+                "after an upgrade see: harness queue adopt"
+                for queue in open_queues
+                if queue.version != __version__
+            }
             self.full = full(self.center)
-            names = {queue.name for queue in open_queues}
+            names = {queue.name for queue in own}
             self.answers = {queue: answer for queue, answer in self.answers.items() if queue in names}
             campaigns = {queue.campaign for queue in open_queues}
             self._read = {campaign: read for campaign, read in self._read.items() if campaign in campaigns}
@@ -69,13 +77,10 @@ class Serving:
     @property
     def refused(self) -> dict[str, str]:
         """Queue -> why this worker does not serve it."""
-        return {queue: answer for queue, answer in self.answers.items() if answer}
+        return {**{queue: answer for queue, answer in self.answers.items() if answer}, **self.others}
 
     def _obstacle(self, queue: Queue) -> str:
         try:
-            version = str((self.center.journal.conditions(queue.campaign) or {}).get("harness", ""))
-            if version != __version__:
-                return f"it was submitted by harness {version}, and this is {__version__}"
             if queue.sample is None:
                 return "it was submitted before the tables were brought up to date: cancel it, and submit it again"
             placement = self._placement(self._definitions(queue.campaign), queue.sample)

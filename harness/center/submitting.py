@@ -48,6 +48,7 @@ def submit(
     def work(unit: Unit) -> None:
         center.journal.add_campaign(unit, row)
         submission = {"campaign": identity, "customer": customer, "priority": priority, "state": QUEUED}
+        submission["harness"] = __version__
         unit.connection.execute(tables.submissions.insert().values(**submission))
         rows = [
             {"queue": queue, "campaign": identity, "cell": cell.id, "sample": asdict(cell)}

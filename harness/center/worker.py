@@ -40,6 +40,7 @@ from harness.errors import HarnessError, UsageError
 from harness.evidence import Recorder, Workspace, tables
 from harness.evidence.claims import BEAT_SECONDS
 from harness.evidence.journal import now
+from harness.evidence.migrating import is_own
 from harness.evidence.units import Unit
 from harness.evidence.workspace import DATABASE, taken
 from harness.system.locks import LockHeld, lock
@@ -230,6 +231,13 @@ class Worker:
 
     async def _look(self) -> None:
         await asyncio.to_thread(self.serving.look)
+        if not self._draining.is_set() and not await asyncio.to_thread(self._knows_the_tables):
+            self.say("a later harness has brought the tables up to date: this worker takes no more cells, and ends")
+            self._draining.set()
+
+    def _knows_the_tables(self) -> bool:
+        with self.center.journal.reading() as connection:
+            return is_own(connection)
 
     async def _has_work(self) -> bool:
         await self._steadily(self._look)

@@ -12,7 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from harness.center import fetching, limiting, queueing, sweeping, watching
+from harness import __version__
+from harness.center import adopting, fetching, limiting, queueing, sweeping, watching
 from harness.center.logs import LOG_FORMAT, Log
 from harness.center.metrics import served
 from harness.cli.output import error_console, output_console, print_json, say
@@ -20,7 +21,7 @@ from harness.cli.shared import (
     format_option,
     workspace_option,
 )
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.evidence import Workspace
 from harness.evidence.claims import EXPIRES_SECONDS
 from harness.evidence.workspace import patience
@@ -99,7 +100,7 @@ def _serves(says: dict[str, Any]) -> str:
 
 
 @click.command("queue")
-@click.argument("action", type=click.Choice(["show", "pause", "continue", "cancel", "limit"]), default="show")
+@click.argument("action", type=click.Choice(["show", "pause", "continue", "cancel", "adopt", "limit"]), default="show")
 @click.argument("campaign", required=False, metavar="[CAMPAIGN | CUSTOMER]")
 @click.argument("cells", required=False, type=click.IntRange(0, 1_000_000))
 @workspace_option
@@ -108,6 +109,9 @@ def _serves(says: dict[str, Any]) -> str:
 def queue_command(action: str, campaign: str | None, cells: int | None, workspace: Path, form: str, now: bool) -> None:
     """Show the queue of a center, or pause, continue or cancel CAMPAIGN.
 
+    With adopt, workers of this version of the harness go on with CAMPAIGN of another version; without a name, with all
+    that are not closed.
+
     With limit, at most so many CELLS of CUSTOMER run at once; without a number, as many as there are.
     """
     place = center_at(workspace)
@@ -115,6 +119,9 @@ def queue_command(action: str, campaign: str | None, cells: int | None, workspac
         raise UsageError(f"{action} takes no number", advice="only limit does: harness queue limit CUSTOMER CELLS")
     if action == "show":
         _show_queue(watching.queue_of(place), form)
+        return
+    if action == "adopt":
+        _adopt(place, adopting.adoptable(place) if campaign is None else [campaign])
         return
     if campaign is None:
         what = "customer" if action == "limit" else "campaign"
@@ -132,6 +139,24 @@ def queue_command(action: str, campaign: str | None, cells: int | None, workspac
     else:
         running = watching.cancel(place, campaign, now=now)
         say(f"{campaign}: cancelled; cells asked to stop: {running} / 已取消，正在停止的单元：{running}")
+
+
+def _adopt(place: queueing.Center, campaigns: Sequence[str]) -> None:
+    """Adopt each that can be; then the first that cannot is the error."""
+    refused: list[HarnessError] = []
+    for campaign in campaigns:
+        try:
+            former = adopting.adopt(place, campaign)
+        except UsageError as error:
+            refused.append(error)
+        else:
+            say(f"{campaign}: harness {former} -> {__version__} / 由本版本继续执行")
+    if not campaigns:
+        say(f"every campaign is for harness {__version__} already / 所有任务均已属于本版本")
+    for each in refused[1:]:
+        say(str(each), err=True)
+    if refused:
+        raise refused[0]
 
 
 def _show_queue(rows: list[dict[str, Any]], form: str) -> None:

@@ -12,8 +12,8 @@ from harness.evidence.chain import GENESIS, WORKSPACE
 from harness.evidence.engines import DatabaseEngine
 
 #: The last step of the migrations, and those before it.
-HEAD = "0006"
-EARLIER = ("0001", "0002", "0003", "0004", "0005")
+HEAD = "0007"
+EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 
 def prepare(engine: DatabaseEngine) -> None:
@@ -47,6 +47,11 @@ def prepare(engine: DatabaseEngine) -> None:
             _make_desk(connection)
             connection.execute(tables.version.insert().values(version_num=HEAD))
             connection.execute(tables.chains.insert().values(campaign=WORKSPACE, length=0, head=GENESIS))
+
+
+def is_own(connection: sa.Connection) -> bool:
+    """Whether the tables are those of this version; a later harness may have brought them up to date meanwhile."""
+    return _stands(connection) == HEAD
 
 
 def _make_desk(connection: sa.Connection) -> None:

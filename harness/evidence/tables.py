@@ -150,6 +150,7 @@ submissions = sa.Table(
     sa.Column("customer", sa.String, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("state", sa.String, nullable=False),
+    sa.Column("harness", sa.String, nullable=False, server_default=""),  # the version whose workers run it
 )
 #: Queues of a center: cells of a campaign that need the same machines; ``cell`` is one of them, ``sample`` what it is.
 queues = sa.Table(

@@ -20,6 +20,7 @@ EVENTS = {
     "chain-head": "in the workspace's chain: how far a campaign's chain was written (chain, length, head)",
     "campaign-opened": "a campaign begins (plan, snapshot: digests; conditions)",
     "submission": "a campaign of a center comes into a state (queued, paused, cancelled, closed; customer, priority)",
+    "adopted": "a campaign of a center is for workers of this version from here on (former, harness: versions)",
     "cell-failed": "a worker's process for the cell failed, and it is tried again (worker, message)",
     "cell-given-up": "a worker's process for the cell failed too often (worker, message)",
     "limit": "in the workspace's chain: a customer may run so many cells at once (customer, cells)",

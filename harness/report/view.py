@@ -18,6 +18,7 @@ from harness.model.records import AttemptFacts, AttemptRow, CampaignRow, Environ
 from harness.model.results import Cause, Fidelity, Observation, Result, Verdict
 from harness.model.timeline import Timeline
 from harness.model.view import AttemptView, CampaignView, CaseView, CellView, FileView
+from harness.report.controllers import Controllers
 from harness.system.canonical import read_json
 from harness.system.printable import one_line, printable
 
@@ -43,7 +44,8 @@ def build_view(
         InfrastructureError: evidence is missing or was changed.
     """
     plan = campaign.plan
-    cells = tuple(_cell(cell, plan, _tries(cell["id"], attempts, observations, files), read) for cell in plan["cells"])
+    controllers, tries = Controllers(attempts), _tries(attempts, observations, files)
+    cells = tuple(_cell(cell, plan, tries(cell["id"]), controllers, read) for cell in plan["cells"])
     title = plan["matrix"].get("title") or {"zh": campaign.matrix, "en": campaign.matrix}
     view = CampaignView(
         id=campaign.id,
@@ -60,7 +62,7 @@ def build_view(
         strategy=plan["matrix"]["strategy"]["kind"],
         pairs=plan["pairs"],
         suites=tuple(plan["suites"].values()),
-        conditions=_conditions(campaign, attempts),
+        conditions=controllers.conditions(campaign.conditions),
         profile=plan["matrix"].get("profile", SELF_TEST),
         basis=tuple(plan.get("basis", ())),
         accepted=tuple(sorted({note for cell in cells for note in cell.notes if "expired" in note})),
@@ -68,24 +70,6 @@ def build_view(
         interrupted=any(cell.cause is Cause.CANCELED for cell in cells),
     )
     return printable(view)  # what a product or a test printed may be anything; no output is lost by it
-
-
-def _conditions(campaign: CampaignRow, attempts: Sequence[AttemptRow]) -> dict[str, Any]:
-    """Conditions of the test: those that the campaign was begun under; of a campaign of a center those of all workers
-    that ran its cells, where they differ as texts with the workers' names."""
-    controllers = {
-        str(attempt.facts.controller["worker"]): attempt.facts.controller
-        for attempt in attempts
-        if attempt.facts.controller.get("worker")
-    }
-    if not controllers:
-        return campaign.conditions
-    merged: dict[str, Any] = {}
-    for key in dict.fromkeys(key for each in controllers.values() for key in each if key != "worker"):
-        values = {name: each.get(key) for name, each in sorted(controllers.items())}
-        kinds = {str(value): value for value in values.values()}
-        merged[key] = next(iter(kinds.values())) if len(kinds) == 1 else values
-    return {**campaign.conditions, **merged, "workers": sorted(controllers)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,25 +92,36 @@ class _Tries:
 
 
 def _tries(
-    cell: str,
-    attempts: Sequence[AttemptRow],
-    observations: Mapping[tuple[str, int], list[Observation]],
-    files: Sequence[FileRow],
-) -> _Tries:
-    own = tuple(attempt for attempt in attempts if attempt.cell == cell)
-    number = own[-1].number if own else 0
-    return _Tries(
-        attempts=own,
-        observations={(o.suite, o.case): o for o in observations.get((cell, number), [])},
-        files=tuple(
-            FileView(name=f.name, sha256=f.sha256, size=f.size, media=f.media)
-            for f in files
-            if f.cell == cell and f.number == number
-        ),
-    )
+    attempts: Sequence[AttemptRow], observations: Mapping[tuple[str, int], list[Observation]], files: Sequence[FileRow]
+) -> Callable[[str], _Tries]:
+    """Gives what the journal has of a cell; each row is looked at once, however many cells there are."""
+    of_cell: dict[str, list[AttemptRow]] = {}
+    for attempt in attempts:
+        of_cell.setdefault(attempt.cell, []).append(attempt)
+    of_attempt: dict[tuple[str, int], list[FileView]] = {}
+    for f in files:
+        view = FileView(name=f.name, sha256=f.sha256, size=f.size, media=f.media)
+        of_attempt.setdefault((f.cell, f.number), []).append(view)
+
+    def of(cell: str) -> _Tries:
+        own = tuple(of_cell.get(cell, ()))
+        last = (cell, own[-1].number if own else 0)
+        return _Tries(
+            attempts=own,
+            observations={(o.suite, o.case): o for o in observations.get(last, [])},
+            files=tuple(of_attempt.get(last, ())),
+        )
+
+    return of
 
 
-def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Callable[[str], bytes]) -> CellView:
+def _cell(
+    cell: dict[str, Any],
+    plan: dict[str, Any],
+    tries: _Tries,
+    controllers: Controllers,
+    read: Callable[[str], bytes],
+) -> CellView:
     axes = cell["axes"]
     cpu = plan["cpus"][axes["cpu"]]
     names = {
@@ -145,7 +140,7 @@ def _cell(cell: dict[str, Any], plan: dict[str, Any], tries: _Tries, read: Calla
         isa_level=cpu["isa_level"],
         reason=cell["reason"],
         fidelity=facts.fidelity,
-        worker=str(facts.controller.get("worker", "")),
+        worker=controllers.name(facts.controller),
         verdict=_verdict(last),
         cause=last.cause if last is not None else None,
         message=last.message if last is not None else "",

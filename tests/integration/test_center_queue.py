@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,9 @@ import pytest
 from procrastinate.jobs import Job
 
 from harness import __version__
+from harness.campaigns.choosing import plan_of
 from harness.campaigns.options import RunOptions
-from harness.center import process, serving, watching
+from harness.center import adopting, process, serving, submitting, watching
 from harness.center.queueing import CANCELLED, CLOSED, PAUSED, QUEUED, Center, closing
 from harness.center.serving import Serving
 from harness.center.submitting import submit
@@ -95,6 +97,54 @@ def test_a_campaign_is_closed_once_whoever_asks(center: Center, tmp_path: Path) 
     center.end(job, worker, failed=True)
     sweep_once(center)
     assert center.counts()[closing(__version__)] == {"todo": 1}, "a campaign that was not closed is tried again"
+
+
+@pytest.fixture
+def former(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A version that submits; this one is another."""
+    monkeypatch.setattr(submitting, "__version__", "0.0.9")
+    return "0.0.9"
+
+
+def test_campaigns_of_another_version_are_run_when_they_are_adopted(
+    center: Center, tmp_path: Path, former: str
+) -> None:
+    """One at a time, in each state; the jobs that close them go with them."""
+    first, second, over = (put(center, tmp_path, name, cells=1) for name in ("a", "b", "c"))
+    center.set_state(over, CLOSED, among=(QUEUED,))
+    looks = Serving(center, RunOptions())
+    assert looks.look() == []
+    assert {queue.split("/")[0] for queue in looks.refused} == {first, second}
+    assert {why.split(";")[0] for why in looks.refused.values()} == {
+        f"it is for harness {former}, and this is {__version__}"
+    }
+    assert adopting.adopt(center, first) == former
+    assert adopting.adopt(center, first) == __version__, "twice is once"
+    assert [queue.split("/")[0] for queue in looks.look()] == [first]
+    adopted = [json.loads(event.data) for event in center.journal.events(first) if event.kind == "adopted"]
+    assert adopted == [{"former": former, "harness": __version__}]
+    watching.cancel(center, second, now=False)
+    assert center.counts()[closing(former)] == {"todo": 1}
+    assert adopting.adoptable(center) == [second]
+    assert adopting.adopt(center, second) == former
+    assert closing(former) not in center.counts()
+    assert center.counts()[closing(__version__)] == {"todo": 1}
+    for campaign, why in ((over, "it is closed"), ("20200101-abcdef", "no campaign")):
+        with pytest.raises(UsageError, match=why):
+            adopting.adopt(center, campaign)
+    assert broken_at(center.journal) is None
+
+
+def test_a_campaign_that_this_version_reads_otherwise_is_not_adopted(
+    center: Center, tmp_path: Path, former: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, other = put(center, tmp_path, "a", cells=1), put(center, tmp_path, "b", cells=1)
+    plan = plan_of(tmp_path / "b")
+    monkeypatch.setattr(adopting, "plan_of", lambda *_, **__: plan)
+    with pytest.raises(UsageError, match=r"reads its definitions as another plan \([0-9a-f]{12}, not [0-9a-f]{12}\)"):
+        adopting.adopt(center, campaign)
+    assert adopting.adoptable(center) == sorted([campaign, other])
+    assert {row["harness"] for row in center.submissions()} == {former}
 
 
 def test_states_of_a_submission(center: Center, tmp_path: Path) -> None:

@@ -79,6 +79,25 @@ def test_a_record_of_before_claims_is_migrated_with_all_it_holds(server: Cluster
     opened.journal.close()
 
 
+def test_submissions_of_before_versions_belong_to_who_submitted_them(server: Cluster, url: str, tmp_path: Path) -> None:
+    place = url_of(tmp_path / "old.sqlite") if url.startswith("sqlite") else server.database()
+    journal = DatabaseJournal(place)
+    for identity, version in (("c1", "0.0.8"), ("c2", "0.0.9")):
+        campaign(journal, identity, harness=version)
+    with journal.engine.writing() as connection:  # as the sixth step left it
+        for identity in ("c1", "c2"):
+            row = {"campaign": identity, "customer": "v", "priority": 0, "state": "queued"}
+            connection.execute(metadata.tables["submissions"].insert().values(**row))
+        connection.execute(sa.text("ALTER TABLE submissions DROP COLUMN harness"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0006'"))
+    journal.close()
+    again = DatabaseJournal(place)
+    with again.engine.reading() as connection:
+        found = connection.execute(sa.text("SELECT campaign, harness FROM submissions ORDER BY campaign")).all()
+    assert found == [("c1", "0.0.8"), ("c2", "0.0.9")]
+    again.close()
+
+
 @pytest.mark.parametrize(("version", "sentence"), [("0099", "another version"), ("", "another version")])
 def test_tables_of_another_version_are_refused_and_left_alone(
     journal: DatabaseJournal, url: str, version: str, sentence: str
