@@ -201,6 +201,14 @@ class FaultLab(CenterLab):
             away.rename(self.evidence)
         return not away.exists()
 
+    def slow_evidence(self) -> None:
+        """Each file of evidence that is opened, renamed or synced takes long, as on a shared folder that is busy."""
+        maps = [Path(f"/proc/{worker.pid}/maps").read_text() for worker in self.workers.values()]
+        assert all(self.slow_disk.name in each for each in maps), "it is preloaded"
+        self.slow.write_text(str(self.random.uniform(0.3, 3)))
+        time.sleep(self.random.uniform(3, 8))
+        self.slow.write_text("0")
+
     def fill_evidence(self) -> None:
         with self._full(self.evidence.parent):
             time.sleep(self.random.uniform(1, 4))
@@ -296,6 +304,7 @@ KINDS = {
     "delay_network": {"relayed": True},
     "lose_evidence": {},
     "fill_evidence": {},
+    "slow_evidence": {},
     "skew_clock": {},
     "change_version": {},
 }

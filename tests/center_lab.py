@@ -121,6 +121,10 @@ class CenterLab:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", self.evidence.parent], check=True)
         self.stack.callback(subprocess.run, ["umount", "--lazy", self.evidence.parent], check=False)
         self.evidence.mkdir()
+        self.slow, self.slow_disk = self.folder / "slow", self.folder / "slow_disk.so"
+        self.slow.write_text("0")
+        source = Path(__file__).with_name("slow_disk.c")
+        subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", self.slow_disk, source, "-ldl"], check=True)
         self.engine = self.folder / "engine"  # of the workers themselves: the cells have theirs in their slots
         self.engine.mkdir()
         self.delay = self.folder / "delay"
@@ -173,8 +177,11 @@ class CenterLab:
             "PYTHONPATH": str(REPOSITORY),
             "SCRIPTED": str(self.engine),
             "SCRIPTED_SUITE_SECONDS": "0.5",
+            "SLOW_FOLDER": str(self.evidence),
+            "SLOW_SECONDS": str(self.slow),
             **more,
         }
+        environment["LD_PRELOAD"] = ":".join([*filter(None, [more.get("LD_PRELOAD")]), str(self.slow_disk)])
         with (self.folder / f"{name}.log").open("ab") as log:
             return psutil.Popen(
                 [*self.inside, sys.executable, "-m", "tests.scripted_center", *words],

@@ -21,7 +21,7 @@ TOGETHER = {
     "fail-over": ["fail_over"],
     "slow network": ["delay_network"],
     "strangers": ["skew_clock", "change_version"],
-    "evidence away": ["lose_evidence"],
+    "evidence away": ["lose_evidence", "slow_evidence"],
 }
 
 
