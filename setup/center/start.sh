@@ -60,7 +60,7 @@ case ${1:-} in
         if [ "${HARNESS_EMULATORS:-}" = register ]; then
             [ -e /proc/sys/fs/binfmt_misc/register ] ||
                 mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc ||
-                die "binfmt_misc could not be mounted" "the worker's container must be privileged, as in compose.yaml"
+                die "binfmt_misc could not be mounted" "the container needs the rights of the worker in compose.yaml"
             register
         fi
         [ "$1" = worker ] || exit 0 ;;
