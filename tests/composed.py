@@ -7,6 +7,7 @@ compose 2.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -21,13 +22,13 @@ from harness.containers.images import BaseImages
 from tests.labs import Notes, system
 
 ROOT = Path(__file__).parents[1]
-SYSTEM = "debian-13"
+SYSTEM, PYTHON = "debian-13", "3.13"
 SOCKET = "/var/run/docker.sock"
-LAB = """\
+PACKAGES = "postgresql docker-compose docker-cli"
+LAB = f"""\
 ARG BASE
-FROM ${BASE}
-RUN apt-get -q update >/dev/null \\
-    && apt-get -q -y install --no-install-recommends postgresql docker-compose docker-cli >/dev/null
+FROM ${{BASE}}
+RUN apt-get -q update >/dev/null && apt-get -q -y install --no-install-recommends {PACKAGES} >/dev/null
 COPY entry /entry
 CMD ["bash", "/entry"]
 """
@@ -89,24 +90,26 @@ def checkout(folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
     center = folder / "setup" / "center"
-    wheels = Path(os.environ.get("HARNESS_TEST_WHEELS") or fetched())
-    shutil.copytree(wheels, center / "wheels", copy_function=os.link)
+    shutil.copytree(fetched(), center / "wheels")
     (center / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /src/setup/center/wheels\n")
     return folder
 
 
 def fetched() -> Path:
     """The wheels of the lock, kept in the cache for the next time."""
-    place = cache_folder() / "test-wheels"
-    words = ["--no-deps", "--only-binary", ":all:", "--python-version", "3.13", "--require-hashes"]
-    lock = str(ROOT / "setup" / "python.lock")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-q", *words, "-r", lock, "-d", str(place)],
-        capture_output=True,
-        text=True,
-        timeout=3600,
-        check=True,
-    )
+    lock = ROOT / "setup" / "python.lock"
+    place = cache_folder() / "test-wheels" / hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    if not place.is_dir():
+        part = place.with_name(f".{place.name}")
+        words = ["--no-deps", "--only-binary", ":all:", "--python-version", PYTHON, "--require-hashes"]
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "-q", *words, "-r", str(lock), "-d", str(part)],
+            capture_output=True,
+            text=True,
+            timeout=3600,
+            check=True,
+        )
+        part.rename(place)
     return place
 
 

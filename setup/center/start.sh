@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a container of a center begins with: center WORD …, as `harness WORD …`, with the database's address made of its
 # parts and of the file that holds the password. For health: `center healthy` ends with 0 where this container's worker is
-# heard, `center answers URL` where that answers.
+# heard, `center answers URL [URL]` where the first answers under the name of the second.
 #   HARNESS_DATABASE            HOST:PORT/NAME
 #   HARNESS_DATABASE_USER       role; HARNESS_DATABASE_PASSWORD_FILE: file with its password
 #   HARNESS_EMULATORS=register  give the QEMU of this image to the kernel, for programs of ARM and LoongArch
@@ -10,10 +10,11 @@ die() { printf 'center: %s\n' "$1" >&2; printf '  next: %s\n' "$2" >&2; exit 2; 
 
 if [ "${1:-}" = answers ]; then # whatever proxy the engine puts into the environment; whose certificate it is, is not asked
     exec python3 -I -c '
-import ssl, sys, urllib.request
+import ssl, sys, urllib.parse, urllib.request
 trusting = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
-urllib.request.build_opener(urllib.request.ProxyHandler({}), trusting).open(sys.argv[1], timeout=5)
-' "${2:?URL}"
+request = urllib.request.Request(sys.argv[1], headers={"Host": urllib.parse.urlsplit(sys.argv[2]).netloc})
+urllib.request.build_opener(urllib.request.ProxyHandler({}), trusting).open(request, timeout=5)
+' "${2:?URL}" "${3:-$2}"
 fi
 [ "${1:-}" != register ] || HARNESS_DATABASE_URL=none HARNESS_EMULATORS=register # asks no database
 

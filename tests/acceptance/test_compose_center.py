@@ -53,6 +53,7 @@ def center(tmp_path: Path) -> Iterator[Composed]:
             "HARNESS_DATABASE_PORT": str(database),
             "HARNESS_METRICS_PORT": str(metrics),
             "HARNESS_DESK_PORT": str(desk),
+            "HARNESS_DESK_URL": "https://desk.invalid:8443",
             "HARNESS_WORKER": "worker-甲",
         },
     )
@@ -71,7 +72,7 @@ def test_two_cells_end_conformant_in_a_center_of_containers(center: Composed, tm
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=desk.invalid", "-days", "2"]
     subprocess.run([*words, "-out", certificate, "-keyout", key], capture_output=True, check=True)
     center.environment |= {"HARNESS_DESK_CERTIFICATE": str(certificate), "HARNESS_DESK_KEY": str(key)}
-    center.demand("build", timeout=3600)
+    center.demand("build", "sweeper", timeout=3600)
     demand_emulators(center)
     center.demand("--profile", "desk", "up", "--detach", timeout=600)
     product(tmp_path / "产品 p", {**WEB, "application": "composed"}, os=SYSTEM, database=["sqlite", "none"])
