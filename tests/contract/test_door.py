@@ -45,6 +45,6 @@ def test_two_containers_without_a_network_have_a_listener_each(kind: str, tmp_pa
 def test_the_image_of_a_harness_in_a_container_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_IMAGE", "none.invalid/none:1")
     engine = Engine("contract")
-    with pytest.raises(InfrastructureError, match="the engine has no image none.invalid/none:1") as told:
+    with pytest.raises(InfrastructureError, match="the engine has no image none") as told:
         listener_in(engine, "none", "harness-door-none", engine.labels("c", "none", "door"))
     assert "name the image that this container was made of" in told.value.advice
