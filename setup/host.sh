@@ -1,24 +1,30 @@
 #!/bin/sh
 # Installs what the harness needs from this Debian-like machine, and starts the Docker engine where none runs.
 # Usage: setup/host.sh [--mirror URI] [--java] [--center] [--tests] [--check]     (root, or a user with sudo; may be repeated)
+#        setup/host.sh --image [--vm] [--mirror URI]     (within a container image)
 #   --mirror URI  take Debian packages from there instead of the host's own apt configuration
 #   --java        also what builds the example matrices/java-web: a JDK and the servlet API
 #   --center      also what `make center` needs: PostgreSQL
 #   --tests       also what only the tests need (a browser, compilers, rpm, a JDK)
 #   --check       only say what is missing; exit 3 if anything is
+#   --image       the packages of a worker in a container (setup/center/Dockerfile): the engine is the host's, and nothing is
+#                 registered with the kernel
+#   --vm          with --image: also what virtual machines need
 set -eu
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$1" >&2; printf '  next: %s\n' "$2" >&2; exit 3; }
 
-mirror=${HARNESS_MIRROR:-} check='' tests='' java='' center=''
+mirror=${HARNESS_MIRROR:-} check='' tests='' java='' center='' image='' vm=''
 while [ $# -gt 0 ]; do
     case $1 in
         --mirror) mirror=${2:?--mirror needs a URI}; shift 2 ;;
         --check) check=1; shift ;;
+        --image) image=1; shift ;;
+        --vm) vm=1; shift ;;
         --java) java=1; shift ;;
         --center) center=1; shift ;;
         --tests) tests=1 java=1 center=1; shift ;;
-        *) printf 'setup: unknown argument %s; known: --mirror URI, --java, --center, --tests, --check\n' "$1" >&2; exit 2 ;;
+        *) printf 'setup: unknown argument %s; known: --mirror URI, --java, --center, --tests, --check, --image, --vm\n' "$1" >&2; exit 2 ;;
     esac
 done
 
@@ -35,7 +41,7 @@ need='' newer=''
 want() { # package, reason
     if lacks "$1"; then need="$need $1"; say "missing: $1 ($2)"; fi
 }
-command -v dockerd >/dev/null || want docker.io "Docker engine: every target is a container"
+[ -n "$image" ] || command -v dockerd >/dev/null || want docker.io "Docker engine: every target is a container"
 command -v iptables >/dev/null || want iptables "networks of the containers"
 want ca-certificates "checking mirrors and indexes reached over TLS"
 want python3-venv "the Python environment"
@@ -87,6 +93,7 @@ if [ -n "$tests" ]; then
     command -v faketime >/dev/null || want faketime "the tests have workers whose clock is wrong"
     { command -v iptables >/dev/null || [ -x /usr/sbin/iptables ]; } || want iptables "the tests lose packets"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
+    command -v docker-compose >/dev/null || want docker-compose "the tests read and start the compose file of a center"
     for package in ceph-mon ceph-osd radosgw; do
         command -v $package >/dev/null || want $package "the tests keep evidence in an S3-compatible store"
     done
@@ -94,8 +101,14 @@ fi
 if [ -n "$center" ]; then
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql "the records of a center, and of the tests"
 fi
+if [ -n "$image" ]; then
+    command -v psql >/dev/null || want postgresql-client "backup, restore, and the health of a worker"
+    command -v setpriv >/dev/null || want util-linux "sandboxes, and networks of containers"
+fi
 want debian-archive-keyring "verifying the packages of the target images"
-for package in qemu-user-static mmdebstrap qemu-system-x86 qemu-system-arm qemu-system-misc qemu-utils; do
+machines='qemu-system-x86 qemu-system-arm qemu-system-misc qemu-utils'
+[ -z "$image" ] || [ -n "$vm" ] || machines=
+for package in qemu-user-static mmdebstrap $machines; do
     case $package in
         mmdebstrap) command -v mmdebstrap >/dev/null && continue
             say "missing: mmdebstrap (target images are built from packages)" ;;
@@ -148,6 +161,7 @@ if [ -n "$newer" ]; then
     # shellcheck disable=SC2086
     apt install --no-install-recommends $from $newer >/dev/null || die "apt-get could not install:$newer" "see its message above"
 fi
+if [ -n "$image" ]; then say "ready: packages of a worker in a container"; exit 0; fi
 
 # Emulation: the kernel keeps an interpreter open (flag F), so an upgraded one is registered anew.
 if ! [ -e /proc/sys/fs/binfmt_misc/register ]; then

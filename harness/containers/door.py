@@ -2,7 +2,8 @@
 
 A container without a network cannot reach this machine, other containers or the internet. A second one shares its
 network for a moment, opens listeners there, and hands them to this process over a socket. It holds nothing but the
-programs of this machine, to be read. Nothing of the first container runs in it.
+programs of this machine, to be read; where this process is in a container itself, those of its image, which
+``HARNESS_IMAGE`` names: the engine mounts paths of its own machine. Nothing of the first container runs in it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from harness.containers.engine_errors import engine_errors
 from harness.errors import InfrastructureError
 from harness.system.canonical import read_json
 
+#: Names the image of the container that this process is in; empty where it is in none.
+OWN_IMAGE = "HARNESS_IMAGE"
 #: Where the listener is, in the container's own network.
 PORT = 3128
 SECONDS = 60
@@ -70,7 +73,8 @@ def listeners_in(
             with engine_errors(f"creating {name}"):
                 door = engine.client.containers.create(
                     _image(engine),
-                    [os.path.realpath(sys.executable), "-I", "-S", "-c", PROGRAM, *words],
+                    ["-I", "-S", "-c", PROGRAM, *words],
+                    entrypoint=[os.path.realpath(sys.executable)],
                     name=name,
                     labels=labels,
                     network_mode=f"container:{container}",
@@ -117,12 +121,15 @@ def _received(way: socket.socket, door: Container) -> list[socket.socket]:
 
 def _mounts(folder: str) -> list[docker.types.Mount]:
     """This machine's programs and this Python, to be read, and the folder of the socket."""
+    way = docker.types.Mount(WAY, folder, type="bind")
+    if os.environ.get(OWN_IMAGE):
+        return [way]
     shown = [Path("/usr"), *(path for path in (Path("/", name) for name in _FOLDERS) if _is_folder(path))]
     python = Path(sys.base_prefix)
     if not python.is_relative_to("/usr"):
         shown.append(python)
     return [
-        docker.types.Mount(WAY, folder, type="bind"),
+        way,
         *(docker.types.Mount(str(path), str(path), type="bind", read_only=True) for path in shown),
     ]
 
@@ -132,7 +139,19 @@ def _is_folder(path: Path) -> bool:
 
 
 def _image(engine: Engine) -> str:
-    """An image without programs: the places of mounts, and this machine's links to /usr."""
+    """An image without programs: the places of mounts, and this machine's links to /usr. Or that of this process.
+
+    Raises:
+        InfrastructureError: the engine has no image of the name that this process was given.
+    """
+    if own := os.environ.get(OWN_IMAGE, ""):
+        known = engine.image_id(own)
+        if known is None:
+            raise InfrastructureError(
+                f"the engine has no image {own}, which {OWN_IMAGE} names as that of this container",
+                advice="name the image that this container was made of; empty, where the harness is in no container",
+            )
+        return known
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for path in (Path("/", name) for name in _FOLDERS):

@@ -50,7 +50,8 @@ class PostgreSQL:
             )
         self.place = url.render_as_string(hide_password=True)
         plain, mark, query = url.set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
-        self.url = plain + mark + query.replace("+", "%20")  # a blank, which libpq reads in this form alone
+        # Blanks, which libpq reads in this form alone: SQLAlchemy leaves them in passwords and names.
+        self.url = plain.replace(" ", "%20") + mark + query.replace("+", "%20")
         url = url.set(drivername="postgresql+psycopg").update_query_dict(ALIVE | dict(url.query))
         self.pool = sa.create_engine(url, pool_size=4, max_overflow=28)
         self.waits = AWAY_SECONDS  #: 0 for what asks again by itself

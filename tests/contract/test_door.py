@@ -12,6 +12,7 @@ from harness.campaigns.options import cache_folder
 from harness.containers.door import PORT, listener_in
 from harness.containers.engine import Engine
 from harness.containers.images import BaseImages
+from harness.errors import InfrastructureError
 from tests.labs import Notes, podman, system
 
 
@@ -39,3 +40,11 @@ def test_two_containers_without_a_network_have_a_listener_each(kind: str, tmp_pa
             with end:
                 assert end.recv(10) == f"{word}\n".encode()
             assert container.exec_run(["bash", "-c", "exec 3<>/dev/tcp/192.0.2.1/80"]).exit_code != 0
+
+
+def test_the_image_of_a_harness_in_a_container_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_IMAGE", "none.invalid/none:1")
+    engine = Engine("contract")
+    with pytest.raises(InfrastructureError, match="the engine has no image none") as told:
+        listener_in(engine, "none", "harness-door-none", engine.labels("c", "none", "door"))
+    assert "name the image that this container was made of" in told.value.advice
