@@ -12,8 +12,8 @@ from harness.evidence.chain import GENESIS, WORKSPACE
 from harness.evidence.engines import DatabaseEngine
 
 #: The last step of the migrations, and those before it.
-HEAD = "0006"
-EARLIER = ("0001", "0002", "0003", "0004", "0005")
+HEAD = "0007"
+EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 
 def prepare(engine: DatabaseEngine) -> None:
@@ -50,11 +50,12 @@ def prepare(engine: DatabaseEngine) -> None:
 
 
 def _make_desk(connection: sa.Connection) -> None:
-    """The tables of the desk: their guards are no tables, so they are written down once, in their migration."""
+    """The tables of the desk: their guards are no tables, so they are written down once, in their migrations."""
     if connection.dialect.name == "postgresql":
-        from harness.evidence.migrations.versions import r0006_desk
+        from harness.evidence.migrations.versions import r0006_desk, r0007_statuses
 
-        r0006_desk.make(connection)
+        for step in (r0006_desk, r0007_statuses):
+            step.make(connection)
 
 
 def _stands(connection: sa.Connection) -> str | None:
