@@ -32,7 +32,7 @@ def listing(
     rows = statuses.listed(office, actor, status=status, text=q[:100], after=after[:200], size=size + 1)
     more = rows[size - 1]["key"] if len(rows) > size else ""
     filters = ("open", *STATES)
-    return page(request, "issued.html.j2", rows=rows[:size], status=status, q=q[:100], more=more, filters=filters)
+    return page(request, "issued.html.j2", rows=rows[:size], more=more, chosen=status, q=q[:100], filters=filters)
 
 
 @router.get("/issued/{number}")
