@@ -21,6 +21,9 @@ router = APIRouter(dependencies=[Depends(checked_form)])
 Staff = Annotated[Actor, Depends(Gate(*STAFF))]
 Proposer = Annotated[Actor, Depends(Gate(*status_flow.PROPOSERS))]
 
+#: Fields of the forms, which a refusal leaves as they were written.
+TYPED = ("kind", "reason", "opinion", "successor", "decision", "answer")
+
 
 @router.get("/issued")
 def listing(
@@ -57,7 +60,7 @@ def _show(
         refusal=refusal.word if refusal is not None else "",
         detail=refusal.detail if refusal is not None else "",
         faults=refusal.faults if refusal is not None else {},
-        typed=typed or {},
+        typed={**dict.fromkeys(TYPED, ""), **(typed or {})},
         suggestions=status_flow.REASONS,
     )
 

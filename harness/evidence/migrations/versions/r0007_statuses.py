@@ -22,8 +22,8 @@ CREATE TABLE desk.status_changes (
     kind text NOT NULL,
     source text NOT NULL,
     target text NOT NULL,
-    reason text NOT NULL CHECK (btrim(reason) <> '' AND length(reason) <= 200),
-    opinion text NOT NULL CHECK (btrim(opinion) <> '' AND length(opinion) <= 4000),
+    reason text NOT NULL CHECK (reason ~ '[^[:space:]]' AND length(reason) <= 200),
+    opinion text NOT NULL CHECK (opinion ~ '[^[:space:]]' AND length(opinion) <= 4000),
     successor text CHECK (successor <> certificate),
     proposer bigint NOT NULL REFERENCES desk.people,
     proposer_name text NOT NULL,
@@ -77,7 +77,7 @@ BEGIN
     IF EXISTS (SELECT FROM desk.status_changes WHERE certificate = NEW.certificate AND decision IS NULL) THEN
         RAISE EXCEPTION 'open: another change waits for its decision' USING ERRCODE = 'DK409';
     END IF;
-    IF btrim(NEW.reason) = '' OR btrim(NEW.opinion) = '' THEN
+    IF NEW.reason !~ '[^[:space:]]' OR NEW.opinion !~ '[^[:space:]]' THEN
         RAISE EXCEPTION 'opinion: a change has a reason and an opinion' USING ERRCODE = 'DK422';
     END IF;
     IF (NEW.kind = 'supersede') <> (NEW.successor IS NOT NULL) OR NEW.successor = NEW.certificate THEN
@@ -118,7 +118,7 @@ BEGIN
                    WHERE c.number = OLD.certificate AND s.person = p.id AND s.duty = 'test') THEN
             RAISE EXCEPTION 'duty: who tested it decides nothing about its certificate' USING ERRCODE = 'DK403';
         END IF;
-        IF NEW.decision = 'refused' AND btrim(NEW.answer) = '' THEN
+        IF NEW.decision = 'refused' AND NEW.answer !~ '[^[:space:]]' THEN
             RAISE EXCEPTION 'opinion: a refusal has a reason' USING ERRCODE = 'DK422';
         END IF;
     ELSE
