@@ -46,8 +46,8 @@ def listed(
         query = query.where(key > after)
     said = standings(office)
     with office.desk.acting(PUBLIC) as connection:
-        found = rows(connection, query)
-        return _with_links(connection, [shown(row, said.of(row["number"])) for row in found])
+        certificates = rows(connection, query)
+        return _with_links(connection, [shown(row, said.of(row["number"])) for row in certificates])
 
 
 def shown(row: Mapping[str, Any], standing: Standing) -> dict[str, Any]:

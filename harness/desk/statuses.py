@@ -64,16 +64,16 @@ class Issued:
     @property
     def unlike(self) -> bool:
         """Whether the register says something else than the desk's last decision, and no open proposal explains it."""
-        done = [change["target"] for change in self.changes if change["decision"] == "carried_out"]
+        targets = (change["target"] for change in self.changes if change["decision"] == "carried_out")
         said = self.standing.status
-        return said not in (next(iter(done), "active"), "unknown") and not self.published
+        return said not in (next(targets, "active"), "unknown") and not self.published
 
 
 def _row(connection: sa.Connection, number: str) -> Mapping[str, Any]:
-    found = rows(connection, sa.select(tables.certificates).where(tables.certificates.c.number == number))
-    if not found:
+    certificates = rows(connection, sa.select(tables.certificates).where(tables.certificates.c.number == number))
+    if not certificates:
         raise Refusal(404, "certificate_unknown")
-    return found[0]
+    return certificates[0]
 
 
 def _changes(connection: sa.Connection, number: str) -> list[Mapping[str, Any]]:
@@ -143,11 +143,11 @@ def listed(
     if after:
         query = query.where(key < after)
     with office.desk.acting(actor) as connection:
-        found = rows(connection, query)
+        certificates = rows(connection, query)
     names = ("number", "application", "product", "version", "vendor", "kind", "issued", "valid_until", "open", "key")
     return [
         {**{name: row[name] for name in names}, "state": said.of(row["number"]).shown(row["valid_until"])}
-        for row in found
+        for row in certificates
     ]
 
 
@@ -174,12 +174,12 @@ def of_application(office: Office, actor: Actor, identity: int) -> dict[str, Any
     """The certificate of an application: ``number``, ``state``, ``outcomes`` of changes; None where there is none."""
     table = tables.certificates
     with office.desk.acting(actor) as connection:
-        found = rows(connection, sa.select(table).where(table.c.application == identity))
-        if not found:
+        certificates = rows(connection, sa.select(table).where(table.c.application == identity))
+        if not certificates:
             return None
-        changes = _changes(connection, found[0]["number"])
-    number = found[0]["number"]
-    state = standings(office).of(number).shown(found[0]["valid_until"])
+        changes = _changes(connection, certificates[0]["number"])
+    number = certificates[0]["number"]
+    state = standings(office).of(number).shown(certificates[0]["valid_until"])
     return {"number": number, "state": state, "outcomes": outcomes(changes)}
 
 
@@ -310,8 +310,7 @@ def decide(office: Office, actor: Actor, number: str, identity: int, decision: s
             raise Refusal(422, "form", faults={"answer": word})
         table = tables.status_changes
         # Holds the row until the end: who decides at the same moment waits here, and is refused.
-        mine = table.update().where(table.c.id == identity).values(decision=decision, answer=answer)
-        connection.execute(mine)
+        connection.execute(table.update().where(table.c.id == identity).values(decision=decision, answer=answer))
         standing = standings(office).of(number)
         if decision == "carried_out":
             _publish(office, change, standing)
