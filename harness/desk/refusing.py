@@ -44,6 +44,8 @@ def refusals() -> Iterator[None]:
             raise Refusal(409, "taken") from error
         if state == "42501":  # row-level security, or a right that nobody has
             raise Refusal(403, "role") from error
+        if not state and isinstance(error, sa.exc.DataError):  # a NUL, which the driver refuses before it asks
+            raise Refusal(400, "malformed") from error
         if not state or state[:2] in ("08", "53", "57"):
             raise InfrastructureError(
                 "the database of the desk cannot be reached", advice="check the server of PostgreSQL"

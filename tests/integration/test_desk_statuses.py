@@ -538,6 +538,18 @@ def test_words_that_do_not_fit_are_told_in_both_faces(
     assert answer.status_code == 422
 
 
+def test_a_number_that_no_text_can_hold_is_no_trouble_of_the_database(there: Desk) -> None:
+    for path in (
+        "/issued/%00",
+        "/issued?q=%00",
+        "/certificates/%00",
+        "/certificates?q=a%00b",
+        "/api/v1/issued?after=%00",
+    ):
+        asker = there.program("auditor") if path.startswith("/api") else there.browser("auditor")
+        assert asker.get(path).status_code == 400, path
+
+
 def test_the_list_of_the_center_is_filtered_and_comes_in_pages(there: Desk) -> None:
     names = [f"XC-PAGE-{letter}" for letter in "abcde"]
     for each in names:
