@@ -16,7 +16,7 @@ from harness.desk import tables
 from harness.desk.database import PUBLIC, rows
 from harness.desk.office import Office
 from harness.desk.refusing import Refusal
-from harness.desk.standing import Standing, standings
+from harness.desk.standing import Standing, standings, with_links
 from harness.issuing.rendering import OUTPUTS
 from harness.register.register import PROOF, STATES
 from harness.system.canonical import read_json
@@ -47,7 +47,7 @@ def listed(
     said = standings(office)
     with office.desk.acting(PUBLIC) as connection:
         certificates = rows(connection, query)
-        return _with_links(connection, [shown(row, said.of(row["number"])) for row in certificates])
+        return with_links(connection, [shown(row, said.of(row["number"])) for row in certificates])
 
 
 def shown(row: Mapping[str, Any], standing: Standing) -> dict[str, Any]:
@@ -55,14 +55,6 @@ def shown(row: Mapping[str, Any], standing: Standing) -> dict[str, Any]:
     names = ("number", "product", "version", "vendor", "kind", "issued", "valid_until")
     state = standing.shown(row["valid_until"])
     return {**{name: row[name] for name in names}, "platforms": read_json(row["platforms"]), "state": state}
-
-
-def _with_links(connection: sa.Connection, certificates: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``state`` with ``page``: whether the certificate in the place of a superseded one has a page here."""
-    named = {each["state"]["by"] for each in certificates} - {""}
-    column = tables.certificates.c.number
-    here = set(connection.execute(sa.select(column).where(column.in_(named))).scalars()) if named else set()
-    return [{**each, "state": {**each["state"], "page": each["state"]["by"] in here}} for each in certificates]
 
 
 def certificate(office: Office, number: str) -> dict[str, Any]:
@@ -80,7 +72,7 @@ def certificate(office: Office, number: str) -> dict[str, Any]:
     folder = office.workspace.root / "campaigns" / row["campaign"]
     files = [name for name in PUBLISHED if (folder / name).is_file()]
     with office.desk.acting(PUBLIC) as connection:
-        (linked,) = _with_links(connection, [public])
+        (linked,) = with_links(connection, [public])
     return {**linked, "files": files, **verdict(steps)}
 
 

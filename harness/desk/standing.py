@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+
+from harness.desk import tables
 from harness.desk.office import Office
 from harness.errors import UsageError
 from harness.signing.lines import read_time
@@ -69,6 +72,14 @@ def standings(office: Office) -> Standings:
         return Standings(entries=entries, fresh=_now() <= read_time(said.next_update))
     except (UsageError, ValueError, KeyError, TypeError):
         return Standings(entries=None)
+
+
+def with_links(connection: sa.Connection, certificates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``state`` with ``page``: whether the certificate in the place of a superseded one has a page here."""
+    named = {each["state"]["by"] for each in certificates} - {""}
+    column = tables.certificates.c.number
+    here = set(connection.execute(sa.select(column).where(column.in_(named))).scalars()) if named else set()
+    return [{**each, "state": {**each["state"], "page": each["state"]["by"] in here}} for each in certificates]
 
 
 def _now() -> datetime.datetime:

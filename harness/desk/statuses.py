@@ -19,7 +19,7 @@ from harness.desk.applications import MOST_OPINION
 from harness.desk.database import Actor, Database, note, rows
 from harness.desk.office import Office, Seals
 from harness.desk.refusing import Refusal
-from harness.desk.standing import Standing, standings
+from harness.desk.standing import Standing, standings, with_links
 from harness.errors import InfrastructureError, UsageError
 from harness.register.register import State, fits
 
@@ -143,12 +143,23 @@ def listed(
     if after:
         query = query.where(key < after)
     with office.desk.acting(actor) as connection:
-        certificates = rows(connection, query)
-    names = ("number", "application", "product", "version", "vendor", "kind", "issued", "valid_until", "open", "key")
-    return [
-        {**{name: row[name] for name in names}, "state": said.of(row["number"]).shown(row["valid_until"])}
-        for row in certificates
-    ]
+        names = (
+            "number",
+            "application",
+            "product",
+            "version",
+            "vendor",
+            "kind",
+            "issued",
+            "valid_until",
+            "open",
+            "key",
+        )
+        certificates = [
+            {**{name: row[name] for name in names}, "state": said.of(row["number"]).shown(row["valid_until"])}
+            for row in rows(connection, query)
+        ]
+        return with_links(connection, certificates)
 
 
 def waiting(desk: Database, actor: Actor) -> list[Mapping[str, Any]]:

@@ -505,8 +505,9 @@ def test_a_successor_is_another_certificate_of_the_register_that_holds(there: De
     both = Proposal(kind="revoke", reason="r", opinion="o", successor=good)
     assert refused(lambda: propose(there, "reviewer", number, both))[2] == {"successor": "only_supersede"}
     change_to(there, number, Proposal(kind="supersede", reason="已换证", opinion="o", successor=good))
-    for path in (f"/certificates/{number}", f"/certificates?q={number}"):
-        text = there.browser("nobody").get(path).text
+    for who, path in (("nobody", "/certificates"), ("nobody", "/certificates/"), ("auditor", "/issued")):
+        asker = there.browser(who)
+        text = (asker.get(path + number) if path.endswith("/") else asker.get(path, params={"q": number})).text
         assert f'href="/certificates/{good}"' in text
         assert "已被替代" in text or "请使用新证书" in text
     change_to(there, number, Proposal(kind="revoke", reason="假的", opinion="o"))
