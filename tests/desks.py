@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from harness.center.queueing import Center
+from harness.certify.envelopes import Signing
 from harness.desk import people
 from harness.desk.database import Actor, Database, system
 from harness.desk.office import Office, Seals
@@ -27,6 +28,9 @@ from harness.desk.web.guarding import Guard
 from harness.evidence import Workspace
 from harness.presentation import Presentation
 from harness.reading.catalogue import Catalogue
+from harness.register.register import Register
+from harness.signing.keys import KeyStore
+from tests.trusts import trust_in
 
 #: Who asks -> organisation and role. ``stranger`` is an applicant of another vendor.
 PEOPLE = {
@@ -48,6 +52,11 @@ FORM = {
     "platforms": [{"cpu": "x86-64", "os": "debian-12", "database": "none"}],
     "agreed": True,
 }
+
+PLATFORMS = (
+    '[{"axes": {"cpu": "x86-64", "os": "debian-12", "database": "none"}, "architecture": "x86-64", '
+    '"fidelity": "container", "verdict": "conformant"}]'
+)
 
 
 @dataclass
@@ -134,8 +143,63 @@ class Desk:
         body = {"action": action, **more}
         return self.program(name).post(f"/api/v1/applications/{application}/steps", json=body)
 
+    def person(self, account: str, *roles: str) -> Actor:
+        """One more person of the center, with roles; entered once."""
+        if account not in self.actors:
+            who = self.actors["administrator"]
+            people.add_person(
+                self.office.desk, who, organisation=1, account=account, name=f"{account} 某", roles=list(roles)
+            )
+            self.sql("UPDATE desk.people SET must_change = false")
+            ((number,),) = self.sql("SELECT id FROM desk.people WHERE account = %s", account)
+            with self.office.desk.acting(system()) as connection:
+                self.actors[account] = person(connection, number)
+        return self.actors[account]
+
+    def certificate(self, number: str, name: str = "applicant", **form: Any) -> int:
+        """A certificate of a person's organisation, past all guards, tested by ``tester``; entered into the register
+        where there is one. Gives its application."""
+        application = self.application(name, **form)
+        campaign = f"c-{application}"
+        steps = (
+            ("tester", "submit_report", "test"),
+            ("reviewer", "pass_first", "review"),
+            ("approver", "issue", "approve"),
+        )
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")
+            connection.execute(
+                "UPDATE desk.applications SET state = 'issued', campaign = %s WHERE id = %s", (campaign, application)
+            )
+            for seq, (who, action, duty) in enumerate(steps, 1):
+                connection.execute(
+                    "INSERT INTO desk.application_steps VALUES (%s, %s, %s, 's', 't', %s, %s, %s, %s, now())",
+                    (application, seq, action, self.actors[who].person, self.actors[who].name, who, duty),
+                )
+            connection.execute(
+                "INSERT INTO desk.certificates VALUES (%s, %s, %s, %s, '1.0', %s, 'Certificate of Adaptation', %s, '', "
+                "%s, '[]')",
+                (
+                    *(number, application, campaign, form.get("product", FORM["product"]), PEOPLE[name][0]),
+                    *(f"2026-11-0{1 + application % 9}T08:00:00Z", PLATFORMS),
+                ),
+            )
+        if self.office.seals is not None:
+            self.office.seals.register.enter(number, b"envelope", self.office.seals.signing)
+        return application
+
     def state(self, application: int) -> str:
         return str(self.sql("SELECT state FROM desk.applications WHERE id = %s", application)[0][0])
+
+
+def seals_in(folder: Path) -> Seals:
+    """A key, a register that it signs, and whom the public page trusts."""
+    store = KeyStore(folder / "keys")
+    store.make("log", "ed25519", "only for tests")
+    signing = Signing(store=store, names=("log",), passphrase="only for tests")
+    return Seals(
+        signing=signing, register=Register(folder / "register"), issuer="self-test", trust=trust_in(folder / "keys")
+    )
 
 
 @contextmanager

@@ -115,10 +115,6 @@ def revoke_command(
     passphrase: str,
 ) -> None:
     """Publish that the certificate NUMBER is revoked, suspended, superseded, or active again."""
-    if (state == "superseded") != bool(by):
-        raise UsageError(
-            "--by and --status superseded belong together", advice="name the certificate that supersedes it"
-        )
     signing = Signing(store=KeyStore(folder or standard_folder()), names=names, passphrase=read_passphrase(passphrase))
     signing.check()
     sequence = Register(register).set_state(number, state, reason, by, signing)

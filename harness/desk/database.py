@@ -24,8 +24,10 @@ ROLE = "harness_desk"
 GRANTS = f"""
 GRANT USAGE ON SCHEMA desk TO {ROLE};
 GRANT SELECT, INSERT ON desk.organisations, desk.people, desk.memberships, desk.sessions, desk.devices, desk.failures,
-    desk.tokens, desk.applications, desk.application_steps, desk.uploads, desk.certificates, desk.audit TO {ROLE};
-GRANT SELECT ON desk.transitions TO {ROLE};
+    desk.tokens, desk.applications, desk.application_steps, desk.uploads, desk.certificates, desk.audit,
+    desk.status_changes TO {ROLE};
+GRANT SELECT ON desk.transitions, desk.status_kinds TO {ROLE};
+GRANT UPDATE (decision, answer) ON desk.status_changes TO {ROLE};
 GRANT UPDATE (name, password, must_change, active) ON desk.people TO {ROLE};
 GRANT DELETE ON desk.memberships, desk.failures TO {ROLE};
 GRANT UPDATE ON desk.failures TO {ROLE};

@@ -16,8 +16,9 @@ from harness.desk import tables
 from harness.desk.database import PUBLIC, rows
 from harness.desk.office import Office
 from harness.desk.refusing import Refusal
+from harness.desk.standing import Standing, standings, with_links
 from harness.issuing.rendering import OUTPUTS
-from harness.register.register import PROOF
+from harness.register.register import PROOF, STATES
 from harness.system.canonical import read_json
 from harness.verification.checking import CheckStep, Status, check, status_of
 
@@ -43,14 +44,17 @@ def listed(
             query = query.where(table.c.platforms.contains(f'"{axis}": {json.dumps(value)}', autoescape=True))
     if after:
         query = query.where(key > after)
+    said = standings(office)
     with office.desk.acting(PUBLIC) as connection:
-        return [shown(row) for row in rows(connection, query)]
+        certificates = rows(connection, query)
+        return with_links(connection, [shown(row, said.of(row["number"])) for row in certificates])
 
 
-def shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a certificate is public."""
+def shown(row: Mapping[str, Any], standing: Standing) -> dict[str, Any]:
+    """What of a certificate is public; ``state`` is how the register has it."""
     names = ("number", "product", "version", "vendor", "kind", "issued", "valid_until")
-    return {**{name: row[name] for name in names}, "platforms": read_json(row["platforms"])}
+    state = standing.shown(row["valid_until"])
+    return {**{name: row[name] for name in names}, "platforms": read_json(row["platforms"]), "state": state}
 
 
 def certificate(office: Office, number: str) -> dict[str, Any]:
@@ -60,10 +64,16 @@ def certificate(office: Office, number: str) -> dict[str, Any]:
         Refusal: none of that number was issued here.
     """
     row = _row(office, number)
+    public = shown(row, standings(office).of(number))
     steps = _checked(office, row["campaign"])
+    state = public["state"]
+    if state["status"] in STATES[1:] and status_of(steps) is Status.VALID:  # the list changed in between
+        steps.append(CheckStep(name="status", status=Status.INVALID, detail=f"{state['status']} on {state['since']}"))
     folder = office.workspace.root / "campaigns" / row["campaign"]
     files = [name for name in PUBLISHED if (folder / name).is_file()]
-    return {**shown(row), "files": files, **verdict(steps)}
+    with office.desk.acting(PUBLIC) as connection:
+        (linked,) = with_links(connection, [public])
+    return {**linked, "files": files, **verdict(steps)}
 
 
 def _row(office: Office, number: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from harness.errors import HarnessError, InfrastructureError
 
-#: What the guards of the database say (r0006_desk) -> status of HTTP.
+#: What the guards of the database say (r0006_desk, r0007_statuses) -> status of HTTP.
 STATES = {"DK403": 403, "DK404": 404, "DK409": 409, "DK422": 422}
 
 
@@ -44,6 +44,8 @@ def refusals() -> Iterator[None]:
             raise Refusal(409, "taken") from error
         if state == "42501":  # row-level security, or a right that nobody has
             raise Refusal(403, "role") from error
+        if not state and isinstance(error, sa.exc.DataError):  # a NUL, which the driver refuses before it asks
+            raise Refusal(400, "malformed") from error
         if not state or state[:2] in ("08", "53", "57"):
             raise InfrastructureError(
                 "the database of the desk cannot be reached", advice="check the server of PostgreSQL"

@@ -1,4 +1,5 @@
-"""The tables of the desk as its queries name them. What they are, and their guards: the migration ``r0006_desk``."""
+"""The tables of the desk as its queries name them. What they are, and their guards: the migrations ``r0006_desk``
+and ``r0007_statuses``."""
 
 from __future__ import annotations
 
@@ -100,6 +101,26 @@ certificates = _table(
     valid_until=sa.Text,
     platforms=sa.Text,
     files=sa.Text,
+)
+status_kinds = _table("status_kinds", kind=sa.Text, source=sa.Text, target=sa.Text)
+status_changes = _table(
+    "status_changes",
+    id=sa.BigInteger,
+    certificate=sa.Text,
+    kind=sa.Text,
+    source=sa.Text,
+    target=sa.Text,
+    reason=sa.Text,
+    opinion=sa.Text,
+    successor=sa.Text,
+    proposer=sa.BigInteger,
+    proposer_name=sa.Text,
+    proposed=_MOMENT,
+    decision=sa.Text,
+    answer=sa.Text,
+    decider=sa.BigInteger,
+    decider_name=sa.Text,
+    decided=_MOMENT,
 )
 audit = _table(
     "audit",

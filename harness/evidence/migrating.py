@@ -55,11 +55,12 @@ def is_own(connection: sa.Connection) -> bool:
 
 
 def _make_desk(connection: sa.Connection) -> None:
-    """The tables of the desk: their guards are no tables, so they are written down once, in their migration."""
+    """The tables of the desk: their guards are no tables, so they are written down once, in their migrations."""
     if connection.dialect.name == "postgresql":
-        from harness.evidence.migrations.versions import r0006_desk
+        from harness.evidence.migrations.versions import r0006_desk, r0007_statuses
 
-        r0006_desk.make(connection)
+        for step in (r0006_desk, r0007_statuses):
+            step.make(connection)
 
 
 def _stands(connection: sa.Connection) -> str | None:

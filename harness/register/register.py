@@ -88,6 +88,19 @@ class Register:
         """Whether a certificate of that number was entered."""
         return self.entries_path.exists() and any(read_json(line).get("number") == number for line in self.lines())
 
+    def status_list(self) -> StatusList:
+        """The newest status list as it lies there; whether it is signed, ``harness.verification`` says.
+
+        Raises:
+            UsageError: there is none, or it is none.
+        """
+        try:
+            return StatusList.read(Envelope.read(read_whole(self.status_path).decode()).payload)
+        except (OSError, NoEnvelope, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{self.status_path} is no status list: {error}", advice="restore the register from a backup"
+            ) from error
+
     # --- writing ---
 
     @contextlib.contextmanager
@@ -126,17 +139,24 @@ class Register:
     def set_state(self, number: str, state: State, reason: str, by: str, signing: Signing) -> int:
         """Publish a status list with this state of a certificate; gives the list's sequence number.
 
+        ``by``: the number of the certificate in the place of a superseded one; empty for every other state.
+
         Raises:
-            UsageError: the register does not know the certificate, or the words do not fit.
+            UsageError: the register does not know the certificate, the words do not fit, or no Ed25519 key signs.
             InfrastructureError: the folder cannot be written.
         """
         _fits(reason)
+        if (state == "superseded") != bool(by) or by == number:
+            raise UsageError(
+                "the status superseded and the number of another certificate in its place belong together",
+                advice="name the certificate that supersedes it",
+            )
         if by and not re.fullmatch(r"[^\s\x00-\x1f]+", by):
             raise UsageError("a number has no blanks", advice="name the certificate that supersedes it")
         with self._alone():
             if not self.knows(number):
                 raise UsageError(f"the register knows no certificate {number}", advice=f"see: {self.entries_path}")
-            before = self._status()
+            before = self.status_list()
             kept = tuple(entry for entry in before.entries if entry["number"] != number)
             if state != "active":
                 kept += ({"number": number, "status": state, "reason": reason, "by": by, "time": _now()},)
@@ -155,7 +175,7 @@ class Register:
                 f"the list that ends the key {keyid[:16]} would be signed by it", advice="name another key with --key"
             )
         with self._alone():
-            before = self._status()
+            before = self.status_list()
             kept = tuple(entry for entry in before.keys if entry["keyid"] != keyid)
             said = {"keyid": keyid, "status": state, "time": time_text(since), "reason": reason}
             return self._publish(replace(before, keys=(*kept, said)), signing)
@@ -169,17 +189,10 @@ class Register:
         """
         self.lines()
         with self._alone():
-            return self._publish(self._status(), signing)
-
-    def _status(self) -> StatusList:
-        try:
-            return StatusList.read(Envelope.read(read_whole(self.status_path).decode()).payload)
-        except (OSError, NoEnvelope, ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"{self.status_path} is no status list: {error}", advice="restore the register from a backup"
-            ) from error
+            return self._publish(self.status_list(), signing)
 
     def _publish(self, before: StatusList, signing: Signing) -> int:
+        self.origin(signing)  # who may not sign the log puts no list beside it either
         today = datetime.datetime.now(datetime.UTC)
         said = replace(
             before,
@@ -237,8 +250,13 @@ def origin_of(key: PublicKey) -> str:
     return f"xinchuang-harness/{key.keyid[:16]}"
 
 
+def fits(reason: str) -> bool:
+    """Whether a text is a reason as the status list has it: one line, without quotation marks and backslashes."""
+    return bool(reason.strip()) and not any(c in '"\\' for c in reason) and plain(reason) == reason
+
+
 def _fits(reason: str) -> None:
-    if not reason.strip() or any(c in '"\\' for c in reason) or plain(reason) != reason:
+    if not fits(reason):
         raise UsageError("a reason is one line, without quotation marks and backslashes", advice="give another one")
 
 

@@ -337,16 +337,50 @@ def test_an_application_goes_from_its_form_over_two_returns_to_the_public_page(
     walk.look("applications")
     as_(walk, "auditor", "/")
     walk.look("home")
-    public_pages(walk, tmp_path)
+    number = public_pages(walk, tmp_path)
+    suspend(walk, number)
+    (signed,) = tmp_path.glob("*/campaigns/*/adaptation.dsse.json")
+    verified = place.run("verify", signed.parent, "--trust", trust, "--register", "register")
+    assert verified.returncode == 1, verified.stdout
+    assert "suspended on " in verified.stdout
     walk.clean()
-    assert len(walk.looked) == 16
+    assert len(walk.looked) == 21
     text = (tmp_path / "serve.log").read_text()
     assert "Traceback" not in text, text
     assert "only for this test" not in text
 
 
-def public_pages(walk: Walk, folder: Path) -> None:
-    """What everybody sees: the list, the certificate, the check of its file, of a changed one, and the keyboard."""
+def suspend(walk: Walk, number: str) -> None:
+    """The reviewer proposes a suspension, the approver carries it out, and everybody sees it."""
+    page = f"/issued/{number}"
+    as_(walk, "reviewer", page)
+    walk.driver.find_element(By.XPATH, "//summary[text()='暂停']").click()
+    walk.enter(reason_suspend="收到投诉，正在核实", opinion_suspend="来函称安装后无法启动。\n<b>x</b>")
+    walk.press("提出：暂停")
+    assert not walk.driver.find_elements(By.ID, "answer-carried_out"), "another person decides"
+    as_(walk, "approver", "/")
+    assert number in walk.text(), "it waits for the approver"
+    walk.open(page)
+    walk.look("status-proposed")
+    walk.open(page)
+    walk.press("批准并公布")
+    assert "已执行" in walk.text()
+    walk.look("status-suspended")
+    walk.open("/issued")
+    walk.look("issued-list")
+    walk.become("somebody")
+    walk.open("/certificates")
+    assert "已暂停" in walk.text()
+    walk.look("certificates-suspended")
+    walk.open(f"/certificates/{number}")
+    assert "暂停期间不可采信" in walk.text()
+    assert walk.driver.find_element(By.CSS_SELECTOR, ".verdict b").text == "无效"
+    walk.look("certificate-suspended")
+
+
+def public_pages(walk: Walk, folder: Path) -> str:
+    """What everybody sees: the list, the certificate, the check of its file, of a changed one, and the keyboard. Gives
+    the certificate's number."""
     walk.become("somebody")
     walk.open("/certificates")
     walk.look("certificates")
@@ -380,6 +414,8 @@ def public_pages(walk: Walk, folder: Path) -> None:
     assert walk.driver.current_url.endswith("#main")
     walk.open("/language/en?back=/verify")
     assert "Verify a certificate" in walk.text()
+    walk.open("/language/zh?back=/verify")
+    return number
 
 
 def test_the_desk_listens_nowhere_where_passwords_would_be_read(place: Place) -> None:

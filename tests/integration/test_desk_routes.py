@@ -17,6 +17,7 @@ APPLICANTS = frozenset({"applicant", "stranger"})
 CENTER = PEOPLE_ALL - APPLICANTS
 OF_IT = CENTER | {"applicant"}  #: who may see the application of the test
 WORKERS = frozenset({"applicant", "tester", "reviewer", "approver"})
+PROPOSERS = frozenset({"reviewer", "approver"})
 ADMINISTRATOR, AUDIT = frozenset({"administrator"}), frozenset({"administrator", "auditor"})
 
 #: Method and path -> who is let through. ``stranger`` is an applicant of another organisation.
@@ -34,6 +35,10 @@ PAGES: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/applications/{identity}/artifacts/{number}"): OF_IT,
     ("POST", "/applications/{identity}/steps"): WORKERS,
     ("GET", "/applications/{identity}/papers/{kind}"): frozenset(),  # there are none of a draft
+    ("GET", "/issued"): CENTER,
+    ("GET", "/issued/{number}"): CENTER,
+    ("POST", "/issued/{number}/changes"): PROPOSERS,
+    ("POST", "/issued/{number}/changes/{identity}"): frozenset({"approver"}),  # the reviewer did not propose it
     ("GET", "/login"): EVERYBODY,
     ("POST", "/login"): EVERYBODY,
     ("POST", "/logout"): PEOPLE_ALL,
@@ -74,6 +79,10 @@ API: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/v1/audit"): AUDIT,
     ("GET", "/api/v1/certificates"): EVERYBODY,
     ("GET", "/api/v1/certificates/{number}"): frozenset(),
+    ("GET", "/api/v1/issued"): CENTER,
+    ("GET", "/api/v1/certificates/{number}/changes"): OF_IT,
+    ("POST", "/api/v1/certificates/{number}/changes"): PROPOSERS,
+    ("POST", "/api/v1/certificates/{number}/changes/{identity}"): frozenset({"approver"}),
     ("POST", "/api/v1/verify"): EVERYBODY,
 }
 #: What refuses: not logged in, not for this role, not there for this organisation, not now.
@@ -82,12 +91,16 @@ FORMS: dict[str, dict[str, Any]] = {
     "/organisations": {"name": ""},
     "/applications/{identity}/steps": {"action": "none"},
     "/password": {"old": "x"},
+    "/issued/{number}/changes": {"kind": "suspend"},  # without words: whoever may is told what is missing
+    "/issued/{number}/changes/{identity}": {"decision": "refused"},
 }
 BODIES: dict[str, Any] = {
     "/api/v1/applications": FORM,
     "/api/v1/applications/{identity}": FORM,
     "/api/v1/applications/{identity}/steps": {"action": "none"},
     "/api/v1/organisations": {"name": " "},
+    "/api/v1/certificates/{number}/changes": {"kind": "suspend"},
+    "/api/v1/certificates/{number}/changes/{identity}": {"decision": "refused"},
     "/api/v1/people": {"organisation": 0, "account": "x", "name": "x", "roles": ["tester"]},
 }
 
@@ -100,14 +113,23 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture(scope="module")
 def filled(there: Desk) -> dict[str, str]:
-    """Values for the words in paths: an application of ``applicant`` with an artifact."""
+    """Values for the words in paths: an application of ``applicant`` with an artifact, and a certificate of theirs with
+    a proposal that waits."""
     application = there.application()
     there.artifact(application)
     number = there.sql("SELECT id FROM desk.uploads WHERE application = %s", application)[0][0]
     place = there.office.folder / "artifacts" / str(number)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(b"<script>")
-    values = {"identity": application, "number": number, "kind": "report", "language": "en"}
+    there.certificate("XC-1")
+    other = there.person("another", "reviewer")
+    with there.office.desk.acting(other) as connection:
+        statement = (
+            "INSERT INTO desk.status_changes (certificate, kind, source, reason, opinion) "
+            "VALUES ('XC-1', 'suspend', 'active', 'r', 'o') RETURNING id"
+        )
+        change = connection.exec_driver_sql(statement).scalar_one()
+    values = {"identity": application, "number": number, "kind": "report", "language": "en", "change": change}
     return {name: str(value) for name, value in values.items()}
 
 
@@ -117,6 +139,8 @@ def path_of(template: str, filled: dict[str, str]) -> str:
         names["identity"] = "99999" if "/tokens/" in template else "1"
     if "/certificates/" in template:
         names["number"] = "XC-NONE"
+    if "/issued/" in template or "/changes" in template:
+        names |= {"number": "XC-1", "identity": filled["change"]}
     return template.format(**names)
 
 
@@ -176,7 +200,7 @@ def test_a_token_of_the_api_does_no_more_than_its_scope(there: Desk, filled: dic
         path = path_of(template, filled)
         reads, writes = there.program("applicant", "read"), there.program("applicant", "write")
         asker = writes if method == "GET" else reads
-        public = "nobody" in API[method, template] or "/certificates" in template
+        public = "nobody" in API[method, template] or template.endswith("/certificates/{number}")
         answer = asker.ask(method, path, **({"json": BODIES.get(template)} if template in BODIES else {}))
         assert (answer.status_code == 403) != public, (method, template, answer.text)
 

@@ -289,6 +289,23 @@ def test_words_that_do_not_fit(issued: Issued, words: list[str], told: str) -> N
     assert told in done.exception.message
 
 
+def test_a_certificate_does_not_supersede_itself(issued: Issued) -> None:
+    done = issued.revoke("--reason", "x", "--status", "superseded", "--by", issued.number)
+    assert isinstance(done.exception, UsageError)
+    assert "another certificate" in done.exception.message
+
+
+def test_who_may_not_sign_the_log_leaves_the_list_as_it_was(issued: Issued) -> None:
+    """Before, the list was replaced, and then the log, which has to know it, could not be signed."""
+    before = Register(issued.register).status_path.read_bytes()
+    words = ("--register", issued.register, "--keys", issued.signed.keys, "--key", "sm2", "--reason", "x")
+    done = invoke("revoke", issued.number, *words)
+    assert isinstance(done.exception, UsageError)
+    assert "Ed25519" in done.exception.message
+    assert Register(issued.register).status_path.read_bytes() == before
+    assert issued.steps()[0] == "valid"
+
+
 def test_certificates_that_the_register_does_not_know(issued: Issued) -> None:
     words = ("--register", issued.register, "--keys", issued.signed.keys)
     done = invoke("revoke", "XC-unknown", *words, *KEYS, "--reason", "x")

@@ -12,10 +12,12 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from harness.desk import applications, auditing, certificates, people, public, testing, uploads
+from harness.desk import applications, auditing, certificates, people, public, status_flow, statuses, testing, uploads
 from harness.desk.database import Actor
 from harness.desk.doing import Step, act
+from harness.desk.flow import STAFF
 from harness.desk.forms import Form
+from harness.desk.statuses import Proposal
 from harness.desk.web.asking import Gate, OfficeHere
 from harness.desk.web.rendering import download
 
@@ -26,6 +28,8 @@ Anybody = Annotated[Actor, Depends(Gate(public=True))]
 Person = Annotated[Actor, Depends(Gate())]
 Applicant = Annotated[Actor, Depends(Gate("applicant"))]
 Worker = Annotated[Actor, Depends(Gate("applicant", "tester", "reviewer", "approver"))]
+Staff = Annotated[Actor, Depends(Gate(*STAFF))]
+Proposer = Annotated[Actor, Depends(Gate(*status_flow.PROPOSERS))]
 Administrator = Annotated[Actor, Depends(Gate("administrator"))]
 Auditor = Annotated[Actor, Depends(Gate("auditor", "administrator"))]
 After = Annotated[int, Query(ge=0)]
@@ -56,6 +60,22 @@ class StepBody(_Body):
     opinion: str = Field(default="", max_length=applications.MOST_OPINION)
     campaign: str = Field(default="", max_length=64, description="with bind_campaign")
     folder: str = Field(default="", max_length=100, description="with bind_campaign: a folder of the server instead")
+
+
+class ProposalBody(_Body):
+    """A change of a certificate's status, which another person decides."""
+
+    kind: str = Field(max_length=64, description="suspend, reinstate, revoke, supersede")
+    reason: str = Field(default="", max_length=1000, description="one line that the public will read")
+    opinion: str = Field(default="", max_length=applications.MOST_OPINION, description="for the center alone")
+    successor: str = Field(default="", max_length=64, description="with supersede: the number that takes its place")
+
+
+class DecisionBody(_Body):
+    """What becomes of a proposal."""
+
+    decision: str = Field(max_length=64, description="carried_out, refused, withdrawn")
+    answer: str = Field(default="", max_length=applications.MOST_OPINION, description="needed with refused")
 
 
 class Row(_Body):
@@ -132,6 +152,7 @@ def show(office: OfficeHere, actor: Person, identity: int) -> dict[str, Any]:
         "artifacts": [dict(upload) for upload in current.uploads],
         "possible": [step.action for step in current.possible],
         "lacking": dict(current.lacking),
+        "certificate": statuses.of_application(office, actor, identity),
     }
 
 
@@ -228,6 +249,34 @@ def certificate_list(
 def certificate(office: OfficeHere, actor: Anybody, number: str) -> dict[str, Any]:
     """One certificate, checked now."""
     return public.certificate(office, number)
+
+
+@router.get("/issued")
+def issued(
+    office: OfficeHere, actor: Staff, status: str = "", q: str = "", after: str = "", size: Size = 20
+) -> dict[str, Any]:
+    """Certificates for people of the center, the newest first; ``status``: of the register, or open."""
+    rows = statuses.listed(office, actor, status=status, text=q[:100], after=after[:200], size=size + 1)
+    return {"certificates": rows[:size], "next": rows[size - 1]["key"] if len(rows) > size else None}
+
+
+@router.get("/certificates/{number}/changes")
+def changes(office: OfficeHere, actor: Person, number: str) -> dict[str, Any]:
+    """Changes of a certificate's status; the vendor whose it is sees what was carried out."""
+    return statuses.history(office, actor, number)
+
+
+@router.post("/certificates/{number}/changes", status_code=201)
+def propose(office: OfficeHere, actor: Proposer, number: str, body: ProposalBody) -> Number:
+    """Propose a change of the status."""
+    return Number(id=statuses.propose(office, actor, number, Proposal(**body.model_dump())))
+
+
+@router.post("/certificates/{number}/changes/{identity}")
+def decide(office: OfficeHere, actor: Proposer, number: str, identity: int, body: DecisionBody) -> dict[str, Any]:
+    """Carry a proposal out, refuse it, or withdraw it; gives what ``changes`` gives."""
+    statuses.decide(office, actor, number, identity, body.decision, body.answer)
+    return statuses.history(office, actor, number)
 
 
 @router.post("/verify")

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from harness import __version__
 from harness.desk.office import Office
 from harness.desk.refusing import Refusal
-from harness.desk.web import accounts, api, everybody, pages
+from harness.desk.web import accounts, api, everybody, issued, pages
 from harness.desk.web.guarding import Guard, TooLarge
 from harness.desk.web.rendering import Pages, page, refusal_page
 from harness.errors import InfrastructureError
@@ -32,7 +32,7 @@ def routes(office: Office, origin: str) -> FastAPI:
     )
     app.state.office, app.state.pages = office, Pages(office.presentation)
     app.state.secure = origin.startswith("https:")
-    for router in (pages.router, accounts.router, everybody.router):
+    for router in (pages.router, issued.router, accounts.router, everybody.router):
         app.include_router(router, include_in_schema=False)
     app.include_router(api.router)
     app.add_exception_handler(Refusal, _refused)

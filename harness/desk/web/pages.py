@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from harness.desk import applications, certificates, testing, uploads
+from harness.desk import applications, certificates, statuses, testing, uploads
 from harness.desk.database import Actor
 from harness.desk.doing import Step, act
 from harness.desk.forms import MOST_PLATFORMS, Form
@@ -32,8 +32,13 @@ def home(request: Request, office: OfficeHere, actor: Anybody) -> Response:
         return page(request, "welcome.html.j2")
     if actor.must_change:
         return go("/password")
-    waiting = applications.waiting(office.desk, actor)
-    return page(request, "home.html.j2", waiting=waiting, rows=applications.listed(office.desk, actor, size=10))
+    return page(
+        request,
+        "home.html.j2",
+        waiting=applications.waiting(office.desk, actor),
+        changes=statuses.waiting(office.desk, actor),
+        rows=applications.listed(office.desk, actor, size=10),
+    )
 
 
 @router.get("/applications")
@@ -136,6 +141,7 @@ def _show(
         detail=refusal.detail if refusal is not None else "",
         faults=refusal.faults if refusal is not None else {},
         campaign=_cells(office, actor, current),
+        certificate=statuses.of_application(office, actor, identity),
         folders=testing.folders(office) if "tester" in actor.roles else [],
         uploading=current.state == "draft" and "applicant" in actor.roles,
     )
