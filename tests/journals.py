@@ -9,7 +9,7 @@ from harness.model.records import AttemptFacts, CampaignRow
 from harness.model.results import Cause, Measurement, Observation, Result, Verdict
 
 
-def campaign(journal: DatabaseJournal, identity: str = "c1", **conditions: str) -> None:
+def campaign(journal: DatabaseJournal, identity: str = "c1") -> None:
     """Open a campaign."""
     row = CampaignRow(
         id=identity,
@@ -20,7 +20,7 @@ def campaign(journal: DatabaseJournal, identity: str = "c1", **conditions: str) 
         plan_digest="d",
         plan={"cells": [], "名": "试"},
         options={},
-        conditions=conditions,
+        conditions={},
         verdict=None,
     )
     journal.open_campaign(row)

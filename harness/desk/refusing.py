@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from harness.errors import HarnessError, InfrastructureError
 
-#: What the guards of the database say (r0006_desk, r0007_statuses) -> status of HTTP.
+#: What the guards of the database say (r0006_desk, r0008_statuses) -> status of HTTP.
 STATES = {"DK403": 403, "DK404": 404, "DK409": 409, "DK422": 422}
 
 

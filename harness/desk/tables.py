@@ -1,5 +1,5 @@
 """The tables of the desk as its queries name them. What they are, and their guards: the migrations ``r0006_desk``
-and ``r0007_statuses``."""
+and ``r0008_statuses``."""
 
 from __future__ import annotations
 

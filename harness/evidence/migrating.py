@@ -12,8 +12,8 @@ from harness.evidence.chain import GENESIS, WORKSPACE
 from harness.evidence.engines import DatabaseEngine
 
 #: The last step of the migrations, and those before it.
-HEAD = "0007"
-EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006")
+HEAD = "0008"
+EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 
 def prepare(engine: DatabaseEngine) -> None:
@@ -57,9 +57,9 @@ def is_own(connection: sa.Connection) -> bool:
 def _make_desk(connection: sa.Connection) -> None:
     """The tables of the desk: their guards are no tables, so they are written down once, in their migrations."""
     if connection.dialect.name == "postgresql":
-        from harness.evidence.migrations.versions import r0006_desk, r0007_statuses
+        from harness.evidence.migrations.versions import r0006_desk, r0008_statuses
 
-        for step in (r0006_desk, r0007_statuses):
+        for step in (r0006_desk, r0008_statuses):
             step.make(connection)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,17 +81,23 @@ def test_a_record_of_before_claims_is_migrated_with_all_it_holds(server: Cluster
 
 
 def test_submissions_of_before_versions_belong_to_who_submitted_them(server: Cluster, url: str, tmp_path: Path) -> None:
+    from harness.evidence.engines import engine_of
+
     place = url_of(tmp_path / "old.sqlite") if url.startswith("sqlite") else server.database()
-    journal = DatabaseJournal(place)
-    for identity, version in (("c1", "0.0.8"), ("c2", "0.0.9")):
-        campaign(journal, identity, harness=version)
-    with journal.engine.writing() as connection:  # as the sixth step left it
-        for identity in ("c1", "c2"):
-            row = {"campaign": identity, "customer": "v", "priority": 0, "state": "queued"}
-            connection.execute(metadata.tables["submissions"].insert().values(**row))
-        connection.execute(sa.text("ALTER TABLE submissions DROP COLUMN harness"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0006'"))
-    journal.close()
+    engine = engine_of(place)
+    with engine.writing() as connection:
+        upgrade(connection, "0006")
+        for identity, version in (("c1", "0.0.8"), ("c2", "0.0.9")):
+            opened = {"id": identity, "conditions": json.dumps({"harness": version})}
+            connection.execute(
+                sa.text(
+                    "INSERT INTO campaigns (id, created, matrix, folder, plan_digest, plan, options, conditions) "
+                    "VALUES (:id, '', 'm', '/m', 'd', '{}', '{}', :conditions)"
+                ),
+                opened,
+            )
+            connection.execute(sa.text("INSERT INTO submissions VALUES (:id, 'v', 0, 'queued')"), {"id": identity})
+    engine.pool.dispose()
     again = DatabaseJournal(place)
     with again.engine.reading() as connection:
         found = connection.execute(sa.text("SELECT campaign, harness FROM submissions ORDER BY campaign")).all()
