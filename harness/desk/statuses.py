@@ -84,8 +84,10 @@ def _changes(connection: sa.Connection, number: str) -> list[Mapping[str, Any]]:
 def _tested(connection: sa.Connection, actor: Actor, application: int) -> bool:
     """Whether the actor did the duty of a tester for an application."""
     steps = tables.steps
-    mine = sa.exists().where(steps.c.application == application, steps.c.person == actor.person, steps.c.duty == "test")
-    return bool(connection.execute(sa.select(mine)).scalar())
+    tester = sa.exists().where(
+        steps.c.application == application, steps.c.person == actor.person, steps.c.duty == "test"
+    )
+    return bool(connection.execute(sa.select(tester)).scalar())
 
 
 def issued(office: Office, actor: Actor, number: str) -> Issued:
