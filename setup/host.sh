@@ -93,6 +93,7 @@ if [ -n "$tests" ]; then
     command -v faketime >/dev/null || want faketime "the tests have workers whose clock is wrong"
     { command -v iptables >/dev/null || [ -x /usr/sbin/iptables ]; } || want iptables "the tests lose packets"
     command -v unzip >/dev/null || want unzip "the scan is measured beside it"
+    command -v systemd-analyze >/dev/null || want systemd "the tests verify the units of a center"
     command -v docker-compose >/dev/null || want docker-compose "the tests read and start the compose file of a center"
     for package in ceph-mon ceph-osd radosgw; do
         command -v $package >/dev/null || want $package "the tests keep evidence in an S3-compatible store"
