@@ -40,19 +40,19 @@ def adopt(center: Center, campaign: str) -> str:
     table = tables.submissions
 
     def work(unit: Unit) -> str:
-        row = sa.select(table.c.state, table.c.harness).where(table.c.campaign == campaign).with_for_update()
-        found = unit.connection.execute(row).first()
-        if found is None or found.state not in (QUEUED, PAUSED, CANCELLED):
-            state = "it was not submitted to this center" if found is None else f"it is {found.state}"
+        query = sa.select(table.c.state, table.c.harness).where(table.c.campaign == campaign).with_for_update()
+        row = unit.connection.execute(query).first()
+        if row is None or row.state not in (QUEUED, PAUSED, CANCELLED):
+            state = "it was not submitted to this center" if row is None else f"it is {row.state}"
             raise UsageError(f"campaign {campaign} cannot be adopted: {state}", advice="see: harness queue")
-        if found.harness == __version__:
+        if row.harness == __version__:
             return __version__
         unit.connection.execute(table.update().where(table.c.campaign == campaign).values(harness=__version__))
         # The job that closes it may wait for a worker of the former version.
         closes = JOBS.c.queueing_lock == f"close {campaign}", JOBS.c.status == "todo"
         unit.connection.execute(JOBS.update().where(*closes).values(queue_name=closing(__version__)))
-        unit.append("adopted", {"former": found.harness, "harness": __version__}, campaign)
-        return str(found.harness)
+        unit.append("adopted", {"former": row.harness, "harness": __version__}, campaign)
+        return str(row.harness)
 
     return center.journal.transact("adopting the campaign", work)
 

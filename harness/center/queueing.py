@@ -263,12 +263,12 @@ class Center:
                 return
 
         def work(unit: Unit) -> None:
-            row = sa.select(table.c.state, table.c.harness).where(table.c.campaign == campaign).with_for_update()
-            found = unit.connection.execute(row).first()
-            if found is None or found.state not in (QUEUED, CANCELLED):
+            query = sa.select(table.c.state, table.c.harness).where(table.c.campaign == campaign).with_for_update()
+            row = unit.connection.execute(query).first()
+            if row is None or row.state not in (QUEUED, CANCELLED):
                 return
             if unit.connection.execute(waits).first() is None:
-                self.put(unit, [self.close_job(campaign, found.harness)])
+                self.put(unit, [self.close_job(campaign, row.harness)])
 
         self.journal.transact("closing the campaign", work)
 

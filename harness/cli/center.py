@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import __version__
-from harness.center import adopting, fetching, limiting, queueing, sweeping, watching
+from harness.center import fetching, limiting, queueing, sweeping, watching
 from harness.center.logs import LOG_FORMAT, Log
 from harness.center.metrics import served
 from harness.cli.output import error_console, output_console, print_json, say
@@ -121,7 +121,7 @@ def queue_command(action: str, campaign: str | None, cells: int | None, workspac
         _show_queue(watching.queue_of(place), form)
         return
     if action == "adopt":
-        _adopt(place, adopting.adoptable(place) if campaign is None else [campaign])
+        _adopt(place, campaign)
         return
     if campaign is None:
         what = "customer" if action == "limit" else "campaign"
@@ -141,8 +141,11 @@ def queue_command(action: str, campaign: str | None, cells: int | None, workspac
         say(f"{campaign}: cancelled; cells asked to stop: {running} / 已取消，正在停止的单元：{running}")
 
 
-def _adopt(place: queueing.Center, campaigns: Sequence[str]) -> None:
-    """Adopt each that can be; then the first that cannot is the error."""
+def _adopt(place: queueing.Center, campaign: str | None) -> None:
+    """Adopt each that can be, of all where none is named; then the first that cannot is the error."""
+    from harness.center import adopting  # it reads definitions, which the other commands do not
+
+    campaigns = adopting.adoptable(place) if campaign is None else [campaign]
     refused: list[HarnessError] = []
     for campaign in campaigns:
         try:

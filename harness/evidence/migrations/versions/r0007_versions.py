@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import sqlalchemy as sa
 from alembic import op
+
+from harness.system.canonical import read_json
 
 revision = "0007"
 down_revision = "0006"
@@ -17,5 +17,5 @@ def upgrade() -> None:
     opened = "SELECT s.campaign, c.conditions FROM submissions s JOIN campaigns c ON c.id = s.campaign"
     change = sa.text("UPDATE submissions SET harness = :version WHERE campaign = :campaign")
     for campaign, conditions in connection.execute(sa.text(opened)).all():
-        version = str(json.loads(conditions).get("harness", ""))
+        version = str(read_json(conditions).get("harness", ""))
         connection.execute(change, {"campaign": campaign, "version": version})
