@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,17 @@ def _checked(office: Office, campaign: str) -> list[CheckStep]:
     if office.seals is None:
         detail = "this desk has no keys, so it cannot say whom it trusts"
         return [CheckStep(name="trust", status=Status.COULD_NOT_CHECK, detail=detail)]
-    folder = office.workspace.root / "campaigns" / campaign
-    return check(folder, office.seals.trust, register=office.seals.register.folder)
+    folder = office.workspace.root / "campaigns" / campaign  # where it is gone, files are looked for beside it
+    register = office.seals.register.folder
+    steps = check(folder, office.seals.trust, register=register)
+    return _public(steps, folder, folder.parent, office.workspace.root, register)
+
+
+def _public(steps: Sequence[CheckStep], *folders: Path) -> list[CheckStep]:
+    """Steps without the places of files on this machine: their names are enough for the public."""
+    for folder in folders:
+        steps = [replace(step, detail=step.detail.replace(f"{folder}/", "")) for step in steps]
+    return [*steps]
 
 
 def published(office: Office, number: str, name: str) -> tuple[str, bytes]:
@@ -154,4 +164,4 @@ def _alone(office: Office, name: str, data: bytes, digest: str) -> list[CheckSte
     with tempfile.TemporaryDirectory(prefix="harness-verify-", dir=memory) as scratch:
         path = Path(scratch, "file.pdf")
         path.write_bytes(data)
-        return [*check(path, office.seals.trust), unknown]
+        return [*_public(check(path, office.seals.trust), Path(scratch)), unknown]

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from harness.center.queueing import Center
-from harness.desk import statuses
+from harness.desk import public, statuses
 from harness.desk.database import PUBLIC, Actor, Database
 from harness.desk.refusing import Refusal
 from harness.desk.standing import standings
@@ -472,6 +472,21 @@ def test_a_list_that_cannot_be_read_or_is_overdue_shows_nothing_as_active(
     monkeypatch.setattr("harness.desk.standing._now", lambda: later)
     assert "未能查明" in there.browser("nobody").get("/certificates", params={"q": number}).text
     propose(there, "reviewer", number)  # what is published next is fresh
+
+
+def test_the_public_sees_no_place_of_this_machine(there: Desk, number: str) -> None:
+    """Files of a certificate that are gone, a register without a list, a file that is no PDF: said by their names."""
+    place = register(there).status_path
+    good = place.read_bytes()
+    place.write_bytes(b"{}")
+    try:
+        said = [public.certificate(there.office, number), public.check_file(there.office, "a.pdf", b"%PDF-1.7 broken")]
+        texts = [json.dumps(said), there.browser("nobody").get(f"/certificates/{number}").text]
+    finally:
+        place.write_bytes(good)
+    assert all("adaptation.dsse.json: No such file" in text for text in texts)
+    for folder in (there.office.workspace.root, register(there).folder, Path("/dev/shm"), Path("/tmp")):
+        assert not any(f"{folder}/" in text for text in texts), texts
 
 
 def test_what_was_changed_on_the_command_line_is_told_and_gone_on_from(there: Desk, number: str) -> None:
