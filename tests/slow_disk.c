@@ -30,27 +30,16 @@ static void wait_for(const char *path) {
     if (seconds > 0) usleep((useconds_t)(seconds * 1e6));
 }
 
-static mode_t mode_of(int flags, va_list list) {
-    return flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;
-}
-
 int open64(const char *path, int flags, ...) {
     va_list list;
     va_start(list, flags);
-    mode_t mode = mode_of(flags, list);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, mode_t) : 0;
     va_end(list);
     wait_for(path);
     return real_open(path, flags, mode);
 }
 
-int open(const char *path, int flags, ...) {
-    va_list list;
-    va_start(list, flags);
-    mode_t mode = mode_of(flags, list);
-    va_end(list);
-    wait_for(path);
-    return real_open(path, flags, mode);
-}
+int open(const char *path, int flags, ...) __attribute__((alias("open64")));
 
 int rename(const char *from, const char *to) {
     static int (*next)(const char *, const char *);

@@ -23,6 +23,8 @@ from harness.evidence.units import Unit
 from harness.reading.catalogue import Catalogue
 from harness.system.scratch import temporary_folder
 
+OPEN_STATES = (QUEUED, PAUSED, CANCELLED)
+
 
 def adoptable(center: Center) -> list[str]:
     """Campaigns that are not closed and belong to another version."""
@@ -36,13 +38,14 @@ def adopt(center: Center, campaign: str) -> str:
         UsageError: it is not in the queue, or this version reads its definitions as another plan.
         InfrastructureError: its inputs are missing or were changed, or the database does not answer.
     """
-    _demand_same_plan(center, campaign)
+    if center.state(campaign) in OPEN_STATES:  # else nothing is read, and the transaction says why not
+        _demand_same_plan(center, campaign)
     table = tables.submissions
 
     def work(unit: Unit) -> str:
         query = sa.select(table.c.state, table.c.harness).where(table.c.campaign == campaign).with_for_update()
         row = unit.connection.execute(query).first()
-        if row is None or row.state not in (QUEUED, PAUSED, CANCELLED):
+        if row is None or row.state not in OPEN_STATES:
             state = "it was not submitted to this center" if row is None else f"it is {row.state}"
             raise UsageError(f"campaign {campaign} cannot be adopted: {state}", advice="see: harness queue")
         if row.harness == __version__:

@@ -231,13 +231,6 @@ class Worker:
 
     async def _look(self) -> None:
         await asyncio.to_thread(self.serving.look)
-        if not self._draining.is_set() and not await asyncio.to_thread(self._knows_the_tables):
-            self.say("a later harness has brought the tables up to date: this worker takes no more cells, and ends")
-            self._draining.set()
-
-    def _knows_the_tables(self) -> bool:
-        with self.center.journal.reading() as connection:
-            return is_own(connection)
 
     async def _has_work(self) -> bool:
         await self._steadily(self._look)
@@ -248,7 +241,10 @@ class Worker:
     async def _beat(self, manager: JobManager) -> None:
         """Show that this worker lives; one that was thought dead, and was removed, comes back under a new number."""
         await manager.update_heartbeat(self.identity)
-        known, own = await asyncio.to_thread(self._ours)
+        known, current, own = await asyncio.to_thread(self._ours)
+        if not current and not self._draining.is_set():
+            self.say("a later harness has brought the tables up to date: this worker takes no more cells, and ends")
+            self._draining.set()
         if not known:
             self.identity = await manager.register_worker()
             self.say("this worker was silent for so long that it was thought dead; it goes on")
@@ -258,12 +254,13 @@ class Worker:
         self._strays = strays
         await asyncio.to_thread(self._say_state, DRAINING if self._draining.is_set() else WORKING)
 
-    def _ours(self) -> tuple[bool, set[int]]:
+    def _ours(self) -> tuple[bool, bool, set[int]]:
+        """Whether this worker is registered, whether the tables are those of its version, and its jobs."""
         query = sa.text("SELECT 1 FROM procrastinate_workers WHERE id = :id")
         jobs = sa.text("SELECT id FROM procrastinate_jobs WHERE worker_id = :id AND status = 'doing'")
         with self.center.journal.reading() as connection:
             known = connection.execute(query, {"id": self.identity}).first() is not None
-            return known, {job for (job,) in connection.execute(jobs, {"id": self.identity})}
+            return known, is_own(connection), {job for (job,) in connection.execute(jobs, {"id": self.identity})}
 
     def _tidy(self) -> None:
         """Remove what cells of a worker left that was killed in this workspace; nothing else runs in it now."""

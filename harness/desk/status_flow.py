@@ -43,12 +43,12 @@ CHANGES = (
     StatusChange(kind="supersede", sources=("active", "suspended"), target="superseded"),
     StatusChange(kind="revoke", sources=("active", "suspended", "superseded"), target="revoked"),
 )
-_BY = {change.kind: change for change in CHANGES}
+_BY: dict[str, StatusChange] = {change.kind: change for change in CHANGES}
 
 
 def change_of(kind: str) -> StatusChange | None:
     """The change of this kind; None where there is none."""
-    return _BY.get(kind)  # type: ignore[call-overload, no-any-return]
+    return _BY.get(kind)
 
 
 def possible(status: str, roles: Collection[str]) -> list[StatusChange]:

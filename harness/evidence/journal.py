@@ -48,10 +48,6 @@ class JournalReader(Protocol):
         """The state of a campaign in a center's queue; None where it was not put into a queue."""
         ...
 
-    def conditions(self, campaign: str) -> Mapping[str, Any] | None:
-        """The conditions that a campaign was opened with; None where there is none of this id. Its plan is not read."""
-        ...
-
     def attempts(self, campaign: str, cell: str = "") -> list[AttemptRow]:
         """By cell and number; of one cell where it is named."""
         ...

@@ -41,11 +41,6 @@ class DatabaseReader:
     def campaigns(self) -> list[CampaignRow]:
         return [CampaignRow(**row) for row in self._rows(sa.select(tables.campaigns).order_by(*_newest_first()))]
 
-    def conditions(self, campaign: str) -> Mapping[str, Any] | None:
-        table = tables.campaigns
-        rows = self._rows(sa.select(table.c.conditions).where(table.c.id == campaign))
-        return dict(rows[0]["conditions"]) if rows else None
-
     def attempts(self, campaign: str, cell: str = "") -> list[AttemptRow]:
         table = tables.attempts
         query = sa.select(table).where(table.c.campaign == campaign).order_by(table.c.cell, table.c.number)

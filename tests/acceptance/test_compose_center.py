@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import StepTimeout
 from harness.system.wait import wait_until
 from tests.composed import SYSTEM, Composed, base_image, checkout, lab_image
 from tests.products import WEB, product
@@ -90,7 +91,7 @@ def test_two_cells_end_conformant_in_a_center_of_containers(center: Composed, tm
 
     try:
         wait_until(closed, seconds=SECONDS, what="the campaign is closed", interval=3)
-    except Exception:
+    except StepTimeout:
         print(center.run("logs", "--tail", "60").stdout, command("queue"), command("workers"))
         raise
     command("fetch", campaign, str(tmp_path / "out"))

@@ -129,7 +129,7 @@ def test_campaigns_of_another_version_are_run_when_they_are_adopted(
     assert adopting.adopt(center, second) == former
     assert closing(former) not in center.counts()
     assert center.counts()[closing(__version__)] == {"todo": 1}
-    for campaign, why in ((over, "it is closed"), ("20200101-abcdef", "no campaign")):
+    for campaign, why in ((over, "it is closed"), ("20200101-abcdef", "it was not submitted")):
         with pytest.raises(UsageError, match=why):
             adopting.adopt(center, campaign)
     assert broken_at(center.journal) is None

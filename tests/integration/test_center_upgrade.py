@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -70,11 +71,6 @@ def test_campaigns_outlive_an_upgrade(tmp_path: Path, monkeypatch: pytest.Monkey
         assert "a later harness has brought the tables up to date" in (tmp_path / "w.log").read_text()
 
 
-def _refused(workers: list[dict[str, object]]) -> set[str]:
+def _refused(workers: list[dict[str, Any]]) -> set[str]:
     """Campaigns that a living worker refuses."""
-    return {
-        queue.partition("/")[0]
-        for row in workers
-        if row["state"] == "working"
-        for queue in row["says"]["refused"]  # type: ignore[index]
-    }
+    return {queue.partition("/")[0] for row in workers if row["state"] == "working" for queue in row["says"]["refused"]}
